@@ -1,0 +1,32 @@
+# sRGB photos in, a challenge entry in submission/ out. Run it with ./test or: snakemake --cores all
+
+
+configfile: workflow.source_path("config.yaml")
+
+
+# used with --sdm apptainer only; see containers/
+container: "containers/omf.sif"
+
+
+include: "workflow/rules/common.smk"
+
+
+rule all:
+    default_target: True
+    input:
+        "submission/submission.zip",
+        "submission/summary.txt",
+        "results/verdict.txt",
+
+
+include: "workflow/rules/weights.smk"
+include: "workflow/rules/reconstruct.smk"
+include: "workflow/rules/submit.smk"
+
+
+onsuccess:
+    print_summary()
+
+
+onerror:
+    print_summary()

@@ -1,0 +1,3 @@
+"""Overexposure Mask Fusion: sRGB photos in, sensor RAW out."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,89 @@
+"""The challenge's formats: packed RAW files, scores, readme.txt and submission.zip."""
+
+import os
+import shutil
+import zipfile
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from omf.bayer import WHITE_LEVEL, dequantise
+from omf.errors import InputError
+from omf.files import save_text, written_whole
+from omf.metrics import psnr, ssim
+
+README = "readme.txt"
+ARCHIVE = "submission.zip"
+
+
+def list_packed(folder: Path) -> dict[str, Path]:
+    """The .npy files of a folder by name. Raises InputError where there is no such folder."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; give one that holds NAME.npy files")
+    return {path.stem: path for path in sorted(folder.glob("*.npy")) if not path.name.startswith(".")}
+
+
+def read_packed(path: Path) -> np.ndarray:
+    """Read a packed Bayer file: uint16 (H/2, W/2, 4), counts up to 1024.
+
+    Raises InputError where it is not one.
+    """
+    try:
+        counts = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise InputError(f"{path}: can't be read ({reason}); give a .npy file of uint16 (H/2, W/2, 4)") from error
+    if not isinstance(counts, np.ndarray) or counts.ndim != 3 or counts.shape[-1] != 4 or counts.dtype != np.uint16:
+        found = f"{counts.dtype} {counts.shape}" if isinstance(counts, np.ndarray) else "an archive"
+        raise InputError(f"{path}: {found}; give uint16 (H/2, W/2, 4), planes R, Gr, Gb, B")
+    if counts.max(initial=0) > WHITE_LEVEL:
+        raise InputError(f"{path}: counts up to {counts.max()}; the white level is {WHITE_LEVEL}")
+    return counts
+
+
+def score(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """The challenge's scores of one image: uint16 (H/2, W/2, 4) each -> {"psnr": dB, "ssim": ...}."""
+    predicted, truth = dequantise(predicted), dequantise(truth)
+    return {"psnr": psnr(predicted, truth), "ssim": ssim(predicted, truth)}
+
+
+def readme_text(runtime: float, on_cpu: bool, extra_data: bool, description: str) -> str:
+    """The four lines that the scorer reads; `runtime` in seconds per image."""
+    return (
+        f"runtime per image [s] : {runtime:.4f}\n"
+        f"CPU[1] / GPU[0] : {int(on_cpu)}\n"
+        f"Extra Data [1] / No Extra Data [0] : {int(extra_data)}\n"
+        f"Other description : {description}\n"
+    )
+
+
+def write_submission(raws: list[Path], readme: str, out: Path) -> None:
+    """Leave the entry in `out`: the RAW files, readme.txt and the zip of exactly these.
+
+    Other .npy files in `out` are those of an earlier run and are removed.
+    """
+    if not raws:
+        raise InputError("no image could be reconstructed, so there is nothing to submit; see the list of problems")
+    out.mkdir(parents=True, exist_ok=True)
+    for stale in {path.name for path in out.glob("*.npy")} - {raw.name for raw in raws}:
+        (out / stale).unlink()
+    for raw in raws:
+        place(raw, out / raw.name)
+    save_text(out / README, readme)
+    with written_whole(out / ARCHIVE) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+        for path in tqdm([out / README, *(out / raw.name for raw in sorted(raws))], ARCHIVE, unit="file", disable=None):
+            # a fixed date: the same files give the same bytes
+            entry = zipfile.ZipInfo(path.name, (1980, 1, 1, 0, 0, 0))
+            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            with path.open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
+                shutil.copyfileobj(source, target, 2**20)
+
+
+def place(source: Path, target: Path) -> None:
+    """Put a finished file under a second name: a hard link where the file system can, else a copy."""
+    with written_whole(target) as temporary:
+        try:
+            os.link(source, temporary)
+        except OSError:
+            shutil.copyfile(source, temporary)

@@ -1,0 +1,77 @@
+"""Fetch weights: resumed after a broken connection, verified, then put in place."""
+
+import time
+from pathlib import Path
+
+import requests
+from tqdm import tqdm
+
+from omf.errors import InputError
+from omf.models import WeightsFile, file_problem, sha256
+
+ATTEMPTS = 5  # without a byte of progress
+PAUSE = 1.0  # seconds before the next attempt, doubled each time
+TIMEOUT = 30  # seconds without an answer
+
+
+def fetch(file: WeightsFile, name: str) -> bool:
+    """Download one file of the model `name` unless the right one is there.
+
+    What has arrived waits in FILE.part, from where a later call goes on.
+
+    Returns:
+        True if something was fetched, False if the right file was there already.
+
+    Raises:
+        InputError: no address is known, the server can't be reached or does not have the file, or
+            what it gave is not the listed file.
+    """
+    problem = file_problem(file, name)
+    if problem is None:
+        return False
+    if file.url is None:
+        raise InputError(problem)
+    file.path.parent.mkdir(parents=True, exist_ok=True)
+    part = file.path.with_name(file.path.name + ".part")
+    download(file, part)
+    if part.stat().st_size != file.bytes or sha256(part) != file.sha256:
+        part.unlink()
+        raise InputError(f"{file.url}: what it gave is not the file that models.yaml lists; try again, or copy it to {file.path} by hand")
+    part.replace(file.path)
+    return True
+
+
+def download(file: WeightsFile, part: Path) -> None:
+    """Bring `part` to its full length, over as many connections as it takes."""
+    attempt = 0
+    with tqdm(total=file.bytes, desc=file.path.name, unit="B", unit_scale=True, disable=None) as progress:
+        while True:
+            there = part.stat().st_size if part.exists() else 0
+            if there >= file.bytes:
+                return
+            progress.update(there - progress.n)
+            try:
+                receive(file.url, part, there, progress)
+                reason = "the connection ended early"
+            except requests.HTTPError as error:
+                raise InputError(f"{file.url}: {error}; copy the file to {file.path} by hand") from error
+            except requests.RequestException as error:
+                reason = str(error)
+            attempt = 0 if part.exists() and part.stat().st_size > there else attempt + 1
+            if attempt == ATTEMPTS:
+                raise InputError(f"{file.url}: can't be fetched ({reason}); call again to go on from what has arrived")
+            time.sleep(PAUSE * 2**attempt if attempt else 0)
+
+
+def receive(url: str, part: Path, there: int, progress: tqdm) -> None:
+    """Append to `part` from byte `there` on, or start over if the server can't resume."""
+    headers = {"Range": f"bytes={there}-"} if there else {}
+    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+        response.raise_for_status()
+        resumed = response.status_code == requests.codes.partial_content
+        with part.open("ab" if resumed else "wb") as file:
+            if not resumed:
+                progress.reset()
+            for chunk in response.iter_content(2**16):
+                file.write(chunk)
+                progress.update(len(chunk))

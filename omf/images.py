@@ -1,0 +1,120 @@
+"""Read sRGB pictures: JPEG, PNG and TIFF, 8 or 16 bit."""
+
+import io
+from collections.abc import Iterable
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import tifffile
+from PIL import Image, ImageCms
+
+from omf.errors import InputError
+
+FORMATS = ("JPEG", "MPO", "PNG", "TIFF")  # MPO: what some phones write under .jpg, a JPEG with a second picture
+SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
+# Pictures that a user may expect to be taken; they are listed too, so that they are refused by name.
+OTHER_SUFFIXES = {".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".webp"}
+OTHER_SUFFIXES |= {".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"}
+LARGEST = 2**29  # pixels; more is taken for a decompression bomb
+
+Image.MAX_IMAGE_PIXELS = None  # `read_rgb` has its own limit
+
+
+def list_images(folder: Path) -> list[Path]:
+    """The pictures directly in a folder, by name. Raises InputError where there are none."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder; give one that holds JPEG, PNG or TIFF files")
+    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES and not path.name.startswith("."))
+    if not found:
+        raise InputError(f"{folder}: no pictures in it; put JPEG, PNG or TIFF files there")
+    return found
+
+
+def group_by_stem(photos: Iterable[Path]) -> dict[str, list[Path]]:
+    """Pictures by the name that their RAW gets: the file's name without its suffix."""
+    grouped: dict[str, list[Path]] = {}
+    for photo in photos:
+        grouped.setdefault(photo.stem, []).append(photo)
+    return grouped
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    """Decode a picture to sRGB.
+
+    Grey becomes three equal channels, palettes and CMYK become RGB, alpha is dropped (the colours stay
+    as stored), an embedded ICC profile other than sRGB is converted (8-bit pictures). The EXIF
+    orientation is not applied: pixels stay in the sensor's orientation.
+
+    Returns:
+        (H, W, 3), uint8, or uint16 where the file has 16 bits a sample.
+
+    Raises:
+        InputError: the file can't be read, or is not a picture of a kind that is taken.
+    """
+    try:
+        with Image.open(path) as picture:
+            check_header(path, picture)
+            pixels = read_16_bit(path, picture.format)
+            if pixels is None:
+                pixels = np.asarray(to_srgb(picture).convert("RGB"))
+    except InputError:
+        raise
+    except Image.UnidentifiedImageError:
+        raise InputError(f"{path}: not a picture that can be read; give a JPEG, PNG or TIFF file") from None
+    except (OSError, SyntaxError, ValueError, tifffile.TiffFileError, imagecodecs.ImcdError) as error:
+        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        raise InputError(f"{path}: can't be decoded ({reason}); give a whole JPEG, PNG or TIFF file") from error
+    return np.ascontiguousarray(pixels)
+
+
+def check_header(path: Path, picture: Image.Image) -> None:
+    """Refuse what should not be decoded at all."""
+    if picture.format not in FORMATS:
+        raise InputError(f"{path}: a {picture.format} file; convert it to JPEG, PNG or TIFF")
+    width, height = picture.size
+    if min(width, height) < 2:
+        raise InputError(f"{path}: {width} x {height} pixels; a Bayer cell needs 2 x 2 or more")
+    if width * height > LARGEST:
+        raise InputError(f"{path}: {width} x {height} pixels; {LARGEST} at most")
+
+
+def read_16_bit(path: Path, file_format: str) -> np.ndarray | None:
+    """uint16 (H, W, 3) of a 16-bit PNG or TIFF; None for 8 bits, which Pillow reads."""
+    if file_format == "PNG":
+        data = path.read_bytes()
+        if data[24] != 16:  # IHDR: bit depth
+            return None
+        pixels = imagecodecs.png_decode(data)
+    elif file_format == "TIFF":
+        with tifffile.TiffFile(path) as tiff:
+            page = tiff.pages.first
+            if page.dtype == np.uint8 or page.bitspersample < 8:
+                return None
+            if page.dtype != np.uint16:
+                raise InputError(f"{path}: {page.dtype} samples; save it with 8 or 16 bits a sample")
+            if page.photometric not in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.MINISBLACK):
+                raise InputError(f"{path}: {page.photometric.name} colours in 16 bits; save it as RGB or grey")
+            pixels = page.asarray()
+            if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
+                pixels = np.moveaxis(pixels, 0, -1)
+    else:
+        return None
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    colour = pixels[..., :3] if pixels.shape[-1] >= 3 else pixels[..., :1]
+    return np.broadcast_to(colour, (*colour.shape[:2], 3))
+
+
+def to_srgb(picture: Image.Image) -> Image.Image:
+    """Convert by the embedded ICC profile, where there is one that says something other than sRGB."""
+    icc = picture.info.get("icc_profile")
+    if not icc or picture.mode not in ("RGB", "L", "CMYK"):
+        return picture
+    try:
+        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
+        if "sRGB" in ImageCms.getProfileDescription(profile):
+            return picture
+        return ImageCms.profileToProfile(picture, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
+    except ImageCms.PyCMSError:
+        return picture  # a broken profile says nothing about the colours; viewers assume sRGB too

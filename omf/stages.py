@@ -1,0 +1,72 @@
+"""The steps of the way of an image, on one image and on a shard of them. No torch here."""
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from omf.bayer import to_challenge_format
+from omf.errors import InputError
+from omf.files import save_npy, written_whole
+from omf.images import group_by_stem, read_rgb
+from omf.overexposure import overexposure_mask
+
+Fuse = Callable[[np.ndarray, np.ndarray], np.ndarray]  # sRGB (H, W, 3), mask (H, W) -> demosaiced RAW (H, W, 3)
+
+
+def by_name(photos: Iterable[Path]) -> tuple[dict[str, Path], list[str]]:
+    """Photos by the name that their RAW gets, and a line for each that shares its name with another."""
+    grouped = group_by_stem(photos)
+    problems = [
+        f"{photo}: would become {name}.npy, and so would another picture ({', '.join(p.name for p in same if p != photo)}); rename one"
+        for name, same in grouped.items()
+        if len(same) > 1
+        for photo in same
+    ]
+    return {name: same[0] for name, same in grouped.items() if len(same) == 1}, problems
+
+
+def decode(photo: Path) -> tuple[np.ndarray, np.ndarray]:
+    """sRGB, uint8 or uint16 (H, W, 3), and its overexposure mask, bool (H, W). Raises InputError."""
+    rgb = read_rgb(photo)
+    return rgb, overexposure_mask(rgb)
+
+
+def preprocess(photos: Iterable[Path], out: Path) -> list[str]:
+    """Decode a shard: NAME.npz with `rgb` and `mask`. Returns a line for each photo that can't be used."""
+    named, problems = by_name(photos)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, photo in tqdm(named.items(), "decoding", unit="image", disable=None):
+        try:
+            rgb, mask = decode(photo)
+        except InputError as error:
+            problems.append(str(error))
+            continue
+        with written_whole(out / f"{name}.npz") as temporary, temporary.open("wb") as file:
+            np.savez(file, rgb=rgb, mask=mask)
+    return problems
+
+
+def infer(decoded: Path, out: Path, fuse: Fuse) -> dict[str, float]:
+    """Reconstruct a shard: NAME.npz -> NAME.npy, demosaiced RAW. Returns what was measured."""
+    out.mkdir(parents=True, exist_ok=True)
+    files = sorted(decoded.glob("*.npz"))
+    seconds = pixels = 0.0
+    for path in tqdm(files, "reconstructing", unit="image", disable=None):
+        with np.load(path) as arrays:
+            rgb, mask = arrays["rgb"], arrays["mask"]
+        began = time.perf_counter()
+        raw = fuse(rgb, mask)
+        seconds += time.perf_counter() - began
+        pixels += mask.size
+        save_npy(out / f"{path.stem}.npy", raw)
+    return {"images": len(files), "seconds": round(seconds, 4), "megapixels": round(pixels / 1e6, 4)}
+
+
+def mosaic(demosaiced: Path, out: Path) -> None:
+    """Bring a shard to the challenge's format: NAME.npy float32 (H, W, 3) -> uint16 (H/2, W/2, 4)."""
+    out.mkdir(parents=True, exist_ok=True)
+    for path in tqdm(sorted(demosaiced.glob("*.npy")), "mosaic", unit="image", disable=None):
+        save_npy(out / path.name, to_challenge_format(np.load(path)))

@@ -1,0 +1,1 @@
+"""Training of the OE and the NOE network on simulated pairs."""

@@ -1,0 +1,106 @@
+"""The network: a U-Net that maps sRGB and overexposure mask to demosaiced RAW.
+
+Parameter names and shapes are those of the published checkpoints (Kim et al. 2022), at any widths.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+PUBLISHED_WIDTHS = (64, 128, 256, 512, 1024)
+BORDER = 4  # pixels that the published network pads on each side
+PAD_VALUE = 1.0
+
+
+def conv_bn_relu(in_channels: int, out_channels: int) -> list[nn.Module]:
+    return [nn.Conv2d(in_channels, out_channels, 3, padding=1), nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)]
+
+
+class ConvBlock(nn.Module):
+    """Two 3 x 3 convolutions."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.conv = nn.Sequential(*conv_bn_relu(in_channels, out_channels), *conv_bn_relu(out_channels, out_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+class UpConv(nn.Module):
+    """Twice the size by nearest neighbour, then a 3 x 3 convolution."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.up = nn.Sequential(nn.Upsample(scale_factor=2), *conv_bn_relu(in_channels, out_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.up(x)
+
+
+class UNet(nn.Module):
+    """U-Net with one level for each of `widths`, the shallowest first.
+
+    Args:
+        widths: channels of each level.
+        in_channels: 4, for R, G, B and the overexposure mask.
+        out_channels: 3, for camera R, G, B.
+    """
+
+    def __init__(self, widths: Sequence[int] = PUBLISHED_WIDTHS, in_channels: int = 4, out_channels: int = 3):
+        super().__init__()
+        self.widths, self.in_channels, self.out_channels = tuple(widths), in_channels, out_channels
+        self.depth = len(self.widths) - 1  # how often the image is halved
+        for level, (before, width) in enumerate(zip((in_channels, *self.widths), self.widths), start=1):
+            self.add_module(f"Conv{level}", ConvBlock(before, width))
+        for level in range(len(self.widths), 1, -1):
+            deep, shallow = self.widths[level - 1], self.widths[level - 2]
+            self.add_module(f"Up{level}", UpConv(deep, shallow))
+            self.add_module(f"Up_conv{level}", ConvBlock(2 * shallow, shallow))
+        self.Conv = nn.Conv2d(self.widths[0], out_channels, 1)
+
+    @property
+    def grid(self) -> int:
+        """`body` takes heights and widths that are multiples of this."""
+        return 2**self.depth
+
+    @property
+    def reach(self) -> int:
+        """The farthest, in pixels along an axis, that an input lies from an output that it changes."""
+        farthest = 0
+        for position in range(self.grid):
+            first = last = position
+            for _ in range(self.depth):  # from the output down: two convolutions and an up-convolution
+                first, last = (first - 3) // 2, (last + 3) // 2
+            first, last = first - 2, last + 2
+            for _ in range(self.depth):  # back up through the pooling: two convolutions
+                first, last = 2 * first - 2, 2 * last + 1 + 2
+            farthest = max(farthest, position - first, last - position)
+        return farthest
+
+    def pad(self, x: Tensor) -> Tensor:
+        """Surround by the constant 1: 4 pixels at the top and left, 4 or more to reach the grid at the others."""
+        height, width = x.shape[-2:]
+        right, bottom = (BORDER + -(size + 2 * BORDER) % self.grid for size in (width, height))
+        return functional.pad(x, (BORDER, right, BORDER, bottom), value=PAD_VALUE)
+
+    def body(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) -> (N, out_channels, H, W), H and W multiples of `grid`."""
+        skips = []
+        for level in range(1, len(self.widths) + 1):
+            if skips:
+                x = functional.max_pool2d(x, 2)
+            x = getattr(self, f"Conv{level}")(x)
+            skips.append(x)
+        skips.pop()
+        for level in range(len(self.widths), 1, -1):
+            x = getattr(self, f"Up{level}")(x)
+            x = getattr(self, f"Up_conv{level}")(torch.cat((skips.pop(), x), dim=1))
+        return self.Conv(x)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) in [0, 1] -> (N, out_channels, H, W), any H and W."""
+        height, width = x.shape[-2:]
+        return self.body(self.pad(x))[..., BORDER : BORDER + height, BORDER : BORDER + width]

@@ -1,0 +1,36 @@
+# For ./test and ./check: the environment in .venv, made on first use and after a change of the pins.
+
+# Print the first Python that is new enough; $PYTHON comes first.
+find_python() {
+    local python
+    for python in ${PYTHON:-} python3 python3.13 python3.12 python3.11; do
+        if "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+            echo "$python"
+            return
+        fi
+    done
+    echo "error: no Python 3.11 or later found; install one, or name it: PYTHON=/path/to/python3 $0" >&2
+    return 1
+}
+
+# Install what a requirements file pins into .venv, unless it is there, and put .venv first on the PATH.
+prepare_environment() {
+    local requirements=$1 python
+    local installed=.venv/installed-$requirements
+    if ! cmp -s "$requirements" "$installed"; then
+        python=$(find_python)
+        echo "Installing $requirements into .venv ($("$python" --version)); this happens once." >&2
+        if [ -z "${PIP_EXTRA_INDEX_URL:-}${PIP_FIND_LINKS:-}" ] && ! command -v nvidia-smi >/dev/null; then
+            echo "No NVIDIA GPU found. A smaller PyTorch without CUDA will do; stop (Ctrl-C) and start again with:" >&2
+            echo "    PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu $0" >&2
+        fi
+        if ! "$python" -m venv .venv; then
+            echo "error: $python can't make .venv; on Debian and Ubuntu: sudo apt install python3-venv" >&2
+            return 1
+        fi
+        .venv/bin/python -m pip install --disable-pip-version-check -r "$requirements"
+        .venv/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .
+        cp "$requirements" "$installed"
+    fi
+    export PATH="$PWD/.venv/bin:$PATH"
+}

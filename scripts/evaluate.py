@@ -1,0 +1,28 @@
+"""Score a shard where there is ground truth."""
+
+import argparse
+from pathlib import Path
+
+from omf.camera import load_camera
+from omf.errors import told_in_one_line
+from omf.evaluate import score_images
+from omf.files import save_json
+from omf.stages import by_name
+
+
+@told_in_one_line
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("raw", type=Path, help="folder of NAME.npy")
+    parser.add_argument("--truths", nargs="*", type=Path, required=True, help="ground-truth files")
+    parser.add_argument("--photos", nargs="+", type=Path, required=True, help="the sRGB pictures")
+    parser.add_argument("--camera", required=True)
+    parser.add_argument("--out", type=Path, required=True, help="JSON of scores and problems")
+    arguments = parser.parse_args()
+    predictions, truths = ({path.stem: path for path in paths} for paths in (arguments.raw.glob("*.npy"), arguments.truths))
+    scores, problems = score_images(predictions, truths, by_name(arguments.photos)[0], load_camera(arguments.camera))
+    save_json(arguments.out, {"scores": scores, "problems": problems})
+
+
+if __name__ == "__main__":
+    main()

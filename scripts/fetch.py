@@ -1,0 +1,21 @@
+"""Download one branch's weights of a model of models.yaml."""
+
+import argparse
+
+from omf.download import fetch
+from omf.errors import told_in_one_line
+from omf.models import find_model
+
+
+@told_in_one_line
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("model")
+    parser.add_argument("branch", choices=["oe", "noe"])
+    arguments = parser.parse_args()
+    model = find_model(arguments.model)
+    fetch(getattr(model, arguments.branch), model.name)
+
+
+if __name__ == "__main__":
+    main()

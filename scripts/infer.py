@@ -1,0 +1,30 @@
+"""Reconstruct the demosaiced RAW of a shard, on a GPU where there is one."""
+
+import argparse
+from pathlib import Path
+
+from omf.checkpoints import load_fusion
+from omf.errors import told_in_one_line
+from omf.files import save_json
+from omf.fusion import device_label, pick_device
+from omf.models import find_model
+from omf.stages import infer
+
+
+@told_in_one_line
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("decoded", type=Path, help="folder of NAME.npz")
+    parser.add_argument("--out", type=Path, required=True, help="folder for NAME.npy, float32 (H, W, 3)")
+    parser.add_argument("--timing", type=Path, required=True, help="JSON of what was measured")
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--device", required=True)
+    arguments = parser.parse_args()
+    device = pick_device(arguments.device)
+    fusion = load_fusion(find_model(arguments.model), device)
+    measured = infer(arguments.decoded, arguments.out, fusion)
+    save_json(arguments.timing, measured | {"device": device_label(device), "cpu": device.type == "cpu"})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,50 @@
+"""Make the sample photos in test_rgb/ and their exact RAW in test_raw/: drawn scenes through the camera model."""
+
+import argparse
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+
+from omf import scenes
+from omf.bayer import to_challenge_format
+from omf.camera import develop, expose, load_camera, random_shot
+from omf.errors import told_in_one_line
+from omf.files import save_npy
+
+JPEG = {"quality": 95}
+# file name, scene, height, width, how it is written
+SAMPLES = [
+    ("balls.jpg", scenes.spheres, 504, 504, JPEG),
+    ("bricks.jpg", scenes.bricks, 240, 320, JPEG),
+    ("chart.png", scenes.chart, 240, 320, {}),
+    ("chart_bright.jpg", scenes.chart, 240, 320, JPEG),
+    ("hills_large.jpg", scenes.landscape, 1008, 1512, JPEG),
+    ("hills.jpg", scenes.landscape, 240, 320, JPEG),
+    ("leaves.jpg", scenes.leaves, 240, 320, JPEG),
+    ("leaves_odd.jpg", scenes.leaves, 203, 301, JPEG),
+    ("night.jpg", scenes.night, 240, 320, JPEG),
+    ("night_tall.tif", scenes.night, 320, 180, {"compression": "zlib"}),
+    ("paper.jpg", scenes.paper, 240, 320, JPEG),
+    ("rosette.png", scenes.rosette, 256, 256, {}),
+]
+SEED = 2026
+
+
+@told_in_one_line
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path, default=Path(), help="folder for test_rgb/ and test_raw/")
+    out = parser.parse_args().out
+    camera = load_camera("samsung_s7")
+    (out / "test_rgb").mkdir(parents=True, exist_ok=True)
+    for number, (file, scene, height, width, options) in enumerate(SAMPLES):
+        rng = np.random.default_rng([SEED, number])
+        shot = random_shot(camera, rng)
+        raw = expose(scene(height, width, rng), shot)
+        iio.imwrite(out / "test_rgb" / file, develop(raw, shot, rng), **options)
+        save_npy(out / "test_raw" / f"{Path(file).stem}.npy", to_challenge_format(raw))
+
+
+if __name__ == "__main__":
+    main()

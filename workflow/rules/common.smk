@@ -1,0 +1,70 @@
+# Reads the configuration and holds every helper; the other files hold rules only.
+
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+
+from omf.challenge import list_packed
+from omf.config import check_config
+from omf.errors import InputError
+from omf.images import group_by_stem, list_images
+from omf.models import find_model, sha256
+from omf.shards import assign_shards
+
+ROOT = Path(workflow.basedir)
+SCRIPTS = ROOT / "scripts"
+
+try:
+    config = check_config(config, ROOT / "workflow" / "schemas" / "config.schema.yaml")
+    MODEL = find_model(config["model"])
+    PHOTOS = list_images(Path(config["images"]))
+    TRUTHS = list_packed(Path(config["ground_truth"])) if config["ground_truth"] else {}
+except InputError as error:
+    raise WorkflowError(str(error))
+
+# By the name that the RAW file gets: two pictures that differ in their suffix only come into one
+# shard, where the clash is noticed.
+PHOTOS_BY_NAME = group_by_stem(PHOTOS)
+SHARDS = assign_shards(PHOTOS_BY_NAME, config["shard_size"])
+
+# `python` in the rules is the one that runs Snakemake, also where its environment isn't activated.
+shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")
+
+
+wildcard_constraints:
+    shard="s[01]*",
+
+
+def photos_of(wildcards):
+    """The pictures of a shard."""
+    return [
+        str(photo) for name in SHARDS[wildcards.shard] for photo in PHOTOS_BY_NAME[name]
+    ]
+
+
+def truths_of(wildcards):
+    """The ground-truth files that there are for a shard."""
+    return [str(TRUTHS[name]) for name in SHARDS[wildcards.shard] if name in TRUTHS]
+
+
+def weights_hashes():
+    """The hashes of the weights in use; a listed file is checked against its own before it is loaded."""
+    return [file.sha256 or sha256(file.path) for file in MODEL.files]
+
+
+def sources(*modules):
+    """The files of the library that decide a step's numbers: a change reruns the step."""
+    return [str(ROOT / "omf" / f"{module}.py") for module in modules]
+
+
+def per_shard(pattern):
+    """`pattern` for every shard."""
+    return expand(pattern, shard=SHARDS)
+
+
+def print_summary():
+    """Show the summary of the finished run."""
+    for path in (Path("submission/summary.txt"), Path("results/verdict.txt")):
+        if path.is_file():
+            print(path.read_text(), end="", file=sys.stderr)

@@ -1,0 +1,81 @@
+# The way of a shard of images: decode, reconstruct, mosaic, score.
+
+
+rule preprocess:
+    input:
+        photos=photos_of,
+        code=sources("images", "overexposure"),
+    output:
+        decoded=temp(directory("results/decoded/{shard}")),
+        problems="results/problems/{shard}.json",
+    log:
+        "results/logs/preprocess/{shard}.log",
+    benchmark:
+        "results/benchmarks/preprocess/{shard}.tsv"
+    params:
+        scripts=SCRIPTS,
+    shell:
+        "python {params.scripts}/preprocess.py --out {output.decoded} --problems {output.problems}"
+        " -- {input.photos:q} > {log} 2>&1"
+
+
+rule infer:
+    input:
+        decoded="results/decoded/{shard}",
+        # the hashes below tell when the weights change; their dates do not
+        weights=ancient([str(file.path) for file in MODEL.files]),
+        code=sources("unet", "fusion", "checkpoints"),
+    output:
+        demosaiced=temp(directory("results/demosaiced/{shard}")),
+        timing="results/timing/{shard}.json",
+    log:
+        "results/logs/infer/{shard}.log",
+    benchmark:
+        "results/benchmarks/infer/{shard}.tsv"
+    threads: workflow.cores
+    resources:
+        gpu=0 if config["device"] == "cpu" else 1,
+    params:
+        scripts=SCRIPTS,
+        model=config["model"],
+        device=config["device"],
+        hashes=weights_hashes(),
+    shell:
+        "python {params.scripts}/infer.py {input.decoded} --out {output.demosaiced} --timing {output.timing}"
+        " --model {params.model:q} --device {params.device} > {log} 2>&1"
+
+
+rule mosaic:
+    input:
+        demosaiced="results/demosaiced/{shard}",
+        code=sources("bayer"),
+    output:
+        raw=directory("results/raw/{shard}"),
+    log:
+        "results/logs/mosaic/{shard}.log",
+    benchmark:
+        "results/benchmarks/mosaic/{shard}.tsv"
+    params:
+        scripts=SCRIPTS,
+    shell:
+        "python {params.scripts}/mosaic.py {input.demosaiced} --out {output.raw} > {log} 2>&1"
+
+
+rule evaluate:
+    input:
+        raw="results/raw/{shard}",
+        truths=truths_of,
+        photos=photos_of,
+        code=sources("metrics", "challenge", "evaluate", "camera"),
+    output:
+        scores="results/scores/{shard}.json",
+    log:
+        "results/logs/evaluate/{shard}.log",
+    benchmark:
+        "results/benchmarks/evaluate/{shard}.tsv"
+    params:
+        scripts=SCRIPTS,
+        camera=MODEL.camera,
+    shell:
+        "python {params.scripts}/evaluate.py {input.raw} --truths {input.truths:q} --photos {input.photos:q}"
+        " --camera {params.camera} --out {output.scores} > {log} 2>&1"
