@@ -1,6 +1,7 @@
 """Read sRGB pictures: JPEG, PNG and TIFF, 8 or 16 bit."""
 
 import io
+import struct
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,6 +17,10 @@ SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
 # Pictures that a user may expect to be taken; they are listed too, so that they are refused by name.
 OTHER_SUFFIXES = {".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".webp"}
 OTHER_SUFFIXES |= {".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"}
+TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+PNG_MARK = b"\x89PNG\r\n\x1a\n"
+# what Pillow, tifffile and imagecodecs raise on damaged files
+DECODING_ERRORS = (OSError, SyntaxError, ValueError, RuntimeError, IndexError, KeyError, struct.error, tifffile.TiffFileError)
 LARGEST = 2**29  # pixels; more is taken for a decompression bomb
 
 Image.MAX_IMAGE_PIXELS = None  # `read_rgb` has its own limit
@@ -53,57 +58,63 @@ def read_rgb(path: Path) -> np.ndarray:
         InputError: the file can't be read, or is not a picture of a kind that is taken.
     """
     try:
-        with Image.open(path) as picture:
-            check_header(path, picture)
-            pixels = read_16_bit(path, picture.format)
-            if pixels is None:
-                pixels = np.asarray(to_srgb(picture).convert("RGB"))
+        with path.open("rb") as file:
+            start = file.read(26)
+        if start[:4] in TIFF_MARKS:
+            pixels = read_16_bit_tiff(path)
+        elif start[:8] == PNG_MARK and start[24:25] == b"\x10":  # 16, the bit depth in the header
+            check_size(path, *struct.unpack(">II", start[16:24]))
+            pixels = imagecodecs.png_decode(path.read_bytes())
+        else:
+            pixels = None
+        return three_channels(pixels) if pixels is not None else read_8_bit(path)
     except InputError:
         raise
     except Image.UnidentifiedImageError:
         raise InputError(f"{path}: not a picture that can be read; give a JPEG, PNG or TIFF file") from None
-    except (OSError, SyntaxError, ValueError, tifffile.TiffFileError, imagecodecs.ImcdError) as error:
+    except DECODING_ERRORS as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         raise InputError(f"{path}: can't be decoded ({reason}); give a whole JPEG, PNG or TIFF file") from error
-    return np.ascontiguousarray(pixels)
 
 
-def check_header(path: Path, picture: Image.Image) -> None:
-    """Refuse what should not be decoded at all."""
-    if picture.format not in FORMATS:
-        raise InputError(f"{path}: a {picture.format} file; convert it to JPEG, PNG or TIFF")
-    width, height = picture.size
+def check_size(path: Path, width: int, height: int) -> None:
+    """Refuse what is too small for a Bayer cell, or too large to be a photo."""
     if min(width, height) < 2:
         raise InputError(f"{path}: {width} x {height} pixels; a Bayer cell needs 2 x 2 or more")
     if width * height > LARGEST:
         raise InputError(f"{path}: {width} x {height} pixels; {LARGEST} at most")
 
 
-def read_16_bit(path: Path, file_format: str) -> np.ndarray | None:
-    """uint16 (H, W, 3) of a 16-bit PNG or TIFF; None for 8 bits, which Pillow reads."""
-    if file_format == "PNG":
-        data = path.read_bytes()
-        if data[24] != 16:  # IHDR: bit depth
+def read_16_bit_tiff(path: Path) -> np.ndarray | None:
+    """uint16 (H, W) or (H, W, C) of a 16-bit TIFF; None for 8 bits and less, which Pillow reads."""
+    with tifffile.TiffFile(path) as tiff:
+        page = tiff.pages.first
+        if page.dtype is not None and page.dtype.itemsize == 1:
             return None
-        pixels = imagecodecs.png_decode(data)
-    elif file_format == "TIFF":
-        with tifffile.TiffFile(path) as tiff:
-            page = tiff.pages.first
-            if page.dtype == np.uint8 or page.bitspersample < 8:
-                return None
-            if page.dtype != np.uint16:
-                raise InputError(f"{path}: {page.dtype} samples; save it with 8 or 16 bits a sample")
-            if page.photometric not in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.MINISBLACK):
-                raise InputError(f"{path}: {page.photometric.name} colours in 16 bits; save it as RGB or grey")
-            pixels = page.asarray()
-            if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE:
-                pixels = np.moveaxis(pixels, 0, -1)
-    else:
-        return None
-    if pixels.ndim == 2:
-        pixels = pixels[..., None]
+        if page.dtype != np.uint16:
+            raise InputError(f"{path}: {page.dtype} samples; save it with 8 or 16 bits a sample")
+        if page.photometric not in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.MINISBLACK):
+            raise InputError(f"{path}: {page.photometric.name} colours in 16 bits; save it as RGB or grey")
+        check_size(path, page.imagewidth, page.imagelength)
+        pixels = page.asarray()
+        return np.moveaxis(pixels, 0, -1) if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE else pixels
+
+
+def three_channels(pixels: np.ndarray) -> np.ndarray:
+    """(H, W), grey with or without alpha, or RGB with or without -> (H, W, 3)."""
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
     colour = pixels[..., :3] if pixels.shape[-1] >= 3 else pixels[..., :1]
-    return np.broadcast_to(colour, (*colour.shape[:2], 3))
+    return np.ascontiguousarray(np.broadcast_to(colour, (*colour.shape[:2], 3)))
+
+
+def read_8_bit(path: Path) -> np.ndarray:
+    """uint8 (H, W, 3) of whatever Pillow reads, of the formats that are taken."""
+    with Image.open(path) as picture:
+        if picture.format not in FORMATS:
+            raise InputError(f"{path}: a {picture.format} file; convert it to JPEG, PNG or TIFF")
+        check_size(path, *picture.size)
+        picture.load()
+        return np.array(to_srgb(picture).convert("RGB"))
 
 
 def to_srgb(picture: Image.Image) -> Image.Image:
@@ -116,5 +127,5 @@ def to_srgb(picture: Image.Image) -> Image.Image:
         if "sRGB" in ImageCms.getProfileDescription(profile):
             return picture
         return ImageCms.profileToProfile(picture, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except ImageCms.PyCMSError:
-        return picture  # a broken profile says nothing about the colours; viewers assume sRGB too
+    except (OSError, ImageCms.PyCMSError):
+        return picture  # a broken profile says nothing about the colours; viewers take them for sRGB too

@@ -43,6 +43,8 @@ def train(settings: Settings, scenes: list, camera: Camera, out: Path, device: t
 
     A run that was cut off goes on from its last checkpoint, `out/state.pt`.
     """
+    out.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(settings.seed)
     state_path = out / "state.pt"
     state = load_state(state_path, settings)
     noe = UNet(settings.widths)

@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
+from snakemake.io import contains_wildcard
 
 from omf.challenge import list_packed
 from omf.config import check_config
@@ -46,6 +47,16 @@ def photos_of(wildcards):
 def truths_of(wildcards):
     """The ground-truth files that there are for a shard."""
     return [str(TRUTHS[name]) for name in SHARDS[wildcards.shard] if name in TRUTHS]
+
+
+def tracked(paths_of):
+    """`paths_of` for use as input: without the names that Snakemake would take for wildcards.
+
+    Rules take the paths themselves as a parameter; only a change of such a picture goes unnoticed.
+    """
+    return lambda wildcards: [
+        path for path in paths_of(wildcards) if not contains_wildcard(path)
+    ]
 
 
 def weights_hashes():

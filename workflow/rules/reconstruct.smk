@@ -3,7 +3,7 @@
 
 rule preprocess:
     input:
-        photos=photos_of,
+        photos=tracked(photos_of),
         code=sources("images", "overexposure"),
     output:
         decoded=temp(directory("results/decoded/{shard}")),
@@ -14,9 +14,10 @@ rule preprocess:
         "results/benchmarks/preprocess/{shard}.tsv"
     params:
         scripts=SCRIPTS,
+        photos=photos_of,
     shell:
         "python {params.scripts}/preprocess.py --out {output.decoded} --problems {output.problems}"
-        " -- {input.photos:q} > {log} 2>&1"
+        " -- {params.photos:q} > {log} 2>&1"
 
 
 rule infer:
@@ -64,8 +65,8 @@ rule mosaic:
 rule evaluate:
     input:
         raw="results/raw/{shard}",
-        truths=truths_of,
-        photos=photos_of,
+        truths=tracked(truths_of),
+        photos=tracked(photos_of),
         code=sources("metrics", "challenge", "evaluate", "camera"),
     output:
         scores="results/scores/{shard}.json",
@@ -75,7 +76,9 @@ rule evaluate:
         "results/benchmarks/evaluate/{shard}.tsv"
     params:
         scripts=SCRIPTS,
+        photos=photos_of,
+        truths=truths_of,
         camera=MODEL.camera,
     shell:
-        "python {params.scripts}/evaluate.py {input.raw} --truths {input.truths:q} --photos {input.photos:q}"
+        "python {params.scripts}/evaluate.py {input.raw} --truths {params.truths:q} --photos {params.photos:q}"
         " --camera {params.camera} --out {output.scores} > {log} 2>&1"

@@ -1,0 +1,105 @@
+"""What several tests need."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from omf.checkpoints import save_unet
+from omf.unet import UNet
+
+ROOT = Path(__file__).parent.parent
+REFERENCE = ROOT / "tests" / "reference"
+SHARED = ROOT.parent / "shared"
+
+sys.path.insert(0, str(REFERENCE))
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real pictures, where they lie beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip("needs the pictures in ../shared")
+    return SHARED
+
+
+def random_unet(widths: tuple[int, ...], seed: int) -> UNet:
+    """A U-Net with batch-norm statistics that are not trivial, and outputs spread over [0, 1]."""
+    torch.manual_seed(seed)
+    network = UNet(widths).eval()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(module.weight, 0.8, 1.2)
+            torch.nn.init.normal_(module.bias, std=0.1)
+            module.running_mean.normal_(std=0.1)
+            module.running_var.uniform_(0.1, 0.4)
+    torch.nn.init.normal_(network.Conv.weight, std=0.1)
+    torch.nn.init.constant_(network.Conv.bias, 0.4)
+    return network
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an untrained OE/NOE pair that runs in no time."""
+    folder = tmp_path_factory.mktemp("model") / "tiny"
+    for seed, branch in enumerate(("oe", "noe")):
+        save_unet(random_unet((4, 6, 8), seed), folder / f"{branch}.safetensors")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def published_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the reference checkpoints: published names, shapes and format."""
+    import reference_checkpoint
+
+    folder = tmp_path_factory.mktemp("published")
+    reference_checkpoint.main(folder)
+    return folder
+
+
+@pytest.fixture
+def photo_folder(tmp_path: Path) -> Path:
+    """Four small photos of different kinds."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in ("hills.jpg", "chart.png", "leaves_odd.jpg", "night_tall.tif"):
+        (folder / name).write_bytes((ROOT / "test_rgb" / name).read_bytes())
+    return folder
+
+
+def run(*command: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess:
+    """Run a command; stdout and stderr come back as text."""
+    return subprocess.run(
+        [str(part) for part in command], cwd=cwd, capture_output=True, text=True, env=os.environ | environment, timeout=900
+    )
+
+
+def omf(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
+    return run(sys.executable, "-m", "omf", *arguments, **environment)
+
+
+def snakemake(folder: Path, *arguments: object, **config: object) -> subprocess.CompletedProcess:
+    """Run the workflow with `folder` as working directory."""
+    settings = [f"{key}={value}" for key, value in config.items()]
+    return run(
+        Path(sys.executable).parent / "snakemake",
+        "--snakefile",
+        ROOT / "Snakefile",
+        "--directory",
+        folder,
+        *arguments,
+        *(["--config", *settings] if settings else []),
+    )
+
+
+def random_rgb(height: int, width: int, seed: int = 0, dtype: type = np.uint8) -> np.ndarray:
+    """A smooth sRGB picture that holds overexposed pixels."""
+    y, x = np.mgrid[0:height, 0:width] / max(height, width)
+    rng = np.random.default_rng(seed)
+    wave = 0.5 + 0.6 * np.sin(12 * x + 9 * y**2 + rng.uniform(0, 6))
+    rgb = np.stack([wave, 1.1 * wave**2, 0.3 + 0.8 * wave], axis=-1) + rng.normal(0, 0.05, (height, width, 3))
+    return (np.clip(rgb, 0, 1) * np.iinfo(dtype).max).astype(dtype)

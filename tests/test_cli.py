@@ -1,0 +1,103 @@
+import json
+import shutil
+import time
+
+import numpy as np
+import pytest
+from conftest import ROOT, omf
+
+
+def test_help_answers_at_once():
+    times = []
+    for _ in range(3):
+        began = time.perf_counter()
+        answer = omf("--help")
+        times.append(time.perf_counter() - began)
+    assert answer.returncode == 0
+    assert all(word in answer.stdout for word in ("predict", "evaluate", "models", "train"))
+    assert min(times) < 0.5
+
+
+@pytest.mark.parametrize("command", [["predict"], ["evaluate"], ["models", "list"], ["models", "fetch"], ["models", "verify"], ["train"]])
+def test_every_command_has_help(command):
+    answer = omf(*command, "--help")
+    assert answer.returncode == 0
+    assert "usage: omf" in answer.stdout
+
+
+def test_predict_and_evaluate(tmp_path, photo_folder, tiny_model):
+    lone = tmp_path / "lone.jpg"
+    shutil.copy(ROOT / "test_rgb" / "bricks.jpg", lone)
+    answer = omf("predict", photo_folder, lone, "-o", tmp_path / "out", "--model", tiny_model, "--device", "cpu")
+    assert answer.returncode == 0, answer.stderr
+    assert "5 of 5 photos reconstructed" in answer.stderr
+    raw = np.load(tmp_path / "out" / "lone.npy")
+    assert raw.shape == (120, 160, 4)
+    assert raw.dtype == np.uint16
+
+    (tmp_path / "out" / "lone.npy").unlink()
+    truths = tmp_path / "truths"
+    truths.mkdir()
+    for name in ("hills", "chart", "leaves_odd", "night_tall"):
+        shutil.copy(ROOT / "test_raw" / f"{name}.npy", truths)
+    answer = omf("evaluate", tmp_path / "out", truths, "--photos", photo_folder, "--json", tmp_path / "scores.json")
+    assert answer.returncode == 0, answer.stderr
+    scores = json.loads((tmp_path / "scores.json").read_text())
+    assert scores["scored"] == 4
+    assert scores["psnr"] == pytest.approx(np.mean([image["psnr"] for image in scores["images"].values()]))
+    assert 0 < scores["ssim"] < 1
+    assert scores["baseline"]["psnr"] > 10
+    assert f"{scores['psnr']:.2f}" in answer.stdout
+
+
+def test_missing_files_are_listed_and_the_rest_is_scored(tmp_path):
+    for folder, names in (("pred", ("hills", "extra")), ("truth", ("hills", "night"))):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            shutil.copy(ROOT / "test_raw" / "hills.npy", tmp_path / folder / f"{name}.npy")
+    answer = omf("evaluate", tmp_path / "pred", tmp_path / "truth")
+    assert answer.returncode == 1
+    assert "night.npy: no prediction of that name" in answer.stderr
+    assert "extra.npy: no ground truth of that name" in answer.stderr
+    assert "999.00" in answer.stdout
+
+
+def test_a_bad_photo_is_one_line_and_exit_code_1(tmp_path, photo_folder, tiny_model):
+    (photo_folder / "broken.jpg").write_text("no picture")
+    answer = omf("predict", photo_folder, "-o", tmp_path / "out", "--model", tiny_model)
+    assert answer.returncode == 1
+    assert "problem: " in answer.stderr
+    assert "broken.jpg: not a picture that can be read" in answer.stderr
+    assert "4 of 5 photos reconstructed" in answer.stderr
+    assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["predict", "nowhere", "-o", "out"], "nowhere"),
+        (["predict", "test_rgb", "-o", "out", "--model", "no_model"], "model no_model: neither in models.yaml nor a folder"),
+        (["predict", "test_rgb", "-o", "out", "--model", "published"], "omf models fetch published"),
+        (["evaluate", "nowhere", "test_raw"], "nowhere: no such folder"),
+        (["models", "fetch", "no_model"], "model no_model: not in models.yaml"),
+    ],
+)
+def test_wrong_inputs_are_one_line(tmp_path, arguments, message):
+    if "published" in arguments and (ROOT / "trained_models" / "final_yuv_OE_mask-220.pt").exists():
+        pytest.skip("the released weights are here")
+    answer = omf(*[str(tmp_path / "out") if argument == "out" else argument for argument in arguments])
+    assert answer.returncode == 1
+    lines = answer.stderr.strip().splitlines()
+    assert any(message in line for line in lines)
+    assert len(lines) <= 2
+    assert "Traceback" not in answer.stderr
+
+
+def test_models_list_and_verify():
+    listed = omf("models", "list")
+    assert listed.returncode == 0
+    assert "samsung_s7" in listed.stdout
+    assert "published" in listed.stdout
+    verified = omf("models", "verify")
+    assert verified.returncode == 0, verified.stderr
+    assert "samsung_s7: oe.safetensors ok" in verified.stdout

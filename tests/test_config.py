@@ -1,0 +1,39 @@
+import pytest
+import yaml
+from conftest import ROOT
+
+from omf.config import check_config
+from omf.errors import InputError
+
+SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
+CONFIG = yaml.safe_load((ROOT / "config.yaml").read_text())
+
+
+def test_the_committed_config_holds_every_setting_at_its_default():
+    assert check_config(CONFIG, SCHEMA) == CONFIG
+    assert check_config({}, SCHEMA) == CONFIG
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"shard_sise": 3}, r"shard_sise is not a setting \(did you mean shard_size\?\)"),
+        ({"xyz": 3}, r"xyz is not a setting \(there are: images, "),
+        ({"shard_size": 0}, "shard_size is 0; it must be a whole number of images, 1 or more"),
+        ({"shard_size": "many"}, "shard_size is 'many'; it must be"),
+        ({"shard_size": 1.5}, "shard_size is 1.5"),
+        ({"shard_size": True}, "shard_size is True"),
+        ({"device": "gpu"}, "device is 'gpu'; it must be auto, cpu or cuda"),
+        ({"images": None}, "images is None; it must be the path of a folder"),
+        ({"model": ""}, "model is ''"),
+    ],
+)
+def test_typos_and_wrong_types_are_told(setting, message):
+    with pytest.raises(InputError, match=message) as caught:
+        check_config(CONFIG | setting, SCHEMA)
+    assert "\n" not in str(caught.value)
+
+
+def test_all_mistakes_are_told_at_once():
+    with pytest.raises(InputError, match=r"device is .*; shard_size is "):
+        check_config(CONFIG | {"device": 1, "shard_size": -1}, SCHEMA)

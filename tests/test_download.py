@@ -1,0 +1,145 @@
+"""Downloads from a real HTTP server on this machine, which also misbehaves."""
+
+import hashlib
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+
+from omf import download
+from omf.download import fetch
+from omf.errors import InputError
+from omf.models import WeightsFile
+
+CONTENT = np.random.default_rng(0).bytes(1_000_000)
+
+
+class Server(ThreadingHTTPServer):
+    """Serves CONTENT under any path; its attributes say how it misbehaves."""
+
+    drop_after: int | None = None  # bytes after which every answer breaks off
+    ranges = True  # whether it can resume
+    content = CONTENT
+    status = 200
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.asked: list[str | None] = []  # the Range header of each request
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self):
+        asked = self.headers.get("Range")
+        self.server.asked.append(asked)
+        if self.server.status != 200:
+            self.send_error(self.server.status)
+            return
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.server.ranges else 0
+        body = self.server.content[start:]
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: self.server.drop_after])
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(monkeypatch):
+    monkeypatch.setattr(download, "PAUSE", 0.01)
+    server = Server()
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def file(server, tmp_path) -> WeightsFile:
+    url = f"http://127.0.0.1:{server.server_port}/weights.pt"
+    return WeightsFile(tmp_path / "weights.pt", hashlib.sha256(CONTENT).hexdigest(), len(CONTENT), url)
+
+
+def test_a_file_is_fetched_once(server, file):
+    assert fetch(file, "model")
+    assert file.path.read_bytes() == CONTENT
+    assert not fetch(file, "model")
+    assert len(server.asked) == 1
+    assert [path.name for path in file.path.parent.iterdir()] == ["weights.pt"]
+
+
+def test_dropped_connections_are_resumed(server, file):
+    server.drop_after = 300_000
+    assert fetch(file, "model")
+    assert file.path.read_bytes() == CONTENT
+    starts = [int(asked.removeprefix("bytes=").removesuffix("-")) for asked in server.asked[1:]]
+    assert len(starts) >= 3
+    assert starts[0] > 200_000  # most of what came before the break is kept
+    assert starts == sorted(set(starts))
+
+
+def test_a_server_that_can_not_resume_starts_over(server, file):
+    file.path.with_name("weights.pt.part").write_bytes(b"x" * 1000)
+    server.ranges = False
+    assert fetch(file, "model")
+    assert file.path.read_bytes() == CONTENT
+
+
+def test_a_later_call_goes_on_from_what_has_arrived(server, file):
+    file.path.with_name("weights.pt.part").write_bytes(CONTENT[:400_000])
+    assert fetch(file, "model")
+    assert file.path.read_bytes() == CONTENT
+    assert server.asked == ["bytes=400000-"]
+
+
+def test_a_connection_that_gives_nothing_ends_with_one_line_and_keeps_the_part(server, file):
+    file.path.with_name("weights.pt.part").write_bytes(CONTENT[:5000])
+    server.drop_after = 0
+    with pytest.raises(InputError, match=r"can't be fetched.*call again to go on"):
+        fetch(file, "model")
+    assert len(server.asked) == download.ATTEMPTS
+    assert not file.path.exists()
+    assert file.path.with_name("weights.pt.part").read_bytes() == CONTENT[:5000]
+
+
+@pytest.mark.parametrize("content", [bytes(len(CONTENT)), CONTENT + b"more"])
+def test_wrong_bytes_never_get_the_final_name(server, file, content):
+    server.content = content
+    with pytest.raises(InputError, match=r"not the file that models\.yaml lists"):
+        fetch(file, "model")
+    assert list(file.path.parent.iterdir()) == []
+
+
+def test_a_file_that_is_not_there_is_told(server, file):
+    server.status = 404
+    with pytest.raises(InputError, match=r"404.*copy the file to .*weights\.pt by hand"):
+        fetch(file, "model")
+    assert len(server.asked) == 1
+
+
+def test_nobody_answers(server, file):
+    server.shutdown()
+    server.server_close()
+    with pytest.raises(InputError, match="can't be fetched"):
+        fetch(file, "model")
+
+
+def test_a_wrong_file_in_place_is_replaced_only_by_the_right_one(server, file):
+    file.path.write_bytes(b"something else")
+    server.status = 500
+    with pytest.raises(InputError):
+        fetch(file, "model")
+    assert file.path.read_bytes() == b"something else"
+    server.status = 200
+    assert fetch(file, "model")
+    assert file.path.read_bytes() == CONTENT
+
+
+def test_a_model_without_an_address_can_not_be_fetched(tmp_path):
+    with pytest.raises(InputError, match="not there; copy it again"):
+        fetch(WeightsFile(tmp_path / "a.pt", "0" * 64, 1), "model")

@@ -1,0 +1,108 @@
+import shutil
+
+import pytest
+import yaml
+from conftest import ROOT
+
+from omf.errors import InputError
+from omf.models import check_files, file_problem, find_model, read_models
+
+
+@pytest.fixture
+def registry(tmp_path, tiny_model):
+    """A models.yaml with one good model, and its files."""
+    shutil.copytree(tiny_model, tmp_path / "tiny")
+    from omf.models import sha256
+
+    files = {
+        branch: {
+            "name": f"tiny/{branch}.safetensors",
+            "sha256": sha256(path := tiny_model / f"{branch}.safetensors"),
+            "bytes": path.stat().st_size,
+        }
+        for branch in ("oe", "noe")
+    }
+    entry = {"widths": [4, 6, 8], "camera": "samsung_s7", "source": "test", "licence": "none", "description": "", "files": files}
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump({"tiny": entry}))
+    return tmp_path
+
+
+def test_the_shipped_list_is_complete_and_its_files_are_right():
+    models = read_models()
+    for model in models.values():
+        assert model.source
+        assert model.licence
+        assert model.description
+        assert all(len(file.sha256) == 64 and file.bytes for file in model.files)
+    check_files(models["samsung_s7"])
+    assert (ROOT / "trained_models" / "samsung_s7" / "README.md").is_file()
+
+
+def test_the_released_files_are_listed_with_their_hashes():
+    published = read_models()["published"]
+    assert published.oe.path.name == "final_yuv_OE_mask-220.pt"
+    assert published.oe.sha256 == "2d32ec0e3136bf1de3f7f19919d1b91bbf417c73e247c20c71aa84ab0f3463bd"
+    assert published.noe.path.name == "final_yuv_OE_NOE_mask-220.pt"
+    assert published.noe.sha256 == "5be1f52e497c3baf3bccfb5b9325b8cbc2bd0ee3121bfa892c393f23ad05c429"
+    assert {file.bytes for file in published.files} == {138216713}
+
+
+def test_by_name(registry):
+    check_files(find_model("tiny", registry))
+
+
+def test_by_folder(registry, tiny_model, published_model):
+    check_files(find_model(str(tiny_model), registry))
+    published = find_model(str(published_model), registry)
+    assert published.oe.path.name == "final_yuv_OE_mask-220.pt"
+    assert published.oe.sha256 is None
+
+
+def test_a_listed_file_with_another_hash_is_refused_also_by_its_folder(registry):
+    path = registry / "tiny" / "oe.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    for name in ("tiny", str(registry / "tiny")):
+        with pytest.raises(InputError, match=r"oe\.safetensors: its sha256 is not the one in models\.yaml"):
+            check_files(find_model(name, registry))
+
+
+def test_a_listed_pickle_with_another_hash_is_not_opened(tmp_path, published_model):
+    shutil.copy(ROOT / "trained_models" / "models.yaml", tmp_path)
+    for file in published_model.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    with pytest.raises(InputError, match=r"final_yuv_OE_mask-220\.pt: .*models\.yaml.*omf models fetch published"):
+        check_files(find_model("published", tmp_path))
+
+
+def test_what_is_wrong_with_a_file_is_told(registry):
+    model = find_model("tiny", registry)
+    model.oe.path.write_bytes(model.oe.path.read_bytes()[:100])
+    assert "100 bytes, but models.yaml says" in file_problem(model.oe, "tiny")
+    model.oe.path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    assert "Git LFS pointer" in file_problem(model.oe, "tiny")
+    model.oe.path.unlink()
+    assert "not there" in file_problem(model.oe, "tiny")
+
+
+@pytest.mark.parametrize("name", ["tny", "nowhere/at/all"])
+def test_an_unknown_model_is_told_with_the_known_ones(registry, name):
+    with pytest.raises(InputError, match=f"{name}: neither in models.yaml nor a folder; known models: tiny"):
+        find_model(name, registry)
+
+
+def test_a_folder_without_a_pair_is_told(registry, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"does not hold an OE/NOE pair; put oe\.safetensors \+ noe\.safetensors"):
+        find_model(str(tmp_path / "empty"), registry)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "- a list", "model: {files: {}}", "a: [unclosed", "m: {files: {oe: {name: x, color: red}, noe: {name: y}}, widths: [1]}"]
+)
+def test_a_broken_list_is_told_in_one_line(tmp_path, text):
+    (tmp_path / "models.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"models\.yaml: can't be read as a list of models") as caught:
+        read_models(tmp_path)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,73 @@
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT
+
+from omf.bayer import pack, quantise
+from omf.checkpoints import load_fusion
+from omf.models import find_model
+from omf.predict import predict
+from omf.stages import by_name, infer, mosaic, preprocess
+
+
+@pytest.fixture
+def fuse(tiny_model):
+    return load_fusion(find_model(str(tiny_model)), torch.device("cpu"))
+
+
+def test_the_stages_and_predict_give_the_same_bytes(tmp_path, photo_folder, fuse):
+    photos = sorted(photo_folder.iterdir())
+    assert predict(photos, tmp_path / "direct", fuse) == []
+    assert preprocess(photos, tmp_path / "decoded") == []
+    measured = infer(tmp_path / "decoded", tmp_path / "demosaiced", fuse)
+    mosaic(tmp_path / "demosaiced", tmp_path / "raw")
+    files = sorted(path.name for path in (tmp_path / "raw").iterdir())
+    assert files == ["chart.npy", "hills.npy", "leaves_odd.npy", "night_tall.npy"]
+    for name in files:
+        assert (tmp_path / "raw" / name).read_bytes() == (tmp_path / "direct" / name).read_bytes()
+        assert np.load(tmp_path / "raw" / name).shape == np.load(ROOT / "test_raw" / name).shape
+    assert measured["images"] == 4
+    assert measured["seconds"] > 0
+    assert measured["megapixels"] == pytest.approx((2 * 240 * 320 + 203 * 301 + 320 * 180) / 1e6, abs=1e-4)
+
+
+def test_the_mosaic_of_what_infer_leaves(tmp_path):
+    raw = np.random.default_rng(0).uniform(size=(5, 8, 3)).astype(np.float32)
+    (tmp_path / "in").mkdir()
+    np.save(tmp_path / "in" / "a.npy", raw)
+    mosaic(tmp_path / "in", tmp_path / "out")
+    packed = np.load(tmp_path / "out" / "a.npy")
+    assert packed.dtype == np.uint16
+    assert (packed[..., 0] == quantise(raw[0:4:2, 0::2, 0])).all()
+    assert (packed[..., 3] == quantise(raw[1:4:2, 1::2, 2])).all()
+    assert packed.shape == pack(raw[:4, :, 0]).shape
+
+
+def test_bad_photos_are_listed_and_the_rest_is_done(tmp_path, photo_folder, fuse):
+    (photo_folder / "broken.jpg").write_bytes(b"\xff\xd8\xff")
+    (photo_folder / "holiday.heic").write_bytes(b"....ftypheic")
+    shutil.copy(photo_folder / "chart.png", photo_folder / "hills.png")
+    photos = sorted(photo_folder.iterdir())
+    problems = predict(photos, tmp_path / "out", fuse)
+    assert problems == preprocess(photos, tmp_path / "decoded")
+    assert len(problems) == 4
+    assert "hills.jpg: would become hills.npy, and so would another picture (hills.png); rename one" in problems[0]
+    assert [line.split(":")[0].split("/")[-1] for line in problems] == ["hills.jpg", "hills.png", "broken.jpg", "holiday.heic"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["chart.npy", "leaves_odd.npy", "night_tall.npy"]
+
+
+def test_names(tmp_path):
+    named, problems = by_name([tmp_path / "a.b.jpg", tmp_path / "a.png"])
+    assert named.keys() == {"a.b", "a"}
+    assert problems == []
+
+
+def test_a_failed_write_leaves_nothing(tmp_path, photo_folder):
+    def fail(rgb, mask):
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        predict(sorted(photo_folder.iterdir()), tmp_path / "out", fail)
+    assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True

@@ -1,0 +1,269 @@
+"""The real Snakemake, in a folder of its own, with a model that runs in no time."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from conftest import ROOT, omf, run, snakemake
+
+
+def rules_run(result) -> list[str]:
+    """The rules that Snakemake ran, by its own words."""
+    return [line.split("rule ")[1].rstrip(":") for line in result.stderr.splitlines() if line.startswith(("rule ", "localrule "))]
+
+
+def zip_names(folder: Path) -> list[str]:
+    with zipfile.ZipFile(folder / "submission" / "submission.zip") as archive:
+        assert archive.testzip() is None
+        return sorted(archive.namelist())
+
+
+@pytest.fixture
+def settings(photo_folder, tiny_model) -> dict:
+    return {"images": photo_folder, "model": tiny_model, "ground_truth": ROOT / "test_raw", "device": "cpu"}
+
+
+@pytest.fixture
+def finished(tmp_path, settings) -> Path:
+    """A folder with a finished run."""
+    result = snakemake(tmp_path, **settings)
+    assert result.returncode == 0, result.stderr
+    return tmp_path
+
+
+def test_a_run_leaves_a_scored_entry(tmp_path, settings):
+    result = snakemake(tmp_path, **settings)
+    assert result.returncode == 0, result.stderr
+    names = ["chart", "hills", "leaves_odd", "night_tall"]
+    assert zip_names(tmp_path) == [*(f"{name}.npy" for name in names), "readme.txt"]
+    submission = tmp_path / "submission"
+    with zipfile.ZipFile(submission / "submission.zip") as archive:
+        for name in archive.namelist():
+            assert archive.read(name) == (submission / name).read_bytes()
+    readme = (submission / "readme.txt").read_text().splitlines()
+    assert [line.split(" : ")[0] for line in readme] == [
+        "runtime per image [s]",
+        "CPU[1] / GPU[0]",
+        "Extra Data [1] / No Extra Data [0]",
+        "Other description",
+    ]
+    assert float(readme[0].split(" : ")[1]) > 0
+    assert readme[1].endswith(" : 1")
+    assert "CPU" in readme[3]
+
+    scores = json.loads((submission / "scores.json").read_text())
+    assert list(scores["images"]) == names
+    evaluated = omf("evaluate", submission, ROOT / "test_raw", "--json", tmp_path / "evaluated.json")
+    assert evaluated.returncode == 1  # the other samples have no prediction here
+    alone = json.loads((tmp_path / "evaluated.json").read_text())
+    assert scores["psnr"] == pytest.approx(alone["psnr"])
+    assert scores["ssim"] == pytest.approx(alone["ssim"])
+    assert scores["baseline"]["psnr"] > 10
+
+    assert f"{scores['psnr']:.2f}" in result.stderr  # on the screen
+    assert not (tmp_path / "results" / "decoded").exists() or not list((tmp_path / "results" / "decoded").iterdir())
+    assert (tmp_path / "results" / "logs" / "infer" / "s.log").is_file()
+    assert (tmp_path / "results" / "benchmarks" / "infer" / "s.tsv").is_file()
+
+
+def test_a_second_run_has_nothing_to_do(finished, settings):
+    result = snakemake(finished, **settings)
+    assert result.returncode == 0
+    assert "Nothing to be done" in result.stderr
+
+
+def test_a_new_image_reruns_its_own_shard_only(tmp_path, settings):
+    settings["shard_size"] = 2
+    assert snakemake(tmp_path, **settings).returncode == 0
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "results" / "raw").glob("*/*.npy")}
+    shutil.copy(ROOT / "test_rgb" / "bricks.jpg", settings["images"])
+    result = snakemake(tmp_path, **settings)
+    assert result.returncode == 0, result.stderr
+    untouched = [path for path in before if path.exists() and path.stat().st_mtime_ns == before[path]]
+    assert len(untouched) >= 2
+    assert rules_run(result).count("infer") <= 2  # its shard, or the two that it is split into
+    assert "bricks.npy" in zip_names(tmp_path)
+
+
+def test_a_changed_image_and_a_removed_one(finished, settings):
+    shutil.copy(ROOT / "test_rgb" / "bricks.jpg", settings["images"] / "hills.jpg")
+    (settings["images"] / "chart.png").unlink()
+    before = (finished / "submission" / "hills.npy").read_bytes()
+    assert snakemake(finished, **settings).returncode == 0
+    assert zip_names(finished) == ["hills.npy", "leaves_odd.npy", "night_tall.npy", "readme.txt"]
+    assert (finished / "submission" / "hills.npy").read_bytes() != before
+    assert not (finished / "submission" / "chart.npy").exists()
+
+
+def test_other_inputs_leave_nothing_of_the_earlier_run(finished, settings, tmp_path):
+    others = tmp_path / "others"
+    others.mkdir()
+    shutil.copy(ROOT / "test_rgb" / "paper.jpg", others)
+    result = snakemake(finished, **settings | {"images": others, "ground_truth": ""})
+    assert result.returncode == 0, result.stderr
+    assert zip_names(finished) == ["paper.npy", "readme.txt"]
+    assert "no ground truth of these names" in result.stderr
+    scores = json.loads((finished / "submission" / "scores.json").read_text())
+    assert scores["psnr"] is None
+    assert scores["images"] == {}
+
+
+def test_other_weights_rerun_the_inference(finished, settings, tmp_path, tiny_model):
+    other = tmp_path / "other"
+    other.mkdir()
+    for branch, source in (("oe", "noe"), ("noe", "oe")):
+        shutil.copy(tiny_model / f"{source}.safetensors", other / f"{branch}.safetensors")
+    before = (finished / "submission" / "hills.npy").read_bytes()
+    result = snakemake(finished, **settings | {"model": other})
+    assert "infer" in rules_run(result)
+    assert (finished / "submission" / "hills.npy").read_bytes() != before
+    # the same files with another date: nothing to do
+    for path in other.iterdir():
+        path.touch()
+    assert "Nothing to be done" in snakemake(finished, **settings | {"model": other}).stderr
+
+
+def test_shard_size_and_cores_do_not_change_a_byte(finished, settings, tmp_path):
+    other = tmp_path / "other"
+    other.mkdir()
+    assert snakemake(other, "--cores", 1, **settings | {"shard_size": 1}).returncode == 0
+    for path in sorted((finished / "submission").glob("*.npy")):
+        assert path.read_bytes() == (other / "submission" / path.name).read_bytes()
+
+
+def test_bad_images_are_listed_and_the_others_are_done(tmp_path, settings):
+    (settings["images"] / "broken.jpg").write_text("no picture")
+    shutil.copy(settings["images"] / "chart.png", settings["images"] / "hills.png")
+    result = snakemake(tmp_path, **settings)
+    assert result.returncode != 0
+    assert "broken.jpg: not a picture that can be read" in result.stderr
+    assert "hills.png: would become hills.npy" in result.stderr
+    assert zip_names(tmp_path) == ["chart.npy", "leaves_odd.npy", "night_tall.npy", "readme.txt"]
+    summary = json.loads((tmp_path / "submission" / "summary.json").read_text())
+    assert len(summary["problems"]) == 3
+    assert summary["images"] == 3
+    # again: told again, nothing done twice
+    again = snakemake(tmp_path, **settings)
+    assert again.returncode != 0
+    assert rules_run(again) == ["verdict"]
+    # mended
+    (settings["images"] / "broken.jpg").unlink()
+    (settings["images"] / "hills.png").unlink()
+    assert snakemake(tmp_path, **settings).returncode == 0
+    assert "hills.npy" in zip_names(tmp_path)
+
+
+def test_wrong_ground_truth_is_listed_and_the_others_are_scored(tmp_path, settings):
+    truths = tmp_path / "truths"
+    truths.mkdir()
+    shutil.copy(ROOT / "test_raw" / "chart.npy", truths)
+    np.save(truths / "hills.npy", np.zeros((3, 3, 4), np.uint16))
+    result = snakemake(tmp_path, **settings | {"ground_truth": truths})
+    assert result.returncode != 0
+    assert "hills.npy: packed (120, 160, 4), but its ground truth is (3, 3, 4)" in result.stderr
+    assert list(json.loads((tmp_path / "submission" / "scores.json").read_text())["images"]) == ["chart"]
+    assert len(zip_names(tmp_path)) == 5
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"shard_sise": 5}, "did you mean shard_size?"),
+        ({"device": "gpu"}, "device is 'gpu'; it must be auto, cpu or cuda"),
+        ({"images": "nowhere"}, "nowhere: no such folder"),
+        ({"model": "no_model"}, "model no_model: neither in models.yaml nor a folder"),
+    ],
+)
+def test_wrong_settings_are_told_at_the_start(tmp_path, settings, setting, message):
+    result = snakemake(tmp_path, "-n", **settings | setting)
+    assert result.returncode == 1
+    said = result.stdout + result.stderr  # a dry run speaks on stdout
+    assert message in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "submission").exists()
+
+
+def test_names_that_a_shell_would_trip_over(tmp_path, settings):
+    photos = settings["images"]
+    (photos / "chart.png").rename(photos / "it's $HOME; a {test} & [b].png")
+    (photos / "hills.jpg").rename(photos / "-n été.jpg")
+    result = snakemake(tmp_path, **settings | {"ground_truth": ""})
+    assert result.returncode == 0, result.stderr
+    assert set(zip_names(tmp_path)) == {"-n été.npy", "it's $HOME; a {test} & [b].npy", "leaves_odd.npy", "night_tall.npy", "readme.txt"}
+
+
+def test_a_killed_run_goes_on_where_it_was(tmp_path, settings):
+    settings["shard_size"] = 1
+    undisturbed = tmp_path / "undisturbed"
+    undisturbed.mkdir()
+    assert snakemake(undisturbed, **settings).returncode == 0
+    command = [Path(sys.executable).parent / "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", tmp_path / "killed"]
+    command += ["--config", *(f"{key}={value}" for key, value in settings.items())]
+    process = subprocess.Popen([str(part) for part in command], stderr=subprocess.DEVNULL, start_new_session=True)
+    raw = tmp_path / "killed" / "results" / "raw"
+    deadline = time.monotonic() + 120
+    while len(list(raw.glob("*/*.npy"))) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / "submission" / "submission.zip").exists()
+    snakemake(tmp_path / "killed", "--unlock", **settings)
+    result = snakemake(tmp_path / "killed", **settings)
+    assert result.returncode == 0, result.stderr
+    assert rules_run(result).count("infer") < 4  # what was finished is not done again
+    for path in (undisturbed / "submission").glob("*.npy"):
+        assert path.read_bytes() == (tmp_path / "killed" / "submission" / path.name).read_bytes()
+
+
+def test_missing_weights_are_fetched_by_a_rule(tmp_path, settings):
+    result = snakemake(tmp_path, "-n", **settings | {"model": "published"})
+    if (ROOT / "trained_models" / "final_yuv_OE_mask-220.pt").exists():
+        pytest.skip("the released weights are here")
+    assert result.returncode == 0, result.stderr
+    assert "fetch_oe" in result.stdout + result.stderr
+    assert "fetch_noe" in result.stdout + result.stderr
+
+
+def test_published_checkpoints_need_one_changed_line(tmp_path, published_model):
+    """A copy of config.yaml with another `model:` line, and the picture with a known answer."""
+    shutil.copy(ROOT / "tests" / "reference" / "input_504.png", tmp_path)
+    lines = (ROOT / "config.yaml").read_text().splitlines()
+    changed = [f"model: {published_model}" if line.startswith("model:") else line for line in lines]
+    assert sum(a != b for a, b in zip(lines, changed)) == 1
+    (tmp_path / "config.yaml").write_text("\n".join(changed))
+    result = snakemake(tmp_path, "--configfile", tmp_path / "config.yaml", images=tmp_path, ground_truth="")
+    assert result.returncode == 0, result.stderr
+    expected = np.load(ROOT / "tests" / "reference" / "expected_504.npy").astype(int)
+    difference = np.abs(np.load(tmp_path / "submission" / "input_504.npy") - expected)
+    assert difference.max() <= 1
+    assert (difference > 0).mean() <= 1e-4
+
+
+def test_only_inference_imports_torch(tmp_path):
+    for script in ("preprocess", "mosaic", "evaluate", "package", "report", "verdict", "fetch", "make_samples"):
+        code = f"import runpy, sys; runpy.run_path('scripts/{script}.py'); sys.exit('torch' in sys.modules)"
+        assert run(sys.executable, "-c", code).returncode == 0, script
+
+
+def test_the_default_profile_runs_one_inference_at_a_time():
+    profile = yaml.safe_load((ROOT / "profiles" / "default" / "config.yaml").read_text())
+    assert profile["resources"] == ["gpu=1"]
+    assert profile["rerun-incomplete"] is True
+    assert profile["cores"] == "all"
+
+
+def test_the_launcher_passes_arguments_on(tmp_path, settings):
+    result = run(ROOT / "test", "-n", "--directory", tmp_path, "--config", *(f"{key}={value}" for key, value in settings.items()))
+    assert result.returncode == 0, result.stderr
+    assert "infer" in result.stdout + result.stderr
+    assert not (tmp_path / "submission").exists()
+    assert "Installing" not in result.stderr
