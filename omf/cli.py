@@ -54,6 +54,8 @@ def parser() -> argparse.ArgumentParser:
     train.add_argument("--camera", default="samsung_s7", help="a profile in cameras/")
     train.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64, 128, 256], help="channels of each level of the U-Nets")
     train.add_argument("--steps", type=int, nargs=2, default=[4000, 1300], metavar=("NOE", "OE"), help="training steps of each branch")
+    train.add_argument("--learning-rate", type=float, default=2e-3, help="at its highest")
+    train.add_argument("--start", metavar="MODEL", help="a model to go on from, with its widths: a name or a folder, as in predict")
     train.add_argument("--seed", type=int, default=0, help="of the weights and the pairs")
     add_device(train)
     return parser
@@ -142,15 +144,28 @@ def run_models_verify(arguments: argparse.Namespace) -> int:
 def run_train(arguments: argparse.Namespace) -> int:
     from omf.camera import load_camera
     from omf.fusion import pick_device
+    from omf.models import check_files, find_model
     from omf.training.loop import Settings, train
     from omf.training.pairs import load_scenes
 
     steps_noe, steps_oe = arguments.steps
     settings = Settings(
-        camera=arguments.camera, widths=tuple(arguments.widths), steps_noe=steps_noe, steps_oe=steps_oe, seed=arguments.seed
+        camera=arguments.camera,
+        widths=tuple(arguments.widths),
+        steps_noe=steps_noe,
+        steps_oe=steps_oe,
+        learning_rate=arguments.learning_rate,
+        seed=arguments.seed,
+        start=arguments.start,
     )
-    photos = left_in(gather(arguments.photos), arguments.leave_out)
-    train(settings, load_scenes(photos), load_camera(arguments.camera), arguments.out, pick_device(arguments.device))
+    start = find_model(arguments.start) if arguments.start else None
+    if start:
+        check_files(start)
+    photos = gather(arguments.photos)
+    if arguments.leave_out:
+        held_out = set(matching(photos, arguments.leave_out))
+        photos = [photo for photo in photos if photo not in held_out]
+    train(settings, load_scenes(photos), load_camera(arguments.camera), arguments.out, pick_device(arguments.device), start)
     return conclude(f"trained; use it with: omf predict --model {arguments.out}", [])
 
 
@@ -161,12 +176,14 @@ def gather(paths: list[Path]) -> list[Path]:
     return [photo for path in paths for photo in (list_images(path) if path.is_dir() else [path])]
 
 
-def left_in(photos: list[Path], patterns: Path | None) -> list[Path]:
-    """The photos that match none of the globs in a file."""
-    if patterns is None:
-        return photos
-    globs = [line.strip() for line in patterns.read_text().splitlines() if line.strip() and not line.startswith("#")]
-    return [photo for photo in photos if not any(photo.match(glob) for glob in globs)]
+def matching(photos: list[Path], patterns: Path) -> list[Path]:
+    """The photos whose names match one of the globs in a file; lines with # are comments."""
+    try:
+        lines = [line.strip() for line in patterns.read_text().splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{patterns}: can't be read ({error}); give a text file with a file name or glob in each line") from error
+    globs = [line for line in lines if line and not line.startswith("#")]
+    return [photo for photo in photos if any(photo.match(glob) for glob in globs)]
 
 
 def conclude(summary: str, problems: list[str]) -> int:

@@ -76,7 +76,8 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(tmp_path, monkeypatch
     train(QUICK, [], CAMERA, tmp_path / "cut", CPU)
     assert cuts == [("noe", 2), ("noe", 4), ("noe", 6), ("oe", 2), ("oe", 4)]  # nothing was done twice
     for name in ("oe.safetensors", "noe.safetensors"):
-        assert (tmp_path / "whole" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes()
+        whole, cut = (load_unet(tmp_path / folder / name).state_dict() for folder in ("whole", "cut"))
+        assert all((value == cut[key]).all() for key, value in whole.items())
     with (tmp_path / "whole" / "log.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["branch"], row["step"]) for row in rows] == [("noe", "2"), ("noe", "4"), ("noe", "6"), ("oe", "2"), ("oe", "4")]

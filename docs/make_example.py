@@ -1,0 +1,61 @@
+"""Draw docs/example.jpg from a sample and what ./test left of it: photo, mask, RAW."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from omf.bayer import dequantise, unpack
+from omf.camera import encode_srgb
+from omf.challenge import read_packed
+from omf.errors import told_in_one_line
+from omf.images import read_rgb
+from omf.overexposure import overexposure_mask
+
+ROOT = Path(__file__).parent.parent
+HEIGHT, WIDTH = 336, 504  # of a panel
+ZOOM = 16
+
+
+def as_8_bit(linear: np.ndarray) -> np.ndarray:
+    return (encode_srgb(np.clip(linear, 0, 1)) * 255).astype(np.uint8)
+
+
+def coloured_mosaic(packed: np.ndarray) -> np.ndarray:
+    """(H/2, W/2, 4) counts -> (H, W, 3): each pixel in the colour of its filter."""
+    bayer = dequantise(unpack(packed))
+    colours = np.zeros((*bayer.shape, 3))
+    for row, column, channel in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):
+        colours[row::2, column::2, channel] = bayer[row::2, column::2]
+    return colours
+
+
+@told_in_one_line
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--name", default="hills_large")
+    name = parser.parse_args().name
+    rgb = read_rgb(next((ROOT / "test_rgb").glob(f"{name}.*")))
+    packed = read_packed(ROOT / "submission" / f"{name}.npy")
+    half = dequantise(packed[..., [0, 1, 3]])
+    top, left = rgb.shape[0] * 6 // 10 // 2, rgb.shape[1] // 3 // 2
+    detail = coloured_mosaic(packed[top : top + HEIGHT // ZOOM // 2 + 1, left : left + WIDTH // ZOOM // 2 + 1])
+    panels = {
+        "sRGB photo": rgb,
+        "overexposure mask": np.where(overexposure_mask(rgb)[..., None], 255, rgb // 4).astype(np.uint8),
+        "reconstructed RAW, no white balance": as_8_bit(half),
+        "its Bayer pixels": as_8_bit(np.kron(detail, np.ones((ZOOM, ZOOM, 1)))[:HEIGHT, :WIDTH]),
+    }
+    gap, font = 8, ImageFont.load_default(18)
+    sheet = Image.new("RGB", (2 * WIDTH + gap, 2 * (HEIGHT + 28) + gap), "white")
+    draw = ImageDraw.Draw(sheet)
+    for number, (title, panel) in enumerate(panels.items()):
+        x, y = number % 2 * (WIDTH + gap), number // 2 * (HEIGHT + 28 + gap)
+        sheet.paste(Image.fromarray(panel).resize((WIDTH, HEIGHT), Image.Resampling.BOX), (x, y + 28))
+        draw.text((x + 2, y + 3), title, fill="black", font=font)
+    sheet.save(ROOT / "docs" / "example.jpg", quality=88)
+
+
+if __name__ == "__main__":
+    main()
