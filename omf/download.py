@@ -4,6 +4,7 @@ import time
 from pathlib import Path
 
 import requests
+import urllib3
 from tqdm import tqdm
 
 from omf.errors import InputError
@@ -55,7 +56,7 @@ def download(file: WeightsFile, part: Path) -> None:
                 reason = "the connection ended early"
             except requests.HTTPError as error:
                 raise InputError(f"{file.url}: {error}; copy the file to {file.path} by hand") from error
-            except requests.RequestException as error:
+            except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 reason = str(error)
             attempt = 0 if part.exists() and part.stat().st_size > there else attempt + 1
             if attempt == ATTEMPTS:
@@ -65,13 +66,13 @@ def download(file: WeightsFile, part: Path) -> None:
 
 def receive(url: str, part: Path, there: int, progress: tqdm) -> None:
     """Append to `part` from byte `there` on, or start over if the server can't resume."""
-    headers = {"Range": f"bytes={there}-"} if there else {}
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={there}-"} if there else {})
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
         response.raise_for_status()
         resumed = response.status_code == requests.codes.partial_content
         with part.open("ab" if resumed else "wb") as file:
             if not resumed:
                 progress.reset()
-            for chunk in response.iter_content(2**16):
+            while chunk := response.raw.read1(2**16):  # gives what has come, also before a break
                 file.write(chunk)
                 progress.update(len(chunk))

@@ -1,5 +1,6 @@
 """The real Snakemake, in a folder of its own, with a model that runs in no time."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 import yaml
 from conftest import ROOT, omf, run, snakemake
+from weights_server import serving
 
 
 def rules_run(result) -> list[str]:
@@ -224,13 +226,44 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, settings):
         assert path.read_bytes() == (tmp_path / "killed" / "submission" / path.name).read_bytes()
 
 
-def test_missing_weights_are_fetched_by_a_rule(tmp_path, settings):
-    result = snakemake(tmp_path, "-n", **settings | {"model": "published"})
-    if (ROOT / "trained_models" / "final_yuv_OE_mask-220.pt").exists():
-        pytest.skip("the released weights are here")
+def test_missing_weights_are_fetched_by_a_rule(tmp_path, settings, tiny_model):
+    """A copy of the program whose models.yaml has an address on this machine, which drops connections."""
+    program = tmp_path / "program"
+    for part in ("omf", "workflow", "scripts", "cameras", "profiles"):
+        shutil.copytree(ROOT / part, program / part)
+    shutil.copy(ROOT / "Snakefile", program)
+    shutil.copy(ROOT / "config.yaml", program)
+    weights = {branch: (tiny_model / f"{branch}.safetensors").read_bytes() for branch in ("oe", "noe")}
+    with serving({f"/{branch}": content for branch, content in weights.items()}) as server:
+        server.drop_after = 5000
+        files = {
+            branch: {
+                "name": f"remote_{branch}.safetensors",
+                "bytes": len(content),
+                "sha256": hashlib.sha256(content).hexdigest(),
+                "url": server.url(f"/{branch}"),
+            }
+            for branch, content in weights.items()
+        }
+        (program / "trained_models").mkdir()
+        (program / "trained_models" / "models.yaml").write_text(yaml.safe_dump({"remote": {"widths": [4, 6, 8], "files": files}}))
+        command = [Path(sys.executable).parent / "snakemake", "--snakefile", program / "Snakefile", "--directory", tmp_path]
+        command += ["--config", *(f"{key}={value}" for key, value in (settings | {"model": "remote"}).items())]
+        result = run(*command, PYTHONPATH=str(program))
     assert result.returncode == 0, result.stderr
-    assert "fetch_oe" in result.stdout + result.stderr
-    assert "fetch_noe" in result.stdout + result.stderr
+    assert {"fetch_oe", "fetch_noe"} <= set(rules_run(result))
+    for branch, content in weights.items():
+        assert (program / "trained_models" / f"remote_{branch}.safetensors").read_bytes() == content
+    assert "hills.npy" in zip_names(tmp_path)
+
+
+def test_shipped_weights_that_are_damaged_are_told_at_the_start(tmp_path, settings):
+    (tmp_path / "model").mkdir()
+    for branch in ("oe", "noe"):
+        (tmp_path / "model" / f"{branch}.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+    result = snakemake(tmp_path, **settings | {"model": tmp_path / "model"})
+    assert result.returncode == 1
+    assert "Git LFS pointer" in result.stderr
 
 
 def test_published_checkpoints_need_one_changed_line(tmp_path, published_model):

@@ -1,5 +1,6 @@
 # Reads the configuration and holds every helper; the other files hold rules only.
 
+import shlex
 import sys
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from omf.challenge import list_packed
 from omf.config import check_config
 from omf.errors import InputError
 from omf.images import group_by_stem, list_images
-from omf.models import find_model, sha256
+from omf.models import check_files, find_model, sha256
 from omf.shards import assign_shards
 
 ROOT = Path(workflow.basedir)
@@ -19,6 +20,10 @@ SCRIPTS = ROOT / "scripts"
 try:
     config = check_config(config, ROOT / "workflow" / "schemas" / "config.schema.yaml")
     MODEL = find_model(config["model"])
+    if not any(
+        file.url for file in MODEL.files
+    ):  # others are fetched, and checked then
+        check_files(MODEL)
     PHOTOS = list_images(Path(config["images"]))
     TRUTHS = list_packed(Path(config["ground_truth"])) if config["ground_truth"] else {}
 except InputError as error:
@@ -30,7 +35,9 @@ PHOTOS_BY_NAME = group_by_stem(PHOTOS)
 SHARDS = assign_shards(PHOTOS_BY_NAME, config["shard_size"])
 
 # `python` in the rules is the one that runs Snakemake, also where its environment isn't activated.
-shell.prefix(f"export PATH={Path(sys.executable).parent}:$PATH; ")
+shell.prefix(
+    f"set -euo pipefail; export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
+)
 
 
 wildcard_constraints:

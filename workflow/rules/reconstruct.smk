@@ -16,7 +16,7 @@ rule preprocess:
         scripts=SCRIPTS,
         photos=photos_of,
     shell:
-        "python {params.scripts}/preprocess.py --out {output.decoded} --problems {output.problems}"
+        "python {params.scripts:q}/preprocess.py --out {output.decoded} --problems {output.problems}"
         " -- {params.photos:q} > {log} 2>&1"
 
 
@@ -42,7 +42,7 @@ rule infer:
         device=config["device"],
         hashes=weights_hashes(),
     shell:
-        "python {params.scripts}/infer.py {input.decoded} --out {output.demosaiced} --timing {output.timing}"
+        "python {params.scripts:q}/infer.py {input.decoded} --out {output.demosaiced} --timing {output.timing}"
         " --model {params.model:q} --device {params.device} > {log} 2>&1"
 
 
@@ -59,7 +59,7 @@ rule mosaic:
     params:
         scripts=SCRIPTS,
     shell:
-        "python {params.scripts}/mosaic.py {input.demosaiced} --out {output.raw} > {log} 2>&1"
+        "python {params.scripts:q}/mosaic.py {input.demosaiced} --out {output.raw} > {log} 2>&1"
 
 
 rule evaluate:
@@ -80,5 +80,5 @@ rule evaluate:
         truths=truths_of,
         camera=MODEL.camera,
     shell:
-        "python {params.scripts}/evaluate.py {input.raw} --truths {params.truths:q} --photos {params.photos:q}"
+        "python {params.scripts:q}/evaluate.py {input.raw} --truths {params.truths:q} --photos {params.photos:q}"
         " --camera {params.camera} --out {output.scores} > {log} 2>&1"

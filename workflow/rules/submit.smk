@@ -16,7 +16,7 @@ rule package:
         scripts=SCRIPTS,
         model=config["model"],
     shell:
-        "python {params.scripts}/package.py --raws {input.raws} --timings {input.timings}"
+        "python {params.scripts:q}/package.py --raws {input.raws} --timings {input.timings}"
         " --model {params.model:q} --out submission > {log} 2>&1"
 
 
@@ -37,7 +37,7 @@ rule report:
         scripts=SCRIPTS,
         model=config["model"],
     shell:
-        "python {params.scripts}/report.py --scores {input.scores} --timings {input.timings} --problems {input.problems}"
+        "python {params.scripts:q}/report.py --scores {input.scores} --timings {input.timings} --problems {input.problems}"
         " --model {params.model:q} --out submission > {log} 2>&1"
 
 
@@ -55,4 +55,4 @@ rule verdict:
     params:
         scripts=SCRIPTS,
     shell:
-        "python {params.scripts}/verdict.py {input.problems} {input.scores} --out {output} > {log} 2>&1"
+        "python {params.scripts:q}/verdict.py {input.problems} {input.scores} --out {output} > {log} 2>&1"

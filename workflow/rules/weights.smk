@@ -15,4 +15,4 @@ for branch, file in (("oe", MODEL.oe), ("noe", MODEL.noe)):
                 branch=branch,
                 scripts=SCRIPTS,
             shell:
-                "python {params.scripts}/fetch.py {params.model:q} {params.branch} 2>&1 | tee {log}"
+                "python {params.scripts:q}/fetch.py {params.model:q} {params.branch} 2>&1 | tee {log}"
