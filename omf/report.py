@@ -47,13 +47,16 @@ def summary_text(summary: dict, scores: dict) -> str:
     """The summary that is shown at the end of a run."""
     rate = summary["images"] / summary["seconds"] if summary["seconds"] else 0.0
     lines = [
-        "",
         f"{summary['images']} images reconstructed with model {summary['model']} on {summary['device']}"
         f" ({summary['seconds_per_image']:.2f} s an image, {rate:.2f} images/s)",
+        "",
     ]
     if summary["scored"]:
-        lines += ["", scores_table(scores), "", "baseline: inverse sRGB curve and average white balance"]
+        lines += [scores_table(scores), "", "baseline: inverse sRGB curve and average white balance"]
     else:
         lines += ["no ground truth of these names, so no scores"]
-    lines += ["", "RAW files, readme.txt and submission.zip: submission/", ""]
-    return "\n".join(lines)
+    if summary["problems"]:
+        lines += ["", *(f"problem: {problem}" for problem in summary["problems"])]
+        lines += ["Mend or remove these and run again; what is done stays done."]
+    lines += ["", "RAW files, readme.txt and submission.zip: submission/"]
+    return "\n".join(lines) + "\n"

@@ -164,6 +164,16 @@ def test_bad_images_are_listed_and_the_others_are_done(tmp_path, settings):
     assert "hills.npy" in zip_names(tmp_path)
 
 
+def test_nothing_but_bad_images(tmp_path, settings):
+    for photo in settings["images"].iterdir():
+        photo.write_bytes(photo.read_bytes()[:500])
+    result = snakemake(tmp_path, **settings)
+    assert result.returncode != 0
+    assert "hills.jpg: can't be decoded" in result.stderr
+    assert "no image could be reconstructed" in result.stderr
+    assert not (tmp_path / "submission" / "submission.zip").exists()
+
+
 def test_wrong_ground_truth_is_listed_and_the_others_are_scored(tmp_path, settings):
     truths = tmp_path / "truths"
     truths.mkdir()

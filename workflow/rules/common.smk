@@ -79,10 +79,3 @@ def sources(*modules):
 def per_shard(pattern):
     """`pattern` for every shard."""
     return expand(pattern, shard=SHARDS)
-
-
-def print_summary():
-    """Show the summary of the finished run."""
-    for path in (Path("submission/summary.txt"), Path("results/verdict.txt")):
-        if path.is_file():
-            print(path.read_text(), end="", file=sys.stderr)

@@ -41,13 +41,11 @@ rule report:
         " --model {params.model:q} --out submission > {log} 2>&1"
 
 
-# Fails, after all else is done, if an image could not be used: so the run ends with an error and the list.
+# Fails if an image could not be used, once the summary is written: so the run ends with an error and the list.
 rule verdict:
     input:
-        "submission/submission.zip",
-        "submission/summary.txt",
-        problems=per_shard("results/problems/{shard}.json"),
-        scores=per_shard("results/scores/{shard}.json"),
+        summary="submission/summary.json",
+        text="submission/summary.txt",
     output:
         "results/verdict.txt",
     log:
@@ -55,4 +53,4 @@ rule verdict:
     params:
         scripts=SCRIPTS,
     shell:
-        "python {params.scripts:q}/verdict.py {input.problems} {input.scores} --out {output} > {log} 2>&1"
+        "python {params.scripts:q}/verdict.py {input.summary} {input.text} --out {output} > {log} 2>&1"
