@@ -26,4 +26,4 @@ include: "workflow/rules/submit.smk"
 
 # after an error, the rule `verdict` has shown it
 onsuccess:
-    print(Path("submission/summary.txt").read_text(), file=sys.stderr)
+    print_summary()

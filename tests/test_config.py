@@ -19,7 +19,8 @@ def test_the_committed_config_holds_every_setting_at_its_default():
     [
         ({"shard_sise": 3}, r"shard_sise is not a setting \(did you mean shard_size\?\)"),
         ({"xyz": 3}, r"xyz is not a setting \(there are: images, "),
-        ({"shard_size": 0}, "shard_size is 0; it must be a whole number of images, 1 or more"),
+        ({"shard_size": 0}, "shard_size is 0; it must be a whole number of images, 1 to 500"),
+        ({"shard_size": 501}, "shard_size is 501"),
         ({"shard_size": "many"}, "shard_size is 'many'; it must be"),
         ({"shard_size": 1.5}, "shard_size is 1.5"),
         ({"shard_size": True}, "shard_size is True"),

@@ -20,9 +20,8 @@ SCRIPTS = ROOT / "scripts"
 try:
     config = check_config(config, ROOT / "workflow" / "schemas" / "config.schema.yaml")
     MODEL = find_model(config["model"])
-    if not any(
-        file.url for file in MODEL.files
-    ):  # others are fetched, and checked then
+    # a model with an address is fetched, and checked before it is loaded
+    if not MODEL.oe.url:
         check_files(MODEL)
     PHOTOS = list_images(Path(config["images"]))
     TRUTHS = list_packed(Path(config["ground_truth"])) if config["ground_truth"] else {}
@@ -79,3 +78,10 @@ def sources(*modules):
 def per_shard(pattern):
     """`pattern` for every shard."""
     return expand(pattern, shard=SHARDS)
+
+
+def print_summary():
+    """Show what the run did, if it went as far as the summary."""
+    summary = Path("submission/summary.txt")
+    if summary.is_file():
+        print("\n" + summary.read_text(), file=sys.stderr)
