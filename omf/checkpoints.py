@@ -19,7 +19,14 @@ from omf.unet import UNet
 def load_fusion(model: Model, device: torch.device) -> Fusion:
     """Check and load both branches. Raises InputError where a file is missing, wrong or damaged."""
     check_files(model)
-    return Fusion(load_unet(model.oe.path), load_unet(model.noe.path), device)
+    oe, noe = load_unet(model.oe.path), load_unet(model.noe.path)
+    for file, network in ((model.oe, oe), (model.noe, noe)):
+        if model.widths not in (None, network.widths):
+            raise InputError(f"{file.path}: widths {network.widths}, but models.yaml says {model.widths}; correct the list")
+        if (network.in_channels, network.out_channels) != (4, 3):
+            channels = f"{network.in_channels} in, {network.out_channels} out"
+            raise InputError(f"{file.path}: {channels}; the method needs 4 in (R, G, B, mask), 3 out")
+    return Fusion(oe, noe, device)
 
 
 def load_unet(path: Path) -> UNet:

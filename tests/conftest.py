@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 from omf.checkpoints import save_unet
 from omf.unet import UNet
@@ -17,6 +18,9 @@ REFERENCE = ROOT / "tests" / "reference"
 SHARED = ROOT.parent / "shared"
 
 sys.path.insert(0, str(REFERENCE))
+
+settings.register_profile("omf", deadline=None)  # machines differ too much in speed
+settings.load_profile("omf")
 
 
 @pytest.fixture(scope="session")

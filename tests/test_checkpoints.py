@@ -1,4 +1,5 @@
 import pickle
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -6,8 +7,9 @@ import torch
 from conftest import random_unet
 from safetensors import safe_open
 
-from omf.checkpoints import load_unet, save_unet
+from omf.checkpoints import load_fusion, load_unet, save_unet
 from omf.errors import InputError
+from omf.models import find_model
 from omf.unet import UNet
 
 
@@ -101,3 +103,13 @@ def test_truncated_files_are_refused(tmp_path, network, suffix, length):
 def test_other_contents_are_refused(tmp_path, content):
     with pytest.raises(InputError, match=r"net\.pt"):
         load_unet(save_state(tmp_path / "net.pt", content))
+
+
+def test_a_pair_of_other_channels_or_widths_is_refused(tmp_path, tiny_model):
+    for branch in ("oe", "noe"):
+        save_unet(UNet((4, 6), in_channels=3), tmp_path / f"{branch}.safetensors")
+    with pytest.raises(InputError, match="3 in, 3 out; the method needs 4 in"):
+        load_fusion(find_model(str(tmp_path)), torch.device("cpu"))
+    other = replace(find_model(str(tiny_model)), widths=(4, 6, 9))
+    with pytest.raises(InputError, match=r"widths \(4, 6, 8\), but models\.yaml says \(4, 6, 9\)"):
+        load_fusion(other, torch.device("cpu"))

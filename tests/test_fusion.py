@@ -43,7 +43,7 @@ def test_each_branch_answers_for_its_own_pixels():
             np.testing.assert_allclose(raw[own], alone[own], atol=1e-6)
 
 
-@settings(deadline=None, max_examples=10)
+@settings(max_examples=10)
 @given(st.integers(2, 200), st.integers(2, 200), st.sampled_from([16, 48, 96]))
 def test_tiles_give_the_answer_of_the_whole_image(height, width, tile):
     networks = random_unet((4, 6, 8), 0), random_unet((4, 6, 8), 1)
