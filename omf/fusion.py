@@ -16,7 +16,9 @@ def pick_device(name: str) -> torch.device:
         raise InputError("device cuda: torch sees no GPU here; check nvidia-smi, or set the device to auto or cpu")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cpu" and torch.get_num_threads() == 1:
+    if name == "cuda":
+        torch.backends.cudnn.conv.fp32_precision = "ieee"  # not TF32, whose 10 bits are as coarse as a count
+    elif torch.get_num_threads() == 1:
         torch.set_num_threads(2)  # for one thread PyTorch takes another algorithm, and the last bits differ
     return torch.device(name)
 
