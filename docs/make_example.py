@@ -39,7 +39,7 @@ def main() -> None:
     rgb = read_rgb(next((ROOT / "test_rgb").glob(f"{name}.*")))
     packed = read_packed(ROOT / "submission" / f"{name}.npy")
     half = dequantise(packed[..., [0, 1, 3]])
-    top, left = rgb.shape[0] * 6 // 10 // 2, rgb.shape[1] // 3 // 2
+    top, left = int(0.6 * packed.shape[0]), int(0.85 * packed.shape[1])  
     detail = coloured_mosaic(packed[top : top + HEIGHT // ZOOM // 2 + 1, left : left + WIDTH // ZOOM // 2 + 1])
     panels = {
         "sRGB photo": rgb,
