@@ -15,7 +15,7 @@ from omf.overexposure import overexposure_mask
 
 ROOT = Path(__file__).parent.parent
 HEIGHT, WIDTH = 336, 504  # of a panel
-ZOOM = 16
+ZOOM = 8
 
 
 def as_8_bit(linear: np.ndarray) -> np.ndarray:
@@ -39,7 +39,7 @@ def main() -> None:
     rgb = read_rgb(next((ROOT / "test_rgb").glob(f"{name}.*")))
     packed = read_packed(ROOT / "submission" / f"{name}.npy")
     half = dequantise(packed[..., [0, 1, 3]])
-    top, left = int(0.6 * packed.shape[0]), int(0.85 * packed.shape[1])  
+    top, left = int(0.615 * packed.shape[0]), int(0.85 * packed.shape[1])
     detail = coloured_mosaic(packed[top : top + HEIGHT // ZOOM // 2 + 1, left : left + WIDTH // ZOOM // 2 + 1])
     panels = {
         "sRGB photo": rgb,
