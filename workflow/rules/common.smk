@@ -84,4 +84,4 @@ def print_summary():
     """Show what the run did, if it went as far as the summary."""
     summary = Path("submission/summary.txt")
     if summary.is_file():
-        print("\n" + summary.read_text(), file=sys.stderr)
+        print(f"\n{summary.read_text()}", file=sys.stderr)
