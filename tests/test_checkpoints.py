@@ -75,6 +75,7 @@ def test_values_that_are_not_finite_are_refused(tmp_path, network):
         load_unet(save_state(tmp_path / "net.pt", state))
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 def test_a_pickle_can_not_run_code(tmp_path):
     class Evil:
         def __reduce__(self):
