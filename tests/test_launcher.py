@@ -61,3 +61,12 @@ def test_no_python_that_is_new_enough(clone, tmp_path):
     assert result.returncode != 0
     assert "error: no Python 3.11 or later found" in result.stderr
     assert not (clone / ".venv").exists()
+
+
+def test_the_pins_for_development_hold_those_for_a_run():
+    run_pins, dev_pins = (
+        {line for line in (ROOT / name).read_text().splitlines() if not line.startswith("#")}
+        for name in ("requirements.txt", "requirements-dev.txt")
+    )
+    assert run_pins < dev_pins
+    assert "torch==2.13.0" in run_pins
