@@ -5,15 +5,13 @@ import yaml
 from conftest import ROOT
 
 from omf.errors import InputError
-from omf.models import check_files, file_problem, find_model, read_models
+from omf.models import check_files, file_problem, find_model, read_models, sha256
 
 
 @pytest.fixture
 def registry(tmp_path, tiny_model):
     """A models.yaml with one good model, and its files."""
     shutil.copytree(tiny_model, tmp_path / "tiny")
-    from omf.models import sha256
-
     files = {
         branch: {
             "name": f"tiny/{branch}.safetensors",
