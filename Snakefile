@@ -22,6 +22,7 @@ rule all:
 include: "workflow/rules/weights.smk"
 include: "workflow/rules/reconstruct.smk"
 include: "workflow/rules/submit.smk"
+include: "workflow/rules/train.smk"
 
 
 # after an error, the rule `verdict` has shown it

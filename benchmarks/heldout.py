@@ -1,88 +1,75 @@
-"""How good a model is on photos that it was not trained on, beside the classical baseline.
+"""How good models are on photos that they were not trained on, beside methods without a network.
 
-Each photo becomes a scene, which the simulated camera takes and develops; the model and the baseline
-get the JPEG and are scored against the camera's RAW. The same photos and seed give the same pairs.
+The simulated camera takes and develops scenes of held-out photos and newly drawn ones; each method gets
+the sRGB picture and is scored against the camera's RAW. The same photos give the same pairs.
 
-    python benchmarks/heldout.py PHOTO_OR_FOLDER... --model samsung_s7 --out benchmarks/heldout.md
+    python benchmarks/heldout.py PHOTO_OR_FOLDER... --models samsung_s7 --out benchmarks/heldout.md
 """
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from held_out import COLUMNS, held_out_pairs, held_out_pictures, scores_by_region, table_head, table_row
 from tqdm import tqdm
 
-from omf.bayer import dequantise, to_challenge_format
-from omf.camera import baseline, develop, expose, load_camera, random_shot
-from omf.challenge import score
-from omf.checkpoints import load_fusion
-from omf.cli import gather, matching
+from omf.bayer import to_challenge_format
+from omf.camera import baseline, load_camera
 from omf.errors import told_in_one_line
 from omf.files import save_text
-from omf.fusion import pick_device
-from omf.metrics import psnr
+from omf.methods import load_method
 from omf.models import find_model
 from omf.overexposure import overexposure_mask
-from omf.training.pairs import jpeg, load_scenes
+from omf.unprocess import Unprocess
 
-HELD_OUT = Path(__file__).with_name("held_out.txt")
-CROP = 504
-SEED = 77
-
-
-def simulated_pairs(scenes: list[np.ndarray], camera, crops: int):
-    """(sRGB uint8 (H, W, 3), packed RAW) of `crops` crops of every scene."""
-    for number, scene in enumerate(scenes):
-        for crop in range(crops if min(scene.shape[:2]) > CROP else 1):
-            rng = np.random.default_rng([SEED, number, crop])
-            top, left = (rng.integers(max(size - CROP, 0) + 1) for size in scene.shape[:2])
-            shot = random_shot(camera, rng)
-            raw = expose(scene[top : top + CROP, left : left + CROP].astype(np.float32), shot)
-            yield jpeg(develop(raw, shot, rng), 95, 0), to_challenge_format(raw)
+SIZE = 384  # pixels a side
+Method = Callable[[np.ndarray], np.ndarray]  # sRGB (H, W, 3) -> packed RAW
 
 
-def scores_by_region(predicted: np.ndarray, truth: np.ndarray, mask: np.ndarray) -> dict[str, float]:
-    """The challenge's scores, and PSNR over the cells with and without an overexposed pixel."""
-    cells = mask[: mask.shape[0] // 2 * 2, : mask.shape[1] // 2 * 2].reshape(truth.shape[0], 2, truth.shape[1], 2).any(axis=(1, 3))
-    result = score(predicted, truth)
-    for name, region in (("psnr_oe", cells), ("psnr_rest", ~cells)):
-        if region.sum() >= 50:  # fewer cells say nothing
-            result[name] = psnr(dequantise(predicted[region]), dequantise(truth[region]))
-    return result
+def fused(name: str) -> Method:
+    fuse, _, _ = load_method(find_model(name), "auto")
+    return lambda rgb: to_challenge_format(fuse(rgb, overexposure_mask(rgb)))
+
+
+def plain(path: Path) -> Method:
+    """One network for all pixels."""
+    from omf.checkpoints import load_network
+    from omf.fusion import Fusion, pick_device
+
+    network = load_network(path)
+    fuse = Fusion(network, network, pick_device("auto"))
+    return lambda rgb: to_challenge_format(fuse(rgb, overexposure_mask(rgb)))
 
 
 @told_in_one_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", nargs="+", type=Path)
-    parser.add_argument("--model", default="samsung_s7")
-    parser.add_argument("--every", type=int, default=4, help="take every n-th of the held-out photos")
-    parser.add_argument("--crops", type=int, default=4, help="of each photo that is larger than 504 x 504")
+    parser.add_argument("--models", nargs="+", default=["samsung_s7"])
+    parser.add_argument("--plain", type=Path, metavar="FILE", help="weights of one network for all pixels")
+    parser.add_argument("--pairs", type=int, default=60)
     parser.add_argument("--out", type=Path, help="Markdown table")
     arguments = parser.parse_args()
 
-    photos = sorted(matching(gather(arguments.photos), HELD_OUT))[:: arguments.every]
     camera = load_camera("samsung_s7")
-    fuse = load_fusion(find_model(arguments.model), pick_device("auto"))
-    rows = {arguments.model: [], "baseline": []}
-    pairs = list(simulated_pairs(load_scenes(photos), camera, arguments.crops))
-    for rgb, truth in tqdm(pairs, unit="pair", disable=None):
-        mask = overexposure_mask(rgb)
-        rows[arguments.model].append(scores_by_region(to_challenge_format(fuse(rgb, mask)), truth, mask))
-        rows["baseline"].append(scores_by_region(baseline(rgb, camera), truth, mask))
+    unprocess = Unprocess(camera)
+    methods: dict[str, Method] = {name: fused(name) for name in arguments.models}
+    if arguments.plain:
+        methods["plain U-Net of the same size"] = plain(arguments.plain)
+    methods["unprocess (Brooks et al. 2019), random gains"] = lambda rgb: to_challenge_format(unprocess(rgb))
+    methods["inverse gamma, average white balance"] = lambda rgb: baseline(rgb, camera)
+    methods["the input itself"] = lambda rgb: to_challenge_format(rgb / np.float32(255))
 
-    keys = {"psnr": "PSNR", "ssim": "SSIM", "psnr_oe": "PSNR, overexposed", "psnr_rest": "PSNR, rest"}
-    lines = [
-        f"{len(pairs)} simulated pairs from {len(photos)} held-out photos; mean (standard deviation)",
-        "",
-        "| | " + " | ".join(keys.values()) + " |",
-        "|---" * (len(keys) + 1) + "|",
-    ]
-    for name, scores in rows.items():
-        cells = [np.array([image[key] for image in scores if key in image]) for key in keys]
-        digits = [4 if key == "ssim" else 2 for key in keys]
-        lines.append(f"| {name} | " + " | ".join(f"{c.mean():.{d}f} ({c.std():.{d}f})" for c, d in zip(cells, digits)) + " |")
-    lines.append(f"\nOverexposed cells are in {sum('psnr_oe' in scores for scores in rows['baseline'])} of the pairs.")
+    pictures, contents = held_out_pictures(arguments.photos, camera, SIZE)
+    scores = {name: [] for name in methods}
+    for rgb, truth in tqdm(held_out_pairs(pictures, arguments.pairs, SIZE), total=arguments.pairs, unit="pair", disable=None):
+        for name, method in methods.items():
+            scores[name].append(scores_by_region(method(rgb), truth, rgb))
+    lines = [f"{arguments.pairs} simulated pairs of {contents}; mean (standard deviation)", "", *table_head(list(COLUMNS))]
+    lines += [table_row(name, rows, list(COLUMNS)) for name, rows in scores.items()]
+    counted = sum("psnr_oe" in row for row in scores[arguments.models[0]])
+    lines += ["", f"Overexposed cells are in {counted} of the pairs."]
     print("\n".join(lines))
     if arguments.out:
         save_text(arguments.out, "\n".join(lines) + "\n")

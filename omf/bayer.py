@@ -1,28 +1,82 @@
-"""The Bayer side: mosaic, packed planes, and the challenge's 10-bit numbers.
+"""The Bayer side: mosaic, demosaic, packed planes, and the challenge's 10-bit numbers.
 
-The colour filter array (CFA) is RGGB throughout: R at even row and even column.
+The colour filter array (CFA) is RGGB, R at even row and even column, unless a line says otherwise.
 """
 
 import numpy as np
 
 WHITE_LEVEL = 1024  # counts for 1.0; the challenge writes truncate(1024 x), so 1024 itself can occur
+CFA_ORIGINS = {"RGGB": (0, 0), "GRBG": (0, 1), "GBRG": (1, 0), "BGGR": (1, 1)}  # row and column of the first red pixel
 
 
-def mosaic(rgb: np.ndarray) -> np.ndarray:
-    """Keep, at each pixel, the one colour that an RGGB sensor measures there.
+def mosaic(rgb: np.ndarray, cfa: str = "RGGB") -> np.ndarray:
+    """Keep, at each pixel, the one colour that a Bayer sensor measures there.
 
     Args:
         rgb: (H, W, 3), demosaiced RAW (camera RGB). A last odd row or column is dropped, since half
             a Bayer cell can't be packed.
+        cfa: the order of the colours, one of `CFA_ORIGINS`.
 
     Returns:
         (H', W') of the same type, H' and W' even.
     """
     height, width = rgb.shape[0] // 2 * 2, rgb.shape[1] // 2 * 2
+    row, column = CFA_ORIGINS[cfa]
     bayer = rgb[:height, :width, 1].copy()
-    bayer[0::2, 0::2] = rgb[0:height:2, 0:width:2, 0]
-    bayer[1::2, 1::2] = rgb[1:height:2, 1:width:2, 2]
+    for (y, x), channel in (((row, column), 0), ((1 - row, 1 - column), 2)):
+        bayer[y::2, x::2] = rgb[y:height:2, x:width:2, channel]
     return bayer
+
+
+def to_rggb(bayer: np.ndarray, cfa: str) -> np.ndarray:
+    """The part of a mosaic (H, W) that begins at its first red pixel and has an even height and width."""
+    row, column = CFA_ORIGINS[cfa]
+    height, width = ((size - start) // 2 * 2 for size, start in zip(bayer.shape, (row, column)))
+    return bayer[row : row + height, column : column + width]
+
+
+def demosaic(bayer: np.ndarray) -> np.ndarray:
+    """Fill in the two colours that an RGGB sensor does not measure at each pixel.
+
+    The gradient-corrected linear interpolation of Malvar, He and Cutler (2004): the mean of the
+    neighbours of the wanted colour, corrected by how far the pixel's own colour departs from its
+    surroundings. Borders are mirrored, which keeps the colours of the filter array in place.
+
+    Args:
+        bayer: (H, W), H and W even, float32 or float64.
+
+    Returns:
+        (H, W, 3) of the same type. Measured samples are kept; beside sharp edges the others may lie
+        a little outside the range of the input.
+    """
+    height, width = bayer.shape
+    padded = np.pad(bayer, 2, mode="reflect")
+
+    def at(row: int, column: int) -> np.ndarray:
+        return padded[2 + row : 2 + row + height, 2 + column : 2 + column + width]
+
+    left_right, up_down = at(0, -1) + at(0, 1), at(-1, 0) + at(1, 0)
+    diagonal = at(-1, -1) + at(-1, 1) + at(1, -1) + at(1, 1)
+    far_row, far_column = at(0, -2) + at(0, 2), at(-2, 0) + at(2, 0)
+    # the four kernels of the paper: green at R and B; R or B at a green pixel with it in the same row,
+    # or in the same column; R at B and B at R
+    green = (4 * bayer + 2 * (left_right + up_down) - far_row - far_column) / 8
+    in_row = (5 * bayer + 4 * left_right - diagonal - far_row + far_column / 2) / 8
+    in_column = (5 * bayer + 4 * up_down - diagonal - far_column + far_row / 2) / 8
+    opposite = (6 * bayer + 2 * diagonal - 1.5 * (far_row + far_column)) / 8
+
+    sources = (  # of R, G, B at the four sites of a Bayer cell
+        (bayer, green, opposite),
+        (in_row, bayer, in_column),
+        (in_column, bayer, in_row),
+        (opposite, green, bayer),
+    )
+    rgb = np.empty((height, width, 3), bayer.dtype)
+    for site, colours in enumerate(sources):
+        rows, columns = slice(site // 2, None, 2), slice(site % 2, None, 2)
+        for colour, source in enumerate(colours):
+            rgb[rows, columns, colour] = source[rows, columns]
+    return rgb
 
 
 def pack(bayer: np.ndarray) -> np.ndarray:

@@ -1,18 +1,38 @@
-"""A simple camera model: from a linear scene to sensor RAW, and from RAW through an ISP to sRGB.
+"""Camera profiles, and the simulated camera: a linear scene in, a pair of sRGB photo and sensor RAW out."""
 
-Values are linear with the sensor's white level at 1, unless a name says sRGB. Arrays are (H, W, 3).
-"""
-
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
 import yaml
-from scipy.ndimage import gaussian_filter
 
-from omf.bayer import to_challenge_format
+from omf import isp
+from omf.bayer import CFA_ORIGINS, demosaic, mosaic, to_challenge_format, to_rggb
 from omf.errors import InputError
 from omf.folders import data_folder
+
+DISTRIBUTIONS = {
+    "uniform": lambda rng, low, high: rng.uniform(low, high),
+    "log_uniform": lambda rng, low, high: np.exp(rng.uniform(np.log(low), np.log(high))),
+    "log_normal": lambda rng, median, deviation: median * np.exp(rng.normal(0, deviation)),
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a profile's ISP and exposure settings are distributed: {distribution: its two parameters} each."""
+
+    exposure: dict  # linear sRGB green of white paper, before clipping; above 1 it is lost
+    gain: dict  # the ISP's digital gain; RAW green above 1 / gain is lost in the sRGB
+    iso: dict  # sensitivity, which decides the noise
+    shading: dict  # what the lens loses at the frame's corners and the ISP puts back
+    denoising: dict  # share of the noise that the ISP removes
+    local_contrast: dict  # see isp.map_tones_locally
+    midtones: dict  # see isp.lift_midtones
+    contrast: dict  # see isp.raise_contrast
+    saturation: dict  # see isp.saturate
+    sharpening: dict  # see isp.sharpen
+    quality: dict  # of the JPEG
 
 
 @dataclass(frozen=True)
@@ -20,9 +40,17 @@ class Camera:
     """What is known of one camera; see `cameras/*.yaml` for the fields' meaning and sources."""
 
     name: str
+    cfa: str  # the sensor's colour filter array, row by row
+    black_level: int  # counts
+    white_level: int  # counts
+    frame: tuple[int, int]  # height and width of a whole picture, pixels
     neutrals: np.ndarray  # (N, 2): R/G and B/G of a neutral grey in RAW, one row for each kind of light
     weights: np.ndarray  # (N,), sum 1
-    colour_matrices: np.ndarray  # (2, 3, 3): linear sRGB to white-balanced camera RGB
+    spread: np.ndarray  # (2, 2): covariance of log R/G and log B/G about the neutrals
+    colour_matrices: np.ndarray  # (M, 3, 3): linear sRGB to white-balanced camera RGB
+    shot_noise: float  # at ISO 1; see isp.add_noise
+    subsampling: np.ndarray  # (4,): how often JPEG's chroma is 4:4:4, 4:2:2, 4:2:0, and how often there is no JPEG
+    settings: Settings
 
     @property
     def usual_neutral(self) -> np.ndarray:
@@ -32,77 +60,159 @@ class Camera:
 
 
 def load_camera(name: str) -> Camera:
-    """Read `cameras/NAME.yaml`. Raises InputError where there is none."""
+    """Read `cameras/NAME.yaml`. Raises InputError where there is none, or where it is not a whole profile."""
     path = data_folder("cameras") / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(Path(p).stem for p in path.parent.glob("*.yaml")))
         raise InputError(f"camera {name}: there is no {path.name} in {path.parent}; known cameras: {known}")
-    profile = yaml.safe_load(path.read_text())
-    weights = np.array([light["weight"] for light in profile["neutrals"]])
+    try:
+        return read_profile(yaml.safe_load(path.read_text()))
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
+        raise InputError(f"{path}: not a whole camera profile ({reason}); compare it with samsung_s7.yaml") from error
+
+
+def read_profile(profile: dict) -> Camera:
+    """A profile as the YAML file has it."""
+    weights = np.array([light["weight"] for light in profile["neutrals"]], float)
+    jitter = profile["jitter"]
+    covariance = jitter["correlation"] * jitter["red"] * jitter["blue"]
+    settings = Settings(**profile["settings"])
+    for field in fields(settings):
+        ((kind, parameters),) = getattr(settings, field.name).items()
+        if kind not in DISTRIBUTIONS or len(parameters) != 2:
+            raise ValueError(f"{field.name}: {kind} {parameters}; it must be one of {', '.join(DISTRIBUTIONS)} with two numbers")
+    if profile["cfa"] not in CFA_ORIGINS:
+        raise ValueError(f"cfa: {profile['cfa']}; it must be one of {', '.join(CFA_ORIGINS)}")
+    subsampling = np.array([profile["jpeg"][kind] for kind in ("4:4:4", "4:2:2", "4:2:0", "none")], float)
     return Camera(
         name=profile["name"],
-        neutrals=np.array([[light["red"], light["blue"]] for light in profile["neutrals"]]),
+        cfa=profile["cfa"],
+        black_level=profile["black_level"],
+        white_level=profile["white_level"],
+        frame=tuple(profile["frame"]),
+        neutrals=np.array([[light["red"], light["blue"]] for light in profile["neutrals"]], float),
         weights=weights / weights.sum(),
-        colour_matrices=np.array(profile["colour_matrices"]),
+        spread=np.array([[jitter["red"] ** 2, covariance], [covariance, jitter["blue"] ** 2]]),
+        colour_matrices=np.array(profile["colour_matrices"], float),
+        shot_noise=profile["shot_noise_iso_100"] / 100,
+        subsampling=subsampling / subsampling.sum(),
+        settings=settings,
     )
 
 
 @dataclass(frozen=True)
 class Shot:
-    """The settings under which one picture is taken and processed."""
+    """The settings under which one picture is taken and processed; see `Settings` where no line says more."""
 
     neutral: np.ndarray  # (3,): RAW of a neutral grey, green at 1
     colour_matrix: np.ndarray  # (3, 3): linear sRGB to white-balanced camera RGB
-    exposure: float  # RAW green of a scene value of 1
-    gain: float  # the ISP's brightening; green above 1 / gain is lost in the sRGB
-    midtones: float  # how much the tone curve lifts the mid-tones
-    sharpening: float  # amount of the unsharp mask
-    noise: float  # standard deviation left in the sRGB, in 8-bit counts
+    exposure: float
+    gain: float
+    shot_noise: float  # see isp.add_noise
+    read_noise: float
+    shading: float
+    centre: np.ndarray  # (2,): of the picture, from the optical axis, pixels
+    denoising: float
+    local_contrast: float
+    midtones: float
+    contrast: float
+    saturation: float
+    sharpening: float
+    quality: int
+    subsampling: int | None  # see isp.jpeg; None: no JPEG
 
 
 def random_shot(camera: Camera, rng: np.random.Generator) -> Shot:
-    """Draw settings as they vary between a phone's pictures."""
-    mix = rng.dirichlet(2 * camera.weights)  # often near one light, sometimes between several
-    red, blue = mix @ camera.neutrals * np.exp(rng.normal(0, 0.04, 2))
-    blend = rng.uniform(0, 1)
-    gain = np.exp(rng.uniform(0, 0.55))
+    """Draw settings as they vary between a camera's pictures."""
+    drawn = {}
+    for field in fields(camera.settings):
+        ((kind, parameters),) = getattr(camera.settings, field.name).items()
+        drawn[field.name] = DISTRIBUTIONS[kind](rng, *parameters)
+    light = rng.dirichlet(2 * camera.weights)  # often near one light, sometimes between several
+    red, blue = light @ camera.neutrals * np.exp(rng.multivariate_normal((0, 0), camera.spread))
+    shot_noise = camera.shot_noise * drawn.pop("iso")
+    subsampling = int(rng.choice(4, p=camera.subsampling))
     return Shot(
         neutral=np.array([red, 1.0, blue]),
-        colour_matrix=blend * camera.colour_matrices[0] + (1 - blend) * camera.colour_matrices[1],
-        exposure=np.exp(rng.normal(0, 0.3)) / gain,
-        gain=gain,
-        midtones=rng.uniform(0, 0.7),
-        sharpening=rng.uniform(0, 0.6),
-        noise=rng.uniform(0, 1.5),
+        colour_matrix=np.tensordot(rng.dirichlet(np.ones(len(camera.colour_matrices))), camera.colour_matrices, 1),
+        shot_noise=shot_noise,
+        read_noise=float(np.exp(2.18 * np.log(shot_noise) + 1.2 + rng.normal(0, 0.26))),  # Brooks et al. 2019
+        centre=rng.uniform(-0.5, 0.5, 2) * camera.frame,
+        quality=round(drawn.pop("quality")),
+        subsampling=None if subsampling == 3 else subsampling,
+        **drawn,
     )
 
 
 def expose(scene: np.ndarray, shot: Shot) -> np.ndarray:
-    """Demosaiced RAW of a scene.
+    """What reaches the sensor, before lens shading.
 
     Args:
-        scene: linear sRGB primaries, neutral light, 1 = white paper; lights and glints lie above 1.
+        scene: float32 (H, W, 3), linear sRGB primaries, neutral light, 1 = white paper; lights and glints lie above 1.
         shot: the settings.
 
     Returns:
-        Camera RGB in [0, 1]; what exceeds the white level is lost.
+        Camera RGB, float32 (H, W, 3), 0 or more, the white level at 1.
     """
-    raw = scene @ (shot.colour_matrix.T * shot.neutral * shot.exposure).astype(scene.dtype)
-    return np.clip(raw, 0, 1)
+    camera_rgb = isp.to_camera_primaries(scene * np.float32(shot.exposure), shot.colour_matrix)
+    return np.maximum(isp.unbalance(camera_rgb, shot.neutral, shot.gain), 0)
 
 
-def develop(raw: np.ndarray, shot: Shot, rng: np.random.Generator) -> np.ndarray:
-    """Render RAW as the camera's ISP would: demosaiced RAW -> sRGB, uint8.
+def develop(raw: np.ndarray, shot: Shot) -> np.ndarray:
+    """Render demosaiced RAW as the camera's ISP would: float32 (H, W, 3) -> sRGB, uint8.
 
-    White balance and brightening push bright colours over 1, where they are clipped: this is where
-    overexposed pixels lose what the RAW still holds.
+    White balance and gain push bright colours over 1, where they are clipped: this is where overexposed
+    pixels lose what the RAW still holds.
     """
-    balanced = np.clip(raw * (shot.gain / shot.neutral).astype(raw.dtype), 0, 1)
-    linear = np.clip(balanced @ np.linalg.inv(shot.colour_matrix).T.astype(raw.dtype), 0, 1)
-    srgb = encode_srgb(lift_midtones(linear, shot.midtones))
-    srgb += shot.sharpening * (srgb - gaussian_filter(srgb, (1, 1, 0)))
-    srgb += rng.normal(0, shot.noise / 255, srgb.shape)
-    return (np.clip(srgb, 0, 1) * 255).round().astype(np.uint8)
+    balanced = isp.clip(isp.balance(raw, shot.neutral, shot.gain))
+    linear = isp.clip(isp.to_srgb_primaries(balanced, shot.colour_matrix))
+    srgb = isp.encode_srgb(isp.lift_midtones(isp.map_tones_locally(linear, shot.local_contrast), shot.midtones))
+    srgb = isp.raise_contrast(isp.clip(isp.saturate(srgb, shot.saturation)), shot.contrast)
+    rgb = isp.to_8_bit(isp.sharpen(srgb, shot.sharpening))
+    return rgb if shot.subsampling is None else isp.jpeg(rgb, shot.quality, shot.subsampling)
+
+
+def take_picture(scene: np.ndarray, shot: Shot, camera: Camera, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Take a scene and develop it.
+
+    Args:
+        scene: as for `expose`.
+        shot: the settings.
+        camera: whose sensor it is.
+        rng: of the noise.
+
+    Returns:
+        sRGB, uint8 (H', W', 3), and the sensor's counts, uint16 (H, W), in the order of its CFA. The
+        photo begins at the sensor's first red pixel and has an even height and width, as `raw_of` does.
+    """
+    raw = expose(scene, shot)
+    axis = (np.array(raw.shape[:2]) / 2 - shot.centre).tolist()
+    clean = mosaic(isp.shade(raw, shot.shading, axis, np.hypot(*camera.frame) / 2), camera.cfa)
+    noisy = isp.add_noise(clean, shot.shot_noise, shot.read_noise, rng)
+    # the ISP corrects the shading, and removes noise better than a simple filter would
+    seen = isp.clip(mosaic(raw, camera.cfa) + np.float32(1 - shot.denoising) * (noisy - clean))
+    # colours are filled in on a balanced mosaic, where they rise and fall together
+    neutral = mosaic(np.broadcast_to(shot.neutral.astype(np.float32), raw.shape), camera.cfa)
+    balanced = demosaic(to_rggb(seen / neutral, camera.cfa))
+    photo = develop(isp.unbalance(balanced, shot.neutral), shot)
+    return photo, isp.digitise(noisy, camera.black_level, camera.white_level)
+
+
+def raw_of(counts: np.ndarray, camera: Camera) -> np.ndarray:
+    """A sensor's counts, uint16 (H, W) -> linear mosaic, float32 (H', W') in [0, 1], RGGB, even height and width."""
+    return to_rggb(isp.linearise(counts, camera.black_level, camera.white_level), camera.cfa)
+
+
+def undevelop(rgb: np.ndarray, shot: Shot) -> np.ndarray:
+    """Undo `develop` as far as it can be undone: not the clipping, the JPEG, local contrast, sharpening.
+
+    sRGB, uint8 (H, W, 3) -> demosaiced RAW, float32 (H, W, 3) in [0, 1].
+    """
+    srgb = isp.lower_contrast(rgb.astype(np.float32) / np.iinfo(rgb.dtype).max, shot.contrast)
+    linear = isp.lower_midtones(isp.decode_srgb(isp.clip(isp.saturate(srgb, 1 / shot.saturation))), shot.midtones)
+    balanced = isp.to_camera_primaries(linear.astype(np.float32), shot.colour_matrix)
+    return isp.clip(isp.unbalance(balanced, shot.neutral, shot.gain))
 
 
 def linear_scene(srgb: np.ndarray, midtones: float = 0.35, headroom: float = 1.5) -> np.ndarray:
@@ -117,40 +227,20 @@ def linear_scene(srgb: np.ndarray, midtones: float = 0.35, headroom: float = 1.5
     Returns:
         float32 (H, W, 3), linear sRGB primaries, 1 = white.
     """
-    scene = lower_midtones(decode_srgb(srgb.astype(np.float32) / 255), midtones)
+    scene = isp.lower_midtones(isp.decode_srgb(srgb.astype(np.float32) / 255), midtones)
     clipped = (srgb.max(axis=-1) >= 250).astype(np.float32)
-    glow = clipped * gaussian_filter(clipped, 8)
+    glow = clipped * isp.gaussian_filter(clipped, 8)
     return scene * (1 + headroom * glow[..., None])
 
 
-def baseline(srgb: np.ndarray, camera: Camera) -> np.ndarray:
+def baseline(rgb: np.ndarray, camera: Camera) -> np.ndarray:
     """What one gets without a network: undo the sRGB curve, then the average white balance.
 
     Args:
-        srgb: uint8 or uint16 (H, W, 3).
+        rgb: uint8 or uint16 (H, W, 3).
 
     Returns:
         Packed Bayer in the challenge's format, uint16 (H/2, W/2, 4).
     """
-    linear = decode_srgb(srgb.astype(np.float32) / np.iinfo(srgb.dtype).max)
+    linear = isp.decode_srgb(rgb.astype(np.float32) / np.iinfo(rgb.dtype).max)
     return to_challenge_format(linear * camera.usual_neutral.astype(np.float32))
-
-
-def encode_srgb(linear: np.ndarray) -> np.ndarray:
-    """The sRGB transfer function (IEC 61966-2-1), [0, 1] -> [0, 1]."""
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-8) ** (1 / 2.4) - 0.055)
-
-
-def decode_srgb(srgb: np.ndarray) -> np.ndarray:
-    """Undo `encode_srgb`."""
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-
-
-def lift_midtones(linear: np.ndarray, amount: float) -> np.ndarray:
-    """x (1 + a (1 - x)): black and white stay, what lies between gets brighter; 0 <= a <= 1."""
-    return linear * (1 + amount * (1 - linear))
-
-
-def lower_midtones(lifted: np.ndarray, amount: float) -> np.ndarray:
-    """Undo `lift_midtones`: the smaller root of a x^2 - (1 + a) x + y = 0."""
-    return 2 * lifted / (1 + amount + np.sqrt((1 + amount) ** 2 - 4 * amount * lifted))

@@ -1,6 +1,7 @@
 """Weights in and out: safetensors, and the published `.pt` state dicts."""
 
 import pickle
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,36 +10,72 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from omf.demosaic_net import DemosaicNet
 from omf.errors import InputError
 from omf.files import written_whole
 from omf.fusion import Fusion
 from omf.models import Model, check_files
-from omf.unet import UNet
+from omf.networks import NETWORKS, build, name_of
+from omf.unet import PaddedNetwork
+
+DEMOSAIC = "demosaic"  # the architecture of a Demosaic Net's file
 
 
 def load_fusion(model: Model, device: torch.device) -> Fusion:
     """Check and load both branches. Raises InputError where a file is missing, wrong or damaged."""
     check_files(model)
-    oe, noe = load_unet(model.oe.path), load_unet(model.noe.path)
+    oe, noe = load_network(model.oe.path), load_network(model.noe.path)
     for file, network in ((model.oe, oe), (model.noe, noe)):
         if model.widths not in (None, network.widths):
             raise InputError(f"{file.path}: widths {network.widths}, but models.yaml says {model.widths}; correct the list")
         if (network.in_channels, network.out_channels) != (4, 3):
             channels = f"{network.in_channels} in, {network.out_channels} out"
             raise InputError(f"{file.path}: {channels}; the method needs 4 in (R, G, B, mask), 3 out")
+    if oe.depth != noe.depth:
+        raise InputError(f"{model.oe.path}: widths {oe.widths}, but NOE's are {noe.widths}; both need the same number of levels")
     return Fusion(oe, noe, device)
 
 
-def load_unet(path: Path) -> UNet:
-    """Load one U-Net, its widths told by the shapes of its weights.
+def load_network(path: Path) -> PaddedNetwork:
+    """Load one network of the method.
 
-    A `.pt` file is read with `weights_only=True`: nothing in it can run.
+    Its architecture and widths are told by the header of a safetensors file. A file without them, or a
+    `.pt`, is a U-Net, its widths told by the shapes of its weights. A `.pt` file is read with
+    `weights_only=True`: nothing in it can run.
 
     Raises:
-        InputError: unreadable, missing or extra keys, wrong shapes, or values that are not finite.
+        InputError: unreadable, not a network of the method, missing or extra keys, wrong shapes, or
+            values that are not finite.
     """
-    state = read_state(path)
-    network = UNet(*architecture(path, state))
+    state, header = read_weights(path)
+    name = header.get("architecture")
+    if name is None:
+        network = build("unet", *unet_shape(path, state))
+    elif name in NETWORKS:
+        widths, in_channels, out_channels = (header_numbers(path, header, key) for key in ("widths", "in_channels", "out_channels"))
+        network = build(name, widths, *in_channels, *out_channels)
+    else:
+        raise InputError(f"{path}: weights of architecture {name}; the method takes {' or '.join(NETWORKS)}")
+    fill(network, state, path)
+    return network
+
+
+def load_demosaic_net(path: Path) -> DemosaicNet:
+    """Load a Demosaic Net. Raises InputError as `load_network` does."""
+    state, header = read_weights(path)
+    if header.get("architecture") != DEMOSAIC:
+        raise InputError(f"{path}: weights of architecture {header.get('architecture', 'unet')}; a Demosaic Net is needed")
+    (width,), (depth,) = (header_numbers(path, header, key) for key in ("width", "depth"))
+    try:
+        network = DemosaicNet(width, depth)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; copy the file again from where it came") from error
+    fill(network, state, path)
+    return network
+
+
+def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
+    """Put weights into a network and switch it to evaluation. Raises InputError unless they are just the ones that it has."""
     expected = network.state_dict()
     problems = [
         f"{word}: {', '.join(sorted(keys))}"
@@ -52,28 +89,35 @@ def load_unet(path: Path) -> UNet:
     ]
     problems += [f"{key} holds values that are not finite" for key, value in state.items() if not torch.isfinite(value).all()]
     if problems:
-        raise InputError(f"{path}: not a whole U-Net checkpoint; {'; '.join(problems)}")
+        raise InputError(f"{path}: not a whole {type(network).__name__} checkpoint; {'; '.join(problems)}")
     network.load_state_dict(state)
-    return network.eval()
+    network.eval()
 
 
-def read_state(path: Path) -> Mapping[str, Tensor]:
-    """{parameter name: tensor} on the CPU."""
+def read_weights(path: Path) -> tuple[Mapping[str, Tensor], dict[str, str]]:
+    """{parameter name: tensor} on the CPU, and the header of a safetensors file (empty for others)."""
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
-                return {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+                return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118 - not a dict
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise InputError(f"{path}: can't be read as weights ({reason}); fetch or copy the file again") from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{path}: not a state_dict; save the network's state_dict() and nothing else")
-    return state
+    return state, {}
 
 
-def architecture(path: Path, state: Mapping[str, Tensor]) -> tuple[tuple[int, ...], int, int]:
-    """(widths, in_channels, out_channels) by the shapes of the weights."""
+def header_numbers(path: Path, header: Mapping[str, str], key: str) -> tuple[int, ...]:
+    """The numbers that a header holds under a key. Raises InputError where there are none."""
+    if not re.fullmatch(r"\d{1,5}(,\d{1,5})*", header.get(key, "")):
+        raise InputError(f"{path}: its header does not tell the {key} of the network; copy the file again from where it came")
+    return tuple(map(int, header[key].split(",")))
+
+
+def unet_shape(path: Path, state: Mapping[str, Tensor]) -> tuple[tuple[int, ...], int, int]:
+    """(widths, in_channels, out_channels) of a U-Net by the shapes of its weights."""
     widths, level = [], 1
     while (weight := state.get(f"Conv{level}.conv.0.weight")) is not None and weight.ndim == 4:
         widths.append(weight.shape[0])
@@ -84,19 +128,28 @@ def architecture(path: Path, state: Mapping[str, Tensor]) -> tuple[tuple[int, ..
     return tuple(widths), state["Conv1.conv.0.weight"].shape[1], last.shape[0]
 
 
-def save_unet(network: UNet, path: Path) -> None:
-    """Write safetensors: convolutions in float16 (half the bytes), the rest in float32."""
+def save_network(network: PaddedNetwork, path: Path) -> None:
+    """Write safetensors: the weights of convolutions in float16 (half the bytes), the rest in float32."""
     convolutions = {name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)}
     state = {
         key: value.half() if key.rpartition(".")[0] in convolutions and key.endswith("weight") else value
         for key, value in network.state_dict().items()
     }
-    metadata = {
-        "format": "pt",
-        "architecture": "unet",
+    header = {
+        "architecture": name_of(network),
         "widths": ",".join(map(str, network.widths)),
         "in_channels": str(network.in_channels),
         "out_channels": str(network.out_channels),
     }
+    write_weights(state, header, path)
+
+
+def save_demosaic_net(network: DemosaicNet, path: Path) -> None:
+    """Write safetensors, all in float32."""
+    header = {"architecture": DEMOSAIC, "width": str(network.width), "depth": str(network.depth)}
+    write_weights(network.state_dict(), header, path)
+
+
+def write_weights(state: Mapping[str, Tensor], header: Mapping[str, str], path: Path) -> None:
     with written_whole(path) as temporary:
-        temporary.write_bytes(save({key: value.contiguous() for key, value in state.items()}, metadata))
+        temporary.write_bytes(save({key: value.contiguous() for key, value in state.items()}, {"format": "pt", **header}))

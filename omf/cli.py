@@ -47,16 +47,23 @@ def parser() -> argparse.ArgumentParser:
     fetch.add_argument("name", metavar="NAME", help="a name in models.yaml")
     command("verify", run_models_verify, "Check the hashes of all files that are here.", models)
 
-    train = command("train", run_train, "Train an OE/NOE pair on pairs simulated from photos and drawn scenes.")
+    simulate = command("simulate", run_simulate, "Take photos as scenes, and simulate a camera's picture of each and its RAW.")
+    simulate.add_argument("photos", nargs="*", type=Path, metavar="PHOTO_OR_FOLDER", help="to take scenes from; none: drawn scenes")
+    simulate.add_argument("-o", "--out", type=Path, required=True, help="folder for the pairs: NUMBER.png and NUMBER.npy")
+    simulate.add_argument("--camera", default="samsung_s7", help="a profile in cameras/")
+    simulate.add_argument("--count", type=int, default=100, help="number of pairs")
+    simulate.add_argument("--size", type=int, default=504, help="their height and width in pixels, even")
+    simulate.add_argument("--seed", type=int, default=0, help="the same seed gives the same pairs")
+
+    dataset = command("dataset", run_dataset, "Look at a folder of photo/RAW pairs: what is there, and what can't be used.")
+    dataset.add_argument("folder", type=Path, metavar="FOLDER", help="pairs in the layout of AIM, of NTIRE, or camera RAW + JPEG")
+    dataset.add_argument("--sheet", type=Path, metavar="FILE", help="write a contact sheet there, PNG")
+    dataset.add_argument("--convert", type=Path, metavar="OUT", help="cut camera RAW + JPEG into training pairs there")
+
+    train = command("train", run_train, "Train a Demosaic Net and an OE/NOE pair on a dataset or on simulated pairs.")
     train.add_argument("out", type=Path, metavar="OUT", help="folder for the model; a run that was cut off goes on from there")
-    train.add_argument("--photos", nargs="*", type=Path, default=[], metavar="PHOTO_OR_FOLDER", help="sRGB photos to take scenes from")
-    train.add_argument("--leave-out", type=Path, metavar="FILE", help="file names (globs, a line each) never to train on")
-    train.add_argument("--camera", default="samsung_s7", help="a profile in cameras/")
-    train.add_argument("--widths", type=int, nargs="+", default=[16, 32, 64, 128, 256], help="channels of each level of the U-Nets")
-    train.add_argument("--steps", type=int, nargs=2, default=[4000, 1300], metavar=("NOE", "OE"), help="training steps of each branch")
-    train.add_argument("--learning-rate", type=float, default=2e-3, help="at its highest")
-    train.add_argument("--start", metavar="MODEL", help="a model to go on from, with its widths: a name or a folder, as in predict")
-    train.add_argument("--seed", type=int, default=0, help="of the weights and the pairs")
+    train.add_argument("--settings", type=Path, metavar="FILE", help="YAML, as the section `training` of config.yaml")
+    train.add_argument("--stage", choices=["demosaic", "noe", "oe"], help="train this network only")
     add_device(train)
     return parser
 
@@ -66,17 +73,18 @@ def add_device(command: argparse.ArgumentParser) -> None:
 
 
 def run_predict(arguments: argparse.Namespace) -> int:
+    from omf.images import gather
     from omf.models import check_files, find_model
 
     photos = gather(arguments.photos)
     model = find_model(arguments.model)
     check_files(model)  # before torch, which takes its time to load
 
-    from omf.checkpoints import load_fusion
-    from omf.fusion import pick_device
+    from omf.methods import load_method
     from omf.predict import predict
 
-    problems = predict(photos, arguments.out, load_fusion(model, pick_device(arguments.device)))
+    fuse, _, _ = load_method(model, arguments.device)
+    problems = predict(photos, arguments.out, fuse)
     return conclude(f"{len(photos) - len(problems)} of {len(photos)} photos reconstructed into {arguments.out}", problems)
 
 
@@ -109,7 +117,8 @@ def run_models_list(arguments: argparse.Namespace) -> int:
         fetchable = all(file.url for file in model.files)
         state = "here" if here else f"not here; omf models fetch {name}" if fetchable else "not here"
         size = sum(file.bytes for file in model.files) / 1e6
-        print(f"{name:<14} {size:6.1f} MB  widths {'-'.join(map(str, model.widths))}  {state}\n    {model.description}")
+        widths = f"widths {'-'.join(map(str, model.widths))}  {state}" if model.widths else "no weights"
+        print(f"{name:<14} {size:6.1f} MB  {widths}\n    {model.description}")
     return 0
 
 
@@ -141,49 +150,44 @@ def run_models_verify(arguments: argparse.Namespace) -> int:
     return conclude("all files that are here are the listed ones" if not problems else "", problems)
 
 
-def run_train(arguments: argparse.Namespace) -> int:
+def run_simulate(arguments: argparse.Namespace) -> int:
     from omf.camera import load_camera
+    from omf.images import gather
+    from omf.training.simulate import write_pairs
+
+    photos, camera = gather(arguments.photos), load_camera(arguments.camera)
+    write_pairs(photos, camera, arguments.out, arguments.count, arguments.size, arguments.seed)
+    return conclude(f"{arguments.count} pairs in {arguments.out}; look at them with: omf dataset {arguments.out} --sheet FILE.png", [])
+
+
+def run_dataset(arguments: argparse.Namespace) -> int:
+    from omf.training.convert import conversion_table, convert
+    from omf.training.datasets import check_pairs, find_pairs
+    from omf.training.overview import contact_sheet, describe
+
+    if arguments.convert:
+        problems = convert(arguments.folder, arguments.convert)
+        print(conversion_table(arguments.convert))
+        return conclude(f"pairs for training: {arguments.convert}", problems)
+    dataset = check_pairs(find_pairs(arguments.folder))
+    print(describe(dataset))
+    if arguments.sheet:
+        contact_sheet(dataset, arguments.sheet)
+    return conclude("", dataset.problems)
+
+
+def run_train(arguments: argparse.Namespace) -> int:
     from omf.fusion import pick_device
-    from omf.models import check_files, find_model
-    from omf.training.loop import Settings, train
-    from omf.training.pairs import load_scenes
+    from omf.training.loop import start_processes
+    from omf.training.settings import Settings, read_settings
+    from omf.training.stages import STAGES, train_stage
 
-    steps_noe, steps_oe = arguments.steps
-    settings = Settings(
-        camera=arguments.camera,
-        widths=tuple(arguments.widths),
-        steps_noe=steps_noe,
-        steps_oe=steps_oe,
-        learning_rate=arguments.learning_rate,
-        seed=arguments.seed,
-        start=arguments.start,
-    )
-    start = find_model(arguments.start) if arguments.start else None
-    if start:
-        check_files(start)
-    photos = gather(arguments.photos)
-    if arguments.leave_out:
-        held_out = set(matching(photos, arguments.leave_out))
-        photos = [photo for photo in photos if photo not in held_out]
-    train(settings, load_scenes(photos), load_camera(arguments.camera), arguments.out, pick_device(arguments.device), start)
+    settings = read_settings(arguments.settings) if arguments.settings else Settings()
+    start_processes()
+    device = pick_device(arguments.device)
+    for stage in [arguments.stage] if arguments.stage else STAGES:
+        train_stage(stage, settings, arguments.out, device)
     return conclude(f"trained; use it with: omf predict --model {arguments.out}", [])
-
-
-def gather(paths: list[Path]) -> list[Path]:
-    """Folders replaced by the pictures in them."""
-    from omf.images import list_images
-
-    return [photo for path in paths for photo in (list_images(path) if path.is_dir() else [path])]
-
-
-def matching(photos: list[Path], patterns: Path) -> list[Path]:
-    """The photos whose names match one of the globs in a file; lines with # are comments."""
-    try:
-        lines = [line.strip() for line in patterns.read_text().splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{patterns}: can't be read ({error}); give a text file with a file name or glob in each line") from error
-    globs = [line for line in lines if line and not line.startswith("#")]
-    return [photo for photo in photos if any(photo.match(glob) for glob in globs)]
 
 
 def conclude(summary: str, problems: list[str]) -> int:

@@ -1,6 +1,7 @@
 """Settings of the workflow, checked against their schema."""
 
 import difflib
+from collections.abc import Iterator
 from pathlib import Path
 
 import jsonschema
@@ -19,15 +20,22 @@ def check_config(config: dict, schema_file: Path) -> dict:
         InputError: one line that names every misspelt or wrong setting.
     """
     schema = yaml.safe_load(schema_file.read_text())
-    settings = schema["properties"]
-    problems = []
-    for name in config.keys() - settings.keys():
-        similar = difflib.get_close_matches(str(name), settings, n=1)
-        hint = f"did you mean {similar[0]}?" if similar else f"there are: {', '.join(settings)}"
-        problems.append(f"{name} is not a setting ({hint})")
+    problems = list(misspelt(config, schema, ""))
     for error in jsonschema.Draft202012Validator(schema).iter_errors(config):
         if error.validator != "additionalProperties":
             problems.append(f"{'.'.join(map(str, error.path))} is {error.instance!r}; it must be {error.schema['description']}")
     if problems:
         raise InputError(f"config: {'; '.join(sorted(problems))}")
-    return {name: setting["default"] for name, setting in settings.items() if "default" in setting} | config
+    return {name: setting["default"] for name, setting in schema["properties"].items() if "default" in setting} | config
+
+
+def misspelt(config: dict, schema: dict, section: str) -> Iterator[str]:
+    """A problem for each name that the schema doesn't know, in all sections."""
+    settings = schema["properties"]
+    for name, value in config.items():
+        if name not in settings:
+            similar = difflib.get_close_matches(str(name), settings, n=1)
+            hint = f"did you mean {similar[0]}?" if similar else f"there are: {', '.join(settings)}"
+            yield f"{section}{name} is not a setting ({hint})"
+        elif isinstance(value, dict) and "properties" in settings[name]:
+            yield from misspelt(value, settings[name], f"{section}{name}.")

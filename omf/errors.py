@@ -10,7 +10,7 @@ class InputError(Exception):
 
 
 def told_in_one_line(main: Callable[[], int | None]) -> Callable[[], None]:
-    """Make a program of `main`: a wrong input ends it with one line and exit code 1."""
+    """Make a program of `main`: a wrong input, or a file that can't be written, ends it with one line and exit code 1."""
 
     @functools.wraps(main)
     def program() -> None:
@@ -18,6 +18,8 @@ def told_in_one_line(main: Callable[[], int | None]) -> Callable[[], None]:
             sys.exit(main())
         except InputError as error:
             sys.exit(f"error: {error}")
+        except OSError as error:
+            sys.exit(f"error: {error.filename or 'a file'}: {error.strerror or error}")
         except KeyboardInterrupt:
             sys.exit(130)
 

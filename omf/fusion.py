@@ -1,11 +1,11 @@
-"""Fusion: both U-Nets over an image of any size, and the mask that picks one of them at each pixel."""
+"""Fusion: both networks over an image of any size, and the mask that picks one of them at each pixel."""
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from omf.errors import InputError
-from omf.unet import BORDER, UNet
+from omf.unet import BORDER, PaddedNetwork
 
 TILE = 1024  # pixels a side that a tile answers for; larger images are cut, which bounds the memory
 
@@ -42,12 +42,12 @@ class Fusion:
     """The OE and the NOE network, ready to reconstruct RAW on one device.
 
     Args:
-        oe: answers for overexposed pixels.
-        noe: answers for all others.
+        oe: answers for overexposed pixels; a U-Net or another network of `omf.networks`.
+        noe: answers for all others; its grid is that of `oe`.
         device: where they run.
     """
 
-    def __init__(self, oe: UNet, noe: UNet, device: torch.device):
+    def __init__(self, oe: PaddedNetwork, noe: PaddedNetwork, device: torch.device):
         self.oe, self.noe = (network.eval().to(device) for network in (oe, noe))
         self.device = device
 

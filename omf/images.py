@@ -1,4 +1,4 @@
-"""Read sRGB pictures: JPEG, PNG and TIFF, 8 or 16 bit."""
+"""Find and read sRGB pictures: JPEG, PNG and TIFF, 8 or 16 bit; write PNG."""
 
 import io
 import struct
@@ -11,6 +11,7 @@ import tifffile
 from PIL import Image, ImageCms
 
 from omf.errors import InputError
+from omf.files import written_whole
 
 FORMATS = ("JPEG", "MPO", "PNG", "TIFF")  # MPO: what some phones write under .jpg, a JPEG with a second picture
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
@@ -34,6 +35,21 @@ def list_images(folder: Path) -> list[Path]:
     if not found:
         raise InputError(f"{folder}: no pictures in it; put JPEG, PNG or TIFF files there")
     return found
+
+
+def gather(paths: Iterable[Path]) -> list[Path]:
+    """Folders replaced by the pictures in them. Raises InputError for a folder without pictures."""
+    return [photo for path in paths for photo in (list_images(path) if path.is_dir() else [path])]
+
+
+def matching(photos: list[Path], patterns: Path) -> list[Path]:
+    """The photos whose names match one of the globs in a file; lines with # are comments."""
+    try:
+        lines = [line.strip() for line in patterns.read_text().splitlines()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{patterns}: can't be read ({error}); give a text file with a file name or glob in each line") from error
+    globs = [line for line in lines if line and not line.startswith("#")]
+    return [photo for photo in photos if any(photo.match(glob) for glob in globs)]
 
 
 def group_by_stem(photos: Iterable[Path]) -> dict[str, list[Path]]:
@@ -129,3 +145,9 @@ def to_srgb(picture: Image.Image) -> Image.Image:
         return ImageCms.profileToProfile(picture, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
     except (OSError, ImageCms.PyCMSError):
         return picture  # a broken profile says nothing about the colours; viewers take them for sRGB too
+
+
+def save_png(path: Path, rgb: np.ndarray) -> None:
+    """Write uint8 or uint16 (H, W, 3), whole or not at all."""
+    with written_whole(path) as temporary:
+        temporary.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(rgb), level=6))

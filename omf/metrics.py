@@ -19,28 +19,31 @@ def psnr(predicted: np.ndarray, truth: np.ndarray) -> float:
 
 
 def ssim(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """Structural similarity (Wang et al. 2004), the mean over the planes.
-
-    Gaussian weights of sigma 1.5, cut off at 4 sigma (13 taps; scikit-image cuts at 3.5), population
-    covariance, data range 1. Planes of 10 pixels or less a side count with their border.
+    """Structural similarity, the mean over the planes; see `ssim_map`. Planes of 10 pixels or less a side count with their border.
 
     Both float64, (H, W, C), values in [0, 1].
     """
-    return float(np.mean([ssim_plane(predicted[..., i], truth[..., i]) for i in range(truth.shape[-1])]))
+    similarity = ssim_map(predicted, truth)
+    if min(similarity.shape[:2]) > 2 * SSIM_BORDER:
+        similarity = similarity[SSIM_BORDER:-SSIM_BORDER, SSIM_BORDER:-SSIM_BORDER]
+    return float(np.mean([similarity[..., i].mean() for i in range(similarity.shape[-1])]))
 
 
-def ssim_plane(x: np.ndarray, y: np.ndarray) -> float:
-    """SSIM of two (H, W) planes."""
+def ssim_map(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """Structural similarity (Wang et al. 2004) around each pixel.
+
+    Gaussian weights of sigma 1.5, cut off at 4 sigma (13 taps; scikit-image cuts at 3.5), population
+    covariance, data range 1.
+
+    Both float64, (H, W, C), values in [0, 1]. Returns the same shape.
+    """
 
     def local_mean(values: np.ndarray) -> np.ndarray:
-        return gaussian_filter(values, SSIM_SIGMA, truncate=4.0)
+        return gaussian_filter(values, (SSIM_SIGMA, SSIM_SIGMA, 0), truncate=4.0)
 
-    mean_x, mean_y = local_mean(x), local_mean(y)
-    var_x = local_mean(x * x) - mean_x**2
-    var_y = local_mean(y * y) - mean_y**2
-    covariance = local_mean(x * y) - mean_x * mean_y
+    mean_x, mean_y = local_mean(predicted), local_mean(truth)
+    var_x = local_mean(predicted * predicted) - mean_x**2
+    var_y = local_mean(truth * truth) - mean_y**2
+    covariance = local_mean(predicted * truth) - mean_x * mean_y
     similarity = (2 * mean_x * mean_y + SSIM_C1) * (2 * covariance + SSIM_C2)
-    similarity /= (mean_x**2 + mean_y**2 + SSIM_C1) * (var_x + var_y + SSIM_C2)
-    if min(x.shape) > 2 * SSIM_BORDER:
-        similarity = similarity[SSIM_BORDER:-SSIM_BORDER, SSIM_BORDER:-SSIM_BORDER]
-    return float(similarity.mean())
+    return similarity / ((mean_x**2 + mean_y**2 + SSIM_C1) * (var_x + var_y + SSIM_C2))

@@ -1,12 +1,14 @@
 """Which models there are, where their files lie, and whether they are the right ones. No torch here."""
 
 import hashlib
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
 
 from omf.errors import InputError
+from omf.files import save_text
 from omf.folders import data_folder
 
 # The files of a model that is given as a folder: ours, then the published names.
@@ -29,21 +31,24 @@ class WeightsFile:
 
 @dataclass(frozen=True)
 class Model:
-    """An OE/NOE pair of networks."""
+    """An OE/NOE pair of networks, or a classical method that takes their place."""
 
     name: str
-    oe: WeightsFile
-    noe: WeightsFile
+    oe: WeightsFile | None = None
+    noe: WeightsFile | None = None
+    demosaic: WeightsFile | None = None  # the Demosaic Net that made the ground truth
+    method: str = "fusion"  # or unprocess, which has no files
     widths: tuple[int, ...] | None = None  # channels of each level; None: told by the files
     camera: str = "samsung_s7"  # whose RAW it gives
     description: str = ""
     source: str = ""
     licence: str = ""
     extra_data: bool = True  # trained on more than the challenge's own pairs
+    trained_here: bool = False  # by this checkout; another training may replace it
 
     @property
-    def files(self) -> tuple[WeightsFile, WeightsFile]:
-        return self.oe, self.noe
+    def files(self) -> tuple[WeightsFile, ...]:
+        return tuple(file for file in (self.oe, self.noe, self.demosaic) if file)
 
 
 def read_models(folder: Path | None = None) -> dict[str, Model]:
@@ -61,11 +66,39 @@ def read_models(folder: Path | None = None) -> dict[str, Model]:
 def listed_model(name: str, entry: dict, folder: Path) -> Model:
     """One entry of models.yaml."""
     known = {key: value for key, value in entry.items() if key not in ("files", "widths")}
-    files = {}
-    for branch in ("oe", "noe"):
-        file = dict(entry["files"][branch])
-        files[branch] = WeightsFile(path=folder / file.pop("name"), **file)
-    return Model(name=name, widths=tuple(entry["widths"]), **files, **known)
+    if known.get("method", "fusion") == "fusion":
+        known["widths"] = tuple(entry["widths"])
+        for network, file in entry["files"].items():
+            known[network] = WeightsFile(folder / file["name"], **{key: value for key, value in file.items() if key != "name"})
+    return Model(name=name, **known)
+
+
+def enter_model(name: str, entry: dict, folder: Path | None = None) -> None:
+    """Write an entry into models.yaml, at its end or in place of one of the same name.
+
+    Args:
+        name: of the model.
+        entry: as the others in models.yaml; `trained_here` is added.
+        folder: that holds models.yaml; the program's own by default.
+
+    Raises:
+        InputError: the name belongs to a model that was not trained here.
+    """
+    folder = folder or data_folder("trained_models")
+    check_name(name, folder)
+    listing = folder / "models.yaml"
+    others = re.split(r"^(?=\S+:)", listing.read_text(), flags=re.MULTILINE)
+    text = "".join(block for block in others if not block.startswith(f"{name}:")).rstrip()
+    save_text(listing, text + "\n\n" + yaml.safe_dump({name: entry | {"trained_here": True}}, sort_keys=False))
+
+
+def check_name(name: str, folder: Path | None = None) -> None:
+    """Raise InputError unless a training may leave a model of this name."""
+    if not re.fullmatch(r"[A-Za-z0-9_]+", name):
+        raise InputError(f"training.name is {name!r}; give letters, digits and underscores")
+    model = read_models(folder).get(name)
+    if model and not model.trained_here:
+        raise InputError(f"training.name is {name}, which models.yaml lists already; give another name")
 
 
 def find_model(name: str, folder: Path | None = None) -> Model:

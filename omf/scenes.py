@@ -11,7 +11,7 @@ from scipy.ndimage import gaussian_filter
 from skimage.color import hsv2rgb
 from skimage.draw import disk, ellipse, polygon
 
-from omf.camera import decode_srgb
+from omf.isp import decode_srgb
 
 Scene = Callable[[int, int, np.random.Generator], np.ndarray]
 

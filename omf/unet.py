@@ -40,7 +40,44 @@ class UpConv(nn.Module):
         return self.up(x)
 
 
-class UNet(nn.Module):
+class PaddedNetwork(nn.Module):
+    """What the networks share: a body that works on a grid, and padding that lets it take any size.
+
+    Args:
+        widths: channels of each level, the shallowest first.
+        in_channels: 4, for R, G, B and the overexposure mask.
+        out_channels: 3, for camera R, G, B.
+    """
+
+    reach: int  # the farthest, in pixels along an axis, that an input lies from an output that it changes
+
+    def __init__(self, widths: Sequence[int], in_channels: int, out_channels: int):
+        super().__init__()
+        self.widths, self.in_channels, self.out_channels = tuple(widths), in_channels, out_channels
+        self.depth = len(self.widths) - 1  # how often the image is halved
+
+    @property
+    def grid(self) -> int:
+        """`body` takes heights and widths that are multiples of this."""
+        return 2**self.depth
+
+    def pad(self, x: Tensor) -> Tensor:
+        """Surround by the constant 1: 4 pixels at the top and left, 4 or more to reach the grid at the others."""
+        height, width = x.shape[-2:]
+        right, bottom = (BORDER + -(size + 2 * BORDER) % self.grid for size in (width, height))
+        return functional.pad(x, (BORDER, right, BORDER, bottom), value=PAD_VALUE)
+
+    def body(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) -> (N, out_channels, H, W), H and W multiples of `grid`."""
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) in [0, 1] -> (N, out_channels, H, W), any H and W."""
+        height, width = x.shape[-2:]
+        return self.body(self.pad(x))[..., BORDER : BORDER + height, BORDER : BORDER + width]
+
+
+class UNet(PaddedNetwork):
     """U-Net with one level for each of `widths`, the shallowest first.
 
     Args:
@@ -50,9 +87,7 @@ class UNet(nn.Module):
     """
 
     def __init__(self, widths: Sequence[int] = PUBLISHED_WIDTHS, in_channels: int = 4, out_channels: int = 3):
-        super().__init__()
-        self.widths, self.in_channels, self.out_channels = tuple(widths), in_channels, out_channels
-        self.depth = len(self.widths) - 1  # how often the image is halved
+        super().__init__(widths, in_channels, out_channels)
         for level, (before, width) in enumerate(zip((in_channels, *self.widths), self.widths), start=1):
             self.add_module(f"Conv{level}", ConvBlock(before, width))
         for level in range(len(self.widths), 1, -1):
@@ -60,11 +95,6 @@ class UNet(nn.Module):
             self.add_module(f"Up{level}", UpConv(deep, shallow))
             self.add_module(f"Up_conv{level}", ConvBlock(2 * shallow, shallow))
         self.Conv = nn.Conv2d(self.widths[0], out_channels, 1)
-
-    @property
-    def grid(self) -> int:
-        """`body` takes heights and widths that are multiples of this."""
-        return 2**self.depth
 
     @property
     def reach(self) -> int:
@@ -80,12 +110,6 @@ class UNet(nn.Module):
             farthest = max(farthest, position - first, last - position)
         return farthest
 
-    def pad(self, x: Tensor) -> Tensor:
-        """Surround by the constant 1: 4 pixels at the top and left, 4 or more to reach the grid at the others."""
-        height, width = x.shape[-2:]
-        right, bottom = (BORDER + -(size + 2 * BORDER) % self.grid for size in (width, height))
-        return functional.pad(x, (BORDER, right, BORDER, bottom), value=PAD_VALUE)
-
     def body(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, H, W), H and W multiples of `grid`."""
         skips = []
@@ -99,8 +123,3 @@ class UNet(nn.Module):
             x = getattr(self, f"Up{level}")(x)
             x = getattr(self, f"Up_conv{level}")(torch.cat((skips.pop(), x), dim=1))
         return self.Conv(x)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) in [0, 1] -> (N, out_channels, H, W), any H and W."""
-        height, width = x.shape[-2:]
-        return self.body(self.pad(x))[..., BORDER : BORDER + height, BORDER : BORDER + width]

@@ -3,10 +3,9 @@
 import argparse
 from pathlib import Path
 
-from omf.checkpoints import load_fusion
 from omf.errors import told_in_one_line
 from omf.files import save_json
-from omf.fusion import device_label, pick_device
+from omf.methods import load_method
 from omf.models import find_model
 from omf.stages import infer
 
@@ -20,10 +19,9 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--device", required=True)
     arguments = parser.parse_args()
-    device = pick_device(arguments.device)
-    fusion = load_fusion(find_model(arguments.model), device)
-    measured = infer(arguments.decoded, arguments.out, fusion)
-    save_json(arguments.timing, measured | {"device": device_label(device), "cpu": device.type == "cpu"})
+    fuse, device, on_cpu = load_method(find_model(arguments.model), arguments.device)
+    measured = infer(arguments.decoded, arguments.out, fuse)
+    save_json(arguments.timing, measured | {"device": device, "cpu": on_cpu})
 
 
 if __name__ == "__main__":

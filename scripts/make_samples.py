@@ -1,14 +1,15 @@
 """Make the sample photos in test_rgb/ and their exact RAW in test_raw/: drawn scenes through the camera model."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 
 from omf import scenes
-from omf.bayer import to_challenge_format
-from omf.camera import develop, expose, load_camera, random_shot
+from omf.bayer import pack, quantise
+from omf.camera import load_camera, random_shot, raw_of, take_picture
 from omf.errors import told_in_one_line
 from omf.files import save_npy
 
@@ -40,10 +41,12 @@ def main() -> None:
     (out / "test_rgb").mkdir(parents=True, exist_ok=True)
     for number, (file, scene, height, width, options) in enumerate(SAMPLES):
         rng = np.random.default_rng([SEED, number])
-        shot = random_shot(camera, rng)
-        raw = expose(scene(height, width, rng), shot)
-        iio.imwrite(out / "test_rgb" / file, develop(raw, shot, rng), **options)
-        save_npy(out / "test_raw" / f"{Path(file).stem}.npy", to_challenge_format(raw))
+        shot = replace(random_shot(camera, rng), subsampling=None)  # the file's own compression is enough
+        # a little larger: the picture begins at the sensor's first red pixel, and ends with a whole Bayer cell
+        rgb, counts = take_picture(scene(height + 3, width + 3, rng), shot, camera, rng)
+        bayer = raw_of(counts, camera)
+        iio.imwrite(out / "test_rgb" / file, rgb[:height, :width], **options)
+        save_npy(out / "test_raw" / f"{Path(file).stem}.npy", pack(quantise(bayer[: height // 2 * 2, : width // 2 * 2])))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-from omf.checkpoints import save_unet
+from omf.checkpoints import save_network
 from omf.unet import UNet
 
 ROOT = Path(__file__).parent.parent
@@ -51,7 +51,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with an untrained OE/NOE pair that runs in no time."""
     folder = tmp_path_factory.mktemp("model") / "tiny"
     for seed, branch in enumerate(("oe", "noe")):
-        save_unet(random_unet((4, 6, 8), seed), folder / f"{branch}.safetensors")
+        save_network(random_unet((4, 6, 8), seed), folder / f"{branch}.safetensors")
     return folder
 
 

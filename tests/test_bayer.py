@@ -1,9 +1,10 @@
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from omf.bayer import dequantise, mosaic, pack, quantise, to_challenge_format, unpack
+from omf.bayer import demosaic, dequantise, mosaic, pack, quantise, to_challenge_format, unpack
 
 EVEN = st.integers(1, 8).map(lambda half: 2 * half)
 
@@ -38,3 +39,22 @@ def test_quantise_truncates_and_clips():
 @given(st.integers(0, 1024))
 def test_quantise_undoes_dequantise(counts):
     assert quantise(dequantise(np.array([counts], np.uint16)))[0] == counts
+
+
+def test_demosaic_is_that_of_malvar_he_and_cutler():
+    malvar = pytest.importorskip("colour_demosaicing").demosaicing_CFA_Bayer_Malvar2004
+    bayer = np.random.default_rng(0).random((40, 56))
+    np.testing.assert_allclose(demosaic(bayer)[2:-2, 2:-2], malvar(bayer, "RGGB")[2:-2, 2:-2], atol=1e-12)
+
+
+@given(st.tuples(EVEN, EVEN))
+def test_demosaic_gives_constant_colours_up_to_the_border(size):
+    rgb = np.broadcast_to(np.array([0.25, 0.5, 0.125], np.float32), (*size, 3))
+    assert (demosaic(mosaic(rgb)) == rgb).all()
+
+
+@given(st.tuples(EVEN, EVEN).flatmap(lambda shape: arrays(np.float32, shape, elements=st.floats(0, 1, width=32))))
+def test_demosaic_keeps_measured_samples(bayer):
+    rgb = demosaic(bayer)
+    assert rgb.dtype == bayer.dtype
+    assert (mosaic(rgb) == bayer).all()

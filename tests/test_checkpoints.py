@@ -4,12 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import random_unet
+from conftest import ROOT, random_unet
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
-from omf.checkpoints import load_fusion, load_unet, save_unet
+from omf.checkpoints import load_demosaic_net, load_fusion, load_network, save_demosaic_net, save_network
+from omf.demosaic_net import DemosaicNet
 from omf.errors import InputError
 from omf.models import find_model
+from omf.nafnet import NAFNet
 from omf.unet import UNet
 
 
@@ -25,7 +28,7 @@ def save_state(path: Path, state: object) -> Path:
 
 def test_published_files_load_as_they_are(published_model):
     for name in ("final_yuv_OE_mask-220.pt", "final_yuv_OE_NOE_mask-220.pt"):
-        loaded = load_unet(published_model / name)
+        loaded = load_network(published_model / name)
         original = torch.load(published_model / name, weights_only=True)
         assert loaded.widths == (64, 128, 256, 512, 1024)
         assert not loaded.training
@@ -35,8 +38,8 @@ def test_published_files_load_as_they_are(published_model):
 @pytest.mark.parametrize("widths", [(4,), (4, 6, 8), (3, 5, 7, 9, 11)])
 def test_round_trip(tmp_path, widths):
     network = random_unet(widths, 1)
-    save_unet(network, tmp_path / "net.safetensors")
-    loaded = load_unet(tmp_path / "net.safetensors")
+    save_network(network, tmp_path / "net.safetensors")
+    loaded = load_network(tmp_path / "net.safetensors")
     assert loaded.widths == widths
     x = torch.rand(1, 4, 20, 20)
     with torch.inference_mode():
@@ -44,7 +47,7 @@ def test_round_trip(tmp_path, widths):
 
 
 def test_the_architecture_is_in_the_header(tmp_path, network):
-    save_unet(network, tmp_path / "net.safetensors")
+    save_network(network, tmp_path / "net.safetensors")
     with safe_open(tmp_path / "net.safetensors", "pt") as file:
         metadata = file.metadata()
         assert metadata["architecture"] == "unet"
@@ -53,26 +56,89 @@ def test_the_architecture_is_in_the_header(tmp_path, network):
         assert file.get_tensor("Conv1.conv.1.running_var").dtype == torch.float32
 
 
+def test_round_trip_of_a_nafnet(tmp_path):
+    network = NAFNet((3, 5, 7))
+    save_network(network, tmp_path / "net.safetensors")
+    loaded = load_network(tmp_path / "net.safetensors")
+    assert type(loaded) is NAFNet
+    assert loaded.widths == (3, 5, 7)
+    assert not loaded.training
+    x = torch.rand(1, 4, 20, 20)
+    with torch.inference_mode():
+        torch.testing.assert_close(loaded(x), network(x), atol=2e-3, rtol=0)
+
+
+def test_round_trip_of_a_demosaic_net(tmp_path):
+    network = DemosaicNet(6, 4)
+    torch.nn.init.normal_(network.tail.weight)
+    save_demosaic_net(network, tmp_path / "net.safetensors")
+    loaded = load_demosaic_net(tmp_path / "net.safetensors")
+    assert (loaded.width, loaded.depth, loaded.training) == (6, 4, False)
+    x = torch.rand(1, 1, 20, 20)
+    with torch.inference_mode():
+        assert (loaded(x) == network(x)).all()
+
+
+def test_a_file_without_the_architecture_is_a_unet(tmp_path):
+    path = ROOT / "trained_models" / "samsung_s7" / "noe.safetensors"
+    save_file(load_file(path), tmp_path / "net.safetensors")
+    loaded, original = load_network(tmp_path / "net.safetensors"), load_network(path)
+    assert loaded.widths == original.widths == (16, 32, 64, 128, 256)
+    assert all((value == original.state_dict()[key]).all() for key, value in loaded.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("header", "problem"),
+    [
+        ({"architecture": "resnet"}, "architecture resnet; the method takes unet or nafnet"),
+        ({"architecture": "demosaic"}, "architecture demosaic; the method takes unet or nafnet"),
+        ({"architecture": "nafnet"}, "does not tell the widths"),
+        ({"architecture": "nafnet", "widths": "4,,5"}, "does not tell the widths"),
+        ({"architecture": "nafnet", "widths": "4,6", "in_channels": "four"}, "does not tell the in_channels"),
+        ({"architecture": "nafnet", "widths": "4,6", "in_channels": "4", "out_channels": "3"}, "not a whole NAFNet checkpoint; missing"),
+    ],
+)
+def test_headers_that_fit_no_network_are_refused(tmp_path, header, problem):
+    save_file({"a": torch.zeros(2)}, tmp_path / "net.safetensors", header)
+    with pytest.raises(InputError, match=rf"net\.safetensors: .*{problem}"):
+        load_network(tmp_path / "net.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("header", "problem"),
+    [
+        ({}, "architecture unet; a Demosaic Net is needed"),
+        ({"architecture": "demosaic", "width": "6"}, "does not tell the depth"),
+        ({"architecture": "demosaic", "width": "6", "depth": "3"}, "the depth even"),
+        ({"architecture": "demosaic", "width": "6", "depth": "4"}, "not a whole DemosaicNet checkpoint; missing"),
+    ],
+)
+def test_files_that_hold_no_demosaic_net_are_refused(tmp_path, header, problem):
+    save_file({"a": torch.zeros(2)}, tmp_path / "net.safetensors", header)
+    with pytest.raises(InputError, match=rf"net\.safetensors: .*{problem}"):
+        load_demosaic_net(tmp_path / "net.safetensors")
+
+
 def test_missing_and_extra_keys_are_named(tmp_path, network):
     state = network.state_dict()
     del state["Up2.up.1.bias"]
     state["surplus.weight"] = torch.zeros(1)
     with pytest.raises(InputError, match=r"net\.pt.*missing: Up2\.up\.1\.bias; not of this network: surplus\.weight"):
-        load_unet(save_state(tmp_path / "net.pt", state))
+        load_network(save_state(tmp_path / "net.pt", state))
 
 
 def test_wrong_shapes_are_named(tmp_path, network):
     state = network.state_dict()
     state["Conv2.conv.0.bias"] = torch.zeros(5)
     with pytest.raises(InputError, match=r"Conv2\.conv\.0\.bias is \(5,\), not \(6,\)"):
-        load_unet(save_state(tmp_path / "net.pt", state))
+        load_network(save_state(tmp_path / "net.pt", state))
 
 
 def test_values_that_are_not_finite_are_refused(tmp_path, network):
     state = network.state_dict()
     state["Conv.bias"][1] = float("nan")
     with pytest.raises(InputError, match=r"Conv\.bias holds values that are not finite"):
-        load_unet(save_state(tmp_path / "net.pt", state))
+        load_network(save_state(tmp_path / "net.pt", state))
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
@@ -83,10 +149,10 @@ def test_a_pickle_can_not_run_code(tmp_path):
 
     (tmp_path / "net.pt").write_bytes(pickle.dumps(Evil()))
     with pytest.raises(InputError, match=r"net\.pt"):
-        load_unet(tmp_path / "net.pt")
+        load_network(tmp_path / "net.pt")
     save_state(tmp_path / "net.pt", {"Conv.weight": Evil()})
     with pytest.raises(InputError, match=r"net\.pt"):
-        load_unet(tmp_path / "net.pt")
+        load_network(tmp_path / "net.pt")
     assert not (tmp_path / "was_run").exists()
 
 
@@ -94,23 +160,32 @@ def test_a_pickle_can_not_run_code(tmp_path):
 @pytest.mark.parametrize("length", [0, 10, 2000])
 def test_truncated_files_are_refused(tmp_path, network, suffix, length):
     path = tmp_path / f"net{suffix}"
-    save_unet(network, path) if suffix == ".safetensors" else save_state(path, network.state_dict())
+    save_network(network, path) if suffix == ".safetensors" else save_state(path, network.state_dict())
     path.write_bytes(path.read_bytes()[:length])
     with pytest.raises(InputError, match="can't be read as weights"):
-        load_unet(path)
+        load_network(path)
 
 
 @pytest.mark.parametrize("content", [[1, 2], {"a": 1}, {"a": torch.zeros(2)}])
 def test_other_contents_are_refused(tmp_path, content):
     with pytest.raises(InputError, match=r"net\.pt"):
-        load_unet(save_state(tmp_path / "net.pt", content))
+        load_network(save_state(tmp_path / "net.pt", content))
 
 
 def test_a_pair_of_other_channels_or_widths_is_refused(tmp_path, tiny_model):
     for branch in ("oe", "noe"):
-        save_unet(UNet((4, 6), in_channels=3), tmp_path / f"{branch}.safetensors")
+        save_network(UNet((4, 6), in_channels=3), tmp_path / f"{branch}.safetensors")
     with pytest.raises(InputError, match="3 in, 3 out; the method needs 4 in"):
         load_fusion(find_model(str(tmp_path)), torch.device("cpu"))
     other = replace(find_model(str(tiny_model)), widths=(4, 6, 9))
     with pytest.raises(InputError, match=r"widths \(4, 6, 8\), but models\.yaml says \(4, 6, 9\)"):
         load_fusion(other, torch.device("cpu"))
+
+
+def test_branches_may_differ_in_architecture_but_not_in_levels(tmp_path, network):
+    save_network(network, tmp_path / "oe.safetensors")
+    save_network(NAFNet((3, 5, 7)), tmp_path / "noe.safetensors")
+    load_fusion(find_model(str(tmp_path)), torch.device("cpu"))
+    save_network(NAFNet((3, 5)), tmp_path / "noe.safetensors")
+    with pytest.raises(InputError, match="same number of levels"):
+        load_fusion(find_model(str(tmp_path)), torch.device("cpu"))

@@ -8,9 +8,9 @@ import tifffile
 from conftest import random_rgb
 from PIL import Image, ImageCms
 
-from omf.camera import encode_srgb
 from omf.errors import InputError
 from omf.images import group_by_stem, list_images, read_rgb
+from omf.isp import encode_srgb
 
 RGB = random_rgb(20, 31)
 RGB16 = random_rgb(20, 31, dtype=np.uint16)

@@ -1,7 +1,9 @@
-"""Pairs of sRGB and RAW patches, simulated on the fly, the same for the same seed and index."""
+"""Training patches: simulated on the fly or cut out of a dataset's pictures, the same for the same seed and index."""
 
-import io
+import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,23 +12,169 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from omf.camera import Camera, develop, expose, linear_scene, random_shot
+from omf.bayer import mosaic
+from omf.camera import Camera, Shot, expose, linear_scene, random_shot, raw_of, take_picture
 from omf.errors import InputError
 from omf.fusion import network_input
 from omf.images import read_rgb
-from omf.overexposure import overexposure_mask
+from omf.isp import LUMA, encode_srgb, lift_midtones
+from omf.overexposure import THRESHOLD, overexposure_mask
 from omf.scenes import SCENES
+from omf.training.datasets import Pair
 
-DRAWN_SHARE = 0.25  # of the patches come from drawn scenes
 LARGE = 1200  # a photo with more pixels than this on its long side is halved until it has fewer than twice as many
+DRAWN_SIZE = 400  # pixels a side of a drawn scene
+STEP = 4  # every 4th pixel of a patch tells how bright it is
+TRIES = 100  # patches that are looked at before one is taken as it is
+CROPS = 8  # that are looked at in one picture before the next is opened
+
+Wanted = Callable[[np.ndarray], bool]  # brightness of a patch's pixels, sRGB luma in [0, 1] -> whether to take it
 
 
-def load_scenes(photos: list[Path]) -> list[np.ndarray]:
-    """Read photos as linear scenes, float16 (H, W, 3). Unreadable ones are reported and left out."""
+class Source(Protocol):
+    """Where patches come from."""
+
+    def draw(self, rng: np.random.Generator, size: int, wanted: Wanted) -> tuple[np.ndarray, np.ndarray]:
+        """One patch: sRGB, uint8 or uint16 (size, size, 3), and its RAW, float32 (size, size), RGGB, in [0, 1]."""
+        ...
+
+
+class SimulatedPictures:
+    """Scenes, taken and developed by the simulated camera.
+
+    Args:
+        scenes: linear scenes, float16 or float32 (H, W, 3); see `load_scenes` and `draw_scenes`.
+        camera: whose pictures are simulated.
+    """
+
+    def __init__(self, scenes: Sequence[np.ndarray], camera: Camera):
+        self.scenes, self.camera = scenes, camera
+        areas = np.array([scene.shape[0] * scene.shape[1] for scene in scenes], float)
+        self.shares = areas / areas.sum()
+
+    def crop(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, Shot]:
+        """Part of a scene, (size, size, 3), and how it is taken."""
+        scene = self.scenes[rng.choice(len(self.scenes), p=self.shares)]
+        top, left = (rng.integers(length - size + 1) for length in scene.shape[:2])
+        return scene[top : top + size, left : left + size], random_shot(self.camera, rng)
+
+    def draw(self, rng: np.random.Generator, size: int, wanted: Wanted) -> tuple[np.ndarray, np.ndarray]:
+        for _ in range(TRIES):
+            scene, shot = self.crop(rng, size + 2)  # the sensor's first red pixel may lie in its second row or column
+            # other weather, sometimes: all colours of a photo move together
+            tint = np.exp(rng.normal(0, 0.15, 3)) if rng.uniform() < 0.2 else np.ones(3)
+            luma = np.clip(scene[::STEP, ::STEP].astype(np.float32) * (tint * shot.exposure).astype(np.float32), 0, 1) @ LUMA
+            if wanted(encode_srgb(lift_midtones(luma, shot.midtones))):
+                break
+        scene = orient(scene.astype(np.float32) * tint.astype(np.float32), rng)
+        rgb, counts = take_picture(scene, shot, self.camera, rng)
+        return rgb[:size, :size], raw_of(counts, self.camera)[:size, :size]
+
+
+class RecordedPictures:
+    """A dataset's pictures and their RAW. Each must be at least a patch and a Bayer cell in size."""
+
+    def __init__(self, pairs: Sequence[Pair]):
+        self.pairs = pairs
+
+    def draw(self, rng: np.random.Generator, size: int, wanted: Wanted) -> tuple[np.ndarray, np.ndarray]:
+        for _ in range(TRIES // CROPS):
+            rgb, bayer = self.pairs[rng.integers(len(self.pairs))].load()
+            for _ in range(CROPS):
+                top, left = (2 * rng.integers((length - size) // 2) for length in bayer.shape)
+                window = np.s_[top : top + size + 2, left : left + size + 2]
+                if wanted(rgb[window][::STEP, ::STEP] @ LUMA / np.iinfo(rgb.dtype).max):
+                    return turn(rgb[window], bayer[window], rng)
+        return turn(rgb[window], bayer[window], rng)
+
+
+def orient(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """One of the eight orientations of a square."""
+    picture = np.rot90(picture, rng.integers(4))
+    return picture[:, ::-1] if rng.uniform() < 0.5 else picture
+
+
+def turn(rgb: np.ndarray, bayer: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Mirror and transpose a photo and its RGGB mosaic, both 2 pixels larger than asked; the result is RGGB again.
+
+    A mirrored RGGB mosaic begins with green, so that its first row or column is left out. Transposing keeps RGGB.
+    """
+    for axis in (0, 1):
+        if rng.uniform() < 0.5:
+            rgb, bayer = (np.take(np.flip(picture, axis), range(1, picture.shape[axis] - 1), axis) for picture in (rgb, bayer))
+        else:
+            rgb, bayer = (np.take(picture, range(picture.shape[axis] - 2), axis) for picture in (rgb, bayer))
+    return (rgb.swapaxes(0, 1), bayer.T) if rng.uniform() < 0.5 else (rgb, bayer)
+
+
+class Patches(Dataset):
+    """Patches of a source, as the network gets them.
+
+    Args:
+        source: where they come from.
+        branch: `oe` asks for patches with overexposed pixels, `noe` for those with others, `all` for any.
+        size: height and width in pixels, even.
+        length: number of patches.
+        seed: patch i depends on (seed, i) alone.
+        even_brightness: as many dark patches as bright ones (stratified sampling, Berdan et al. 2025), `noe` and `all` only.
+    """
+
+    def __init__(self, source: Source, branch: str, size: int, length: int, seed: int, even_brightness: bool):
+        self.source, self.branch, self.size, self.length, self.seed = source, branch, size, length, seed
+        self.even_brightness = even_brightness
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """(4, P, P) sRGB and mask, (1, P, P) RAW mosaic, float32."""
+        rng = np.random.default_rng([self.seed, index])
+        level = rng.uniform()
+
+        def wanted(brightness: np.ndarray) -> bool:
+            overexposed = (brightness >= THRESHOLD / 1000).mean()
+            if self.branch == "oe":
+                return overexposed > 0.02
+            near = not self.even_brightness or abs(brightness.mean() - level) < 0.1
+            return near and (self.branch == "all" or overexposed < 0.8)
+
+        rgb, bayer = self.source.draw(rng, self.size, wanted)
+        return network_input(rgb, overexposure_mask(rgb))[0], torch.from_numpy(np.ascontiguousarray(bayer))[None]
+
+
+class MosaickedScenes(Dataset):
+    """Sharp scenes in RAW's colours and their mosaics, for the Demosaic Net.
+
+    Args:
+        pictures: their scenes are reduced to half, which hides what the cameras of the photos made up themselves.
+        size: height and width in pixels, even.
+        length: number of patches.
+        seed: patch i depends on (seed, i) alone.
+    """
+
+    def __init__(self, pictures: SimulatedPictures, size: int, length: int, seed: int):
+        smallest = min(length for scene in pictures.scenes for length in scene.shape[:2])
+        self.pictures, self.length, self.seed = pictures, length, seed
+        self.size = min(size, smallest // 4 * 2)
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        """(1, P, P) mosaic, (3, P, P) what it was made of, float32 in [0, 1]."""
+        rng = np.random.default_rng([self.seed, index])
+        scene, shot = self.pictures.crop(rng, 2 * self.size)
+        sharp = orient(scene.astype(np.float32), rng).reshape(self.size, 2, self.size, 2, 3).mean(axis=(1, 3))
+        raw = np.clip(expose(sharp, shot), 0, 1)
+        return torch.from_numpy(mosaic(raw))[None], torch.from_numpy(np.moveaxis(raw, -1, 0).copy())
+
+
+def load_scenes(photos: list[Path], size: int) -> list[np.ndarray]:
+    """Read photos as linear scenes, float16 (H, W, 3). Those unreadable or smaller than `size` are reported and left out."""
     scenes = []
     for path in tqdm(photos, "reading photos", unit="photo", disable=None):
         try:
-            rgb = read_rgb(path)
+            rgb = read_large(path, size)
         except InputError as error:
             tqdm.write(f"left out: {error}")
             continue
@@ -38,57 +186,40 @@ def load_scenes(photos: list[Path]) -> list[np.ndarray]:
     return scenes
 
 
-class SimulatedPairs(Dataset):
-    """Patches of photos and drawn scenes, taken and developed by the simulated camera.
+def load_linear_scenes(pictures: list[Path], size: int) -> list[np.ndarray]:
+    """Read linear pictures as scenes, float16 (H, W, 3): 16 bit, black at 0.
 
-    Args:
-        scenes: linear scenes, (H, W, 3), each at least a patch in size; smaller ones are not used.
-        camera: whose pictures are simulated.
-        branch: `oe` gives only patches with overexposed pixels, `noe` those with others.
-        patch: height and width in pixels.
-        length: number of pairs.
-        seed: pair i depends on (seed, i) alone.
+    The light's colour is taken out where NAME_metadata.json tells it (`illuminant_color_raw`, as the
+    INTEL-TAU dataset has it); else it must have been taken out already. What is brighter than 99 of 100
+    pixels lies above 1. Those unreadable or smaller than `size` are reported and left out.
     """
-
-    def __init__(self, scenes: list[np.ndarray], camera: Camera, branch: str, patch: int, length: int, seed: int):
-        self.scenes = [scene for scene in scenes if min(scene.shape[:2]) >= patch]
-        self.camera, self.branch, self.patch, self.length, self.seed = camera, branch, patch, length, seed
-
-    def __len__(self) -> int:
-        return self.length
-
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """(4, P, P) sRGB and mask, (3, P, P) demosaiced RAW, float32."""
-        rng = np.random.default_rng([self.seed, index])
-        while True:
-            rgb, raw = self.draw(rng)
-            mask = overexposure_mask(rgb)
-            share = mask.mean()
-            if share > 0.02 if self.branch == "oe" else share < 0.8:
-                return network_input(rgb, mask)[0], torch.from_numpy(np.moveaxis(raw, -1, 0).copy())
-
-    def draw(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """One pair: uint8 (P, P, 3) sRGB, float32 (P, P, 3) RAW."""
-        if not self.scenes or rng.uniform() < DRAWN_SHARE:
-            scene = SCENES[rng.integers(len(SCENES))](2 * self.patch, 2 * self.patch, rng)
-        else:
-            scene = self.scenes[rng.integers(len(self.scenes))]
-        top, left = (rng.integers(size - self.patch + 1) for size in scene.shape[:2])
-        scene = scene[top : top + self.patch, left : left + self.patch].astype(np.float32)
-        if rng.uniform() < 0.5:
-            scene = scene[:, ::-1]
-        if rng.uniform() < 0.2:  # other weather: all colours of a photo move together
-            scene = scene * np.exp(rng.normal(0, 0.15, 3)).astype(np.float32)
-        shot = random_shot(self.camera, rng)
-        raw = expose(scene, shot)
-        rgb = develop(raw, shot, rng)
-        if rng.uniform() < 0.9:
-            rgb = jpeg(rgb, int(rng.integers(88, 99)), subsampling=int(rng.choice([0, 2])))
-        return rgb, raw
+    scenes = []
+    for path in tqdm(pictures, "reading linear pictures", unit="picture", disable=None):
+        try:
+            rgb = read_large(path, size)
+            if rgb.dtype != np.uint16:
+                raise InputError(f"{path}: 8 bits a sample; linear pictures need 16")
+        except InputError as error:
+            tqdm.write(f"left out: {error}")
+            continue
+        metadata = path.with_name(f"{path.stem}_metadata.json")
+        light = json.loads(metadata.read_text())["illuminant_color_raw"] if metadata.is_file() else (1, 1, 1)
+        scene = rgb / (np.array(light) / max(light))
+        scenes.append((scene / max(np.percentile(scene, 99), 1)).astype(np.float16))
+    return scenes
 
 
-def jpeg(rgb: np.ndarray, quality: int, subsampling: int) -> np.ndarray:
-    """There and back through JPEG; subsampling as Pillow numbers it (0: 4:4:4, 2: 4:2:0)."""
-    buffer = io.BytesIO()
-    Image.fromarray(rgb).save(buffer, "JPEG", quality=quality, subsampling=subsampling)
-    return np.asarray(Image.open(buffer))
+def read_large(path: Path, size: int) -> np.ndarray:
+    """`read_rgb` of a picture of at least `size` x `size` pixels. Raises InputError for smaller ones too."""
+    rgb = read_rgb(path)
+    if min(rgb.shape[:2]) < size:
+        raise InputError(f"{path}: {rgb.shape[1]} x {rgb.shape[0]} pixels; {size} x {size} are needed")
+    return rgb
+
+
+def draw_scenes(count: int, seed: int, size: int = DRAWN_SIZE) -> list[np.ndarray]:
+    """Drawn scenes of every kind in turn, float16 (size, size, 3)."""
+    return [
+        SCENES[number % len(SCENES)](size, size, np.random.default_rng([seed, number])).astype(np.float16)
+        for number in tqdm(range(count), "drawing scenes", unit="scene", disable=None)
+    ]

@@ -292,9 +292,21 @@ def test_published_checkpoints_need_one_changed_line(tmp_path, published_model):
 
 
 def test_only_inference_imports_torch(tmp_path):
-    for script in ("preprocess", "mosaic", "evaluate", "package", "report", "verdict", "fetch", "make_samples"):
+    for script in ("preprocess", "mosaic", "evaluate", "package", "report", "verdict", "fetch", "make_samples", "settings"):
         code = f"import runpy, sys; runpy.run_path('scripts/{script}.py'); sys.exit('torch' in sys.modules)"
         assert run(sys.executable, "-c", code).returncode == 0, script
+
+
+def test_the_classical_method_takes_the_networks_place(tmp_path, settings):
+    result = snakemake(tmp_path, **settings | {"model": "unprocess"})
+    assert result.returncode == 0, result.stderr
+    assert "4 images reconstructed with model unprocess on CPU" in result.stderr
+    direct = omf("predict", settings["images"], "-o", tmp_path / "direct", "--model", "unprocess")
+    assert direct.returncode == 0, direct.stderr
+    for path in (tmp_path / "direct").iterdir():
+        assert path.read_bytes() == (tmp_path / "submission" / path.name).read_bytes()
+    readme = (tmp_path / "submission" / "readme.txt").read_text()
+    assert "Extra Data [1] / No Extra Data [0] : 0" in readme
 
 
 def test_the_default_profile_runs_one_inference_at_a_time():

@@ -1,7 +1,9 @@
 # Reads the configuration and holds every helper; the other files hold rules only.
 
+import json
 import shlex
 import sys
+import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -13,7 +15,9 @@ from omf.errors import InputError
 from omf.images import group_by_stem, list_images
 from omf.models import check_files, find_model, sha256
 from omf.shards import assign_shards
+from omf.training.settings import as_dict, settings_from
 
+STARTED = time.time()
 ROOT = Path(workflow.basedir)
 SCRIPTS = ROOT / "scripts"
 
@@ -21,10 +25,11 @@ try:
     config = check_config(config, ROOT / "workflow" / "schemas" / "config.schema.yaml")
     MODEL = find_model(config["model"])
     # a model with an address is fetched, and checked before it is loaded
-    if not MODEL.oe.url:
+    if not any(file.url for file in MODEL.files):
         check_files(MODEL)
     PHOTOS = list_images(Path(config["images"]))
     TRUTHS = list_packed(Path(config["ground_truth"])) if config["ground_truth"] else {}
+    TRAINING = as_dict(settings_from(config["training"]))
 except InputError as error:
     raise WorkflowError(str(error))
 
@@ -32,6 +37,9 @@ except InputError as error:
 # shard, where the clash is noticed.
 PHOTOS_BY_NAME = group_by_stem(PHOTOS)
 SHARDS = assign_shards(PHOTOS_BY_NAME, config["shard_size"])
+
+STAGES = ["demosaic", "noe", "oe"]  # of a training
+RUN = f"results/training/{TRAINING['name']}"
 
 # `python` in the rules is the one that runs Snakemake, also where its environment isn't activated.
 shell.prefix(
@@ -41,6 +49,7 @@ shell.prefix(
 
 wildcard_constraints:
     shard="s[01]*",
+    stage="|".join(STAGES),
 
 
 def photos_of(wildcards):
@@ -80,8 +89,13 @@ def per_shard(pattern):
     return expand(pattern, shard=SHARDS)
 
 
+def stage_before(wildcards):
+    """What the stages before a stage of the training leave."""
+    return [f"{RUN}/{stage}.done" for stage in STAGES[: STAGES.index(wildcards.stage)]]
+
+
 def print_summary():
-    """Show what the run did, if it went as far as the summary."""
+    """Show what this run did, if it went as far as the summary."""
     summary = Path("submission/summary.txt")
-    if summary.is_file():
+    if summary.is_file() and summary.stat().st_mtime > STARTED:
         print(f"\n{summary.read_text()}", file=sys.stderr)

@@ -1,7 +1,7 @@
 # Weights that a model of models.yaml has an address for are downloaded when they are missing.
 
 for branch, file in (("oe", MODEL.oe), ("noe", MODEL.noe)):
-    if file.url:
+    if file and file.url:
 
         rule:
             name:

@@ -1,0 +1,142 @@
+"""How well the Demosaic Net fills in a Bayer mosaic, beside classical methods, on photos that it was not trained on.
+
+Each photo is made linear, reduced (which hides its own demosaicing and JPEG blocks), given the colour
+cast of RAW before white balance, and mosaicked without noise. Malvar and Menon take it that colours
+rise and fall together, so they are also given the balanced mosaic, as RAW converters do; that needs the
+white balance, which the others do without. The same photos and seed give the same crops. Time is the
+median over the crops, the methods taking turns.
+
+    python benchmarks/demosaic.py PHOTO_OR_FOLDER... --net FILE --out benchmarks/demosaic.md
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from omf.bayer import demosaic, mosaic
+from omf.errors import InputError, told_in_one_line
+from omf.files import save_text
+from omf.images import gather, matching, read_rgb
+from omf.isp import decode_srgb
+from omf.metrics import psnr
+
+HELD_OUT = Path(__file__).with_name("held_out.txt")
+NEUTRAL = np.array([0.5, 1, 0.6], np.float32)  # RAW of a neutral grey, as phones have it in daylight
+LARGE = 1200  # pixels that a photo's long side is reduced to, or less
+CROP = 256
+BORDER = 8  # pixels on each side that don't count
+SEED = 77
+
+Method = Callable[[np.ndarray], np.ndarray]  # float32 (H, W), RGGB -> (H, W, 3)
+
+
+def linear_crops(photo: Path, number: int, crops: int) -> list[np.ndarray]:
+    """Up to `crops` crops of a photo as demosaiced RAW, float32 (H, W, 3), H and W even and CROP or less."""
+    rgb = read_rgb(photo)
+    linear = decode_srgb(rgb.astype(np.float32) / np.iinfo(rgb.dtype).max)
+    factor = max(2, -(-max(linear.shape) // LARGE))
+    height, width = (size // factor for size in linear.shape[:2])
+    reduced = linear[: height * factor, : width * factor].reshape(height, factor, width, factor, 3).mean(axis=(1, 3))
+    raw = (reduced * NEUTRAL).astype(np.float32)
+    taken = []
+    for crop in range(crops if min(height, width) > CROP else 1):
+        rng = np.random.default_rng([SEED, number, crop])
+        top, left = (rng.integers(max(size - CROP, 0) + 1) for size in (height, width))
+        rows, columns = (min(CROP, size) // 2 * 2 for size in (height, width))
+        taken.append(raw[top : top + rows, left : left + columns])
+    return taken
+
+
+def classical_methods() -> dict[str, Method]:
+    try:
+        import colour_demosaicing as library
+    except ImportError as error:
+        raise InputError("colour_demosaicing: not installed; do so with: pip install colour-demosaicing") from error
+    plain = {
+        "bilinear": lambda bayer: library.demosaicing_CFA_Bayer_bilinear(bayer, "RGGB"),
+        "Malvar 2004": lambda bayer: library.demosaicing_CFA_Bayer_Malvar2004(bayer, "RGGB"),
+        "Malvar 2004 in omf.bayer": demosaic,
+        "Menon 2007": lambda bayer: library.demosaicing_CFA_Bayer_Menon2007(bayer, "RGGB"),
+    }
+    return plain | {f"{name}, white-balanced": balanced(plain[name]) for name in ("Malvar 2004", "Menon 2007")}
+
+
+def balanced(method: Method) -> Method:
+    """White balance before the method, undone after it."""
+
+    def run(bayer: np.ndarray) -> np.ndarray:
+        return method(bayer / mosaic(np.broadcast_to(NEUTRAL, (*bayer.shape, 3)))) * NEUTRAL
+
+    return run
+
+
+def learned_method(path: Path) -> Method:
+    import torch
+
+    from omf.checkpoints import load_demosaic_net
+
+    network = load_demosaic_net(path)
+
+    def run(bayer: np.ndarray) -> np.ndarray:
+        with torch.inference_mode():
+            return network(torch.from_numpy(bayer)[None, None])[0].permute(1, 2, 0).numpy()
+
+    return run
+
+
+def scores(rgb: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+    """PSNR in the linear domain, and after a gamma of 1 / 2.2."""
+    inner = (slice(BORDER, -BORDER), slice(BORDER, -BORDER))
+    rgb, truth = np.clip(rgb[inner], 0, 1).astype(np.float64), truth[inner].astype(np.float64)
+    return psnr(rgb, truth), psnr(rgb ** (1 / 2.2), truth ** (1 / 2.2))
+
+
+@told_in_one_line
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", nargs="+", type=Path)
+    parser.add_argument("--net", type=Path, help="weights of the Demosaic Net")
+    parser.add_argument("--every", type=int, default=4, help="take every n-th of the held-out photos")
+    parser.add_argument("--crops", type=int, default=4, help=f"of each photo that is larger than {CROP} x {CROP} when reduced")
+    parser.add_argument("--out", type=Path, help="Markdown table")
+    arguments = parser.parse_args()
+
+    photos = sorted(matching(gather(arguments.photos), HELD_OUT))[:: arguments.every]
+    if not photos:
+        raise InputError(f"no photo is one of those listed in {HELD_OUT}; give the folders that hold them")
+    methods = classical_methods()
+    if arguments.net:
+        methods["Demosaic Net"] = learned_method(arguments.net)
+    truths = [crop for number, photo in enumerate(photos) for crop in linear_crops(photo, number, arguments.crops)]
+
+    results = {name: [] for name in methods}
+    times = {name: [] for name in methods}
+    for method in methods.values():
+        method(mosaic(truths[0]))  # the first call pays for what is set up once
+    for truth in truths:
+        bayer = mosaic(truth)
+        for name, method in methods.items():
+            began = time.perf_counter()
+            rgb = method(bayer)
+            times[name].append((time.perf_counter() - began) / (bayer.size / 1e6))
+            results[name].append(scores(rgb, truth))
+
+    lines = [
+        f"{len(truths)} crops from {len(photos)} held-out photos; mean (standard deviation)",
+        "",
+        "| | PSNR, linear | PSNR, gamma 1/2.2 | s per megapixel, CPU |",
+        "|---|---|---|---|",
+    ]
+    for name in methods:
+        cells = [f"{column.mean():.2f} ({column.std():.2f})" for column in np.array(results[name]).T]
+        lines.append(f"| {name} | {' | '.join(cells)} | {np.median(times[name]):.3f} |")
+    print("\n".join(lines))
+    if arguments.out:
+        save_text(arguments.out, "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

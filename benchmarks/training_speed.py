@@ -1,0 +1,82 @@
+"""How many patches a second training takes in, on this machine: for each size of network, and the simulation of pairs alone.
+
+python benchmarks/training_speed.py --out benchmarks/training_speed.md
+"""
+
+import argparse
+import csv
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from omf.camera import load_camera
+from omf.checkpoints import save_demosaic_net
+from omf.demosaic_net import DemosaicNet
+from omf.errors import told_in_one_line
+from omf.files import save_text
+from omf.fusion import device_label, pick_device
+from omf.networks import build
+from omf.training import loop
+from omf.training.loop import Plan, fit
+from omf.training.pairs import Patches, SimulatedPictures, draw_scenes
+from omf.training.settings import settings_from
+from omf.training.stages import branch_objective
+
+PATCH = 120
+RUNS = [  # network, widths, weight of MS-SSIM, patches in a step
+    ("unet", [8, 16, 32, 64], 0.0, 12),
+    ("unet", [16, 32, 64, 128, 256], 0.0, 12),
+    ("unet", [16, 32, 64, 128, 256], 0.2, 12),
+    ("nafnet", [16, 32, 64, 128, 256], 0.0, 12),
+    ("unet", [64, 128, 256, 512, 1024], 0.0, 12),
+]
+
+
+def rates(
+    network: str, widths: list[int], ms_ssim: float, batch: int, pictures: SimulatedPictures, steps: int, device: torch.device
+) -> np.ndarray:
+    """Patches a second of every tenth of a short training of NOE; the first one, which warms up, is left out."""
+    settings = settings_from({"network": network, "widths": widths, "loss": {"ms_ssim": ms_ssim}})
+    with tempfile.TemporaryDirectory() as folder:
+        save_demosaic_net(DemosaicNet(), Path(folder) / "demosaic.safetensors")
+        objective = branch_objective("noe", settings, Path(folder), device)
+        patches = Patches(pictures, "noe", PATCH, steps * batch, 0, False)
+        fit(build(network, widths), objective, patches, Plan("noe", steps, batch, 1e-3, 1, 0.9, ""), Path(folder), device)
+        with (Path(folder) / "log.csv").open() as file:
+            return np.array([float(row["patches_per_second"]) for row in csv.DictReader(file)][1:])
+
+
+@told_in_one_line
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--out", type=Path, help="Markdown table")
+    arguments = parser.parse_args()
+    loop.LOG_EVERY = max(arguments.steps // 10, 1)
+    device = pick_device("auto")
+    pictures = SimulatedPictures(draw_scenes(16, 0), load_camera("samsung_s7"))
+    lines = [f"{device_label(device)}; patches of {PATCH} pixels; median (least to most) of nine parts of a short training", ""]
+    lines += ["| network | widths | MS-SSIM | patches/s |", "|---|---|---|---|"]
+    for network, widths, ms_ssim, batch in tqdm(RUNS, unit="network", disable=None):
+        found = rates(network, widths, ms_ssim, batch, pictures, arguments.steps, device)
+        name = "-".join(map(str, widths))
+        lines.append(f"| {network} | {name} | {ms_ssim:g} | {np.median(found):.1f} ({found.min():.1f} to {found.max():.1f}) |")
+    for branch in ("noe", "oe"):
+        patches = Patches(pictures, branch, PATCH, 200, 0, False)
+        seconds = []
+        for index in range(200):
+            began = time.perf_counter()
+            patches[index]
+            seconds.append(time.perf_counter() - began)
+        lines.append(f"| simulation of {branch.upper()}'s pairs alone, one process | | | {1 / np.mean(seconds):.1f} |")
+    print("\n".join(lines))
+    if arguments.out:
+        save_text(arguments.out, "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()

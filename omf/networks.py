@@ -1,0 +1,23 @@
+"""The networks there are for the method, by the names that checkpoints and settings use."""
+
+from collections.abc import Sequence
+
+from omf.errors import InputError
+from omf.nafnet import NAFNet
+from omf.unet import PaddedNetwork, UNet
+
+NETWORKS = {"unet": UNet, "nafnet": NAFNet}
+
+
+def build(name: str, widths: Sequence[int], in_channels: int = 4, out_channels: int = 3) -> PaddedNetwork:
+    """A new network, with random weights. Raises InputError for a name or widths that make none."""
+    if name not in NETWORKS:
+        raise InputError(f"network {name}: there is none of that name; known networks: {', '.join(NETWORKS)}")
+    if not widths or min(widths) < 1:
+        raise InputError(f"network {name}: widths {tuple(widths)}; give the channels of each level, 1 or more, the shallowest first")
+    return NETWORKS[name](widths, in_channels, out_channels)
+
+
+def name_of(network: PaddedNetwork) -> str:
+    """The name under which `build` makes such a network."""
+    return next(name for name, kind in NETWORKS.items() if type(network) is kind)

@@ -1,0 +1,90 @@
+"""What a training run is. A run resumes only with the same settings."""
+
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+
+import yaml
+
+from omf.errors import InputError
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Training steps of each network."""
+
+    demosaic: int = 300
+    noe: int = 600
+    oe: int = 300  # fewer: OE starts from NOE's weights
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Weights of the parts of the loss, and in which space the errors count."""
+
+    l1: float = 1.0
+    ms_ssim: float = 0.0
+    vgg: float = 0.0  # perceptual loss; asks for torchvision's VGG16 weights
+    noe_gamma: bool = False  # NOE's errors count after the sRGB curve, where dark tones weigh more
+    oe_gamma: bool = False
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The section `training` of config.yaml, which explains each."""
+
+    name: str = "my_model"
+    pairs: str = ""
+    photos: list[str] = field(default_factory=list)
+    linear: list[str] = field(default_factory=list)
+    leave_out: str = ""
+    camera: str = "samsung_s7"
+    network: str = "unet"
+    widths: list[int] = field(default_factory=lambda: [8, 16, 32, 64])
+    start: str = ""
+    steps: Steps = field(default_factory=Steps)
+    loss: Loss = field(default_factory=Loss)
+    batch: int = 12
+    patch: int = 120  # with the network's border of 4 a multiple of 16
+    learning_rate: float = 2e-3
+    warm_up: int = 50
+    ema: float = 0.998
+    even_brightness: bool = False
+    seed: int = 0
+    gpus: int = 1
+
+
+PARTS = {"steps": Steps, "loss": Loss}
+
+
+def settings_from(given: dict) -> Settings:
+    """Settings from a mapping as config.yaml has it; what it leaves out keeps its default.
+
+    Raises InputError for names that are not settings.
+    """
+    check_names("training", Settings, given)
+    for name, part in PARTS.items():
+        check_names(f"training.{name}", part, given.get(name, {}))
+    return Settings(**given | {name: part(**given.get(name, {})) for name, part in PARTS.items()})
+
+
+def check_names(where: str, kind: type, given: dict) -> None:
+    known = [entry.name for entry in fields(kind)]
+    for name in given:
+        if name not in known:
+            raise InputError(f"{where}: {name} is not a setting; there are: {', '.join(known)}")
+
+
+def read_settings(path: Path) -> Settings:
+    """Settings from a YAML or JSON file."""
+    try:
+        given = yaml.safe_load(path.read_text())
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: can't be read as settings ({str(error).partition(chr(10))[0]}); give YAML, as in config.yaml") from error
+    if not isinstance(given, dict):
+        raise InputError(f"{path}: no settings in it; give `name: value` lines, as under `training` in config.yaml")
+    return settings_from(given.get("training", given))
+
+
+def as_dict(settings: Settings) -> dict:
+    """For files: plain types all through."""
+    return asdict(settings)

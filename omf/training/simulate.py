@@ -1,0 +1,45 @@
+"""Simulated pairs as files, in the layout of the AIM challenge."""
+
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from omf.bayer import WHITE_LEVEL, pack, quantise
+from omf.camera import Camera
+from omf.errors import InputError
+from omf.files import save_json, save_npy
+from omf.images import save_png
+from omf.training.pairs import SimulatedPictures, draw_scenes, load_scenes
+
+
+def write_pairs(photos: list[Path], camera: Camera, out: Path, count: int, size: int, seed: int) -> None:
+    """Simulate pairs: `out`/NUMBER.png (sRGB, its JPEG traces included), NUMBER.npy (packed RAW) and dataset.json.
+
+    Pair i depends on the scenes and on (seed, i) alone; those that are there already are left as they are.
+
+    Args:
+        photos: to take scenes from; none: drawn scenes.
+        camera: whose pictures are simulated.
+        out: folder, made where there is none.
+        count: number of pairs.
+        size: height and width in pixels, even, 16 or more.
+        seed: of the pairs.
+
+    Raises:
+        InputError: no photo is large enough, or the size is none for a Bayer picture.
+    """
+    if size % 2 or size < 16:
+        raise InputError(f"size {size}: give an even number of pixels, 16 or more")
+    scenes = load_scenes(photos, size + 2) if photos else draw_scenes(count, seed, size + 2)
+    if not scenes:
+        raise InputError(f"none of the {len(photos)} photos can be used; they must have {size + 2} x {size + 2} pixels or more")
+    pictures = SimulatedPictures(scenes, camera)
+    save_json(out / "dataset.json", {"white_level": WHITE_LEVEL, "camera": camera.name, "source": "omf simulate", "seed": seed})
+    for number in tqdm(range(count), "simulating", unit="pair", disable=None):
+        photo, raw = (out / f"{number:06d}.{suffix}" for suffix in ("png", "npy"))
+        if photo.is_file() and raw.is_file():
+            continue
+        rgb, bayer = pictures.draw(np.random.default_rng([seed, number]), size, lambda brightness: True)
+        save_png(photo, rgb)
+        save_npy(raw, pack(quantise(bayer)))

@@ -1,0 +1,41 @@
+"""The classical method, without a network: "Unprocessing Images for Learned Raw Denoising" (Brooks et al. 2019)."""
+
+import zlib
+
+import numpy as np
+
+from omf import isp
+from omf.camera import Camera
+
+GAMMA = 2.2
+INFLECTION = 0.9  # grey level above which the inverted gains fade out
+
+
+class Unprocess:
+    """Undo an average ISP with random gains, as published; stands in for `Fusion`.
+
+    The gains are drawn anew for each picture, from a seed that its pixels decide.
+
+    Args:
+        camera: gives the colour matrices; the published ones are of other cameras.
+    """
+
+    def __init__(self, camera: Camera):
+        self.camera = camera
+
+    def __call__(self, rgb: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
+        """sRGB, uint8 or uint16 (H, W, 3) -> demosaiced RAW, float32 (H, W, 3) in [0, 1]; the mask is not used."""
+        rng = np.random.default_rng(zlib.crc32(np.ascontiguousarray(rgb)))
+        matrix = np.tensordot(rng.dirichlet(np.ones(len(self.camera.colour_matrices))), self.camera.colour_matrices, 1)
+        gains = np.array([rng.uniform(1.9, 2.4), 1.0, rng.uniform(1.5, 1.9)]) / rng.normal(0.8, 0.1)
+        srgb = rgb.astype(np.float32) / np.iinfo(rgb.dtype).max
+        linear = np.maximum(isp.inverse_smoothstep(srgb), 1e-8) ** np.float32(GAMMA)
+        return isp.clip(invert_gains(isp.to_camera_primaries(linear, matrix), gains))
+
+
+def invert_gains(balanced: np.ndarray, gains: np.ndarray) -> np.ndarray:
+    """Divide (H, W, 3) by gains (3,), but leave what is near white where it is, so that highlights stay white."""
+    inverse = (1 / gains).astype(np.float32)
+    grey = balanced.mean(axis=-1, keepdims=True)
+    fade = (np.maximum(grey - INFLECTION, 0) / (1 - INFLECTION)) ** 2
+    return balanced * np.maximum(fade + (1 - fade) * inverse, inverse)

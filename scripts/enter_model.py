@@ -1,0 +1,23 @@
+"""Put a finished training into trained_models: weights, model card, entry in models.yaml."""
+
+import argparse
+from pathlib import Path
+
+from omf.errors import told_in_one_line
+from omf.training.finish import enter_trained
+from omf.training.settings import read_settings
+
+
+@told_in_one_line
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--settings", type=Path, required=True, help="in the folder of a finished training")
+    parser.add_argument("--out", type=Path, required=True, help="folder that holds models.yaml")
+    arguments = parser.parse_args()
+    settings = read_settings(arguments.settings)
+    enter_trained(arguments.settings.parent, settings, arguments.out)
+    print(f"model {settings.name} is ready: ./test --config model={settings.name}")
+
+
+if __name__ == "__main__":
+    main()

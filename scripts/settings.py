@@ -1,0 +1,22 @@
+"""Write the settings of a training to a file, which changes only when they do."""
+
+import argparse
+import json
+from pathlib import Path
+
+from omf.errors import told_in_one_line
+from omf.files import save_json
+from omf.training.settings import as_dict, settings_from
+
+
+@told_in_one_line
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("settings", help="JSON")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    save_json(arguments.out, as_dict(settings_from(json.loads(arguments.settings))))
+
+
+if __name__ == "__main__":
+    main()

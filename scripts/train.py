@@ -1,0 +1,25 @@
+"""Train one network of a model; goes on where an earlier call was cut off. Under torchrun, on several GPUs."""
+
+import argparse
+from pathlib import Path
+
+from omf.errors import told_in_one_line
+from omf.fusion import pick_device
+from omf.training.loop import start_processes
+from omf.training.settings import read_settings
+from omf.training.stages import STAGES, train_stage
+
+
+@told_in_one_line
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("stage", choices=STAGES)
+    parser.add_argument("--settings", type=Path, required=True, help="in the folder that gets weights, log and checkpoints")
+    parser.add_argument("--device", required=True)
+    arguments = parser.parse_args()
+    start_processes()
+    train_stage(arguments.stage, read_settings(arguments.settings), arguments.settings.parent, pick_device(arguments.device))
+
+
+if __name__ == "__main__":
+    main()

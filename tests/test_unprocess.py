@@ -1,0 +1,37 @@
+import numpy as np
+import pytest
+from conftest import random_rgb
+
+from omf.camera import load_camera
+from omf.unprocess import Unprocess, invert_gains
+
+S7 = load_camera("samsung_s7")
+
+
+def test_safe_gains_as_published():
+    gains = np.array([2.0, 1.25, 1.6])
+    dark, white = np.full((1, 1, 3), 0.4, np.float32), np.ones((1, 1, 3), np.float32)
+    np.testing.assert_allclose(invert_gains(dark, gains)[0, 0], 0.4 / gains, rtol=1e-6)
+    np.testing.assert_allclose(invert_gains(white, gains)[0, 0], 1, rtol=1e-6)
+    between = np.full((1, 1, 3), 0.95, np.float32)  # half of the way: a fade of 1/4
+    np.testing.assert_allclose(invert_gains(between, gains)[0, 0], 0.95 * (0.25 + 0.75 / gains), rtol=1e-4)
+
+
+def test_the_gains_are_the_published_ones():
+    grey = [np.full((8, 8, 3), level, np.uint8) for level in range(60, 200)]
+    raws = np.array([Unprocess(S7)(rgb)[0, 0] for rgb in grey])
+    red, blue = raws[:, 1] / raws[:, 0], raws[:, 1] / raws[:, 2]
+    assert 1.89 < red.min() < 1.95 < 2.35 < red.max() < 2.41  # rows of the matrices sum to 1 within a thousandth
+    assert 1.49 < blue.min() < 1.55 < 1.85 < blue.max() < 1.91
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_same_picture_gives_the_same_raw_and_another_one_another(dtype):
+    rgb = random_rgb(20, 30, dtype=dtype)
+    raw = Unprocess(S7)(rgb)
+    assert raw.shape == rgb.shape
+    assert raw.dtype == np.float32
+    assert raw.min() >= 0
+    assert raw.max() <= 1
+    assert (raw == Unprocess(S7)(rgb.copy(), np.zeros((20, 30), bool))).all()
+    assert (raw != Unprocess(S7)(random_rgb(20, 30, seed=1, dtype=dtype))).any()

@@ -1,0 +1,254 @@
+"""Folders of pairs: layouts, white levels, every wrong file, the description and the contact sheet."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from camera_dng import bayer_of, photo_of, scene, write_pair
+from PIL import Image
+
+from omf.bayer import pack
+from omf.errors import InputError
+from omf.training.datasets import Pair, check_pairs, find_pairs
+from omf.training.overview import contact_sheet, describe, render
+
+
+def counts_of(shown: np.ndarray, white: int) -> np.ndarray:
+    return pack((bayer_of(shown) * white).astype(np.uint16))
+
+
+def write_packed(
+    folder: Path, name: str, suffix: str = ".jpg", white: int = 1024, size: tuple[int, int] = (60, 80), index: int = 0
+) -> np.ndarray:
+    """NAME and suffix with NAME.npy; the counts."""
+    folder.mkdir(parents=True, exist_ok=True)
+    shown = scene(index, *size)
+    Image.fromarray(photo_of(shown)).save(folder / f"{name}{suffix}")
+    np.save(folder / f"{name}.npy", counts_of(shown, white))
+    return counts_of(shown, white)
+
+
+def test_aim(tmp_path: Path):
+    counts = write_packed(tmp_path, "b")
+    write_packed(tmp_path, "a", ".JPG")
+    dataset = find_pairs(tmp_path)
+    assert (dataset.layout, dataset.problems, [pair.name for pair in dataset.pairs]) == ("aim", [], ["a", "b"])
+    rgb, bayer = dataset.pairs[1].load()
+    assert rgb.shape == (60, 80, 3) and rgb.dtype == np.uint8
+    assert bayer.shape == (60, 80) and bayer.dtype == np.float32
+    np.testing.assert_array_equal(pack(bayer), counts / np.float32(1024))
+
+
+def test_aim_in_train(tmp_path: Path):
+    write_packed(tmp_path / "train", "a")
+    write_packed(tmp_path / "test", "b")
+    assert [pair.photo for pair in find_pairs(tmp_path).pairs] == [tmp_path / "train" / "a.jpg"]
+
+
+def test_ntire(tmp_path: Path):
+    write_packed(tmp_path, "12_0", ".png", 4095, (1024, 1024))
+    dataset = find_pairs(tmp_path)
+    assert dataset.layout == "ntire" and dataset.pairs[0].white_level == 4095
+    assert dataset.pairs[0].load()[1].shape == (1024, 1024)
+
+
+@pytest.mark.parametrize(("entries", "level"), [({"max_val": 1023}, 1023), ({"max_val": np.float32(4095)}, 4095), ({}, 4095)])
+def test_npz_tells_its_own_white_level(tmp_path: Path, entries: dict, level: int):
+    counts = write_packed(tmp_path, "a", ".png", 1000)
+    (tmp_path / "a.npy").unlink()
+    np.savez(tmp_path / "a.npz", raw=counts, **entries)
+    pair = find_pairs(tmp_path).pairs[0]
+    assert pair.white_level == level
+    np.testing.assert_array_equal(pack(pair.load()[1]), counts / np.float32(level))
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png"])
+def test_dataset_json_wins(tmp_path: Path, suffix: str):
+    write_packed(tmp_path, "a", suffix, 16383)
+    (tmp_path / "dataset.json").write_text(json.dumps({"white_level": 16383, "camera": "a phone"}))
+    pair = find_pairs(tmp_path).pairs[0]
+    assert pair.white_level == 16383
+    pair.load()
+
+
+def test_unknown_white_level_is_asked_for(tmp_path: Path):
+    write_packed(tmp_path, "a", ".png")
+    with pytest.raises(InputError, match=r"nothing tells the white level of \(30, 40, 4\) beside a.png; put dataset.json"):
+        find_pairs(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [("{", "can't be read"), ("[]", "can't be read"), ('{"white_level": "x"}', "white level x"), ('{"white_level": 0}', "white level 0")],
+)
+def test_wrong_dataset_json(tmp_path: Path, text: str, told: str):
+    write_packed(tmp_path, "a")
+    (tmp_path / "dataset.json").write_text(text)
+    with pytest.raises(InputError, match=told):
+        find_pairs(tmp_path)
+
+
+@pytest.mark.parametrize("suffix", [".dng", ".DNG", ".NEF"])
+def test_camera_raw(tmp_path: Path, suffix: str):
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / f"a{suffix}").touch()
+    (tmp_path / "b.jpg").touch()
+    dataset = find_pairs(tmp_path)
+    assert (dataset.layout, dataset.pairs) == ("dng", [])
+    assert dataset.camera_pairs == [(tmp_path / "a.jpg", tmp_path / f"a{suffix}")]
+    assert len(dataset.problems) == 1 and "b.jpg: no RAW" in dataset.problems[0]
+    assert "1 photos with camera RAW; before training, cut them into pairs" in describe(check_pairs(dataset))
+    with pytest.raises(InputError, match="convert"):
+        contact_sheet(dataset, tmp_path / "sheet.png")
+
+
+def test_what_has_no_partner_is_a_problem(tmp_path: Path):
+    write_packed(tmp_path, "a")
+    for lonely in ("b.jpg", "c.npy", "d.dng", ".hidden.jpg", "notes.txt"):
+        (tmp_path / lonely).touch()
+    for name in ("e.jpg", "e.png", "e.npy"):
+        (tmp_path / name).touch()
+    np.save(tmp_path / "f.npy", np.zeros(3))
+    (tmp_path / "f.jpg").touch()
+    (tmp_path / "g.jpg").touch()
+    (tmp_path / "g.npy").write_bytes(b"nothing")
+    dataset = find_pairs(tmp_path)
+    assert [pair.name for pair in dataset.pairs] == ["a", "f"]
+    told = "\n".join(dataset.problems)
+    assert len(dataset.problems) == 5
+    for expected in ("b.jpg: no RAW", "c.npy: no photo", "d.dng: a camera RAW", "e.jpg: e.png has the same name", "g.npy: can't be read"):
+        assert expected in told
+
+
+def test_nothing_to_find(tmp_path: Path):
+    with pytest.raises(InputError, match="no such folder"):
+        find_pairs(tmp_path / "none")
+    (tmp_path / "a.jpg").touch()
+    (tmp_path / "b.npy").touch()
+    with pytest.raises(InputError, match=r"no pairs.*NAME.jpg with NAME.npy.*NAME.npz.*NAME.dng"):
+        find_pairs(tmp_path)
+
+
+GOOD = np.arange(30 * 40 * 4, dtype=np.uint16).reshape(30, 40, 4) % 1025
+WRONG = {
+    "photo": (lambda folder: (folder / "a.jpg").write_bytes(b"nothing"), "a.jpg: not a picture"),
+    "cut photo": (lambda folder: (folder / "a.jpg").write_bytes((folder / "a.jpg").read_bytes()[:1500]), "a.jpg: can't be decoded"),
+    "shape": (
+        lambda folder: np.save(folder / "a.npy", GOOD[1:]),
+        r"uint16 \(29, 40, 4\); to a.jpg of 80 x 60 pixels belongs uint16 \(30, 40, 4\)",
+    ),
+    "planes": (lambda folder: np.save(folder / "a.npy", GOOD[..., 0]), r"uint16 \(30, 40\)"),
+    "dtype": (lambda folder: np.save(folder / "a.npy", GOOD.astype(np.float32)), "float32"),
+    "nan": (lambda folder: np.save(folder / "a.npy", np.full((30, 40, 4), np.nan)), "float64"),
+    "over": (lambda folder: np.save(folder / "a.npy", GOOD + 3), "counts up to 1027, but the white level is 1024"),
+    "black": (lambda folder: np.save(folder / "a.npy", GOOD * 0), "every value is 0"),
+    "constant": (lambda folder: np.save(folder / "a.npy", GOOD * 0 + 512), "every value is 512"),
+    "cut": (lambda folder: (folder / "a.npy").write_bytes((folder / "a.npy").read_bytes()[:999]), "a.npy: can't be read"),
+    "pickle": (lambda folder: np.save(folder / "a.npy", np.array([{}])), "a.npy: can't be read"),
+    "gone": (lambda folder: (folder / "a.npy").unlink(), "a.npy: can't be read"),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_wrong_pairs_become_problems(tmp_path: Path, case: str):
+    write_packed(tmp_path, "a")
+    write_packed(tmp_path, "b")
+    dataset = find_pairs(tmp_path)
+    spoil, told = WRONG[case]
+    spoil(tmp_path)
+    with pytest.raises(InputError, match=told) as error:
+        dataset.pairs[0].load()
+    assert "\n" not in str(error.value)
+    checked = check_pairs(dataset)
+    assert [pair.name for pair in checked.pairs] == ["b"] and checked.problems == [str(error.value)]
+    assert str(error.value) in describe(dataset)
+
+
+@pytest.mark.parametrize("content", [b"", b"nothing", b"PK\x03\x04 cut"])
+def test_wrong_npz(tmp_path: Path, content: bytes):
+    write_packed(tmp_path, "a", ".png")
+    (tmp_path / "a.npy").unlink()
+    (tmp_path / "a.npz").write_bytes(content)
+    with pytest.raises(InputError, match=r"a\.npz: can't be read"):
+        find_pairs(tmp_path)
+    np.savez(tmp_path / "a.npz", other=GOOD)
+    with pytest.raises(InputError, match=r"a\.npz: can't be read.*as raw"):
+        find_pairs(tmp_path).pairs[0].load()
+
+
+def test_odd_photo(tmp_path: Path):
+    shown = scene(0, 61, 81)
+    Image.fromarray(photo_of(shown)).save(tmp_path / "a.jpg")
+    np.save(tmp_path / "a.npy", counts_of(shown[:60, :80], 1024))
+    rgb, bayer = find_pairs(tmp_path).pairs[0].load()
+    assert rgb.shape == (60, 80, 3) and bayer.shape == (60, 80)
+
+
+def test_description(tmp_path: Path):
+    planes = np.zeros((30, 40, 4), np.uint16) + np.array([256, 512, 512, 128], np.uint16)
+    planes[:3] = 1024  # a tenth is clipped
+    photo = np.full((60, 80, 3), 100, np.uint8)
+    photo[:15] = 255  # a quarter is overexposed
+    for name in "abc":
+        Image.fromarray(photo).save(tmp_path / f"{name}.png")
+        np.save(tmp_path / f"{name}.npy", planes)
+    (tmp_path / "dataset.json").write_text('{"white_level": 1024}')
+    for i in range(25):
+        (tmp_path / f"z{i:02}.png").touch()
+    text = describe(find_pairs(tmp_path))
+    for line in (
+        "layout aim: 3 pairs",
+        "white level   1024",
+        "sizes         80 x 60 (3)",
+        "  lowest      0.2500  0.5000  0.5000  0.1250",
+        "  mean        0.3250  0.5500  0.5500  0.2125",
+        "  highest     1.0000  1.0000  1.0000  1.0000",
+        "grey-world R/G  0.591, 5 to 95 % of the pairs 0.591 to 0.591",
+        "overexposed   25.00 % of the photos' pixels",
+        "clipped       10.00 % of the RAW values (0.99 or more)",
+        "and 5 more problems",
+    ):
+        assert line in text.splitlines()
+    assert text.count("problem:") == 20 and "note:" not in text
+
+
+def test_a_white_level_that_is_too_high_is_noticed(tmp_path: Path):
+    write_packed(tmp_path, "a", ".png", 1023, (1024, 1024))
+    assert "is the white level right?" in describe(find_pairs(tmp_path))
+
+
+def test_contact_sheet(tmp_path: Path):
+    for i in range(7):
+        write_packed(
+            tmp_path,
+            f"a rather long name that has to be cut off somewhere before it reaches the next tile {i}",
+            size=(60, 80 + 20 * i),
+            index=i,
+        )
+    contact_sheet(find_pairs(tmp_path), tmp_path / "out" / "sheet.png", count=6)
+    sheet = np.array(Image.open(tmp_path / "out" / "sheet.png"))
+    assert sheet.shape == (2 * 216 + 8, 4 * 392 + 8, 3)
+    assert (sheet[220:, 2 * 392 + 8 :] == 255).all()  # six tiles in two rows of four
+    assert list((tmp_path / "out").iterdir()) == [tmp_path / "out" / "sheet.png"]
+
+
+def test_rendering_is_grey_on_average():
+    shown = scene(1, 60, 80) * 0.3
+    means = ((render(bayer_of(shown)) / 255) ** 2.2).mean(axis=(0, 1))
+    np.testing.assert_allclose(means, means[1], rtol=0.05)
+
+
+def test_16_bit_photo(tmp_path: Path):
+    import tifffile
+
+    shown = scene(0, 60, 80)
+    tifffile.imwrite(tmp_path / "a.tif", photo_of(shown).astype(np.uint16) * 257, photometric="rgb")
+    np.save(tmp_path / "a.npy", counts_of(shown, 1024))
+    pair = Pair(tmp_path / "a.tif", tmp_path / "a.npy", 1024)
+    assert pair.load()[0].dtype == np.uint16
+
+
+def test_pairs_written_by_the_helper_are_of_the_layout_dng(tmp_path: Path):
+    write_pair(tmp_path, "a")
+    assert find_pairs(tmp_path).layout == "dng"

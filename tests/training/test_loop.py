@@ -1,0 +1,173 @@
+import csv
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+from conftest import ROOT
+from torch import nn
+from torch.utils.data import Dataset
+
+from omf.errors import InputError
+from omf.training import loop
+from omf.training.curves import draw_curves
+from omf.training.loop import Plan, fit, learning_rate, moving_average
+
+CPU = torch.device("cpu")
+PLAN = Plan("net", steps=24, batch=4, learning_rate=1e-2, warm_up=4, ema=0.9, fingerprint="a")
+
+
+class Lines(Dataset):
+    """y = 3 x + 1."""
+
+    def __len__(self):
+        return PLAN.steps * PLAN.batch
+
+    def __getitem__(self, index):
+        x = torch.rand(1, 4, 4, generator=torch.Generator().manual_seed(index))
+        return x, 3 * x + 1
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 4, 1), nn.BatchNorm2d(4), nn.ReLU(), nn.Conv2d(4, 1, 1))
+
+
+def objective(model: nn.Module, batch: list[torch.Tensor]) -> torch.Tensor:
+    return (model(batch[0]) - batch[1]).abs().mean()
+
+
+def rows(folder) -> list[dict]:
+    with (folder / "log.csv").open() as file:
+        return [{key: row[key] for key in ("network", "step", "loss", "learning_rate")} for row in csv.DictReader(file)]
+
+
+def test_learning_rate_rises_and_falls():
+    plan = Plan("net", 100, 4, 1.0, 10, 0.9, "")
+    rates = [learning_rate(plan, step) for step in range(100)]
+    assert rates[:10] == pytest.approx([0.1 * (i + 1) for i in range(10)])
+    assert rates[10:] == sorted(rates[10:], reverse=True)
+    assert rates[-1] == pytest.approx(0.01, abs=2e-3)
+
+
+def test_the_average_forgets_the_beginning_and_then_follows_slowly():
+    update, average = moving_average(0.9), [torch.zeros(1)]
+    for step in range(200):
+        update(average, [torch.ones(1)], torch.tensor(step))
+        if step == 0:
+            assert average[0] == pytest.approx(0.9)
+    assert average[0] == pytest.approx(1)
+    update(average, [torch.zeros(1)], torch.tensor(200))
+    assert average[0] == pytest.approx(0.9)
+
+
+def test_it_learns_and_logs(tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "LOG_EVERY", 4)
+    trained = fit(network(), objective, Lines(), PLAN, tmp_path, CPU)
+    assert not trained.training
+    logged = rows(tmp_path)
+    assert [row["step"] for row in logged] == ["4", "8", "12", "16", "20", "24"]
+    assert float(logged[-1]["loss"]) < float(logged[0]["loss"])
+    draw_curves(tmp_path / "log.csv", tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+@pytest.mark.parametrize("cut_at", [4, 12])
+def test_a_run_that_was_cut_off_ends_with_the_same_weights_and_curve(tmp_path, monkeypatch, cut_at):
+    monkeypatch.setattr(loop, "LOG_EVERY", 4)
+    monkeypatch.setattr(loop, "SAVE_SECONDS", 0)
+    whole = fit(network(), objective, Lines(), PLAN, tmp_path / "whole", CPU)
+    real, saved = loop.save_state, []
+
+    class CutError(Exception):
+        pass
+
+    def save_and_cut(path, plan, step, **parts):
+        real(path, plan, step, **parts)
+        saved.append(step)
+        if step == cut_at:
+            # what a kill between two checkpoints leaves
+            loop.append_log(path.parent / "log.csv", ("net", step + 4, "9", "9", "9"))
+            raise CutError
+
+    monkeypatch.setattr(loop, "save_state", save_and_cut)
+    with pytest.raises(CutError):
+        fit(network(), objective, Lines(), PLAN, tmp_path / "cut", CPU)
+    cut = fit(network(), objective, Lines(), PLAN, tmp_path / "cut", CPU)
+    assert saved == sorted(set(saved))  # nothing was done twice
+    assert all((value == cut.state_dict()[key]).all() for key, value in whole.state_dict().items())
+    assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
+
+
+def test_other_settings_do_not_resume(tmp_path):
+    fit(network(), objective, Lines(), PLAN, tmp_path, CPU)
+    other = Plan(*(*PLAN.__dict__.values(),)[:-1], fingerprint="b")
+    with pytest.raises(InputError, match=r"net\.state\.pt: from a run with other settings; .* delete it"):
+        fit(network(), objective, Lines(), other, tmp_path, CPU)
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_with_a_line(tmp_path):
+    with pytest.raises(InputError, match=r"the loss is nan at step 24; set a lower training\.learning_rate"):
+        fit(network(), lambda model, batch: objective(model, batch) * float("nan"), Lines(), PLAN, tmp_path, CPU)
+
+
+SCRIPT = """
+import sys, torch
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from test_loop import Lines, PLAN, network, objective
+from omf.training import loop
+loop.LOG_EVERY = 4
+loop.start_processes()
+trained = loop.fit(network(), objective, Lines(), PLAN, Path(sys.argv[1]), torch.device("cpu"))
+print("RANK", loop.rank(), float(sum(value.double().sum() for value in trained.state_dict().values())))
+"""
+
+
+def test_two_processes_share_a_batch_and_end_with_the_same_weights(tmp_path):
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(tests=str(ROOT / "tests" / "training")))
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script, tmp_path / "run"]
+    answer = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment, timeout=300)
+    assert answer.returncode == 0, answer.stderr
+    sums = [line.split()[2] for line in answer.stdout.splitlines() if line.startswith("RANK")]
+    assert len(sums) == 2
+    logged = rows(tmp_path / "run")
+    assert [row["step"] for row in logged] == ["4", "8", "12", "16", "20", "24"]  # once, not twice
+    assert float(logged[-1]["loss"]) < float(logged[0]["loss"])
+    # weights are the same; batch norm's averages are those of each process's own part, within the batch's spread
+    assert float(sums[0]) == pytest.approx(float(sums[1]), abs=0.5)
+
+
+def test_a_killed_training_goes_on_where_it_was(tmp_path):
+    """The real command, killed hard in the middle of NOE, and started again."""
+    (tmp_path / "settings.yaml").write_text(
+        "{widths: [4, 6], patch: 40, batch: 2, steps: {demosaic: 50, noe: 400, oe: 50}, warm_up: 5, ema: 0.9}"
+    )
+    code = "import sys; from omf.training import loop; loop.SAVE_SECONDS = 0; from omf.cli import main; main()"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+
+    def command(run):
+        return [sys.executable, "-c", code, "train", str(run), "--settings", str(tmp_path / "settings.yaml"), "--device", "cpu"]
+
+    process = subprocess.Popen(command(tmp_path / "killed"), env=environment, stderr=subprocess.PIPE, start_new_session=True)
+    log = tmp_path / "killed" / "log.csv"
+    deadline = time.monotonic() + 200
+    while not (log.is_file() and "noe,100" in log.read_text()):
+        assert process.poll() is None, process.stderr.read().decode()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert not (tmp_path / "killed" / "noe.safetensors").exists()
+    for run in ("killed", "whole"):
+        answer = subprocess.run(command(tmp_path / run), env=environment, capture_output=True, text=True, timeout=300)
+        assert answer.returncode == 0, answer.stderr
+        if run == "killed":  # from the checkpoint on, not from the start
+            assert "demosaic step" not in answer.stderr
+            assert "noe step 50 of" not in answer.stderr
+    assert rows(tmp_path / "killed") == rows(tmp_path / "whole")

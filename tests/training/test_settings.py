@@ -1,0 +1,41 @@
+import pytest
+import yaml
+from conftest import ROOT
+
+from omf.errors import InputError
+from omf.training.settings import Loss, Settings, as_dict, read_settings, settings_from
+
+
+def test_the_defaults_are_those_of_the_committed_config():
+    committed = yaml.safe_load((ROOT / "config.yaml").read_text())["training"]
+    assert as_dict(settings_from({})) == committed
+    assert as_dict(settings_from(committed)) == committed
+
+
+def test_what_is_given_replaces_the_defaults():
+    settings = settings_from({"seed": 3, "loss": {"ms_ssim": 0.5}})
+    assert settings.seed == 3
+    assert settings.loss == Loss(ms_ssim=0.5)
+    assert settings.steps == Settings().steps
+
+
+def test_settings_from_a_file_of_their_own_or_a_config(tmp_path):
+    (tmp_path / "own.yaml").write_text("batch: 3\n")
+    (tmp_path / "config.yaml").write_text("model: x\ntraining: {batch: 3}\n")
+    assert read_settings(tmp_path / "own.yaml") == read_settings(tmp_path / "config.yaml") == settings_from({"batch": 3})
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("batches: 3", "batches is not a setting; there are: name, "),
+        ("steps: {neo: 3}", r"training\.steps: neo is not a setting; there are: demosaic, noe, oe"),
+        ("- 3", "no settings in it"),
+        ("a: [", "can't be read as settings"),
+    ],
+)
+def test_mistakes_are_one_line(tmp_path, text, message):
+    (tmp_path / "wrong.yaml").write_text(text)
+    with pytest.raises(InputError, match=message) as caught:
+        read_settings(tmp_path / "wrong.yaml")
+    assert "\n" not in str(caught.value)

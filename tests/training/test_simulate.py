@@ -1,0 +1,58 @@
+import numpy as np
+import pytest
+from conftest import ROOT, omf
+
+from omf.camera import load_camera
+from omf.errors import InputError
+from omf.overexposure import overexposure_mask
+from omf.training.datasets import check_pairs, find_pairs
+from omf.training.simulate import write_pairs
+
+
+def test_pairs_from_the_command_line_are_a_dataset(tmp_path):
+    out = tmp_path / "pairs"
+    made = omf("simulate", ROOT / "test_rgb" / "bricks.jpg", "-o", out, "--count", 5, "--size", 64, "--camera", "huawei_p20")
+    assert made.returncode == 0, made.stderr
+    dataset = check_pairs(find_pairs(out))
+    assert dataset.problems == []
+    assert len(dataset.pairs) == 5
+    rgb, bayer = dataset.pairs[0].load()
+    assert rgb.shape == (64, 64, 3)
+    assert bayer.shape == (64, 64)
+    looked = omf("dataset", out, "--sheet", tmp_path / "sheet.png")
+    assert looked.returncode == 0, looked.stderr
+    assert "layout aim: 5 pairs" in looked.stdout
+    assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_the_same_seed_gives_the_same_pairs_also_after_a_cut(tmp_path):
+    camera = load_camera("generic_phone")
+    for folder, counts in (("once", [6]), ("cut", [2, 6])):
+        for count in counts:
+            # drawn scenes depend on the count, so that a photo is what makes a cut call comparable
+            write_pairs([ROOT / "test_rgb" / "hills.jpg"], camera, tmp_path / folder, count, 32, 5)
+    names = sorted(path.name for path in (tmp_path / "once").iterdir())
+    assert len(names) == 13
+    assert all((tmp_path / "once" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes() for name in names)
+
+
+def test_highlights_lose_information_in_the_photo_alone(tmp_path):
+    write_pairs([], load_camera("samsung_s7"), tmp_path, 24, 96, 0)
+    inside = []
+    for pair in find_pairs(tmp_path).pairs:
+        rgb, bayer = pair.load()
+        mask = overexposure_mask(rgb)
+        mask[1::2], mask[:, ::2] = False, False  # one green plane
+        if mask.sum() > 100:
+            inside.append(np.unique(bayer[mask].round(2)).size)
+    assert len(inside) >= 5
+    assert np.median(inside) > 10  # many RAW levels where the photo has hardly one
+
+
+@pytest.mark.parametrize(
+    ("photos", "size", "message"),
+    [([], 33, "size 33: give an even number"), ([ROOT / "test_rgb" / "bricks.jpg"], 400, "none of the 1 photos can be used")],
+)
+def test_mistakes_are_one_line(tmp_path, photos, size, message):
+    with pytest.raises(InputError, match=message):
+        write_pairs(photos, load_camera("samsung_s7"), tmp_path, 1, size, 0)

@@ -1,0 +1,151 @@
+import resource
+import shutil
+from dataclasses import replace
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import torch
+from conftest import omf, random_rgb, random_unet
+
+from omf.bayer import mosaic, pack, quantise
+from omf.checkpoints import load_network, save_demosaic_net, save_network
+from omf.demosaic_net import DemosaicNet
+from omf.errors import InputError
+from omf.training import stages
+from omf.training.settings import Loss, Settings, Steps, settings_from
+from omf.training.stages import branch_objective, fingerprint_of, train_stage
+
+CPU = torch.device("cpu")
+QUICK = Settings(widths=[4, 6], steps=Steps(4, 4, 4), batch=2, patch=40, warm_up=2, ema=0.9)
+
+
+def write_dataset(folder, count: int = 9, dark: bool = False, size: int = 60):
+    """Pairs in the AIM layout whose RAW is half of the photo."""
+    folder.mkdir(exist_ok=True)
+    for seed in range(count):
+        rgb = random_rgb(size, size, seed) // (2 if dark else 1)
+        iio.imwrite(folder / f"{seed}.jpg", rgb, quality=98)
+        np.save(folder / f"{seed}.npy", pack(quantise(mosaic(rgb / np.float32(510)))))
+    return folder
+
+
+@pytest.mark.parametrize("network", ["unet", "nafnet"])
+def test_all_stages_on_real_pairs_from_the_command_line(tmp_path, network):
+    """A dataset with bad pairs among the good ones: they are listed, and training goes on."""
+    pairs = write_dataset(tmp_path / "pairs")
+    for name, content in (("broken", b"no"), ("lonely", None)):
+        shutil.copy(pairs / "0.jpg", pairs / f"{name}.jpg")
+        if content:
+            (pairs / f"{name}.npy").write_bytes(content)
+    shutil.copy(pairs / "0.jpg", pairs / "shape.jpg")
+    np.save(pairs / "shape.npy", np.zeros((5, 5, 4), np.uint16))
+    shutil.copy(pairs / "0.jpg", pairs / "nan.jpg")
+    np.save(pairs / "nan.npy", np.full((30, 30, 4), np.nan))
+    (tmp_path / "settings.yaml").write_text(
+        f"{{pairs: {pairs}, network: {network}, widths: [4, 6], patch: 40, batch: 2, steps: {{demosaic: 4, noe: 4, oe: 4}}}}"
+    )
+    answer = omf("train", tmp_path / "model", "--settings", tmp_path / "settings.yaml", "--device", "cpu")
+    assert answer.returncode == 0, answer.stderr
+    for name in ("broken.npy: can't be read", "lonely.jpg: no RAW", "shape.npy: uint16 (5, 5, 4)", "nan.npy: float64"):
+        assert f"{name}" in answer.stderr
+    assert load_network(tmp_path / "model" / "oe.safetensors").widths == (4, 6)
+    assert not list((tmp_path / "model").glob("*.state.pt"))
+    predicted = omf("predict", pairs / "0.jpg", "-o", tmp_path / "raw", "--model", tmp_path / "model", "--device", "cpu")
+    assert predicted.returncode == 0, predicted.stderr
+
+
+def test_a_finished_stage_is_not_done_again_unless_its_settings_change(tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "simulated_pictures", lambda settings: pytest.fail("trained again"))
+    (tmp_path / "demosaic.safetensors").touch()
+    (tmp_path / "finished.json").write_text(f'{{"demosaic": "{fingerprint_of("demosaic", QUICK)}"}}')
+    train_stage("demosaic", QUICK, tmp_path, CPU)
+    with pytest.raises(pytest.fail.Exception):
+        train_stage("demosaic", replace(QUICK, seed=1), tmp_path, CPU)
+    with pytest.raises(InputError, match=r"noe\.safetensors: not there, and oe needs it; train the stage noe first"):
+        train_stage("oe", QUICK, tmp_path, CPU)
+
+
+def test_a_stage_depends_on_its_own_settings():
+    for changed, concerned in (
+        (replace(QUICK, name="other", gpus=2), []),
+        (replace(QUICK, steps=Steps(4, 4, 5)), ["oe"]),
+        (replace(QUICK, loss=Loss(ms_ssim=1)), ["noe", "oe"]),
+        (replace(QUICK, camera="generic_phone"), ["demosaic", "noe", "oe"]),
+    ):
+        assert [stage for stage in stages.STAGES if fingerprint_of(stage, changed) != fingerprint_of(stage, QUICK)] == concerned
+
+
+def test_the_truth_of_a_branch_is_the_demosaiced_raw(tmp_path):
+    save_demosaic_net(DemosaicNet(), tmp_path / "demosaic.safetensors")
+    truth = torch.full((2, 3, 24, 24), 0.25)
+    bayer = truth[:, :1].clone()
+    x = torch.rand(2, 4, 24, 24)
+    x[:, 3] = (torch.rand(2, 24, 24) < 0.5).float()
+
+    class Constant(torch.nn.Module):
+        def forward(self, x):
+            return torch.where(x[:, 3:] == 1, 0.25, 0.75).expand(-1, 3, -1, -1)
+
+    losses = {branch: float(branch_objective(branch, QUICK, tmp_path, CPU)(Constant(), [x, bayer])) for branch in ("oe", "noe", "all")}
+    assert losses["oe"] == pytest.approx(0, abs=1e-6)
+    assert losses["noe"] == pytest.approx(0.5, abs=1e-6)
+    assert 0.2 < losses["all"] < 0.3
+
+
+def test_oe_starts_from_noe_and_both_from_a_given_model(tmp_path, tiny_model):
+    noe = random_unet((4, 6), 3)
+    save_network(noe, tmp_path / "noe.safetensors")
+    first = stages.first_weights("oe", QUICK, tmp_path)
+    torch.testing.assert_close(first.state_dict(), load_network(tmp_path / "noe.safetensors").state_dict())
+    given = stages.first_weights("noe", replace(QUICK, start=str(tiny_model)), tmp_path)
+    torch.testing.assert_close(given.state_dict(), load_network(tiny_model / "noe.safetensors").state_dict())
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        (lambda folder: write_dataset(folder, count=3), "3 pairs can be used; a training needs 8 or more"),
+        (lambda folder: write_dataset(folder, size=36), "0 pairs can be used"),
+        (lambda folder: write_dataset(folder, dark=True), "no photo holds an overexposed pixel"),
+        (lambda folder: folder.mkdir(), "no pairs of photo and RAW in it"),
+        (lambda folder: None, "no such folder"),
+    ],
+)
+def test_too_little_to_train_on_is_one_line(tmp_path, prepare, message):
+    prepare(tmp_path / "pairs")
+    save_demosaic_net(DemosaicNet(), tmp_path / "demosaic.safetensors")
+    save_network(random_unet((4, 6), 0), tmp_path / "noe.safetensors")
+    with pytest.raises(InputError, match=message) as caught:
+        train_stage("oe", replace(QUICK, pairs=str(tmp_path / "pairs")), tmp_path, CPU)
+    assert "\n" not in str(caught.value)
+
+
+def test_camera_raw_is_to_be_cut_into_pairs_first(tmp_path):
+    for name in ("a.jpg", "a.dng"):
+        (tmp_path / name).touch()
+    save_demosaic_net(DemosaicNet(), tmp_path / "demosaic.safetensors")
+    with pytest.raises(InputError, match=r"omf dataset .* --convert OUT"):
+        train_stage("noe", replace(QUICK, pairs=str(tmp_path)), tmp_path, CPU)
+
+
+def test_a_full_disk_is_one_line(tmp_path):
+    """A file may not grow beyond 100 kB: enough for the data on their way to the network, less than a checkpoint."""
+    (tmp_path / "settings.yaml").write_text("{widths: [4, 6], patch: 40, batch: 2, steps: {demosaic: 2, noe: 2, oe: 2}}")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        answer = omf("train", tmp_path / "model", "--settings", tmp_path / "settings.yaml", "--device", "cpu")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert answer.returncode == 1
+    assert "Traceback" not in answer.stderr
+    assert answer.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert "File too large" in answer.stderr
+    assert not list((tmp_path / "model").glob("*.safetensors"))
+    assert not list((tmp_path / "model").glob(".*"))
+
+
+def test_unknown_settings_are_told():
+    with pytest.raises(InputError, match="network resnet: there is none of that name; known networks: unet, nafnet"):
+        stages.first_weights("noe", settings_from({"network": "resnet"}), None)

@@ -1,0 +1,61 @@
+# `snakemake --cores all train`: a model of one's own, network by network; one that was cut off goes on where it was.
+
+
+rule settings:
+    output:
+        f"{RUN}/settings.json",
+    log:
+        "results/logs/train/settings.log",
+    params:
+        scripts=SCRIPTS,
+        settings=json.dumps(TRAINING),
+    shell:
+        "python {params.scripts:q}/settings.py {params.settings:q} --out {output} > {log} 2>&1"
+
+
+# The weights are no output, since Snakemake removes outputs before a job: a stage knows by itself
+# which settings concern it, and what it has done already.
+rule train_network:
+    input:
+        stage_before,
+        settings=f"{RUN}/settings.json",
+    output:
+        touch(f"{RUN}/{{stage}}.done"),
+    log:
+        "results/logs/train/{stage}.log",
+    benchmark:
+        "results/benchmarks/train/{stage}.tsv"
+    threads: workflow.cores
+    resources:
+        gpu=0 if config["device"] == "cpu" else TRAINING["gpus"],
+    params:
+        scripts=SCRIPTS,
+        device=config["device"],
+        python=(
+            f"torchrun --standalone --nproc-per-node {TRAINING['gpus']}"
+            if TRAINING["gpus"] > 1
+            else "python"
+        ),
+    shell:
+        "{params.python} {params.scripts:q}/train.py {wildcards.stage} --settings {input.settings}"
+        " --device {params.device} 2>&1 | tee {log} >&2"
+
+
+rule enter_model:
+    input:
+        expand(f"{RUN}/{{stage}}.done", stage=STAGES),
+        settings=f"{RUN}/settings.json",
+    output:
+        str(ROOT / "trained_models" / TRAINING["name"] / "README.md"),
+    log:
+        "results/logs/train/enter_model.log",
+    params:
+        scripts=SCRIPTS,
+        models=ROOT / "trained_models",
+    shell:
+        "python {params.scripts:q}/enter_model.py --settings {input.settings} --out {params.models:q} 2>&1 | tee {log} >&2"
+
+
+rule train:
+    input:
+        rules.enter_model.output,
