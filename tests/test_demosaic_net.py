@@ -1,10 +1,14 @@
 import numpy as np
 import pytest
 import torch
-from conftest import random_rgb
+from conftest import ROOT, random_rgb
 
 from omf.bayer import demosaic, mosaic
+from omf.camera import load_camera
+from omf.checkpoints import load_demosaic_net
 from omf.demosaic_net import DemosaicNet
+from omf.metrics import psnr
+from omf.training.pairs import MosaickedScenes, SimulatedPictures, draw_scenes
 
 
 def random_net(width: int = 6, depth: int = 4, seed: int = 0) -> DemosaicNet:
@@ -69,3 +73,24 @@ def test_a_few_steps_of_training_beat_the_linear_interpolation():
 def test_sizes_that_make_no_network_are_refused(width, depth):
     with pytest.raises(ValueError, match="depth even"):
         DemosaicNet(width, depth)
+
+
+def test_the_shipped_net_is_better_than_the_librarys_methods():
+    """On drawn scenes of other seeds than those of its training; benchmarks/demosaic.py does the same on photos."""
+    library = pytest.importorskip("colour_demosaicing")
+    network = load_demosaic_net(ROOT / "trained_models" / "samsung_s7" / "demosaic.safetensors")
+    scenes = MosaickedScenes(SimulatedPictures(draw_scenes(16, 555), load_camera("samsung_s7")), 96, 24, 556)
+    methods = {
+        "net": lambda bayer: answer(network, bayer),
+        "bilinear": lambda bayer: library.demosaicing_CFA_Bayer_bilinear(bayer, "RGGB"),
+        "malvar": lambda bayer: library.demosaicing_CFA_Bayer_Malvar2004(bayer, "RGGB"),
+        "menon": lambda bayer: library.demosaicing_CFA_Bayer_Menon2007(bayer, "RGGB"),
+    }
+    psnrs = {name: [] for name in methods}
+    for index in range(len(scenes)):
+        bayer, truth = scenes[index]
+        rgb = np.moveaxis(truth.numpy().astype(np.float64), 0, -1)[8:-8, 8:-8]
+        for name, method in methods.items():
+            psnrs[name].append(psnr(np.clip(method(bayer[0].numpy())[8:-8, 8:-8], 0, 1).astype(np.float64), rgb))
+    means = {name: np.mean(values) for name, values in psnrs.items()}
+    assert means["net"] > max(means["bilinear"], means["malvar"], means["menon"]) + 1, means

@@ -1,12 +1,13 @@
 import resource
 import shutil
+import sys
 from dataclasses import replace
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
-from conftest import omf, random_rgb, random_unet
+from conftest import omf, random_rgb, random_unet, run
 
 from omf.bayer import mosaic, pack, quantise
 from omf.checkpoints import load_network, save_demosaic_net, save_network
@@ -53,6 +54,16 @@ def test_all_stages_on_real_pairs_from_the_command_line(tmp_path, network):
     assert not list((tmp_path / "model").glob("*.state.pt"))
     predicted = omf("predict", pairs / "0.jpg", "-o", tmp_path / "raw", "--model", tmp_path / "model", "--device", "cpu")
     assert predicted.returncode == 0, predicted.stderr
+
+
+def test_the_script_under_torchrun(tmp_path):
+    (tmp_path / "settings.json").write_text('{"patch": 40, "batch": 2, "steps": {"demosaic": 4}}')
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, "scripts/train.py", "demosaic"]
+    answer = run(*command, "--settings", tmp_path / "settings.json", "--device", "cpu", OMP_NUM_THREADS="1")
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stderr.count("demosaic step 4 of 4") == 1
+    assert (tmp_path / "demosaic.safetensors").is_file()
+    assert not (tmp_path / "demosaic.state.pt").exists()
 
 
 def test_a_finished_stage_is_not_done_again_unless_its_settings_change(tmp_path, monkeypatch):
