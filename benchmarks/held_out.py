@@ -1,6 +1,7 @@
 """What the benchmarks share: simulated pairs of scenes that no model was trained on, and scores by region."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ HELD_OUT = Path(__file__).with_name("held_out.txt")
 DRAWN_SEED, PAIR_SEED = 990, 77  # training draws with the seeds of its settings, 0 and a little more
 DRAWN = 16
 FEWEST_CELLS = 50  # overexposed ones; fewer say nothing
-COLUMNS = {"psnr": "PSNR", "ssim": "SSIM", "psnr_oe": "PSNR, overexposed", "ssim_oe": "SSIM, overexposed", "psnr_rest": "PSNR, rest"}
+COLUMNS = {"psnr": "PSNR", "ssim": "SSIM", "psnr_oe": "PSNR, overexposed", "ssim_oe": "SSIM, overexposed"}
 
 
 def held_out_pictures(photos: list[Path], camera: Camera, size: int) -> tuple[SimulatedPictures, str]:
@@ -25,33 +26,40 @@ def held_out_pictures(photos: list[Path], camera: Camera, size: int) -> tuple[Si
     kept = sorted(matching(gather(photos), HELD_OUT))
     scenes = load_scenes(kept, size + 2)
     drawn = draw_scenes(DRAWN, DRAWN_SEED, size + 2)
-    return SimulatedPictures(scenes + drawn, camera), f"{len(scenes)} held-out photos and {DRAWN} drawn scenes"
+    return SimulatedPictures(scenes, drawn, camera), f"{len(scenes)} held-out photos and {DRAWN} drawn scenes"
 
 
-def held_out_pairs(pictures: SimulatedPictures, count: int, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """(sRGB uint8 (S, S, 3), packed RAW uint16 (S/2, S/2, 4)) `count` times; in every other one, 2 % or more is overexposed."""
+@dataclass(frozen=True)
+class HeldOutPair:
+    rgb: np.ndarray  # sRGB, uint8 (S, S, 3)
+    truth: np.ndarray  # packed RAW, uint16 (S/2, S/2, 4)
+    as_it_comes: bool  # False: chosen for its highlights
+
+
+def held_out_pairs(pictures: SimulatedPictures, count: int, size: int) -> Iterator[HeldOutPair]:
+    """Every other pair as it comes, and every other one with 2 % or more of its pixels overexposed."""
     for number in range(count):
+        as_it_comes = number % 2 == 0
 
-        def wanted(brightness: np.ndarray, overexposed: bool = number % 2 == 1) -> bool:
-            return not overexposed or (brightness >= THRESHOLD / 1000).mean() > 0.02
+        def wanted(brightness: np.ndarray, anything: bool = as_it_comes) -> bool:
+            return anything or (brightness >= THRESHOLD / 1000).mean() > 0.02
 
         rgb, bayer = pictures.draw(np.random.default_rng([PAIR_SEED, number]), size, wanted)
-        yield rgb, pack(quantise(bayer))
+        yield HeldOutPair(rgb, pack(quantise(bayer)), as_it_comes)
 
 
-def scores_by_region(predicted: np.ndarray, truth: np.ndarray, rgb: np.ndarray) -> dict[str, float]:
-    """The challenge's scores, and those over the Bayer cells with and without an overexposed pixel.
+def scores_by_region(predicted: np.ndarray, pair: HeldOutPair) -> dict[str, float]:
+    """The challenge's scores, of pairs as they come; and, of all pairs, those over the Bayer cells with an overexposed pixel.
 
-    uint16 (H/2, W/2, 4) twice, sRGB (H, W, 3).
+    The prediction: uint16 (S/2, S/2, 4).
     """
-    height, width, _ = truth.shape
-    cells = overexposure_mask(rgb)[: 2 * height, : 2 * width].reshape(height, 2, width, 2).any(axis=(1, 3))
-    result = score(predicted, truth)
-    predicted, truth = dequantise(predicted), dequantise(truth)
-    for name, region in (("oe", cells), ("rest", ~cells)):
-        if region.sum() >= FEWEST_CELLS:
-            result[f"psnr_{name}"] = psnr(predicted[region], truth[region])
-            result[f"ssim_{name}"] = float(ssim_map(predicted, truth)[region].mean())
+    height, width, _ = pair.truth.shape
+    overexposed = overexposure_mask(pair.rgb)[: 2 * height, : 2 * width].reshape(height, 2, width, 2).any(axis=(1, 3))
+    result = score(predicted, pair.truth) if pair.as_it_comes else {}
+    if overexposed.sum() >= FEWEST_CELLS:
+        predicted, truth = dequantise(predicted), dequantise(pair.truth)
+        result["psnr_oe"] = psnr(predicted[overexposed], truth[overexposed])
+        result["ssim_oe"] = float(ssim_map(predicted, truth)[overexposed].mean())
     return result
 
 

@@ -40,7 +40,7 @@ def rates(
     network: str, widths: list[int], ms_ssim: float, batch: int, pictures: SimulatedPictures, steps: int, device: torch.device
 ) -> np.ndarray:
     """Patches a second of every tenth of a short training of NOE; the first one, which warms up, is left out."""
-    settings = settings_from({"network": network, "widths": widths, "loss": {"ms_ssim": ms_ssim}})
+    settings = settings_from({"network": network, "widths": widths, "loss": {"noe": {"ms_ssim": ms_ssim}}})
     with tempfile.TemporaryDirectory() as folder:
         save_demosaic_net(DemosaicNet(), Path(folder) / "demosaic.safetensors")
         objective = branch_objective("noe", settings, Path(folder), device)
@@ -58,7 +58,7 @@ def main() -> None:
     arguments = parser.parse_args()
     loop.LOG_EVERY = max(arguments.steps // 10, 1)
     device = pick_device("auto")
-    pictures = SimulatedPictures(draw_scenes(16, 0), load_camera("samsung_s7"))
+    pictures = SimulatedPictures([], draw_scenes(16, 0), load_camera("samsung_s7"))
     lines = [f"{device_label(device)}; patches of {PATCH} pixels; median (least to most) of nine parts of a short training", ""]
     lines += ["| network | widths | MS-SSIM | patches/s |", "|---|---|---|---|"]
     for network, widths, ms_ssim, batch in tqdm(RUNS, unit="network", disable=None):

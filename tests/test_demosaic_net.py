@@ -79,7 +79,7 @@ def test_the_shipped_net_is_better_than_the_librarys_methods():
     """On drawn scenes of other seeds than those of its training; benchmarks/demosaic.py does the same on photos."""
     library = pytest.importorskip("colour_demosaicing")
     network = load_demosaic_net(ROOT / "trained_models" / "samsung_s7" / "demosaic.safetensors")
-    scenes = MosaickedScenes(SimulatedPictures(draw_scenes(16, 555), load_camera("samsung_s7")), 96, 24, 556)
+    scenes = MosaickedScenes(SimulatedPictures([], draw_scenes(16, 555), load_camera("samsung_s7")), 96, 24, 556)
     methods = {
         "net": lambda bayer: answer(network, bayer),
         "bilinear": lambda bayer: library.demosaicing_CFA_Bayer_bilinear(bayer, "RGGB"),

@@ -23,27 +23,28 @@ class BranchLoss(nn.Module):
     """What a network's output is judged by.
 
     Args:
-        weights: of the parts; parts of weight 0 are not computed.
-        gamma: whether errors count after the sRGB curve (as ReRAW, Berdan et al. 2025, does with gammas) or linearly.
+        weights: of the parts; parts of weight 0 are not computed. With `gamma`, errors count after the sRGB
+            curve, in the manner of ReRAW (Berdan et al. 2025).
 
     Raises:
         InputError: the VGG weights are asked for and not there.
     """
 
-    def __init__(self, weights: Loss, gamma: bool):
+    def __init__(self, weights: Loss):
         super().__init__()
-        self.weights, self.gamma = weights, gamma
+        self.weights = weights
         self.vgg = VGGLoss() if weights.vgg else None
 
     def forward(self, predicted: Tensor, truth: Tensor, own: Tensor) -> Tensor:
         """(N, 3, H, W) demosaiced RAW twice, (N, 1, H, W) 1 at the branch's own pixels -> ().
 
-        L1 is the mean over the own pixels. MS-SSIM and VGG look at neighbourhoods, so that elsewhere the
+        L1 and L2 are means over the own pixels. MS-SSIM and VGG look at neighbourhoods, so that elsewhere the
         truth takes the prediction's place.
         """
-        if self.gamma:
+        if self.weights.gamma:
             predicted, truth = encode(predicted), encode(truth)
-        loss = self.weights.l1 * ((predicted - truth).abs() * own).sum() / (predicted.shape[1] * own.sum()).clamp(min=1)
+        error, count = (predicted - truth) * own, (predicted.shape[1] * own.sum()).clamp(min=1)
+        loss = (self.weights.l1 * error.abs().sum() + self.weights.l2 * error.square().sum()) / count
         if self.weights.ms_ssim or self.vgg:
             merged = torch.where(own == 1, predicted, truth)
             if self.weights.ms_ssim:

@@ -23,6 +23,7 @@ from omf.scenes import SCENES
 from omf.training.datasets import Pair
 
 LARGE = 1200  # a photo with more pixels than this on its long side is halved until it has fewer than twice as many
+DRAWN_SHARE = 0.15  # of the patches come from drawn scenes, where there are others
 DRAWN_SIZE = 400  # pixels a side of a drawn scene
 STEP = 4  # every 4th pixel of a patch tells how bright it is
 TRIES = 100  # patches that are looked at before one is taken as it is
@@ -43,24 +44,35 @@ class SimulatedPictures:
     """Scenes, taken and developed by the simulated camera.
 
     Args:
-        scenes: linear scenes, float16 or float32 (H, W, 3); see `load_scenes` and `draw_scenes`.
+        photographed: linear scenes of pictures, float16 or float32 (H, W, 3); see `load_scenes`.
+        drawn: the same, see `draw_scenes`. One patch in `DRAWN_SHARE` comes from these, or all if there are no others.
         camera: whose pictures are simulated.
     """
 
-    def __init__(self, scenes: Sequence[np.ndarray], camera: Camera):
-        self.scenes, self.camera = scenes, camera
-        areas = np.array([scene.shape[0] * scene.shape[1] for scene in scenes], float)
-        self.shares = areas / areas.sum()
+    def __init__(self, photographed: Sequence[np.ndarray], drawn: Sequence[np.ndarray], camera: Camera):
+        self.photographed, self.drawn, self.camera = photographed, drawn, camera
+        self.shares = [np.array([scene.shape[0] * scene.shape[1] for scene in scenes]) for scenes in (photographed, drawn)]
 
-    def crop(self, rng: np.random.Generator, size: int) -> tuple[np.ndarray, Shot]:
-        """Part of a scene, (size, size, 3), and how it is taken."""
-        scene = self.scenes[rng.choice(len(self.scenes), p=self.shares)]
+    @property
+    def scenes(self) -> list[np.ndarray]:
+        return [*self.photographed, *self.drawn]
+
+    def pool(self, rng: np.random.Generator) -> tuple[Sequence[np.ndarray], np.ndarray]:
+        """Scenes to choose from, and how often each is to be chosen: larger ones more often."""
+        drawn = not self.photographed or (len(self.drawn) > 0 and rng.uniform() < DRAWN_SHARE)
+        scenes, areas = (self.drawn, self.shares[1]) if drawn else (self.photographed, self.shares[0])
+        return scenes, areas / areas.sum()
+
+    def crop(self, scenes: Sequence[np.ndarray], shares: np.ndarray, rng: np.random.Generator, size: int) -> tuple[np.ndarray, Shot]:
+        """Part of one of the scenes, (size, size, 3), and how it is taken."""
+        scene = scenes[rng.choice(len(scenes), p=shares)]
         top, left = (rng.integers(length - size + 1) for length in scene.shape[:2])
         return scene[top : top + size, left : left + size], random_shot(self.camera, rng)
 
     def draw(self, rng: np.random.Generator, size: int, wanted: Wanted) -> tuple[np.ndarray, np.ndarray]:
+        scenes, shares = self.pool(rng)
         for _ in range(TRIES):
-            scene, shot = self.crop(rng, size + 2)  # the sensor's first red pixel may lie in its second row or column
+            scene, shot = self.crop(scenes, shares, rng, size + 2)  # the sensor's first red pixel may lie in its second row or column
             # other weather, sometimes: all colours of a photo move together
             tint = np.exp(rng.normal(0, 0.15, 3)) if rng.uniform() < 0.2 else np.ones(3)
             luma = np.clip(scene[::STEP, ::STEP].astype(np.float32) * (tint * shot.exposure).astype(np.float32), 0, 1) @ LUMA
@@ -163,7 +175,7 @@ class MosaickedScenes(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """(1, P, P) mosaic, (3, P, P) what it was made of, float32 in [0, 1]."""
         rng = np.random.default_rng([self.seed, index])
-        scene, shot = self.pictures.crop(rng, 2 * self.size)
+        scene, shot = self.pictures.crop(*self.pictures.pool(rng), rng, 2 * self.size)
         sharp = orient(scene.astype(np.float32), rng).reshape(self.size, 2, self.size, 2, 3).mean(axis=(1, 3))
         raw = np.clip(expose(sharp, shot), 0, 1)
         return torch.from_numpy(mosaic(raw))[None], torch.from_numpy(np.moveaxis(raw, -1, 0).copy())

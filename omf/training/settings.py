@@ -1,7 +1,8 @@
 """What a training run is. A run resumes only with the same settings."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -19,13 +20,22 @@ class Steps:
 
 @dataclass(frozen=True)
 class Loss:
-    """Weights of the parts of the loss, and in which space the errors count."""
+    """Weights of the parts of a branch's loss, and in which space the errors count."""
 
     l1: float = 1.0
+    l2: float = 0.0
     ms_ssim: float = 0.0
     vgg: float = 0.0  # perceptual loss; asks for torchvision's VGG16 weights
-    noe_gamma: bool = False  # NOE's errors count after the sRGB curve, where dark tones weigh more
-    oe_gamma: bool = False
+    gamma: bool = False  # errors count after the sRGB curve, where dark tones weigh more
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Of both branches."""
+
+    noe: Loss = field(default_factory=Loss)
+    # What stood in an overexposed place can't be known: L2 asks for the mean of what it may be, which PSNR rewards.
+    oe: Loss = field(default_factory=lambda: Loss(l1=0.0, l2=1.0))
 
 
 @dataclass(frozen=True)
@@ -42,7 +52,7 @@ class Settings:
     widths: list[int] = field(default_factory=lambda: [8, 16, 32, 64])
     start: str = ""
     steps: Steps = field(default_factory=Steps)
-    loss: Loss = field(default_factory=Loss)
+    loss: Losses = field(default_factory=Losses)
     batch: int = 12
     patch: int = 120  # with the network's border of 4 a multiple of 16
     learning_rate: float = 2e-3
@@ -53,25 +63,24 @@ class Settings:
     gpus: int = 1
 
 
-PARTS = {"steps": Steps, "loss": Loss}
-
-
 def settings_from(given: dict) -> Settings:
     """Settings from a mapping as config.yaml has it; what it leaves out keeps its default.
 
     Raises InputError for names that are not settings.
     """
-    check_names("training", Settings, given)
-    for name, part in PARTS.items():
-        check_names(f"training.{name}", part, given.get(name, {}))
-    return Settings(**given | {name: part(**given.get(name, {})) for name, part in PARTS.items()})
+    return filled(Settings(), given, "training")
 
 
-def check_names(where: str, kind: type, given: dict) -> None:
-    known = [entry.name for entry in fields(kind)]
-    for name in given:
+def filled(defaults: Any, given: dict, where: str) -> Any:
+    """A copy of a dataclass with the values of `given`; sections are filled in alike."""
+    known = [entry.name for entry in fields(defaults)]
+    values = {}
+    for name, value in given.items():
         if name not in known:
             raise InputError(f"{where}: {name} is not a setting; there are: {', '.join(known)}")
+        default = getattr(defaults, name)
+        values[name] = filled(default, value, f"{where}.{name}") if is_dataclass(default) else value
+    return replace(defaults, **values)
 
 
 def read_settings(path: Path) -> Settings:

@@ -13,7 +13,7 @@ from omf.training.pairs import RecordedPictures, SimulatedPictures, Source, draw
 from omf.training.settings import Settings
 
 FEWEST_PAIRS = 8  # fewer are learnt by heart
-DRAWN = 64  # scenes that are drawn; a third of the photos' number if that is more
+DRAWN = 96  # scenes that are drawn
 
 
 def training_source(settings: Settings, branch: str) -> Source:
@@ -45,4 +45,4 @@ def simulated_pictures(settings: Settings) -> SimulatedPictures:
         photos, linear = ([path for path in paths if path not in held_out] for paths in (photos, linear))
     size = settings.patch + 2  # see SimulatedPictures.draw
     scenes = load_scenes(photos, size) + load_linear_scenes(linear, size)
-    return SimulatedPictures(scenes + draw_scenes(max(DRAWN, len(scenes) // 3), settings.seed), load_camera(settings.camera))
+    return SimulatedPictures(scenes, draw_scenes(DRAWN, settings.seed), load_camera(settings.camera))

@@ -72,8 +72,9 @@ def train_stage(stage: str, settings: Settings, run: Path, device: torch.device)
 def fingerprint_of(stage: str, settings: Settings) -> str:
     """Changes with every setting that decides the weights of a stage."""
     deciding = as_dict(settings)
-    deciding["steps"] = {earlier: deciding["steps"][earlier] for earlier in STAGES[: STAGES.index(stage) + 1]}
-    for name in ("name", "gpus") + (("network", "widths", "start", "loss", "even_brightness") if stage == "demosaic" else ()):
+    for part in ("steps", "loss"):
+        deciding[part] = {name: value for name, value in deciding[part].items() if name in STAGES[: STAGES.index(stage) + 1]}
+    for name in ("name", "gpus") + (("network", "widths", "start", "even_brightness") if stage == "demosaic" else ()):
         del deciding[name]
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
@@ -98,8 +99,7 @@ def demosaic_loss(network: nn.Module, batch: list[Tensor]) -> Tensor:
 def branch_objective(branch: str, settings: Settings, run: Path, device: torch.device) -> Callable[[nn.Module, list[Tensor]], Tensor]:
     """A branch's loss: its output against the RAW, demosaiced by the Demosaic Net, over its own pixels (`all`: every pixel)."""
     demosaic = load_demosaic_net(weights_file(run, "demosaic")).to(device)
-    gamma = settings.loss.oe_gamma if branch == "oe" else settings.loss.noe_gamma
-    criterion = BranchLoss(settings.loss, gamma).to(device)
+    criterion = BranchLoss(settings.loss.oe if branch == "oe" else settings.loss.noe).to(device)
 
     def objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
         x, bayer = batch

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -16,25 +18,26 @@ def pictures(seed: int = 0, size: int = 120) -> tuple[torch.Tensor, torch.Tensor
 
 
 @pytest.mark.parametrize("gamma", [False, True])
-@pytest.mark.parametrize("weights", [Loss(), Loss(l1=0, ms_ssim=1), Loss(ms_ssim=0.5)])
+@pytest.mark.parametrize("weights", [Loss(), Loss(l1=0, l2=1), Loss(l1=0, ms_ssim=1), Loss(ms_ssim=0.5)])
 def test_a_loss_sees_its_own_pixels_only(weights, gamma):
     truth, own = pictures()
-    loss = BranchLoss(weights, gamma)
+    loss = BranchLoss(replace(weights, gamma=gamma))
     assert loss(truth + 0.3 * (1 - own), truth, own) == pytest.approx(0, abs=1e-6)
     assert loss(truth + 0.3 * own, truth, own) > 0.01
 
 
-def test_l1_is_the_mean_over_the_own_pixels():
+def test_l1_and_l2_are_means_over_the_own_pixels():
     truth, own = pictures()
-    torch.testing.assert_close(BranchLoss(Loss(), False)(truth + 5 * own, truth, own), torch.tensor(5.0))
+    torch.testing.assert_close(BranchLoss(Loss())(truth + 5 * own, truth, own), torch.tensor(5.0))
+    torch.testing.assert_close(BranchLoss(Loss(l1=0, l2=1))(truth + 5 * own, truth, own), torch.tensor(25.0))
     none = torch.zeros_like(own)
-    assert BranchLoss(Loss(), False)(truth + 5, truth, none) == 0  # and not NaN
+    assert BranchLoss(Loss())(truth + 5, truth, none) == 0  # and not NaN
 
 
 def test_in_gamma_space_dark_errors_weigh_more():
     dark, bright = torch.full((1, 3, 8, 8), 0.01), torch.full((1, 3, 8, 8), 0.7)
     own = torch.ones(1, 1, 8, 8)
-    linear, gamma = (BranchLoss(Loss(), flag) for flag in (False, True))
+    linear, gamma = (BranchLoss(Loss(gamma=flag)) for flag in (False, True))
     torch.testing.assert_close(linear(dark + 0.01, dark, own), linear(bright + 0.01, bright, own))
     assert gamma(dark + 0.01, dark, own) > 5 * gamma(bright + 0.01, bright, own)
 
@@ -66,10 +69,10 @@ def vgg_file(tmp_path, monkeypatch):
 
 def test_the_vgg_loss_says_where_its_weights_belong(vgg_file):
     with pytest.raises(InputError, match=r"vgg16-397923af\.pth: not there; .*Set training\.loss\.vgg to 0"):
-        BranchLoss(Loss(vgg=1), False)
+        BranchLoss(Loss(vgg=1))
     vgg_file.write_bytes(b"damaged")
     with pytest.raises(InputError, match="its sha256 does not begin with 397923af"):
-        BranchLoss(Loss(vgg=1), False)
+        BranchLoss(Loss(vgg=1))
 
 
 def test_the_vgg_loss_with_weights_in_the_cache(vgg_file, monkeypatch):
@@ -80,7 +83,7 @@ def test_the_vgg_loss_with_weights_in_the_cache(vgg_file, monkeypatch):
     monkeypatch.setattr(losses, "VGG_HASH", sha256(vgg_file)[:8])
     assert list(state)[-2:] == ["features.14.weight", "features.14.bias"]
     truth, own = pictures(size=32)
-    loss = BranchLoss(Loss(l1=0, vgg=1), False)
+    loss = BranchLoss(Loss(l1=0, vgg=1))
     assert (loss.vgg.features[14].weight == state["features.14.weight"]).all()
     assert loss(truth + 0.3 * (1 - own), truth, own) == 0
     predicted = (truth + 0.1 * own).requires_grad_()

@@ -28,7 +28,7 @@ PHOTOS = [ROOT / "test_rgb" / name for name in ("hills.jpg", "bricks.jpg", "pape
 
 @pytest.fixture(scope="module")
 def simulated():
-    return SimulatedPictures(load_scenes(PHOTOS, 50) + draw_scenes(2, 0, 80), CAMERA)
+    return SimulatedPictures(load_scenes(PHOTOS, 50), draw_scenes(2, 0, 80), CAMERA)
 
 
 @pytest.fixture
@@ -90,7 +90,7 @@ def test_all_orientations_occur():
 
 def test_even_brightness_draws_dark_and_bright_patches_alike():
     bright = draw_scenes(4, 0, 80)
-    simulated = SimulatedPictures([*bright, *bright, bright[0] * np.float16(0.2), bright[1] * np.float16(0.03)], CAMERA)
+    simulated = SimulatedPictures([*bright, *bright, bright[0] * np.float16(0.2), bright[1] * np.float16(0.03)], [], CAMERA)
     counts = []
     for flag in (False, True):
         patches = Patches(simulated, "all", 32, 200, 0, flag)

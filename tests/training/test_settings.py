@@ -3,7 +3,7 @@ import yaml
 from conftest import ROOT
 
 from omf.errors import InputError
-from omf.training.settings import Loss, Settings, as_dict, read_settings, settings_from
+from omf.training.settings import Loss, Losses, Settings, as_dict, read_settings, settings_from
 
 
 def test_the_defaults_are_those_of_the_committed_config():
@@ -13,9 +13,9 @@ def test_the_defaults_are_those_of_the_committed_config():
 
 
 def test_what_is_given_replaces_the_defaults():
-    settings = settings_from({"seed": 3, "loss": {"ms_ssim": 0.5}})
+    settings = settings_from({"seed": 3, "loss": {"oe": {"ms_ssim": 0.5}}})
     assert settings.seed == 3
-    assert settings.loss == Loss(ms_ssim=0.5)
+    assert settings.loss == Losses(oe=Loss(l1=0, l2=1, ms_ssim=0.5))
     assert settings.steps == Settings().steps
 
 
@@ -30,6 +30,7 @@ def test_settings_from_a_file_of_their_own_or_a_config(tmp_path):
     [
         ("batches: 3", "batches is not a setting; there are: name, "),
         ("steps: {neo: 3}", r"training\.steps: neo is not a setting; there are: demosaic, noe, oe"),
+        ("loss: {oe: {l3: 1}}", r"training\.loss\.oe: l3 is not a setting; there are: l1, "),
         ("- 3", "no settings in it"),
         ("a: [", "can't be read as settings"),
     ],

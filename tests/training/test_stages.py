@@ -14,7 +14,7 @@ from omf.checkpoints import load_network, save_demosaic_net, save_network
 from omf.demosaic_net import DemosaicNet
 from omf.errors import InputError
 from omf.training import stages
-from omf.training.settings import Loss, Settings, Steps, settings_from
+from omf.training.settings import Loss, Losses, Settings, Steps, settings_from
 from omf.training.stages import branch_objective, fingerprint_of, train_stage
 
 CPU = torch.device("cpu")
@@ -81,7 +81,8 @@ def test_a_stage_depends_on_its_own_settings():
     for changed, concerned in (
         (replace(QUICK, name="other", gpus=2), []),
         (replace(QUICK, steps=Steps(4, 4, 5)), ["oe"]),
-        (replace(QUICK, loss=Loss(ms_ssim=1)), ["noe", "oe"]),
+        (replace(QUICK, loss=Losses(noe=Loss(ms_ssim=1))), ["noe", "oe"]),
+        (replace(QUICK, loss=Losses(oe=Loss(ms_ssim=1))), ["oe"]),
         (replace(QUICK, camera="generic_phone"), ["demosaic", "noe", "oe"]),
     ):
         assert [stage for stage in stages.STAGES if fingerprint_of(stage, changed) != fingerprint_of(stage, QUICK)] == concerned
@@ -98,7 +99,8 @@ def test_the_truth_of_a_branch_is_the_demosaiced_raw(tmp_path):
         def forward(self, x):
             return torch.where(x[:, 3:] == 1, 0.25, 0.75).expand(-1, 3, -1, -1)
 
-    losses = {branch: float(branch_objective(branch, QUICK, tmp_path, CPU)(Constant(), [x, bayer])) for branch in ("oe", "noe", "all")}
+    settings = replace(QUICK, loss=Losses(oe=Loss()))
+    losses = {branch: float(branch_objective(branch, settings, tmp_path, CPU)(Constant(), [x, bayer])) for branch in ("oe", "noe", "all")}
     assert losses["oe"] == pytest.approx(0, abs=1e-6)
     assert losses["noe"] == pytest.approx(0.5, abs=1e-6)
     assert 0.2 < losses["all"] < 0.3
