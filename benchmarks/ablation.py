@@ -117,7 +117,7 @@ def main() -> None:
     parser.add_argument("photos", nargs="*", type=Path, help="for training and, those in held_out.txt, for scoring; none: drawn scenes")
     parser.add_argument("--demosaic", type=Path, required=True, help="weights of the Demosaic Net")
     parser.add_argument("--widths", type=int, nargs="+", default=[8, 16, 32, 64])
-    parser.add_argument("--steps", type=int, default=500, help="of each variant, both networks together")
+    parser.add_argument("--steps", type=int, default=400, help="of each variant, both networks together")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--patch", type=int, default=72)
     parser.add_argument("--learning-rate", type=float, default=2e-3)

@@ -68,9 +68,9 @@ def main() -> None:
             scores[name].append(scores_by_region(method(pair.rgb), pair))
     counted = sum("psnr_oe" in row for row in scores[arguments.models[0]])
     lines = [
-        f"Simulated pairs of {contents}, {SIZE} x {SIZE} pixels; mean (standard deviation). PSNR and SSIM: {arguments.pairs - arguments.pairs // 2}",
-        f"pairs as they come. Overexposed: the Bayer cells with an overexposed pixel, in the {counted} pairs that hold some, of these and of",
-        f"{arguments.pairs // 2} more that were chosen for their highlights.",
+        f"Simulated pairs of {contents}, {SIZE} x {SIZE} pixels; mean (standard deviation).",
+        f"PSNR and SSIM: {arguments.pairs - arguments.pairs // 2} pairs as they come. Overexposed: the Bayer cells with an overexposed",
+        f"pixel, in the {counted} pairs that hold some, of these and of {arguments.pairs // 2} more that were chosen for their highlights.",
         "",
         *table_head(list(COLUMNS)),
         *(table_row(name, rows, list(COLUMNS)) for name, rows in scores.items()),
