@@ -18,7 +18,13 @@ HELD_OUT = Path(__file__).with_name("held_out.txt")
 DRAWN_SEED, PAIR_SEED = 990, 77  # training draws with the seeds of its settings, 0 and a little more
 DRAWN = 16
 FEWEST_CELLS = 50  # overexposed ones; fewer say nothing
-COLUMNS = {"psnr": "PSNR", "ssim": "SSIM", "psnr_oe": "PSNR, overexposed", "ssim_oe": "SSIM, overexposed"}
+COLUMNS = {
+    "psnr": "PSNR",
+    "ssim": "SSIM",
+    "psnr_exposed": "PSNR, exposure known",
+    "psnr_oe": "PSNR, overexposed",
+    "ssim_oe": "SSIM, overexposed",
+}
 
 
 def held_out_pictures(photos: list[Path], camera: Camera, size: int) -> tuple[SimulatedPictures, str]:
@@ -56,8 +62,11 @@ def scores_by_region(predicted: np.ndarray, pair: HeldOutPair) -> dict[str, floa
     height, width, _ = pair.truth.shape
     overexposed = overexposure_mask(pair.rgb)[: 2 * height, : 2 * width].reshape(height, 2, width, 2).any(axis=(1, 3))
     result = score(predicted, pair.truth) if pair.as_it_comes else {}
+    predicted, truth = dequantise(predicted), dequantise(pair.truth)
+    if pair.as_it_comes:  # how much is lost by the one factor that a photo doesn't tell
+        factor = (predicted * truth).sum() / max((predicted**2).sum(), 1e-9)
+        result["psnr_exposed"] = psnr(np.minimum(factor * predicted, 1), truth)
     if overexposed.sum() >= FEWEST_CELLS:
-        predicted, truth = dequantise(predicted), dequantise(pair.truth)
         result["psnr_oe"] = psnr(predicted[overexposed], truth[overexposed])
         result["ssim_oe"] = float(ssim_map(predicted, truth)[overexposed].mean())
     return result

@@ -7,10 +7,10 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from omf.bayer import dequantise, unpack
-from omf.camera import encode_srgb
 from omf.challenge import read_packed
 from omf.errors import told_in_one_line
 from omf.images import read_rgb
+from omf.isp import encode_srgb, to_8_bit
 from omf.overexposure import overexposure_mask
 
 ROOT = Path(__file__).parent.parent
@@ -19,7 +19,7 @@ ZOOM = 8
 
 
 def as_8_bit(linear: np.ndarray) -> np.ndarray:
-    return (encode_srgb(np.clip(linear, 0, 1)) * 255).astype(np.uint8)
+    return to_8_bit(encode_srgb(np.clip(linear, 0, 1)))
 
 
 def coloured_mosaic(packed: np.ndarray) -> np.ndarray:

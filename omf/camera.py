@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from scipy.ndimage import distance_transform_edt
 
 from omf import isp
 from omf.bayer import CFA_ORIGINS, demosaic, mosaic, to_challenge_format, to_rggb
@@ -19,8 +20,8 @@ DISTRIBUTIONS = {
 
 
 @dataclass(frozen=True)
-class Settings:
-    """How a profile's ISP and exposure settings are distributed: {distribution: its two parameters} each."""
+class ShotPrior:
+    """How the settings of a camera's pictures are distributed: {distribution: its two parameters} each."""
 
     exposure: dict  # linear sRGB green of white paper, before clipping; above 1 it is lost
     gain: dict  # the ISP's digital gain; RAW green above 1 / gain is lost in the sRGB
@@ -50,7 +51,7 @@ class Camera:
     colour_matrices: np.ndarray  # (M, 3, 3): linear sRGB to white-balanced camera RGB
     shot_noise: float  # at ISO 1; see isp.add_noise
     subsampling: np.ndarray  # (4,): how often JPEG's chroma is 4:4:4, 4:2:2, 4:2:0, and how often there is no JPEG
-    settings: Settings
+    prior: ShotPrior
 
     @property
     def usual_neutral(self) -> np.ndarray:
@@ -77,9 +78,9 @@ def read_profile(profile: dict) -> Camera:
     weights = np.array([light["weight"] for light in profile["neutrals"]], float)
     jitter = profile["jitter"]
     covariance = jitter["correlation"] * jitter["red"] * jitter["blue"]
-    settings = Settings(**profile["settings"])
-    for field in fields(settings):
-        ((kind, parameters),) = getattr(settings, field.name).items()
+    prior = ShotPrior(**profile["settings"])
+    for field in fields(prior):
+        ((kind, parameters),) = getattr(prior, field.name).items()
         if kind not in DISTRIBUTIONS or len(parameters) != 2:
             raise ValueError(f"{field.name}: {kind} {parameters}; it must be one of {', '.join(DISTRIBUTIONS)} with two numbers")
     if profile["cfa"] not in CFA_ORIGINS:
@@ -97,13 +98,13 @@ def read_profile(profile: dict) -> Camera:
         colour_matrices=np.array(profile["colour_matrices"], float),
         shot_noise=profile["shot_noise_iso_100"] / 100,
         subsampling=subsampling / subsampling.sum(),
-        settings=settings,
+        prior=prior,
     )
 
 
 @dataclass(frozen=True)
 class Shot:
-    """The settings under which one picture is taken and processed; see `Settings` where no line says more."""
+    """The settings under which one picture is taken and processed; see `ShotPrior` where no line says more."""
 
     neutral: np.ndarray  # (3,): RAW of a neutral grey, green at 1
     colour_matrix: np.ndarray  # (3, 3): linear sRGB to white-balanced camera RGB
@@ -126,8 +127,8 @@ class Shot:
 def random_shot(camera: Camera, rng: np.random.Generator) -> Shot:
     """Draw settings as they vary between a camera's pictures."""
     drawn = {}
-    for field in fields(camera.settings):
-        ((kind, parameters),) = getattr(camera.settings, field.name).items()
+    for field in fields(camera.prior):
+        ((kind, parameters),) = getattr(camera.prior, field.name).items()
         drawn[field.name] = DISTRIBUTIONS[kind](rng, *parameters)
     light = rng.dirichlet(2 * camera.weights)  # often near one light, sometimes between several
     red, blue = light @ camera.neutrals * np.exp(rng.multivariate_normal((0, 0), camera.spread))
@@ -215,22 +216,22 @@ def undevelop(rgb: np.ndarray, shot: Shot) -> np.ndarray:
     return isp.clip(isp.unbalance(balanced, shot.neutral, shot.gain))
 
 
-def linear_scene(srgb: np.ndarray, midtones: float = 0.35, headroom: float = 1.5) -> np.ndarray:
+def linear_scene(srgb: np.ndarray, midtones: float = 0.35, growth: float = 0.02, headroom: float = 1.5) -> np.ndarray:
     """A linear scene from an sRGB photo: the ISP's tone curve undone, clipped lights made bright again.
 
     Args:
         srgb: uint8 (H, W, 3).
         midtones: of the tone curve to undo.
-        headroom: how much brighter than white the middle of a large clipped area becomes. What was
-            there is unknown; this only keeps it from being flat.
+        growth: by how much clipped areas get brighter with each pixel from their edge. What was there is
+            unknown; this keeps them from being flat, and from jumping at the edge.
+        headroom: how much brighter they become at most.
 
     Returns:
         float32 (H, W, 3), linear sRGB primaries, 1 = white.
     """
     scene = isp.lower_midtones(isp.decode_srgb(srgb.astype(np.float32) / 255), midtones)
-    clipped = (srgb.max(axis=-1) >= 250).astype(np.float32)
-    glow = clipped * isp.gaussian_filter(clipped, 8)
-    return scene * (1 + headroom * glow[..., None])
+    depth = distance_transform_edt(srgb.max(axis=-1) >= 250).astype(np.float32)
+    return scene * (1 + np.minimum(growth * depth, headroom))[..., None]
 
 
 def baseline(rgb: np.ndarray, camera: Camera) -> np.ndarray:

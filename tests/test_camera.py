@@ -139,6 +139,16 @@ def test_a_photo_survives_the_way_through_the_camera():
     assert np.abs(again.astype(int) - photo).max() <= 2
 
 
+def test_clipped_areas_get_brighter_from_their_edge_on_without_a_jump():
+    photo = np.full((60, 60, 3), 249, np.uint8)
+    photo[10:50, 10:50] = 255
+    scene = linear_scene(photo, growth=0.05, headroom=0.6)
+    row = scene[30, :, 1]
+    assert np.diff(row[:31]).min() >= 0
+    assert np.diff(row[:31]).max() == pytest.approx((1 - row[0]) + 0.05, abs=0.01)  # the photo's own step, and the first of the growth
+    assert row[30] == pytest.approx(1.6, abs=0.01)
+
+
 def test_pictures_are_reproducible():
     scene = SCENES[0](40, 40, np.random.default_rng(0))
     pictures = []

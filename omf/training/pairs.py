@@ -23,6 +23,7 @@ from omf.scenes import SCENES
 from omf.training.datasets import Pair
 
 LARGE = 1200  # a photo with more pixels than this on its long side is halved until it has fewer than twice as many
+GROWTH = (0.002, 0.1)  # of clipped areas, see linear_scene: from skies to lamps
 DRAWN_SHARE = 0.15  # of the patches come from drawn scenes, where there are others
 DRAWN_SIZE = 400  # pixels a side of a drawn scene
 STEP = 4  # every 4th pixel of a patch tells how bright it is
@@ -184,6 +185,7 @@ class MosaickedScenes(Dataset):
 def load_scenes(photos: list[Path], size: int) -> list[np.ndarray]:
     """Read photos as linear scenes, float16 (H, W, 3). Those unreadable or smaller than `size` are reported and left out."""
     scenes = []
+    rng = np.random.default_rng(0)
     for path in tqdm(photos, "reading photos", unit="photo", disable=None):
         try:
             rgb = read_large(path, size)
@@ -194,7 +196,8 @@ def load_scenes(photos: list[Path], size: int) -> list[np.ndarray]:
         picture = Image.fromarray(rgb)
         while max(picture.size) > 2 * LARGE:  # hides the photo's own JPEG blocks and demosaicing
             picture = picture.reduce(2)
-        scenes.append(linear_scene(np.asarray(picture)).astype(np.float16))
+        growth = np.exp(rng.uniform(*np.log(GROWTH)))
+        scenes.append(linear_scene(np.asarray(picture), growth=growth).astype(np.float16))
     return scenes
 
 

@@ -1,0 +1,59 @@
+"""For the eye: photos, and the RAW that a model gives for them, as it is and balanced with the camera's usual white balance.
+
+    python benchmarks/contact_sheet.py PHOTO_OR_FOLDER... --count 20 --out sheet.png
+
+RAW that looks neutral as it is would be wrong. Look for casts in the balanced one, for seams along the overexposure mask, for halos.
+"""
+
+import argparse
+from pathlib import Path
+
+from PIL import Image, ImageDraw, ImageOps
+from tqdm import tqdm
+
+from omf import isp
+from omf.camera import load_camera
+from omf.errors import told_in_one_line
+from omf.images import gather, read_rgb
+from omf.methods import load_method
+from omf.models import find_model
+from omf.overexposure import overexposure_mask
+
+THUMBNAIL, CAPTION, COLUMNS = 200, 14, 2  # pixels, pixels, photos in a row
+
+
+@told_in_one_line
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", nargs="+", type=Path)
+    parser.add_argument("--model", default="samsung_s7")
+    parser.add_argument("--count", type=int, default=20, help="photos, evenly chosen: half of them the ones with most overexposed pixels")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+
+    model = find_model(arguments.model)
+    camera = load_camera(model.camera)
+    fuse, _, _ = load_method(model, "auto")
+    photos = gather(arguments.photos)
+    by_highlights = sorted(photos, key=lambda photo: -overexposure_mask(read_rgb(photo)).mean())
+    bright = by_highlights[: arguments.count // 2]
+    rest = sorted(set(photos) - set(bright))
+    chosen = bright + rest[:: max(len(rest) // (arguments.count - len(bright)), 1)][: arguments.count - len(bright)]
+    rows = -(-len(chosen) // COLUMNS)
+    sheet = Image.new("RGB", (COLUMNS * 3 * (THUMBNAIL + 4), rows * (THUMBNAIL + CAPTION + 4)), "white")
+    draw = ImageDraw.Draw(sheet)
+    for number, photo in enumerate(tqdm(chosen, unit="photo", disable=None)):
+        rgb = read_rgb(photo)
+        raw = fuse(rgb, overexposure_mask(rgb))
+        balanced = isp.to_srgb_primaries(isp.clip(isp.balance(raw, camera.usual_neutral)), camera.colour_matrices.mean(axis=0))
+        shown = (rgb, isp.to_8_bit(isp.encode_srgb(raw)), isp.to_8_bit(isp.encode_srgb(isp.clip(balanced))))
+        for panel, picture in enumerate(shown):
+            left = (number % COLUMNS * 3 + panel) * (THUMBNAIL + 4)
+            top = number // COLUMNS * (THUMBNAIL + CAPTION + 4)
+            sheet.paste(ImageOps.pad(Image.fromarray(picture), (THUMBNAIL, THUMBNAIL), color="lightgrey"), (left, top))
+        draw.text((number % COLUMNS * 3 * (THUMBNAIL + 4), top + THUMBNAIL), photo.name, fill="black")
+    sheet.save(arguments.out)
+
+
+if __name__ == "__main__":
+    main()
