@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import distance_transform_edt, minimum_filter
 
 from omf import isp
 from omf.bayer import CFA_ORIGINS, demosaic, mosaic, to_challenge_format, to_rggb
@@ -17,6 +17,8 @@ DISTRIBUTIONS = {
     "log_uniform": lambda rng, low, high: np.exp(rng.uniform(np.log(low), np.log(high))),
     "log_normal": lambda rng, median, deviation: median * np.exp(rng.normal(0, deviation)),
 }
+
+CLIPPED, GENTLE, GENTLE_SIZE = 250, 200, 9  # of linear_scene: 8-bit levels, and the size of a pixel's surroundings
 
 
 @dataclass(frozen=True)
@@ -219,19 +221,25 @@ def undevelop(rgb: np.ndarray, shot: Shot) -> np.ndarray:
 def linear_scene(srgb: np.ndarray, midtones: float = 0.35, growth: float = 0.02, headroom: float = 1.5) -> np.ndarray:
     """A linear scene from an sRGB photo: the ISP's tone curve undone, clipped lights made bright again.
 
+    What was there is unknown. Where a clipped area goes over into bright surroundings, it gets brighter from
+    there on without a jump, as a sky does; away from such places, and behind objects that stand before it, it
+    has its full brightness.
+
     Args:
         srgb: uint8 (H, W, 3).
         midtones: of the tone curve to undo.
-        growth: by how much clipped areas get brighter with each pixel from their edge. What was there is
-            unknown; this keeps them from being flat, and from jumping at the edge.
+        growth: by how much clipped areas get brighter with each pixel.
         headroom: how much brighter they become at most.
 
     Returns:
         float32 (H, W, 3), linear sRGB primaries, 1 = white.
     """
     scene = isp.lower_midtones(isp.decode_srgb(srgb.astype(np.float32) / 255), midtones)
-    depth = distance_transform_edt(srgb.max(axis=-1) >= 250).astype(np.float32)
-    return scene * (1 + np.minimum(growth * depth, headroom))[..., None]
+    brightest = srgb.max(axis=-1)
+    clipped = brightest >= CLIPPED
+    gentle = ~clipped & (minimum_filter(brightest, GENTLE_SIZE) >= GENTLE)
+    depth = distance_transform_edt(~gentle) if gentle.any() else np.full(clipped.shape, np.inf)
+    return scene * (1 + clipped * np.minimum(growth * depth, headroom).astype(np.float32))[..., None]
 
 
 def baseline(rgb: np.ndarray, camera: Camera) -> np.ndarray:

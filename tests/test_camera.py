@@ -139,14 +139,21 @@ def test_a_photo_survives_the_way_through_the_camera():
     assert np.abs(again.astype(int) - photo).max() <= 2
 
 
-def test_clipped_areas_get_brighter_from_their_edge_on_without_a_jump():
-    photo = np.full((60, 60, 3), 249, np.uint8)
-    photo[10:50, 10:50] = 255
-    scene = linear_scene(photo, growth=0.05, headroom=0.6)
-    row = scene[30, :, 1]
-    assert np.diff(row[:31]).min() >= 0
-    assert np.diff(row[:31]).max() == pytest.approx((1 - row[0]) + 0.05, abs=0.01)  # the photo's own step, and the first of the growth
-    assert row[30] == pytest.approx(1.6, abs=0.01)
+def test_clipped_areas_get_brighter_from_bright_surroundings_on_without_a_jump():
+    photo = np.full((60, 90, 3), 249, np.uint8)
+    photo[:, 40:] = 255
+    photo[20:40, 60:70] = 30  # an object before the sky
+    row = linear_scene(photo, growth=0.02, headroom=0.6)[5, :, 1]
+    assert np.diff(row).min() >= 0
+    assert np.diff(row).max() == pytest.approx((1 - row[0]) + 0.02, abs=0.01)  # the photo's own step, and the first of the growth
+    assert row[-1] == pytest.approx(1.6, abs=0.01)
+    np.testing.assert_allclose(linear_scene(photo, growth=0.02, headroom=0.6)[30, 70:, 1], row[70:])  # no halo around it
+
+
+def test_a_lamp_in_the_dark_has_its_full_brightness():
+    photo = np.full((40, 40, 3), 20, np.uint8)
+    photo[15:25, 15:25] = 255
+    assert linear_scene(photo, growth=0.02, headroom=0.6)[15:25, 15:25].min() == pytest.approx(1.6)
 
 
 def test_pictures_are_reproducible():
