@@ -7,6 +7,7 @@ from hypothesis.extra.numpy import arrays
 from omf import isp
 
 UNIT = arrays(np.float32, (4, 5, 3), elements=st.floats(0, 1, width=32))
+UNIT_64 = arrays(np.float64, (4, 5, 3), elements=st.floats(0, 1))
 AMOUNT = st.floats(0.01, 1)
 
 
@@ -15,9 +16,10 @@ def test_srgb_curve_and_its_inverse(values):
     np.testing.assert_allclose(isp.decode_srgb(isp.encode_srgb(values)), values, atol=1e-6)
 
 
-@given(UNIT, AMOUNT)
+@given(UNIT_64, AMOUNT)
 def test_midtones_and_their_inverse(values, amount):
-    np.testing.assert_allclose(isp.lower_midtones(isp.lift_midtones(values, amount), amount), values, atol=1e-6)
+    # float64: near white the curve of a large amount is flat, and float32 can't tell neighbours apart
+    np.testing.assert_allclose(isp.lower_midtones(isp.lift_midtones(values, amount), amount), values, atol=1e-7)
 
 
 @given(UNIT)

@@ -125,6 +125,6 @@ def test_from_the_command_line_with_the_shift_of_each_pair(tmp_path: Path):
     assert answer.returncode == 1
     assert "bad.dng: can't be decoded" in answer.stderr
     (line,) = (line.split() for line in answer.stdout.splitlines() if line.startswith("good"))
-    assert line[1:3] == ["1", "90"]  # one crop, turned by 90 degrees
+    assert line[1:3] == ["1", "270"]  # one crop; the photo, turned to the left, is turned back
     assert float(line[3]) > 0.7
     assert float(line[4]) < 0.5
