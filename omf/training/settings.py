@@ -14,8 +14,8 @@ class Steps:
     """Training steps of each network."""
 
     demosaic: int = 300
-    noe: int = 600
-    oe: int = 300  # fewer: OE starts from NOE's weights
+    noe: int = 400
+    oe: int = 200  # fewer: OE starts from NOE's weights
 
 
 @dataclass(frozen=True)
