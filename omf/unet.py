@@ -3,7 +3,7 @@
 Parameter names and shapes are those of the published checkpoints (Kim et al. 2022), at any widths.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -49,6 +49,7 @@ class PaddedNetwork(nn.Module):
         out_channels: 3, for camera R, G, B.
     """
 
+    body: Callable[[Tensor], Tensor]  # (N, in_channels, H, W) -> (N, out_channels, H, W), H and W multiples of `grid`
     reach: int  # the farthest, in pixels along an axis, that an input lies from an output that it changes
 
     def __init__(self, widths: Sequence[int], in_channels: int, out_channels: int):
@@ -66,10 +67,6 @@ class PaddedNetwork(nn.Module):
         height, width = x.shape[-2:]
         right, bottom = (BORDER + -(size + 2 * BORDER) % self.grid for size in (width, height))
         return functional.pad(x, (BORDER, right, BORDER, bottom), value=PAD_VALUE)
-
-    def body(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, out_channels, H, W), H and W multiples of `grid`."""
-        raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) in [0, 1] -> (N, out_channels, H, W), any H and W."""

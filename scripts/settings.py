@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omf.errors import told_in_one_line
 from omf.files import save_json
+from omf.models import check_name
 from omf.training.settings import as_dict, settings_from
 
 
@@ -15,7 +16,9 @@ def main() -> None:
     parser.add_argument("settings", help="JSON")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    save_json(arguments.out, as_dict(settings_from(json.loads(arguments.settings))))
+    settings = settings_from(json.loads(arguments.settings))
+    check_name(settings.name)  # now, and not after hours of training
+    save_json(arguments.out, as_dict(settings))
 
 
 if __name__ == "__main__":
