@@ -21,9 +21,10 @@ from tqdm import tqdm
 
 from omf.bayer import pack, quantise, to_challenge_format
 from omf.camera import load_camera
+from omf.devices import pick_device
 from omf.errors import told_in_one_line
 from omf.files import save_json, save_text
-from omf.fusion import Fusion, network_input, pick_device
+from omf.fusion import Fusion, network_input
 from omf.networks import build
 from omf.overexposure import overexposure_mask
 from omf.training.loop import Plan, fit
@@ -43,17 +44,18 @@ class Variant:
     name: str
     target: str = "demosaiced"  # or bayer
     fused: bool = False
-    noe: dict = field(default_factory=dict)  # parts of the loss, as in config.yaml; of the only network too
-    oe: dict = field(default_factory=lambda: {"l1": 1.0, "l2": 0.0})
+    noe: dict = field(default_factory=dict)  # parts of the loss that are not L1's; of the only network too
+    oe: dict = field(default_factory=dict)
     even_brightness: bool = False
 
 
+L1 = {"l1": 1.0, "l2": 0.0, "ms_ssim": 0.0}
 PERCEPTUAL = {"ms_ssim": 0.2}
 VARIANTS = [
     Variant("plain, to Bayer", target="bayer"),
     Variant("to demosaiced RAW"),
     Variant("+ MS-SSIM", noe=PERCEPTUAL),
-    Variant("+ mask fusion", fused=True, noe=PERCEPTUAL, oe={"l1": 1.0, "l2": 0.0} | PERCEPTUAL),
+    Variant("+ mask fusion", fused=True, noe=PERCEPTUAL, oe=PERCEPTUAL),
     Variant("mask fusion without MS-SSIM", fused=True),
     Variant("mask fusion, OE with L2", fused=True, oe={"l1": 0.0, "l2": 1.0}),
     Variant("mask fusion, NOE's loss in gamma space", fused=True, noe={"gamma": True}),
@@ -64,7 +66,7 @@ MAIN = VARIANTS[:4]  # the rows that the second network goes through too
 
 def train_variant(variant: Variant, network: str, seed: int, arguments: argparse.Namespace, source, run: Path, device: torch.device):
     """Train one variant; returns sRGB -> packed RAW."""
-    settings = settings_from({"loss": {"noe": variant.noe, "oe": variant.oe}})
+    settings = settings_from({"loss": {"noe": L1 | variant.noe, "oe": L1 | variant.oe}})
     shutil.copy(arguments.demosaic, run / "demosaic.safetensors")
 
     def trained(branch: str, steps: int, start: nn.Module, objective) -> nn.Module:

@@ -35,7 +35,8 @@ def fused(name: str) -> Method:
 def plain(path: Path) -> Method:
     """One network for all pixels."""
     from omf.checkpoints import load_network
-    from omf.fusion import Fusion, pick_device
+    from omf.devices import pick_device
+    from omf.fusion import Fusion
 
     network = load_network(path)
     fuse = Fusion(network, network, pick_device("auto"))

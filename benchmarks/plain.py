@@ -12,8 +12,8 @@ from pathlib import Path
 import torch
 
 from omf.checkpoints import save_network
+from omf.devices import pick_device
 from omf.errors import told_in_one_line
-from omf.fusion import pick_device
 from omf.training.loop import Plan, fit
 from omf.training.pairs import Patches
 from omf.training.settings import read_settings

@@ -16,9 +16,9 @@ from tqdm import tqdm
 from omf.camera import load_camera
 from omf.checkpoints import save_demosaic_net
 from omf.demosaic_net import DemosaicNet
+from omf.devices import device_label, pick_device
 from omf.errors import told_in_one_line
 from omf.files import save_text
-from omf.fusion import device_label, pick_device
 from omf.networks import build
 from omf.training import loop
 from omf.training.loop import Plan, fit

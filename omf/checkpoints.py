@@ -21,7 +21,7 @@ from omf.unet import PaddedNetwork
 DEMOSAIC = "demosaic"  # the architecture of a Demosaic Net's file
 
 
-def load_fusion(model: Model, device: torch.device) -> Fusion:
+def load_fusion(model: Model, device: torch.device, fast: bool = False) -> Fusion:
     """Check and load both branches. Raises InputError where a file is missing, wrong or damaged."""
     check_files(model)
     oe, noe = load_network(model.oe.path), load_network(model.noe.path)
@@ -33,7 +33,7 @@ def load_fusion(model: Model, device: torch.device) -> Fusion:
             raise InputError(f"{file.path}: {channels}; the method needs 4 in (R, G, B, mask), 3 out")
     if oe.depth != noe.depth:
         raise InputError(f"{model.oe.path}: widths {oe.widths}, but NOE's are {noe.widths}; both need the same number of levels")
-    return Fusion(oe, noe, device)
+    return Fusion(oe, noe, device, fast)
 
 
 def load_network(path: Path) -> PaddedNetwork:

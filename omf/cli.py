@@ -33,6 +33,7 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("-o", "--out", type=Path, required=True, help="folder for the RAW files")
     predict.add_argument("--model", default=DEFAULT_MODEL, help="a name in models.yaml, or a folder that holds an OE/NOE pair")
     add_device(predict)
+    predict.add_argument("--precision", choices=["exact", "fast"], default="exact", help="fast: fewer operations, float16 on a GPU")
 
     evaluate = command("evaluate", run_evaluate, "Score reconstructions as the challenge does: PSNR and SSIM.")
     evaluate.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="folder of NAME.npy")
@@ -83,8 +84,8 @@ def run_predict(arguments: argparse.Namespace) -> int:
     from omf.methods import load_method
     from omf.predict import predict
 
-    fuse, _, _ = load_method(model, arguments.device)
-    problems = predict(photos, arguments.out, fuse)
+    method, _, _ = load_method(model, arguments.device, arguments.precision)
+    problems = predict(photos, arguments.out, method)
     return conclude(f"{len(photos) - len(problems)} of {len(photos)} photos reconstructed into {arguments.out}", problems)
 
 
@@ -177,7 +178,7 @@ def run_dataset(arguments: argparse.Namespace) -> int:
 
 
 def run_train(arguments: argparse.Namespace) -> int:
-    from omf.fusion import pick_device
+    from omf.devices import pick_device
     from omf.training.loop import start_processes
     from omf.training.settings import Settings, read_settings
     from omf.training.stages import STAGES, train_stage

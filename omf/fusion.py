@@ -1,33 +1,23 @@
-"""Fusion: both networks over an image of any size, and the mask that picks one of them at each pixel."""
+"""Fusion: both networks over pictures of any size, each where the overexposure mask asks for it."""
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import psutil
 import torch
 from torch import Tensor
 
+from omf.bayer import WHITE_LEVEL, pack
 from omf.errors import InputError
-from omf.unet import BORDER, PaddedNetwork
+from omf.folding import FoldedUNet
+from omf.regions import Box, cells_of, cover
+from omf.stream import Answers, Picture
+from omf.unet import BORDER, PAD_VALUE, PaddedNetwork, UNet
 
-TILE = 1024  # pixels a side that a tile answers for; larger images are cut, which bounds the memory
-
-
-def pick_device(name: str) -> torch.device:
-    """`auto` (a GPU if there is one), `cpu` or `cuda`. Raises InputError for a GPU that is not there."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device cuda: torch sees no GPU here; check nvidia-smi, or set the device to auto or cpu")
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda":
-        torch.backends.cudnn.conv.fp32_precision = "ieee"  # not TF32, whose 10 bits are as coarse as a count
-    elif torch.get_num_threads() == 1:
-        torch.set_num_threads(2)  # for one thread PyTorch takes another algorithm, and the last bits differ
-    return torch.device(name)
-
-
-def device_label(device: torch.device) -> str:
-    """The device in words: a GPU's name, or how many threads of the CPU are used."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"
+# Memory for what a network holds while it runs: half of what is free, and no more than this many bytes.
+MOST_MEMORY = {"cpu": 3 * 2**29, "cuda": 2**32}
 
 
 def network_input(rgb: np.ndarray, mask: np.ndarray) -> Tensor:
@@ -38,20 +28,64 @@ def network_input(rgb: np.ndarray, mask: np.ndarray) -> Tensor:
     return x
 
 
+@dataclass(frozen=True)
+class Part:
+    """One rectangle that a network has to answer for."""
+
+    picture: int
+    inner: Box  # the cells to answer for
+    outer: Box  # the cells to look at
+
+
+class Branch:
+    """A network where it runs, and which pixels it answers for.
+
+    Args:
+        network: trained.
+        overexposed: whether the overexposed pixels are its own, or all others.
+        device: where it runs.
+        fast: whether it may compute in another way than the published one, with other last bits.
+    """
+
+    def __init__(self, network: PaddedNetwork, overexposed: bool, device: torch.device, fast: bool):
+        network.eval().to(device)
+        half = torch.float16 if device.type == "cuda" else torch.float32
+        self.run = FoldedUNet(network, half).to(device) if fast and isinstance(network, UNet) else network.body
+        self.overexposed, self.grid = overexposed, network.grid
+        self.halo = -(-network.reach // network.grid)  # cells
+        self.smallest = (3 * self.halo) ** 2  # cells; less would be nearly all halo
+        self.bytes_per_cell = network.bytes_per_pixel * network.grid**2
+
+    def parts(self, masks: Sequence[np.ndarray], largest: int) -> list[Part]:
+        """What there is to run for pictures with these masks, in boxes of at most `largest` cells."""
+        found = []
+        for picture, mask in enumerate(masks):
+            cells = cells_of(mask == self.overexposed, self.grid, BORDER)
+            for inner in cover(cells, self.halo, largest):
+                found.append(Part(picture, inner, inner.grown(self.halo, *cells.shape)))
+        return found
+
+
 class Fusion:
     """The OE and the NOE network, ready to reconstruct RAW on one device.
 
+    Each network runs only on boxes around its own pixels, grown by what its outputs depend on, so that the
+    answer is that of running both everywhere.
+
     Args:
         oe: answers for overexposed pixels; a U-Net or another network of `omf.networks`.
-        noe: answers for all others; its grid is that of `oe`.
+        noe: answers for all others.
         device: where they run.
+        fast: U-Nets run folded, and in float16 on a GPU: the same function, but not the published arithmetic.
     """
 
-    def __init__(self, oe: PaddedNetwork, noe: PaddedNetwork, device: torch.device):
-        self.oe, self.noe = (network.eval().to(device) for network in (oe, noe))
+    def __init__(self, oe: PaddedNetwork, noe: PaddedNetwork, device: torch.device, fast: bool = False):
         self.device = device
+        self.branches = (Branch(noe, False, device, fast), Branch(oe, True, device, fast))
+        # pixels worth running at once: a GPU fills up on several small pictures, a CPU on one
+        self.capacity = 2**21 if device.type == "cuda" else 1
+        self.memory = min(free_memory(device) // 2, MOST_MEMORY[device.type])
 
-    @torch.inference_mode()
     def __call__(self, rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Reconstruct demosaiced RAW.
 
@@ -62,27 +96,135 @@ class Fusion:
         Returns:
             float32 (H, W, 3) in [0, 1], camera RGB, linear.
         """
-        height, width = mask.shape
-        padded = self.noe.pad(network_input(rgb, mask))
-        raw = np.empty((*padded.shape[-2:], 3), np.float32)
-        halo = -(-max(self.oe.reach, self.noe.reach) // self.noe.grid) * self.noe.grid
-        for rows, outer_rows in tile_slices(padded.shape[-2], TILE, halo):
-            for columns, outer_columns in tile_slices(padded.shape[-1], TILE, halo):
-                fused = self.fuse(padded[..., outer_rows, outer_columns].to(self.device))
-                top, left = rows.start - outer_rows.start, columns.start - outer_columns.start
-                inner = fused[:, top : top + rows.stop - rows.start, left : left + columns.stop - columns.start]
-                raw[rows, columns] = inner.permute(1, 2, 0).cpu().numpy()
-        return raw[BORDER : BORDER + height, BORDER : BORDER + width]
+        return self.demosaiced([(rgb, mask)])()[0]
 
-    def fuse(self, x: Tensor) -> Tensor:
-        """(1, 4, H, W), H and W on the network's grid -> (3, H, W) in [0, 1]."""
-        overexposed = x[0, 3] == 1
-        return torch.where(overexposed, self.oe.body(x)[0], self.noe.body(x)[0]).clamp_(0, 1)
+    def demosaiced(self, pictures: Sequence[Picture]) -> Answers:
+        """Begin to reconstruct demosaiced RAW; call what comes back to wait for it: float32 (H, W, 3) of each picture."""
+        return self.begin(pictures, channels_last)
+
+    def packed(self, pictures: Sequence[Picture]) -> Answers:
+        """Begin to reconstruct Bayer RAW; the answers are in the challenge's format: uint16 (H/2, W/2, 4) of each picture."""
+        answers = self.begin(pictures, bayer_counts)
+        return lambda: [pack(even(bayer).view(np.uint16)) for bayer in answers()]
+
+    def begin(self, pictures: Sequence[Picture], finish: Callable[[Tensor], Tensor]) -> Answers:
+        """Launch the work; on a GPU it is still under way when this returns."""
+        results, finite = self.fuse(pictures, finish)
+        results, finite = ([result.to("cpu", non_blocking=True) for result in results], finite.to("cpu", non_blocking=True))
+        done = torch.cuda.Event() if self.device.type == "cuda" else None
+        if done:
+            done.record()
+
+        def answers() -> list[np.ndarray]:
+            if done:
+                done.synchronize()
+            if not finite:
+                raise InputError("the networks' values leave the range of float16; set precision to exact")
+            return [result.numpy() for result in results]
+
+        return answers
+
+    @torch.inference_mode()
+    def fuse(self, pictures: Sequence[Picture], finish: Callable[[Tensor], Tensor]) -> tuple[list[Tensor], Tensor]:
+        """(H, W, ...) of each picture, as `finish` makes them from (3, h, w); less at a time where memory runs out.
+
+        Also (), whether all values were finite.
+        """
+        while True:
+            try:
+                return self.fuse_at_once(pictures, finish)
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                self.memory //= 2
+                if all(self.memory < branch.bytes_per_cell * branch.smallest for branch in self.branches):
+                    height, width = max((mask.shape for _, mask in pictures), key=lambda shape: shape[0] * shape[1])
+                    raise InputError(f"not enough memory for a picture of {width} x {height} pixels, in the smallest tiles too") from error
+                if self.device.type == "cuda":
+                    torch.cuda.empty_cache()
+
+    def fuse_at_once(self, pictures: Sequence[Picture], finish: Callable[[Tensor], Tensor]) -> tuple[list[Tensor], Tensor]:
+        """`fuse`, where the memory is known to do."""
+        sources = [self.upload(*picture) for picture in pictures]
+        finite = torch.ones((), dtype=torch.bool, device=self.device)
+        results: list[Tensor | None] = [None] * len(pictures)
+        for branch in self.branches:
+            largest = max(self.memory // branch.bytes_per_cell, branch.smallest)
+            for parts in batches(branch.parts([mask for _, mask in pictures], largest), largest):
+                x = torch.stack([crop(sources[part.picture], part.outer, branch.grid) for part in parts])
+                y = branch.run(x)
+                finite &= y.isfinite().all()
+                for part, seen, answer in zip(parts, x, y):
+                    height, width = pictures[part.picture][1].shape
+                    rows, columns = inside(part.inner, branch.grid, height, width)
+                    top, left = part.outer.top * branch.grid - BORDER, part.outer.left * branch.grid - BORDER
+                    there = ..., slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
+                    piece, own = finish(answer[there].clamp(0, 1)), seen[there][3] == branch.overexposed
+                    if results[part.picture] is None:
+                        results[part.picture] = piece.new_empty((height, width, *piece.shape[2:]))
+                    region = results[part.picture][rows, columns]
+                    region.copy_(torch.where(own.view(*own.shape, *[1] * (piece.ndim - 2)), piece, region))
+        return results, finite
+
+    def upload(self, rgb: np.ndarray, mask: np.ndarray) -> Tensor:
+        """A picture with its mask as a fourth channel, (H, W, 4) of the picture's type, 0 to its largest value, on the device."""
+        full = np.iinfo(rgb.dtype).max
+        source = torch.from_numpy(np.concatenate((rgb, np.where(mask, full, 0).astype(rgb.dtype)[..., None]), axis=-1))
+        return source.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else source
 
 
-def tile_slices(size: int, tile: int, halo: int) -> list[tuple[slice, slice]]:
-    """Cut an axis into tiles: (the pixels that a tile answers for, the pixels that it looks at)."""
-    return [
-        (slice(start, min(start + tile, size)), slice(max(start - halo, 0), min(start + tile + halo, size)))
-        for start in range(0, size, tile)
-    ]
+def batches(parts: Sequence[Part], largest: int) -> Iterator[list[Part]]:
+    """Parts that are run together: of one shape, and no more than `largest` cells in all."""
+    by_shape = defaultdict(list)
+    for part in parts:
+        by_shape[part.outer.shape].append(part)
+    for (height, width), alike in by_shape.items():
+        at_once = max(largest // (height * width), 1)
+        for first in range(0, len(alike), at_once):
+            yield alike[first : first + at_once]
+
+
+def crop(source: Tensor, box: Box, grid: int) -> Tensor:
+    """What the network sees of a padded picture: (H, W, 4) integers -> float32 (4, h, w) in [0, 1]."""
+    rows, columns = inside(box, grid, *source.shape[:2])
+    x = torch.full((4, *(side * grid for side in box.shape)), PAD_VALUE, device=source.device)
+    top, left = rows.start - (box.top * grid - BORDER), columns.start - (box.left * grid - BORDER)
+    seen = source[rows, columns].permute(2, 0, 1).float() / torch.iinfo(source.dtype).max
+    x[:, top : top + seen.shape[1], left : left + seen.shape[2]] = seen
+    return x
+
+
+def inside(box: Box, grid: int, height: int, width: int) -> tuple[slice, slice]:
+    """The rows and columns of a picture of height x width pixels that lie in a box of its padded cells."""
+    rows, columns = (
+        slice(max(first * grid - BORDER, 0), min(last * grid - BORDER, size))
+        for first, last, size in ((box.top, box.bottom, height), (box.left, box.right, width))
+    )
+    return rows, columns
+
+
+def even(bayer: np.ndarray) -> np.ndarray:
+    """Without a last odd row or column: half a Bayer cell can't be packed."""
+    return bayer[: bayer.shape[0] // 2 * 2, : bayer.shape[1] // 2 * 2]
+
+
+def channels_last(rgb: Tensor) -> Tensor:
+    """(3, H, W) -> (H, W, 3)."""
+    return rgb.permute(1, 2, 0)
+
+
+def bayer_counts(rgb: Tensor) -> Tensor:
+    """Mosaic and quantise: (3, H, W) from an even row and column on, in [0, 1] -> int16 counts (H, W), RGGB."""
+    bayer = rgb[1].clone()
+    bayer[0::2, 0::2], bayer[1::2, 1::2] = rgb[0, 0::2, 0::2], rgb[2, 1::2, 1::2]
+    return (bayer * WHITE_LEVEL).to(torch.int16)
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """PyTorch's allocator for the CPU raises a RuntimeError like any other."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)

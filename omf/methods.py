@@ -2,16 +2,17 @@
 
 from omf.camera import load_camera
 from omf.models import Model
-from omf.stages import Fuse
+from omf.stream import Method
 from omf.unprocess import Unprocess
 
 
-def load_method(model: Model, device: str) -> tuple[Fuse, str, bool]:
+def load_method(model: Model, device: str, precision: str = "exact") -> tuple[Method, str, bool]:
     """Load a model's networks, or its classical method.
 
     Args:
         model: of models.yaml, or a folder of weights.
         device: auto, cpu or cuda; classical methods use the CPU.
+        precision: exact, the published arithmetic; or fast, the same function with fewer operations, and in float16 on a GPU.
 
     Returns:
         The method, its device in words, and whether that is a CPU.
@@ -22,7 +23,9 @@ def load_method(model: Model, device: str) -> tuple[Fuse, str, bool]:
     if model.method == "unprocess":
         return Unprocess(load_camera(model.camera)), "CPU", True
     from omf.checkpoints import load_fusion  # torch, which takes its time to load
-    from omf.fusion import device_label, pick_device
+    from omf.devices import claim_gpu, device_label, pick_device
 
     picked = pick_device(device)
-    return load_fusion(model, picked), device_label(picked), picked.type == "cpu"
+    if picked.type == "cuda":
+        claim_gpu()
+    return load_fusion(model, picked, fast=precision == "fast"), device_label(picked), picked.type == "cpu"

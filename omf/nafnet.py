@@ -84,6 +84,11 @@ class NAFNet(PaddedNetwork):
         self.ending = nn.Conv2d(self.widths[0], out_channels, 3, padding=1)
 
     @property
+    def bytes_per_pixel(self) -> int:
+        """About what is held at once for each pixel of the input, float32: eight times the first level's channels."""
+        return 4 * 8 * self.widths[0]
+
+    @property
     def reach(self) -> int:
         """The farthest, in pixels along an axis, that an input lies from an output that it changes."""
         farthest = 0

@@ -5,21 +5,22 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from omf.bayer import to_challenge_format
-from omf.errors import InputError
 from omf.files import save_npy
-from omf.stages import Fuse, by_name, decode
+from omf.stages import by_name, decode
+from omf.stream import Method, stream
 
 
-def predict(photos: Iterable[Path], out: Path, fuse: Fuse) -> list[str]:
+def predict(photos: Iterable[Path], out: Path, method: Method) -> list[str]:
     """The whole way in one process: photos -> `out`/NAME.npy. Returns a line for each that can't be used."""
     named, problems = by_name(photos)
-    with tqdm(named.items(), unit="image", disable=None) as progress:
-        for name, photo in progress:
-            try:
-                rgb, mask = decode(photo)
-            except InputError as error:
-                problems.append(str(error))
-                continue
-            save_npy(out / f"{name}.npy", to_challenge_format(fuse(rgb, mask)))
+    steps = stream(
+        named,
+        lambda name: decode(named[name]),
+        method.packed,
+        lambda name, raw: save_npy(out / f"{name}.npy", raw),
+        method.capacity,
+    )
+    for _, problem in tqdm(steps, total=len(named), unit="image", disable=None):
+        if problem:
+            problems.append(str(problem))
     return problems

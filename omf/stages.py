@@ -1,7 +1,7 @@
 """The steps of the way of an image, on one image and on a shard of them. No torch here."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +12,7 @@ from omf.errors import InputError
 from omf.files import save_npy, written_whole
 from omf.images import group_by_stem, read_rgb
 from omf.overexposure import overexposure_mask
-
-Fuse = Callable[[np.ndarray, np.ndarray], np.ndarray]  # sRGB (H, W, 3), mask (H, W) -> demosaiced RAW (H, W, 3)
+from omf.stream import Method, Picture, stream
 
 
 def by_name(photos: Iterable[Path]) -> tuple[dict[str, Path], list[str]]:
@@ -28,7 +27,7 @@ def by_name(photos: Iterable[Path]) -> tuple[dict[str, Path], list[str]]:
     return {name: same[0] for name, same in grouped.items() if len(same) == 1}, problems
 
 
-def decode(photo: Path) -> tuple[np.ndarray, np.ndarray]:
+def decode(photo: Path) -> Picture:
     """sRGB, uint8 or uint16 (H, W, 3), and its overexposure mask, bool (H, W). Raises InputError."""
     rgb = read_rgb(photo)
     return rgb, overexposure_mask(rgb)
@@ -49,20 +48,24 @@ def preprocess(photos: Iterable[Path], out: Path) -> list[str]:
     return problems
 
 
-def infer(decoded: Path, out: Path, fuse: Fuse) -> dict[str, float]:
+def infer(decoded: Path, out: Path, method: Method) -> dict[str, float]:
     """Reconstruct a shard: NAME.npz -> NAME.npy, demosaiced RAW. Returns what was measured."""
     out.mkdir(parents=True, exist_ok=True)
-    files = sorted(decoded.glob("*.npz"))
-    seconds = pixels = 0.0
-    for path in tqdm(files, "reconstructing", unit="image", disable=None):
-        with np.load(path) as arrays:
+    names = sorted(path.stem for path in decoded.glob("*.npz"))
+    pixels = 0
+
+    def read(name: str) -> Picture:
+        nonlocal pixels
+        with np.load(decoded / f"{name}.npz") as arrays:
             rgb, mask = arrays["rgb"], arrays["mask"]
-        began = time.perf_counter()
-        raw = fuse(rgb, mask)
-        seconds += time.perf_counter() - began
         pixels += mask.size
-        save_npy(out / f"{path.stem}.npy", raw)
-    return {"images": len(files), "seconds": round(seconds, 4), "megapixels": round(pixels / 1e6, 4)}
+        return rgb, mask
+
+    began = time.perf_counter()
+    steps = stream(names, read, method.demosaiced, lambda name, raw: save_npy(out / f"{name}.npy", raw), method.capacity)
+    for _ in tqdm(steps, "reconstructing", total=len(names), unit="image", disable=None):
+        pass
+    return {"images": len(names), "seconds": round(time.perf_counter() - began, 4), "megapixels": round(pixels / 1e6, 4)}
 
 
 def mosaic(demosaiced: Path, out: Path) -> None:

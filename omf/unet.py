@@ -51,6 +51,7 @@ class PaddedNetwork(nn.Module):
 
     body: Callable[[Tensor], Tensor]  # (N, in_channels, H, W) -> (N, out_channels, H, W), H and W multiples of `grid`
     reach: int  # the farthest, in pixels along an axis, that an input lies from an output that it changes
+    bytes_per_pixel: int  # about what is held at once for each pixel of `body`'s input, float32
 
     def __init__(self, widths: Sequence[int], in_channels: int, out_channels: int):
         super().__init__()
@@ -92,6 +93,11 @@ class UNet(PaddedNetwork):
             self.add_module(f"Up{level}", UpConv(deep, shallow))
             self.add_module(f"Up_conv{level}", ConvBlock(2 * shallow, shallow))
         self.Conv = nn.Conv2d(self.widths[0], out_channels, 1)
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """About what is held at once for each pixel of the input, float32: five times the first level's channels."""
+        return 4 * 5 * self.widths[0]
 
     @property
     def reach(self) -> int:

@@ -1,11 +1,14 @@
 """The classical method, without a network: "Unprocessing Images for Learned Raw Denoising" (Brooks et al. 2019)."""
 
 import zlib
+from collections.abc import Sequence
 
 import numpy as np
 
 from omf import isp
+from omf.bayer import to_challenge_format
 from omf.camera import Camera
+from omf.stream import Answers, Picture
 
 GAMMA = 2.2
 INFLECTION = 0.9  # grey level above which the inverted gains fade out
@@ -20,6 +23,8 @@ class Unprocess:
         camera: gives the colour matrices; the published ones are of other cameras.
     """
 
+    capacity = 1
+
     def __init__(self, camera: Camera):
         self.camera = camera
 
@@ -31,6 +36,14 @@ class Unprocess:
         srgb = rgb.astype(np.float32) / np.iinfo(rgb.dtype).max
         linear = np.maximum(isp.inverse_smoothstep(srgb), 1e-8) ** np.float32(GAMMA)
         return isp.clip(invert_gains(isp.to_camera_primaries(linear, matrix), gains))
+
+    def demosaiced(self, pictures: Sequence[Picture]) -> Answers:
+        """As `omf.stream.Method` says; the work is done where the answers are asked for."""
+        return lambda: [self(*picture) for picture in pictures]
+
+    def packed(self, pictures: Sequence[Picture]) -> Answers:
+        """As `omf.stream.Method` says; the work is done where the answers are asked for."""
+        return lambda: [to_challenge_format(self(*picture)) for picture in pictures]
 
 
 def invert_gains(balanced: np.ndarray, gains: np.ndarray) -> np.ndarray:

@@ -18,9 +18,10 @@ def main() -> None:
     parser.add_argument("--timing", type=Path, required=True, help="JSON of what was measured")
     parser.add_argument("--model", required=True)
     parser.add_argument("--device", required=True)
+    parser.add_argument("--precision", required=True)
     arguments = parser.parse_args()
-    fuse, device, on_cpu = load_method(find_model(arguments.model), arguments.device)
-    measured = infer(arguments.decoded, arguments.out, fuse)
+    method, device, on_cpu = load_method(find_model(arguments.model), arguments.device, arguments.precision)
+    measured = infer(arguments.decoded, arguments.out, method)
     save_json(arguments.timing, measured | {"device": device, "cpu": on_cpu})
 
 

@@ -3,8 +3,8 @@
 import argparse
 from pathlib import Path
 
+from omf.devices import pick_device
 from omf.errors import told_in_one_line
-from omf.fusion import pick_device
 from omf.training.loop import start_processes
 from omf.training.settings import read_settings
 from omf.training.stages import STAGES, train_stage

@@ -6,11 +6,11 @@ from conftest import REFERENCE, random_rgb, random_unet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from omf import fusion
 from omf.bayer import to_challenge_format
 from omf.checkpoints import load_fusion
+from omf.devices import pick_device
 from omf.errors import InputError
-from omf.fusion import Fusion, network_input, pick_device, tile_slices
+from omf.fusion import Fusion, network_input
 from omf.models import find_model
 from omf.overexposure import overexposure_mask
 
@@ -43,26 +43,111 @@ def test_each_branch_answers_for_its_own_pixels():
             np.testing.assert_allclose(raw[own], alone[own], atol=1e-6)
 
 
-@settings(max_examples=10)
-@given(st.integers(2, 200), st.integers(2, 200), st.sampled_from([16, 48, 96]))
-def test_tiles_give_the_answer_of_the_whole_image(height, width, tile):
-    networks = random_unet((4, 6, 8), 0), random_unet((4, 6, 8), 1)
-    rgb = random_rgb(height, width, seed=height)
+def reference(oe, noe, rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Both networks everywhere, as the published code runs them."""
+    x = network_input(rgb, mask)
+    with torch.inference_mode():
+        return torch.where(torch.from_numpy(mask), oe(x)[0], noe(x)[0]).clamp(0, 1).permute(1, 2, 0).numpy()
+
+
+@st.composite
+def masks(draw) -> np.ndarray:
+    """Rectangles, single pixels and borders, marked or left out."""
+    height, width = draw(st.integers(2, 400)), draw(st.integers(2, 400))
+    mask = np.full((height, width), draw(st.booleans()))
+    for _ in range(draw(st.integers(0, 4))):
+        top, left = draw(st.integers(0, height - 1)), draw(st.integers(0, width - 1))
+        mask[top : top + draw(st.integers(1, 60)), left : left + draw(st.integers(1, 60))] ^= True
+    return mask
+
+
+@settings(max_examples=40)
+@given(masks(), st.sampled_from([(4, 6, 8), (3, 4, 4, 5, 6)]), st.sampled_from([0, 100, 10_000]), st.booleans())
+def test_boxes_and_tiles_give_the_answer_of_the_whole_picture(mask, widths, cells, fast):
+    oe, noe = random_unet(widths, 0), random_unet(widths, 1)
+    rgb = random_rgb(*mask.shape, seed=mask.sum())
+    fuse = Fusion(oe, noe, CPU, fast)
+    fuse.memory = cells * fuse.branches[0].bytes_per_cell
+    raw, expected = fuse(rgb, mask), reference(oe, noe, rgb, mask)
+    np.testing.assert_allclose(raw, expected, atol=2e-6)
+    assert_same_counts(fuse.packed([(rgb, mask)])()[0], to_challenge_format(expected))
+
+
+def test_pictures_of_many_sizes_at_once():
+    fuse = Fusion(random_unet((4, 6, 8), 0), random_unet((4, 6, 8), 1), CPU)
+    pictures = [
+        (rgb, overexposure_mask(rgb)) for rgb in (random_rgb(70, 80), random_rgb(31, 45), random_rgb(70, 80, seed=1), random_rgb(2, 3))
+    ]
+    for (rgb, mask), packed in zip(pictures, fuse.packed(pictures)()):
+        assert packed.dtype == np.uint16
+        assert_same_counts(packed, to_challenge_format(fuse(rgb, mask)))
+
+
+def count_pixels(fuse: Fusion) -> list[int]:
+    """Pixels that the NOE and the OE network have run on since."""
+    pixels = [0, 0]
+    for i, branch in enumerate(fuse.branches):
+
+        def counted(x, i=i, run=branch.run):
+            pixels[i] += x[:, 0].numel()
+            return run(x)
+
+        branch.run = counted
+    return pixels
+
+
+def test_a_network_runs_only_where_it_is_asked():
+    networks = random_unet((3, 4, 4, 5, 6), 0), random_unet((3, 4, 4, 5, 6), 1)
+    rgb, mask = random_rgb(504, 504), np.zeros((504, 504), bool)
+    fuse = Fusion(*networks, CPU)
+    pixels = count_pixels(fuse)
+    fuse(rgb, mask)
+    assert pixels == [512**2, 0]
+    mask[10, 20] = True
+    fuse(rgb, mask)
+    assert pixels[1] == (16 + 128) * (16 * 2 + 128)  # the cell, and eight more where the picture does not end
+    pixels[:] = [0, 0]
+    fuse(rgb, ~np.zeros_like(mask))
+    assert pixels == [0, 512**2]
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_less_at_once_where_memory_runs_out(error):
+    fuse = Fusion(random_unet((4, 6, 8), 0), random_unet((4, 6, 8), 1), CPU)
+    rgb = random_rgb(300, 300)
     mask = overexposure_mask(rgb)
-    whole = Fusion(*networks, CPU)(rgb, mask)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fusion, "TILE", tile)
-        tiled = Fusion(*networks, CPU)(rgb, mask)
-    np.testing.assert_allclose(tiled, whole, atol=1e-5)
+    expected, before = fuse.packed([(rgb, mask)])()[0], fuse.memory
+    for branch in fuse.branches:
+
+        def run_or_fail(x, run=branch.run):
+            if x[:, 0].numel() > 120**2:
+                raise error
+            return run(x)
+
+        branch.run = run_or_fail
+    assert_same_counts(fuse.packed([(rgb, mask)])()[0], expected)
+    assert fuse.memory < before
 
 
-@given(st.integers(1, 40), st.integers(1, 12), st.integers(0, 10))
-def test_tiles_answer_for_every_pixel_once(size, tile, halo):
-    tiles = tile_slices(size, tile, halo)
-    assert [i for own, _ in tiles for i in range(size)[own]] == list(range(size))
-    for own, seen in tiles:
-        assert seen.start == max(own.start - halo, 0)
-        assert seen.stop >= min(own.stop + halo, size)
+def test_no_memory_at_all_is_told():
+    fuse = Fusion(random_unet((4, 6), 0), random_unet((4, 6), 1), CPU)
+    for branch in fuse.branches:
+
+        def fails(x):
+            raise MemoryError
+
+        branch.run = fails
+    with pytest.raises(InputError, match="not enough memory for a picture of 40 x 30 pixels"):
+        fuse(random_rgb(30, 40), np.zeros((30, 40), bool))
+
+
+def test_other_errors_are_not_taken_for_a_lack_of_memory():
+    fuse = Fusion(random_unet((4, 6), 0), random_unet((4, 6), 1), CPU)
+    fuse.branches[0].run = lambda x: x.reshape(7)
+    with pytest.raises(RuntimeError, match="invalid for input of size"):
+        fuse(random_rgb(30, 40), np.zeros((30, 40), bool))
 
 
 def test_8_and_16_bit_inputs_agree():
@@ -88,10 +173,3 @@ def test_threads_do_not_change_a_bit():
         torch.set_num_threads(before)
     assert (answers[0] == answers[1]).all()
     assert (answers[0] == answers[2]).all()
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_gpu_that_is_not_there_is_told():
-    with pytest.raises(InputError, match="no GPU"):
-        pick_device("cuda")
-    assert pick_device("auto") == CPU

@@ -65,9 +65,12 @@ def test_names(tmp_path):
 
 
 def test_a_failed_write_leaves_nothing(tmp_path, photo_folder):
-    def fail(rgb, mask):
-        raise MemoryError
+    class Fails:
+        capacity = 1
+
+        def packed(self, pictures):
+            raise MemoryError
 
     with pytest.raises(MemoryError):
-        predict(sorted(photo_folder.iterdir()), tmp_path / "out", fail)
+        predict(sorted(photo_folder.iterdir()), tmp_path / "out", Fails())
     assert not list(tmp_path.glob("out/*"))

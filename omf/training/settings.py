@@ -33,9 +33,8 @@ class Loss:
 class Losses:
     """Of both branches."""
 
-    noe: Loss = field(default_factory=Loss)
-    # What stood in an overexposed place can't be known: L2 asks for the mean of what it may be, which PSNR rewards.
-    oe: Loss = field(default_factory=lambda: Loss(l1=0.0, l2=1.0))
+    noe: Loss = field(default_factory=lambda: Loss(ms_ssim=0.2))
+    oe: Loss = field(default_factory=lambda: Loss(ms_ssim=0.2))
 
 
 @dataclass(frozen=True)

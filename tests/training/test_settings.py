@@ -15,7 +15,7 @@ def test_the_defaults_are_those_of_the_committed_config():
 def test_what_is_given_replaces_the_defaults():
     settings = settings_from({"seed": 3, "loss": {"oe": {"ms_ssim": 0.5}}})
     assert settings.seed == 3
-    assert settings.loss == Losses(oe=Loss(l1=0, l2=1, ms_ssim=0.5))
+    assert settings.loss == Losses(oe=Loss(ms_ssim=0.5))
     assert settings.steps == Settings().steps
 
 

@@ -25,7 +25,7 @@ rule infer:
         decoded="results/decoded/{shard}",
         # the hashes below tell when the weights change; their dates do not
         weights=ancient([str(file.path) for file in MODEL.files]),
-        code=sources("unet", "fusion", "checkpoints"),
+        code=sources("unet", "folding", "regions", "fusion", "checkpoints"),
     output:
         demosaiced=temp(directory("results/demosaiced/{shard}")),
         timing="results/timing/{shard}.json",
@@ -40,10 +40,11 @@ rule infer:
         scripts=SCRIPTS,
         model=config["model"],
         device=config["device"],
+        precision=config["precision"],
         hashes=weights_hashes(),
     shell:
         "python {params.scripts:q}/infer.py {input.decoded} --out {output.demosaiced} --timing {output.timing}"
-        " --model {params.model:q} --device {params.device} > {log} 2>&1"
+        " --model {params.model:q} --device {params.device} --precision {params.precision} > {log} 2>&1"
 
 
 rule mosaic:

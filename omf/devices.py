@@ -1,0 +1,49 @@
+"""The device that the networks run on."""
+
+import fcntl
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+
+from omf.errors import InputError
+
+
+def pick_device(name: str) -> torch.device:
+    """`auto` (a GPU if there is one), `cpu` or `cuda`. Raises InputError for a GPU that is not there."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise InputError("device cuda: torch sees no GPU here; check nvidia-smi, or set the device to auto or cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    if name == "cuda":
+        torch.backends.cudnn.conv.fp32_precision = "ieee"  # not TF32, whose 10 bits are as coarse as a count
+    elif torch.get_num_threads() == 1:
+        torch.set_num_threads(2)  # for one thread PyTorch takes another algorithm, and the last bits differ
+    return torch.device(name)
+
+
+def device_label(device: torch.device) -> str:
+    """The device in words: a GPU's name, or how many threads of the CPU are used."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"CPU, {torch.get_num_threads()} threads"
+
+
+def claim_gpu() -> None:
+    """Make a GPU that no other process has claimed the current one; where all are taken, this process's number decides."""
+    names = [str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())]
+    torch.cuda.set_device(claim(names, Path(tempfile.gettempdir())))
+
+
+def claim(names: Sequence[str], folder: Path) -> int:
+    """The place of the first name whose file in `folder` no process has locked; it is locked until this process ends."""
+    for place, name in enumerate(names):
+        file = os.open(folder / f"omf-gpu-{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return place  # the file stays open, and so locked
+        except OSError:
+            os.close(file)
+    return os.getpid() % len(names)

@@ -1,0 +1,104 @@
+"""Reading, computing and writing at the same time. No torch here."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from typing import Protocol
+
+import numpy as np
+
+from omf.errors import InputError
+
+Picture = tuple[np.ndarray, np.ndarray]  # sRGB (H, W, 3), uint8 or uint16; overexposure mask (H, W), bool
+Answers = Callable[[], list[np.ndarray]]  # waits for what was begun
+
+UNDER_WAY = 3  # groups that are computed or written while the next one is begun
+MOST_THREADS = 16
+
+
+class Method(Protocol):
+    """What reconstructs RAW. Both calls may return before the work is done."""
+
+    capacity: int  # pixels worth giving it at once
+
+    def demosaiced(self, pictures: Sequence[Picture]) -> Answers:
+        """Demosaiced RAW, float32 (H, W, 3) in [0, 1], of each picture."""
+
+    def packed(self, pictures: Sequence[Picture]) -> Answers:
+        """Bayer RAW in the challenge's format, uint16 (H/2, W/2, 4), of each picture."""
+
+
+def stream(
+    names: Iterable[str],
+    read: Callable[[str], Picture],
+    begin: Callable[[Sequence[Picture]], Answers],
+    write: Callable[[str, np.ndarray], None],
+    capacity: int,
+) -> Iterator[tuple[str, InputError | None]]:
+    """Take each name through `read` (in threads, ahead), `begin` (here) and `write` (in threads).
+
+    Args:
+        names: of pictures.
+        read: may raise InputError; the picture is then left out.
+        begin: computes several pictures.
+        write: what came of one.
+        capacity: pixels to give to `begin` at once; a single picture may have more.
+
+    Yields:
+        Each name once it is written, in the given order, with the error of one that could not be read.
+    """
+    threads = min(os.cpu_count() or 1, MOST_THREADS)
+    with ThreadPoolExecutor(threads) as pool:
+        under_way: deque[tuple[list[tuple[str, InputError | None]], Future]] = deque()
+
+        def oldest() -> list[tuple[str, InputError | None]]:
+            done, written = under_way.popleft()
+            written.result()
+            return done
+
+        for group in grouped(ahead(pool, read, names, threads), capacity):
+            pictures = {name: picture for name, picture in group if not isinstance(picture, InputError)}
+            answers = begin(list(pictures.values())) if pictures else list
+            done = [(name, picture if isinstance(picture, InputError) else None) for name, picture in group]
+            under_way.append((done, pool.submit(write_all, list(pictures), answers, write)))
+            if len(under_way) > UNDER_WAY:
+                yield from oldest()
+        while under_way:
+            yield from oldest()
+
+
+def ahead(
+    pool: ThreadPoolExecutor, read: Callable[[str], Picture], names: Iterable[str], count: int
+) -> Iterator[tuple[str, Picture | InputError]]:
+    """Each name with what `read` gives, or the InputError that it raises; the next `count` are being read meanwhile."""
+    left, reading = iter(names), deque()
+    while True:
+        reading.extend((name, pool.submit(read, name)) for name in islice(left, count - len(reading)))
+        if not reading:
+            return
+        name, picture = reading.popleft()
+        try:
+            yield name, picture.result()
+        except InputError as error:
+            yield name, error
+
+
+def grouped(pictures: Iterable[tuple[str, Picture | InputError]], capacity: int) -> Iterator[list[tuple[str, Picture | InputError]]]:
+    """Lists of one picture, or of more that have no more than `capacity` pixels in all."""
+    group, pixels = [], 0
+    for name, picture in pictures:
+        more = 0 if isinstance(picture, InputError) else picture[1].size
+        if group and pixels + more > capacity:
+            yield group
+            group, pixels = [], 0
+        group.append((name, picture))
+        pixels += more
+    if group:
+        yield group
+
+
+def write_all(names: Sequence[str], answers: Answers, write: Callable[[str, np.ndarray], None]) -> None:
+    for name, array in zip(names, answers()):
+        write(name, array)

@@ -1,0 +1,28 @@
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from omf.devices import claim, pick_device
+from omf.errors import InputError
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_not_there_is_told():
+    with pytest.raises(InputError, match="no GPU"):
+        pick_device("cuda")
+    assert pick_device("auto") == torch.device("cpu")
+
+
+def test_each_process_claims_a_device_of_its_own(tmp_path):
+    code = "import sys, pathlib, omf.devices as d; print(d.claim(['a', 'b'], pathlib.Path(sys.argv[1])), flush=True); input()"
+    first, second, third = (
+        subprocess.Popen([sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)
+    )
+    places = [int(process.stdout.readline()) for process in (first, second, third)]
+    assert sorted(places)[0] == 0
+    assert set(places) == {0, 1}
+    for process in (first, second, third):
+        process.communicate("\n")
+    assert claim(["a", "b"], tmp_path) == 0

@@ -1,0 +1,40 @@
+import pytest
+import torch
+from conftest import random_unet
+from torch.utils.flop_counter import FlopCounterMode
+
+from omf.folding import FoldedUNet, PhaseConv
+from omf.unet import UNet, UpConv
+
+
+@pytest.mark.parametrize("widths", [(3,), (4, 6), (8, 16, 32, 64, 128)])
+def test_the_same_function(widths):
+    network = random_unet(widths, 0)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    x = torch.rand(2, 4, 4 * network.grid, 6 * network.grid)
+    with torch.inference_mode():
+        torch.testing.assert_close(FoldedUNet(network)(x), network.body(x), atol=1e-6, rtol=1e-5)
+    assert all((value == before[key]).all() for key, value in network.state_dict().items())
+
+
+def test_phases_do_what_the_up_convolution_does():
+    up = random_unet((5, 7), 0).Up2
+    assert isinstance(up, UpConv)
+    x, skip = torch.rand(2, 7, 6, 9), torch.rand(2, 5, 12, 18)
+    with torch.inference_mode():
+        merged = PhaseConv(up)(x, skip)
+        assert (merged[:, :5] == skip).all()
+        torch.testing.assert_close(merged[:, 5:], up(x), atol=1e-6, rtol=1e-5)
+
+
+def test_operations_at_the_published_widths():
+    giga = []
+    with torch.device("meta"):
+        network = UNet().eval()
+        x = torch.rand(1, 4, 512, 512)
+        for run in (network.body, FoldedUNet(network)):
+            with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+                run(x)
+            giga.append(counter.get_total_flops() / 1e9)
+    assert giga[0] == pytest.approx(523, abs=1)
+    assert giga[1] == pytest.approx(437, abs=7)  # the four small convolutions run over one more row and column

@@ -1,0 +1,82 @@
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from omf.errors import InputError
+from omf.stream import UNDER_WAY, stream
+
+
+def picture(value: int, pixels: int = 1):
+    return np.full((pixels, 1, 3), value, np.uint8), np.zeros((pixels, 1), bool)
+
+
+def begin(pictures):
+    return lambda: [rgb[0, 0] for rgb, _ in pictures]
+
+
+def test_everything_is_written_and_told_in_order():
+    written = {}
+
+    def read(name):
+        time.sleep(0.01 * (int(name) % 3))  # later ones are often ready first
+        if int(name) % 7 == 3:
+            raise InputError(f"{name}: bad")
+        return picture(int(name))
+
+    told = list(stream(map(str, range(30)), read, begin, lambda name, answer: written.update({name: answer[0]}), 1))
+    assert [name for name, _ in told] == list(map(str, range(30)))
+    assert [str(problem) for _, problem in told if problem] == [f"{number}: bad" for number in (3, 10, 17, 24)]
+    assert written == {str(number): number for number in range(30) if number % 7 != 3}
+
+
+@pytest.mark.parametrize(("capacity", "sizes"), [(1, [1] * 6), (4, [2, 2, 1, 1]), (100, [6])])
+def test_pictures_are_computed_together_up_to_the_capacity(capacity, sizes):
+    pixels, seen = [2, 2, 2, 2, 9, 1], []
+
+    def counted(pictures):
+        seen.append(len(pictures))
+        return begin(pictures)
+
+    names = list(map(str, range(6)))
+    assert len(list(stream(names, lambda name: picture(0, pixels[int(name)]), counted, lambda *_: None, capacity))) == 6
+    assert seen == sizes
+
+
+def test_no_more_than_a_few_pictures_are_held():
+    held = most = 0
+    lock = threading.Lock()
+
+    def change(by):
+        nonlocal held, most
+        with lock:
+            held += by
+            most = max(most, held)
+
+    def read(name):
+        change(1)
+        return picture(0)
+
+    def write(name, answer):
+        time.sleep(0.005)
+        change(-1)
+
+    threads = 16
+    list(stream(map(str, range(200)), read, begin, write, 1))
+    assert held == 0
+    assert most <= threads + UNDER_WAY + 2
+
+
+@pytest.mark.parametrize("where", ["read", "begin", "write"])
+def test_an_error_ends_it(where):
+    def fails(*_):
+        raise MemoryError
+
+    steps = {"read": lambda name: picture(0), "begin": begin, "write": lambda *_: None, where: fails}
+    with pytest.raises(MemoryError):
+        list(stream(map(str, range(50)), steps["read"], steps["begin"], steps["write"], 1))
+
+
+def test_nothing_to_do():
+    assert list(stream([], picture, begin, lambda *_: None, 1)) == []
