@@ -18,6 +18,7 @@ class FoldedUNet(nn.Module):
     def __init__(self, unet: UNet, dtype: torch.dtype = torch.float32):
         super().__init__()
         self.dtype = dtype
+        self.bytes_per_pixel = 4 * 6 * unet.widths[0]  # about what is held at once for each pixel of the input, float32
         levels = range(1, len(unet.widths) + 1)
         self.encoders = nn.ModuleList(folded_block(getattr(unet, f"Conv{level}")) for level in levels)
         self.ups = nn.ModuleList(PhaseConv(getattr(unet, f"Up{level}")) for level in levels[:0:-1])

@@ -17,7 +17,7 @@ from omf.stream import Answers, Picture
 from omf.unet import BORDER, PAD_VALUE, PaddedNetwork, UNet
 
 # Memory for what a network holds while it runs: half of what is free, and no more than this many bytes.
-MOST_MEMORY = {"cpu": 3 * 2**29, "cuda": 2**32}
+MOST_MEMORY = {"cpu": 7 * 2**28, "cuda": 2**32}
 
 
 def network_input(rgb: np.ndarray, mask: np.ndarray) -> Tensor:
@@ -49,12 +49,14 @@ class Branch:
 
     def __init__(self, network: PaddedNetwork, overexposed: bool, device: torch.device, fast: bool):
         network.eval().to(device)
-        half = torch.float16 if device.type == "cuda" else torch.float32
-        self.run = FoldedUNet(network, half).to(device) if fast and isinstance(network, UNet) else network.body
+        self.run, bytes_per_pixel = network.body, network.bytes_per_pixel
+        if fast and isinstance(network, UNet):
+            self.run = FoldedUNet(network, torch.float16 if device.type == "cuda" else torch.float32).to(device)
+            bytes_per_pixel = self.run.bytes_per_pixel
         self.overexposed, self.grid = overexposed, network.grid
         self.halo = -(-network.reach // network.grid)  # cells
         self.smallest = (3 * self.halo) ** 2  # cells; less would be nearly all halo
-        self.bytes_per_cell = network.bytes_per_pixel * network.grid**2
+        self.bytes_per_cell = bytes_per_pixel * network.grid**2
 
     def parts(self, masks: Sequence[np.ndarray], largest: int) -> list[Part]:
         """What there is to run for pictures with these masks, in boxes of at most `largest` cells."""
@@ -84,6 +86,8 @@ class Fusion:
         self.branches = (Branch(noe, False, device, fast), Branch(oe, True, device, fast))
         # pixels worth running at once: a GPU fills up on several small pictures, a CPU on one
         self.capacity = 2**21 if device.type == "cuda" else 1
+        if device.type == "cuda":  # copies in both directions run beside the networks
+            self.uploads, self.downloads = torch.cuda.Stream(), torch.cuda.Stream()
         self.memory = min(free_memory(device) // 2, MOST_MEMORY[device.type])
 
     def __call__(self, rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
@@ -110,13 +114,17 @@ class Fusion:
     def begin(self, pictures: Sequence[Picture], finish: Callable[[Tensor], Tensor]) -> Answers:
         """Launch the work; on a GPU it is still under way when this returns."""
         results, finite = self.fuse(pictures, finish)
-        results, finite = ([result.to("cpu", non_blocking=True) for result in results], finite.to("cpu", non_blocking=True))
-        done = torch.cuda.Event() if self.device.type == "cuda" else None
-        if done:
-            done.record()
+        if self.device.type == "cuda":
+            self.downloads.wait_stream(torch.cuda.current_stream())
+            with torch.cuda.stream(self.downloads):
+                on_device = [*results, finite]
+                *results, finite = [tensor.to("cpu", non_blocking=True) for tensor in on_device]
+                for tensor in on_device:
+                    tensor.record_stream(self.downloads)
+                done = self.downloads.record_event()
 
         def answers() -> list[np.ndarray]:
-            if done:
+            if self.device.type == "cuda":
                 done.synchronize()
             if not finite:
                 raise InputError("the networks' values leave the range of float16; set precision to exact")
@@ -170,7 +178,13 @@ class Fusion:
         """A picture with its mask as a fourth channel, (H, W, 4) of the picture's type, 0 to its largest value, on the device."""
         full = np.iinfo(rgb.dtype).max
         source = torch.from_numpy(np.concatenate((rgb, np.where(mask, full, 0).astype(rgb.dtype)[..., None]), axis=-1))
-        return source.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else source
+        if self.device.type != "cuda":
+            return source
+        with torch.cuda.stream(self.uploads):
+            there = source.pin_memory().to(self.device, non_blocking=True)
+        torch.cuda.current_stream().wait_stream(self.uploads)
+        there.record_stream(torch.cuda.current_stream())
+        return there
 
 
 def batches(parts: Sequence[Part], largest: int) -> Iterator[list[Part]]:

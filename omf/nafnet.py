@@ -85,8 +85,8 @@ class NAFNet(PaddedNetwork):
 
     @property
     def bytes_per_pixel(self) -> int:
-        """About what is held at once for each pixel of the input, float32: eight times the first level's channels."""
-        return 4 * 8 * self.widths[0]
+        """About what is held at once for each pixel of the input, float32: ten times the first level's channels."""
+        return 4 * 10 * self.widths[0]
 
     @property
     def reach(self) -> int:

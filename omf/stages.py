@@ -49,7 +49,14 @@ def preprocess(photos: Iterable[Path], out: Path) -> list[str]:
 
 
 def infer(decoded: Path, out: Path, method: Method) -> dict[str, float]:
-    """Reconstruct a shard: NAME.npz -> NAME.npy, demosaiced RAW. Returns what was measured."""
+    """Reconstruct a shard: NAME.npz -> NAME.npy, demosaiced RAW.
+
+    Returns:
+        What was measured: images, seconds (start and weights not counted), megapixels.
+
+    Raises:
+        InputError: a picture that the method can't take; the others are done before.
+    """
     out.mkdir(parents=True, exist_ok=True)
     names = sorted(path.stem for path in decoded.glob("*.npz"))
     pixels = 0
@@ -63,8 +70,9 @@ def infer(decoded: Path, out: Path, method: Method) -> dict[str, float]:
 
     began = time.perf_counter()
     steps = stream(names, read, method.demosaiced, lambda name, raw: save_npy(out / f"{name}.npy", raw), method.capacity)
-    for _ in tqdm(steps, "reconstructing", total=len(names), unit="image", disable=None):
-        pass
+    problems = [problem for _, problem in tqdm(steps, "reconstructing", total=len(names), unit="image", disable=None) if problem]
+    if problems:
+        raise InputError("; ".join(map(str, problems)))
     return {"images": len(names), "seconds": round(time.perf_counter() - began, 4), "megapixels": round(pixels / 1e6, 4)}
 
 

@@ -42,31 +42,44 @@ def stream(
     Args:
         names: of pictures.
         read: may raise InputError; the picture is then left out.
-        begin: computes several pictures.
+        begin: computes several pictures; may raise InputError, then or when its answers are asked for.
         write: what came of one.
         capacity: pixels to give to `begin` at once; a single picture may have more.
 
     Yields:
-        Each name once it is written, in the given order, with the error of one that could not be read.
+        Each name once it is written, in the given order, with the error of one that could not be read or computed.
     """
     threads = min(os.cpu_count() or 1, MOST_THREADS)
     with ThreadPoolExecutor(threads) as pool:
-        under_way: deque[tuple[list[tuple[str, InputError | None]], Future]] = deque()
+        under_way: deque[tuple[dict[str, InputError | None], Future]] = deque()
 
-        def oldest() -> list[tuple[str, InputError | None]]:
-            done, written = under_way.popleft()
-            written.result()
-            return done
+        def oldest() -> Iterator[tuple[str, InputError | None]]:
+            outcome, written = under_way.popleft()
+            try:
+                written.result()
+            except InputError as error:
+                outcome = failed(outcome, error)
+            yield from outcome.items()
 
         for group in grouped(ahead(pool, read, names, threads), capacity):
-            pictures = {name: picture for name, picture in group if not isinstance(picture, InputError)}
-            answers = begin(list(pictures.values())) if pictures else list
-            done = [(name, picture if isinstance(picture, InputError) else None) for name, picture in group]
-            under_way.append((done, pool.submit(write_all, list(pictures), answers, write)))
+            outcome = {name: picture if isinstance(picture, InputError) else None for name, picture in group}
+            pictures = {name: picture for name, picture in group if outcome[name] is None}
+            answers: Answers = list
+            try:
+                if pictures:
+                    answers = begin(list(pictures.values()))
+            except InputError as error:
+                outcome, pictures = failed(outcome, error), {}
+            under_way.append((outcome, pool.submit(write_all, list(pictures), answers, write)))
             if len(under_way) > UNDER_WAY:
                 yield from oldest()
         while under_way:
             yield from oldest()
+
+
+def failed(outcome: dict[str, InputError | None], error: InputError) -> dict[str, InputError | None]:
+    """What became of a group that can't be computed: each picture that could be read has the error."""
+    return {name: before or InputError(f"{name}: {error}") for name, before in outcome.items()}
 
 
 def ahead(

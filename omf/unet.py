@@ -96,8 +96,8 @@ class UNet(PaddedNetwork):
 
     @property
     def bytes_per_pixel(self) -> int:
-        """About what is held at once for each pixel of the input, float32: five times the first level's channels."""
-        return 4 * 5 * self.widths[0]
+        """About what is held at once for each pixel of the input, float32: eight times the first level's channels."""
+        return 4 * 8 * self.widths[0]
 
     @property
     def reach(self) -> int:
@@ -124,5 +124,6 @@ class UNet(PaddedNetwork):
         skips.pop()
         for level in range(len(self.widths), 1, -1):
             x = getattr(self, f"Up{level}")(x)
-            x = getattr(self, f"Up_conv{level}")(torch.cat((skips.pop(), x), dim=1))
+            x = torch.cat((skips.pop(), x), dim=1)
+            x = getattr(self, f"Up_conv{level}")(x)
         return self.Conv(x)

@@ -31,6 +31,15 @@ def test_published_answer(published_model):
     assert_same_counts(to_challenge_format(raw), np.load(REFERENCE / "expected_504.npy"))
 
 
+def test_fast_is_within_one_count_of_the_published_answer(published_model):
+    """Any other order of additions in float32 changes a few values in 10,000 that lie at the edge between two counts."""
+    rgb = iio.imread(REFERENCE / "input_504.png")
+    fuse = load_fusion(find_model(str(published_model)), CPU, fast=True)
+    difference = np.abs(to_challenge_format(fuse(rgb, overexposure_mask(rgb))).astype(int) - np.load(REFERENCE / "expected_504.npy"))
+    assert difference.max() <= 1
+    assert (difference > 0).mean() < 3e-4
+
+
 def test_each_branch_answers_for_its_own_pixels():
     oe, noe = random_unet((4, 8), 0), random_unet((4, 8), 1)
     rgb = random_rgb(40, 52)

@@ -78,5 +78,22 @@ def test_an_error_ends_it(where):
         list(stream(map(str, range(50)), steps["read"], steps["begin"], steps["write"], 1))
 
 
+@pytest.mark.parametrize("late", [False, True])
+def test_what_can_not_be_computed_is_told_and_the_rest_goes_on(late):
+    def fails(pictures):
+        if pictures[0][0][0, 0, 0] == 2:
+            raise InputError("too large")
+        return begin(pictures)
+
+    def fails_late(pictures):
+        return lambda: fails(pictures)()
+
+    written = []
+    steps = stream("01234", lambda name: picture(int(name)), fails_late if late else fails, lambda name, _: written.append(name), 1)
+    told = [(name, problem and str(problem)) for name, problem in steps]
+    assert told == [("0", None), ("1", None), ("2", "2: too large"), ("3", None), ("4", None)]
+    assert sorted(written) == list("0134")
+
+
 def test_nothing_to_do():
     assert list(stream([], picture, begin, lambda *_: None, 1)) == []

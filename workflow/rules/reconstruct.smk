@@ -33,9 +33,10 @@ rule infer:
         "results/logs/infer/{shard}.log",
     benchmark:
         "results/benchmarks/infer/{shard}.tsv"
-    threads: workflow.cores
+    threads: max(workflow.cores - 1, 1)  # the next shard is decoded, or the last one written, meanwhile
     resources:
         gpu=0 if config["device"] == "cpu" else 1,
+        inference=1,
     params:
         scripts=SCRIPTS,
         model=config["model"],

@@ -1,0 +1,358 @@
+"""How fast the fused inference is: plain execution of the published procedure against each technique and all together.
+
+    python benchmarks/speed.py PHOTOS                     the table; PHOTOS: a folder of photos
+    python benchmarks/speed.py PHOTOS --workflow          the workflow against `omf predict` instead, default model, all photos
+    python benchmarks/speed.py PHOTO --peak fast          one row alone, for large photos: seconds and peak memory
+
+Plain execution is the published procedure, written down straightforwardly: one picture at a time, eager PyTorch in
+float32, both networks everywhere. All variants run on the same pictures in turn, several rounds over.
+Rows of ONNX Runtime and OpenVINO appear where those are installed; the program does not need them.
+"""
+
+import argparse
+import copy
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import imageio.v3 as iio
+import numpy as np
+import torch
+from torch import nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch.utils.flop_counter import FlopCounterMode
+from tqdm import tqdm
+
+from omf.bayer import to_challenge_format
+from omf.devices import device_label, pick_device
+from omf.errors import told_in_one_line
+from omf.files import save_json, save_text
+from omf.folding import FoldedUNet
+from omf.fusion import Fusion, network_input
+from omf.images import gather
+from omf.overexposure import overexposure_mask
+from omf.predict import predict
+from omf.unet import BORDER, PUBLISHED_WIDTHS, UNet
+
+ROOT = Path(__file__).parent.parent
+MATRIX = 4096  # a side of the matrices whose product tells what the machine can do
+
+
+def networks(widths: list[int]) -> tuple[UNet, UNet]:
+    """OE and NOE; the weights are random, which costs as much as trained ones."""
+    torch.manual_seed(0)
+    return UNet(widths).eval(), UNet(widths).eval()
+
+
+class Plain:
+    """The published procedure."""
+
+    capacity = 1
+
+    def __init__(self, oe: nn.Module, noe: nn.Module, device: torch.device):
+        self.oe, self.noe, self.device = oe.to(device), noe.to(device), device
+
+    @torch.no_grad()
+    def packed(self, pictures):
+        (rgb, mask) = pictures[0]
+        x = network_input(rgb, mask).to(self.device)
+        oe, noe = self.oe(x).clamp(0, 1), self.noe(x).clamp(0, 1)
+        raw = torch.where(x[:, 3:] == 1, oe, noe)[0].permute(1, 2, 0).cpu().numpy()
+        return lambda: [to_challenge_format(raw)]
+
+
+class Everywhere:
+    """One way to run a network, both of them everywhere: what a technique does by itself."""
+
+    capacity = 1
+
+    def __init__(self, bodies: list[Callable], pad: Callable, device: torch.device):
+        self.bodies, self.pad, self.device = bodies, pad, device
+
+    @torch.inference_mode()
+    def packed(self, pictures):
+        ((rgb, mask),) = pictures
+        x = self.pad(network_input(rgb, mask)).to(self.device)
+        oe, noe = (body(x)[..., BORDER : BORDER + mask.shape[0], BORDER : BORDER + mask.shape[1]].clamp(0, 1) for body in self.bodies)
+        raw = torch.where(torch.from_numpy(mask).to(self.device), oe, noe)[0].permute(1, 2, 0).float().cpu().numpy()
+        return lambda: [to_challenge_format(raw)]
+
+
+def without_batch_norm(unet: UNet) -> UNet:
+    """Batch norm folded by PyTorch's own function."""
+    unet = copy.deepcopy(unet)
+    for sequence in [module for module in unet.modules() if isinstance(module, nn.Sequential)]:
+        for i, module in enumerate(sequence):
+            if isinstance(module, nn.BatchNorm2d):
+                sequence[i - 1], sequence[i] = fuse_conv_bn_eval(sequence[i - 1], module), nn.Identity()
+    return unet
+
+
+def channels_last(unet: UNet) -> Callable:
+    unet = unet.to(memory_format=torch.channels_last)
+    return lambda x: unet.body(x.contiguous(memory_format=torch.channels_last))
+
+
+def of_onnx_runtime(unet: UNet, example: torch.Tensor) -> Callable:
+    import onnxruntime
+
+    body = copy.deepcopy(unet)
+    body.forward = body.body
+    with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(body, (example,), f"{folder}/body.onnx", dynamo=False, input_names=["x"])
+        session = onnxruntime.InferenceSession(f"{folder}/body.onnx", providers=["CPUExecutionProvider"])
+    return lambda x: torch.from_numpy(session.run(None, {"x": x.numpy()})[0])
+
+
+def of_openvino(unet: UNet, example: torch.Tensor) -> Callable:
+    import openvino
+
+    body = copy.deepcopy(unet)
+    body.forward = body.body
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model = openvino.convert_model(body, example_input=example)
+    compiled = openvino.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    return lambda x: torch.from_numpy(compiled(x.numpy())[0].copy())
+
+
+@dataclass
+class Row:
+    """A way to run the networks, and how many operations that takes for the pictures."""
+
+    name: str
+    method: object
+    operations: float
+
+
+def rows_of(widths: list[int], pictures: list, device: torch.device) -> list[Row]:
+    """Plain execution, each technique, and all together."""
+    both = networks(widths)
+    pad, grid = both[0].pad, both[0].grid
+    half = torch.float16 if device.type == "cuda" else torch.float32
+    exact, fast = (Fusion(*copy.deepcopy(both), device, fast) for fast in (False, True))
+    plain_cost, folded_cost = operations_per_pixel(widths)
+    everywhere = 2 * sum(pad(torch.empty(1, 1, *mask.shape, device="meta")).numel() for _, mask in pictures)
+    needed = sum(
+        part.outer.cells * grid**2
+        for branch in fast.branches
+        for part in branch.parts([mask for _, mask in pictures], fast.memory // branch.bytes_per_cell)
+    )
+    bodies = {
+        "both everywhere, batch norm folded": [without_batch_norm(unet).to(device).body for unet in both],
+        "the same, channels last": [channels_last(without_batch_norm(unet).to(device)) for unet in both],
+    }
+    small_grid = [FoldedUNet(unet, half).to(device) for unet in both]
+    rows = [
+        Row("plain execution", Plain(*copy.deepcopy(both), device), plain_cost * everywhere),
+        Row("each only where the mask asks: `precision: exact`", exact, plain_cost * needed),
+        *(Row(name, Everywhere(pair, pad, device), plain_cost * everywhere) for name, pair in bodies.items()),
+        Row("the same, up-convolutions on the small grid", Everywhere(small_grid, pad, device), folded_cost * everywhere),
+        Row("the same, torch.compile", Everywhere([torch.compile(body) for body in small_grid], pad, device), folded_cost * everywhere),
+        Row("all but torch.compile together: `precision: fast`", fast, folded_cost * needed),
+    ]
+    if device.type == "cpu":
+        example = pad(torch.rand(1, 4, *pictures[0][1].shape))
+        for name, package, make in (("ONNX Runtime", "onnxruntime", of_onnx_runtime), ("OpenVINO", "openvino", of_openvino)):
+            if importlib.util.find_spec(package):
+                pair = [make(unet, example) for unet in both]
+                rows.append(Row(f"both everywhere, {name}", Everywhere(pair, pad, device), plain_cost * everywhere))
+    return rows
+
+
+def operations_per_pixel(widths: list[int]) -> list[float]:
+    """Floating-point operations of a U-Net for each pixel, as published and folded."""
+    costs = []
+    with torch.device("meta"), torch.inference_mode():
+        unet = UNet(widths).eval()
+        x = torch.rand(1, 4, 32 * unet.grid, 32 * unet.grid)
+        for run in (unet.body, FoldedUNet(unet)):
+            with FlopCounterMode(display=False) as counter:
+                run(x)
+            costs.append(counter.get_total_flops() / x[0, 0].numel())
+    return costs
+
+
+def run_all(method, pictures: list) -> None:
+    """Every picture, as many at once as the method asks for."""
+    answers, group = [], []
+    for picture in pictures:
+        group.append(picture)
+        if sum(mask.size for _, mask in group) >= method.capacity:
+            answers.append(method.packed(group))
+            group = []
+    if group:
+        answers.append(method.packed(group))
+    for answer in answers:
+        answer()
+
+
+def plainly(photos: list[Path], out: Path, plain: Plain) -> None:
+    """Files to files, one after the other."""
+    for photo in photos:
+        rgb = iio.imread(photo)
+        np.save(out / f"{photo.stem}.npy", plain.packed([(rgb, overexposure_mask(rgb))])()[0])
+
+
+def product_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """Operations a second of a matrix product."""
+    a, b = (torch.rand(MATRIX, MATRIX, device=device, dtype=dtype) for _ in range(2))
+    return 2 * MATRIX**3 / clock(lambda: a @ b, device)
+
+
+def clock(work: Callable[[], object], device: torch.device) -> float:
+    """Seconds."""
+    began = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - began
+
+
+def spread(values: list[float], digits: int) -> str:
+    """Median (least to most)."""
+    return f"{np.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
+
+
+def compare(photos: list[Path], widths: list[int], rounds: int, out: Path) -> None:
+    """The table of techniques, and files to files."""
+    device = pick_device("auto")
+    pictures = [(rgb, overexposure_mask(rgb)) for rgb in map(iio.imread, photos)]
+    megapixels = sum(mask.size for _, mask in pictures) / 1e6
+    rows = rows_of(widths, pictures, device)
+    half = torch.bfloat16 if device.type == "cuda" else torch.float32
+    seconds: dict[str, list[float]] = {row.name: [] for row in rows}
+    by_name = {row.name: row for row in rows}
+    plain, exact, fast = rows[0], rows[1], next(row for row in rows if "fast" in row.name)
+    files: dict[str, list[float]] = {name: [] for name in ("plain execution", "`precision: exact`", "`precision: fast`")}
+    products = []
+    for row in rows:
+        run_all(row.method, pictures[:1] if device.type == "cpu" else pictures)  # warm up; torch.compile compiles
+    with tempfile.TemporaryDirectory() as folder:
+        for _ in tqdm(range(rounds), unit="round", disable=None):
+            products.append(product_rate(device, half))
+            for name, row in by_name.items():
+                seconds[name].append(clock(lambda row=row: run_all(row.method, pictures), device))
+            files["plain execution"].append(clock(lambda: plainly(photos, Path(folder), plain.method), device))
+            for name, row in (("`precision: exact`", exact), ("`precision: fast`", fast)):
+                files[name].append(clock(lambda row=row: predict(photos, Path(folder), row.method), device))
+    product = float(np.median(products))
+    flagged = float(np.mean([mask.any() for _, mask in pictures]))
+    lines = [
+        f"{device_label(device)}; {len(photos)} photos ({megapixels:.2f} megapixels; {flagged:.0%} hold overexposed pixels), widths"
+        f" {'-'.join(map(str, widths))}; median (least to most) of {rounds} rounds, the rows in turn; matrix product of {MATRIX} x"
+        f" {MATRIX} in {str(half).removeprefix('torch.')}: {spread([value / 1e9 for value in products], 0)} GFLOP/s",
+        "",
+        "| networks, picture to packed Bayer | s an image | times plain | megapixels/s | TFLOP | GFLOP/s | of the matrix product |",
+        "|---" * 7 + "|",
+    ]
+    base = np.median(seconds[rows[0].name])
+    for row in rows:
+        middle = np.median(seconds[row.name])
+        per_image = spread([value / len(photos) for value in seconds[row.name]], 3)
+        rate = row.operations / middle
+        lines.append(
+            f"| {row.name} | {per_image} | {base / middle:.2f} | {megapixels / middle:.3f} | {row.operations / 1e12:.2f}"
+            f" | {rate / 1e9:.0f} | {rate / product:.0%} |"
+        )
+    lines += ["", "| files in, files out | s an image | times plain | images/s | megapixels/s | peak memory, GiB |", "|---" * 6 + "|"]
+    base = np.median(files["plain execution"])
+    for name, values in files.items():
+        middle = np.median(values)
+        peak = child_peak(photos, widths, name)
+        lines.append(
+            f"| {name} | {spread([value / len(photos) for value in values], 3)} | {base / middle:.2f} | {len(photos) / middle:.2f}"
+            f" | {megapixels / middle:.3f} | {peak:.2f} |"
+        )
+    save_text(out.with_suffix(".md"), "\n".join(lines) + "\n")
+    results = {"device": device_label(device), "photos": len(photos), "megapixels": megapixels, "widths": widths, "products": products}
+    save_json(out.with_suffix(".json"), results | {"seconds": seconds, "operations": {r.name: r.operations for r in rows}, "files": files})
+    print("\n".join(lines))
+
+
+def child_peak(photos: list[Path], widths: list[int], name: str) -> float:
+    """Peak memory, GiB, of a process that does nothing else."""
+    command = [sys.executable, __file__, *map(str, photos), "--widths", *map(str, widths), "--peak", name]
+    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
+
+
+def measure_peak(photos: list[Path], widths: list[int], name: str) -> None:
+    """Files to files; print the seconds and the peak memory of this process."""
+    device, pair = pick_device("auto"), networks(widths)
+    with tempfile.TemporaryDirectory() as folder:
+        if name == "plain execution":
+            seconds = clock(lambda: plainly(photos, Path(folder), Plain(*pair, device)), device)
+        else:
+            fusion = Fusion(*pair, device, fast="fast" in name)
+            seconds = clock(lambda: predict(photos, Path(folder), fusion), device)
+    # VmHWM, since ru_maxrss begins with what the parent process had
+    resident = int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 2**10
+    peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else resident
+    print(f"{seconds:.2f} s, peak GiB: {peak / 2**30:.2f}")
+
+
+def compare_workflow(photos: list[Path], rounds: int, out: Path) -> None:
+    """Snakemake against `omf predict`, with the default model, all from the start of the process."""
+    seconds: dict[str, list[float]] = {"`omf predict`": [], "workflow": []}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "photos").mkdir()
+        for photo in photos:
+            shutil.copy(photo, folder / "photos")
+        for turn in tqdm(range(rounds), unit="round", disable=None):
+            direct = [sys.executable, "-m", "omf", "predict", folder / "photos", "-o", folder / f"direct{turn}"]
+            seconds["`omf predict`"].append(clock(partial(run, direct), torch.device("cpu")))
+            work = folder / f"work{turn}"
+            snakemake = ["snakemake", "--snakefile", ROOT / "Snakefile", "--directory", work, "--cores", "all"]
+            settings = ["--config", f"images={folder / 'photos'}", "ground_truth="]
+            seconds["workflow"].append(clock(partial(run, snakemake + settings), torch.device("cpu")))
+    base = np.median(seconds["`omf predict`"])
+    lines = [f"{len(photos)} photos, default model; median (least to most) of {rounds} rounds in turn; start of Python included", ""]
+    lines += ["| | s | of `omf predict` |", "|---|---|---|"]
+    lines += [f"| {name} | {spread(values, 1)} | {np.median(values) / base:.2f} |" for name, values in seconds.items()]
+    save_text(out.with_name(out.stem + "_workflow.md"), "\n".join(lines) + "\n")
+    print("\n".join(lines))
+
+
+def run(command: list) -> None:
+    subprocess.run(list(map(str, command)), check=True, capture_output=True)
+
+
+@told_in_one_line
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", nargs="+", type=Path, help="photos, or folders of them")
+    parser.add_argument("--count", type=int, default=10, help="photos of the table, evenly chosen by their overexposed pixels")
+    parser.add_argument("--widths", type=int, nargs="+", default=list(PUBLISHED_WIDTHS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--workflow", action="store_true", help="the workflow against omf predict instead")
+    parser.add_argument("--peak", metavar="ROW", help="instead, one row alone, files to files: seconds and peak memory")
+    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(""), help="tables: OUT.md, OUT.json")
+    arguments = parser.parse_args()
+    photos = gather(arguments.photos)
+    if arguments.peak:
+        measure_peak(photos, arguments.widths, arguments.peak)
+    elif arguments.workflow:
+        compare_workflow(photos, arguments.rounds, arguments.out)
+    else:
+        compare(evenly(photos, arguments.count), arguments.widths, arguments.rounds, arguments.out)
+
+
+def evenly(photos: list[Path], count: int) -> list[Path]:
+    """So many of the photos, at equal steps through their order by overexposed pixels: the whole folder's mixture."""
+    ordered = sorted(photos, key=lambda photo: (float(overexposure_mask(iio.imread(photo)).mean()), photo.name))
+    return [ordered[(2 * i + 1) * len(ordered) // (2 * count)] for i in range(min(count, len(ordered)))]
+
+
+if __name__ == "__main__":
+    main()
