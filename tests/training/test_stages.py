@@ -99,7 +99,7 @@ def test_the_truth_of_a_branch_is_the_demosaiced_raw(tmp_path):
         def forward(self, x):
             return torch.where(x[:, 3:] == 1, 0.25, 0.75).expand(-1, 3, -1, -1)
 
-    settings = replace(QUICK, loss=Losses(oe=Loss()))
+    settings = replace(QUICK, loss=Losses(noe=Loss(), oe=Loss()))
     losses = {branch: float(branch_objective(branch, settings, tmp_path, CPU)(Constant(), [x, bayer])) for branch in ("oe", "noe", "all")}
     assert losses["oe"] == pytest.approx(0, abs=1e-6)
     assert losses["noe"] == pytest.approx(0.5, abs=1e-6)
