@@ -79,7 +79,9 @@ def test_boxes_and_tiles_give_the_answer_of_the_whole_picture(mask, widths, cell
     fuse.memory = cells * fuse.branches[0].bytes_per_cell
     raw, expected = fuse(rgb, mask), reference(oe, noe, rgb, mask)
     np.testing.assert_allclose(raw, expected, atol=2e-6)
-    assert_same_counts(fuse.packed([(rgb, mask)])()[0], to_challenge_format(expected))
+    # a value falls to another count with the probability 1024 |error|, which shows in small pictures too
+    assert 1024 * np.abs(raw - expected).mean() <= 1e-4
+    assert (fuse.packed([(rgb, mask)])()[0] == to_challenge_format(raw)).all()
 
 
 def test_pictures_of_many_sizes_at_once():

@@ -311,7 +311,7 @@ def test_the_classical_method_takes_the_networks_place(tmp_path, settings):
 
 def test_the_default_profile_runs_one_inference_at_a_time():
     profile = yaml.safe_load((ROOT / "profiles" / "default" / "config.yaml").read_text())
-    assert profile["resources"] == ["gpu=1"]
+    assert profile["resources"] == ["gpu=1", "inference=1"]
     assert profile["rerun-incomplete"] is True
     assert profile["cores"] == "all"
 
