@@ -40,7 +40,10 @@ def claim_gpu() -> None:
 def claim(names: Sequence[str], folder: Path) -> int:
     """The place of the first name whose file in `folder` no process has locked; it is locked until this process ends."""
     for place, name in enumerate(names):
-        file = os.open(folder / f"omf-gpu-{name}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        path = folder / f"omf-gpu-{name}"
+        if not path.exists():
+            path.touch()
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)  # which suffices, also for a file of another user
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return place  # the file stays open, and so locked
