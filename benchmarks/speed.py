@@ -5,7 +5,8 @@
     python benchmarks/speed.py PHOTO --peak fast          one row alone, for large photos: seconds and peak memory
 
 Plain execution is the published procedure, written down straightforwardly: one picture at a time, eager PyTorch in
-float32, both networks everywhere. All variants run on the same pictures in turn, several rounds over.
+float32, both networks everywhere. All variants run on the same pictures in turn, several rounds over; those that keep
+freed memory run in a process of their own, since that concerns the whole process.
 Rows of ONNX Runtime and OpenVINO appear where those are installed; the program does not need them.
 """
 
@@ -20,8 +21,10 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import get_context
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -41,6 +44,7 @@ from omf.fusion import Fusion, network_input
 from omf.images import gather
 from omf.overexposure import overexposure_mask
 from omf.predict import predict
+from omf.regions import cells_of
 from omf.unet import BORDER, PUBLISHED_WIDTHS, UNet
 
 ROOT = Path(__file__).parent.parent
@@ -128,46 +132,122 @@ def of_openvino(unet: UNet, example: torch.Tensor) -> Callable:
 
 @dataclass
 class Row:
-    """A way to run the networks, and how many operations that takes for the pictures."""
+    """A way to run the networks, and how many operations that takes for the pictures, once skipped and folded ones are left out."""
 
     name: str
     method: object
     operations: float
 
 
-def rows_of(widths: list[int], pictures: list, device: torch.device) -> list[Row]:
-    """Plain execution, each technique, and all together."""
+PLAIN, EXACT, FAST = "plain execution", "`precision: exact`", "`precision: fast`"
+
+
+class Side:
+    """The rows of one process.
+
+    Args:
+        photos: to work on.
+        widths: of the networks.
+        ours: whether this is the process that is set up as `omf` sets its own up; else, one technique at a time.
+    """
+
+    def __init__(self, photos: list[Path], widths: list[int], ours: bool):
+        self.device = pick_device("auto") if ours else torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.photos, self.pictures = photos, [(rgb, overexposure_mask(rgb)) for rgb in map(iio.imread, photos)]
+        rows = our_rows if ours else single_rows
+        self.rows = {row.name: row for row in rows(widths, self.pictures, self.device)}
+        for row in self.rows.values():
+            run_all(row.method, self.pictures[:1] if self.device.type == "cpu" else self.pictures)  # warm up; torch.compile compiles
+
+    def operations(self) -> dict[str, float]:
+        return {row.name: row.operations for row in self.rows.values()}
+
+    def networks(self, name: str) -> float:
+        """Seconds from pictures to packed Bayer."""
+        return clock(lambda: run_all(self.rows[name].method, self.pictures), self.device)
+
+    def files(self, name: str) -> float:
+        """Seconds from files to files."""
+        with tempfile.TemporaryDirectory() as folder:
+            way = plainly if name == PLAIN else predict
+            return clock(lambda: way(self.photos, Path(folder), self.rows[name].method), self.device)
+
+    def product_rate(self) -> float:
+        """Operations a second of a matrix product."""
+        dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+        a, b = (torch.rand(MATRIX, MATRIX, device=self.device, dtype=dtype) for _ in range(2))
+        return 2 * MATRIX**3 / clock(lambda: a @ b, self.device)
+
+
+class SideProcess:
+    """A `Side` in a process of its own."""
+
+    def __init__(self, photos: list[Path], widths: list[int], ours: bool):
+        self.pool = ProcessPoolExecutor(1, get_context("spawn"), start_side, (photos, widths, ours))
+
+    def ask(self, method: str, *arguments):
+        """What a method of the side answers."""
+        return self.pool.submit(ask_side, method, *arguments).result()
+
+
+def start_side(*arguments) -> None:
+    global side
+    side = Side(*arguments)
+
+
+def ask_side(method: str, *arguments):
+    return getattr(side, method)(*arguments)
+
+
+def single_rows(widths: list[int], pictures: list, device: torch.device) -> list[Row]:
+    """Plain execution, and each technique."""
     both = networks(widths)
-    pad, grid = both[0].pad, both[0].grid
-    half = torch.float16 if device.type == "cuda" else torch.float32
-    exact, fast = (Fusion(*copy.deepcopy(both), device, fast) for fast in (False, True))
+    pad, on_cpu = both[0].pad, device.type == "cpu"
     plain_cost, folded_cost = operations_per_pixel(widths)
-    everywhere = 2 * sum(pad(torch.empty(1, 1, *mask.shape, device="meta")).numel() for _, mask in pictures)
-    needed = sum(
-        part.outer.cells * grid**2
-        for branch in fast.branches
-        for part in branch.parts([mask for _, mask in pictures], fast.memory // branch.bytes_per_cell)
-    )
-    bodies = {
-        "both everywhere, batch norm folded": [without_batch_norm(unet).to(device).body for unet in both],
-        "the same, channels last": [channels_last(without_batch_norm(unet).to(device)) for unet in both],
+    everywhere, needed = pixels_to_run(Fusion(*copy.deepcopy(both), device), pictures)
+    folded = [without_batch_norm(unet).to(device) for unet in both]
+    small_grid = [FoldedUNet(unet, torch.float32 if on_cpu else torch.float16).to(device) for unet in both]
+    ways = {
+        "both everywhere, batch norm folded": ([unet.body for unet in folded], plain_cost),
+        "the same, channels last": ([channels_last(copy.deepcopy(unet)) for unet in folded], plain_cost),
+        "the same, up-convolutions on the small grid" + ("" if on_cpu else ", float16"): (small_grid, folded_cost),
+        "the same, torch.compile": ([torch.compile(body) for body in small_grid], folded_cost),
     }
-    small_grid = [FoldedUNet(unet, half).to(device) for unet in both]
-    rows = [
-        Row("plain execution", Plain(*copy.deepcopy(both), device), plain_cost * everywhere),
-        Row("each only where the mask asks: `precision: exact`", exact, plain_cost * needed),
-        *(Row(name, Everywhere(pair, pad, device), plain_cost * everywhere) for name, pair in bodies.items()),
-        Row("the same, up-convolutions on the small grid", Everywhere(small_grid, pad, device), folded_cost * everywhere),
-        Row("the same, torch.compile", Everywhere([torch.compile(body) for body in small_grid], pad, device), folded_cost * everywhere),
-        Row("all but torch.compile together: `precision: fast`", fast, folded_cost * needed),
-    ]
-    if device.type == "cpu":
+    if on_cpu:
+        ways["the same, Winograd's convolution in place of torch.compile"] = [FoldedUNet(unet, winograd=True) for unet in both], folded_cost
         example = pad(torch.rand(1, 4, *pictures[0][1].shape))
         for name, package, make in (("ONNX Runtime", "onnxruntime", of_onnx_runtime), ("OpenVINO", "openvino", of_openvino)):
             if importlib.util.find_spec(package):
-                pair = [make(unet, example) for unet in both]
-                rows.append(Row(f"both everywhere, {name}", Everywhere(pair, pad, device), plain_cost * everywhere))
+                ways[f"both everywhere, {name}"] = [make(unet, example) for unet in both], plain_cost
+    return [
+        Row(PLAIN, Plain(*copy.deepcopy(both), device), plain_cost * everywhere),
+        Row("each only where the mask asks", Fusion(*copy.deepcopy(both), device), plain_cost * needed),
+        *(Row(name, Everywhere(bodies, pad, device), cost * everywhere) for name, (bodies, cost) in ways.items()),
+    ]
+
+
+def our_rows(widths: list[int], pictures: list, device: torch.device) -> list[Row]:
+    """All together, as `omf` runs it."""
+    both = networks(widths)
+    exact, fast = (Fusion(*copy.deepcopy(both), device, fast) for fast in (False, True))
+    plain_cost, folded_cost = operations_per_pixel(widths)
+    everywhere, needed = pixels_to_run(fast, pictures)
+    rows = [Row(EXACT, exact, plain_cost * needed), Row(FAST, fast, folded_cost * needed)]
+    if device.type == "cpu":
+        rows.insert(0, Row("plain execution, freed memory kept", Plain(*both, device), plain_cost * everywhere))
     return rows
+
+
+def pixels_to_run(fusion: Fusion, pictures: list) -> tuple[int, int]:
+    """Pixels that both networks run over: without skipping, and with it."""
+    masks = [mask for _, mask in pictures]
+    everywhere = needed = 0
+    for branch in fusion.branches:
+        cells = sum(cells_of(np.ones_like(mask), branch.grid, BORDER).size for mask in masks)
+        cells_needed = sum(part.outer.cells for part in branch.parts(masks, fusion.memory // branch.bytes_per_cell))
+        everywhere += cells * branch.grid**2
+        needed += cells_needed * branch.grid**2
+    return everywhere, needed
 
 
 def operations_per_pixel(widths: list[int]) -> list[float]:
@@ -204,12 +284,6 @@ def plainly(photos: list[Path], out: Path, plain: Plain) -> None:
         np.save(out / f"{photo.stem}.npy", plain.packed([(rgb, overexposure_mask(rgb))])()[0])
 
 
-def product_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """Operations a second of a matrix product."""
-    a, b = (torch.rand(MATRIX, MATRIX, device=device, dtype=dtype) for _ in range(2))
-    return 2 * MATRIX**3 / clock(lambda: a @ b, device)
-
-
 def clock(work: Callable[[], object], device: torch.device) -> float:
     """Seconds."""
     began = time.perf_counter()
@@ -226,57 +300,52 @@ def spread(values: list[float], digits: int) -> str:
 
 def compare(photos: list[Path], widths: list[int], rounds: int, out: Path) -> None:
     """The table of techniques, and files to files."""
-    device = pick_device("auto")
-    pictures = [(rgb, overexposure_mask(rgb)) for rgb in map(iio.imread, photos)]
-    megapixels = sum(mask.size for _, mask in pictures) / 1e6
-    rows = rows_of(widths, pictures, device)
-    half = torch.bfloat16 if device.type == "cuda" else torch.float32
-    seconds: dict[str, list[float]] = {row.name: [] for row in rows}
-    by_name = {row.name: row for row in rows}
-    plain, exact, fast = rows[0], rows[1], next(row for row in rows if "fast" in row.name)
-    files: dict[str, list[float]] = {name: [] for name in ("plain execution", "`precision: exact`", "`precision: fast`")}
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    single, ours = SideProcess(photos, widths, False), SideProcess(photos, widths, True)
+    operations = {side: side.ask("operations") for side in (single, ours)}
+    sides = {name: side for side, of_side in operations.items() for name in of_side}
+    masks = [overexposure_mask(iio.imread(photo)) for photo in photos]
+    megapixels = sum(mask.size for mask in masks) / 1e6
+    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    files: dict[str, list[float]] = {name: [] for name in (PLAIN, EXACT, FAST)}
     products = []
-    for row in rows:
-        run_all(row.method, pictures[:1] if device.type == "cpu" else pictures)  # warm up; torch.compile compiles
-    with tempfile.TemporaryDirectory() as folder:
-        for _ in tqdm(range(rounds), unit="round", disable=None):
-            products.append(product_rate(device, half))
-            for name, row in by_name.items():
-                seconds[name].append(clock(lambda row=row: run_all(row.method, pictures), device))
-            files["plain execution"].append(clock(lambda: plainly(photos, Path(folder), plain.method), device))
-            for name, row in (("`precision: exact`", exact), ("`precision: fast`", fast)):
-                files[name].append(clock(lambda row=row: predict(photos, Path(folder), row.method), device))
+    for _ in tqdm(range(rounds), unit="round", disable=None):
+        products.append(ours.ask("product_rate"))
+        for name, times in seconds.items():
+            times.append(sides[name].ask("networks", name))
+        for name, times in files.items():
+            times.append(sides[name].ask("files", name))
     product = float(np.median(products))
-    flagged = float(np.mean([mask.any() for _, mask in pictures]))
+    flagged = float(np.mean([mask.any() for mask in masks]))
     lines = [
         f"{device_label(device)}; {len(photos)} photos ({megapixels:.2f} megapixels; {flagged:.0%} hold overexposed pixels), widths"
         f" {'-'.join(map(str, widths))}; median (least to most) of {rounds} rounds, the rows in turn; matrix product of {MATRIX} x"
-        f" {MATRIX} in {str(half).removeprefix('torch.')}: {spread([value / 1e9 for value in products], 0)} GFLOP/s",
+        f" {MATRIX} in {'bfloat16' if device.type == 'cuda' else 'float32'}: {spread([value / 1e9 for value in products], 0)} GFLOP/s",
         "",
         "| networks, picture to packed Bayer | s an image | times plain | megapixels/s | TFLOP | GFLOP/s | of the matrix product |",
         "|---" * 7 + "|",
     ]
-    base = np.median(seconds[rows[0].name])
-    for row in rows:
-        middle = np.median(seconds[row.name])
-        per_image = spread([value / len(photos) for value in seconds[row.name]], 3)
-        rate = row.operations / middle
+    base = np.median(seconds[PLAIN])
+    for name, times in seconds.items():
+        middle = np.median(times)
+        per_image = spread([value / len(photos) for value in times], 3)
+        rate = operations[sides[name]][name] / middle
         lines.append(
-            f"| {row.name} | {per_image} | {base / middle:.2f} | {megapixels / middle:.3f} | {row.operations / 1e12:.2f}"
+            f"| {name} | {per_image} | {base / middle:.2f} | {megapixels / middle:.3f} | {operations[sides[name]][name] / 1e12:.2f}"
             f" | {rate / 1e9:.0f} | {rate / product:.0%} |"
         )
     lines += ["", "| files in, files out | s an image | times plain | images/s | megapixels/s | peak memory, GiB |", "|---" * 6 + "|"]
-    base = np.median(files["plain execution"])
-    for name, values in files.items():
-        middle = np.median(values)
+    base = np.median(files[PLAIN])
+    for name, times in files.items():
+        middle = np.median(times)
         peak = child_peak(photos, widths, name)
         lines.append(
-            f"| {name} | {spread([value / len(photos) for value in values], 3)} | {base / middle:.2f} | {len(photos) / middle:.2f}"
+            f"| {name} | {spread([value / len(photos) for value in times], 3)} | {base / middle:.2f} | {len(photos) / middle:.2f}"
             f" | {megapixels / middle:.3f} | {peak:.2f} |"
         )
     save_text(out.with_suffix(".md"), "\n".join(lines) + "\n")
     results = {"device": device_label(device), "photos": len(photos), "megapixels": megapixels, "widths": widths, "products": products}
-    save_json(out.with_suffix(".json"), results | {"seconds": seconds, "operations": {r.name: r.operations for r in rows}, "files": files})
+    save_json(out.with_suffix(".json"), results | {"seconds": seconds, "operations": operations[single] | operations[ours], "files": files})
     print("\n".join(lines))
 
 
@@ -288,12 +357,12 @@ def child_peak(photos: list[Path], widths: list[int], name: str) -> float:
 
 def measure_peak(photos: list[Path], widths: list[int], name: str) -> None:
     """Files to files; print the seconds and the peak memory of this process."""
-    device, pair = pick_device("auto"), networks(widths)
+    device, pair = torch.device("cuda" if torch.cuda.is_available() else "cpu"), networks(widths)
     with tempfile.TemporaryDirectory() as folder:
-        if name == "plain execution":
+        if name == PLAIN:
             seconds = clock(lambda: plainly(photos, Path(folder), Plain(*pair, device)), device)
         else:
-            fusion = Fusion(*pair, device, fast="fast" in name)
+            fusion = Fusion(*pair, pick_device("auto"), fast="fast" in name)
             seconds = clock(lambda: predict(photos, Path(folder), fusion), device)
     # VmHWM, since ru_maxrss begins with what the parent process had
     resident = int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 2**10

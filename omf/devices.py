@@ -1,5 +1,6 @@
 """The device that the networks run on."""
 
+import ctypes
 import fcntl
 import os
 import tempfile
@@ -10,6 +11,9 @@ import torch
 
 from omf.errors import InputError
 
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
+LARGEST_KEPT = 2**25  # bytes; the most that glibc takes, and larger buffers would leave larger holes
+
 
 def pick_device(name: str) -> torch.device:
     """`auto` (a GPU if there is one), `cpu` or `cuda`. Raises InputError for a GPU that is not there."""
@@ -19,9 +23,25 @@ def pick_device(name: str) -> torch.device:
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":
         torch.backends.cudnn.conv.fp32_precision = "ieee"  # not TF32, whose 10 bits are as coarse as a count
-    elif torch.get_num_threads() == 1:
-        torch.set_num_threads(2)  # for one thread PyTorch takes another algorithm, and the last bits differ
+    else:
+        keep_freed_memory()
+        if torch.get_num_threads() == 1:
+            torch.set_num_threads(2)  # for one thread PyTorch takes another algorithm, and the last bits differ
     return torch.device(name)
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep the buffers that it frees, up to 32 MiB each, for its next tensors.
+
+    glibc gives them back to the system at once, and a network on the CPU then spends much of its time on getting and
+    clearing pages. Other C libraries are left as they are.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError, TypeError):
+        return
+    mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
+    mallopt(M_TRIM_THRESHOLD, -1)  # never
 
 
 def device_label(device: torch.device) -> str:

@@ -1,10 +1,13 @@
 """The U-Net with fewer operations for the same function: how it is run, once it is trained."""
 
+from functools import partial
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from omf.unet import ConvBlock, UNet, UpConv
+from omf.winograd import LEAST_CHANNELS, WinogradConv
 
 
 class FoldedUNet(nn.Module):
@@ -13,16 +16,17 @@ class FoldedUNet(nn.Module):
     Args:
         unet: trained; left as it is.
         dtype: of all but the last convolution, which stays float32.
+        winograd: whether convolutions of many channels are Winograd's, in float32. It pays on a CPU.
     """
 
-    def __init__(self, unet: UNet, dtype: torch.dtype = torch.float32):
+    def __init__(self, unet: UNet, dtype: torch.dtype = torch.float32, winograd: bool = False):
         super().__init__()
         self.dtype = dtype
         self.bytes_per_pixel = 4 * 6 * unet.widths[0]  # about what is held at once for each pixel of the input, float32
         levels = range(1, len(unet.widths) + 1)
-        self.encoders = nn.ModuleList(folded_block(getattr(unet, f"Conv{level}")) for level in levels)
+        self.encoders = nn.ModuleList(folded_block(getattr(unet, f"Conv{level}"), winograd) for level in levels)
         self.ups = nn.ModuleList(PhaseConv(getattr(unet, f"Up{level}")) for level in levels[:0:-1])
-        self.decoders = nn.ModuleList(folded_block(getattr(unet, f"Up_conv{level}")) for level in levels[:0:-1])
+        self.decoders = nn.ModuleList(folded_block(getattr(unet, f"Up_conv{level}"), winograd) for level in levels[:0:-1])
         self.last = copied(unet.Conv, unet.Conv.weight, unet.Conv.bias)
         self.eval().requires_grad_(False).to(dtype, memory_format=torch.channels_last)
         self.last.float()
@@ -83,12 +87,14 @@ def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     return conv.weight.double() * scale[:, None, None, None], (conv.bias.double() - norm.running_mean.double()) * scale + norm.bias.double()
 
 
-def folded_block(block: ConvBlock) -> nn.Sequential:
+def folded_block(block: ConvBlock, winograd: bool) -> nn.Sequential:
     """The two convolutions of a block, without their batch norms."""
     first, first_norm, _, second, second_norm, _ = block.conv
-    return nn.Sequential(
-        copied(first, *fold(first, first_norm)), nn.ReLU(inplace=True), copied(second, *fold(second, second_norm)), nn.ReLU(inplace=True)
-    )
+    convs = []
+    for conv, norm in ((first, first_norm), (second, second_norm)):
+        kind = WinogradConv if winograd and min(conv.in_channels, conv.out_channels) >= LEAST_CHANNELS else partial(copied, conv)
+        convs += [kind(*fold(conv, norm)), nn.ReLU(inplace=True)]
+    return nn.Sequential(*convs)
 
 
 def copied(conv: nn.Conv2d, weight: Tensor, bias: Tensor) -> nn.Conv2d:

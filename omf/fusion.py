@@ -51,7 +51,8 @@ class Branch:
         network.eval().to(device)
         self.run, bytes_per_pixel = network.body, network.bytes_per_pixel
         if fast and isinstance(network, UNet):
-            self.run = FoldedUNet(network, torch.float16 if device.type == "cuda" else torch.float32).to(device)
+            on_gpu = device.type == "cuda"
+            self.run = FoldedUNet(network, torch.float16 if on_gpu else torch.float32, winograd=not on_gpu).to(device)
             bytes_per_pixel = self.run.bytes_per_pixel
         self.overexposed, self.grid = overexposed, network.grid
         self.halo = -(-network.reach // network.grid)  # cells

@@ -23,7 +23,7 @@ def total_timing(files: list[Path]) -> dict:
 
 
 def read_problems(files: list[Path]) -> list[str]:
-    """The lines that preprocessing (a list) and evaluation (under `problems`) jobs left."""
+    """The lines that the jobs left: of preprocessing a list, of inference and evaluation under `problems`."""
     found = [json.loads(file.read_text()) for file in files]
     return [line for value in found for line in (value["problems"] if isinstance(value, dict) else value)]
 
@@ -37,7 +37,7 @@ def run_summary(model: str, scores: list[Path], timings: list[Path], problems: l
     summary = {
         "model": model,
         **total_timing(timings),
-        "problems": read_problems([*problems, *scores]),
+        "problems": read_problems([*problems, *timings, *scores]),
         **{key: scored[key] for key in ("scored", "psnr", "ssim", "baseline")},
     }
     return summary, scored

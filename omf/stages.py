@@ -48,32 +48,33 @@ def preprocess(photos: Iterable[Path], out: Path) -> list[str]:
     return problems
 
 
-def infer(decoded: Path, out: Path, method: Method) -> dict[str, float]:
+def infer(decoded: Path, out: Path, method: Method) -> dict:
     """Reconstruct a shard: NAME.npz -> NAME.npy, demosaiced RAW.
 
     Returns:
-        What was measured: images, seconds (start and weights not counted), megapixels.
-
-    Raises:
-        InputError: a picture that the method can't take; the others are done before.
+        What was measured: images, seconds (start and weights not counted), megapixels; and under `problems` a
+        line for each picture that the method could not take.
     """
     out.mkdir(parents=True, exist_ok=True)
     names = sorted(path.stem for path in decoded.glob("*.npz"))
-    pixels = 0
+    done: dict[str, int] = {}  # pixels
+    problems = []
 
     def read(name: str) -> Picture:
-        nonlocal pixels
         with np.load(decoded / f"{name}.npz") as arrays:
-            rgb, mask = arrays["rgb"], arrays["mask"]
-        pixels += mask.size
-        return rgb, mask
+            return arrays["rgb"], arrays["mask"]
+
+    def write(name: str, raw: np.ndarray) -> None:
+        save_npy(out / f"{name}.npy", raw)
+        done[name] = raw.shape[0] * raw.shape[1]
 
     began = time.perf_counter()
-    steps = stream(names, read, method.demosaiced, lambda name, raw: save_npy(out / f"{name}.npy", raw), method.capacity)
-    problems = [problem for _, problem in tqdm(steps, "reconstructing", total=len(names), unit="image", disable=None) if problem]
-    if problems:
-        raise InputError("; ".join(map(str, problems)))
-    return {"images": len(names), "seconds": round(time.perf_counter() - began, 4), "megapixels": round(pixels / 1e6, 4)}
+    steps = stream(names, read, method.demosaiced, write, method.capacity)
+    for _, problem in tqdm(steps, "reconstructing", total=len(names), unit="image", disable=None):
+        if problem:
+            problems.append(str(problem))
+    seconds = round(time.perf_counter() - began, 4)
+    return {"images": len(done), "seconds": seconds, "megapixels": round(sum(done.values()) / 1e6, 4), "problems": problems}
 
 
 def mosaic(demosaiced: Path, out: Path) -> None:

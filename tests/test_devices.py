@@ -1,3 +1,4 @@
+import platform
 import subprocess
 import sys
 
@@ -13,6 +14,24 @@ def test_a_gpu_that_is_not_there_is_told():
     with pytest.raises(InputError, match="no GPU"):
         pick_device("cuda")
     assert pick_device("auto") == torch.device("cpu")
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that gives memory back at once")
+def test_freed_memory_is_used_again_without_asking_the_system():
+    code = """if True:
+        import resource, sys, torch, omf.devices
+        if sys.argv[1] == "kept":
+            omf.devices.pick_device("cpu")
+        network = torch.nn.Sequential(*(torch.nn.Conv2d(32, 32, 1) for _ in range(8)))
+        faults = []
+        with torch.inference_mode():
+            for _ in range(8):
+                network(torch.rand(1, 32, 448, 448))  # 25 MB in each layer
+                faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
+        print(faults[-1] - faults[3])
+    """
+    faults = {way: int(subprocess.check_output([sys.executable, "-c", code, way])) for way in ("kept", "given back")}
+    assert faults["kept"] < faults["given back"] / 10
 
 
 def test_each_process_claims_a_device_of_its_own(tmp_path):

@@ -7,13 +7,14 @@ from omf.folding import FoldedUNet, PhaseConv
 from omf.unet import UNet, UpConv
 
 
-@pytest.mark.parametrize("widths", [(3,), (4, 6), (8, 16, 32, 64, 128)])
-def test_the_same_function(widths):
+@pytest.mark.parametrize("winograd", [False, True])
+@pytest.mark.parametrize("widths", [(3,), (4, 6), (8, 16, 32, 64, 128), (4, 256)])
+def test_the_same_function(widths, winograd):
     network = random_unet(widths, 0)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     x = torch.rand(2, 4, 4 * network.grid, 6 * network.grid)
     with torch.inference_mode():
-        torch.testing.assert_close(FoldedUNet(network)(x), network.body(x), atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(FoldedUNet(network, winograd=winograd)(x), network.body(x), atol=1e-6, rtol=1e-5)
     assert all((value == before[key]).all() for key, value in network.state_dict().items())
 
 
@@ -32,9 +33,11 @@ def test_operations_at_the_published_widths():
     with torch.device("meta"):
         network = UNet().eval()
         x = torch.rand(1, 4, 512, 512)
-        for run in (network.body, FoldedUNet(network)):
+        for run in (network.body, FoldedUNet(network), FoldedUNet(network, winograd=True)):
             with torch.inference_mode(), FlopCounterMode(display=False) as counter:
                 run(x)
             giga.append(counter.get_total_flops() / 1e9)
     assert giga[0] == pytest.approx(523, abs=1)
     assert giga[1] == pytest.approx(437, abs=7)  # the four small convolutions run over one more row and column
+    in_winograd = 3 * (9.66 + 19.33) - 9.66 + 2 * (38.65 + 19.33)  # Conv3's second to Conv5, Up_conv5, Up_conv4
+    assert giga[2] == pytest.approx(giga[1] - 5 / 9 * in_winograd, abs=1)

@@ -7,6 +7,7 @@ from conftest import ROOT
 
 from omf.bayer import pack, quantise
 from omf.checkpoints import load_fusion
+from omf.errors import InputError
 from omf.models import find_model
 from omf.predict import predict
 from omf.stages import by_name, infer, mosaic, preprocess
@@ -31,6 +32,23 @@ def test_the_stages_and_predict_give_the_same_bytes(tmp_path, photo_folder, fuse
     assert measured["images"] == 4
     assert measured["seconds"] > 0
     assert measured["megapixels"] == pytest.approx((2 * 240 * 320 + 203 * 301 + 320 * 180) / 1e6, abs=1e-4)
+
+
+def test_a_picture_that_the_networks_cant_take_costs_its_shard_nothing_else(tmp_path, photo_folder, fuse, monkeypatch):
+    preprocess(sorted(photo_folder.iterdir()), tmp_path / "decoded")
+    demosaiced = fuse.demosaiced
+
+    def fails_for_tall_ones(pictures):
+        if pictures[0][1].shape == (320, 180):
+            raise InputError("not enough memory for it")
+        return demosaiced(pictures)
+
+    monkeypatch.setattr(fuse, "demosaiced", fails_for_tall_ones)
+    measured = infer(tmp_path / "decoded", tmp_path / "demosaiced", fuse)
+    assert measured["problems"] == ["night_tall: not enough memory for it"]
+    assert measured["images"] == 3
+    assert measured["megapixels"] == pytest.approx((2 * 240 * 320 + 203 * 301) / 1e6, abs=1e-4)
+    assert sorted(path.stem for path in (tmp_path / "demosaiced").iterdir()) == ["chart", "hills", "leaves_odd"]
 
 
 def test_the_mosaic_of_what_infer_leaves(tmp_path):

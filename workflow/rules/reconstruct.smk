@@ -25,7 +25,7 @@ rule infer:
         decoded="results/decoded/{shard}",
         # the hashes below tell when the weights change; their dates do not
         weights=ancient([str(file.path) for file in MODEL.files]),
-        code=sources("unet", "folding", "regions", "fusion", "checkpoints"),
+        code=sources("unet", "folding", "winograd", "regions", "fusion", "checkpoints"),
     output:
         demosaiced=temp(directory("results/demosaiced/{shard}")),
         timing="results/timing/{shard}.json",
