@@ -44,7 +44,7 @@ def main() -> None:
                 double = load_network((model.noe if network is noe else model.oe).path).double().to(device)
                 branch.run = lambda x, double=double: double.body(x.double())
             else:
-                branch.run = FoldedUNet(network, dtype).to(device)
+                branch.run = FoldedUNet(network, dtype, winograd=dtype == torch.float32 and device.type == "cpu").to(device)
     names = {
         torch.float64: "as published, float64",
         torch.float32: "folded, float32: `fast` on a CPU",
