@@ -71,13 +71,12 @@ def write_submission(raws: list[Path], readme: str, out: Path) -> None:
     for raw in raws:
         place(raw, out / raw.name)
     save_text(out / README, readme)
-    with written_whole(out / ARCHIVE) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as archive:
+    with written_whole(out / ARCHIVE) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for path in tqdm([out / README, *(out / raw.name for raw in sorted(raws))], ARCHIVE, unit="file", disable=None):
             # a fixed date: the same files give the same bytes
             entry = zipfile.ZipInfo(path.name, (1980, 1, 1, 0, 0, 0))
-            entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-            with path.open("rb") as source, archive.open(entry, "w", force_zip64=True) as target:
-                shutil.copyfileobj(source, target, 2**20)
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=1)  # 6 takes 5 times as long for 6 % less
 
 
 def place(source: Path, target: Path) -> None:

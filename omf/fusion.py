@@ -52,7 +52,8 @@ class Branch:
         self.run, bytes_per_pixel = network.body, network.bytes_per_pixel
         if fast and isinstance(network, UNet):
             on_gpu = device.type == "cuda"
-            self.run = FoldedUNet(network, torch.float16 if on_gpu else torch.float32, winograd=not on_gpu).to(device)
+            winograd = not on_gpu and torch.backends.mkldnn.is_available()
+            self.run = FoldedUNet(network, torch.float16 if on_gpu else torch.float32, winograd).to(device)
             bytes_per_pixel = self.run.bytes_per_pixel
         self.overexposed, self.grid = overexposed, network.grid
         self.halo = -(-network.reach // network.grid)  # cells
