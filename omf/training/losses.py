@@ -13,6 +13,7 @@ from omf.training.settings import Loss
 # Weights of the scales of MS-SSIM, the finest first (Wang, Simoncelli and Bovik 2003)
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 SSIM_TAPS = 11
+SEAM_SPAN = 4  # pixels; a step may be blurred over some
 VGG_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"  # torchvision's IMAGENET1K_V1
 VGG_HASH = "397923af"  # how its sha256 begins
 VGG_WIDTHS = ((3, 64, 64), (64, 128, 128), (128, 256, 256, 256))  # channels of the convolutions up to relu3_3
@@ -52,6 +53,29 @@ class BranchLoss(nn.Module):
             if self.vgg:
                 loss = loss + self.weights.vgg * self.vgg(merged, truth)
         return loss
+
+
+def seam(fused: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
+    """Steps along the mask's edge that the truth does not have.
+
+    The mean square, over all pairs of pixels on two sides of the edge, of the difference between their errors.
+
+    Args:
+        fused: (N, 3, H, W), OE's answer where the mask is 1, NOE's elsewhere.
+        truth: (N, 3, H, W).
+        mask: (N, 1, H, W), 0 or 1.
+
+    Returns:
+        (), 0 where there is no edge.
+    """
+    error, total, pairs = fused - truth, 0, 0
+    for axis in (-2, -1):
+        apart = error.shape[axis] - SEAM_SPAN
+        across = mask.narrow(axis, 0, apart) != mask.narrow(axis, SEAM_SPAN, apart)
+        steps = error.narrow(axis, 0, apart) - error.narrow(axis, SEAM_SPAN, apart)
+        total = total + (steps.square() * across).sum()
+        pairs = pairs + error.shape[1] * across.sum()
+    return total / pairs.clamp(min=1)
 
 
 def encode(linear: Tensor) -> Tensor:

@@ -31,10 +31,11 @@ class Loss:
 
 @dataclass(frozen=True)
 class Losses:
-    """Of both branches."""
+    """Of both branches, and of how they meet."""
 
     noe: Loss = field(default_factory=lambda: Loss(ms_ssim=0.2))
     oe: Loss = field(default_factory=lambda: Loss(ms_ssim=0.2))
+    seam: float = 0.0  # in OE's loss: weight of the steps that the fusion would show along the mask's edge
 
 
 @dataclass(frozen=True)

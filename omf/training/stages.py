@@ -16,7 +16,7 @@ from omf.models import check_files, find_model
 from omf.networks import build
 from omf.training.curves import draw_curves
 from omf.training.loop import Plan, fit, is_first
-from omf.training.losses import BranchLoss, encode
+from omf.training.losses import BranchLoss, encode, seam
 from omf.training.pairs import MosaickedScenes, Patches
 from omf.training.settings import Settings, as_dict
 from omf.training.sources import simulated_pictures, training_source
@@ -72,8 +72,10 @@ def train_stage(stage: str, settings: Settings, run: Path, device: torch.device)
 def fingerprint_of(stage: str, settings: Settings) -> str:
     """Changes with every setting that decides the weights of a stage."""
     deciding = as_dict(settings)
+    if stage != "oe":
+        del deciding["loss"]["seam"]
     for part in ("steps", "loss"):
-        deciding[part] = {name: value for name, value in deciding[part].items() if name in STAGES[: STAGES.index(stage) + 1]}
+        deciding[part] = {name: value for name, value in deciding[part].items() if name not in STAGES[STAGES.index(stage) + 1 :]}
     for name in ("name", "gpus") + (("network", "widths", "start", "even_brightness") if stage == "demosaic" else ()):
         del deciding[name]
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
@@ -97,18 +99,30 @@ def demosaic_loss(network: nn.Module, batch: list[Tensor]) -> Tensor:
 
 
 def branch_objective(branch: str, settings: Settings, run: Path, device: torch.device) -> Callable[[nn.Module, list[Tensor]], Tensor]:
-    """A branch's loss: its output against the RAW, demosaiced by the Demosaic Net, over its own pixels (`all`: every pixel)."""
+    """A branch's loss: its output against the RAW, demosaiced by the Demosaic Net, over its own pixels (`all`: every pixel).
+
+    OE's may also count how it meets NOE, whose weights are then taken from the run's folder.
+    """
     demosaic = load_demosaic_net(weights_file(run, "demosaic")).to(device)
     criterion = BranchLoss(settings.loss.oe if branch == "oe" else settings.loss.noe).to(device)
+    meets = settings.loss.seam > 0 and branch == "oe"
+    noe = load_network(weights_file(run, "noe")).eval().to(device, memory_format=torch.channels_last) if meets else None
 
     def objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
         x, bayer = batch
-        predicted = network(x.contiguous(memory_format=torch.channels_last))
+        x = x.contiguous(memory_format=torch.channels_last)
+        predicted = network(x)
+        if meets:
+            with torch.no_grad():
+                elsewhere = noe(x)
         with torch.autocast(device.type, enabled=False):
             with torch.no_grad():
                 truth = demosaic(bayer).clamp(0, 1)
             mask = x[:, 3:]
             own = {"oe": mask, "noe": 1 - mask, "all": torch.ones_like(mask)}[branch]
-            return criterion(predicted.float(), truth, own)
+            loss = criterion(predicted.float(), truth, own)
+            if meets:
+                loss = loss + settings.loss.seam * seam(torch.where(mask == 1, predicted, elsewhere).float(), truth, mask)
+            return loss
 
     return objective

@@ -7,7 +7,7 @@ from omf.errors import InputError
 from omf.isp import encode_srgb
 from omf.models import sha256
 from omf.training import losses
-from omf.training.losses import BranchLoss, encode, ms_ssim
+from omf.training.losses import BranchLoss, encode, ms_ssim, seam
 from omf.training.settings import Loss
 
 
@@ -32,6 +32,17 @@ def test_l1_and_l2_are_means_over_the_own_pixels():
     torch.testing.assert_close(BranchLoss(Loss(l1=0, l2=1))(truth + 5 * own, truth, own), torch.tensor(25.0))
     none = torch.zeros_like(own)
     assert BranchLoss(Loss())(truth + 5, truth, none) == 0  # and not NaN
+
+
+def test_a_seam_is_a_step_that_the_truth_does_not_have():
+    truth = torch.linspace(0, 1, 40).expand(1, 3, 24, 40).clone()
+    mask = torch.zeros(1, 1, 24, 40)
+    mask[..., 15:] = 1
+    assert seam(truth, truth, mask) == 0
+    assert seam(truth + 0.2, truth, mask) == pytest.approx(0, abs=1e-9)  # an error of both is no step
+    assert seam(truth + 0.2 * mask, truth, mask) == pytest.approx(0.04)
+    assert seam(truth.mT + 0.2 * mask.mT, truth.mT, mask.mT) == pytest.approx(0.04)
+    assert seam(truth + 0.2, truth, torch.zeros_like(mask)) == 0  # and not NaN
 
 
 def test_in_gamma_space_dark_errors_weigh_more():

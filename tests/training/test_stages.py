@@ -83,6 +83,7 @@ def test_a_stage_depends_on_its_own_settings():
         (replace(QUICK, steps=Steps(4, 4, 5)), ["oe"]),
         (replace(QUICK, loss=Losses(noe=Loss(ms_ssim=1))), ["noe", "oe"]),
         (replace(QUICK, loss=Losses(oe=Loss(ms_ssim=1))), ["oe"]),
+        (replace(QUICK, loss=Losses(seam=1)), ["oe"]),
         (replace(QUICK, camera="generic_phone"), ["demosaic", "noe", "oe"]),
     ):
         assert [stage for stage in stages.STAGES if fingerprint_of(stage, changed) != fingerprint_of(stage, QUICK)] == concerned
@@ -104,6 +105,21 @@ def test_the_truth_of_a_branch_is_the_demosaiced_raw(tmp_path):
     assert losses["oe"] == pytest.approx(0, abs=1e-6)
     assert losses["noe"] == pytest.approx(0.5, abs=1e-6)
     assert 0.2 < losses["all"] < 0.3
+
+
+def test_oe_is_asked_to_meet_noe(tmp_path):
+    save_demosaic_net(DemosaicNet(), tmp_path / "demosaic.safetensors")
+    noe = random_unet((4, 6), 3)
+    save_network(noe, tmp_path / "noe.safetensors")
+    bayer, x = torch.full((1, 1, 48, 48), 0.25), torch.rand(1, 4, 48, 48)
+    x[:, 3] = 0
+    x[:, 3, :, 20:] = 1
+    values = {}
+    for weight in (0, 1, 3):
+        objective = branch_objective("oe", replace(QUICK, loss=Losses(oe=Loss(), seam=weight)), tmp_path, CPU)
+        values[weight] = float(objective(random_unet((4, 6), 5), [x, bayer]).detach())
+    assert values[1] > values[0]
+    assert values[3] - values[0] == pytest.approx(3 * (values[1] - values[0]), rel=1e-3)
 
 
 def test_oe_starts_from_noe_and_both_from_a_given_model(tmp_path, tiny_model):
