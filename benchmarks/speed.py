@@ -364,12 +364,12 @@ def child_peak(photos: list[Path], widths: list[int], name: str) -> float:
 
 def measure_peak(photos: list[Path], widths: list[int], name: str) -> None:
     """Files to files; print the seconds and the peak memory of this process."""
-    device, pair = torch.device("cuda" if torch.cuda.is_available() else "cpu"), networks(widths)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with tempfile.TemporaryDirectory() as folder:
         if name == PLAIN:
-            seconds = clock(lambda: plainly(photos, Path(folder), Plain(*pair, device)), device)
+            seconds = clock(lambda: plainly(photos, Path(folder), Plain(*networks(widths), device)), device)
         else:
-            fusion = Fusion(*pair, pick_device("auto"), fast="fast" in name)
+            fusion = Fusion(*networks(widths), pick_device("auto"), fast="fast" in name)
             seconds = clock(lambda: predict(photos, Path(folder), fusion), device)
     # VmHWM, since ru_maxrss begins with what the parent process had
     resident = int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 2**10

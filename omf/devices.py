@@ -4,7 +4,7 @@ import ctypes
 import fcntl
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -36,12 +36,23 @@ def keep_freed_memory() -> None:
     glibc gives them back to the system at once, and a network on the CPU then spends much of its time on getting and
     clearing pages. Other C libraries are left as they are.
     """
+    if mallopt := of_glibc("mallopt"):
+        mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
+        mallopt(M_TRIM_THRESHOLD, -1)  # never
+
+
+def give_back_freed_memory() -> None:
+    """Once, for what will not be needed again: see `keep_freed_memory`."""
+    if malloc_trim := of_glibc("malloc_trim"):
+        malloc_trim(0)
+
+
+def of_glibc(name: str) -> Callable | None:
+    """A function of the C library; None where it is another library that has no such function."""
     try:
-        mallopt = ctypes.CDLL(None).mallopt
+        return getattr(ctypes.CDLL(None), name)
     except (AttributeError, OSError, TypeError):
-        return
-    mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
-    mallopt(M_TRIM_THRESHOLD, -1)  # never
+        return None
 
 
 def device_label(device: torch.device) -> str:

@@ -81,6 +81,7 @@ def taps(weight: Tensor, axis: int, phase: int) -> Tensor:
     return torch.stack((first, middle + last) if phase == 0 else (first + middle, last), axis)
 
 
+@torch.no_grad()  # or what is made of them would keep the trained weights in memory
 def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """float64 weight and bias of the convolution that does what these two do."""
     scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()

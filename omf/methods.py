@@ -23,9 +23,11 @@ def load_method(model: Model, device: str, precision: str = "exact") -> tuple[Me
     if model.method == "unprocess":
         return Unprocess(load_camera(model.camera)), "CPU", True
     from omf.checkpoints import load_fusion  # torch, which takes its time to load
-    from omf.devices import claim_gpu, device_label, pick_device
+    from omf.devices import claim_gpu, device_label, give_back_freed_memory, pick_device
 
     picked = pick_device(device)
     if picked.type == "cuda":
         claim_gpu()
-    return load_fusion(model, picked, fast=precision == "fast"), device_label(picked), picked.type == "cpu"
+    fusion = load_fusion(model, picked, fast=precision == "fast")
+    give_back_freed_memory()  # what folding took
+    return fusion, device_label(picked), picked.type == "cpu"

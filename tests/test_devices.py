@@ -45,3 +45,18 @@ def test_each_process_claims_a_device_of_its_own(tmp_path):
     for process in (first, second, third):
         process.communicate("\n")
     assert claim(["a", "b"], tmp_path) == 0
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="it is glibc that keeps memory")
+def test_freed_memory_is_given_back_when_asked_to():
+    code = """if True:
+        import psutil, torch, omf.devices
+        omf.devices.pick_device("cpu")
+        tensors = [torch.ones(5_000_000) for _ in range(20)]  # 20 MB each
+        del tensors
+        before = psutil.Process().memory_info().rss
+        omf.devices.give_back_freed_memory()
+        print(before - psutil.Process().memory_info().rss)
+    """
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert int(done.stdout) > 300e6

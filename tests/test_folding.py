@@ -1,3 +1,6 @@
+import gc
+import weakref
+
 import pytest
 import torch
 from conftest import random_unet
@@ -40,6 +43,17 @@ def test_operations_at_the_published_widths():
             giga.append(counter.get_total_flops() / 1e9)
     assert giga[0] == pytest.approx(523, abs=1)
     assert giga[1] == pytest.approx(437, abs=7)  # the four small convolutions run over one more row and column
+
+
+@pytest.mark.parametrize("winograd", [False, True])
+def test_the_trained_weights_are_not_held(winograd):
+    network = random_unet((4, 256), 0)
+    weights = [weakref.ref(parameter) for parameter in network.parameters()]
+    folded = FoldedUNet(network, winograd=winograd)
+    del network
+    gc.collect()
+    assert not any(weight() is not None for weight in weights)
+    assert folded(torch.rand(1, 4, 8, 8)).isfinite().all()
 
 
 def test_convolutions_of_many_channels_are_winograds():

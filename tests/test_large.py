@@ -6,6 +6,7 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
+import pytest
 from conftest import run
 
 PEAK_GIB = 3
@@ -31,9 +32,10 @@ def test_12_megapixels(tmp_path, shared):
     assert 0 < raw.mean() < 1024
 
 
-def test_several_tiles_at_the_published_widths(tmp_path, published_model):
+@pytest.mark.parametrize("precision", ["exact", "fast"])
+def test_several_tiles_at_the_published_widths(tmp_path, published_model, precision):
     """The tiles are as large as those of a photo of any size."""
     rgb = np.random.default_rng(0).integers(0, 250, (1100, 1400, 3), np.uint8)
     iio.imwrite(tmp_path / "noise.png", rgb)
-    raw = predict_within_memory(tmp_path / "noise.png", tmp_path, "--model", published_model)
+    raw = predict_within_memory(tmp_path / "noise.png", tmp_path, "--model", published_model, "--precision", precision)
     assert raw.shape == (550, 700, 4)
