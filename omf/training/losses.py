@@ -1,6 +1,7 @@
 """Losses over a branch's own pixels."""
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -25,27 +26,32 @@ class BranchLoss(nn.Module):
 
     Args:
         weights: of the parts; parts of weight 0 are not computed. With `gamma`, errors count after the sRGB
-            curve, in the manner of ReRAW (Berdan et al. 2025).
+            curve, in the manner of ReRAW (Berdan et al. 2025); not those of colour.
+        neutral: RAW of a neutral grey, green at 1; for the part `colour`.
 
     Raises:
         InputError: the VGG weights are asked for and not there.
     """
 
-    def __init__(self, weights: Loss):
+    def __init__(self, weights: Loss, neutral: Sequence[float] = (1, 1, 1)):
         super().__init__()
         self.weights = weights
+        self.register_buffer("neutral", torch.tensor(neutral, dtype=torch.float32).view(3, 1, 1))
         self.vgg = VGGLoss() if weights.vgg else None
 
     def forward(self, predicted: Tensor, truth: Tensor, own: Tensor) -> Tensor:
         """(N, 3, H, W) demosaiced RAW twice, (N, 1, H, W) 1 at the branch's own pixels -> ().
 
-        L1 and L2 are means over the own pixels. MS-SSIM and VGG look at neighbourhoods, so that elsewhere the
+        L1, L2 and colour are means over the own pixels. MS-SSIM and VGG look at neighbourhoods, so that elsewhere the
         truth takes the prediction's place.
         """
+        count = (predicted.shape[1] * own.sum()).clamp(min=1)
+        colour_error = (colours(predicted, self.neutral) - colours(truth, self.neutral)) * own
         if self.weights.gamma:
             predicted, truth = encode(predicted), encode(truth)
-        error, count = (predicted - truth) * own, (predicted.shape[1] * own.sum()).clamp(min=1)
-        loss = (self.weights.l1 * error.abs().sum() + self.weights.l2 * error.square().sum()) / count
+        error = (predicted - truth) * own
+        squares = self.weights.l2 * error.square().sum() + self.weights.colour * colour_error.square().sum()
+        loss = (self.weights.l1 * error.abs().sum() + squares) / count
         if self.weights.ms_ssim or self.vgg:
             merged = torch.where(own == 1, predicted, truth)
             if self.weights.ms_ssim:
@@ -53,6 +59,16 @@ class BranchLoss(nn.Module):
             if self.vgg:
                 loss = loss + self.weights.vgg * self.vgg(merged, truth)
         return loss
+
+
+def colours(raw: Tensor, neutral: Tensor) -> Tensor:
+    """How far red and blue are from green once RAW is white-balanced and clipped at white: (N, 3, H, W), (3, 1, 1) -> (N, 3, H, W).
+
+    What clips in all channels is white, whatever lies above. The mean of likely highlights is not: green has its full
+    share of those that clip, and red and blue stand above it, which shows as pink.
+    """
+    balanced = (raw / neutral).clamp(max=1)
+    return balanced - balanced[:, 1:2]
 
 
 def seam(fused: Tensor, truth: Tensor, mask: Tensor) -> Tensor:

@@ -25,6 +25,7 @@ class Loss:
     l1: float = 1.0
     l2: float = 0.0
     ms_ssim: float = 0.0
+    colour: float = 0.0  # of white-balanced RAW, clipped at white, as a RAW developer shows it
     vgg: float = 0.0  # perceptual loss; asks for torchvision's VGG16 weights
     gamma: bool = False  # errors count after the sRGB curve, where dark tones weigh more
 

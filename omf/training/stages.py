@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from omf.camera import load_camera
 from omf.checkpoints import load_demosaic_net, load_network, save_demosaic_net, save_network
 from omf.demosaic_net import DemosaicNet
 from omf.errors import InputError
@@ -104,7 +105,8 @@ def branch_objective(branch: str, settings: Settings, run: Path, device: torch.d
     OE's may also count how it meets NOE, whose weights are then taken from the run's folder.
     """
     demosaic = load_demosaic_net(weights_file(run, "demosaic")).to(device)
-    criterion = BranchLoss(settings.loss.oe if branch == "oe" else settings.loss.noe).to(device)
+    neutral = load_camera(settings.camera).usual_neutral
+    criterion = BranchLoss(settings.loss.oe if branch == "oe" else settings.loss.noe, neutral).to(device)
     meets = settings.loss.seam > 0 and branch == "oe"
     noe = load_network(weights_file(run, "noe")).eval().to(device, memory_format=torch.channels_last) if meets else None
 

@@ -34,6 +34,21 @@ def test_l1_and_l2_are_means_over_the_own_pixels():
     assert BranchLoss(Loss())(truth + 5, truth, none) == 0  # and not NaN
 
 
+def test_colour_is_judged_as_a_raw_developer_shows_it():
+    own = torch.ones(1, 1, 4, 4)
+    neutral = (0.5, 1.0, 0.6)
+
+    def picture(*rgb):
+        return torch.tensor(rgb).view(1, 3, 1, 1).expand(1, 3, 4, 4)
+
+    loss = BranchLoss(Loss(l1=0, colour=1), neutral)
+    clipped = picture(0.9, 1.0, 0.8)
+    assert loss(picture(0.7, 1.0, 1.0), clipped, own) == 0  # white is white
+    assert loss(picture(0.4, 0.8, 0.48), clipped, own) == pytest.approx(0, abs=1e-6)  # and a dimmer grey is no cast
+    assert loss(picture(0.6, 0.9, 0.7), clipped, own) == pytest.approx(2 * 0.1**2 / 3)  # pink: red and blue at white, green below
+    assert loss(picture(0.6, 0.9, 0.7), clipped, 0 * own) == 0
+
+
 def test_a_seam_is_a_step_that_the_truth_does_not_have():
     truth = torch.linspace(0, 1, 40).expand(1, 3, 24, 40).clone()
     mask = torch.zeros(1, 1, 24, 40)
