@@ -14,7 +14,17 @@ from omf.files import save_text, written_whole
 from omf.metrics import psnr, ssim
 
 README = "readme.txt"
+SCORES = "scores.txt"
 ARCHIVE = "submission.zip"
+# AIM 2022 Reversed ISP, Samsung S7 track, test 1 (Conde et al. 2022): team, PSNR, SSIM
+LEADERBOARD_S7 = [
+    ("NOAHTCV", 31.86, 0.83),
+    ("MiAlgo", 31.39, 0.82),
+    ("SenseBrains (this method)", 28.36, 0.80),
+    ("UPI", 26.90, 0.78),
+    ("CycleISP", 26.75, 0.78),
+    ("U-Net", 26.30, 0.77),
+]
 
 
 def list_packed(folder: Path) -> dict[str, Path]:
@@ -56,6 +66,13 @@ def readme_text(runtime: float, on_cpu: bool, extra_data: bool, description: str
         f"Extra Data [1] / No Extra Data [0] : {int(extra_data)}\n"
         f"Other description : {description}\n"
     )
+
+
+def scores_text(psnr: float, ssim: float, readme: str) -> str:
+    """The scorer's answer, scores.txt: means over the images, then what the entry's readme.txt says."""
+    runtime, on_cpu, extra_data = (line.partition(" : ")[2].strip() for line in readme.splitlines()[:3])
+    values = {"PSNR": psnr, "SSIM": ssim, "ExtraRuntime": runtime, "ExtraPlatform": on_cpu, "ExtraData": extra_data}
+    return "".join(f"{key}:{value}\n" for key, value in values.items())
 
 
 def write_submission(raws: list[Path], readme: str, out: Path) -> None:

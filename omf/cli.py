@@ -1,6 +1,7 @@
 """The command `omf`. Imports what a subcommand needs when it runs, so that help comes at once."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 
@@ -35,12 +36,17 @@ def parser() -> argparse.ArgumentParser:
     add_device(predict)
     predict.add_argument("--precision", choices=["exact", "fast"], default="exact", help="fast: fewer operations, float16 on a GPU")
 
-    evaluate = command("evaluate", run_evaluate, "Score reconstructions as the challenge does: PSNR and SSIM.")
+    evaluate = command("evaluate", run_evaluate, "Score reconstructions: against ground truth as the challenge does, and by their photos.")
     evaluate.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="folder of NAME.npy")
-    evaluate.add_argument("ground_truth", type=Path, metavar="GROUND_TRUTH", help="folder of NAME.npy, the same names")
-    evaluate.add_argument("--photos", type=Path, help="folder of the sRGB photos; scores the classical baseline beside")
-    evaluate.add_argument("--camera", default="samsung_s7", help="whose white balance the baseline takes")
-    evaluate.add_argument("--json", type=Path, metavar="FILE", help="write the scores there too")
+    evaluate.add_argument("ground_truth", nargs="?", type=Path, metavar="GROUND_TRUTH", help="folder of NAME.npy, the same names")
+    evaluate.add_argument(
+        "--photos", type=Path, help="folder of the sRGB photos: scores of baselines and of overexposed pixels, consistency"
+    )
+    evaluate.add_argument("--camera", default="samsung_s7", help="whose RAW it is")
+    evaluate.add_argument(
+        "-o", "--out", type=Path, metavar="FOLDER", help="leave scores.json, scores.csv, scores.txt and report.html there"
+    )
+    evaluate.add_argument("--processes", type=int, default=os.cpu_count(), help="at once")
 
     models = command("models", None, "List, fetch and verify weights.").add_subparsers(metavar="COMMAND", required=True)
     command("list", run_models_list, "List the models and whether their files are here.", models)
@@ -91,23 +97,37 @@ def run_predict(arguments: argparse.Namespace) -> int:
 
 def run_evaluate(arguments: argparse.Namespace) -> int:
     from omf.camera import load_camera
-    from omf.challenge import list_packed
-    from omf.evaluate import score_images, scores_table, summarise
-    from omf.files import save_json
+    from omf.challenge import README, list_packed
+    from omf.evaluate import candidates, examine_all, scores_table, summarise
     from omf.images import list_images
     from omf.stages import by_name
 
-    predictions, truths = (list_packed(folder) for folder in (arguments.predictions, arguments.ground_truth))
+    if not arguments.ground_truth and not arguments.photos:
+        raise InputError("nothing to judge by; give a folder of ground truth, or --photos, or both")
+    predictions = list_packed(arguments.predictions)
+    truths = list_packed(arguments.ground_truth) if arguments.ground_truth else {}
     photos = by_name(list_images(arguments.photos))[0] if arguments.photos else {}
-    scores, problems = score_images(predictions, truths, photos, load_camera(arguments.camera))
+    records, problems = examine_all(candidates(predictions, truths, photos), load_camera(arguments.camera), arguments.processes)
     problems += [f"{truths[name]}: no prediction of that name in {arguments.predictions}" for name in sorted(truths.keys() - predictions)]
-    problems += [f"{predictions[name]}: no ground truth of that name" for name in sorted(predictions.keys() - truths)]
-    summary = summarise(scores)
-    if arguments.json:
-        save_json(arguments.json, summary)
-    if scores:
-        print(scores_table(summary))
-    return conclude(f"{len(scores)} of {len(truths)} images scored", problems)
+    if arguments.ground_truth:
+        problems += [f"{predictions[name]}: no ground truth of that name" for name in sorted(predictions.keys() - truths)]
+    else:
+        problems += [f"{predictions[name]}: no photo of that name" for name in sorted(predictions.keys() - photos)]
+    scores = summarise(records)
+    if arguments.out:
+        from omf.report import write_report
+        from omf.summary import run_summary, write_scores
+
+        readme = arguments.predictions / README
+        write_scores(scores, readme.read_text() if readme.is_file() else None, arguments.out)
+        summary = run_summary(None, arguments.camera, {"images": len(records)}, scores, problems)
+        write_report(summary, scores, records, {}, arguments.out / "report.html")
+    if scores["scored"]:
+        print(scores_table(scores))
+    if scores["mean"]["consistency_psnr"] is not None:
+        print(f"consistency with the photos (which is not accuracy): {scores['mean']['consistency_psnr']:.2f} dB")
+    place = f"; look at {arguments.out / 'report.html'}" if arguments.out else ""
+    return conclude(f"{len(records)} of {len(truths or photos)} images scored{place}", problems)
 
 
 def run_models_list(arguments: argparse.Namespace) -> int:

@@ -1,11 +1,11 @@
-"""Score a shard where there is ground truth."""
+"""Judge a shard of reconstructions: against ground truth where there is some, and by the photos."""
 
 import argparse
 from pathlib import Path
 
 from omf.camera import load_camera
 from omf.errors import told_in_one_line
-from omf.evaluate import score_images
+from omf.evaluate import candidates, examine_all
 from omf.files import save_json
 from omf.stages import by_name
 
@@ -17,11 +17,13 @@ def main() -> None:
     parser.add_argument("--truths", nargs="*", type=Path, required=True, help="ground-truth files")
     parser.add_argument("--photos", nargs="+", type=Path, required=True, help="the sRGB pictures")
     parser.add_argument("--camera", required=True)
-    parser.add_argument("--out", type=Path, required=True, help="JSON of scores and problems")
+    parser.add_argument("--processes", type=int, default=1)
+    parser.add_argument("--out", type=Path, required=True, help="JSON of the images' records, and problems")
     arguments = parser.parse_args()
     predictions, truths = ({path.stem: path for path in paths} for paths in (arguments.raw.glob("*.npy"), arguments.truths))
-    scores, problems = score_images(predictions, truths, by_name(arguments.photos)[0], load_camera(arguments.camera))
-    save_json(arguments.out, {"scores": scores, "problems": problems})
+    found = candidates(predictions, truths, by_name(arguments.photos)[0])
+    records, problems = examine_all(found, load_camera(arguments.camera), arguments.processes)
+    save_json(arguments.out, {"images": records, "problems": problems})
 
 
 if __name__ == "__main__":

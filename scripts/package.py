@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
-from omf.challenge import readme_text, write_submission
+from omf.challenge import write_submission
 from omf.errors import told_in_one_line
 from omf.models import find_model
-from omf.report import total_timing
+from omf.summary import entry_readme, total_timing
 
 
 @told_in_one_line
@@ -17,10 +17,7 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    timing = total_timing(arguments.timings)
-    model = find_model(arguments.model)
-    description = f"Overexposure Mask Fusion, model {Path(model.name).name}, {timing['device']}"
-    readme = readme_text(timing["seconds_per_image"], timing["cpu"], model.extra_data, description)
+    readme = entry_readme(find_model(arguments.model), total_timing(arguments.timings))
     write_submission([raw for folder in arguments.raws for raw in sorted(folder.glob("*.npy"))], readme, arguments.out)
 
 

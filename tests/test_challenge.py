@@ -3,7 +3,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from omf.challenge import list_packed, read_packed, readme_text, write_submission
+from omf.challenge import list_packed, read_packed, readme_text, scores_text, write_submission
 from omf.errors import InputError
 
 
@@ -21,6 +21,11 @@ def test_the_readme_has_the_scorers_four_lines():
         "Extra Data [1] / No Extra Data [0] : 0",
         "Other description : a: b",
     ]
+
+
+def test_the_scorers_answer():
+    readme = readme_text(1.23456, on_cpu=True, extra_data=False, description="a: b")
+    assert scores_text(28.5, 0.8, readme) == "PSNR:28.5\nSSIM:0.8\nExtraRuntime:1.2346\nExtraPlatform:1\nExtraData:0\n"
 
 
 def test_the_zip_holds_exactly_this_run(tmp_path):

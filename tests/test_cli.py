@@ -40,14 +40,24 @@ def test_predict_and_evaluate(tmp_path, photo_folder, tiny_model):
     truths.mkdir()
     for name in ("hills", "chart", "leaves_odd", "night_tall"):
         shutil.copy(ROOT / "test_raw" / f"{name}.npy", truths)
-    answer = omf("evaluate", tmp_path / "out", truths, "--photos", photo_folder, "--json", tmp_path / "scores.json")
+    answer = omf("evaluate", tmp_path / "out", truths, "--photos", photo_folder, "--out", tmp_path / "scored")
     assert answer.returncode == 0, answer.stderr
-    scores = json.loads((tmp_path / "scores.json").read_text())
+    scores = json.loads((tmp_path / "scored" / "scores.json").read_text())
     assert scores["scored"] == 4
-    assert scores["psnr"] == pytest.approx(np.mean([image["psnr"] for image in scores["images"].values()]))
-    assert 0 < scores["ssim"] < 1
-    assert scores["baseline"]["psnr"] > 10
-    assert f"{scores['psnr']:.2f}" in answer.stdout
+    assert scores["mean"]["psnr"] == pytest.approx(np.mean([image["psnr"] for image in scores["images"].values()]))
+    assert 0 < scores["mean"]["ssim"] < 1
+    assert scores["mean"]["unprocess_psnr"] > 10
+    assert f"{scores['mean']['psnr']:.2f}" in answer.stdout
+    assert len((tmp_path / "scored" / "scores.csv").read_text().splitlines()) == 5
+    assert "4 images, sRGB to RAW" in (tmp_path / "scored" / "report.html").read_text()
+    assert not (tmp_path / "scored" / "scores.txt").exists()  # there is no readme.txt that it would quote
+
+    answer = omf("evaluate", tmp_path / "out", "--photos", photo_folder)
+    assert answer.returncode == 0, answer.stderr
+    assert "consistency with the photos" in answer.stdout
+    answer = omf("evaluate", tmp_path / "out")
+    assert answer.returncode == 1
+    assert "nothing to judge by" in answer.stderr
 
 
 def test_missing_files_are_listed_and_the_rest_is_scored(tmp_path):

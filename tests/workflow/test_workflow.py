@@ -1,8 +1,10 @@
 """The real Snakemake, in a folder of its own, with a model that runs in no time."""
 
+import base64
 import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -27,6 +29,11 @@ def zip_names(folder: Path) -> list[str]:
     with zipfile.ZipFile(folder / "submission" / "submission.zip") as archive:
         assert archive.testzip() is None
         return sorted(archive.namelist())
+
+
+def base64_of_svg(page: str) -> str:
+    """All plots of a page, as text."""
+    return "".join(base64.b64decode(uri).decode() for uri in re.findall(r"data:image/svg\+xml;base64,([^\"]+)", page))
 
 
 @pytest.fixture
@@ -64,14 +71,18 @@ def test_a_run_leaves_a_scored_entry(tmp_path, settings):
 
     scores = json.loads((submission / "scores.json").read_text())
     assert list(scores["images"]) == names
-    evaluated = omf("evaluate", submission, ROOT / "test_raw", "--json", tmp_path / "evaluated.json")
+    evaluated = omf("evaluate", submission, ROOT / "test_raw", "--photos", settings["images"], "--out", tmp_path / "evaluated")
     assert evaluated.returncode == 1  # the other samples have no prediction here
-    alone = json.loads((tmp_path / "evaluated.json").read_text())
-    assert scores["psnr"] == pytest.approx(alone["psnr"])
-    assert scores["ssim"] == pytest.approx(alone["ssim"])
-    assert scores["baseline"]["psnr"] > 10
+    for name in ("scores.json", "scores.csv", "scores.txt"):
+        assert (tmp_path / "evaluated" / name).read_text() == (submission / name).read_text()
+    assert scores["mean"]["unprocess_psnr"] > 10
+    assert (submission / "scores.txt").read_text().splitlines()[0] == f"PSNR:{scores['mean']['psnr']}"
 
-    assert f"{scores['psnr']:.2f}" in result.stderr  # on the screen
+    assert f"{scores['mean']['psnr']:.2f}" in result.stderr  # on the screen
+    page = (submission / "report.html").read_text()
+    assert f"{scores['mean']['psnr']:.2f} dB" in page
+    assert "infer" in base64_of_svg(page)
+    assert len(list((tmp_path / "results" / "report").glob("images_*.jpg"))) == 4
     assert not (tmp_path / "results" / "decoded").exists() or not list((tmp_path / "results" / "decoded").iterdir())
     assert (tmp_path / "results" / "logs" / "infer" / "s.log").is_file()
     assert (tmp_path / "results" / "benchmarks" / "infer" / "s.tsv").is_file()
@@ -115,8 +126,11 @@ def test_other_inputs_leave_nothing_of_the_earlier_run(finished, settings, tmp_p
     assert zip_names(finished) == ["paper.npy", "readme.txt"]
     assert "no ground truth of these names" in result.stderr
     scores = json.loads((finished / "submission" / "scores.json").read_text())
-    assert scores["psnr"] is None
-    assert scores["images"] == {}
+    assert scores["mean"]["psnr"] is None
+    assert scores["mean"]["consistency_psnr"] > 0
+    assert list(scores["images"]) == ["paper"]
+    assert not (finished / "submission" / "scores.txt").exists()
+    assert "There is no ground truth" in (finished / "submission" / "report.html").read_text()
 
 
 def test_other_weights_rerun_the_inference(finished, settings, tmp_path, tiny_model):
@@ -164,6 +178,15 @@ def test_bad_images_are_listed_and_the_others_are_done(tmp_path, settings):
     assert "hills.npy" in zip_names(tmp_path)
 
 
+def test_snakemakes_own_report_holds_the_page_the_table_and_the_pictures(finished, settings):
+    result = snakemake(finished, "--report", "report.zip", **settings)
+    assert result.returncode == 0, result.stderr
+    with zipfile.ZipFile(finished / "report.zip") as archive:
+        names = [Path(name).name for name in archive.namelist()]
+    for name in ("report.html", "scores.csv", "images_worst_1.jpg", "plot_tones.svg"):
+        assert name in names
+
+
 def test_nothing_but_bad_images(tmp_path, settings):
     for photo in settings["images"].iterdir():
         photo.write_bytes(photo.read_bytes()[:500])
@@ -182,7 +205,9 @@ def test_wrong_ground_truth_is_listed_and_the_others_are_scored(tmp_path, settin
     result = snakemake(tmp_path, **settings | {"ground_truth": truths})
     assert result.returncode != 0
     assert "hills.npy: packed (120, 160, 4), but its ground truth is (3, 3, 4)" in result.stderr
-    assert list(json.loads((tmp_path / "submission" / "scores.json").read_text())["images"]) == ["chart"]
+    images = json.loads((tmp_path / "submission" / "scores.json").read_text())["images"]
+    assert [name for name in images if "psnr" in images[name]] == ["chart"]
+    assert "hills.npy: packed" in (tmp_path / "submission" / "report.html").read_text()
     assert len(zip_names(tmp_path)) == 5
 
 

@@ -81,7 +81,10 @@ def weights_hashes():
 
 def sources(*modules):
     """The files of the library that decide a step's numbers: a change reruns the step."""
-    return [str(ROOT / "omf" / f"{module}.py") for module in modules]
+    return [
+        str(ROOT / "omf" / (module if "." in module else f"{module}.py"))
+        for module in modules
+    ]
 
 
 def per_shard(pattern):

@@ -69,13 +69,14 @@ rule evaluate:
         raw="results/raw/{shard}",
         truths=tracked(truths_of),
         photos=tracked(photos_of),
-        code=sources("metrics", "challenge", "evaluate", "camera"),
+        code=sources("metrics", "challenge", "evaluate", "consistency", "unprocess"),
     output:
         scores="results/scores/{shard}.json",
     log:
         "results/logs/evaluate/{shard}.log",
     benchmark:
         "results/benchmarks/evaluate/{shard}.tsv"
+    threads: max(workflow.cores // 4, 1)  # of a few; the next shard is being computed
     params:
         scripts=SCRIPTS,
         photos=photos_of,
@@ -83,4 +84,4 @@ rule evaluate:
         camera=MODEL.camera,
     shell:
         "python {params.scripts:q}/evaluate.py {input.raw} --truths {params.truths:q} --photos {params.photos:q}"
-        " --camera {params.camera} --out {output.scores} > {log} 2>&1"
+        " --camera {params.camera} --processes {threads} --out {output.scores} > {log} 2>&1"

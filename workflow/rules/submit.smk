@@ -25,10 +25,32 @@ rule report:
         scores=per_shard("results/scores/{shard}.json"),
         timings=per_shard("results/timing/{shard}.json"),
         problems=per_shard("results/problems/{shard}.json"),
+        raws=per_shard("results/raw/{shard}"),
+        code=sources("summary", "report", "pictures", "plots", "templates/report.html"),
     output:
+        page=report(
+            "submission/report.html",
+            caption="../report/page.rst",
+            category="Summary",
+            labels={"what": "page"},
+        ),
+        table=report(
+            "submission/scores.csv",
+            caption="../report/table.rst",
+            category="Summary",
+            labels={"what": "table of all images"},
+        ),
         scores="submission/scores.json",
         summary="submission/summary.json",
         text="submission/summary.txt",
+        pictures=report(
+            directory("results/report"),
+            patterns=["{kind}_{name}.jpg", "{kind}_{name}.svg"],
+            caption="../report/pictures.rst",
+            category="Pictures",
+            subcategory="{kind}",
+            labels={"what": "{name}"},
+        ),
     log:
         "results/logs/report.log",
     benchmark:
@@ -36,9 +58,10 @@ rule report:
     params:
         scripts=SCRIPTS,
         model=config["model"],
+        benchmarks="results/benchmarks",
     shell:
         "python {params.scripts:q}/report.py --scores {input.scores} --timings {input.timings} --problems {input.problems}"
-        " --model {params.model:q} --out submission > {log} 2>&1"
+        " --benchmarks {params.benchmarks} --model {params.model:q} --pictures {output.pictures} --out submission > {log} 2>&1"
 
 
 # Fails if an image could not be used, once the summary is written: so the run ends with an error and the list.

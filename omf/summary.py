@@ -1,0 +1,102 @@
+"""What a run did, summed up."""
+
+import csv
+import json
+from pathlib import Path
+
+from omf.challenge import SCORES, readme_text, scores_text
+from omf.evaluate import scores_csv, scores_table, suspicious_of
+from omf.files import save_json, save_text
+from omf.models import Model
+
+
+def total_timing(files: list[Path]) -> dict:
+    """Add up the inference jobs' measurements.
+
+    Returns:
+        images, seconds (in the networks, loading not counted), megapixels, seconds_per_image, device
+        (all that were used), cpu (True if any of it ran on a CPU).
+    """
+    jobs = [json.loads(file.read_text()) for file in files]
+    total = {key: sum(job[key] for job in jobs) for key in ("images", "seconds", "megapixels")}
+    return total | {
+        "seconds_per_image": total["seconds"] / max(total["images"], 1),
+        "device": " + ".join(sorted({job["device"] for job in jobs})),
+        "cpu": any(job["cpu"] for job in jobs),
+    }
+
+
+def read_problems(files: list[Path]) -> list[str]:
+    """The lines that the jobs left: of preprocessing a list, of inference and evaluation under `problems`."""
+    found = [json.loads(file.read_text()) for file in files]
+    return [line for value in found for line in (value["problems"] if isinstance(value, dict) else value)]
+
+
+def read_records(files: list[Path]) -> dict[str, dict]:
+    """The images' records that the evaluation jobs left, by name."""
+    return dict(sorted(record for file in files for record in json.loads(file.read_text())["images"].items()))
+
+
+def stage_seconds(folder: Path) -> dict[str, float]:
+    """Seconds of each stage from STAGE/*.tsv, or STAGE.tsv, which hold a column `s`; in the order that they were done."""
+    tables = sorted(folder.glob("**/*.tsv"), key=lambda path: path.stat().st_mtime)
+    seconds: dict[str, float] = {}
+    for table in tables:
+        stage = (table.parent if table.parent != folder else table.with_suffix("")).name
+        with table.open(newline="") as file:
+            seconds[stage] = seconds.get(stage, 0.0) + sum(float(row["s"]) for row in csv.DictReader(file, delimiter="\t"))
+    return seconds
+
+
+def run_summary(model: str | None, camera: str, timing: dict, scores: dict, problems: list[str]) -> dict:
+    """What summary.json holds.
+
+    Args:
+        model: its name, where it is known.
+        camera: whose RAW it gives.
+        timing: see `total_timing`; `images` is enough.
+        scores: see `omf.evaluate.summarise`.
+        problems: a line each.
+    """
+    suspicious = [f"{name}: {remark}" for name, image in scores["images"].items() if (remark := suspicious_of(image))]
+    known = {"model": model, "camera": camera, **timing, "scored": scores["scored"], **scores["mean"]}
+    return known | {"problems": problems, "suspicious": suspicious}
+
+
+def entry_readme(model: Model, timing: dict) -> str:
+    """The entry's readme.txt; `timing` as `total_timing` gives it."""
+    description = f"Overexposure Mask Fusion, model {Path(model.name).name}, {timing['device']}"
+    return readme_text(timing["seconds_per_image"], timing["cpu"], model.extra_data, description)
+
+
+def write_scores(scores: dict, readme: str | None, out: Path) -> None:
+    """Leave scores.json and scores.csv in a folder; and scores.txt, if something was scored and the entry's readme.txt is known."""
+    save_json(out / "scores.json", scores)
+    save_text(out / "scores.csv", scores_csv(scores))
+    if scores["scored"] and readme:
+        save_text(out / SCORES, scores_text(scores["mean"]["psnr"], scores["mean"]["ssim"], readme))
+    else:
+        (out / SCORES).unlink(missing_ok=True)  # of an earlier run
+
+
+def summary_text(summary: dict, scores: dict) -> str:
+    """The summary that is shown at the end of a run."""
+    rate = summary["images"] / summary["seconds"] if summary["seconds"] else 0.0
+    lines = [
+        f"{summary['images']} images reconstructed with model {summary['model']} on {summary['device']}"
+        f" ({summary['seconds_per_image']:.2f} s an image, {rate:.2f} images/s)",
+        "",
+    ]
+    if summary["scored"]:
+        lines += [scores_table(scores), "", "unprocess: the classical method of Brooks et al. 2019, with random gains"]
+    else:
+        lines += ["no ground truth of these names, so no scores"]
+    if summary["consistency_psnr"] is not None:
+        lines += [f"consistency with the photos (which is not accuracy): {summary['consistency_psnr']:.2f} dB"]
+    if summary["suspicious"]:
+        lines += ["", *(f"suspicious: {line}" for line in summary["suspicious"])]
+    if summary["problems"]:
+        lines += ["", *(f"problem: {problem}" for problem in summary["problems"])]
+        lines += ["Mend or remove these and run again; what is done stays done."]
+    lines += ["", "Look at it: submission/report.html", "RAW files, readme.txt and submission.zip: submission/"]
+    return "\n".join(lines) + "\n"

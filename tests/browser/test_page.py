@@ -1,0 +1,160 @@
+"""The page in a real browser: Debian's Chromium, where it is installed."""
+
+import shutil
+from datetime import datetime
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from omf.report import Example, page
+from omf.summary import run_summary
+
+sync_api = pytest.importorskip("playwright.sync_api")
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt install chromium)")
+IMAGES = 450
+
+
+def scores() -> dict:
+    """Of many images, some of them without ground truth, one with a hostile name."""
+    rng = np.random.default_rng(0)
+    images = {}
+    for number in range(IMAGES):
+        images[f"image_{number}"] = {"psnr": rng.uniform(10, 40), "ssim": rng.uniform(), "overexposed": rng.uniform(), "suspicious": []}
+    images["image_7"] |= {"psnr": 5.0, "suspicious": ["all black"]}
+    del images["image_8"]["psnr"]
+    images["<script>document.title = 'run'</script>"] = {"psnr": 45.0, "ssim": 1.0, "overexposed": 0.0, "suspicious": []}
+    return images
+
+
+@pytest.fixture(scope="module")
+def html(tmp_path_factory) -> Path:
+    images = scores()
+    mean = dict.fromkeys(("unprocess_psnr", "copy_psnr", "consistency_psnr", "psnr_overexposed", "unprocess_ssim", "copy_ssim"))
+    summed = {"scored": len(images) - 1, "mean": mean | {"psnr": 25.0, "ssim": 0.5, "colour_error": 1.0}, "images": images}
+    summary = run_summary("tiny", "samsung_s7", {"images": len(images)}, summed, ["a.jpg: broken"])
+    pictures = {caption: np.full((120, 160, 3), 90, np.uint8) for caption in ("sRGB photo", "predicted RAW", "error")}
+    path = tmp_path_factory.mktemp("page") / "report.html"
+    path.write_text(page(summary, summed, {"Worst": [Example("image_7", "PSNR 5.00 dB", pictures)]}, {}, datetime(2026, 1, 2)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with sync_api.sync_playwright() as playwright:
+        # as root, as in containers, Chromium has no sandbox
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser, html):
+    """The page; at the end, nothing may have been said on the console or asked of the network."""
+    tab = browser.new_page(viewport={"width": 1280, "height": 900})
+    said, asked = [], []
+    tab.on("console", lambda message: said.append(message.text))
+    tab.on("pageerror", lambda error: said.append(str(error)))
+    tab.on("request", lambda request: asked.append(request.url) if not request.url.startswith(("data:", "file:")) else None)
+    tab.goto(html.as_uri())
+    yield tab
+    assert said == []
+    assert asked == []
+    tab.close()
+
+
+def column(tab, number: int) -> list[str]:
+    return tab.eval_on_selector_all(f"#images tbody tr td:nth-child({number})", "cells => cells.map(cell => cell.textContent)")
+
+
+def test_it_loads_and_shows_more_on_demand(opened):
+    assert opened.title() == f"RAW reconstruction: {IMAGES + 1} images, tiny"  # the name that holds a script was not run
+    assert len(column(opened, 1)) == 200
+    opened.click("#more")
+    opened.click("#more")
+    assert len(column(opened, 1)) == IMAGES + 1
+    assert not opened.is_visible("#more")
+
+
+def test_sorting(opened):
+    button = opened.get_by_role("button", name="PSNR", exact=True)
+    button.click()
+    assert column(opened, 2)[0] == "5.00"
+    values = [float(text) for text in column(opened, 2)]
+    assert values == sorted(values)
+    button.click()
+    values = [float(text) for text in column(opened, 2)]
+    assert values[0] == 45
+    assert values == sorted(values, reverse=True)
+    assert opened.get_attribute("#images th:nth-child(2)", "aria-sort") == "descending"
+    opened.get_by_role("button", name="image", exact=True).click()
+    names = [name for name in column(opened, 1) if name.startswith("image")]
+    assert names[:3] == ["image_0", "image_1", "image_2"]  # numbers in names count as numbers
+
+
+def test_what_is_not_known_comes_last(opened):
+    opened.fill("#filter", "image_8")
+    for _ in range(2):
+        opened.get_by_role("button", name="PSNR", exact=True).click()
+        assert column(opened, 2)[-1] == ""
+
+
+def test_filtering(opened):
+    opened.fill("#filter", "IMAGE_44")
+    assert sorted(column(opened, 1)) == sorted(["image_44", *(f"image_44{digit}" for digit in range(10))])
+    assert opened.inner_text("#count") == f"11 of {IMAGES + 1} images"
+    opened.fill("#filter", "")
+    opened.check("#only")
+    assert column(opened, 1) == ["image_7"]
+    opened.fill("#filter", "nothing like it")
+    assert column(opened, 1) == []
+
+
+def test_pictures_open_larger_by_mouse_and_keyboard(opened):
+    small = opened.locator(".open").first
+    small.click()
+    assert opened.is_visible("#larger")
+    assert opened.inner_text("#larger-text") == "sRGB photo of image_7"
+    assert opened.locator("#larger-picture").bounding_box()["width"] > small.bounding_box()["width"]
+    opened.keyboard.press("Escape")
+    assert not opened.is_visible("#larger")
+    small.focus()
+    opened.keyboard.press("Enter")
+    assert opened.is_visible("#larger")
+    opened.get_by_role("button", name="Close").click()
+    assert not opened.is_visible("#larger")
+
+
+def test_every_picture_and_control_has_a_name(opened):
+    assert opened.eval_on_selector_all("main img", "all => all.filter(one => !one.alt).length") == 0
+    nameless = "all => all.filter(one => !one.textContent.trim() && !one.getAttribute('aria-label')).length"
+    assert opened.eval_on_selector_all("main button", nameless) == 0
+    levels = opened.eval_on_selector_all("h1, h2, h3", "all => all.map(one => +one.tagName[1])")
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in pairwise(levels))
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_holds_on_a_phone_and_can_be_read(opened, scheme):
+    opened.set_viewport_size({"width": 390, "height": 800})
+    opened.emulate_media(color_scheme=scheme)
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+    for selector in ("body", ".soft", ".warn li"):
+        assert contrast(opened, selector) >= 4.5, selector  # WCAG AA
+
+
+def contrast(tab, selector: str) -> float:
+    """Of an element's text against what lies behind it (WCAG 2)."""
+    colours = tab.eval_on_selector(
+        selector,
+        """element => {
+            const ink = getComputedStyle(element).color;
+            let back = element;
+            while (back && getComputedStyle(back).backgroundColor === "rgba(0, 0, 0, 0)") back = back.parentElement;
+            return [ink, getComputedStyle(back).backgroundColor].map(text => text.match(/[0-9.]+/g).slice(0, 3).map(Number));
+        }""",
+    )
+    light = [np.array([0.2126, 0.7152, 0.0722]) @ [((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour] for colour in colours]
+    return (max(light) + 0.05) / (min(light) + 0.05)
