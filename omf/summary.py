@@ -9,6 +9,8 @@ from omf.evaluate import scores_csv, scores_table, suspicious_of
 from omf.files import save_json, save_text
 from omf.models import Model
 
+STAGES = ("preprocess", "infer", "mosaic", "evaluate")  # of a shard
+
 
 def total_timing(files: list[Path]) -> dict:
     """Add up the inference jobs' measurements.
@@ -37,14 +39,14 @@ def read_records(files: list[Path]) -> dict[str, dict]:
     return dict(sorted(record for file in files for record in json.loads(file.read_text())["images"].items()))
 
 
-def stage_seconds(folder: Path) -> dict[str, float]:
-    """Seconds of each stage from STAGE/*.tsv, or STAGE.tsv, which hold a column `s`; in the order that they were done."""
-    tables = sorted(folder.glob("**/*.tsv"), key=lambda path: path.stat().st_mtime)
+def stage_seconds(folder: Path, shards: list[str]) -> dict[str, float]:
+    """Seconds of each stage's jobs, from FOLDER/STAGE/SHARD.tsv, which hold a column `s`; without those that are not there."""
     seconds: dict[str, float] = {}
-    for table in tables:
-        stage = (table.parent if table.parent != folder else table.with_suffix("")).name
-        with table.open(newline="") as file:
-            seconds[stage] = seconds.get(stage, 0.0) + sum(float(row["s"]) for row in csv.DictReader(file, delimiter="\t"))
+    for stage in STAGES:
+        for table in (folder / stage / f"{shard}.tsv" for shard in shards):
+            if table.is_file():
+                with table.open(newline="") as file:
+                    seconds[stage] = seconds.get(stage, 0.0) + sum(float(row["s"]) for row in csv.DictReader(file, delimiter="\t"))
     return seconds
 
 

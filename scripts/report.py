@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--scores", nargs="+", type=Path, required=True, help="JSON files of the evaluation jobs")
     parser.add_argument("--timings", nargs="+", type=Path, required=True, help="JSON files of the inference jobs")
     parser.add_argument("--problems", nargs="+", type=Path, required=True, help="JSON lists of the preprocessing jobs")
-    parser.add_argument("--benchmarks", type=Path, required=True, help="folder of STAGE/*.tsv with the seconds of jobs")
+    parser.add_argument("--benchmarks", type=Path, required=True, help="folder of STAGE/SHARD.tsv with the seconds of jobs")
     parser.add_argument("--model", required=True)
     parser.add_argument("--pictures", type=Path, required=True, help="folder for the page's pictures as files of their own")
     parser.add_argument("--out", type=Path, required=True)
@@ -31,7 +31,8 @@ def main() -> None:
     write_scores(scores, entry_readme(model, timing), out)
     save_json(out / "summary.json", summary)
     save_text(out / "summary.txt", summary_text(summary, scores))
-    for name, content in write_report(summary, scores, records, stage_seconds(arguments.benchmarks), out / "report.html").items():
+    seconds = stage_seconds(arguments.benchmarks, [file.stem for file in arguments.timings])
+    for name, content in write_report(summary, scores, records, seconds, out / "report.html").items():
         with written_whole(arguments.pictures / name) as temporary:
             temporary.write_bytes(content)
 

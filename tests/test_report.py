@@ -154,11 +154,11 @@ def test_the_pictures_as_files(records):
 
 
 def test_stages_from_tables(tmp_path):
-    for path, seconds in (("infer/a.tsv", 1.5), ("infer/b.tsv", 2), ("package.tsv", 4)):
+    for path, seconds in (("infer/a.tsv", 1.5), ("infer/b.tsv", 2), ("infer/of_an_earlier_run.tsv", 9), ("mosaic/a.tsv", 4)):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(f"s\th:m:s\n{seconds}\t0:00:01\n")
-    assert stage_seconds(tmp_path) == {"infer": 3.5, "package": 4}
-    assert stage_seconds(tmp_path / "nothing") == {}
+    assert stage_seconds(tmp_path, ["a", "b"]) == {"infer": 3.5, "mosaic": 4}
+    assert stage_seconds(tmp_path / "nothing", ["a"]) == {}
 
 
 def test_pictures_in_the_page_are_the_pictures(records):
