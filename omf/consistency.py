@@ -17,6 +17,8 @@ FIT_SAMPLES = 50_000  # pixels are enough for nine numbers and a curve
 LEAST_LIGHT = 0.002  # of a mean, below which a RAW is black
 DIM_PHOTO = 0.02  # linear mean below which a photo is black itself
 SATURATED = 0.5  # share of clipped samples that asks for as many overexposed pixels
+GREYEST = 0.25  # of its brightest channel: by so much the channels of a nearly grey pixel differ at most
+LEAST_GREY = 0.01  # share of nearly grey pixels that it takes to see a cast
 FARTHEST_NEUTRAL = 1.6  # a factor beyond the camera's known lights that a neutral grey's R/G or B/G may lie at
 
 
@@ -100,14 +102,15 @@ def suspicions(packed: np.ndarray, photo: np.ndarray, clipped: float, overexpose
     elif clipped > SATURATED and clipped > 2 * overexposed:
         found.append(f"saturated: {clipped:.0%} of its samples are white, {overexposed:.0%} of the photo overexposed")
     else:
-        usable = photo.max(axis=-1) < WHITE
-        if usable.any() and linear[usable].mean() > DIM_PHOTO and (cast := cast_of(packed[usable], linear[usable], camera)):
+        brightest = linear.max(axis=-1)
+        grey = (photo.max(axis=-1) < WHITE) & (brightest > DIM_PHOTO) & (brightest - linear.min(axis=-1) < GREYEST * brightest)
+        if grey.mean() >= LEAST_GREY and (cast := cast_of(packed[grey], linear[grey], camera)):
             found.append(cast)
     return found
 
 
 def cast_of(packed: np.ndarray, linear: np.ndarray, camera: Camera) -> str | None:
-    """A colour cast beyond every light of the camera, in words: samples (n, 4) beside the linear photo (n, 3)."""
+    """A colour cast beyond every light of the camera, in words: samples (n, 4) of what is nearly grey in the linear photo (n, 3)."""
     # the photo is balanced already, so that RAW divided by it tells the light
     red, green, blue = mean_colour(packed) / np.maximum(linear.mean(axis=0), 1e-6)
     for name, value, known in (("red", red, camera.neutrals[:, 0]), ("blue", blue, camera.neutrals[:, 1])):
