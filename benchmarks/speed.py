@@ -379,7 +379,8 @@ def measure_peak(photos: list[Path], widths: list[int], name: str) -> None:
 
 def compare_workflow(photos: list[Path], rounds: int, out: Path) -> None:
     """Snakemake against `omf predict`, with the default model, all from the start of the process."""
-    seconds: dict[str, list[float]] = {"`omf predict`": [], "workflow": []}
+    direct_way, judged_way = "`omf predict`", "`omf predict`, then `omf evaluate`, which the workflow does too"
+    seconds: dict[str, list[float]] = {direct_way: [], judged_way: [], "workflow": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "photos").mkdir()
@@ -387,12 +388,14 @@ def compare_workflow(photos: list[Path], rounds: int, out: Path) -> None:
             shutil.copy(photo, folder / "photos")
         for turn in tqdm(range(rounds), unit="round", disable=None):
             direct = [sys.executable, "-m", "omf", "predict", folder / "photos", "-o", folder / f"direct{turn}"]
-            seconds["`omf predict`"].append(clock(partial(run, direct), torch.device("cpu")))
+            seconds[direct_way].append(clock(partial(run, direct), torch.device("cpu")))
+            judge = [sys.executable, "-m", "omf", "evaluate", folder / f"direct{turn}", "--photos", folder / "photos"]
+            seconds[judged_way].append(seconds[direct_way][-1] + clock(partial(run, judge), torch.device("cpu")))
             work = folder / f"work{turn}"
             snakemake = ["snakemake", "--snakefile", ROOT / "Snakefile", "--directory", work, "--cores", "all"]
             settings = ["--config", f"images={folder / 'photos'}", "ground_truth="]
             seconds["workflow"].append(clock(partial(run, snakemake + settings), torch.device("cpu")))
-    base = np.median(seconds["`omf predict`"])
+    base = np.median(seconds[direct_way])
     lines = [f"{len(photos)} photos, default model; median (least to most) of {rounds} rounds in turn; start of Python included", ""]
     lines += ["| | s | of `omf predict` |", "|---|---|---|"]
     lines += [f"| {name} | {spread(values, 1)} | {np.median(values) / base:.2f} |" for name, values in seconds.items()]

@@ -6,7 +6,7 @@ be consistent - the exposure and the white balance are lost in the fit - but an 
 
 import numpy as np
 
-from omf.bayer import WHITE_LEVEL, demosaic, dequantise, unpack
+from omf.bayer import WHITE_LEVEL, demosaic, unpack
 from omf.camera import Camera
 from omf.isp import clip, decode_srgb
 from omf.metrics import halved, mean_colour, psnr
@@ -22,21 +22,20 @@ LEAST_GREY = 0.01  # share of nearly grey pixels that it takes to see a cast
 FARTHEST_NEUTRAL = 1.6  # a factor beyond the camera's known lights that a neutral grey's R/G or B/G may lie at
 
 
-def rendered(packed: np.ndarray, photo: np.ndarray) -> np.ndarray:
+def rendered(raw: np.ndarray, photo: np.ndarray) -> np.ndarray:
     """RAW as a picture: the colours and the tones that come nearest to a photo's.
 
-    The least-squares 3 x 3 matrix from half-size RAW to the linear photo, over pixels that are not near white; then one
+    The least-squares 3 x 3 matrix from RAW to the linear photo, over pixels that are not near white; then one
     tone curve for the three colours: the mean of the photo's sRGB over intervals of the rendered values, made to rise.
 
     Args:
-        packed: float (h, w, 4) in [0, 1].
-        photo: see `half_size_photo`.
+        raw: demosaiced, float (h, w, 3) in [0, 1].
+        photo: sRGB, float, of the same shape and range.
 
     Returns:
         sRGB, float64 (h, w, 3) in [0, 1].
     """
-    raw = half_size_rgb(packed).reshape(-1, 3)
-    srgb = photo.reshape(-1, 3)
+    raw, srgb = raw.reshape(-1, 3), photo.reshape(-1, 3)
     some = slice(None, None, max(len(raw) // FIT_SAMPLES, 1))
     usable = srgb[some].max(axis=-1) < WHITE
     if usable.sum() < 3:  # all white: any colours will do
@@ -69,6 +68,11 @@ def half_size_photo(rgb: np.ndarray) -> np.ndarray:
     return halved(rgb.astype(np.float32)) / np.float32(np.iinfo(rgb.dtype).max)
 
 
+def again(picture: np.ndarray) -> np.ndarray:
+    """Half the size once more, where that leaves something: at a quarter of the photo's size, the planes' shift no longer counts."""
+    return halved(picture) if min(picture.shape[:2]) >= 2 else picture
+
+
 def consistency(counts: np.ndarray, photo: np.ndarray, overexposed: float, camera: Camera) -> dict:
     """How well a reconstruction goes with its photo.
 
@@ -79,13 +83,14 @@ def consistency(counts: np.ndarray, photo: np.ndarray, overexposed: float, camer
         camera: tells the lights under which its RAW is likely.
 
     Returns:
-        consistency_psnr, dB, of the rendered RAW against the photo; clipped, the share of the RAW's samples at white;
-        suspicious, a list of what looks wrong, in words.
+        consistency_psnr, dB, of the rendered RAW against the photo at a quarter of its size; clipped, the share of the
+        RAW's samples at white; suspicious, a list of what looks wrong, in words.
     """
-    packed = dequantise(counts)
+    packed, photo = again(counts.astype(np.float32)) / WHITE_LEVEL, again(photo)
+    raw = np.stack((packed[..., 0], packed[..., 1:3].mean(axis=-1), packed[..., 3]), axis=-1)
     clipped = float((counts >= WHITE_LEVEL - 1).mean())
     return {
-        "consistency_psnr": psnr(rendered(packed, photo), photo),
+        "consistency_psnr": psnr(rendered(raw, photo), photo),
         "clipped": clipped,
         "suspicious": suspicions(packed, photo, clipped, overexposed, camera),
     }

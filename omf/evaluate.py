@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from omf.bayer import dequantise, pack, to_challenge_format
+from omf.bayer import WHITE_LEVEL, dequantise, pack, to_challenge_format
 from omf.camera import Camera
 from omf.challenge import read_packed, score
 from omf.consistency import consistency, half_size_photo
@@ -114,8 +114,8 @@ def packed_mask(rgb: np.ndarray) -> np.ndarray:
 
 def tones(counts: np.ndarray, photo: np.ndarray) -> dict[str, list]:
     """Mean RAW green of the pixels of each level of the photo's green, and their number."""
-    green = dequantise(counts[..., 1:3]).mean(axis=-1).ravel()
-    level = np.minimum((photo[..., 1].ravel() * TONES).astype(int), TONES - 1)
+    green = (counts[..., 1].ravel() + counts[..., 2].ravel()) / (2 * WHITE_LEVEL)
+    level = np.minimum((photo[..., 1].ravel() * TONES).astype(np.intp), TONES - 1)
     pixels = np.bincount(level, minlength=TONES)
     means = np.bincount(level, green, minlength=TONES) / np.maximum(pixels, 1)
     return {"raw": means.round(4).tolist(), "pixels": pixels.tolist()}

@@ -42,7 +42,7 @@ def panels(record: dict) -> dict[str, np.ndarray]:
         truth = dequantise(read_packed(Path(record["truth"])))
         shown |= {"true RAW": developed(truth), "error": error_map(np.abs(packed - truth).mean(axis=-1))}
     elif photo is not None:
-        picture = rendered(packed, photo)
+        picture = rendered(half_size_rgb(packed), photo)
         shown |= {"rendered like the photo": to_8_bit(picture), "difference": error_map(np.abs(picture - photo).mean(axis=-1))}
     return {caption: fitted(picture) for caption, picture in shown.items()}
 
