@@ -68,5 +68,7 @@ def test_the_pins_for_development_hold_those_for_a_run():
         {line for line in (ROOT / name).read_text().splitlines() if not line.startswith("#")}
         for name in ("requirements.txt", "requirements-dev.txt")
     )
-    assert run_pins < dev_pins
+    # the same line, or the same version on every machine
+    assert all(pin in dev_pins or pin.partition(" ;")[0] in dev_pins for pin in run_pins)
+    assert len(run_pins) < len(dev_pins)
     assert "torch==2.13.0" in run_pins
