@@ -33,8 +33,7 @@ def panels(record: dict) -> dict[str, np.ndarray]:
     if "photo" in record:
         rgb = read_rgb(Path(record["photo"]))
         photo = half_size_photo(rgb)
-        height, width = photo.shape[:2]
-        share = overexposure_mask(rgb)[: 2 * height, : 2 * width].reshape(height, 2, width, 2).mean(axis=(1, 3))[..., None]
+        share = halved(overexposure_mask(rgb)[..., None].astype(np.float32))
         grey = to_8_bit(np.repeat(photo @ LUMA, 3).reshape(photo.shape)) // 2
         shown |= {"sRGB photo": to_8_bit(photo), "overexposed": (grey + share * (MARK - grey)).astype(np.uint8)}
     shown["predicted RAW"] = developed(packed)

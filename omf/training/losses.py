@@ -46,12 +46,14 @@ class BranchLoss(nn.Module):
         truth takes the prediction's place.
         """
         count = (predicted.shape[1] * own.sum()).clamp(min=1)
-        colour_error = (colours(predicted, self.neutral) - colours(truth, self.neutral)) * own
+        loss = predicted.new_zeros(())
+        if self.weights.colour:
+            error = (colours(predicted, self.neutral) - colours(truth, self.neutral)) * own
+            loss = self.weights.colour * error.square().sum() / count
         if self.weights.gamma:
             predicted, truth = encode(predicted), encode(truth)
         error = (predicted - truth) * own
-        squares = self.weights.l2 * error.square().sum() + self.weights.colour * colour_error.square().sum()
-        loss = (self.weights.l1 * error.abs().sum() + squares) / count
+        loss = loss + (self.weights.l1 * error.abs().sum() + self.weights.l2 * error.square().sum()) / count
         if self.weights.ms_ssim or self.vgg:
             merged = torch.where(own == 1, predicted, truth)
             if self.weights.ms_ssim:
