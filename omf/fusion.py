@@ -5,13 +5,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import psutil
 import torch
 from torch import Tensor
 
 from omf.bayer import WHITE_LEVEL, pack
 from omf.errors import InputError
 from omf.folding import FoldedUNet
+from omf.memory import free_memory
 from omf.regions import Box, cells_of, cover
 from omf.stream import Answers, Picture
 from omf.unet import BORDER, PAD_VALUE, PaddedNetwork, UNet
@@ -90,7 +90,8 @@ class Fusion:
         self.capacity = 2**21 if device.type == "cuda" else 1
         if device.type == "cuda":  # copies in both directions run beside the networks
             self.uploads, self.downloads = torch.cuda.Stream(), torch.cuda.Stream()
-        self.memory = min(free_memory(device) // 2, MOST_MEMORY[device.type])
+        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
+        self.memory = min(free // 2, MOST_MEMORY[device.type])
 
     def __call__(self, rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Reconstruct demosaiced RAW.
@@ -234,11 +235,6 @@ def bayer_counts(rgb: Tensor) -> Tensor:
     bayer = rgb[1].clone()
     bayer[0::2, 0::2], bayer[1::2, 1::2] = rgb[0, 0::2, 0::2], rgb[2, 1::2, 1::2]
     return (bayer * WHITE_LEVEL).to(torch.int16)
-
-
-def free_memory(device: torch.device) -> int:
-    """Bytes."""
-    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else psutil.virtual_memory().available
 
 
 def is_out_of_memory(error: Exception) -> bool:
