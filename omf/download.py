@@ -8,7 +8,8 @@ import urllib3
 from tqdm import tqdm
 
 from omf.errors import InputError
-from omf.models import WeightsFile, file_problem, sha256
+from omf.files import sha256
+from omf.models import WeightsFile, file_problem
 
 ATTEMPTS = 5  # without a byte of progress
 PAUSE = 1.0  # seconds before the next attempt, doubled each time

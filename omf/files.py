@@ -1,5 +1,6 @@
 """Files that appear under their name only when they are whole."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -34,3 +35,9 @@ def save_text(path: Path, text: str) -> None:
 
 def save_json(path: Path, value: object) -> None:
     save_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def sha256(path: Path) -> str:
+    """The file's hash, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

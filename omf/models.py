@@ -1,6 +1,5 @@
 """Which models there are, where their files lie, and whether they are the right ones. No torch here."""
 
-import hashlib
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from omf.errors import InputError
-from omf.files import save_text
+from omf.files import save_text, sha256
 from omf.folders import data_folder
 
 # The files of a model that is given as a folder: ours, then the published names.
@@ -145,9 +144,3 @@ def file_problem(file: WeightsFile, name: str) -> str | None:
     if file.sha256 and sha256(file.path) != file.sha256:
         return f"{file.path}: its sha256 is not the one in models.yaml, so it is not loaded; {again}"
     return None
-
-
-def sha256(path: Path) -> str:
-    """The file's hash, in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -9,7 +9,7 @@ from tqdm import tqdm
 
 from omf.bayer import to_challenge_format
 from omf.errors import InputError
-from omf.files import save_npy, written_whole
+from omf.files import save_npy, sha256, written_whole
 from omf.images import group_by_stem, read_rgb
 from omf.overexposure import overexposure_mask
 from omf.stream import Method, Picture, stream
@@ -33,19 +33,25 @@ def decode(photo: Path) -> Picture:
     return rgb, overexposure_mask(rgb)
 
 
-def preprocess(photos: Iterable[Path], out: Path) -> list[str]:
-    """Decode a shard: NAME.npz with `rgb` and `mask`. Returns a line for each photo that can't be used."""
+def preprocess(photos: Iterable[Path], out: Path) -> dict:
+    """Decode a shard: NAME.npz with `rgb` and `mask`.
+
+    Returns:
+        `sha256` of each photo's file, by its name; and `problems`, a line for each photo that can't be used.
+    """
     named, problems = by_name(photos)
+    hashes = {}
     out.mkdir(parents=True, exist_ok=True)
     for name, photo in tqdm(named.items(), "decoding", unit="image", disable=None):
         try:
             rgb, mask = decode(photo)
-        except InputError as error:
+            hashes[photo.name] = sha256(photo)
+        except (InputError, OSError) as error:
             problems.append(str(error))
             continue
         with written_whole(out / f"{name}.npz") as temporary, temporary.open("wb") as file:
             np.savez(file, rgb=rgb, mask=mask)
-    return problems
+    return {"sha256": hashes, "problems": problems}
 
 
 def infer(decoded: Path, out: Path, method: Method) -> dict:

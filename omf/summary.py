@@ -12,14 +12,18 @@ from omf.models import Model
 STAGES = ("preprocess", "infer", "mosaic", "evaluate")  # of a shard
 
 
-def total_timing(files: list[Path]) -> dict:
+def of_shards(results: Path, kind: str, shards: list[str]) -> list[dict]:
+    """What the shards' jobs left in RESULTS/KIND/SHARD.json."""
+    return [json.loads((results / kind / f"{shard}.json").read_text()) for shard in shards]
+
+
+def total_timing(jobs: list[dict]) -> dict:
     """Add up the inference jobs' measurements.
 
     Returns:
         images, seconds (in the networks, loading not counted), megapixels, seconds_per_image, device
         (all that were used), cpu (True if any of it ran on a CPU).
     """
-    jobs = [json.loads(file.read_text()) for file in files]
     total = {key: sum(job[key] for job in jobs) for key in ("images", "seconds", "megapixels")}
     return total | {
         "seconds_per_image": total["seconds"] / max(total["images"], 1),
@@ -28,15 +32,14 @@ def total_timing(files: list[Path]) -> dict:
     }
 
 
-def read_problems(files: list[Path]) -> list[str]:
-    """The lines that the jobs left: of preprocessing a list, of inference and evaluation under `problems`."""
-    found = [json.loads(file.read_text()) for file in files]
-    return [line for value in found for line in (value["problems"] if isinstance(value, dict) else value)]
+def problems_in(jobs: list[dict]) -> list[str]:
+    """The lines about what could not be used."""
+    return [line for job in jobs for line in job["problems"]]
 
 
-def read_records(files: list[Path]) -> dict[str, dict]:
-    """The images' records that the evaluation jobs left, by name."""
-    return dict(sorted(record for file in files for record in json.loads(file.read_text())["images"].items()))
+def merged(jobs: list[dict], key: str) -> dict:
+    """What the jobs left under `key`, together, by name."""
+    return dict(sorted(item for job in jobs for item in job[key].items()))
 
 
 def stage_seconds(folder: Path, shards: list[str]) -> dict[str, float]:
@@ -101,4 +104,5 @@ def summary_text(summary: dict, scores: dict) -> str:
         lines += ["", *(f"problem: {problem}" for problem in summary["problems"])]
         lines += ["Mend or remove these and run again; what is done stays done."]
     lines += ["", "Look at it: submission/report.html", "RAW files, readme.txt and submission.zip: submission/"]
+    lines += ["Code, packages, settings and hashes that made it: submission/provenance.json"]
     return "\n".join(lines) + "\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 from omf.camera import load_camera
 from omf.errors import told_in_one_line
 from omf.evaluate import candidates, examine_all
-from omf.files import save_json
+from omf.files import save_json, sha256
 from omf.stages import by_name
 
 
@@ -18,12 +18,13 @@ def main() -> None:
     parser.add_argument("--photos", nargs="+", type=Path, required=True, help="the sRGB pictures")
     parser.add_argument("--camera", required=True)
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--out", type=Path, required=True, help="JSON of the images' records, and problems")
+    parser.add_argument("--out", type=Path, required=True, help="JSON: records of the images, hashes of their ground truth, problems")
     arguments = parser.parse_args()
     predictions, truths = ({path.stem: path for path in paths} for paths in (arguments.raw.glob("*.npy"), arguments.truths))
     found = candidates(predictions, truths, by_name(arguments.photos)[0])
     records, problems = examine_all(found, load_camera(arguments.camera), arguments.processes)
-    save_json(arguments.out, {"images": records, "problems": problems})
+    hashes = {truths[name].name: sha256(truths[name]) for name, record in records.items() if "psnr" in record}
+    save_json(arguments.out, {"images": records, "sha256": hashes, "problems": problems})
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from omf.errors import told_in_one_line
 from omf.files import save_json
 from omf.methods import load_method
 from omf.models import find_model
+from omf.provenance import environment, environment_line
 from omf.stages import infer
 
 
@@ -21,8 +22,10 @@ def main() -> None:
     parser.add_argument("--precision", required=True)
     arguments = parser.parse_args()
     method, device, on_cpu = load_method(find_model(arguments.model), arguments.device, arguments.precision)
+    made_by = environment(device)
+    print(environment_line(made_by), flush=True)
     measured = infer(arguments.decoded, arguments.out, method)
-    save_json(arguments.timing, measured | {"device": device, "cpu": on_cpu})
+    save_json(arguments.timing, measured | {"device": device, "cpu": on_cpu, "environment": made_by})
 
 
 if __name__ == "__main__":

@@ -6,19 +6,20 @@ from pathlib import Path
 from omf.challenge import write_submission
 from omf.errors import told_in_one_line
 from omf.models import find_model
-from omf.summary import entry_readme, total_timing
+from omf.summary import entry_readme, of_shards, total_timing
 
 
 @told_in_one_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--raws", nargs="+", type=Path, required=True, help="folders of NAME.npy")
-    parser.add_argument("--timings", nargs="+", type=Path, required=True, help="JSON files of the inference jobs")
+    parser.add_argument("results", type=Path, help="folder with raw/SHARD/NAME.npy and timing/SHARD.json")
+    parser.add_argument("--shards", nargs="+", required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    readme = entry_readme(find_model(arguments.model), total_timing(arguments.timings))
-    write_submission([raw for folder in arguments.raws for raw in sorted(folder.glob("*.npy"))], readme, arguments.out)
+    timing = total_timing(of_shards(arguments.results, "timing", arguments.shards))
+    raws = [raw for shard in arguments.shards for raw in sorted((arguments.results / "raw" / shard).glob("*.npy"))]
+    write_submission(raws, entry_readme(find_model(arguments.model), timing), arguments.out)
 
 
 if __name__ == "__main__":

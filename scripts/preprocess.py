@@ -13,11 +13,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--out", type=Path, required=True, help="folder for NAME.npz")
-    parser.add_argument("--problems", type=Path, required=True, help="JSON list of lines")
+    parser.add_argument("--record", type=Path, required=True, help="JSON of the photos' hashes, and problems")
     arguments = parser.parse_args()
-    problems = preprocess(arguments.photos, arguments.out)
-    save_json(arguments.problems, problems)
-    for problem in problems:
+    record = preprocess(arguments.photos, arguments.out)
+    save_json(arguments.record, record)
+    for problem in record["problems"]:
         print(f"problem: {problem}")
 
 

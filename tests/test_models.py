@@ -5,7 +5,8 @@ import yaml
 from conftest import ROOT
 
 from omf.errors import InputError
-from omf.models import check_files, file_problem, find_model, read_models, sha256
+from omf.files import sha256
+from omf.models import check_files, file_problem, find_model, read_models
 
 
 @pytest.fixture

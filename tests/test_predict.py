@@ -21,7 +21,7 @@ def fuse(tiny_model):
 def test_the_stages_and_predict_give_the_same_bytes(tmp_path, photo_folder, fuse):
     photos = sorted(photo_folder.iterdir())
     assert predict(photos, tmp_path / "direct", fuse) == []
-    assert preprocess(photos, tmp_path / "decoded") == []
+    assert preprocess(photos, tmp_path / "decoded")["problems"] == []
     measured = infer(tmp_path / "decoded", tmp_path / "demosaiced", fuse)
     mosaic(tmp_path / "demosaiced", tmp_path / "raw")
     files = sorted(path.name for path in (tmp_path / "raw").iterdir())
@@ -69,7 +69,7 @@ def test_bad_photos_are_listed_and_the_rest_is_done(tmp_path, photo_folder, fuse
     shutil.copy(photo_folder / "chart.png", photo_folder / "hills.png")
     photos = sorted(photo_folder.iterdir())
     problems = predict(photos, tmp_path / "out", fuse)
-    assert problems == preprocess(photos, tmp_path / "decoded")
+    assert problems == preprocess(photos, tmp_path / "decoded")["problems"]
     assert len(problems) == 4
     assert "hills.jpg: would become hills.npy, and so would another picture (hills.png); rename one" in problems[0]
     assert [line.split(":")[0].split("/")[-1] for line in problems] == ["hills.jpg", "hills.png", "broken.jpg", "holiday.heic"]

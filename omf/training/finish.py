@@ -7,8 +7,8 @@ from pathlib import Path
 import yaml
 
 from omf.checkpoints import load_network
-from omf.files import save_text, written_whole
-from omf.models import check_name, enter_model, sha256
+from omf.files import save_text, sha256, written_whole
+from omf.models import check_name, enter_model
 from omf.networks import name_of
 from omf.training.settings import Settings, as_dict
 from omf.training.stages import STAGES, weights_file

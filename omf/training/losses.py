@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from omf.errors import InputError
-from omf.models import sha256
+from omf.files import sha256
 from omf.training.settings import Loss
 
 # Weights of the scales of MS-SSIM, the finest first (Wang, Simoncelli and Bovik 2003)

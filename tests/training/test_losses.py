@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from omf.errors import InputError
+from omf.files import sha256
 from omf.isp import encode_srgb
-from omf.models import sha256
 from omf.training import losses
 from omf.training.losses import BranchLoss, encode, ms_ssim, seam
 from omf.training.settings import Loss

@@ -15,9 +15,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from conftest import ROOT, omf, run, snakemake
 from weights_server import serving
+
+from omf.files import sha256
 
 
 def rules_run(result) -> list[str]:
@@ -332,6 +335,64 @@ def test_the_classical_method_takes_the_networks_place(tmp_path, settings):
         assert path.read_bytes() == (tmp_path / "submission" / path.name).read_bytes()
     readme = (tmp_path / "submission" / "readme.txt").read_text()
     assert "Extra Data [1] / No Extra Data [0] : 0" in readme
+
+
+def test_provenance_tells_what_made_the_result(tmp_path, settings):
+    (settings["images"] / "broken.jpg").write_text("no picture")
+    snakemake(tmp_path, **settings | {"shard_size": 2})
+    told = json.loads((tmp_path / "submission" / "provenance.json").read_text())
+    photos = {path.name: sha256(path) for path in settings["images"].iterdir()}
+    assert told["inputs"]["photos"] == {name: digest for name, digest in photos.items() if name != "broken.jpg"}
+    names = ["chart.npy", "hills.npy", "leaves_odd.npy", "night_tall.npy"]
+    assert told["inputs"]["ground_truth"] == {name: sha256(ROOT / "test_raw" / name) for name in names}
+    assert told["weights"] == {
+        f"tiny/{branch}.safetensors": sha256(settings["model"] / f"{branch}.safetensors") for branch in ("oe", "noe")
+    }
+    assert told["config"] | {"shard_size": 2, "images": str(settings["images"]), "precision": "exact"} == told["config"]
+    (made_by,) = told["environments"]
+    assert made_by["jobs"] == len(list((tmp_path / "results" / "timing").iterdir())) > 1
+    assert made_by["packages"]["torch"] == torch.__version__
+    log = next((tmp_path / "results" / "logs" / "infer").iterdir()).read_text()
+    assert f"overexposure-mask-fusion {made_by['version']}, commit {made_by['commit'] or 'unknown'}" in log
+
+
+def test_thousands_of_photos_are_hundreds_of_jobs(tmp_path, settings):
+    photos = tmp_path / "many"
+    photos.mkdir()
+    for number in range(9000):
+        (photos / f"{number}.jpg").touch()
+    result = snakemake(tmp_path, "-n", "--quiet", "rules", **settings | {"images": photos, "shard_size": 256})
+    assert result.returncode == 0, result.stderr
+    total = re.search(r"^total +(\d+)", result.stdout, re.MULTILINE)
+    assert int(total[1]) < 300
+
+
+def test_thousands_of_shards_fit_on_a_command_line(tmp_path, settings):
+    """The longest command is bash's, whose one argument may have 128 KiB."""
+    photos = tmp_path / "many"
+    photos.mkdir()
+    for number in range(3000):
+        (photos / f"{number}.jpg").touch()
+    result = snakemake(tmp_path, "-n", "-p", "report", "package", **settings | {"images": photos, "shard_size": 1})
+    commands = [line for line in result.stdout.splitlines() if "--shards" in line]
+    assert len(commands) == 2
+    assert all(len(line) < 2**17 / 2 for line in commands)
+
+
+def test_what_jobs_ask_a_cluster_for(tmp_path, settings):
+    def jobs(device: str) -> dict[str, str]:
+        """What a dry run says of each rule, with the profile for Slurm."""
+        result = snakemake(tmp_path, "-n", "--workflow-profile", ROOT / "profiles" / "slurm", **settings | {"device": device})
+        assert result.returncode == 0, result.stdout + result.stderr
+        return {part.partition(":")[0]: part for part in re.split(r"^(?:local)?rule ", result.stdout, flags=re.MULTILINE)[1:]}
+
+    asked = jobs("auto")
+    assert "threads: 8" in asked["infer"]
+    assert "gpu=1," in asked["infer"] and "mem_mb=8000," in asked["infer"]
+    assert "gpu=0" in jobs("cpu")["infer"]
+    for rule in ("preprocess", "mosaic", "evaluate", "package", "report"):
+        assert "gpu" not in asked[rule]
+        assert "mem_mb=" in asked[rule] and "runtime=" in asked[rule]
 
 
 def test_the_default_profile_runs_one_inference_at_a_time():

@@ -1,6 +1,7 @@
 # Reads the configuration and holds every helper; the other files hold rules only.
 
 import json
+import math
 import shlex
 import sys
 import time
@@ -12,8 +13,9 @@ from snakemake.io import contains_wildcard
 from omf.challenge import list_packed
 from omf.config import check_config
 from omf.errors import InputError
+from omf.files import sha256
 from omf.images import group_by_stem, list_images
-from omf.models import check_files, find_model, sha256
+from omf.models import check_files, find_model
 from omf.shards import assign_shards
 from omf.training.settings import as_dict, settings_from
 
@@ -38,6 +40,7 @@ except InputError as error:
 PHOTOS_BY_NAME = group_by_stem(PHOTOS)
 SHARDS = assign_shards(PHOTOS_BY_NAME, config["shard_size"])
 
+GPUS = 0 if config["device"] == "cpu" else 1  # of an inference job
 STAGES = ["demosaic", "noe", "oe"]  # of a training
 RUN = f"results/training/{TRAINING['name']}"
 
@@ -85,6 +88,13 @@ def sources(*modules):
         str(ROOT / "omf" / (module if "." in module else f"{module}.py"))
         for module in modules
     ]
+
+
+def minutes(wildcards, megabytes_a_second):
+    """What a shard may take: a start, and its photos' files at this rate."""
+    photos = [Path(photo) for photo in photos_of(wildcards)]
+    megabytes = sum(photo.stat().st_size for photo in photos if photo.exists()) / 1e6
+    return math.ceil(10 + megabytes / megabytes_a_second / 60)
 
 
 def per_shard(pattern):

@@ -1,4 +1,7 @@
 # The way of a shard of images: decode, reconstruct, mosaic, score.
+#
+# Memory (MB) suffices for photos of 12 megapixels; more is needed for larger ones, and a retry gets it. Time (minutes) is
+# for batch systems, several times what was measured, and more at a retry. Both are limits there, and nothing elsewhere.
 
 
 rule preprocess:
@@ -7,16 +10,19 @@ rule preprocess:
         code=sources("images", "overexposure"),
     output:
         decoded=temp(directory("results/decoded/{shard}")),
-        problems="results/problems/{shard}.json",
+        record="results/photos/{shard}.json",
     log:
         "results/logs/preprocess/{shard}.log",
     benchmark:
         "results/benchmarks/preprocess/{shard}.tsv"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: minutes(wildcards, 2) * attempt,
     params:
         scripts=SCRIPTS,
         photos=photos_of,
     shell:
-        "python {params.scripts:q}/preprocess.py --out {output.decoded} --problems {output.problems}"
+        "python {params.scripts:q}/preprocess.py --out {output.decoded} --record {output.record}"
         " -- {params.photos:q} > {log} 2>&1"
 
 
@@ -35,8 +41,11 @@ rule infer:
         "results/benchmarks/infer/{shard}.tsv"
     threads: max(workflow.cores - 1, 1)  # the next shard is decoded, or the last one written, meanwhile
     resources:
-        gpu=0 if config["device"] == "cpu" else 1,
+        gpu=GPUS,
         inference=1,
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: minutes(wildcards, 0.5 if GPUS else 0.03)
+        * attempt,
     params:
         scripts=SCRIPTS,
         model=config["model"],
@@ -58,6 +67,9 @@ rule mosaic:
         "results/logs/mosaic/{shard}.log",
     benchmark:
         "results/benchmarks/mosaic/{shard}.tsv"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1500 * attempt,
+        runtime=lambda wildcards, attempt: minutes(wildcards, 2) * attempt,
     params:
         scripts=SCRIPTS,
     shell:
@@ -77,6 +89,9 @@ rule evaluate:
     benchmark:
         "results/benchmarks/evaluate/{shard}.tsv"
     threads: max(workflow.cores // 4, 1)  # of a few; the next shard is being computed
+    resources:
+        mem_mb=lambda wildcards, threads, attempt: 2000 * threads * attempt,
+        runtime=lambda wildcards, attempt: minutes(wildcards, 0.2) * attempt,
     params:
         scripts=SCRIPTS,
         photos=photos_of,

@@ -1,10 +1,11 @@
 # What a run leaves: the entry, its scores, and the list of what could not be done.
+# Jobs are told the shards' names, not paths: thousands of them fit on a command line.
 
 
 rule package:
     input:
-        raws=per_shard("results/raw/{shard}"),
-        timings=per_shard("results/timing/{shard}.json"),
+        per_shard("results/raw/{shard}"),
+        per_shard("results/timing/{shard}.json"),
     output:
         "submission/submission.zip",
         "submission/readme.txt",
@@ -12,21 +13,32 @@ rule package:
         "results/logs/package.log",
     benchmark:
         "results/benchmarks/package.tsv"
+    resources:
+        mem_mb=lambda wildcards, attempt: 1000 * attempt,
+        runtime=lambda wildcards, attempt: (10 + len(PHOTOS) // 50) * attempt,
     params:
         scripts=SCRIPTS,
+        shards=list(SHARDS),
         model=config["model"],
     shell:
-        "python {params.scripts:q}/package.py --raws {input.raws} --timings {input.timings}"
+        "python {params.scripts:q}/package.py results --shards {params.shards}"
         " --model {params.model:q} --out submission > {log} 2>&1"
 
 
 rule report:
     input:
-        scores=per_shard("results/scores/{shard}.json"),
-        timings=per_shard("results/timing/{shard}.json"),
-        problems=per_shard("results/problems/{shard}.json"),
-        raws=per_shard("results/raw/{shard}"),
-        code=sources("summary", "report", "pictures", "plots", "templates/report.html"),
+        per_shard("results/photos/{shard}.json"),
+        per_shard("results/timing/{shard}.json"),
+        per_shard("results/scores/{shard}.json"),
+        per_shard("results/raw/{shard}"),
+        code=sources(
+            "summary",
+            "provenance",
+            "report",
+            "pictures",
+            "plots",
+            "templates/report.html",
+        ),
     output:
         page=report(
             "submission/report.html",
@@ -41,6 +53,7 @@ rule report:
             labels={"what": "table of all images"},
         ),
         scores="submission/scores.json",
+        provenance="submission/provenance.json",
         summary="submission/summary.json",
         text="submission/summary.txt",
         pictures=report(
@@ -55,13 +68,19 @@ rule report:
         "results/logs/report.log",
     benchmark:
         "results/benchmarks/report.tsv"
+    resources:
+        mem_mb=lambda wildcards, attempt: (2000 + len(PHOTOS) // 20) * attempt,
+        runtime=lambda wildcards, attempt: (10 + len(PHOTOS) // 500) * attempt,
     params:
         scripts=SCRIPTS,
+        shards=list(SHARDS),
         model=config["model"],
-        benchmarks="results/benchmarks",
+        config=json.dumps(
+            {name: value for name, value in config.items() if name != "training"}
+        ),
     shell:
-        "python {params.scripts:q}/report.py --scores {input.scores} --timings {input.timings} --problems {input.problems}"
-        " --benchmarks {params.benchmarks} --model {params.model:q} --pictures {output.pictures} --out submission > {log} 2>&1"
+        "python {params.scripts:q}/report.py results --shards {params.shards} --model {params.model:q}"
+        " --config {params.config:q} --pictures {output.pictures} --out submission > {log} 2>&1"
 
 
 # Fails if an image could not be used, once the summary is written: so the run ends with an error and the list.
@@ -73,6 +92,8 @@ rule verdict:
         "results/verdict.txt",
     log:
         "results/logs/verdict.log",
+    retries: 0
+    localrule: True
     params:
         scripts=SCRIPTS,
     shell:

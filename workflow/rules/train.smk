@@ -6,6 +6,7 @@ rule settings:
         f"{RUN}/settings.json",
     log:
         "results/logs/train/settings.log",
+    localrule: True
     params:
         scripts=SCRIPTS,
         settings=json.dumps(TRAINING),
@@ -27,7 +28,9 @@ rule train_network:
         "results/benchmarks/train/{stage}.tsv"
     threads: workflow.cores
     resources:
-        gpu=0 if config["device"] == "cpu" else TRAINING["gpus"],
+        gpu=GPUS and TRAINING["gpus"],
+        mem_mb=lambda wildcards, attempt: 16000 * attempt,
+        runtime=24 * 60,  # one that is cut off goes on at the next attempt
     params:
         scripts=SCRIPTS,
         device=config["device"],
@@ -49,6 +52,7 @@ rule enter_model:
         str(ROOT / "trained_models" / TRAINING["name"] / "README.md"),
     log:
         "results/logs/train/enter_model.log",
+    localrule: True
     params:
         scripts=SCRIPTS,
         models=ROOT / "trained_models",

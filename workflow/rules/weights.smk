@@ -10,6 +10,8 @@ for branch, file in (("oe", MODEL.oe), ("noe", MODEL.noe)):
                 str(file.path),
             log:
                 f"results/logs/fetch/{branch}.log",
+            # the network is rarely reached from compute nodes
+            localrule: True
             params:
                 model=MODEL.name,
                 branch=branch,

@@ -1,0 +1,146 @@
+"""The workflow on a real Slurm cluster: one node, started here, with accounting and a counted stand-in GPU."""
+
+import getpass
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, run, snakemake
+
+HERE = Path(__file__).parent
+DAEMONS = ("slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd")
+MISSING = [daemon for daemon in DAEMONS if not shutil.which(daemon, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")]
+
+pytestmark = [
+    pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}"),
+    pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to start Slurm"),
+]
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    folder = tmp_path_factory.mktemp("slurm")
+    for parent in (folder, *folder.parents[:2]):
+        parent.chmod(0o755)  # the database runs as another user
+    try:
+        # its daemons stay, so their output must not be waited for
+        with (folder.parent / "slurm_up.log").open("w+") as log:
+            done = subprocess.run(["bash", HERE / "slurm_up.sh", folder], stdout=log, stderr=log, timeout=200)
+            log.seek(0)
+            assert done.returncode == 0, log.read()
+        yield
+    finally:
+        run("bash", HERE / "slurm_down.sh", folder)
+
+
+@pytest.fixture
+def settings(photo_folder: Path, tiny_model: Path) -> dict:
+    return {"images": photo_folder, "model": tiny_model, "ground_truth": ROOT / "test_raw", "shard_size": 2}
+
+
+def submit(folder: Path, settings: dict, *arguments: str) -> subprocess.Popen:
+    """Start the workflow with the profile for Slurm as users get it, but for the account, and looking at its jobs more often."""
+    command = ["timeout", "-k", "5", "400", Path(sys.executable).parent / "snakemake", "--snakefile", ROOT / "Snakefile"]
+    command += ["--directory", folder, "--workflow-profile", ROOT / "profiles" / "slurm", "--default-resources", "slurm_account=project"]
+    command += ["--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1", *arguments]
+    command += ["--config", *(f"{key}={value}" for key, value in settings.items())]
+    folder.mkdir()
+    with (folder / "log").open("w") as log:
+        # every login has USER, which the plugin asks for
+        return subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, env=os.environ | {"USER": getpass.getuser()})
+
+
+def end(process: subprocess.Popen, folder: Path) -> str:
+    """Wait for the workflow; what it said."""
+    process.wait()
+    return (folder / "log").read_text()
+
+
+def queue(state: str) -> dict[str, str]:
+    """The jobs in a state: {number: what Snakemake calls it}."""
+    lines = run("squeue", "--noheader", "--states", state, "--format", "%i %k").stdout.splitlines()
+    return dict(line.split(" ", 1) for line in lines)
+
+
+def accounted(since: str) -> list[dict[str, str]]:
+    """What Slurm has on record of the jobs since then, in the order of their submission."""
+    columns = ["JobIDRaw", "Comment", "State", "AllocTRES", "Timelimit", "Start", "End"]
+    command = ["sacct", "--allocations", "--parsable2", "--noheader", "--starttime", since, "--format", ",".join(columns)]
+    return [dict(zip(columns, line.split("|"))) for line in run(*command).stdout.splitlines()]
+
+
+def wait_for(what: Callable[[], object], process: subprocess.Popen, folder: Path) -> object:
+    """The first answer that is something, while the workflow runs."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if found := what():
+            return found
+        time.sleep(0.1)
+    process.terminate()
+    pytest.fail(f"never came: {end(process, folder)}")
+
+
+def node(state: str) -> None:
+    name = run("hostname", "-s").stdout.strip()
+    assert run("scontrol", "update", f"NodeName={name}", f"State={state}", "Reason=test").returncode == 0
+
+
+def test_a_cancelled_job_and_a_drained_node_in_mid_run(cluster, tmp_path, settings):
+    undisturbed = tmp_path / "undisturbed"
+    undisturbed.mkdir()
+    assert snakemake(undisturbed, **settings).returncode == 0
+
+    began = time.strftime("%Y-%m-%dT%H:%M:%S")
+    folder = tmp_path / "run"
+    process = submit(folder, settings)
+    number, name = wait_for(lambda: next((job for job in queue("R").items() if job[1].startswith("rule_infer")), None), process, folder)
+    assert run("scancel", number).returncode == 0
+    node("drain")
+    # running jobs end, the next ones wait for the node
+    wait_for(lambda: queue("PD") and not queue("R,CG"), process, folder)
+    waiting = queue("PD")
+    time.sleep(5)
+    assert queue("PD").keys() >= waiting.keys() and not queue("R")
+    node("resume")
+    log = end(process, folder)
+    assert process.returncode == 0, log
+
+    for path in (undisturbed / "submission").glob("*.npy"):
+        assert path.read_bytes() == (folder / "submission" / path.name).read_bytes()
+    assert (folder / "submission" / "scores.txt").is_file()
+    jobs = accounted(began)
+    # infer alone asks for the GPU, and one job has it at a time
+    inference = [job for job in jobs if job["Comment"].startswith("rule_infer")]
+    assert all(("gres/gpu=1" in job["AllocTRES"]) == (job in inference) for job in jobs)
+    spans = sorted((job["Start"], job["End"]) for job in inference)
+    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+    # the cancelled one came again, with twice the time and memory
+    first, second = [job for job in inference if job["Comment"] == name]
+    assert first["JobIDRaw"] == number and first["State"].startswith("CANCELLED") and second["State"] == "COMPLETED"
+    assert "mem=8000M" in first["AllocTRES"] and "mem=16000M" in second["AllocTRES"]
+    assert (first["Timelimit"], second["Timelimit"]) == ("00:11:00", "00:22:00")
+    # all others ran once, each after those that it needs
+    done = {job["Comment"]: job for job in jobs if job["State"] == "COMPLETED"}
+    assert len(done) == len(jobs) - 1
+    for shard in {name.rpartition("_")[2] for name in done if "wildcards" in name}:
+        steps = [done[f"rule_{rule}_wildcards_{shard}"] for rule in ("preprocess", "infer", "mosaic", "evaluate")] + [done["rule_report"]]
+        assert all(before["End"] <= after["Start"] for before, after in pairwise(steps))
+
+
+def test_a_failing_job_is_told_with_its_log(cluster, tmp_path, settings):
+    folder = tmp_path / "run"
+    process = submit(folder, settings | {"device": "cuda"}, "--retries", "0")
+    log = end(process, folder)
+    assert process.returncode == 1
+    assert "Error in rule infer" in log
+    assert "error: device cuda: torch sees no GPU here" in log
+    assert "results/logs/infer/s" in log
+    # the others were done as far as they go
+    assert "Finished jobid" in log
+    assert not (folder / "submission" / "submission.zip").exists()
