@@ -95,8 +95,10 @@ def drawn(records: dict[str, dict], seconds: dict[str, float]) -> dict[str, tupl
     if scored:
         picture = plots.planes({plane: values(f"psnr_{plane.lower()}") for plane in plots.PLANE_COLOURS})
         found["Bayer planes"] = picture, "PSNR of each plane over the images: median, quartiles, range."
-    if tones := values("tones"):
-        picture = plots.tone_curve(tones, values("true_tones"))
+    # tiny images have too few pixels of every level
+    tones, true_tones = ([one for one in values(key) if max(one["pixels"]) >= plots.LEAST_PIXELS] for key in ("tones", "true_tones"))
+    if tones:
+        picture = plots.tone_curve(tones, true_tones)
         found["Tones"] = picture, "RAW green for the photo's green: the median over the images, and where 8 of 10 lie."
     if seconds:
         found["Time"] = plots.stage_times(seconds), "Seconds that the jobs of each stage took, added up."

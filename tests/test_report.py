@@ -47,6 +47,14 @@ def rows_of(html: str) -> list:
     return json.loads(re.search(r'id="data">(.*?)</script>', html, re.DOTALL)[1])["rows"]
 
 
+def test_images_too_small_for_a_tone_curve(records):
+    few = {name: record | {"tones": {"raw": [0.5] * 32, "pixels": [2] * 32}} for name, record in records.items()}
+    assert "Tones" in drawn(records, {})
+    assert "Tones" not in drawn(few, {})
+    one = dict(list(records.items())[:1])
+    assert "Tones" in drawn(few | one, {})
+
+
 def test_worst_median_and_best_each_image_once(records):
     groups = {heading: [one.name for one in group] for heading, group in examples(records).items()}
     ordered = sorted(records, key=lambda name: records[name]["psnr"])
