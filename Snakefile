@@ -5,7 +5,7 @@ configfile: workflow.source_path("config.yaml")
 
 
 # used with --sdm apptainer only; see containers/
-container: "containers/omf.sif"
+container: f"{workflow.basedir}/containers/omf.sif"
 
 
 include: "workflow/rules/common.smk"

@@ -1,4 +1,4 @@
-# For ./test and ./check: the environment in .venv, made on first use and after a change of the pins.
+# For ./test and ./check: the environment in .venv, made on first use and after a change of the pins; in an image its own.
 
 # Print the first Python that is new enough; $PYTHON comes first.
 find_python() {
@@ -13,9 +13,22 @@ find_python() {
     return 1
 }
 
+# Put the environment of the image that this runs in first on the PATH, and the code of this clone before the image's.
+use_image() {
+    if ! cmp -s "$1" "$OMF_ENVIRONMENT/installed-$1"; then
+        echo "error: this image holds other packages than $1 pins; build it anew: containers/README.md tells how" >&2
+        return 1
+    fi
+    export PATH="$OMF_ENVIRONMENT/bin:$PATH" PYTHONPATH="$PWD"
+}
+
 # Install what a requirements file pins into .venv, unless it is there, and put .venv first on the PATH.
 prepare_environment() {
     local requirements=$1 python
+    if [ -n "${OMF_ENVIRONMENT:-}" ]; then
+        use_image "$requirements"
+        return
+    fi
     local installed=.venv/installed-$requirements
     if ! cmp -s "$requirements" "$installed"; then
         python=$(find_python)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
 from snakemake.io import contains_wildcard
+from snakemake.settings.types import DeploymentMethod
 
 from omf.challenge import list_packed
 from omf.config import check_config
@@ -44,10 +45,18 @@ GPUS = 0 if config["device"] == "cpu" else 1  # of an inference job
 STAGES = ["demosaic", "noe", "oe"]  # of a training
 RUN = f"results/training/{TRAINING['name']}"
 
-# `python` in the rules is the one that runs Snakemake, also where its environment isn't activated.
-shell.prefix(
-    f"set -euo pipefail; export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH; "
-)
+if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
+    # Rules run in the image, with its Python and the code of this checkout.
+    IMAGE = ROOT / "containers" / "omf.sif"
+    if not IMAGE.is_file():
+        raise WorkflowError(
+            f"{IMAGE}: not there; build it as containers/README.md tells"
+        )
+    FIRST = f"PYTHONPATH={shlex.quote(str(ROOT))}"
+else:
+    # `python` in the rules is the one that runs Snakemake, also where its environment isn't activated.
+    FIRST = f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
+shell.prefix(f"set -euo pipefail; export {FIRST}; ")
 
 
 wildcard_constraints:
