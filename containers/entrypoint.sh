@@ -9,6 +9,7 @@ if [ "$(id -u)" = 0 ] && ! grep -qE '^CapBnd:\s*0+$' /proc/self/status; then
         --bounding-set=-all --inh-caps=-all --no-new-privs "$0" "$@"
 fi
 [ -w "${HOME:-}" ] || export HOME=/tmp # for caches
+export USER=${USER:-$(id -un 2>/dev/null || id -u)} # Snakemake asks for the name; not all users have one here
 
 # A clone's own code comes before the image's.
 if [ -f Snakefile ] && [ -x test ]; then
@@ -18,4 +19,5 @@ elif [ $# = 0 ] || [ "$1" = ./test ]; then
     shift $(($# > 0))
     set -- snakemake --snakefile /opt/omf/Snakefile "$@"
 fi
-exec "$@"
+[ $$ != 1 ] || set -- tini -g -- "$@" # Docker signals process 1 alone: jobs must hear of it too
+exec -- "$@"

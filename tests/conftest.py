@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from container.engine import definition_image, docker, image  # noqa: F401
 from hypothesis import settings
 
 from omf.checkpoints import save_network

@@ -63,6 +63,35 @@ def test_no_python_that_is_new_enough(clone, tmp_path):
     assert not (clone / ".venv").exists()
 
 
+@pytest.fixture
+def image(clone, tmp_path) -> Path:
+    """The environment that an image holds, made for the pins of the clone; its Snakemake tells where it is."""
+    folder = tmp_path / "image"
+    (folder / "bin").mkdir(parents=True)
+    (folder / "bin" / "snakemake").write_text('#!/bin/sh\necho "$PYTHONPATH: $*"\n')
+    (folder / "bin" / "snakemake").chmod(0o755)
+    shutil.copy(clone / "requirements.txt", folder / "installed-requirements.txt")
+    return folder
+
+
+def test_in_an_image_its_environment_runs_the_code_of_the_clone(clone, image):
+    result = run(clone / "test", "-n", cwd=clone.parent, OMF_ENVIRONMENT=str(image))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout == f"{clone}: -n\n"
+    assert result.stderr == ""
+    assert not (clone / ".venv").exists()
+
+
+def test_an_image_that_was_made_for_other_pins_is_refused(clone, image):
+    (clone / "requirements.txt").write_text("# newer pins\n")
+    result = run(clone / "test", cwd=clone, OMF_ENVIRONMENT=str(image))
+    assert result.returncode == 1
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert "error: this image holds other packages than requirements.txt pins; build it anew" in result.stderr
+    assert not (clone / ".venv").exists()
+
+
 def test_the_pins_for_development_hold_those_for_a_run():
     run_pins, dev_pins = (
         {line for line in (ROOT / name).read_text().splitlines() if not line.startswith("#")}

@@ -46,13 +46,14 @@ STAGES = ["demosaic", "noe", "oe"]  # of a training
 RUN = f"results/training/{TRAINING['name']}"
 
 if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
-    # Rules run in the image, with its Python and the code of this checkout.
+    # Rules run in the image, with its Python and the code of this checkout. Snakemake makes the working folder their home,
+    # which is no place for caches.
     IMAGE = ROOT / "containers" / "omf.sif"
     if not IMAGE.is_file():
         raise WorkflowError(
             f"{IMAGE}: not there; build it as containers/README.md tells"
         )
-    FIRST = f"PYTHONPATH={shlex.quote(str(ROOT))}"
+    FIRST = f'PYTHONPATH={shlex.quote(str(ROOT))} HOME="$PWD/.snakemake"'
 else:
     # `python` in the rules is the one that runs Snakemake, also where its environment isn't activated.
     FIRST = f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"

@@ -1,0 +1,36 @@
+"""Stands in for the command `apptainer`, as far as Snakemake calls it: the rules run in a Docker image instead.
+
+It sees what Apptainer would show them: the image, read-only; the home that is given, the current folder, /tmp and what is
+bound, at their own paths; the caller's user; the caller's environment, except for PATH.
+"""
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+
+parser = argparse.ArgumentParser()
+parser.add_argument("--version", action="version", version="apptainer version 1.3.4")
+commands = parser.add_subparsers(dest="command", required=True)
+execute = commands.add_parser("exec")
+execute.add_argument("--home", required=True)
+execute.add_argument("--nv", action="store_true")
+execute.add_argument("--bind", action="append", default=[])
+execute.add_argument("image")
+execute.add_argument("arguments", nargs=argparse.REMAINDER)
+called = parser.parse_args()
+here = str(Path.cwd())
+
+with Path(os.environ["STAND_IN_CALLS"]).open("a") as calls:
+    calls.write(json.dumps(vars(called)) + "\n")
+if not Path(called.image).is_file():
+    sys.exit(f"FATAL: could not open image {called.image}")
+
+command = ["/usr/bin/docker", "run", "--rm", "--read-only", "--cap-drop", "ALL", "--user", f"{os.getuid()}:{os.getgid()}"]
+for place in {called.home, here, "/tmp", *called.bind}:
+    command += ["--volume", place if ":" in place else f"{place}:{place}"]
+for name in os.environ.keys() - {"PATH", "HOME"}:
+    command += ["--env", name]
+command += ["--env", f"HOME={called.home}", "--workdir", here, "--entrypoint", called.arguments[0]]
+os.execv(command[0], [*command, os.environ["STAND_IN_IMAGE"], *called.arguments[1:]])

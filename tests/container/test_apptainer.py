@@ -1,0 +1,87 @@
+"""What can be told about Apptainer without it. Docker stands in, both to build the definition and for the command."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from conftest import run
+from container.clones import give, make_clone, owners
+from container.engine import COMMIT
+
+from omf import __version__
+
+USER = 1234
+SNAKEMAKE = Path(sys.executable).parent / "snakemake"
+STAND_IN = Path(__file__).parent / "apptainer_stand_in.py"
+
+
+def apptainer_run(docker, image, folder: Path, section: str, *arguments: str):
+    """A section of the definition, as Apptainer runs it: image read-only, caller's user, folder at its own path."""
+    script = f'. /.singularity.d/environment && exec /bin/sh /.singularity.d/{section} "$@"'
+    options = ("--read-only", "--tmpfs", "/tmp", "--user", f"{USER}:{USER}", "--volume", f"{folder}:{folder}", "--workdir", folder)
+    return docker("run", "--rm", *options, image, "/bin/sh", "-c", script, "sh", *arguments)
+
+
+def test_the_definition_runs_a_clone(docker, definition_image, tmp_path):
+    clone = give(make_clone(tmp_path / "clone"), USER)
+    apptainer_run(docker, definition_image, clone, "runscript")
+    assert json.loads((clone / "submission" / "scores.json").read_text())["mean"]["psnr"] > 10
+    assert (clone / "submission" / "submission.zip").is_file()
+    assert owners(clone) == {(USER, USER)}
+
+
+def test_the_definition_runs_commands_and_its_own_test(docker, definition_image, tmp_path):
+    folder = give(tmp_path, USER)
+    assert f"omf {__version__}\n" in apptainer_run(docker, definition_image, folder, "test").stdout
+    code = "import omf, os; print(omf.__file__, os.getcwd(), os.environ['OMF_IMAGE'])"
+    told = apptainer_run(docker, definition_image, folder, "runscript", "python", "-c", code).stdout
+    assert told == f"/opt/omf/omf/__init__.py {folder} overexposure-mask-fusion {__version__}\n"
+    assert apptainer_run(docker, definition_image, folder, "runscript", "cat", "/opt/omf/COMMIT").stdout == f"{COMMIT}\n"
+
+
+@pytest.fixture
+def clone(tmp_path) -> Path:
+    """Its code tells in every log whose it is and which Python runs it."""
+    made = make_clone(tmp_path / "clone")
+    with (made / "omf" / "__init__.py").open("a") as code:
+        code.write("\nimport sys\n\nprint(__file__, sys.executable, file=sys.stderr)\n")
+    return made
+
+
+def test_snakemake_runs_every_rule_in_the_image(docker, image, clone, tmp_path):
+    """The command `apptainer` is a stand-in here: this shows what Snakemake asks of it, and that the rules can live with it."""
+    (clone / "containers" / "omf.sif").touch()
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "apptainer").write_text(f'#!/bin/sh\nexec {sys.executable} {STAND_IN} "$@"\n')
+    (programs / "apptainer").chmod(0o755)
+    calls = tmp_path / "calls"
+    environment = docker.environment | {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(clone)}
+    environment |= {"STAND_IN_IMAGE": image, "STAND_IN_CALLS": str(calls)}
+    before = {path.name for path in clone.iterdir()}
+    result = run(SNAKEMAKE, "--sdm", "apptainer", "--apptainer-args=--nv", cwd=clone, **environment)
+    assert result.returncode == 0, result.stderr
+
+    told = [json.loads(line) for line in calls.read_text().splitlines()]
+    assert len(told) >= 7  # rules
+    for call in told:
+        assert call["nv"]
+        assert call["home"] == str(clone)
+        assert call["image"] == str(clone / "containers" / "omf.sif")
+    for rule in ("preprocess", "infer", "mosaic", "evaluate"):
+        (log,) = clone.glob(f"results/logs/{rule}/*.log")
+        assert f"{clone}/omf/__init__.py /opt/venv/bin/python\n" in log.read_text(), rule
+    assert json.loads((clone / "submission" / "scores.json").read_text())["mean"]["psnr"] > 10
+    assert (clone / "submission" / "submission.zip").is_file()
+    assert {path.name for path in clone.iterdir()} - before == {".snakemake", "results", "submission"}
+
+
+def test_an_image_that_is_not_there_is_told_at_the_start(tmp_path):
+    clone = make_clone(tmp_path / "clone")
+    result = run(SNAKEMAKE, "-n", "--sdm", "apptainer", cwd=clone, PYTHONPATH=str(clone))
+    assert result.returncode == 1
+    said = result.stdout + result.stderr
+    assert f"{clone}/containers/omf.sif: not there; build it as containers/README.md tells" in said
+    assert "Traceback" not in said

@@ -1,0 +1,107 @@
+"""Dockerfile and omf.def make the same image. Nothing is built here."""
+
+import re
+
+import pytest
+from conftest import ROOT
+from container.recipes import read_definition, read_dockerfile
+
+from omf import __version__
+
+CONTAINERS = ROOT / "containers"
+ARGUMENTS = ("BASE_IMAGE", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "COMMIT", "VERSION")
+
+
+@pytest.fixture
+def dockerfile():
+    return read_dockerfile((CONTAINERS / "Dockerfile").read_text())
+
+
+@pytest.fixture
+def definition():
+    """With each build argument written as the Dockerfile writes it."""
+    return read_definition((CONTAINERS / "omf.def").read_text(), **{name: f"${name}" for name in ARGUMENTS})
+
+
+def exports(lines: list[str]) -> dict[str, str]:
+    return dict(re.fullmatch(r'export (\w+)="?(.*?)"?', line).groups() for line in lines)
+
+
+def test_same_base_and_arguments(dockerfile, definition):
+    defaults = dict(line.split("=", 1) for line in definition.sections["arguments"])
+    assert defaults == dockerfile.arguments
+    assert set(defaults) == set(ARGUMENTS)
+    assert definition.header == {"bootstrap": "docker", "from": "$BASE_IMAGE"}
+    # Apptainer before 1.4 takes a tag or a digest
+    assert re.fullmatch(r"nvidia/cuda@sha256:[0-9a-f]{64}", defaults["BASE_IMAGE"])
+
+
+def test_the_version_is_the_programs(dockerfile):
+    assert dockerfile.arguments["VERSION"] == __version__
+
+
+def test_same_files(dockerfile, definition):
+    assert definition.files == dockerfile.files
+    assert all((ROOT / source).exists() for source in dockerfile.files.values())
+    assert not any(re.search(r"safetensors|test_r|\.pt\b", source) for source in dockerfile.files.values())
+
+
+def test_same_commands(dockerfile, definition):
+    own, common = definition.sections["post"][:3], definition.sections["post"][3:]
+    assert common == dockerfile.commands
+    assert common[0] == "sh /opt/omf/install.sh"
+    # what ARG does in a Dockerfile
+    assert own[0] == "set -eu"
+    assert exports(own[1:]) == {name: f"${name}" for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")}
+
+
+def test_same_environment(dockerfile, definition):
+    assert exports(definition.sections["environment"]) == dockerfile.environment
+    assert dockerfile.environment["OMF_IMAGE"] == "overexposure-mask-fusion $VERSION"
+
+
+def test_same_labels(dockerfile, definition):
+    assert dict(line.split(" ", 1) for line in definition.sections["labels"]) == dockerfile.labels
+    names = {name.removeprefix("org.opencontainers.image.") for name in dockerfile.labels}
+    assert names == {"title", "description", "version", "revision", "licenses"}
+
+
+def test_same_entrypoint(dockerfile, definition):
+    (entrypoint,) = dockerfile.entrypoint
+    assert definition.sections["runscript"] == [f'exec {entrypoint} "$@"']
+    assert entrypoint in dockerfile.files
+
+
+def test_data_is_no_part_of_the_default_stage(dockerfile):
+    assert dockerfile.stages == ["program", "with-data", ""]
+
+
+MINIMAL = "Bootstrap: docker\nFrom: debian\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (MINIMAL + "%postt\n    true\n", "unknown section: %postt"),
+        ("%post\n    true\n", "the header must be Bootstrap, then From"),
+        ("Bootstrap: docker\n%post\n    true\n", "the header must be"),
+        ("From: debian\nBootstrap: docker\n", "the header must be"),
+        ("Bootstrap: docker\nFrom:\n", "the header must be"),
+        (MINIMAL + "Form: debian\n", "unknown header: Form"),
+        (MINIMAL + "%post\n    echo {{ NAME }}\n", "without a value: NAME"),
+    ],
+)
+def test_wrong_definitions_are_refused(text, problem):
+    with pytest.raises(ValueError, match=re.escape(problem)):
+        read_definition(text)
+
+
+def test_a_definition_is_read():
+    text = (
+        MINIMAL.replace("debian", "{{ BASE }}")
+        + "%arguments\n    BASE=a=b\n    N=1\n%files\n    a/b /c/\n    a /d\n%test\n    # no\n    {{N}}\n"
+    )
+    read = read_definition(text, N="2")
+    assert read.header == {"bootstrap": "docker", "from": "a=b"}
+    assert read.files == {"/c/b": "a/b", "/d": "a"}
+    assert read.sections["test"] == ["2"]
