@@ -5,6 +5,7 @@ set -eu
 export DEBIAN_FRONTEND=noninteractive
 apt-get update
 apt-get install -y --no-install-recommends ca-certificates git python3 python3-venv tini
+apt-get clean
 rm -rf /var/lib/apt/lists/*
 git config --system safe.directory '*' # a clone may belong to another user
 

@@ -34,9 +34,11 @@ class Engine:
         self.daemon: subprocess.Popen | None = None
 
     def start(self) -> None:
-        command = ["dockerd", "--data-root", "data", "--exec-root", "exec", "--pidfile", "pid", "--storage-driver", "overlay2"]
-        command += ["--host", self.environment["DOCKER_HOST"], "--iptables=false", "--ip6tables=false", "--bridge=none"]
-        command[2:7:2] = [str(self.folder / name) for name in command[2:7:2]]
+        command = ["dockerd", "--host", self.environment["DOCKER_HOST"], "--storage-driver=overlay2"]
+        command += [
+            f"--{option}={self.folder}/{name}" for option, name in (("data-root", "data"), ("exec-root", "exec"), ("pidfile", "pid"))
+        ]
+        command += ["--iptables=false", "--ip6tables=false", "--bridge=none"]
         environment = os.environ | {"PATH": f"{os.environ['PATH']}:{SYSTEM}"}
         with (self.folder / "log").open("wb") as log:
             self.daemon = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
