@@ -1,6 +1,7 @@
 """The workflow on a real Slurm cluster: one node, started here, with accounting and a counted stand-in GPU."""
 
 import getpass
+import json
 import os
 import shutil
 import subprocess
@@ -12,6 +13,8 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, run, snakemake
+from container.clones import make_clone
+from container.engine import calls, stand_in_for_apptainer
 
 HERE = Path(__file__).parent
 DAEMONS = ("slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd")
@@ -44,16 +47,17 @@ def settings(photo_folder: Path, tiny_model: Path) -> dict:
     return {"images": photo_folder, "model": tiny_model, "ground_truth": ROOT / "test_raw", "shard_size": 2}
 
 
-def submit(folder: Path, settings: dict, *arguments: str) -> subprocess.Popen:
+def submit(folder: Path, settings: dict, *arguments: str, program: Path = ROOT, **environment: str) -> subprocess.Popen:
     """Start the workflow with the profile for Slurm as users get it, but for the account, and looking at its jobs more often."""
-    command = ["timeout", "-k", "5", "400", Path(sys.executable).parent / "snakemake", "--snakefile", ROOT / "Snakefile"]
-    command += ["--directory", folder, "--workflow-profile", ROOT / "profiles" / "slurm", "--default-resources", "slurm_account=project"]
+    command = ["timeout", "-k", "5", "400", Path(sys.executable).parent / "snakemake", "--snakefile", program / "Snakefile"]
+    command += ["--directory", folder, "--workflow-profile", program / "profiles" / "slurm", "--default-resources", "slurm_account=project"]
     command += ["--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1", *arguments]
-    command += ["--config", *(f"{key}={value}" for key, value in settings.items())]
-    folder.mkdir()
+    command += ["--config", *(f"{key}={value}" for key, value in settings.items())] if settings else []
+    folder.mkdir(exist_ok=True)
     with (folder / "log").open("w") as log:
         # every login has USER, which the plugin asks for
-        return subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, env=os.environ | {"USER": getpass.getuser()})
+        environment = os.environ | {"USER": getpass.getuser()} | environment
+        return subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, env=environment)
 
 
 def end(process: subprocess.Popen, folder: Path) -> str:
@@ -135,12 +139,27 @@ def test_a_cancelled_job_and_a_drained_node_in_mid_run(cluster, tmp_path, settin
 
 def test_a_failing_job_is_told_with_its_log(cluster, tmp_path, settings):
     folder = tmp_path / "run"
-    process = submit(folder, settings | {"device": "cuda"}, "--retries", "0")
+    process = submit(folder, settings | {"device": "cuda", "shard_size": 256}, "--retries", "0")
     log = end(process, folder)
     assert process.returncode == 1
     assert "Error in rule infer" in log
     assert "error: device cuda: torch sees no GPU here" in log
     assert "results/logs/infer/s" in log
-    # the others were done as far as they go
-    assert "Finished jobid" in log
+    assert not queue("R,PD")
     assert not (folder / "submission" / "submission.zip").exists()
+
+
+def test_jobs_in_the_image(cluster, docker, image, tmp_path):
+    """As docs/cluster.md has it; the command `apptainer` is a stand-in, as in tests/container."""
+    clone = make_clone(tmp_path / "clone")
+    environment = stand_in_for_apptainer(docker, image, clone, tmp_path)
+    began = time.strftime("%Y-%m-%dT%H:%M:%S")
+    process = submit(clone, {}, "--profile", str(clone / "profiles" / "apptainer"), program=clone, **environment)
+    log = end(process, clone)
+    assert process.returncode == 0, log
+    assert (clone / "submission" / "scores.txt").is_file()
+    (made_by,) = json.loads((clone / "submission" / "provenance.json").read_text())["environments"]
+    assert made_by["image"].startswith("overexposure-mask-fusion")
+    assert sum("gres/gpu=1" in job["AllocTRES"] for job in accounted(began)) == 1
+    assert all(call["nv"] for call in calls(tmp_path))
+    assert len(accounted(began)) == 6  # the verdict needs no job

@@ -2,6 +2,7 @@
 
 import ast
 import functools
+import json
 import os
 import shutil
 import signal
@@ -131,6 +132,22 @@ def definition_image(docker) -> str:
     (context / "Dockerfile").write_text(f"FROM {definition.header['from']}\nCOPY root /\nRUN /bin/sh -ex /.singularity.d/post\n")
     docker.build("omf:definition", context)
     return "omf:definition"
+
+
+def stand_in_for_apptainer(docker: Engine, image: str, clone: Path, folder: Path) -> dict[str, str]:
+    """Put a stand-in for the command `apptainer` into `folder`, and for the image into the clone; the environment that it needs."""
+    (clone / "containers" / "omf.sif").touch()
+    program = folder / "bin" / "apptainer"
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).parent / "apptainer_stand_in.py"} "$@"\n')
+    program.chmod(0o755)
+    environment = {"PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": str(clone)}
+    return docker.environment | environment | {"STAND_IN_IMAGE": image, "STAND_IN_CALLS": str(folder / "calls")}
+
+
+def calls(folder: Path) -> list[dict]:
+    """What the stand-in was called with: home, nv, bind, image, arguments."""
+    return [json.loads(line) for line in (folder / "calls").read_text().splitlines()]
 
 
 def carry_pip_settings(root: Path, last: ExitStack) -> None:

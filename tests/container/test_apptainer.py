@@ -1,20 +1,18 @@
 """What can be told about Apptainer without it. Docker stands in, both to build the definition and for the command."""
 
 import json
-import os
 import sys
 from pathlib import Path
 
 import pytest
 from conftest import run
 from container.clones import give, make_clone, owners
-from container.engine import COMMIT
+from container.engine import COMMIT, calls, stand_in_for_apptainer
 
 from omf import __version__
 
 USER = 1234
 SNAKEMAKE = Path(sys.executable).parent / "snakemake"
-STAND_IN = Path(__file__).parent / "apptainer_stand_in.py"
 
 
 def apptainer_run(docker, image, folder: Path, section: str, *arguments: str):
@@ -52,19 +50,12 @@ def clone(tmp_path) -> Path:
 
 def test_snakemake_runs_every_rule_in_the_image(docker, image, clone, tmp_path):
     """The command `apptainer` is a stand-in here: this shows what Snakemake asks of it, and that the rules can live with it."""
-    (clone / "containers" / "omf.sif").touch()
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    (programs / "apptainer").write_text(f'#!/bin/sh\nexec {sys.executable} {STAND_IN} "$@"\n')
-    (programs / "apptainer").chmod(0o755)
-    calls = tmp_path / "calls"
-    environment = docker.environment | {"PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(clone)}
-    environment |= {"STAND_IN_IMAGE": image, "STAND_IN_CALLS": str(calls)}
+    environment = stand_in_for_apptainer(docker, image, clone, tmp_path)
     before = {path.name for path in clone.iterdir()}
-    result = run(SNAKEMAKE, "--sdm", "apptainer", "--apptainer-args=--nv", cwd=clone, **environment)
+    result = run(SNAKEMAKE, "--profile", "profiles/apptainer", cwd=clone, **environment)
     assert result.returncode == 0, result.stderr
 
-    told = [json.loads(line) for line in calls.read_text().splitlines()]
+    told = calls(tmp_path)
     assert len(told) >= 7  # rules
     for call in told:
         assert call["nv"]
@@ -75,6 +66,8 @@ def test_snakemake_runs_every_rule_in_the_image(docker, image, clone, tmp_path):
         assert f"{clone}/omf/__init__.py /opt/venv/bin/python\n" in log.read_text(), rule
     assert json.loads((clone / "submission" / "scores.json").read_text())["mean"]["psnr"] > 10
     assert (clone / "submission" / "submission.zip").is_file()
+    (made_by,) = json.loads((clone / "submission" / "provenance.json").read_text())["environments"]
+    assert made_by["image"] == f"overexposure-mask-fusion {__version__}"
     assert {path.name for path in clone.iterdir()} - before == {".snakemake", "results", "submission"}
 
 

@@ -48,6 +48,9 @@ def test_a_clone_gives_the_same_entry_as_outside(docker, image, clone, tmp_path)
     assert (clone / "submission" / "submission.zip").is_file()
     assert list(npy(clone)) == SUBMITTED
     assert owners(clone) == {(USER, USER)}
+    (made_by,) = json.loads((clone / "submission" / "provenance.json").read_text())["environments"]
+    assert made_by["image"] == f"overexposure-mask-fusion {__version__}"
+    assert made_by["commit"] is None  # of a copy without .git; not the image's
 
     versions = "import sys, torch, numpy; print(*sys.version_info[:2], torch.__version__, numpy.__version__)"
     inside = docker.run(clone, image, "python", "-c", versions).stdout
@@ -64,6 +67,8 @@ def test_a_folder_that_is_no_clone_without_network_and_with_a_read_only_image(do
     assert list(npy(folder)) == SUBMITTED
     assert (folder / "submission" / "submission.zip").is_file()
     assert owners(folder) == {(USER, USER)}
+    (made_by,) = json.loads((folder / "submission" / "provenance.json").read_text())["environments"]
+    assert (made_by["image"], made_by["commit"]) == (f"overexposure-mask-fusion {__version__}", COMMIT)
 
 
 def test_another_user_than_the_owner(docker, image, folder):
