@@ -2,6 +2,7 @@
 
     python benchmarks/scale.py 1000 10000 100000              numbers of photos; the real run takes about an hour for the last
     python benchmarks/scale.py 1000000 --only-dry-run
+    python benchmarks/scale.py 8 --copies-of PHOTO            instead: what one such photo costs in each step, default model
 
 The photos are tiny, and the classical method, which costs next to nothing for these, takes the networks' place. What is
 left is the workflow's own cost, which does not depend on what the photos show.
@@ -10,6 +11,7 @@ left is the workflow's own cost, which does not depend on what the photos show.
 import argparse
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -35,10 +37,10 @@ def make_photos(folder: Path, count: int) -> None:
         (folder / f"IMG_{number:07}.png").write_bytes(contents[number % 16])
 
 
-def snakemake(folder: Path, *arguments: str) -> tuple[float, float, str]:
+def snakemake(folder: Path, *arguments: str, model: str = "unprocess") -> tuple[float, float, str]:
     """Run the workflow over FOLDER/photos in FOLDER/run; seconds, peak memory of Snakemake itself in MiB, and what it said."""
     command = [str(Path(sys.executable).parent / "snakemake"), "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder / "run")]
-    command += [*arguments, "--config", f"images={folder / 'photos'}", "ground_truth=", "model=unprocess", "device=cpu"]
+    command += [*arguments, "--config", f"images={folder / 'photos'}", "ground_truth=", f"model={model}", "device=cpu"]
     with (folder / "log").open("w+") as log:
         began, most = time.perf_counter(), 0
         process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -84,8 +86,7 @@ def measure(count: int, only_dry_run: bool) -> dict:
         for place in ("", ".snakemake"):
             found |= {f"{place or 'all'}, {key}": value for key, value in files_below(folder / "run" / place).items()}
         for rule in ("package", "report"):
-            table = (folder / "run" / "results" / "benchmarks" / f"{rule}.tsv").read_text().splitlines()
-            row = dict(zip(table[0].split("\t"), table[1].split("\t")))
+            row = benchmark(folder / "run" / "results", rule)
             found |= {f"{rule}, s": float(row["s"]), f"{rule}, MiB": float(row["max_rss"])}
         found["page, MB"] = (folder / "run" / "submission" / "report.html").stat().st_size / 1e6
         found["again, s"], found["again, MiB"], said = snakemake(folder)
@@ -96,15 +97,41 @@ def measure(count: int, only_dry_run: bool) -> dict:
         return found
 
 
+def measure_copies(count: int, photo: Path) -> dict:
+    """Seconds, peak memory and bytes of each step, a photo."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "photos").mkdir()
+        for number in range(count):
+            shutil.copy(photo, folder / "photos" / f"{number}{photo.suffix}")
+        snakemake(folder, "--notemp", "--quiet", "all", model="samsung_s7")
+        results, found = folder / "run" / "results", {"photos": count, "photo, bytes": photo.stat().st_size}
+        for rule in ("preprocess/s", "infer/s", "mosaic/s", "evaluate/s", "package"):
+            row = benchmark(results, rule)
+            found |= {f"{rule.partition('/')[0]}, s": float(row["s"]) / count, f"{rule.partition('/')[0]}, MiB": float(row["max_rss"])}
+        for kind in ("decoded", "demosaiced", "raw"):
+            found[f"{kind}, bytes"] = files_below(results / kind)["bytes"] / count
+        found["zip, bytes"] = (folder / "run" / "submission" / "submission.zip").stat().st_size / count
+        return found
+
+
+def benchmark(results: Path, name: str) -> dict[str, str]:
+    """What Snakemake measured of a job."""
+    heading, values = (results / "benchmarks" / f"{name}.tsv").read_text().splitlines()
+    return dict(zip(heading.split("\t"), values.split("\t")))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("counts", type=int, nargs="+", metavar="COUNT")
     parser.add_argument("--only-dry-run", action="store_true")
+    parser.add_argument("--copies-of", type=Path, metavar="PHOTO")
     parser.add_argument("--out", type=Path, help="JSON of the figures, too")
     arguments = parser.parse_args()
     found = []
     for count in arguments.counts:
-        found.append(measure(count, arguments.only_dry_run))
+        measured = measure_copies(count, arguments.copies_of) if arguments.copies_of else measure(count, arguments.only_dry_run)
+        found.append(measured)
         if arguments.out:
             save_json(arguments.out, found)
         print(

@@ -239,6 +239,11 @@ def test_names_that_a_shell_would_trip_over(tmp_path, settings):
     result = snakemake(tmp_path, **settings | {"ground_truth": ""})
     assert result.returncode == 0, result.stderr
     assert set(zip_names(tmp_path)) == {"-n été.npy", "it's $HOME; a {test} & [b].npy", "leaves_odd.npy", "night_tall.npy", "readme.txt"}
+    # a change of one is noticed too
+    before = (tmp_path / "submission" / "it's $HOME; a {test} & [b].npy").read_bytes()
+    shutil.copy(ROOT / "test_rgb" / "paper.jpg", photos / "it's $HOME; a {test} & [b].png")
+    assert snakemake(tmp_path, **settings | {"ground_truth": ""}).returncode == 0
+    assert (tmp_path / "submission" / "it's $HOME; a {test} & [b].npy").read_bytes() != before
 
 
 def test_a_killed_run_goes_on_where_it_was(tmp_path, settings):
@@ -323,6 +328,15 @@ def test_only_inference_imports_torch(tmp_path):
     for script in ("preprocess", "mosaic", "evaluate", "package", "report", "verdict", "fetch", "make_samples", "settings"):
         code = f"import runpy, sys; runpy.run_path('scripts/{script}.py'); sys.exit('torch' in sys.modules)"
         assert run(sys.executable, "-c", code).returncode == 0, script
+
+
+def test_all_but_the_zip(tmp_path, settings):
+    result = snakemake(tmp_path, "--omit-from", "package", **settings)
+    assert result.returncode == 0, result.stderr
+    assert len(list((tmp_path / "results" / "raw" / "s").glob("*.npy"))) == 4
+    assert (tmp_path / "submission" / "report.html").is_file()
+    assert (tmp_path / "submission" / "provenance.json").is_file()
+    assert not (tmp_path / "submission" / "submission.zip").exists()
 
 
 def test_the_classical_method_takes_the_networks_place(tmp_path, settings):

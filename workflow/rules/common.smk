@@ -1,14 +1,16 @@
 # Reads the configuration and holds every helper; the other files hold rules only.
 
+import functools
+import hashlib
 import json
 import math
+import os
 import shlex
 import sys
 import time
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
-from snakemake.io import contains_wildcard
 from snakemake.settings.types import DeploymentMethod
 
 from omf.challenge import list_packed
@@ -65,26 +67,34 @@ wildcard_constraints:
     stage="|".join(STAGES),
 
 
-def photos_of(wildcards):
+def photos_in(shard):
     """The pictures of a shard."""
-    return [
-        str(photo) for name in SHARDS[wildcards.shard] for photo in PHOTOS_BY_NAME[name]
-    ]
+    return [str(photo) for name in SHARDS[shard] for photo in PHOTOS_BY_NAME[name]]
 
 
-def truths_of(wildcards):
+def truths_in(shard):
     """The ground-truth files that there are for a shard."""
-    return [str(TRUTHS[name]) for name in SHARDS[wildcards.shard] if name in TRUTHS]
+    return [str(TRUTHS[name]) for name in SHARDS[shard] if name in TRUTHS]
 
 
-def tracked(paths_of):
-    """`paths_of` for use as input: without the names that Snakemake would take for wildcards.
+def state_of(paths):
+    """A text that changes when one of the files does.
 
-    Rules take the paths themselves as a parameter; only a change of such a picture goes unnoticed.
+    Photos and ground truth are parameters of the rules, with their state, and not inputs: Snakemake looks at the inputs of
+    all jobs that are ready before it starts another, which takes hours where there are very many photos.
     """
-    return lambda wildcards: [
-        path for path in paths_of(wildcards) if not contains_wildcard(path)
-    ]
+    found = [stat_of(path) for path in paths]
+    return hashlib.sha256(repr((paths, found)).encode(errors="replace")).hexdigest()
+
+
+@functools.cache
+def stat_of(path):
+    """The file's size in bytes and its time in seconds; nothing where it is gone."""
+    try:
+        known = os.stat(path)
+        return known.st_size, int(known.st_mtime)
+    except OSError:
+        return 0, 0
 
 
 def weights_hashes():
@@ -102,9 +112,13 @@ def sources(*modules):
 
 def minutes(wildcards, megabytes_a_second):
     """What a shard may take: a start, and its photos' files at this rate."""
-    photos = [Path(photo) for photo in photos_of(wildcards)]
-    megabytes = sum(photo.stat().st_size for photo in photos if photo.exists()) / 1e6
-    return math.ceil(10 + megabytes / megabytes_a_second / 60)
+    return math.ceil(10 + megabytes(wildcards.shard) / megabytes_a_second / 60)
+
+
+@functools.cache
+def megabytes(shard):
+    """The size of a shard's photos, as files."""
+    return sum(stat_of(photo)[0] for photo in photos_in(shard)) / 1e6
 
 
 def per_shard(pattern):

@@ -6,7 +6,6 @@
 
 rule preprocess:
     input:
-        photos=tracked(photos_of),
         code=sources("images", "overexposure"),
     output:
         decoded=temp(directory("results/decoded/{shard}")),
@@ -16,11 +15,13 @@ rule preprocess:
     benchmark:
         "results/benchmarks/preprocess/{shard}.tsv"
     resources:
+        inference=1,  # else it runs far ahead, and what is decoded fills the disk
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: minutes(wildcards, 2) * attempt,
     params:
         scripts=SCRIPTS,
-        photos=photos_of,
+        photos=lambda wildcards: photos_in(wildcards.shard),
+        state=lambda wildcards: state_of(photos_in(wildcards.shard)),
     shell:
         "python {params.scripts:q}/preprocess.py --out {output.decoded} --record {output.record}"
         " -- {params.photos:q} > {log} 2>&1"
@@ -39,6 +40,7 @@ rule infer:
         "results/logs/infer/{shard}.log",
     benchmark:
         "results/benchmarks/infer/{shard}.tsv"
+    priority: 1  # what is begun is ended first
     threads: max(workflow.cores - 1, 1)  # the next shard is decoded, or the last one written, meanwhile
     resources:
         gpu=GPUS,
@@ -67,6 +69,7 @@ rule mosaic:
         "results/logs/mosaic/{shard}.log",
     benchmark:
         "results/benchmarks/mosaic/{shard}.tsv"
+    priority: 2
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: minutes(wildcards, 2) * attempt,
@@ -79,8 +82,6 @@ rule mosaic:
 rule evaluate:
     input:
         raw="results/raw/{shard}",
-        truths=tracked(truths_of),
-        photos=tracked(photos_of),
         code=sources("metrics", "challenge", "evaluate", "consistency", "unprocess"),
     output:
         scores="results/scores/{shard}.json",
@@ -88,14 +89,18 @@ rule evaluate:
         "results/logs/evaluate/{shard}.log",
     benchmark:
         "results/benchmarks/evaluate/{shard}.tsv"
+    priority: 2
     threads: max(workflow.cores // 4, 1)  # of a few; the next shard is being computed
     resources:
         mem_mb=lambda wildcards, threads, attempt: 2000 * threads * attempt,
         runtime=lambda wildcards, attempt: minutes(wildcards, 0.2) * attempt,
     params:
         scripts=SCRIPTS,
-        photos=photos_of,
-        truths=truths_of,
+        photos=lambda wildcards: photos_in(wildcards.shard),
+        truths=lambda wildcards: truths_in(wildcards.shard),
+        state=lambda wildcards: state_of(
+            photos_in(wildcards.shard) + truths_in(wildcards.shard)
+        ),
         camera=MODEL.camera,
     shell:
         "python {params.scripts:q}/evaluate.py {input.raw} --truths {params.truths:q} --photos {params.photos:q}"
