@@ -330,6 +330,16 @@ def test_only_inference_imports_torch(tmp_path):
         assert run(sys.executable, "-c", code).returncode == 0, script
 
 
+def test_too_many_shards_are_told_at_the_start(tmp_path, settings):
+    photos = tmp_path / "many"
+    photos.mkdir()
+    for number in range(9000):
+        (photos / f"{number}.jpg").touch()
+    result = snakemake(tmp_path, "-n", **settings | {"images": photos, "shard_size": 1})
+    assert result.returncode == 1
+    assert "9000 photos are 9000 shards, more than fit on a command line; raise shard_size" in result.stdout + result.stderr
+
+
 def test_all_but_the_zip(tmp_path, settings):
     result = snakemake(tmp_path, "--omit-from", "package", **settings)
     assert result.returncode == 0, result.stderr

@@ -42,6 +42,12 @@ except InputError as error:
 # shard, where the clash is noticed.
 PHOTOS_BY_NAME = group_by_stem(PHOTOS)
 SHARDS = assign_shards(PHOTOS_BY_NAME, config["shard_size"])
+if len(" ".join(SHARDS)) > 100_000:
+    # Linux takes 128 KiB for one argument, which the command of `package` is for bash
+    raise WorkflowError(
+        f"{config['images']}: {len(PHOTOS)} photos are {len(SHARDS)} shards, more than fit on a command line;"
+        " raise shard_size, or work on several folders one by one"
+    )
 
 GPUS = 0 if config["device"] == "cpu" else 1  # of an inference job
 STAGES = ["demosaic", "noe", "oe"]  # of a training
