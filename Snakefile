@@ -14,7 +14,7 @@ include: "workflow/rules/common.smk"
 rule all:
     default_target: True
     input:
-        "submission/submission.zip",
+        "submission/readme.txt",  # with the RAW files, and their zip
         "submission/summary.txt",
         "results/verdict.txt",
 

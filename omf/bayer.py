@@ -20,12 +20,21 @@ def mosaic(rgb: np.ndarray, cfa: str = "RGGB") -> np.ndarray:
     Returns:
         (H', W') of the same type, H' and W' even.
     """
-    height, width = rgb.shape[0] // 2 * 2, rgb.shape[1] // 2 * 2
+    return mosaic_of_all(whole_cells(rgb), cfa)
+
+
+def mosaic_of_all(rgb: np.ndarray, cfa: str = "RGGB") -> np.ndarray:
+    """`mosaic` with a last odd row and column: (H, W, 3) -> (H, W)."""
     row, column = CFA_ORIGINS[cfa]
-    bayer = rgb[:height, :width, 1].copy()
+    bayer = rgb[..., 1].copy()
     for (y, x), channel in (((row, column), 0), ((1 - row, 1 - column), 2)):
-        bayer[y::2, x::2] = rgb[y:height:2, x:width:2, channel]
+        bayer[y::2, x::2] = rgb[y::2, x::2, channel]
     return bayer
+
+
+def whole_cells(image: np.ndarray) -> np.ndarray:
+    """(H, W, ...) without a last odd row and column."""
+    return image[: image.shape[0] // 2 * 2, : image.shape[1] // 2 * 2]
 
 
 def to_rggb(bayer: np.ndarray, cfa: str) -> np.ndarray:
@@ -93,9 +102,9 @@ def unpack(packed: np.ndarray) -> np.ndarray:
     return bayer
 
 
-def quantise(raw: np.ndarray) -> np.ndarray:
-    """Turn linear values into the challenge's counts: [0, 1] float -> uint16, truncate(1024 x)."""
-    return (np.clip(raw, 0, 1) * raw.dtype.type(WHITE_LEVEL)).astype(np.uint16)
+def quantise(raw: np.ndarray, white_level: int = WHITE_LEVEL) -> np.ndarray:
+    """Turn linear values into a challenge's counts: [0, 1] float -> uint16, truncate(1024 x)."""
+    return (np.clip(raw, 0, 1) * raw.dtype.type(white_level)).astype(np.uint16)
 
 
 def dequantise(counts: np.ndarray) -> np.ndarray:

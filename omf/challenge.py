@@ -16,6 +16,7 @@ from omf.metrics import psnr, ssim
 README = "readme.txt"
 SCORES = "scores.txt"
 ARCHIVE = "submission.zip"
+RAW_SUFFIXES = (".npy", ".npz", ".png", ".dng")  # that a run may leave
 # AIM 2022 Reversed ISP, Samsung S7 track, test 1 (Conde et al. 2022): team, PSNR, SSIM
 LEADERBOARD_S7 = [
     ("NOAHTCV", 31.86, 0.83),
@@ -34,10 +35,14 @@ def list_packed(folder: Path) -> dict[str, Path]:
     return {path.stem: path for path in sorted(folder.glob("*.npy")) if not path.name.startswith(".")}
 
 
-def read_packed(path: Path) -> np.ndarray:
-    """Read a packed Bayer file: uint16 (H/2, W/2, 4), counts up to 1024.
+def read_packed(path: Path, white_level: int = WHITE_LEVEL) -> np.ndarray:
+    """Read a packed Bayer file: uint16 (H/2, W/2, 4), counts up to its white level.
 
-    Raises InputError where it is not one.
+    Returns:
+        Counts of which 1024 are white: as stored, or of another white level float64.
+
+    Raises:
+        InputError: the file is not one.
     """
     try:
         counts = np.load(path, allow_pickle=False)
@@ -47,9 +52,9 @@ def read_packed(path: Path) -> np.ndarray:
     if not isinstance(counts, np.ndarray) or counts.ndim != 3 or counts.shape[-1] != 4 or counts.dtype != np.uint16:
         found = f"{counts.dtype} {counts.shape}" if isinstance(counts, np.ndarray) else "an archive"
         raise InputError(f"{path}: {found}; give uint16 (H/2, W/2, 4), planes R, Gr, Gb, B")
-    if counts.max(initial=0) > WHITE_LEVEL:
-        raise InputError(f"{path}: counts up to {counts.max()}; the white level is {WHITE_LEVEL}")
-    return counts
+    if counts.max(initial=0) > white_level:
+        raise InputError(f"{path}: counts up to {counts.max()}; the white level is {white_level}")
+    return counts if white_level == WHITE_LEVEL else counts * float(WHITE_LEVEL) / white_level
 
 
 def score(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
@@ -75,19 +80,22 @@ def scores_text(psnr: float, ssim: float, readme: str) -> str:
     return "".join(f"{key}:{value}\n" for key, value in values.items())
 
 
-def write_submission(raws: list[Path], readme: str, out: Path) -> None:
-    """Leave the entry in `out`: the RAW files, readme.txt and the zip of exactly these.
+def write_submission(raws: list[Path], readme: str, out: Path, zipped: bool = True) -> None:
+    """Leave the entry in `out`: the RAW files, readme.txt and, unless the format is no challenge's, the zip of exactly these.
 
-    Other .npy files in `out` are those of an earlier run and are removed.
+    Other RAW files in `out` are those of an earlier run and are removed, and so is its zip.
     """
     if not raws:
         raise InputError("no image could be reconstructed, so there is nothing to submit; see the list of problems")
     out.mkdir(parents=True, exist_ok=True)
-    for stale in {path.name for path in out.glob("*.npy")} - {raw.name for raw in raws}:
+    for stale in {path.name for suffix in RAW_SUFFIXES for path in out.glob(f"*{suffix}")} - {raw.name for raw in raws}:
         (out / stale).unlink()
     for raw in raws:
         place(raw, out / raw.name)
     save_text(out / README, readme)
+    if not zipped:
+        (out / ARCHIVE).unlink(missing_ok=True)
+        return
     with written_whole(out / ARCHIVE) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for path in tqdm([out / README, *(out / raw.name for raw in sorted(raws))], ARCHIVE, unit="file", disable=None):
             # a fixed date: the same files give the same bytes

@@ -3,12 +3,15 @@
 import argparse
 import os
 import sys
+from functools import partial
 from pathlib import Path
 
 from omf import __version__
 from omf.errors import InputError, told_in_one_line
 
 DEFAULT_MODEL = "samsung_s7"
+FORMATS = ["npy", "mosaic", "npz", "png", "dng"]
+CHALLENGES = ["aim2022", "ntire2025"]
 
 
 @told_in_one_line
@@ -35,6 +38,17 @@ def parser() -> argparse.ArgumentParser:
     predict.add_argument("--model", default=DEFAULT_MODEL, help="a name in models.yaml, or a folder that holds an OE/NOE pair")
     add_device(predict)
     predict.add_argument("--precision", choices=["exact", "fast"], default="exact", help="fast: fewer operations, float16 on a GPU")
+    predict.add_argument("--format", choices=FORMATS, default="npy", help="npy: packed, the challenge's; mosaic: NAME.npy, (H, W)")
+    predict.add_argument("--challenge", choices=CHALLENGES, default="aim2022", help="whose packed format npy is")
+    predict.add_argument("--bit-depth", type=int, choices=[10, 12, 14], help="of the other formats; 14 if not given")
+    predict.add_argument("--white-level", type=int, help="counts for white; the most that the bits hold if not given")
+    predict.add_argument("--black-level", type=int, default=0, help="counts for black")
+    predict.add_argument("--cfa", choices=["RGGB", "GRBG", "GBRG", "BGGR"], default="RGGB", help="order of the colours")
+    predict.add_argument("--gps", action="store_true", help="let DNG files tell the place that the photo tells")
+    predict.add_argument("--noise-iso", type=float, metavar="ISO", help="add the noise of the model's camera at this sensitivity")
+    predict.add_argument("--noise-shot", type=float, metavar="VARIANCE", help="add noise: variance for a signal of 1")
+    predict.add_argument("--noise-read", type=float, metavar="VARIANCE", help="and for none")
+    predict.add_argument("--noise-seed", type=int, help="another seed, other noise")
 
     evaluate = command("evaluate", run_evaluate, "Score reconstructions: against ground truth as the challenge does, and by their photos.")
     evaluate.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="folder of NAME.npy")
@@ -43,6 +57,7 @@ def parser() -> argparse.ArgumentParser:
         "--photos", type=Path, help="folder of the sRGB photos: scores of baselines and of overexposed pixels, consistency"
     )
     evaluate.add_argument("--camera", default="samsung_s7", help="whose RAW it is")
+    evaluate.add_argument("--challenge", choices=CHALLENGES, default="aim2022", help="whose packed format it is")
     evaluate.add_argument(
         "-o", "--out", type=Path, metavar="FOLDER", help="leave scores.json, scores.csv, scores.txt and report.html there"
     )
@@ -80,22 +95,29 @@ def add_device(command: argparse.ArgumentParser) -> None:
 
 
 def run_predict(arguments: argparse.Namespace) -> int:
+    from omf.camera import load_camera
+    from omf.formats import RawFormat, Writer, raw_format
     from omf.images import gather
     from omf.models import check_files, find_model
 
     photos = gather(arguments.photos)
     model = find_model(arguments.model)
+    noise = {key: value for key in ("iso", "shot", "read", "seed") if (value := getattr(arguments, f"noise_{key}")) is not None}
+    camera = load_camera(model.camera)
+    of = raw_format({**vars(arguments), "output_format": arguments.format, "noise": noise}, camera)
     check_files(model)  # before torch, which takes its time to load
 
     from omf.methods import load_method
     from omf.predict import predict
 
     method, _, _ = load_method(model, arguments.device, arguments.precision)
-    problems = predict(photos, arguments.out, method)
+    writer = None if of == RawFormat() else partial(Writer, arguments.out, of, camera, Path(model.name).name)
+    problems = predict(photos, arguments.out, method, writer)
     return conclude(f"{len(photos) - len(problems)} of {len(photos)} photos reconstructed into {arguments.out}", problems)
 
 
 def run_evaluate(arguments: argparse.Namespace) -> int:
+    from omf import formats
     from omf.camera import load_camera
     from omf.challenge import README, list_packed
     from omf.evaluate import candidates, examine_all, scores_table, summarise
@@ -107,7 +129,10 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     predictions = list_packed(arguments.predictions)
     truths = list_packed(arguments.ground_truth) if arguments.ground_truth else {}
     photos = by_name(list_images(arguments.photos))[0] if arguments.photos else {}
-    records, problems = examine_all(candidates(predictions, truths, photos), load_camera(arguments.camera), arguments.processes)
+    white_level = formats.CHALLENGES[arguments.challenge].white_level
+    records, problems = examine_all(
+        candidates(predictions, truths, photos, white_level), load_camera(arguments.camera), arguments.processes
+    )
     problems += [f"{truths[name]}: no prediction of that name in {arguments.predictions}" for name in sorted(truths.keys() - predictions)]
     if arguments.ground_truth:
         problems += [f"{predictions[name]}: no ground truth of that name" for name in sorted(predictions.keys() - truths)]

@@ -38,12 +38,15 @@ class Candidate:
     raw: Path
     truth: Path | None = None
     photo: Path | None = None
+    white_level: int = WHITE_LEVEL  # of both RAW files
 
 
-def candidates(predictions: dict[str, Path], truths: dict[str, Path], photos: dict[str, Path]) -> list[Candidate]:
+def candidates(
+    predictions: dict[str, Path], truths: dict[str, Path], photos: dict[str, Path], white_level: int = WHITE_LEVEL
+) -> list[Candidate]:
     """The predictions that have a ground truth or a photo of their name, by name."""
     names = sorted(predictions.keys() & (truths.keys() | photos.keys()))
-    return [Candidate(name, predictions[name], truths.get(name), photos.get(name)) for name in names]
+    return [Candidate(name, predictions[name], truths.get(name), photos.get(name), white_level) for name in names]
 
 
 def examine(candidate: Candidate, camera: Camera) -> tuple[dict, list[str]]:
@@ -59,15 +62,16 @@ def examine(candidate: Candidate, camera: Camera) -> tuple[dict, list[str]]:
         photo's green, and how many pixels have it; the paths. And a line for each file that can't be used.
     """
     record: dict = {key: str(getattr(candidate, key)) for key in ("raw", "truth", "photo") if getattr(candidate, key)}
+    record["white_level"] = candidate.white_level
     try:
-        counts = read_packed(candidate.raw)
+        counts = read_packed(candidate.raw, candidate.white_level)
     except InputError as error:
         return {}, [str(error)]
     problems = []
     truth = rgb = None
     try:
         if candidate.truth:
-            truth = same_shape(read_packed(candidate.truth), counts, candidate)
+            truth = same_shape(read_packed(candidate.truth, candidate.white_level), counts, candidate)
     except InputError as error:
         problems.append(str(error))
     try:

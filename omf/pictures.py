@@ -27,7 +27,7 @@ def panels(record: dict) -> dict[str, np.ndarray]:
     its overexposed pixels, the predicted RAW, that RAW rendered to look like the photo, and how far it is from it. RAW is
     shown as it is, in the sensor's colours, through the sRGB curve. Where there is no photo, what needs it is left out.
     """
-    packed = dequantise(read_packed(Path(record["raw"])))
+    packed = dequantise(read_packed(Path(record["raw"]), record["white_level"]))
     shown: dict[str, np.ndarray] = {}
     photo = None
     if "photo" in record:
@@ -38,7 +38,7 @@ def panels(record: dict) -> dict[str, np.ndarray]:
         shown |= {"sRGB photo": to_8_bit(photo), "overexposed": (grey + share * (MARK - grey)).astype(np.uint8)}
     shown["predicted RAW"] = developed(packed)
     if "truth" in record:
-        truth = dequantise(read_packed(Path(record["truth"])))
+        truth = dequantise(read_packed(Path(record["truth"]), record["white_level"]))
         shown |= {"true RAW": developed(truth), "error": error_map(np.abs(packed - truth).mean(axis=-1))}
     elif photo is not None:
         picture = rendered(half_size_rgb(packed), photo)

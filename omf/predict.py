@@ -1,8 +1,9 @@
 """The whole way of an image in one process, for people who don't want a workflow."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
 from tqdm import tqdm
 
 from omf.files import save_npy
@@ -10,16 +11,25 @@ from omf.stages import by_name, decode
 from omf.stream import Method, stream
 
 
-def predict(photos: Iterable[Path], out: Path, method: Method) -> list[str]:
-    """The whole way in one process: photos -> `out`/NAME.npy. Returns a line for each that can't be used."""
+def predict(
+    photos: Iterable[Path], out: Path, method: Method, writer: Callable[[dict[str, Path]], Callable[[str, np.ndarray], None]] | None = None
+) -> list[str]:
+    """The whole way in one process: photos -> `out`/NAME.npy, in the challenge's format.
+
+    Args:
+        photos: sRGB pictures.
+        out: folder for the RAW files.
+        method: what reconstructs.
+        writer: given the photos by name, what writes demosaiced RAW in another format, see `omf.formats.Writer`.
+
+    Returns:
+        A line for each photo that can't be used.
+    """
     named, problems = by_name(photos)
-    steps = stream(
-        named,
-        lambda name: decode(named[name]),
-        method.packed,
-        lambda name, raw: save_npy(out / f"{name}.npy", raw),
-        method.capacity,
-    )
+    begin, write = method.packed, lambda name, raw: save_npy(out / f"{name}.npy", raw)
+    if writer:
+        begin, write = method.demosaiced, writer(named)
+    steps = stream(named, lambda name: decode(named[name]), begin, write, method.capacity)
     for _, problem in tqdm(steps, total=len(named), unit="image", disable=None):
         if problem:
             problems.append(str(problem))

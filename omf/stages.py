@@ -1,15 +1,15 @@
 """The steps of the way of an image, on one image and on a shard of them. No torch here."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
-from omf.bayer import to_challenge_format
 from omf.errors import InputError
 from omf.files import save_npy, sha256, written_whole
+from omf.formats import Writer
 from omf.images import group_by_stem, read_rgb
 from omf.overexposure import overexposure_mask
 from omf.stream import Method, Picture, stream
@@ -83,8 +83,11 @@ def infer(decoded: Path, out: Path, method: Method) -> dict:
     return {"images": len(done), "seconds": seconds, "megapixels": round(sum(done.values()) / 1e6, 4), "problems": problems}
 
 
-def mosaic(demosaiced: Path, out: Path) -> None:
-    """Bring a shard to the challenge's format: NAME.npy float32 (H, W, 3) -> uint16 (H/2, W/2, 4)."""
-    out.mkdir(parents=True, exist_ok=True)
+def mosaic(demosaiced: Path, writers: Sequence[Writer]) -> None:
+    """Write a shard, NAME.npy float32 (H, W, 3), in one or more formats."""
+    for writer in writers:
+        writer.folder.mkdir(parents=True, exist_ok=True)
     for path in tqdm(sorted(demosaiced.glob("*.npy")), "mosaic", unit="image", disable=None):
-        save_npy(out / path.name, to_challenge_format(np.load(path)))
+        raw = np.load(path)
+        for write in writers:
+            write(path.stem, raw)

@@ -1,19 +1,31 @@
-"""Bring a shard of demosaiced RAW to the challenge's packed Bayer format."""
+"""Bring a shard of demosaiced RAW to the challenge's packed Bayer format, and to another one that was asked for."""
 
 import argparse
+import json
 from pathlib import Path
 
+from omf.camera import load_camera
 from omf.errors import told_in_one_line
-from omf.stages import mosaic
+from omf.formats import Writer, from_dict
+from omf.stages import by_name, mosaic
 
 
 @told_in_one_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("demosaiced", type=Path, help="folder of NAME.npy, float32 (H, W, 3)")
-    parser.add_argument("--out", type=Path, required=True, help="folder for NAME.npy, uint16 (H/2, W/2, 4)")
+    parser.add_argument("--out", nargs="+", type=Path, required=True, help="folders, one for each format")
+    parser.add_argument("--formats", required=True, help="JSON list, see omf.formats.as_dict; the first is the challenge's")
+    parser.add_argument("--camera", required=True)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--photos", nargs="+", type=Path, required=True, help="the sRGB pictures")
     arguments = parser.parse_args()
-    mosaic(arguments.demosaiced, arguments.out)
+    photos = by_name(arguments.photos)[0]
+    formats = [from_dict(of) for of in json.loads(arguments.formats)]
+    mosaic(
+        arguments.demosaiced,
+        [Writer(out, of, load_camera(arguments.camera), arguments.model, photos) for out, of in zip(arguments.out, formats, strict=True)],
+    )
 
 
 if __name__ == "__main__":

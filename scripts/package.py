@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from omf.challenge import write_submission
+from omf.challenge import RAW_SUFFIXES, write_submission
 from omf.errors import told_in_one_line
 from omf.models import find_model
 from omf.summary import entry_readme, of_shards, total_timing
@@ -12,14 +12,18 @@ from omf.summary import entry_readme, of_shards, total_timing
 @told_in_one_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("results", type=Path, help="folder with raw/SHARD/NAME.npy and timing/SHARD.json")
+    parser.add_argument("results", type=Path, help="folder with raw/SHARD/NAME.npy or files/SHARD/*, and timing/SHARD.json")
+    parser.add_argument(
+        "--entry", required=True, choices=["raw", "files"], help="what goes in: raw, and a zip of it; or files of another format"
+    )
     parser.add_argument("--shards", nargs="+", required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     timing = total_timing(of_shards(arguments.results, "timing", arguments.shards))
-    raws = [raw for shard in arguments.shards for raw in sorted((arguments.results / "raw" / shard).glob("*.npy"))]
-    write_submission(raws, entry_readme(find_model(arguments.model), timing), arguments.out)
+    folders = [arguments.results / arguments.entry / shard for shard in arguments.shards]
+    raws = [raw for folder in folders for suffix in RAW_SUFFIXES for raw in sorted(folder.glob(f"*{suffix}"))]
+    write_submission(raws, entry_readme(find_model(arguments.model), timing), arguments.out, zipped=arguments.entry == "raw")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,10 @@ import torch
 from conftest import ROOT
 
 from omf.bayer import pack, quantise
+from omf.camera import load_camera
 from omf.checkpoints import load_fusion
 from omf.errors import InputError
+from omf.formats import RawFormat, Writer
 from omf.models import find_model
 from omf.predict import predict
 from omf.stages import by_name, infer, mosaic, preprocess
@@ -23,7 +25,7 @@ def test_the_stages_and_predict_give_the_same_bytes(tmp_path, photo_folder, fuse
     assert predict(photos, tmp_path / "direct", fuse) == []
     assert preprocess(photos, tmp_path / "decoded")["problems"] == []
     measured = infer(tmp_path / "decoded", tmp_path / "demosaiced", fuse)
-    mosaic(tmp_path / "demosaiced", tmp_path / "raw")
+    mosaic(tmp_path / "demosaiced", [Writer(tmp_path / "raw", RawFormat(), load_camera("samsung_s7"), "some_model", {})])
     files = sorted(path.name for path in (tmp_path / "raw").iterdir())
     assert files == ["chart.npy", "hills.npy", "leaves_odd.npy", "night_tall.npy"]
     for name in files:
@@ -55,7 +57,7 @@ def test_the_mosaic_of_what_infer_leaves(tmp_path):
     raw = np.random.default_rng(0).uniform(size=(5, 8, 3)).astype(np.float32)
     (tmp_path / "in").mkdir()
     np.save(tmp_path / "in" / "a.npy", raw)
-    mosaic(tmp_path / "in", tmp_path / "out")
+    mosaic(tmp_path / "in", [Writer(tmp_path / "out", RawFormat(), load_camera("samsung_s7"), "some_model", {})])
     packed = np.load(tmp_path / "out" / "a.npy")
     assert packed.dtype == np.uint16
     assert (packed[..., 0] == quantise(raw[0:4:2, 0::2, 0])).all()

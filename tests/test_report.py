@@ -31,7 +31,7 @@ def records(tmp_path_factory) -> dict:
 
 
 def without_truth(records: dict) -> dict:
-    kept = ("raw", "photo", "consistency_psnr", "overexposed", "clipped", "suspicious", "tones")
+    kept = ("raw", "photo", "white_level", "consistency_psnr", "overexposed", "clipped", "suspicious", "tones")
     return {name: {key: record[key] for key in kept} for name, record in records.items()}
 
 
@@ -79,7 +79,7 @@ def test_panels_with_ground_truth_and_without(records):
         "rendered like the photo",
         "difference",
     ]
-    alone = {key: value for key, value in records["hills"].items() if key in ("raw", "truth")}
+    alone = {key: value for key, value in records["hills"].items() if key in ("raw", "truth", "white_level")}
     assert list(panels(alone)) == ["predicted RAW", "true RAW", "error"]
 
 

@@ -13,11 +13,12 @@ import time
 import zipfile
 from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
 import yaml
-from conftest import ROOT, omf, run, snakemake
+from conftest import ROOT, omf, random_rgb, run, snakemake
 from weights_server import serving
 
 from omf.files import sha256
@@ -347,6 +348,82 @@ def test_all_but_the_zip(tmp_path, settings):
     assert (tmp_path / "submission" / "report.html").is_file()
     assert (tmp_path / "submission" / "provenance.json").is_file()
     assert not (tmp_path / "submission" / "submission.zip").exists()
+
+
+def test_another_format_leaves_with_the_scores_of_the_challenges(finished, tmp_path, settings):
+    scores = (finished / "submission" / "scores.txt").read_text().splitlines()[:2]
+    result = snakemake(finished, **settings | {"output_format": "npz", "bit_depth": 12, "cfa": "BGGR"})
+    assert result.returncode == 0, result.stderr
+    submission = finished / "submission"
+    assert {path.name for path in submission.glob("*.np?")} == {f"{name}.npz" for name in ("chart", "hills", "leaves_odd", "night_tall")}
+    assert not (submission / "submission.zip").exists()
+    assert (submission / "scores.txt").read_text().splitlines()[:2] == scores
+    with np.load(submission / "hills.npz") as hills:
+        assert hills["raw"].max() > 1024 and hills["cfa"].item() == "BGGR" and hills["model"].item() == "tiny"
+    result = snakemake(finished, **settings | {"output_format": "dng"})
+    assert result.returncode == 0, result.stderr
+    assert len(list(submission.glob("*.dng"))) == 4
+    assert not list(submission.glob("*.npz"))
+    # and back: nothing of the other format stays
+    assert snakemake(finished, **settings).returncode == 0
+    assert len(zip_names(finished)) == 5
+    assert not list(submission.glob("*.dng"))
+
+
+def test_formats_that_do_not_go_together_are_told_at_the_start(tmp_path, settings):
+    result = snakemake(tmp_path, **settings | {"bit_depth": 12})
+    assert result.returncode == 1
+    assert "bit_depth is 12, but output_format npy is the format of aim2022, which has 10" in result.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_noise_is_the_same_again(tmp_path, settings):
+    (tmp_path / "noise.yaml").write_text("noise: {iso: 800}\n")
+    for folder, shards in (("a", 256), ("b", 1)):
+        (tmp_path / folder).mkdir()
+        result = snakemake(tmp_path / folder, "--configfile", tmp_path / "noise.yaml", **settings | {"shard_size": shards})
+        assert result.returncode == 0, result.stderr
+    for path in (tmp_path / "a" / "submission").glob("*.npy"):
+        assert path.read_bytes() == (tmp_path / "b" / "submission" / path.name).read_bytes()
+    direct = omf(
+        "predict", settings["images"], "-o", tmp_path / "direct", "--model", settings["model"], "--device", "cpu", "--noise-iso", 800
+    )
+    assert direct.returncode == 0, direct.stderr
+    for path in (tmp_path / "direct").iterdir():
+        assert path.read_bytes() == (tmp_path / "a" / "submission" / path.name).read_bytes()
+
+
+def test_the_preset_of_the_second_track(tmp_path, settings):
+    """AIM 2022, Huawei P20: crops of 496 x 496 pixels."""
+    photos = tmp_path / "p20"
+    photos.mkdir()
+    iio.imwrite(photos / "0_1.jpg", random_rgb(496, 496))
+    result = snakemake(tmp_path, **settings | {"images": photos, "ground_truth": "", "model": "unprocess_p20"})
+    assert result.returncode == 0, result.stderr
+    entry = np.load(tmp_path / "submission" / "0_1.npy")
+    assert (entry.shape, entry.dtype) == ((248, 248, 4), np.uint16)
+    assert 256 < entry.max() <= 1024
+    summary = json.loads((tmp_path / "submission" / "summary.json").read_text())
+    assert (summary["model"], summary["camera"]) == ("unprocess_p20", "huawei_p20")
+    # with a model of one's own too, and another camera gives other colours
+    assert snakemake(tmp_path, **settings | {"images": photos, "ground_truth": "", "model": "unprocess"}).returncode == 0
+    assert (np.load(tmp_path / "submission" / "0_1.npy") != entry).any()
+
+
+def test_the_preset_of_ntire_2025(tmp_path, settings):
+    photos, truths = tmp_path / "ntire", tmp_path / "truths"
+    photos.mkdir()
+    truths.mkdir()
+    iio.imwrite(photos / "1.png", random_rgb(1024, 1024))
+    np.save(truths / "1.npy", np.full((512, 512, 4), 2000, np.uint16))
+    result = snakemake(tmp_path, **settings | {"images": photos, "ground_truth": truths, "challenge": "ntire2025"})
+    assert result.returncode == 0, result.stderr
+    entry = np.load(tmp_path / "submission" / "1.npy")
+    assert (entry.shape, entry.dtype) == ((512, 512, 4), np.uint16)
+    assert 1024 < entry.max() <= 4095
+    assert zip_names(tmp_path) == ["1.npy", "readme.txt"]
+    psnr = json.loads((tmp_path / "submission" / "scores.json").read_text())["mean"]["psnr"]
+    assert psnr == pytest.approx(-10 * np.log10(((entry.astype(float) - 2000) ** 2).mean() / 4095**2), abs=1e-9)
 
 
 def test_the_classical_method_takes_the_networks_place(tmp_path, settings):

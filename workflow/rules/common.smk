@@ -13,10 +13,13 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
+from omf.camera import load_camera
 from omf.challenge import list_packed
 from omf.config import check_config
 from omf.errors import InputError
 from omf.files import sha256
+from omf.formats import as_dict as format_as_dict
+from omf.formats import challenge_of, raw_format
 from omf.images import group_by_stem, list_images
 from omf.models import check_files, find_model
 from omf.shards import assign_shards
@@ -35,6 +38,9 @@ try:
     PHOTOS = list_images(Path(config["images"]))
     TRUTHS = list_packed(Path(config["ground_truth"])) if config["ground_truth"] else {}
     TRAINING = as_dict(settings_from(config["training"]))
+    # what is scored, and what was asked for where that is another format
+    AS_SCORED = raw_format(challenge_of(config), load_camera(MODEL.camera))
+    AS_ASKED = raw_format(config, load_camera(MODEL.camera))
 except InputError as error:
     raise WorkflowError(str(error))
 
@@ -49,6 +55,7 @@ if len(" ".join(SHARDS)) > 100_000:
         " raise shard_size, or work on several folders one by one"
     )
 
+FORMATS = [AS_SCORED] if AS_ASKED == AS_SCORED else [AS_SCORED, AS_ASKED]
 GPUS = 0 if config["device"] == "cpu" else 1  # of an inference job
 STAGES = ["demosaic", "noe", "oe"]  # of a training
 RUN = f"results/training/{TRAINING['name']}"

@@ -62,9 +62,12 @@ rule infer:
 rule mosaic:
     input:
         demosaiced="results/demosaiced/{shard}",
-        code=sources("bayer"),
+        code=sources("bayer", "formats", "dng", "exif", "white_balance"),
     output:
-        raw=directory("results/raw/{shard}"),
+        [
+            directory(f"results/{place}/{{shard}}")
+            for place in ("raw", "files")[: len(FORMATS)]
+        ],
     log:
         "results/logs/mosaic/{shard}.log",
     benchmark:
@@ -75,8 +78,13 @@ rule mosaic:
         runtime=lambda wildcards, attempt: minutes(wildcards, 2) * attempt,
     params:
         scripts=SCRIPTS,
+        formats=json.dumps([format_as_dict(of) for of in FORMATS]),
+        camera=MODEL.camera,
+        model=Path(MODEL.name).name,
+        photos=lambda wildcards: photos_in(wildcards.shard),
     shell:
-        "python {params.scripts:q}/mosaic.py {input.demosaiced} --out {output.raw} > {log} 2>&1"
+        "python {params.scripts:q}/mosaic.py {input.demosaiced} --out {output} --formats {params.formats:q}"
+        " --camera {params.camera} --model {params.model:q} --photos {params.photos:q} > {log} 2>&1"
 
 
 rule evaluate:
@@ -102,6 +110,7 @@ rule evaluate:
             photos_in(wildcards.shard) + truths_in(wildcards.shard)
         ),
         camera=MODEL.camera,
+        white=AS_SCORED.white_level,
     shell:
         "python {params.scripts:q}/evaluate.py {input.raw} --truths {params.truths:q} --photos {params.photos:q}"
-        " --camera {params.camera} --processes {threads} --out {output.scores} > {log} 2>&1"
+        " --camera {params.camera} --white-level {params.white} --processes {threads} --out {output.scores} > {log} 2>&1"

@@ -1,14 +1,17 @@
 # What a run leaves: the entry, its scores, and the list of what could not be done.
 # Jobs are told the shards' names, not paths: thousands of them fit on a command line.
 
+# where the files of the entry are: those that are scored, or those of another format
+ENTRY = ("raw", "files")[len(FORMATS) - 1]
+
 
 rule package:
     input:
-        per_shard("results/raw/{shard}"),
+        per_shard(f"results/{ENTRY}/{{shard}}"),
         per_shard("results/timing/{shard}.json"),
     output:
-        "submission/submission.zip",
-        "submission/readme.txt",
+        ["submission/submission.zip"] if ENTRY == "raw" else [],
+        readme="submission/readme.txt",
     log:
         "results/logs/package.log",
     benchmark:
@@ -20,8 +23,9 @@ rule package:
         scripts=SCRIPTS,
         shards=list(SHARDS),
         model=config["model"],
+        entry=ENTRY,
     shell:
-        "python {params.scripts:q}/package.py results --shards {params.shards}"
+        "python {params.scripts:q}/package.py results --entry {params.entry} --shards {params.shards}"
         " --model {params.model:q} --out submission > {log} 2>&1"
 
 
