@@ -107,7 +107,7 @@ def write_dng(
                 software=False,
                 metadata=None,
                 extratags=mosaic_tags(counts.shape, cfa, black_level, white_level, noise),
-                **({"compression": "jpeg", "tile": (TILE, TILE)} if tiled else {}),
+                **({"compression": "jpeg", "bitspersample": 16, "tile": (TILE, TILE)} if tiled else {}),
             )
         with temporary.open("r+b") as file:
             patch(file, struct.pack("<HHI", SUB_IFDS, IFD, 1), struct.pack("<HHI", SUB_IFDS, LONG, 1))  # as all readers know it

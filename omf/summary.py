@@ -103,6 +103,6 @@ def summary_text(summary: dict, scores: dict) -> str:
     if summary["problems"]:
         lines += ["", *(f"problem: {problem}" for problem in summary["problems"])]
         lines += ["Mend or remove these and run again; what is done stays done."]
-    lines += ["", "Look at it: submission/report.html", "RAW files, readme.txt and the zip of both: submission/"]
+    lines += ["", "Look at it: submission/report.html", "RAW files and the entry: submission/"]
     lines += ["Code, packages, settings and hashes that made it: submission/provenance.json"]
     return "\n".join(lines) + "\n"
