@@ -1,0 +1,91 @@
+"""RAW from Python, without files."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from omf.bayer import mosaic, pack
+from omf.errors import InputError
+from omf.methods import load_method
+from omf.models import check_files, find_model
+from omf.overexposure import overexposure_mask
+from omf.stream import Method
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Reconstructor:
+    """Turns sRGB pictures into the RAW that a sensor would have measured.
+
+    The weights are loaded at the first picture, in each process anew: an object that goes to the workers of a DataLoader
+    takes its settings along and nothing else.
+
+    Args:
+        model: a name in models.yaml, or a folder that holds an OE/NOE pair.
+        device: auto (a GPU if there is one), cpu or cuda. In the workers of a DataLoader take cpu, or start them by spawn:
+            after a fork, CUDA can't be used.
+        precision: exact, the published arithmetic, or fast, the same function with fewer operations.
+
+    Raises:
+        InputError: there is no such model, or a file of it is missing, wrong or damaged.
+    """
+
+    def __init__(self, model: str = "samsung_s7", device: str = "auto", precision: str = "exact"):
+        self.model, self.device, self.precision = model, device, precision
+        check_files(find_model(model))
+        self._method: Method | None = None
+
+    def __getstate__(self) -> dict:
+        return self.__dict__ | {"_method": None}
+
+    @property
+    def method(self) -> Method:
+        """What reconstructs, loaded when it is first asked for."""
+        if self._method is None:
+            self._method, _, _ = load_method(find_model(self.model), self.device, self.precision)
+        return self._method
+
+    def predict(self, rgb: np.ndarray | Tensor) -> np.ndarray | Tensor:
+        """Packed RGGB RAW, linear, white at 1, not quantised.
+
+        Args:
+            rgb: sRGB. NumPy: (H, W, 3), uint8 or uint16. PyTorch: (3, H, W) or (N, 3, H, W), uint8, or float in [0, 1]. H and W are 2 or
+                more; a last odd row or column is left out.
+
+        Returns:
+            NumPy: float32 (H/2, W/2, 4), planes R, Gr, Gb, B. PyTorch: float32 (4, H/2, W/2) or (N, 4, H/2, W/2), on the device of `rgb`.
+
+        Raises:
+            InputError: another shape or type.
+        """
+        return self._each(rgb, lambda raw: pack(mosaic(raw)))
+
+    def demosaiced(self, rgb: np.ndarray | Tensor) -> np.ndarray | Tensor:
+        """As `predict`, before the mosaic: camera RGB, float32 (H, W, 3), or (3, H, W) or (N, 3, H, W)."""
+        return self._each(rgb, lambda raw: raw)
+
+    def _each(self, rgb, finish):
+        if isinstance(rgb, np.ndarray):
+            return finish(self._demosaiced(rgb))
+        torch = sys.modules.get("torch")
+        if torch is None or not isinstance(rgb, torch.Tensor):
+            raise InputError(f"a picture is a {type(rgb).__name__}; give a NumPy array or a PyTorch tensor")
+        if rgb.ndim == 4:
+            return torch.stack([self._each(one, finish) for one in rgb])
+        if rgb.ndim != 3 or rgb.shape[0] != 3:
+            raise InputError(f"a tensor of {tuple(rgb.shape)}; give (3, H, W) or (N, 3, H, W)")
+        if rgb.is_floating_point():
+            picture = (rgb.detach().clamp(0, 1).double() * 65535).round().cpu().numpy().astype(np.uint16)
+        else:
+            picture = rgb.cpu().numpy()
+        raw = finish(self._demosaiced(np.moveaxis(picture, 0, -1)))
+        return torch.from_numpy(np.ascontiguousarray(np.moveaxis(raw, -1, 0))).to(rgb.device)
+
+    def _demosaiced(self, rgb: np.ndarray) -> np.ndarray:
+        if rgb.ndim != 3 or rgb.shape[2] != 3 or min(rgb.shape[:2]) < 2 or rgb.dtype not in (np.uint8, np.uint16):
+            raise InputError(f"a picture of {rgb.shape}, {rgb.dtype}; give uint8 or uint16 (H, W, 3), H and W 2 or more")
+        return self.method.demosaiced([(rgb, overexposure_mask(rgb))])()[0]

@@ -1,0 +1,106 @@
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from conftest import random_rgb
+from torch.utils.data import DataLoader, Dataset
+
+import omf
+from omf.bayer import to_challenge_format
+from omf.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def reconstructor(tiny_model) -> omf.Reconstructor:
+    return omf.Reconstructor(str(tiny_model), device="cpu")
+
+
+def test_it_gives_what_the_workflow_gives(reconstructor, tmp_path):
+    rgb = random_rgb(61, 80)
+    raw = reconstructor.predict(rgb)
+    assert (raw.shape, raw.dtype) == ((30, 40, 4), np.float32)
+    assert raw.min() >= 0 and raw.max() <= 1
+    demosaiced = reconstructor.demosaiced(rgb)
+    assert demosaiced.shape == (61, 80, 3)
+    assert (to_challenge_format(demosaiced) == (raw * 1024).astype(np.uint16)).all()
+    (packed,) = reconstructor.method.packed([(rgb, omf.reconstructor.overexposure_mask(rgb))])()
+    assert (packed == (raw * 1024).astype(np.uint16)).all()
+
+
+def test_tensors(reconstructor):
+    rgb = random_rgb(32, 48)
+    expected = np.moveaxis(reconstructor.predict(rgb), -1, 0)
+    tensor = torch.from_numpy(rgb).permute(2, 0, 1)
+    assert (reconstructor.predict(tensor).numpy() == expected).all()
+    floats = reconstructor.predict(tensor / 255)
+    assert floats.dtype == torch.float32
+    assert np.abs(floats.numpy() - expected).max() < 1e-4
+    batch = reconstructor.predict(torch.stack([tensor, tensor.flip(0)]))
+    assert batch.shape == (2, 4, 16, 24)
+    assert (batch[0].numpy() == expected).all() and (batch[1].numpy() != expected).any()
+    assert reconstructor.demosaiced(tensor[None]).shape == (1, 3, 32, 48)
+
+
+@pytest.mark.parametrize(
+    "picture",
+    [
+        np.zeros((8, 8), np.uint8),
+        np.zeros((8, 8, 4), np.uint8),
+        np.zeros((8, 8, 3), np.float32),
+        np.zeros((1, 8, 3), np.uint8),
+        torch.zeros(8, 8, 3),
+        torch.zeros(3, 8, 8, dtype=torch.int64),
+        "photo.jpg",
+    ],
+)
+def test_what_is_no_picture(reconstructor, picture):
+    with pytest.raises(InputError, match="give"):
+        reconstructor.predict(picture)
+
+
+def test_a_model_that_is_not_there_is_told_at_once():
+    with pytest.raises(InputError, match="model nowhere"):
+        omf.Reconstructor("nowhere")
+
+
+def test_the_classical_method():
+    rgb = random_rgb(32, 48)
+    raw = omf.Reconstructor("unprocess").predict(rgb)
+    assert raw.shape == (16, 24, 4)
+
+
+def test_it_is_cheap_to_send_to_a_worker(reconstructor):
+    reconstructor.predict(random_rgb(8, 8))
+    sent = pickle.dumps(reconstructor)
+    assert len(sent) < 1000
+    rgb = random_rgb(16, 16)
+    assert (pickle.loads(sent).predict(rgb) == reconstructor.predict(rgb)).all()
+
+
+class Pictures(Dataset):
+    def __init__(self, reconstructor):
+        self.reconstructor = reconstructor
+
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return self.reconstructor.predict(random_rgb(16, 16, index))
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_in_the_workers_of_a_dataloader(reconstructor, start):
+    loaded = torch.cat(list(DataLoader(Pictures(reconstructor), 2, num_workers=2, multiprocessing_context=start)))
+    expected = np.stack([reconstructor.predict(random_rgb(16, 16, index)) for index in range(4)])
+    # workers have one thread, for which PyTorch takes another algorithm: the last bits differ, and so one count at most
+    assert np.abs(loaded.numpy() - expected).max() < 1 / 1024
+
+
+def test_importing_omf_stays_quick():
+    code = "import omf, sys; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+    with pytest.raises(AttributeError, match="no attribute Reconstruktor"):
+        _ = omf.Reconstruktor
