@@ -33,7 +33,9 @@ def parser() -> argparse.ArgumentParser:
         return added
 
     predict = command("predict", run_predict, "Reconstruct the RAW of photos: NAME.npy, uint16 (H/2, W/2, 4), RGGB.")
-    predict.add_argument("photos", nargs="+", type=Path, metavar="PHOTO_OR_FOLDER", help="JPEG, PNG or TIFF files, or folders of them")
+    predict.add_argument(
+        "photos", nargs="+", type=Path, metavar="PHOTO_OR_FOLDER", help="JPEG, PNG, TIFF or HEIC files, or folders of them"
+    )
     predict.add_argument("-o", "--out", type=Path, required=True, help="folder for the RAW files")
     predict.add_argument("--model", default=DEFAULT_MODEL, help="a name in models.yaml, or a folder that holds an OE/NOE pair")
     add_device(predict)

@@ -1,6 +1,5 @@
-"""Find and read sRGB pictures: JPEG, PNG and TIFF, 8 or 16 bit; write PNG."""
+"""Find and read sRGB pictures: JPEG, PNG, TIFF and HEIC, 8 or 16 bit; write PNG."""
 
-import io
 import struct
 from collections.abc import Iterable
 from pathlib import Path
@@ -8,20 +7,23 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 import tifffile
-from PIL import Image, ImageCms
+from PIL import Image
 
 from omf.errors import InputError
 from omf.files import written_whole
+from omf.heif import as_stored, is_heif, open_heif
+from omf.icc import to_srgb
 
 FORMATS = ("JPEG", "MPO", "PNG", "TIFF")  # MPO: what some phones write under .jpg, a JPEG with a second picture
-SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff"}
+SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".heic", ".heif"}
+KINDS = "JPEG, PNG, TIFF or HEIC"
 # Pictures that a user may expect to be taken; they are listed too, so that they are refused by name.
-OTHER_SUFFIXES = {".avif", ".bmp", ".gif", ".heic", ".heif", ".jp2", ".jxl", ".webp"}
+OTHER_SUFFIXES = {".avif", ".bmp", ".gif", ".jp2", ".jxl", ".webp"}
 OTHER_SUFFIXES |= {".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"}
 TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PNG_MARK = b"\x89PNG\r\n\x1a\n"
-# what Pillow, tifffile and imagecodecs raise on damaged files
-DECODING_ERRORS = (OSError, SyntaxError, ValueError, RuntimeError, IndexError, KeyError, struct.error, tifffile.TiffFileError)
+# what Pillow, tifffile, imagecodecs and pillow-heif raise on damaged files
+DECODING_ERRORS = (OSError, EOFError, SyntaxError, ValueError, RuntimeError, IndexError, KeyError, struct.error, tifffile.TiffFileError)
 LARGEST = 2**29  # pixels; more is taken for a decompression bomb
 
 Image.MAX_IMAGE_PIXELS = None  # `read_rgb` has its own limit
@@ -30,10 +32,10 @@ Image.MAX_IMAGE_PIXELS = None  # `read_rgb` has its own limit
 def list_images(folder: Path) -> list[Path]:
     """The pictures directly in a folder, by name. Raises InputError where there are none."""
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; give one that holds JPEG, PNG or TIFF files")
+        raise InputError(f"{folder}: no such folder; give one that holds {KINDS} files")
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES and not path.name.startswith("."))
     if not found:
-        raise InputError(f"{folder}: no pictures in it; put JPEG, PNG or TIFF files there")
+        raise InputError(f"{folder}: no pictures in it; put {KINDS} files there")
     return found
 
 
@@ -64,33 +66,42 @@ def read_rgb(path: Path) -> np.ndarray:
     """Decode a picture to sRGB.
 
     Grey becomes three equal channels, palettes and CMYK become RGB, alpha is dropped (the colours stay
-    as stored), an embedded ICC profile other than sRGB is converted (8-bit pictures). The EXIF
-    orientation is not applied: pixels stay in the sensor's orientation.
+    as stored), an embedded ICC profile other than sRGB is converted. Pixels stay in the sensor's
+    orientation: the EXIF orientation is not applied, and the turns that a HEIC file asks for are undone.
 
     Returns:
-        (H, W, 3), uint8, or uint16 where the file has 16 bits a sample.
+        (H, W, 3), uint8, or uint16 where the file has more than 8 bits a sample.
 
     Raises:
         InputError: the file can't be read, or is not a picture of a kind that is taken.
     """
     try:
-        with path.open("rb") as file:
-            start = file.read(26)
-        if start[:4] in TIFF_MARKS:
-            pixels = read_16_bit_tiff(path)
-        elif start[:8] == PNG_MARK and start[24:25] == b"\x10":  # 16, the bit depth in the header
-            check_size(path, *struct.unpack(">II", start[16:24]))
-            pixels = imagecodecs.png_decode(path.read_bytes())
-        else:
-            pixels = None
-        return three_channels(pixels) if pixels is not None else read_8_bit(path)
+        return three_channels(*read_pixels(path))
     except InputError:
         raise
     except Image.UnidentifiedImageError:
-        raise InputError(f"{path}: not a picture that can be read; give a JPEG, PNG or TIFF file") from None
+        raise InputError(f"{path}: not a picture that can be read; give a {KINDS} file") from None
     except DECODING_ERRORS as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        raise InputError(f"{path}: can't be decoded ({reason}); give a whole JPEG, PNG or TIFF file") from error
+        raise InputError(f"{path}: can't be decoded ({reason}); give a whole {KINDS} file") from error
+
+
+def read_pixels(path: Path) -> tuple[np.ndarray, bytes | None]:
+    """Pixels as stored, (H, W) or (H, W, C), grey or RGB, with alpha or without; and the ICC profile. Raises `DECODING_ERRORS`."""
+    with path.open("rb") as file:
+        start = file.read(26)
+    if start[:4] in TIFF_MARKS:
+        return read_16_bit_tiff(path) or read_8_bit(path)
+    if start[:8] == PNG_MARK and start[24:25] == b"\x10":  # 16, the bit depth in the header
+        check_size(path, *struct.unpack(">II", start[16:24]))
+        with Image.open(path) as picture:  # reads the file's head only
+            profile = picture.info.get("icc_profile")
+        return imagecodecs.png_decode(path.read_bytes()), profile
+    if is_heif(start):
+        picture = open_heif(path)
+        check_size(path, *picture.size)
+        return as_stored(picture), picture.info.get("icc_profile")
+    return read_8_bit(path)
 
 
 def check_size(path: Path, width: int, height: int) -> None:
@@ -101,8 +112,8 @@ def check_size(path: Path, width: int, height: int) -> None:
         raise InputError(f"{path}: {width} x {height} pixels; {LARGEST} at most")
 
 
-def read_16_bit_tiff(path: Path) -> np.ndarray | None:
-    """uint16 (H, W) or (H, W, C) of a 16-bit TIFF; None for 8 bits and less, which Pillow reads."""
+def read_16_bit_tiff(path: Path) -> tuple[np.ndarray, bytes | None] | None:
+    """uint16 (H, W) or (H, W, C) of a 16-bit TIFF, and its profile; None for 8 bits and less, which Pillow reads."""
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages.first
         if page.dtype is not None and page.dtype.itemsize == 1:
@@ -113,38 +124,31 @@ def read_16_bit_tiff(path: Path) -> np.ndarray | None:
             raise InputError(f"{path}: {page.photometric.name} colours in 16 bits; save it as RGB or grey")
         check_size(path, page.imagewidth, page.imagelength)
         pixels = page.asarray()
-        return np.moveaxis(pixels, 0, -1) if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE else pixels
+        if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
+            pixels = np.moveaxis(pixels, 0, -1)
+        return pixels, page.tags.valueof("InterColorProfile")
 
 
-def three_channels(pixels: np.ndarray) -> np.ndarray:
-    """(H, W), grey with or without alpha, or RGB with or without -> (H, W, 3)."""
-    pixels = pixels.reshape(*pixels.shape[:2], -1)
-    colour = pixels[..., :3] if pixels.shape[-1] >= 3 else pixels[..., :1]
-    return np.ascontiguousarray(np.broadcast_to(colour, (*colour.shape[:2], 3)))
-
-
-def read_8_bit(path: Path) -> np.ndarray:
-    """uint8 (H, W, 3) of whatever Pillow reads, of the formats that are taken."""
+def read_8_bit(path: Path) -> tuple[np.ndarray, bytes | None]:
+    """uint8 (H, W), (H, W, 2) or (H, W, 3) of whatever Pillow reads, of the formats that are taken, and its profile."""
     with Image.open(path) as picture:
         if picture.format not in FORMATS:
-            raise InputError(f"{path}: a {picture.format} file; convert it to JPEG, PNG or TIFF")
+            raise InputError(f"{path}: a {picture.format} file; convert it to {KINDS}")
         check_size(path, *picture.size)
         picture.load()
-        return np.array(to_srgb(picture).convert("RGB"))
+        profile = picture.info.get("icc_profile")
+        if picture.mode == "CMYK":  # without a profile, by Pillow's plain formula
+            converted = to_srgb(np.asarray(picture), profile)
+            return (np.array(picture.convert("RGB")) if converted is None else converted), None
+        return np.array(picture if picture.mode in ("L", "LA") else picture.convert("RGB")), profile
 
 
-def to_srgb(picture: Image.Image) -> Image.Image:
-    """Convert by the embedded ICC profile, where there is one that says something other than sRGB."""
-    icc = picture.info.get("icc_profile")
-    if not icc or picture.mode not in ("RGB", "L", "CMYK"):
-        return picture
-    try:
-        profile = ImageCms.ImageCmsProfile(io.BytesIO(icc))
-        if "sRGB" in ImageCms.getProfileDescription(profile):
-            return picture
-        return ImageCms.profileToProfile(picture, profile, ImageCms.createProfile("sRGB"), outputMode="RGB")
-    except (OSError, ImageCms.PyCMSError):
-        return picture  # a broken profile says nothing about the colours; viewers take them for sRGB too
+def three_channels(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
+    """(H, W), grey with or without alpha, or RGB with or without -> sRGB (H, W, 3)."""
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    colours = pixels[..., :3] if pixels.shape[-1] >= 3 else pixels[..., :1]
+    converted = to_srgb(colours, profile)
+    return np.ascontiguousarray(np.broadcast_to(colours, (*colours.shape[:2], 3)) if converted is None else converted)
 
 
 def save_png(path: Path, rgb: np.ndarray) -> None:

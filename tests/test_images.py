@@ -1,5 +1,6 @@
 import io
 import struct
+import sys
 
 import imagecodecs
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image, ImageCms
 
 from omf.errors import InputError
 from omf.images import group_by_stem, list_images, read_rgb
-from omf.isp import encode_srgb
+from omf.isp import decode_srgb, encode_srgb
 
 RGB = random_rgb(20, 31)
 RGB16 = random_rgb(20, 31, dtype=np.uint16)
@@ -87,43 +88,190 @@ def test_pixels_stay_in_the_sensors_orientation(tmp_path):
     assert read_rgb(tmp_path / "a.jpg").shape == RGB.shape
 
 
-def linear_profile() -> bytes:
-    """An ICC profile with sRGB's primaries and no tone curve (ICC.1:2001, matrix/TRC)."""
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_turns_of_heic_are_undone(tmp_path, orientation):
+    exif = Image.Exif()
+    exif[0x0112] = orientation  # pillow-heif writes it as turns of the container too, as phones do
+    rgb = random_rgb(64, 80)
+    save_heic(tmp_path / "a.heic", rgb, exif=exif.tobytes())
+    assert (read_rgb(tmp_path / "a.heic") == rgb).all()
+
+
+def save_heic(path, rgb, mode="RGB", **info):
+    """Without loss."""
+    pillow_heif = pytest.importorskip("pillow_heif")
+    picture = pillow_heif.from_bytes(mode, (rgb.shape[1], rgb.shape[0]), np.ascontiguousarray(rgb).tobytes())
+    picture.info.update(info)
+    picture.save(path, quality=-1, chroma=444, matrix_coefficients=0)
+
+
+def test_heic_of_10_bits_comes_in_16(tmp_path):
+    save_heic(tmp_path / "a.heic", RGB16, "RGB;16")
+    ten = RGB16 >> 6
+    assert (read_rgb(tmp_path / "a.heic") == ten.astype(np.uint32) * 65535 // 1023).all()
+
+
+def test_heic_under_another_name(tmp_path):
+    save_heic(tmp_path / "a.jpg", RGB)
+    assert (read_rgb(tmp_path / "a.jpg") == RGB).all()
+
+
+def test_the_main_picture_of_a_heic_with_more(tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    file = pillow_heif.from_pillow(Image.fromarray(random_rgb(64, 80, seed=1)))
+    file.add_from_pillow(Image.fromarray(RGB))
+    file.save(tmp_path / "a.heic", quality=-1, chroma=444, matrix_coefficients=0, primary_index=1)
+    assert (read_rgb(tmp_path / "a.heic") == RGB).all()
+
+
+def test_without_pillow_heif(tmp_path, monkeypatch):
+    save_heic(tmp_path / "a.heic", RGB)
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    with pytest.raises(InputError, match=r"a\.heic: .*pip install 'overexposure-mask-fusion\[heic\]'"):
+        read_rgb(tmp_path / "a.heic")
+
+
+def test_hdr_heic_is_refused(tmp_path):
+    pillow_heif = pytest.importorskip("pillow_heif")
+    picture = pillow_heif.from_pillow(Image.fromarray(RGB))
+    picture.save(tmp_path / "a.heic", color_primaries=9, transfer_characteristics=16)
+    with pytest.raises(InputError, match=r"primaries 9, transfer 16 .* save it as sRGB"):
+        read_rgb(tmp_path / "a.heic")
+
+
+@pytest.mark.parametrize("options", [{"progressive": True}, {"quality": 95, "subsampling": 2}, {"restart_marker_rows": 1}])
+def test_kinds_of_jpeg(tmp_path, options):
+    Image.fromarray(RGB).save(tmp_path / "a.jpg", **{"quality": 100, "subsampling": 0, **options})
+    expected = np.asarray(Image.open(tmp_path / "a.jpg").convert("RGB"))
+    assert (read_rgb(tmp_path / "a.jpg") == expected).all()
+    assert np.abs(expected.astype(int) - RGB).mean() < 8  # noise of 5 % in the chroma is lost
+
+
+@pytest.mark.parametrize("name", ["ink.jpg", "ink.tif"])
+def test_cmyk(tmp_path, name):
+    """A JPEG holds it inverted, as Adobe writes it."""
+    cyan, magenta, yellow = (255 - np.moveaxis(RGB, -1, 0)).astype(np.uint8)
+    black = np.full_like(cyan, 51)
+    Image.merge("CMYK", [Image.fromarray(ink) for ink in (cyan, magenta, yellow, black)]).save(tmp_path / name, quality=100, subsampling=0)
+    expected = RGB * 0.8
+    assert np.abs(read_rgb(tmp_path / name) - expected).mean() < 1
+
+
+# Primaries as ICC profiles hold them: XYZ of red, green and blue, adapted to D50. Display P3's are those of Apple's profile.
+SRGB_COLORANTS = (0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141)
+P3_COLORANTS = (0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407)
+SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+
+
+def icc_profile(colorants: tuple = SRGB_COLORANTS, curve: tuple = (1.0,)) -> bytes:
+    """An ICC profile of three primaries and a tone curve (ICC.1:2010, matrix/TRC); without primaries, of grey."""
+
+    def fixed(*values):
+        return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
 
     def xyz(*values):
-        return b"XYZ " + bytes(4) + struct.pack(">3i", *(round(value * 65536) for value in values))
+        return b"XYZ " + bytes(4) + fixed(*values)
 
-    curve = b"curv" + bytes(4) + struct.pack(">I", 0)
-    text = b"desc" + bytes(4) + struct.pack(">I", 7) + b"linear\0" + bytes(78 + 1)
-    tags = {
-        b"desc": text,
-        b"wtpt": xyz(0.9642, 1, 0.8249),
-        b"rXYZ": xyz(0.4361, 0.2225, 0.0139),
-        b"gXYZ": xyz(0.3851, 0.7169, 0.0971),
-        b"bXYZ": xyz(0.1431, 0.0606, 0.7141),
-        b"rTRC": curve,
-        b"gTRC": curve,
-        b"bTRC": curve,
-    }
+    kinds = {1: 0, 5: 3}  # parametric curves by the number of their parameters: a power, or one with a linear part
+    tone = b"para" + bytes(4) + struct.pack(">HH", kinds[len(curve)], 0) + fixed(*curve)
+    tags = {b"desc": b"desc" + bytes(4) + struct.pack(">I", 5) + b"test\0" + bytes(78 + 1), b"wtpt": xyz(0.9642, 1, 0.8249)}
+    tags |= {letter + b"XYZ": xyz(*values) for letter, values in zip((b"r", b"g", b"b"), colorants)}
+    tags |= {letter + b"TRC": tone for letter in ((b"r", b"g", b"b") if colorants else (b"k",))}
     table, data, offset = b"", b"", 128 + 4 + 12 * len(tags)
     for name, value in tags.items():
         value += bytes(-len(value) % 4)
         table += name + struct.pack(">II", offset + len(data), len(value))
         data += value
     body = struct.pack(">I", len(tags)) + table + data
-    header = struct.pack(">I4sI4s4s4s", 128 + len(body), b"lcms", 0x02100000, b"mntr", b"RGB ", b"XYZ ") + bytes(12)
-    header += b"acsp" + bytes(28) + struct.pack(">3i", *(round(v * 65536) for v in (0.9642, 1, 0.8249)))
+    space = b"RGB " if colorants else b"GRAY"
+    header = struct.pack(">I4sI4s4s4s", 128 + len(body), b"lcms", 0x02400000, b"mntr", space, b"XYZ ") + bytes(12)
+    header += b"acsp" + bytes(28) + fixed(0.9642, 1, 0.8249)
     return header + bytes(128 - len(header)) + body
 
 
-def test_an_embedded_profile_is_converted_to_srgb(tmp_path):
-    Image.fromarray(RGB).save(tmp_path / "linear.png", icc_profile=linear_profile())
+def p3_to_srgb(rgb: np.ndarray) -> np.ndarray:
+    """Display P3 -> sRGB, float of the same range, from the chromaticities of both and their common curve and white."""
+
+    def to_xyz(*primaries):
+        xyz = np.array([(x / y, 1, (1 - x - y) / y) for x, y in primaries]).T
+        white = np.array([0.3127 / 0.3290, 1, (1 - 0.3127 - 0.3290) / 0.3290])
+        return xyz * np.linalg.solve(xyz, white)
+
+    p3, srgb = to_xyz((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)), to_xyz((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
+    full = np.iinfo(rgb.dtype).max
+    return full * encode_srgb(np.clip(decode_srgb(rgb / full) @ np.linalg.solve(srgb, p3).T, 0, 1))
+
+
+CUBE = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8)
+CUBE16 = np.random.default_rng(0).integers(0, 65536, (40, 60, 3)).astype(np.uint16)
+P3 = icc_profile(P3_COLORANTS, SRGB_CURVE)
+
+
+def save_png_16(path, pixels, profile):
+    """Pillow writes the profile, libpng the pixels: the chunk goes from one file into the other."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(buffer, "PNG", icc_profile=profile)
+    donor, png = buffer.getvalue(), imagecodecs.png_encode(pixels)
+    at = donor.index(b"iCCP") - 4
+    chunk = donor[at : at + 12 + struct.unpack(">I", donor[at : at + 4])[0]]
+    path.write_bytes(png[:33] + chunk + png[33:])
+
+
+WITH_PROFILE = {
+    "rgb.png": lambda path: Image.fromarray(CUBE).save(path, icc_profile=P3),
+    "alpha.png": lambda path: Image.fromarray(np.dstack([CUBE, CUBE[..., :1]])).save(path, icc_profile=P3),
+    "rgb.tif": lambda path: Image.fromarray(CUBE).save(path, icc_profile=P3),
+    "rgb.heic": lambda path: save_heic(path, CUBE, icc_profile=P3, icc_profile_type="prof"),
+    "sixteen.png": lambda path: save_png_16(path, CUBE16, P3),
+    "sixteen.tif": lambda path: tifffile.imwrite(path, CUBE16, photometric="rgb", iccprofile=P3),
+}
+
+
+@pytest.mark.parametrize("name", WITH_PROFILE)
+def test_display_p3_becomes_srgb(tmp_path, name):
+    WITH_PROFILE[name](tmp_path / name)
+    pixels = read_rgb(tmp_path / name)
+    stored = CUBE16 if "sixteen" in name else CUBE
+    assert pixels.dtype == stored.dtype
+    error = np.abs(pixels - p3_to_srgb(stored))
+    assert error.max() < (150 if "sixteen" in name else 1.1)
+    assert np.abs(stored - p3_to_srgb(stored)).mean() > 20 * error.mean()
+
+
+def test_display_p3_in_a_jpeg_and_in_a_palette(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "a.jpg", quality=100, subsampling=0, icc_profile=P3)
+    stored = np.asarray(Image.open(tmp_path / "a.jpg"))
+    assert np.abs(read_rgb(tmp_path / "a.jpg") - p3_to_srgb(stored)).max() < 1.1
+    palette = Image.fromarray(RGB).quantize(16)
+    palette.save(tmp_path / "p.png", icc_profile=P3)
+    assert np.abs(read_rgb(tmp_path / "p.png") - p3_to_srgb(np.asarray(palette.convert("RGB")))).max() < 1.1
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_linear_grey(tmp_path, dtype):
+    full = np.iinfo(dtype).max
+    grey = np.linspace(0, full, 60).astype(dtype).reshape(6, 10)
+    tifffile.imwrite(tmp_path / "a.tif", grey, photometric="minisblack", iccprofile=icc_profile((), (1.0,)))
+    assert np.abs(read_rgb(tmp_path / "a.tif") / full - encode_srgb(grey / full)[..., None]).max() < 0.006
+
+
+def test_a_linear_profile(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "linear.png", icc_profile=icc_profile())
     expected = 255 * encode_srgb(RGB / 255)
     assert np.abs(read_rgb(tmp_path / "linear.png") - expected).max() <= 2
 
 
-@pytest.mark.parametrize("profile", [ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(), b"not a profile"])
-def test_srgb_and_broken_profiles_change_nothing(tmp_path, profile):
+@pytest.mark.parametrize(
+    "profile",
+    [
+        ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
+        icc_profile(SRGB_COLORANTS, SRGB_CURVE),
+        icc_profile((), (1.0,)),  # of grey
+        P3[:200],
+        b"not a profile",
+    ],
+)
+def test_srgb_and_profiles_that_say_nothing_change_nothing(tmp_path, profile):
     Image.fromarray(RGB).save(tmp_path / "a.png", icc_profile=profile)
     assert (read_rgb(tmp_path / "a.png") == RGB).all()
 
@@ -151,6 +299,34 @@ def test_what_can_not_be_read_is_told_in_one_line(tmp_path, name, content, messa
         read_rgb(tmp_path / name)
     assert str(caught.value).startswith(str(tmp_path / name))
     assert "\n" not in str(caught.value)
+
+
+LARGER = random_rgb(120, 160)
+WHOLE = {
+    "baseline.jpg": lambda path: Image.fromarray(LARGER).save(path),
+    "progressive.jpg": lambda path: Image.fromarray(LARGER).save(path, progressive=True),
+    "ink.jpg": lambda path: Image.fromarray(LARGER).convert("CMYK").save(path),
+    "eight.png": lambda path: Image.fromarray(LARGER).save(path),
+    "sixteen.png": lambda path: path.write_bytes(imagecodecs.png_encode(LARGER.astype(np.uint16) * 257)),
+    "eight.tif": lambda path: tifffile.imwrite(path, LARGER, photometric="rgb"),
+    "packed.tif": lambda path: tifffile.imwrite(path, LARGER, photometric="rgb", compression="lzw", rowsperstrip=10),
+    "sixteen.tif": lambda path: tifffile.imwrite(path, LARGER.astype(np.uint16), photometric="rgb", compression="zlib", rowsperstrip=10),
+    "plain.tif": lambda path: tifffile.imwrite(path, LARGER.astype(np.uint16), photometric="rgb"),
+    "photo.heic": lambda path: save_heic(path, LARGER),
+}
+
+
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("name", WHOLE)
+def test_truncated_files_are_refused_and_not_half_decoded(tmp_path, name, share):
+    path = tmp_path / name
+    WHOLE[name](path)
+    content = path.read_bytes()
+    assert read_rgb(path).shape == LARGER.shape
+    path.write_bytes(content[: int(len(content) * share)])
+    with pytest.raises(InputError) as caught:
+        read_rgb(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_other_kinds_of_pictures_are_refused(tmp_path):

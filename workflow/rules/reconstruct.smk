@@ -6,7 +6,7 @@
 
 rule preprocess:
     input:
-        code=sources("images", "overexposure"),
+        code=sources("images", "heif", "icc", "overexposure"),
     output:
         decoded=temp(directory("results/decoded/{shard}")),
         record="results/photos/{shard}.json",
