@@ -44,8 +44,8 @@ def to_rggb(bayer: np.ndarray, cfa: str) -> np.ndarray:
     return bayer[row : row + height, column : column + width]
 
 
-def demosaic(bayer: np.ndarray) -> np.ndarray:
-    """Fill in the two colours that an RGGB sensor does not measure at each pixel.
+def demosaic(bayer: np.ndarray, cfa: str = "RGGB") -> np.ndarray:
+    """Fill in the two colours that a sensor does not measure at each pixel.
 
     The gradient-corrected linear interpolation of Malvar, He and Cutler (2004): the mean of the
     neighbours of the wanted colour, corrected by how far the pixel's own colour departs from its
@@ -53,11 +53,15 @@ def demosaic(bayer: np.ndarray) -> np.ndarray:
 
     Args:
         bayer: (H, W), H and W even, float32 or float64.
+        cfa: the order of its colours, one of `CFA_ORIGINS`.
 
     Returns:
         (H, W, 3) of the same type. Measured samples are kept; beside sharp edges the others may lie
         a little outside the range of the input.
     """
+    # mirrored, each order is RGGB
+    mirror = tuple(slice(None, None, -1 if origin else 1) for origin in CFA_ORIGINS[cfa])
+    bayer = bayer[mirror]
     height, width = bayer.shape
     padded = np.pad(bayer, 2, mode="reflect")
 
@@ -85,7 +89,7 @@ def demosaic(bayer: np.ndarray) -> np.ndarray:
         rows, columns = slice(site // 2, None, 2), slice(site % 2, None, 2)
         for colour, source in enumerate(colours):
             rgb[rows, columns, colour] = source[rows, columns]
-    return rgb
+    return rgb[mirror]
 
 
 def pack(bayer: np.ndarray) -> np.ndarray:

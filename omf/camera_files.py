@@ -1,4 +1,4 @@
-"""Camera RAW files (DNG, CR2, NEF, ...), read with LibRaw to a Bayer image."""
+"""Camera RAW files (DNG, CR2, NEF, ...), read with LibRaw."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +16,14 @@ CAMERA_RAW_SUFFIXES = {".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", "
 class CameraRaw:
     """What a sensor measured."""
 
-    bayer: np.ndarray  # float32 (H, W), RGGB, H and W even; black at 0, white level at 1
+    mosaic: np.ndarray  # float32 (H, W); black at 0, white level at 1
+    cfa: str  # its colours, of `CFA_ORIGINS`
     flip: int  # the turn that a viewer would make, in LibRaw's numbers: 0 none, 3 180 degrees, 5 90 left, 6 90 right
+
+    @property
+    def bayer(self) -> np.ndarray:
+        """RGGB, float32 (H', W'), H' and W' even: without what lies before the first red pixel, or is odd."""
+        return np.ascontiguousarray(to_rggb(self.mosaic, self.cfa))
 
 
 def import_rawpy() -> ModuleType:
@@ -32,8 +38,7 @@ def import_rawpy() -> ModuleType:
 def read_camera_raw(path: Path) -> CameraRaw:
     """Read a camera RAW file with a Bayer sensor.
 
-    The black level of each channel is taken off, the white level becomes 1. Of sensors that do not
-    start on R the first row or column is dropped, so that the image is RGGB; so is a last odd one.
+    The black level of each channel is taken off, the white level becomes 1.
 
     Raises:
         InputError: the file can't be read, or does not come from a Bayer sensor.
@@ -52,12 +57,12 @@ def read_camera_raw(path: Path) -> CameraRaw:
         raise InputError(f"{path}: can't be decoded ({reason}); give a whole camera RAW file") from error
     if white <= max(black):
         raise InputError(f"{path}: white level {white}, black level {max(black)}; the white level must be the higher one")
-    bayer = np.empty(counts.shape, np.float32)
+    mosaic = np.empty(counts.shape, np.float32)
     for row in range(2):
         for column in range(2):
             level = black[colours[row, column]]
-            bayer[row::2, column::2] = (counts[row::2, column::2].astype(np.float32) - level) / (white - level)
-    return CameraRaw(np.ascontiguousarray(to_rggb(np.clip(bayer, 0, 1), cfa)), int(flip))
+            mosaic[row::2, column::2] = (counts[row::2, column::2].astype(np.float32) - level) / (white - level)
+    return CameraRaw(np.clip(mosaic, 0, 1), cfa, int(flip))
 
 
 def colour_order(path: Path, rawpy: ModuleType, raw) -> str:

@@ -54,7 +54,9 @@ def parser() -> argparse.ArgumentParser:
 
     evaluate = command("evaluate", run_evaluate, "Score reconstructions: against ground truth as the challenge does, and by their photos.")
     evaluate.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="folder of NAME.npy")
-    evaluate.add_argument("ground_truth", nargs="?", type=Path, metavar="GROUND_TRUTH", help="folder of NAME.npy, the same names")
+    evaluate.add_argument(
+        "ground_truth", nargs="?", type=Path, metavar="GROUND_TRUTH", help="folder of NAME.npy, or of camera RAW, the same names"
+    )
     evaluate.add_argument(
         "--photos", type=Path, help="folder of the sRGB photos: scores of baselines and of overexposed pixels, consistency"
     )
@@ -125,11 +127,12 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     from omf.evaluate import candidates, examine_all, scores_table, summarise
     from omf.images import list_images
     from omf.stages import by_name
+    from omf.truths import list_truths
 
     if not arguments.ground_truth and not arguments.photos:
         raise InputError("nothing to judge by; give a folder of ground truth, or --photos, or both")
     predictions = list_packed(arguments.predictions)
-    truths = list_packed(arguments.ground_truth) if arguments.ground_truth else {}
+    truths = list_truths(arguments.ground_truth) if arguments.ground_truth else {}
     photos = by_name(list_images(arguments.photos))[0] if arguments.photos else {}
     white_level = formats.CHALLENGES[arguments.challenge].white_level
     records, problems = examine_all(

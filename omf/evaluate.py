@@ -20,6 +20,7 @@ from omf.errors import InputError
 from omf.images import read_rgb
 from omf.metrics import colour_error, highlight_error, ms_ssim, psnr, psnr_of_planes
 from omf.overexposure import overexposure_mask
+from omf.truths import read_truth
 from omf.unprocess import Unprocess
 
 BASELINES = {"unprocess": "classical method of Brooks et al. 2019", "copy": "the photo itself taken for RAW"}
@@ -59,7 +60,7 @@ def examine(candidate: Candidate, camera: Camera) -> tuple[dict, list[str]]:
     Returns:
         `SCORES` where there is ground truth (those of overexposed pixels and of the baselines ask for the photo too);
         `WITHOUT_TRUTH` and `suspicious` where there is a photo; `tones`: mean RAW green for each of 32 levels of the
-        photo's green, and how many pixels have it; the paths. And a line for each file that can't be used.
+        photo's green, and how many pixels have it; the paths of what was used. And a line for each file that can't be.
     """
     record: dict = {key: str(getattr(candidate, key)) for key in ("raw", "truth", "photo") if getattr(candidate, key)}
     record["white_level"] = candidate.white_level
@@ -70,15 +71,18 @@ def examine(candidate: Candidate, camera: Camera) -> tuple[dict, list[str]]:
     problems = []
     truth = rgb = None
     try:
-        if candidate.truth:
-            truth = same_shape(read_packed(candidate.truth, candidate.white_level), counts, candidate)
-    except InputError as error:
-        problems.append(str(error))
-    try:
         if candidate.photo:
             rgb = of_its_size(read_rgb(candidate.photo), counts, candidate)
     except InputError as error:
         problems.append(str(error))
+    try:
+        if candidate.truth:
+            truth = same_shape(read_truth(candidate.truth, counts.shape, rgb, candidate.white_level), counts, candidate)
+    except InputError as error:
+        problems.append(str(error))
+    for key, found in (("truth", truth), ("photo", rgb)):
+        if found is None:
+            record.pop(key, None)  # nor can the page show it
     if truth is not None:
         record |= scores(counts, truth)
         if rgb is not None:

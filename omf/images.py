@@ -9,6 +9,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from omf.camera_files import CAMERA_RAW_SUFFIXES
 from omf.errors import InputError
 from omf.files import written_whole
 from omf.heif import as_stored, is_heif, open_heif
@@ -18,8 +19,7 @@ FORMATS = ("JPEG", "MPO", "PNG", "TIFF")  # MPO: what some phones write under .j
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".heic", ".heif"}
 KINDS = "JPEG, PNG, TIFF or HEIC"
 # Pictures that a user may expect to be taken; they are listed too, so that they are refused by name.
-OTHER_SUFFIXES = {".avif", ".bmp", ".gif", ".jp2", ".jxl", ".webp"}
-OTHER_SUFFIXES |= {".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2"}
+OTHER_SUFFIXES = {".avif", ".bmp", ".gif", ".jp2", ".jxl", ".webp"} | CAMERA_RAW_SUFFIXES
 TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PNG_MARK = b"\x89PNG\r\n\x1a\n"
 # what Pillow, tifffile, imagecodecs and pillow-heif raise on damaged files
@@ -30,18 +30,24 @@ Image.MAX_IMAGE_PIXELS = None  # `read_rgb` has its own limit
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The pictures directly in a folder, by name. Raises InputError where there are none."""
+    """The pictures directly in a folder, by name, as `without_raw` leaves them. Raises InputError where there are none."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give one that holds {KINDS} files")
     found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES and not path.name.startswith("."))
     if not found:
         raise InputError(f"{folder}: no pictures in it; put {KINDS} files there")
-    return found
+    return without_raw(found)
 
 
 def gather(paths: Iterable[Path]) -> list[Path]:
-    """Folders replaced by the pictures in them. Raises InputError for a folder without pictures."""
-    return [photo for path in paths for photo in (list_images(path) if path.is_dir() else [path])]
+    """Folders replaced by the pictures in them, as `without_raw` leaves them. Raises InputError for a folder without pictures."""
+    return without_raw([photo for path in paths for photo in (list_images(path) if path.is_dir() else [path])])
+
+
+def without_raw(pictures: list[Path]) -> list[Path]:
+    """Leave out camera RAW that a photo of the same name lies beside: what the photo was made from, and may be its ground truth."""
+    photos = {path.with_suffix("") for path in pictures if path.suffix.lower() in SUFFIXES}
+    return [path for path in pictures if path.suffix.lower() not in CAMERA_RAW_SUFFIXES or path.with_suffix("") not in photos]
 
 
 def matching(photos: list[Path], patterns: Path) -> list[Path]:
@@ -88,6 +94,8 @@ def read_rgb(path: Path) -> np.ndarray:
 
 def read_pixels(path: Path) -> tuple[np.ndarray, bytes | None]:
     """Pixels as stored, (H, W) or (H, W, C), grey or RGB, with alpha or without; and the ICC profile. Raises `DECODING_ERRORS`."""
+    if path.suffix.lower() in CAMERA_RAW_SUFFIXES:  # many are TIFF files, whose first picture is a small preview
+        raise InputError(f"{path}: camera RAW; give the photo that was developed from it")
     with path.open("rb") as file:
         start = file.read(26)
     if start[:4] in TIFF_MARKS:

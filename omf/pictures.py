@@ -12,6 +12,7 @@ from omf.images import read_rgb
 from omf.isp import LUMA, encode_srgb, to_8_bit
 from omf.metrics import halved
 from omf.overexposure import overexposure_mask
+from omf.truths import read_truth
 
 LARGEST = 640
 GAP = 4  # pixels between the panels of a strip
@@ -29,7 +30,7 @@ def panels(record: dict) -> dict[str, np.ndarray]:
     """
     packed = dequantise(read_packed(Path(record["raw"]), record["white_level"]))
     shown: dict[str, np.ndarray] = {}
-    photo = None
+    photo = rgb = None
     if "photo" in record:
         rgb = read_rgb(Path(record["photo"]))
         photo = half_size_photo(rgb)
@@ -38,7 +39,7 @@ def panels(record: dict) -> dict[str, np.ndarray]:
         shown |= {"sRGB photo": to_8_bit(photo), "overexposed": (grey + share * (MARK - grey)).astype(np.uint8)}
     shown["predicted RAW"] = developed(packed)
     if "truth" in record:
-        truth = dequantise(read_packed(Path(record["truth"]), record["white_level"]))
+        truth = dequantise(read_truth(Path(record["truth"]), packed.shape, rgb, record["white_level"]))
         shown |= {"true RAW": developed(truth), "error": error_map(np.abs(packed - truth).mean(axis=-1))}
     elif photo is not None:
         picture = rendered(half_size_rgb(packed), photo)

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from omf.bayer import demosaic, dequantise, mosaic, pack, quantise, to_challenge_format, unpack
+from omf.bayer import CFA_ORIGINS, demosaic, dequantise, mosaic, pack, quantise, to_challenge_format, unpack
 
 EVEN = st.integers(1, 8).map(lambda half: 2 * half)
 
@@ -41,10 +41,13 @@ def test_quantise_undoes_dequantise(counts):
     assert quantise(dequantise(np.array([counts], np.uint16)))[0] == counts
 
 
-def test_demosaic_is_that_of_malvar_he_and_cutler():
+@pytest.mark.parametrize("cfa", CFA_ORIGINS)
+def test_demosaic_is_that_of_malvar_he_and_cutler(cfa):
     malvar = pytest.importorskip("colour_demosaicing").demosaicing_CFA_Bayer_Malvar2004
     bayer = np.random.default_rng(0).random((40, 56))
-    np.testing.assert_allclose(demosaic(bayer)[2:-2, 2:-2], malvar(bayer, "RGGB")[2:-2, 2:-2], atol=1e-12)
+    rgb = demosaic(bayer, cfa)
+    np.testing.assert_allclose(rgb[2:-2, 2:-2], malvar(bayer, cfa)[2:-2, 2:-2], atol=1e-12)
+    assert (mosaic(rgb, cfa) == bayer).all()
 
 
 @given(st.tuples(EVEN, EVEN))

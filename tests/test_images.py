@@ -10,7 +10,7 @@ from conftest import random_rgb
 from PIL import Image, ImageCms
 
 from omf.errors import InputError
-from omf.images import group_by_stem, list_images, read_rgb
+from omf.images import gather, group_by_stem, list_images, read_rgb
 from omf.isp import decode_srgb, encode_srgb
 
 RGB = random_rgb(20, 31)
@@ -346,6 +346,21 @@ def test_listing(tmp_path):
         (tmp_path / name).touch()
     assert [path.name for path in list_images(tmp_path)] == ["a.png", "b.JPG", "c.tiff", "d.heic"]
     assert group_by_stem(list_images(tmp_path)).keys() == {"a", "b", "c", "d"}
+
+
+def test_raw_beside_its_photo_is_no_photo(tmp_path):
+    (tmp_path / "other").mkdir()
+    for name in ("a.jpg", "a.dng", "b.HEIC", "b.CR2", "b.nef", "c.dng", "d.gif", "d.arw", "other/a.dng"):
+        (tmp_path / name).touch()
+    assert [path.name for path in list_images(tmp_path)] == ["a.jpg", "b.HEIC", "c.dng", "d.arw", "d.gif"]
+    given = [tmp_path / "a.dng", tmp_path / "a.jpg", tmp_path / "other"]  # as a shell's * gives them
+    assert gather(given) == [tmp_path / "a.jpg", tmp_path / "other" / "a.dng"]
+
+
+def test_camera_raw_is_not_taken_for_its_preview(tmp_path):
+    tifffile.imwrite(tmp_path / "a.dng", RGB, photometric="rgb")
+    with pytest.raises(InputError, match=r"a\.dng: camera RAW; give the photo that was developed from it"):
+        read_rgb(tmp_path / "a.dng")
 
 
 def test_a_folder_without_pictures_is_told(tmp_path):

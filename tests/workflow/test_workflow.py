@@ -18,9 +18,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from camera_dng import bayer_of, photo_of, scene, write_dng, write_pair
 from conftest import ROOT, omf, random_rgb, run, snakemake
+from PIL import Image
 from weights_server import serving
 
+from omf.bayer import demosaic, pack, quantise, to_challenge_format
+from omf.camera_files import read_camera_raw
 from omf.files import sha256
 
 
@@ -213,6 +217,44 @@ def test_wrong_ground_truth_is_listed_and_the_others_are_scored(tmp_path, settin
     assert [name for name in images if "psnr" in images[name]] == ["chart"]
     assert "hills.npy: packed" in (tmp_path / "submission" / "report.html").read_text()
     assert len(zip_names(tmp_path)) == 5
+
+
+def test_camera_raw_beside_the_photos_is_ground_truth(tmp_path, settings):
+    pytest.importorskip("rawpy")
+    folder, packed, predicted = tmp_path / "phone", tmp_path / "packed", tmp_path / "predicted"
+    packed.mkdir()
+    for name, turns, cfa in (("upright", 0, "RGGB"), ("turned", 1, "GRBG")):
+        write_pair(folder, name, turns=turns, cfa=cfa)
+        whole = demosaic(read_camera_raw(folder / f"{name}.dng").mosaic, cfa)
+        np.save(packed / f"{name}.npy", to_challenge_format(np.rot90(whole[3:-5, 6:-7], turns)))
+    shown = scene(2, 120, 160)
+    counts = write_dng(folder / "whole.dng", bayer_of(shown))
+    Image.fromarray(photo_of(shown)).save(folder / "whole.jpg")
+    np.save(packed / "whole.npy", pack(quantise((counts - np.float32(64)) / np.float32(16383 - 64))))
+
+    result = snakemake(tmp_path, **settings | {"images": folder, "ground_truth": folder})
+    assert result.returncode == 0, result.stderr
+    submission = tmp_path / "submission"
+    scores = (submission / "scores.json").read_text()
+    assert json.loads(scores)["scored"] == 3
+    told = json.loads((submission / "provenance.json").read_text())["inputs"]["ground_truth"]
+    assert told == {path.name: sha256(path) for path in folder.glob("*.dng")}
+
+    result = omf("predict", folder, "-o", predicted, "--model", settings["model"], "--device", "cpu")
+    assert result.returncode == 0, result.stderr
+    for truths in (folder, packed):
+        result = omf("evaluate", predicted, truths, "--photos", folder, "--out", tmp_path / "evaluated")
+        assert result.returncode == 0, result.stderr
+        assert (tmp_path / "evaluated" / "scores.json").read_text() == scores
+
+    # without a single one that can be used, there is a page all the same
+    for path in folder.glob("*.dng"):
+        path.write_text("broken")
+    result = snakemake(tmp_path, **settings | {"images": folder, "ground_truth": folder})
+    assert result.returncode != 0
+    assert result.stderr.count("can't be decoded") >= 3 and "Traceback" not in result.stderr
+    assert json.loads((submission / "summary.json").read_text())["images"] == 3
+    assert "turned.dng: can&#39;t be decoded" in (submission / "report.html").read_text()
 
 
 @pytest.mark.parametrize(

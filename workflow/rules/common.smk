@@ -14,7 +14,6 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
 from omf.camera import load_camera
-from omf.challenge import list_packed
 from omf.config import check_config
 from omf.errors import InputError
 from omf.files import sha256
@@ -24,6 +23,7 @@ from omf.images import group_by_stem, list_images
 from omf.models import check_files, find_model
 from omf.shards import assign_shards
 from omf.training.settings import as_dict, settings_from
+from omf.truths import list_truths
 
 STARTED = time.time()
 ROOT = Path(workflow.basedir)
@@ -36,7 +36,7 @@ try:
     if not any(file.url for file in MODEL.files):
         check_files(MODEL)
     PHOTOS = list_images(Path(config["images"]))
-    TRUTHS = list_packed(Path(config["ground_truth"])) if config["ground_truth"] else {}
+    TRUTHS = list_truths(Path(config["ground_truth"])) if config["ground_truth"] else {}
     TRAINING = as_dict(settings_from(config["training"]))
     # what is scored, and what was asked for where that is another format
     AS_SCORED = raw_format(challenge_of(config), load_camera(MODEL.camera))

@@ -90,7 +90,16 @@ rule mosaic:
 rule evaluate:
     input:
         raw="results/raw/{shard}",
-        code=sources("metrics", "challenge", "evaluate", "consistency", "unprocess"),
+        code=sources(
+            "metrics",
+            "challenge",
+            "evaluate",
+            "consistency",
+            "unprocess",
+            "truths",
+            "camera_files",
+            "registration",
+        ),
     output:
         scores="results/scores/{shard}.json",
     log:
