@@ -1,11 +1,12 @@
 import pickle
+import re
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 import torch
-from conftest import random_rgb
+from conftest import random_rgb, run
 from torch.utils.data import DataLoader, Dataset
 
 import omf
@@ -104,3 +105,10 @@ def test_importing_omf_stays_quick():
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
     with pytest.raises(AttributeError, match="no attribute Reconstruktor"):
         _ = omf.Reconstruktor
+
+
+def test_the_example_learns_to_denoise():
+    result = run(sys.executable, "examples/train_denoiser.py", "test_rgb", "--steps", 30)
+    assert result.returncode == 0, result.stderr
+    before, after = map(float, re.search(r"photos: ([\d.]+) dB noisy, ([\d.]+) dB denoised", result.stdout).groups())
+    assert after > before + 1.5

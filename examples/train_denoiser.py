@@ -1,0 +1,90 @@
+"""Train a small RAW denoiser on photos alone: their RAW is reconstructed on the fly.
+
+python examples/train_denoiser.py PHOTOS              a folder of sRGB photos; about a minute on two cores
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+
+import omf
+from omf.images import list_images, read_rgb
+from omf.isp import add_noise
+
+PATCH = 192  # pixels of a photo, a side
+SHOT, READ = 1e-2, 1e-3  # variances for white and for black: a very high sensitivity
+
+
+class NoisyRaw(Dataset):
+    """Pairs of noisy and clean RAW, float32 (4, 96, 96) each: a random patch of a photo, reconstructed when it is asked for."""
+
+    def __init__(self, photos: list[np.ndarray], count: int, seed: int):
+        self.photos, self.count, self.seed = photos, count, seed
+        self.reconstructor = omf.Reconstructor()
+
+    def __len__(self) -> int:
+        return self.count
+
+    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
+        rng = np.random.default_rng([self.seed, index])
+        rgb = self.photos[rng.integers(len(self.photos))]
+        top, left = (rng.integers(size - PATCH + 1) for size in rgb.shape[:2])
+        raw = self.reconstructor.predict(rgb[top : top + PATCH, left : left + PATCH])
+        clean = np.ascontiguousarray(np.moveaxis(raw, -1, 0))
+        return add_noise(clean, SHOT, READ, rng).astype(np.float32), clean
+
+
+class Denoiser(nn.Module):
+    """Predicts the noise of (N, 4, h, w) from how each value departs from the mean of its surroundings."""
+
+    def __init__(self, width: int = 16, scale: float = 10.0):
+        super().__init__()
+        self.scale = scale  # brings noise to about 1
+        self.smooth = nn.AvgPool2d(5, stride=1, padding=2, count_include_pad=False)
+        layers: list[nn.Module] = [nn.Conv2d(4, width, 3, padding=1), nn.ReLU()]
+        for _ in range(2):
+            layers += [nn.Conv2d(width, width, 3, padding=1), nn.ReLU()]
+        self.layers = nn.Sequential(*layers, nn.Conv2d(width, 4, 3, padding=1))
+
+    def forward(self, noisy: torch.Tensor) -> torch.Tensor:
+        return self.layers((noisy - self.smooth(noisy)) * self.scale) / self.scale
+
+
+def psnr(error: torch.Tensor) -> float:
+    return float(-10 * torch.log10((error**2).mean()))
+
+
+def train(photos: list[np.ndarray], steps: int) -> tuple[float, float]:
+    """PSNR of patches of held-out photos, noisy and denoised, dB."""
+    torch.manual_seed(0)
+    network = Denoiser()
+    optimiser = torch.optim.Adam(network.parameters(), 3e-3)
+    others = [photo for place, photo in enumerate(photos) if place % 4]
+    for step, (noisy, clean) in enumerate(DataLoader(NoisyRaw(others, 4 * steps, seed=0), batch_size=4)):
+        loss = (network(noisy) - (noisy - clean)).abs().mean()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        if step % 20 == 0:
+            print(f"step {step}: mean error {loss.item():.4f}", flush=True)
+    with torch.no_grad():
+        noisy, clean = next(iter(DataLoader(NoisyRaw(photos[::4], 16, seed=1), batch_size=16)))
+        return psnr(noisy - clean), psnr(noisy - network(noisy) - clean)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", type=Path)
+    parser.add_argument("--steps", type=int, default=150)
+    arguments = parser.parse_args()
+    photos = [read_rgb(photo) for photo in list_images(arguments.photos)]
+    before, after = train([photo for photo in photos if min(photo.shape[:2]) >= PATCH], arguments.steps)
+    print(f"held-out photos: {before:.2f} dB noisy, {after:.2f} dB denoised")
+
+
+if __name__ == "__main__":
+    main()
