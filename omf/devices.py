@@ -25,8 +25,9 @@ def pick_device(name: str) -> torch.device:
         torch.backends.cudnn.conv.fp32_precision = "ieee"  # not TF32, whose 10 bits are as coarse as a count
     else:
         keep_freed_memory()
-        if torch.get_num_threads() == 1:
-            torch.set_num_threads(2)  # for one thread PyTorch takes another algorithm, and the last bits differ
+        # for one thread PyTorch takes another algorithm, and the last bits differ; but in a loader's forked worker more would hang
+        if torch.get_num_threads() == 1 and torch.utils.data.get_worker_info() is None:
+            torch.set_num_threads(2)
     return torch.device(name)
 
 

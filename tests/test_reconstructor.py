@@ -93,8 +93,13 @@ class Pictures(Dataset):
 
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])
-def test_in_the_workers_of_a_dataloader(reconstructor, start):
-    loaded = torch.cat(list(DataLoader(Pictures(reconstructor), 2, num_workers=2, multiprocessing_context=start)))
+@pytest.mark.parametrize("loaded_before", [False, True])
+def test_in_the_workers_of_a_dataloader(tiny_model, start, loaded_before):
+    torch.randn(1000, 1000).exp().sum()  # PyTorch's threads are up, which a fork does not copy
+    reconstructor = omf.Reconstructor(str(tiny_model), device="cpu")
+    if loaded_before:
+        reconstructor.predict(random_rgb(16, 16))
+    loaded = torch.cat(list(DataLoader(Pictures(reconstructor), 2, num_workers=2, multiprocessing_context=start, timeout=60)))
     expected = np.stack([reconstructor.predict(random_rgb(16, 16, index)) for index in range(4)])
     # workers have one thread, for which PyTorch takes another algorithm: the last bits differ, and so one count at most
     assert np.abs(loaded.numpy() - expected).max() < 1 / 1024
