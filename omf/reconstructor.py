@@ -53,8 +53,8 @@ class Reconstructor:
         """Packed RGGB RAW, linear, white at 1, not quantised.
 
         Args:
-            rgb: sRGB. NumPy: (H, W, 3), uint8 or uint16. PyTorch: (3, H, W) or (N, 3, H, W), uint8, or float in [0, 1]. H and W are 2 or
-                more; a last odd row or column is left out.
+            rgb: sRGB. NumPy: (H, W, 3), uint8 or uint16. PyTorch: (3, H, W) or (N, 3, H, W), uint8, or float in [0, 1] (what lies
+                outside is clipped). H and W are 2 or more; a last odd row or column is left out.
 
         Returns:
             NumPy: float32 (H/2, W/2, 4), planes R, Gr, Gb, B. PyTorch: float32 (4, H/2, W/2) or (N, 4, H/2, W/2), on the device of `rgb`.
@@ -79,6 +79,8 @@ class Reconstructor:
         if rgb.ndim != 3 or rgb.shape[0] != 3:
             raise InputError(f"a tensor of {tuple(rgb.shape)}; give (3, H, W) or (N, 3, H, W)")
         if rgb.is_floating_point():
+            if not torch.isfinite(rgb).all():
+                raise InputError("a tensor that holds NaN or infinite values; give values in [0, 1]")
             picture = (rgb.detach().clamp(0, 1).double() * 65535).round().cpu().numpy().astype(np.uint16)
         else:
             picture = rgb.cpu().numpy()

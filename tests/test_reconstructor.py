@@ -54,6 +54,7 @@ def test_tensors(reconstructor):
         np.zeros((1, 8, 3), np.uint8),
         torch.zeros(8, 8, 3),
         torch.zeros(3, 8, 8, dtype=torch.int64),
+        torch.full((3, 8, 8), float("nan")),
         "photo.jpg",
     ],
 )
