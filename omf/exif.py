@@ -11,6 +11,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 from PIL.TiffTags import ASCII, BYTE, RATIONAL, SHORT, SIGNED_RATIONAL, UNDEFINED
 
+from omf.heif import is_heif, open_heif, orientation
 from omf.images import DECODING_ERRORS, TIFF_MARKS
 
 ORIENTATION, MAKE, MODEL, DATE = 274, 271, 272, 306
@@ -56,7 +57,7 @@ class Exif:
 
 
 def read_exif(path: Path, gps: bool = False) -> Exif:
-    """The EXIF of a JPEG, PNG or TIFF file, as far as it is kept; none where there is none or it can't be read.
+    """The EXIF of a JPEG, PNG, TIFF or HEIC file, as far as it is kept; none where there is none or it can't be read.
 
     Args:
         path: of the photo.
@@ -64,7 +65,13 @@ def read_exif(path: Path, gps: bool = False) -> Exif:
     """
     try:
         with path.open("rb") as file:
-            if file.read(4) in TIFF_MARKS[:2]:  # Pillow doesn't open them all, but reads the tags of each
+            start = file.read(12)
+            if is_heif(start):
+                picture, found = open_heif(path), Image.Exif()
+                found.load(picture.info.get("exif") or b"")
+                found[ORIENTATION] = orientation(picture)
+                return kept(found, gps)
+            if start[:4] in TIFF_MARKS[:2]:  # Pillow doesn't open them all, but reads the tags of each
                 file.seek(0)
                 found = Image.Exif()
                 found.load_from_fp(file)
@@ -76,11 +83,11 @@ def read_exif(path: Path, gps: bool = False) -> Exif:
 
 
 def kept(found: Image.Exif, gps: bool) -> Exif:
-    orientation = found.get(ORIENTATION)
+    turn = found.get(ORIENTATION)
     make, model, date = (str(found.get(tag, "")).strip("\0 ") for tag in (MAKE, MODEL, DATE))
     taken = valid(found.get_ifd(EXIF_IFD), TAKEN)
     return Exif(
-        orientation=orientation if orientation in range(1, 9) else 1,
+        orientation=turn if turn in range(1, 9) else 1,
         make=make,
         model=model,
         date=date if len(date) == 19 else "",

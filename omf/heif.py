@@ -40,6 +40,30 @@ def open_heif(path: Path) -> "HeifImage":
     return picture
 
 
+# how a viewer turns (h, w) pixels of each EXIF orientation
+TURNS = {
+    1: lambda stored: stored,
+    2: np.fliplr,
+    3: lambda stored: np.rot90(stored, 2),
+    4: np.flipud,
+    5: np.transpose,
+    6: lambda stored: np.rot90(stored, -1),
+    7: lambda stored: np.rot90(stored, 2).T,
+    8: np.rot90,
+}
+
+
+def orientation(picture: "HeifImage") -> int:
+    """The EXIF orientation of the pixels as stored, 1 to 8, by the turns that the file asks for; what its EXIF says does not count."""
+    stored = shown = np.arange(4).reshape(2, 2)
+    for name, *values in picture._c_image.transformations:
+        if name == "irot":
+            shown = np.rot90(shown, values[0] // 90)
+        elif name == "imir":
+            shown = np.flip(shown, values[0])
+    return next(number for number, turn in TURNS.items() if (turn(stored) == shown).all())
+
+
 def as_stored(picture: "HeifImage") -> np.ndarray:
     """Decode: (H, W) or (H, W, C) as stored, before the turns that the file asks for; uint8, or uint16 of full range."""
     pixels = np.asarray(picture)

@@ -146,6 +146,19 @@ def photo_with_exif(path: Path) -> Path:
     return path
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_exif_of_heic(tmp_path, orientation):
+    """pillow-heif writes the orientation as turns of the container too, as phones do; those count."""
+    pillow_heif = pytest.importorskip("pillow_heif")
+    exif = Image.open(photo_with_exif(tmp_path / "photo.jpg")).getexif()
+    exif[274] = orientation
+    picture = pillow_heif.from_pillow(Image.fromarray(np.full((48, 64, 3), 99, np.uint8)))
+    picture.save(tmp_path / "photo.heic", exif=exif.tobytes())
+    found = read_exif(tmp_path / "photo.heic")
+    assert (found.orientation, found.make, found.taken[34855]) == (orientation, "Maker", 200)
+    assert found.place == {}
+
+
 def exiftool(*arguments: object) -> str:
     if not shutil.which("exiftool"):
         pytest.skip("needs exiftool (Debian: apt install libimage-exiftool-perl)")
