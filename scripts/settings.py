@@ -7,7 +7,7 @@ from pathlib import Path
 from omf.errors import told_in_one_line
 from omf.files import save_json
 from omf.models import check_name
-from omf.training.settings import as_dict, settings_from
+from omf.training.settings import as_dict, check_folders, settings_from
 
 
 @told_in_one_line
@@ -17,7 +17,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     settings = settings_from(json.loads(arguments.settings))
-    check_name(settings.name)  # now, and not after hours of training
+    check_name(settings.name)  # these now, and not after hours of training
+    check_folders(settings)
     save_json(arguments.out, as_dict(settings))
 
 

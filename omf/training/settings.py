@@ -98,3 +98,10 @@ def read_settings(path: Path) -> Settings:
 def as_dict(settings: Settings) -> dict:
     """For files: plain types all through."""
     return asdict(settings)
+
+
+def check_folders(settings: Settings) -> None:
+    """Raise InputError where a folder that the settings name is not there, which a stage would notice after hours."""
+    for name in filter(None, [settings.pairs, *settings.photos, *settings.linear]):
+        if not Path(name).exists():
+            raise InputError(f"{name}: no such folder; give one that is there for training.pairs, photos or linear")

@@ -60,4 +60,5 @@ def test_a_training_that_fails_says_why(checkout):
     result = snakemake(checkout, "--cores", "all", "train", "--config", "training={name: tiny, pairs: nowhere}")
     assert result.returncode != 0
     assert "nowhere: no such folder" in result.stderr
+    assert "rule train_network" not in result.stderr  # told before anything is trained
     assert "Traceback" not in result.stderr
