@@ -4,6 +4,7 @@ Serial numbers, owners' names, comments and maker notes are left behind; so is t
 """
 
 import math
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from omf.images import DECODING_ERRORS, TIFF_MARKS
 
 ORIENTATION, MAKE, MODEL, DATE = 274, 271, 272, 306
 EXIF_IFD, GPS_IFD = 34665, 34853
+DATE_FORM = r"\d{4}:\d\d:\d\d \d\d:\d\d:\d\d"
 VERSION = (36864, UNDEFINED, b"0230")  # ExifVersion, which an Exif IFD must have
 TAKEN = {  # tag: TIFF type, number of values; Exif 2.3, table 4 and 5
     33434: (RATIONAL, 1),  # ExposureTime, s
@@ -90,7 +92,7 @@ def kept(found: Image.Exif, gps: bool) -> Exif:
         orientation=turn if turn in range(1, 9) else 1,
         make=make,
         model=model,
-        date=date if len(date) == 19 else "",
+        date=date if re.fullmatch(DATE_FORM, date, re.ASCII) else "",
         taken=taken,
         place=valid(found.get_ifd(GPS_IFD), PLACE) if gps else {},
     )
@@ -110,7 +112,8 @@ def is_valid(value: object, kind: int, count: int) -> bool:
     if kind == SHORT:
         return len(values) == count and all(isinstance(v, int) and 0 <= v < 2**16 for v in values)
     # a rational of n/0 says that the value is not known
-    return len(values) == count and all(isinstance(v, IFDRational) and math.isfinite(v) for v in values)
+    least = 0 if kind == RATIONAL else -math.inf
+    return len(values) == count and all(isinstance(v, IFDRational) and math.isfinite(v) and v >= least for v in values)
 
 
 def directory(values: dict, known: dict, offset: int) -> bytes:

@@ -159,6 +159,16 @@ def test_the_exif_of_heic(tmp_path, orientation):
     assert found.place == {}
 
 
+def test_exif_that_no_camera_writes_is_left_out(tmp_path):
+    exif = Image.Exif()
+    exif[306] = "2024-05-06 07.08.09"
+    exif.get_ifd(34665).update({33434: IFDRational(-1, 100), 33437: IFDRational(1, 0), 37380: IFDRational(-1, 3), 34855: (100, 200)})
+    Image.fromarray(np.full((48, 64, 3), 99, np.uint8)).save(tmp_path / "photo.jpg", exif=exif)
+    kept = read_exif(tmp_path / "photo.jpg")
+    assert kept.date == "" and set(kept.taken) == {37380}  # an exposure bias may be negative
+    write(tmp_path / "x.dng", random_counts(60, 80), exif=kept)
+
+
 def exiftool(*arguments: object) -> str:
     if not shutil.which("exiftool"):
         pytest.skip("needs exiftool (Debian: apt install libimage-exiftool-perl)")
