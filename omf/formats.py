@@ -1,7 +1,7 @@
 """How reconstructed RAW leaves: the challenges' packed counts, or a mosaic of any bit depth, levels and CFA order."""
 
 import zlib
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import imagecodecs
@@ -187,10 +187,6 @@ class Writer:
         return levels | {"cfa": of.cfa, "camera": self.camera.name, "model": self.model}
 
 
-def as_dict(of: RawFormat) -> dict:
-    """For JSON; `from_dict` reads it."""
-    return asdict(of)
-
-
 def from_dict(of: dict) -> RawFormat:
+    """Undo `dataclasses.asdict`."""
     return RawFormat(**of | {"noise": Noise(**of["noise"]) if of["noise"] else None})

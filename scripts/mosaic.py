@@ -15,7 +15,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("demosaiced", type=Path, help="folder of NAME.npy, float32 (H, W, 3)")
     parser.add_argument("--out", nargs="+", type=Path, required=True, help="folders, one for each format")
-    parser.add_argument("--formats", required=True, help="JSON list, see omf.formats.as_dict; the first is the challenge's")
+    parser.add_argument("--formats", required=True, help="JSON list, of omf.formats.RawFormat; the first is the challenge's")
     parser.add_argument("--camera", required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--photos", nargs="+", type=Path, required=True, help="the sRGB pictures")

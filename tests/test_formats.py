@@ -1,4 +1,5 @@
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import imagecodecs
@@ -13,7 +14,7 @@ from omf import cli, formats
 from omf.bayer import CFA_ORIGINS, to_challenge_format, unpack
 from omf.camera import load_camera, usual_read_noise
 from omf.errors import InputError
-from omf.formats import Noise, RawFormat, Writer, as_dict, challenge_of, counts_of, from_dict, raw_format
+from omf.formats import Noise, RawFormat, Writer, challenge_of, counts_of, from_dict, raw_format
 
 CAMERA = load_camera("samsung_s7")
 DEFAULTS = {
@@ -126,7 +127,7 @@ def test_what_is_scored_stays_the_challenges():
 
 def test_formats_pass_through_json():
     for of in (RawFormat(), asked(output_format="dng", noise={"iso": 100, "seed": 3}, cfa="GBRG")):
-        assert from_dict(json.loads(json.dumps(as_dict(of)))) == of
+        assert from_dict(json.loads(json.dumps(asdict(of)))) == of
 
 
 def test_noise_has_the_variance_of_its_model():

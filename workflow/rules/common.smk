@@ -8,6 +8,7 @@ import os
 import shlex
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -17,7 +18,6 @@ from omf.camera import load_camera
 from omf.config import check_config
 from omf.errors import InputError
 from omf.files import sha256
-from omf.formats import as_dict as format_as_dict
 from omf.formats import challenge_of, raw_format
 from omf.images import group_by_stem, list_images
 from omf.models import check_files, find_model

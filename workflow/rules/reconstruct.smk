@@ -78,7 +78,7 @@ rule mosaic:
         runtime=lambda wildcards, attempt: minutes(wildcards, 2) * attempt,
     params:
         scripts=SCRIPTS,
-        formats=json.dumps([format_as_dict(of) for of in FORMATS]),
+        formats=json.dumps([asdict(of) for of in FORMATS]),
         camera=MODEL.camera,
         model=Path(MODEL.name).name,
         photos=lambda wildcards: photos_in(wildcards.shard),
