@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from omf import __version__
-from omf.errors import InputError, told_in_one_line
+from omf.errors import DEBUG, InputError, told_in_one_line
 
 DEFAULT_MODEL = "samsung_s7"
 FORMATS = ["npy", "mosaic", "npz", "png", "dng"]
@@ -17,6 +17,8 @@ CHALLENGES = ["aim2022", "ntire2025"]
 @told_in_one_line
 def main() -> int:
     arguments = parser().parse_args()
+    if arguments.debug:
+        os.environ[DEBUG] = "1"  # other processes that this one starts see it too
     return arguments.run(arguments)
 
 
@@ -30,6 +32,8 @@ def parser() -> argparse.ArgumentParser:
     def command(name: str, run, text: str, parent=commands) -> argparse.ArgumentParser:
         added = parent.add_parser(name, help=text, description=text, formatter_class=argparse.ArgumentDefaultsHelpFormatter)
         added.set_defaults(run=run)
+        if run:
+            added.add_argument("--debug", action="store_true", help="show where an error came from")
         return added
 
     predict = command("predict", run_predict, "Reconstruct the RAW of photos: NAME.npy, uint16 (H/2, W/2, 4), RGGB.")

@@ -24,6 +24,16 @@ settings.register_profile("omf", deadline=None)  # machines differ too much in s
 settings.load_profile("omf")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--thorough", action="store_true", help="tests/faults: as many cases as docs/reliability.md counts, which takes hours")
+
+
+@pytest.fixture(scope="session")
+def thorough(request: pytest.FixtureRequest) -> bool:
+    """Whether there is time for all cases."""
+    return request.config.getoption("--thorough")
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Real pictures, where they lie beside the checkout."""
