@@ -1,6 +1,8 @@
 """Fetch weights: resumed after a broken connection, verified, then put in place."""
 
+import fcntl
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import requests
@@ -8,7 +10,7 @@ import urllib3
 from tqdm import tqdm
 
 from omf.errors import InputError
-from omf.files import sha256
+from omf.files import sha256, sync
 from omf.models import WeightsFile, file_problem
 
 ATTEMPTS = 5  # without a byte of progress
@@ -19,7 +21,7 @@ TIMEOUT = 30  # seconds without an answer
 def fetch(file: WeightsFile, name: str) -> bool:
     """Download one file of the model `name` unless the right one is there.
 
-    What has arrived waits in FILE.part, from where a later call goes on.
+    What has arrived waits in FILE.part, from where a later call goes on. Of several processes one fetches, the others wait.
 
     Returns:
         True if something was fetched, False if the right file was there already.
@@ -35,11 +37,20 @@ def fetch(file: WeightsFile, name: str) -> bool:
         raise InputError(problem)
     file.path.parent.mkdir(parents=True, exist_ok=True)
     part = file.path.with_name(file.path.name + ".part")
-    download(file, part)
-    if part.stat().st_size != file.bytes or sha256(part) != file.sha256:
-        part.unlink()
-        raise InputError(f"{file.url}: what it gave is not the file that models.yaml lists; try again, or copy it to {file.path} by hand")
-    part.replace(file.path)
+    with part.open("ab") as waiting:
+        with suppress(OSError):  # of file systems without locks
+            fcntl.flock(waiting, fcntl.LOCK_EX)
+        if file_problem(file, name) is None:  # another process has fetched it meanwhile
+            part.unlink(missing_ok=True)
+            return False
+        download(file, part)
+        if part.stat().st_size != file.bytes or sha256(part) != file.sha256:
+            part.unlink()
+            raise InputError(
+                f"{file.url}: what it gave is not the file that models.yaml lists; try again, or copy it to {file.path} by hand"
+            )
+        sync(part)
+        part.replace(file.path)
     return True
 
 

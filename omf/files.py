@@ -4,27 +4,52 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path` to write to; rename to `path` if the block succeeds."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+def written_whole(path: Path, synced: bool = True) -> Iterator[Path]:
+    """Give a temporary name beside `path` to write to; rename to `path` if the block succeeds.
+
+    Args:
+        path: of the file to be.
+        synced: whether its content reaches the disk before its name does, so that it is whole after a power failure too.
+
+    Raises:
+        OSError: it can't be written; its `filename` is `path`.
+    """
     # a dot in front keeps it out of listings; process and host number keep two writers apart
     temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
+        if synced:
+            sync(temporary)
         temporary.replace(path)
+    except OSError as error:
+        if error.filename not in (None, str(temporary)):
+            raise
+        # NumPy tells neither the number nor the name
+        raise OSError(error.errno, error.strerror or f"{error}: is the disk full?", str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # on a file system that is read-only by now
+            temporary.unlink(missing_ok=True)
 
 
-def save_npy(path: Path, array: np.ndarray) -> None:
-    with written_whole(path) as temporary, temporary.open("wb") as file:
+def sync(path: Path) -> None:
+    """Wait until a file's content is on the disk."""
+    file = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def save_npy(path: Path, array: np.ndarray, synced: bool = True) -> None:
+    with written_whole(path, synced) as temporary, temporary.open("wb") as file:
         np.save(file, array)
 
 

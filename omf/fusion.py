@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 
 from omf.bayer import WHITE_LEVEL, pack
-from omf.errors import InputError
+from omf.errors import DeviceError, InputError, first_line
 from omf.folding import FoldedUNet
 from omf.memory import free_memory
 from omf.regions import Box, cells_of, cover
@@ -116,19 +117,21 @@ class Fusion:
 
     def begin(self, pictures: Sequence[Picture], finish: Callable[[Tensor], Tensor]) -> Answers:
         """Launch the work; on a GPU it is still under way when this returns."""
-        results, finite = self.fuse(pictures, finish)
-        if self.device.type == "cuda":
-            self.downloads.wait_stream(torch.cuda.current_stream())
-            with torch.cuda.stream(self.downloads):
-                on_device = [*results, finite]
-                *results, finite = [tensor.to("cpu", non_blocking=True) for tensor in on_device]
-                for tensor in on_device:
-                    tensor.record_stream(self.downloads)
-                done = self.downloads.record_event()
+        with told_of_the_device():
+            results, finite = self.fuse(pictures, finish)
+            if self.device.type == "cuda":
+                self.downloads.wait_stream(torch.cuda.current_stream())
+                with torch.cuda.stream(self.downloads):
+                    on_device = [*results, finite]
+                    *results, finite = [tensor.to("cpu", non_blocking=True) for tensor in on_device]
+                    for tensor in on_device:
+                        tensor.record_stream(self.downloads)
+                    done = self.downloads.record_event()
 
         def answers() -> list[np.ndarray]:
             if self.device.type == "cuda":
-                done.synchronize()
+                with told_of_the_device():
+                    done.synchronize()
             if not finite:
                 raise InputError("the networks' values leave the range of float16; set precision to exact")
             return [result.numpy() for result in results]
@@ -188,6 +191,15 @@ class Fusion:
         torch.cuda.current_stream().wait_stream(self.uploads)
         there.record_stream(torch.cuda.current_stream())
         return there
+
+
+@contextmanager
+def told_of_the_device() -> Iterator[None]:
+    """A GPU's failure as a DeviceError: after it, no other picture can be computed in this process."""
+    try:
+        yield
+    except torch.AcceleratorError as error:
+        raise DeviceError(f"the GPU failed ({first_line(error)})") from error
 
 
 def batches(parts: Sequence[Part], largest: int) -> Iterator[list[Part]]:

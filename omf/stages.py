@@ -12,6 +12,7 @@ from omf.files import save_npy, sha256, written_whole
 from omf.formats import Writer
 from omf.images import group_by_stem, read_rgb
 from omf.overexposure import overexposure_mask
+from omf.seals import seal_folder, sealed_files
 from omf.stream import Method, Picture, stream
 
 
@@ -49,8 +50,9 @@ def preprocess(photos: Iterable[Path], out: Path) -> dict:
         except (InputError, OSError) as error:
             problems.append(str(error))
             continue
-        with written_whole(out / f"{name}.npz") as temporary, temporary.open("wb") as file:
+        with written_whole(out / f"{name}.npz", synced=False) as temporary, temporary.open("wb") as file:
             np.savez(file, rgb=rgb, mask=mask)
+    seal_folder(out)
     return {"sha256": hashes, "problems": problems}
 
 
@@ -62,7 +64,7 @@ def infer(decoded: Path, out: Path, method: Method) -> dict:
         line for each picture that the method could not take.
     """
     out.mkdir(parents=True, exist_ok=True)
-    names = sorted(path.stem for path in decoded.glob("*.npz"))
+    names = [path.stem for path in sealed_files(decoded)]
     done: dict[str, int] = {}  # pixels
     problems = []
 
@@ -71,7 +73,7 @@ def infer(decoded: Path, out: Path, method: Method) -> dict:
             return arrays["rgb"], arrays["mask"]
 
     def write(name: str, raw: np.ndarray) -> None:
-        save_npy(out / f"{name}.npy", raw)
+        save_npy(out / f"{name}.npy", raw, synced=False)
         done[name] = raw.shape[0] * raw.shape[1]
 
     began = time.perf_counter()
@@ -80,6 +82,7 @@ def infer(decoded: Path, out: Path, method: Method) -> dict:
         if problem:
             problems.append(str(problem))
     seconds = round(time.perf_counter() - began, 4)
+    seal_folder(out)
     return {"images": len(done), "seconds": seconds, "megapixels": round(sum(done.values()) / 1e6, 4), "problems": problems}
 
 
@@ -87,7 +90,9 @@ def mosaic(demosaiced: Path, writers: Sequence[Writer]) -> None:
     """Write a shard, NAME.npy float32 (H, W, 3), in one or more formats."""
     for writer in writers:
         writer.folder.mkdir(parents=True, exist_ok=True)
-    for path in tqdm(sorted(demosaiced.glob("*.npy")), "mosaic", unit="image", disable=None):
+    for path in tqdm(sealed_files(demosaiced), "mosaic", unit="image", disable=None):
         raw = np.load(path)
         for write in writers:
             write(path.stem, raw)
+    for writer in writers:
+        seal_folder(writer.folder)

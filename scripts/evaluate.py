@@ -7,6 +7,7 @@ from omf.camera import load_camera
 from omf.errors import told_in_one_line
 from omf.evaluate import candidates, examine_all
 from omf.files import save_json, sha256
+from omf.seals import sealed_files
 from omf.stages import by_name
 
 
@@ -21,7 +22,7 @@ def main() -> None:
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True, help="JSON: records of the images, hashes of their ground truth, problems")
     arguments = parser.parse_args()
-    predictions, truths = ({path.stem: path for path in paths} for paths in (arguments.raw.glob("*.npy"), arguments.truths))
+    predictions, truths = ({path.stem: path for path in paths} for paths in (sealed_files(arguments.raw), arguments.truths))
     found = candidates(predictions, truths, by_name(arguments.photos)[0], arguments.white_level)
     records, problems = examine_all(found, load_camera(arguments.camera), arguments.processes)
     hashes = {truths[name].name: sha256(truths[name]) for name, record in records.items() if "psnr" in record}

@@ -3,9 +3,10 @@
 import argparse
 from pathlib import Path
 
-from omf.challenge import RAW_SUFFIXES, write_submission
+from omf.challenge import write_submission
 from omf.errors import told_in_one_line
 from omf.models import find_model
+from omf.seals import seal, sealed_files
 from omf.summary import entry_readme, of_shards, total_timing
 
 
@@ -22,8 +23,9 @@ def main() -> None:
     arguments = parser.parse_args()
     timing = total_timing(of_shards(arguments.results, "timing", arguments.shards))
     folders = [arguments.results / arguments.entry / shard for shard in arguments.shards]
-    raws = [raw for folder in folders for suffix in RAW_SUFFIXES for raw in sorted(folder.glob(f"*{suffix}"))]
-    write_submission(raws, entry_readme(find_model(arguments.model), timing), arguments.out, zipped=arguments.entry == "raw")
+    raws = [raw for folder in folders for raw in sealed_files(folder)]
+    files = write_submission(raws, entry_readme(find_model(arguments.model), timing), arguments.out, zipped=arguments.entry == "raw")
+    seal(files, arguments.results / "sealed" / "package.json")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from omf.files import save_json, save_text, written_whole
 from omf.models import find_model
 from omf.provenance import provenance
 from omf.report import write_report
+from omf.seals import seal
 from omf.summary import entry_readme, merged, of_shards, problems_in, run_summary, stage_seconds, summary_text, total_timing, write_scores
 
 
@@ -37,6 +38,8 @@ def main() -> None:
     for name, content in write_report(summary, scores, records, seconds, out / "report.html").items():
         with written_whole(arguments.pictures / name) as temporary:
             temporary.write_bytes(content)
+    files = [out / name for name in ("scores.json", "scores.csv", "provenance.json", "summary.json", "summary.txt", "report.html")]
+    seal([*files, *arguments.pictures.iterdir()], arguments.results / "sealed" / "report.json")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shlex
+import shutil
 import sys
 import time
 from dataclasses import asdict
@@ -14,6 +15,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
+from omf.aftermath import clear_away, hold, wait_for
 from omf.camera import load_camera
 from omf.config import check_config
 from omf.errors import InputError
@@ -28,6 +30,25 @@ from omf.truths import list_truths
 STARTED = time.time()
 ROOT = Path(workflow.basedir)
 SCRIPTS = ROOT / "scripts"
+
+# Who works in this folder: runs hold the first, their jobs the second, until they end.
+RUNS, JOBS = Path(".snakemake/omf-runs.lock"), Path(".snakemake/omf-jobs.lock")
+
+if not os.access(".", os.W_OK):
+    raise WorkflowError(
+        f"{Path.cwd()}: can't be written to; run where you may write, or name such a folder: --directory FOLDER"
+    )
+if workflow.is_main_process and hold(RUNS):
+    # No other run is alive. What says so is of one that was killed, and jobs of it may still write.
+    wait_for(
+        JOBS,
+        lambda: print(
+            "Waiting for the jobs that a killed run left behind.", file=sys.stderr
+        ),
+    )
+    shutil.rmtree(".snakemake/locks", ignore_errors=True)
+    for path in clear_away(Path("results"), Path("submission")):
+        print(f"{path}: not whole, so it is made again", file=sys.stderr)
 
 try:
     config = check_config(config, ROOT / "workflow" / "schemas" / "config.schema.yaml")
@@ -72,7 +93,9 @@ if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
 else:
     # `python` in the rules is the one that runs Snakemake, also where its environment isn't activated.
     FIRST = f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
-shell.prefix(f"set -euo pipefail; export {FIRST}; ")
+shell.prefix(
+    f"set -euo pipefail; exec 9<>{JOBS}; flock --shared 9 || true; export {FIRST}; "
+)
 
 
 wildcard_constraints:
