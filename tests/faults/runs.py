@@ -52,14 +52,16 @@ class Run:
         return self.log.read_text()
 
 
-def workflow(folder: Path, photos: Path, log: str = "run.log", model: object = "unprocess", size: int = 1, **environment: str) -> Run:
+def workflow(
+    folder: Path, photos: Path, log: str = "run.log", model: object = "unprocess", size: int = 1, more: tuple = (), **environment: str
+) -> Run:
     """The workflow in FOLDER/work, a photo a shard, with the method that needs no PyTorch."""
     settings = {"images": photos, "model": model, "device": "cpu", "shard_size": size, "ground_truth": ROOT / "test_raw"}
     config = [f"{key}={value}" for key, value in settings.items()]
     snakemake = Path(sys.executable).parent / "snakemake"
     return Run.start(
         folder / log,
-        *(snakemake, "--snakefile", ROOT / "Snakefile", "--directory", folder / "work", "--cores", 2, "--config", *config),
+        *(snakemake, "--snakefile", ROOT / "Snakefile", "--directory", folder / "work", "--cores", 2, *more, "--config", *config),
         **environment,
     )
 

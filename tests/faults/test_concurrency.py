@@ -7,7 +7,6 @@ import time
 from pathlib import Path
 
 import numpy as np
-from conftest import ROOT
 from runs import NAMES, Run, jobs_of, photos, result, undisturbed, workflow  # noqa: F401
 from weights_server import serving
 
@@ -42,9 +41,8 @@ def test_a_dry_run_beside_a_run_disturbs_nothing(tmp_path, photos, undisturbed):
     (tmp_path / "work").mkdir()
     first = workflow(tmp_path, photos)
     wait_until(lambda: jobs_of(first))
-    snakemake = Path(sys.executable).parent / "snakemake"
     for _ in range(2):
-        dry = Run.start(tmp_path / "dry.log", snakemake, "--snakefile", ROOT / "Snakefile", "--directory", tmp_path / "work", "-n")
+        dry = workflow(tmp_path, photos, "dry.log", more=("-n",))
         assert dry.ended() == 0, dry.said()
     assert first.ended() == 0, first.said()
     assert result(tmp_path / "work") == undisturbed[0]
