@@ -8,6 +8,7 @@ import numpy as np
 
 from omf.bayer import CFA_ORIGINS, to_rggb
 from omf.errors import InputError
+from omf.inputs import check_is_file
 
 CAMERA_RAW_SUFFIXES = {".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".rw2", ".srw"}
 
@@ -44,8 +45,7 @@ def read_camera_raw(path: Path) -> CameraRaw:
         InputError: the file can't be read, or does not come from a Bayer sensor.
     """
     rawpy = import_rawpy()
-    if not path.is_file():
-        raise InputError(f"{path}: no such file; give a camera RAW file")
+    check_is_file(path, "a camera RAW file")
     try:
         with rawpy.imread(str(path)) as raw:
             cfa = colour_order(path, rawpy, raw)

@@ -11,6 +11,7 @@ from tqdm import tqdm
 from omf.bayer import WHITE_LEVEL, dequantise
 from omf.errors import InputError
 from omf.files import save_text, written_whole
+from omf.inputs import check_is_file
 from omf.metrics import psnr, ssim
 
 README = "readme.txt"
@@ -44,16 +45,19 @@ def read_packed(path: Path, white_level: int = WHITE_LEVEL) -> np.ndarray:
     Raises:
         InputError: the file is not one.
     """
+    check_is_file(path, "a .npy file of uint16 (H/2, W/2, 4)")
     try:
         counts = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, MemoryError) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        if "pickle" in reason:  # numpy's advice is to load it nevertheless, which may run what it holds
+            reason = "not an array of numbers"
         raise InputError(f"{path}: can't be read ({reason}); give a .npy file of uint16 (H/2, W/2, 4)") from error
     if not isinstance(counts, np.ndarray) or counts.ndim != 3 or counts.shape[-1] != 4 or counts.dtype != np.uint16:
         found = f"{counts.dtype} {counts.shape}" if isinstance(counts, np.ndarray) else "an archive"
         raise InputError(f"{path}: {found}; give uint16 (H/2, W/2, 4), planes R, Gr, Gb, B")
     if counts.max(initial=0) > white_level:
-        raise InputError(f"{path}: counts up to {counts.max()}; the white level is {white_level}")
+        raise InputError(f"{path}: counts up to {counts.max()}; the white level is {white_level}: scale it to that, or name its challenge")
     return counts if white_level == WHITE_LEVEL else counts * float(WHITE_LEVEL) / white_level
 
 

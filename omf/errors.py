@@ -10,8 +10,9 @@ from collections.abc import Callable
 DEBUG = "OMF_DEBUG"  # environment variable: show where an error came from; in the jobs of a workflow too
 
 
-# control characters, which would break lines or command a terminal, and what stands for bytes of a name that are no UTF-8
-UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+# control characters, which would break lines, command a terminal or turn the order of letters, and what stands for bytes of a
+# name that are no UTF-8
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: object) -> str:

@@ -16,7 +16,7 @@ from omf.bayer import WHITE_LEVEL, dequantise, pack, to_challenge_format
 from omf.camera import Camera
 from omf.challenge import read_packed, score
 from omf.consistency import consistency, half_size_photo
-from omf.errors import InputError
+from omf.errors import InputError, printable
 from omf.images import read_rgb
 from omf.metrics import colour_error, highlight_error, ms_ssim, psnr, psnr_of_planes
 from omf.overexposure import overexposure_mask
@@ -191,13 +191,13 @@ def scores_csv(summary: dict) -> str:
     writer = csv.DictWriter(text, ["name", *SCORES, *WITHOUT_TRUTH, "suspicious"], lineterminator="\n")
     writer.writeheader()
     for name, image in summary["images"].items():
-        writer.writerow({"name": name, **image, "suspicious": suspicious_of(image)})
+        writer.writerow({"name": printable(name), **image, "suspicious": suspicious_of(image)})
     return text.getvalue()
 
 
 def scores_table(summary: dict) -> str:
     """The challenge's scores as text, a line an image, beside those of the classical method."""
-    rows = {name: image for name, image in summary["images"].items() if "psnr" in image} | {"mean": summary["mean"]}
+    rows = {printable(name): image for name, image in summary["images"].items() if "psnr" in image} | {"mean": summary["mean"]}
     beside = summary["mean"]["unprocess_psnr"] is not None
     width = max(map(len, ["image", *rows]))
     lines = [f"{'image':<{width}}   PSNR    SSIM" + ("   unprocess PSNR    SSIM" if beside else "")]

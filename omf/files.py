@@ -9,6 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
+LONGEST = 200  # bytes of a name
+
 
 @contextmanager
 def written_whole(path: Path, synced: bool = True) -> Iterator[Path]:
@@ -22,7 +24,7 @@ def written_whole(path: Path, synced: bool = True) -> Iterator[Path]:
         OSError: it can't be written; its `filename` is `path`.
     """
     # a dot in front keeps it out of listings; process and host number keep two writers apart
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    temporary = path.with_name(f".{short(path.name)}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -46,6 +48,12 @@ def sync(path: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
+
+
+def short(name: str) -> str:
+    """A name to which more can be added: file systems take 255 bytes. Of a long one, its hash."""
+    encoded = os.fsencode(name)
+    return name if len(encoded) <= LONGEST else hashlib.sha256(encoded).hexdigest()
 
 
 def save_npy(path: Path, array: np.ndarray, synced: bool = True) -> None:

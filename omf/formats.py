@@ -166,6 +166,8 @@ class Writer:
 
     def write_dng(self, path: Path, counts: np.ndarray, raw: np.ndarray, photo: Path) -> None:
         of, rgb = self.format, read_rgb(photo)
+        if rgb.shape != raw.shape:
+            raise InputError(f"{photo}: changed while it was worked on, to {rgb.shape[1]} x {rgb.shape[0]} pixels; run again")
         write_dng(
             path,
             counts,

@@ -1,6 +1,8 @@
 """Find and read sRGB pictures: JPEG, PNG, TIFF and HEIC, 8 or 16 bit; write PNG."""
 
+import logging
 import struct
+import warnings
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -10,10 +12,11 @@ import tifffile
 from PIL import Image
 
 from omf.camera_files import CAMERA_RAW_SUFFIXES
-from omf.errors import InputError
+from omf.errors import InputError, printable
 from omf.files import written_whole
 from omf.heif import as_stored, is_heif, open_heif
 from omf.icc import to_srgb
+from omf.inputs import check_is_file
 
 FORMATS = ("JPEG", "MPO", "PNG", "TIFF")  # MPO: what some phones write under .jpg, a JPEG with a second picture
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".heic", ".heif"}
@@ -24,16 +27,27 @@ TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PNG_MARK = b"\x89PNG\r\n\x1a\n"
 # what Pillow, tifffile, imagecodecs and pillow-heif raise on damaged files
 DECODING_ERRORS = (OSError, EOFError, SyntaxError, ValueError, RuntimeError, IndexError, KeyError, struct.error, tifffile.TiffFileError)
+DNG_VERSION = 50706  # a tag that tells DNG from other TIFF files
+MOST_LINES = 100  # about names; they have to fit on a command line
 LARGEST = 2**29  # pixels; more is taken for a decompression bomb
 
+LEAST_OF_JPEG = 1 / 512  # bytes a pixel: each block of 8 x 8 takes a bit at least
+
 Image.MAX_IMAGE_PIXELS = None  # `read_rgb` has its own limit
+# what they say of a file does not name it; what matters is raised too
+warnings.filterwarnings("ignore", module=r"PIL\.")
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 def list_images(folder: Path) -> list[Path]:
     """The pictures directly in a folder, by name, as `without_raw` leaves them. Raises InputError where there are none."""
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give one that holds {KINDS} files")
-    found = sorted(path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES and not path.name.startswith("."))
+    try:
+        names = sorted(folder.iterdir())
+    except OSError as error:
+        raise InputError(f"{folder}: can't be read ({error.strerror}); let this user list the folder") from error
+    found = [path for path in names if path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES and not path.name.startswith(".")]
     if not found:
         raise InputError(f"{folder}: no pictures in it; put {KINDS} files there")
     return without_raw(found)
@@ -41,7 +55,26 @@ def list_images(folder: Path) -> list[Path]:
 
 def gather(paths: Iterable[Path]) -> list[Path]:
     """Folders replaced by the pictures in them, as `without_raw` leaves them. Raises InputError for a folder without pictures."""
-    return without_raw([photo for path in paths for photo in (list_images(path) if path.is_dir() else [path])])
+    photos = [photo for path in paths for photo in (list_images(path) if path.is_dir() else [path])]
+    return without_raw(list(dict.fromkeys(photos)))  # one that is named beside its folder is meant once
+
+
+def named_in_utf8(photos: list[Path]) -> tuple[list[Path], list[str]]:
+    """The photos whose names are UTF-8, which Snakemake and zip files ask for, and a line for each other one.
+
+    Raises InputError where there are no others.
+    """
+    named, problems = [], []
+    for photo in photos:
+        try:
+            str(photo).encode()
+            named.append(photo)
+        except UnicodeEncodeError:
+            problems.append(printable(f"{photo}: its name is not UTF-8, as names in an entry are; rename it"))
+    if not named:
+        raise InputError(problems[0])
+    more = len(problems) - MOST_LINES
+    return named, problems if more <= 0 else [*problems[:MOST_LINES], f"{more} more photos: their names are not UTF-8; rename them"]
 
 
 def without_raw(pictures: list[Path]) -> list[Path]:
@@ -82,20 +115,26 @@ def read_rgb(path: Path) -> np.ndarray:
         InputError: the file can't be read, or is not a picture of a kind that is taken.
     """
     try:
+        check_is_file(path, f"a {KINDS} file")
         return three_channels(*read_pixels(path))
     except InputError:
         raise
+    except MemoryError:
+        raise InputError(f"{path}: too large for the memory that there is; cut it up, or take a machine with more") from None
     except Image.UnidentifiedImageError:
         raise InputError(f"{path}: not a picture that can be read; give a {KINDS} file") from None
     except DECODING_ERRORS as error:
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+        if getattr(error, "errno", None):  # the system's, not the decoder's
+            raise InputError(f"{path}: can't be read ({error.strerror}); give a file that this user may read") from error
+        # of the others, what they say is for programmers
+        reason = "damaged" if isinstance(error, LookupError | struct.error) else str(error).partition("\n")[0]
         raise InputError(f"{path}: can't be decoded ({reason}); give a whole {KINDS} file") from error
 
 
 def read_pixels(path: Path) -> tuple[np.ndarray, bytes | None]:
     """Pixels as stored, (H, W) or (H, W, C), grey or RGB, with alpha or without; and the ICC profile. Raises `DECODING_ERRORS`."""
     if path.suffix.lower() in CAMERA_RAW_SUFFIXES:  # many are TIFF files, whose first picture is a small preview
-        raise InputError(f"{path}: camera RAW; give the photo that was developed from it")
+        raise camera_raw(path)
     with path.open("rb") as file:
         start = file.read(26)
     if start[:4] in TIFF_MARKS:
@@ -112,6 +151,10 @@ def read_pixels(path: Path) -> tuple[np.ndarray, bytes | None]:
     return read_8_bit(path)
 
 
+def camera_raw(path: Path) -> InputError:
+    return InputError(f"{path}: camera RAW; give the photo that was developed from it")
+
+
 def check_size(path: Path, width: int, height: int) -> None:
     """Refuse what is too small for a Bayer cell, or too large to be a photo."""
     if min(width, height) < 2:
@@ -124,12 +167,16 @@ def read_16_bit_tiff(path: Path) -> tuple[np.ndarray, bytes | None] | None:
     """uint16 (H, W) or (H, W, C) of a 16-bit TIFF, and its profile; None for 8 bits and less, which Pillow reads."""
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages.first
+        if DNG_VERSION in page.tags:
+            raise camera_raw(path)
         if page.dtype is not None and page.dtype.itemsize == 1:
             return None
         if page.dtype != np.uint16:
             raise InputError(f"{path}: {page.dtype} samples; save it with 8 or 16 bits a sample")
         if page.photometric not in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.MINISBLACK):
             raise InputError(f"{path}: {page.photometric.name} colours in 16 bits; save it as RGB or grey")
+        if page.samplesperpixel > 2 and page.photometric == tifffile.PHOTOMETRIC.MINISBLACK:
+            raise InputError(f"{path}: {page.samplesperpixel} channels; save it as RGB or grey")
         check_size(path, page.imagewidth, page.imagelength)
         pixels = page.asarray()
         if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
@@ -143,6 +190,9 @@ def read_8_bit(path: Path) -> tuple[np.ndarray, bytes | None]:
         if picture.format not in FORMATS:
             raise InputError(f"{path}: a {picture.format} file; convert it to {KINDS}")
         check_size(path, *picture.size)
+        size, pixels = path.stat().st_size, picture.width * picture.height
+        if picture.format in ("JPEG", "MPO") and size < pixels * LEAST_OF_JPEG:  # else grey would be made of what is missing
+            raise InputError(f"{path}: {picture.width} x {picture.height} pixels in {size} bytes; copy it again from where it came")
         picture.load()
         profile = picture.info.get("icc_profile")
         if picture.mode == "CMYK":  # without a profile, by Pillow's plain formula

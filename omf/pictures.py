@@ -8,6 +8,7 @@ from matplotlib import colormaps
 from omf.bayer import dequantise
 from omf.challenge import read_packed
 from omf.consistency import half_size_photo, half_size_rgb, rendered
+from omf.errors import InputError
 from omf.images import read_rgb
 from omf.isp import LUMA, encode_srgb, to_8_bit
 from omf.metrics import halved
@@ -27,24 +28,33 @@ def panels(record: dict) -> dict[str, np.ndarray]:
     With ground truth: the photo, its overexposed pixels, the predicted RAW, the true RAW, the error. Without: the photo,
     its overexposed pixels, the predicted RAW, that RAW rendered to look like the photo, and how far it is from it. RAW is
     shown as it is, in the sensor's colours, through the sRGB curve. Where there is no photo, what needs it is left out.
+    Raises InputError where a file is gone, or has changed its size.
     """
     packed = dequantise(read_packed(Path(record["raw"]), record["white_level"]))
     shown: dict[str, np.ndarray] = {}
     photo = rgb = None
     if "photo" in record:
         rgb = read_rgb(Path(record["photo"]))
-        photo = half_size_photo(rgb)
+        photo = of_size(half_size_photo(rgb), packed, record["photo"])
         share = halved(overexposure_mask(rgb)[..., None].astype(np.float32))
         grey = to_8_bit(np.repeat(photo @ LUMA, 3).reshape(photo.shape)) // 2
         shown |= {"sRGB photo": to_8_bit(photo), "overexposed": (grey + share * (MARK - grey)).astype(np.uint8)}
     shown["predicted RAW"] = developed(packed)
     if "truth" in record:
         truth = dequantise(read_truth(Path(record["truth"]), packed.shape, rgb, record["white_level"]))
+        of_size(truth, packed, record["truth"])
         shown |= {"true RAW": developed(truth), "error": error_map(np.abs(packed - truth).mean(axis=-1))}
     elif photo is not None:
         picture = rendered(half_size_rgb(packed), photo)
         shown |= {"rendered like the photo": to_8_bit(picture), "difference": error_map(np.abs(picture - photo).mean(axis=-1))}
     return {caption: fitted(picture) for caption, picture in shown.items()}
+
+
+def of_size(picture: np.ndarray, packed: np.ndarray, file: str) -> np.ndarray:
+    """The picture itself, or InputError where the RAW has another size."""
+    if picture.shape[:2] != packed.shape[:2]:
+        raise InputError(f"{file}: its size has changed since it was scored; run again")
+    return picture
 
 
 def developed(packed: np.ndarray) -> np.ndarray:

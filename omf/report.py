@@ -13,6 +13,7 @@ from PIL import Image
 
 from omf import __version__, plots
 from omf.challenge import LEADERBOARD_S7
+from omf.errors import InputError, printable
 from omf.evaluate import BASELINES, suspicious_of
 from omf.files import save_text
 from omf.pictures import ERROR_AT_TOP, ERROR_MAP, panels, strip
@@ -60,8 +61,16 @@ def examples(records: dict[str, dict]) -> dict[str, list[Example]]:
     for heading, names in groups.items():
         new = [name for name in names if name not in taken]
         taken.update(new)
-        found[heading] = [Example(name, caption(records[name]), panels(records[name])) for name in new]
+        found[heading] = [example(name, records[name]) for name in new]
     return {heading: found[heading] for heading in ("Worst", "Median", "Best") if found[heading]}
+
+
+def example(name: str, record: dict) -> Example:
+    """An image, without pictures where its files have gone or changed since it was scored."""
+    try:
+        return Example(printable(name), caption(record), panels(record))
+    except InputError as error:
+        return Example(printable(name), f"{caption(record)}; not shown: {error}", {})
 
 
 def caption(record: dict) -> str:
@@ -118,7 +127,11 @@ def page(summary: dict, scores: dict, shown: dict[str, list[Example]], plotted: 
     images = scores["images"]
     columns = {key: column for key, column in COLUMNS.items() if any(image.get(key) is not None for image in images.values())}
     rows = [
-        [name, *(None if image.get(key) is None else round(image[key], columns[key][1]) for key in columns), suspicious_of(image)]
+        [
+            printable(name),
+            *(None if image.get(key) is None else round(image[key], columns[key][1]) for key in columns),
+            suspicious_of(image),
+        ]
         for name, image in images.items()
     ]
     mean = scores["mean"]
@@ -193,6 +206,6 @@ def files(shown: dict[str, list[Example]], plotted: dict[str, tuple[str, str]]) 
     """The page's pictures as files of their own, by name: one strip for each image, and the plots."""
     found = {f"plot_{title.lower().replace(' ', '_')}.svg": svg.encode() for title, (svg, _) in plotted.items()}
     for heading, group in shown.items():
-        for rank, one in enumerate(group, start=1):
+        for rank, one in enumerate((one for one in group if one.pictures), start=1):
             found[f"images_{heading.lower()}_{rank}.jpg"] = jpeg(strip(list(one.pictures.values())))
     return found

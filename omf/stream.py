@@ -9,11 +9,12 @@ from typing import Protocol
 
 import numpy as np
 
-from omf.errors import InputError
+from omf.errors import InputError, in_one_line
 
 Picture = tuple[np.ndarray, np.ndarray]  # sRGB (H, W, 3), uint8 or uint16; overexposure mask (H, W), bool
 Answers = Callable[[], list[np.ndarray]]  # waits for what was begun
 
+OF_A_PICTURE = (InputError, MemoryError)  # errors that leave other pictures alone
 UNDER_WAY = 3  # groups that are computed or written while the next one is begun
 MOST_THREADS = 16
 
@@ -43,11 +44,12 @@ def stream(
         names: of pictures.
         read: may raise InputError; the picture is then left out.
         begin: computes several pictures; may raise InputError, then or when its answers are asked for.
-        write: what came of one.
+        write: what came of one; may raise InputError.
         capacity: pixels to give to `begin` at once; a single picture may have more.
 
     Yields:
-        Each name once it is written, in the given order, with the error of one that could not be read or computed.
+        Each name once it is written, in the given order, with the error of one that could not be read, computed or written. Not
+        enough memory is such an error, too.
     """
     threads = min(os.cpu_count() or 1, MOST_THREADS)
     with ThreadPoolExecutor(threads) as pool:
@@ -56,8 +58,8 @@ def stream(
         def oldest() -> Iterator[tuple[str, InputError | None]]:
             outcome, written = under_way.popleft()
             try:
-                written.result()
-            except InputError as error:
+                outcome |= written.result()
+            except OF_A_PICTURE as error:
                 outcome = failed(outcome, error)
             yield from outcome.items()
 
@@ -68,7 +70,7 @@ def stream(
             try:
                 if pictures:
                     answers = begin(list(pictures.values()))
-            except InputError as error:
+            except OF_A_PICTURE as error:
                 outcome, pictures = failed(outcome, error), {}
             under_way.append((outcome, pool.submit(write_all, list(pictures), answers, write)))
             if len(under_way) > UNDER_WAY:
@@ -77,9 +79,14 @@ def stream(
             yield from oldest()
 
 
-def failed(outcome: dict[str, InputError | None], error: InputError) -> dict[str, InputError | None]:
+def told_of(name: object, error: Exception) -> InputError:
+    """The error as one of a picture; a line about an input names it already."""
+    return error if isinstance(error, InputError) else InputError(f"{name}: {in_one_line(error)}")
+
+
+def failed(outcome: dict[str, InputError | None], error: Exception) -> dict[str, InputError | None]:
     """What became of a group that can't be computed: each picture that could be read has the error."""
-    return {name: before or InputError(f"{name}: {error}") for name, before in outcome.items()}
+    return {name: before or InputError(f"{name}: {in_one_line(error)}") for name, before in outcome.items()}
 
 
 def ahead(
@@ -112,6 +119,13 @@ def grouped(pictures: Iterable[tuple[str, Picture | InputError]], capacity: int)
         yield group
 
 
-def write_all(names: Sequence[str], answers: Answers, write: Callable[[str, np.ndarray], None]) -> None:
+def write_all(names: Sequence[str], answers: Answers, write: Callable[[str, np.ndarray], None]) -> dict[str, InputError | None]:
+    """Wait for the answers and write each; what became of it."""
+    outcome: dict[str, InputError | None] = {}
     for name, array in zip(names, answers()):
-        write(name, array)
+        try:
+            write(name, array)
+            outcome[name] = None
+        except OF_A_PICTURE as error:
+            outcome[name] = told_of(name, error)
+    return outcome

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 from omf.challenge import SCORES, readme_text, scores_text
+from omf.errors import printable
 from omf.evaluate import scores_csv, scores_table, suspicious_of
 from omf.files import save_json, save_text
 from omf.models import Model
@@ -33,8 +34,8 @@ def total_timing(jobs: list[dict]) -> dict:
 
 
 def problems_in(jobs: list[dict]) -> list[str]:
-    """The lines about what could not be used."""
-    return [line for job in jobs for line in job["problems"]]
+    """The lines about what could not be used, each once: two jobs may have met the same file."""
+    return list(dict.fromkeys(line for job in jobs for line in job["problems"]))
 
 
 def merged(jobs: list[dict], key: str) -> dict:
@@ -63,14 +64,14 @@ def run_summary(model: str | None, camera: str, timing: dict, scores: dict, prob
         scores: see `omf.evaluate.summarise`.
         problems: a line each.
     """
-    suspicious = [f"{name}: {remark}" for name, image in scores["images"].items() if (remark := suspicious_of(image))]
-    known = {"model": model, "camera": camera, **timing, "scored": scores["scored"], **scores["mean"]}
+    suspicious = [printable(f"{name}: {remark}") for name, image in scores["images"].items() if (remark := suspicious_of(image))]
+    known = {"model": model and printable(model), "camera": camera, **timing, "scored": scores["scored"], **scores["mean"]}
     return known | {"problems": problems, "suspicious": suspicious}
 
 
 def entry_readme(model: Model, timing: dict) -> str:
     """The entry's readme.txt; `timing` as `total_timing` gives it."""
-    description = f"Overexposure Mask Fusion, model {Path(model.name).name}, {timing['device']}"
+    description = f"Overexposure Mask Fusion, model {printable(Path(model.name).name)}, {timing['device']}"
     return readme_text(timing["seconds_per_image"], timing["cpu"], model.extra_data, description)
 
 

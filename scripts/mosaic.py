@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omf.camera import load_camera
 from omf.errors import told_in_one_line
+from omf.files import save_json
 from omf.formats import Writer, from_dict
 from omf.stages import by_name, mosaic
 
@@ -15,6 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("demosaiced", type=Path, help="folder of NAME.npy, float32 (H, W, 3)")
     parser.add_argument("--out", nargs="+", type=Path, required=True, help="folders, one for each format")
+    parser.add_argument("--record", type=Path, required=True, help="JSON of the problems")
     parser.add_argument("--formats", required=True, help="JSON list, of omf.formats.RawFormat; the first is the challenge's")
     parser.add_argument("--camera", required=True)
     parser.add_argument("--model", required=True)
@@ -22,10 +24,13 @@ def main() -> None:
     arguments = parser.parse_args()
     photos = by_name(arguments.photos)[0]
     formats = [from_dict(of) for of in json.loads(arguments.formats)]
-    mosaic(
+    problems = mosaic(
         arguments.demosaiced,
         [Writer(out, of, load_camera(arguments.camera), arguments.model, photos) for out, of in zip(arguments.out, formats, strict=True)],
     )
+    save_json(arguments.record, {"problems": problems})
+    for problem in problems:
+        print(f"problem: {problem}")
 
 
 if __name__ == "__main__":

@@ -17,18 +17,24 @@ from omf.summary import entry_readme, merged, of_shards, problems_in, run_summar
 @told_in_one_line
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("results", type=Path, help="folder with photos, timing, scores (SHARD.json) and benchmarks (STAGE/SHARD.tsv)")
+    parser.add_argument(
+        "results", type=Path, help="folder with photos, timing, written, scores (SHARD.json) and benchmarks (STAGE/SHARD.tsv)"
+    )
     parser.add_argument("--shards", nargs="+", required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--config", required=True, help="the settings of the run, JSON")
+    parser.add_argument("--problems", required=True, help="that were known at the start, JSON list")
     parser.add_argument("--pictures", type=Path, required=True, help="folder for the page's pictures as files of their own")
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
-    photos, timings, scored = (of_shards(arguments.results, kind, arguments.shards) for kind in ("photos", "timing", "scores"))
+    kinds = ("photos", "timing", "written", "scores")
+    photos, timings, written, scored = (of_shards(arguments.results, kind, arguments.shards) for kind in kinds)
     out, model = arguments.out, find_model(arguments.model)
     records, timing = merged(scored, "images"), total_timing(timings)
     scores = summarise(records)
-    summary = run_summary(arguments.model, model.camera, timing, scores, problems_in([*photos, *timings, *scored]))
+    summary = run_summary(
+        arguments.model, model.camera, timing, scores, json.loads(arguments.problems) + problems_in([*photos, *timings, *written, *scored])
+    )
     inputs = {"photos": merged(photos, "sha256"), "ground_truth": merged(scored, "sha256")}
     write_scores(scores, entry_readme(model, timing), out)
     save_json(out / "provenance.json", provenance([job["environment"] for job in timings], model, json.loads(arguments.config), inputs))

@@ -21,7 +21,7 @@ from omf.config import check_config
 from omf.errors import InputError
 from omf.files import sha256
 from omf.formats import challenge_of, raw_format
-from omf.images import group_by_stem, list_images
+from omf.images import group_by_stem, list_images, named_in_utf8
 from omf.models import check_files, find_model
 from omf.shards import assign_shards
 from omf.training.settings import as_dict, settings_from
@@ -56,7 +56,7 @@ try:
     # a model with an address is fetched, and checked before it is loaded
     if not any(file.url for file in MODEL.files):
         check_files(MODEL)
-    PHOTOS = list_images(Path(config["images"]))
+    PHOTOS, NAMELESS = named_in_utf8(list_images(Path(config["images"])))
     TRUTHS = list_truths(Path(config["ground_truth"])) if config["ground_truth"] else {}
     TRAINING = as_dict(settings_from(config["training"]))
     # what is scored, and what was asked for where that is another format
@@ -105,12 +105,19 @@ wildcard_constraints:
 
 def photos_in(shard):
     """The pictures of a shard."""
-    return [str(photo) for name in SHARDS[shard] for photo in PHOTOS_BY_NAME[name]]
+    return [
+        as_argument(photo) for name in SHARDS[shard] for photo in PHOTOS_BY_NAME[name]
+    ]
 
 
 def truths_in(shard):
     """The ground-truth files that there are for a shard."""
-    return [str(TRUTHS[name]) for name in SHARDS[shard] if name in TRUTHS]
+    return [as_argument(TRUTHS[name]) for name in SHARDS[shard] if name in TRUTHS]
+
+
+def as_argument(path):
+    """The path, so that a command does not take it for an option."""
+    return f"./{path}" if str(path).startswith("-") else str(path)
 
 
 def state_of(paths):

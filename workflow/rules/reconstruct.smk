@@ -64,10 +64,11 @@ rule mosaic:
         demosaiced="results/demosaiced/{shard}",
         code=sources("bayer", "formats", "dng", "exif", "white_balance"),
     output:
-        [
+        folders=[
             directory(f"results/{place}/{{shard}}")
             for place in ("raw", "files")[: len(FORMATS)]
         ],
+        record="results/written/{shard}.json",
     log:
         "results/logs/mosaic/{shard}.log",
     benchmark:
@@ -83,7 +84,7 @@ rule mosaic:
         model=Path(MODEL.name).name,
         photos=lambda wildcards: photos_in(wildcards.shard),
     shell:
-        "python {params.scripts:q}/mosaic.py {input.demosaiced} --out {output} --formats {params.formats:q}"
+        "python {params.scripts:q}/mosaic.py {input.demosaiced} --out {output.folders} --record {output.record} --formats {params.formats:q}"
         " --camera {params.camera} --model {params.model:q} --photos {params.photos:q} > {log} 2>&1"
 
 

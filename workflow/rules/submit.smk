@@ -33,6 +33,7 @@ rule report:
     input:
         per_shard("results/photos/{shard}.json"),
         per_shard("results/timing/{shard}.json"),
+        per_shard("results/written/{shard}.json"),
         per_shard("results/scores/{shard}.json"),
         per_shard("results/raw/{shard}"),
         code=sources(
@@ -79,12 +80,13 @@ rule report:
         scripts=SCRIPTS,
         shards=list(SHARDS),
         model=config["model"],
+        problems=json.dumps(NAMELESS),
         config=json.dumps(
             {name: value for name, value in config.items() if name != "training"}
         ),
     shell:
         "python {params.scripts:q}/report.py results --shards {params.shards} --model {params.model:q}"
-        " --config {params.config:q} --pictures {output.pictures} --out submission > {log} 2>&1"
+        " --config {params.config:q} --problems {params.problems:q} --pictures {output.pictures} --out submission > {log} 2>&1"
 
 
 # Fails if an image could not be used, once the summary is written: so the run ends with an error and the list.

@@ -1,0 +1,354 @@
+"""A table of photos as users may have them: what is made, and what is said of it."""
+
+import io
+import os
+import socket
+import struct
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tifffile
+from conftest import random_rgb
+from PIL import Image, ImageCms
+
+RGB = random_rgb(24, 32)
+DEEP = random_rgb(24, 32, dtype=np.uint16)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A file in a folder of photos."""
+
+    kind: str
+    name: str
+    made: bytes | Callable[[Path], object]  # its content, or what makes it at a path
+    words: str | None = None  # of the line that tells what is wrong; None: it works
+    like: str | None = None  # a file that holds the same pixels
+
+    def make(self, folder: Path) -> None:
+        if isinstance(self.made, bytes):
+            (folder / self.name).write_bytes(self.made)
+        else:
+            self.made(folder / self.name)
+
+    @property
+    def stem(self) -> str:
+        return Path(self.name).stem
+
+
+def saved(kind: str, mode: str = "RGB", size: tuple[int, int] = (32, 24), pixels: np.ndarray = RGB, **options: object) -> bytes:
+    """A picture as Pillow writes it."""
+    content = io.BytesIO()
+    Image.fromarray(pixels).resize(size).convert(mode).save(content, kind, **options)
+    return content.getvalue()
+
+
+def tiff(pixels: np.ndarray, **options: object) -> bytes:
+    content = io.BytesIO()
+    tifffile.imwrite(content, pixels, **options)
+    return content.getvalue()
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(width: int, height: int, depth: int = 8, data: bytes = b"", *more: bytes) -> bytes:
+    """A PNG that claims a size, RGB, and holds the data."""
+    header = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + b"".join([chunk(b"IHDR", header), *more, chunk(b"IDAT", zlib.compress(data)), chunk(b"IEND", b"")])
+
+
+def with_chunk(kind: bytes, content: bytes, depth: int = 8) -> bytes:
+    """A sound PNG, 2 x 2 pixels, with one chunk more."""
+    return png(2, 2, depth, 2 * (b"\0" + bytes(6 * depth // 8)), chunk(kind, content))
+
+
+def jpeg_of_size(width: int, height: int) -> bytes:
+    """A small JPEG whose header claims another size."""
+    content = saved("JPEG")
+    place = content.index(b"\xff\xc0") + 5
+    return content[:place] + struct.pack(">HH", height, width) + content[place + 4 :]
+
+
+def tiff_of_size(width: int, height: int, pixels: np.ndarray) -> bytes:
+    """A small TIFF whose header claims another size."""
+    content = bytearray(tiff(pixels, photometric="rgb"))
+    with tifffile.TiffFile(io.BytesIO(content)) as file:
+        for name, value in (("ImageWidth", width), ("ImageLength", height)):
+            tag = file.pages.first.tags[name]
+            content[tag.valueoffset : tag.valueoffset + 4] = struct.pack("<I", value)[: 2 if tag.dtype == 3 else 4].ljust(4, b"\0")
+    return bytes(content)
+
+
+def exif(ifd: bytes) -> bytes:
+    return b"Exif\0\0II*\0\x08\0\0\0" + ifd
+
+
+# one tag, the Exif IFD, at the place of the IFD that holds it; and the next IFD is the same one
+CYCLIC = exif(struct.pack("<HHHII", 1, 34665, 4, 1, 8) + struct.pack("<I", 8))
+BOMB = zlib.compress(bytes(100_000_000), 9)  # 100 KB
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+LAB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+HEIC_HEAD = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+
+
+def socket_at(path: Path) -> None:
+    here = Path.cwd()
+    os.chdir(path.parent)  # the whole path may be longer than a socket's may
+    socket.socket(socket.AF_UNIX).bind(path.name)
+    os.chdir(here)
+
+
+def heic() -> bytes:
+    import pillow_heif
+
+    content = io.BytesIO()
+    pillow_heif.from_pillow(Image.fromarray(RGB).resize((64, 64))).save(content)
+    return content.getvalue()
+
+
+def dng_like() -> bytes:
+    """What tells a DNG from other TIFF files: DNGVersion."""
+    return tiff(RGB, photometric="rgb", extratags=[(50706, "B", 4, bytes([1, 4, 0, 0]), True)])
+
+
+TRUNCATED = "can't be decoded"
+NO_PICTURE = "not a picture that can be read"
+
+BAD = [
+    Case("empty", "empty.jpg", b"", "an empty file; copy it again"),
+    Case("empty, PNG", "empty_png.png", b"", "an empty file; copy it again"),
+    Case("empty, TIFF", "empty_tiff.tif", b"", "an empty file; copy it again"),
+    Case("empty, HEIC", "empty_heic.heic", b"", "an empty file; copy it again"),
+    Case("truncated JPEG", "cut_jpeg.jpg", saved("JPEG", size=(200, 200))[:-500], TRUNCATED),
+    Case("truncated progressive JPEG", "cut_progressive.jpg", saved("JPEG", size=(200, 200), progressive=True)[:-3000], TRUNCATED),
+    Case("JPEG of a header alone", "cut_header.jpg", saved("JPEG")[:40], TRUNCATED),
+    Case("truncated PNG", "cut_png.png", saved("PNG")[:-500], TRUNCATED),
+    Case("truncated PNG, 16 bit", "cut_png16.png", with_chunk(b"tEXt", b"", 16)[:-20], TRUNCATED),
+    Case("truncated TIFF", "cut_tiff.tif", tiff(RGB)[:1000], TRUNCATED),
+    Case("truncated TIFF, 16 bit", "cut_tiff16.tif", tiff(DEEP)[:1000], TRUNCATED),
+    Case("truncated TIFF, 16 bit, packed", "cut_packed.tif", tiff(DEEP, compression="zlib", rowsperstrip=4)[:-900], TRUNCATED),
+    Case("truncated HEIC", "cut_heic.heic", heic()[:-200], TRUNCATED),
+    Case("HEIC of a header alone", "head.heic", HEIC_HEAD, TRUNCATED),
+    Case("PNG with damage inside", "inside.png", saved("PNG")[:600] + bytes(100) + saved("PNG")[700:], TRUNCATED),
+    Case("text called .jpg", "text.jpg", b"Dear all,\nhere are the photos.\n", NO_PICTURE),
+    Case("text called .heic", "text_heic.heic", b"Dear all,\nhere are the photos.\n", NO_PICTURE),
+    Case("text called .tif", "text_tif.tif", b"II*\0 Dear all,\nhere are the photos.\n", "can't be decoded (damaged)"),
+    Case("error page called .jpg", "page.jpg", b"<!doctype html><html><body>404 Not Found</body></html>", NO_PICTURE),
+    Case("zeros", "zeros.jpg", bytes(5000), NO_PICTURE),
+    Case("archive called .png", "archive.png", b"PK\x03\x04" + bytes(100), NO_PICTURE),
+    Case("video called .jpg", "video.jpg", b"\0\0\0\x18ftypisom" + bytes(100), NO_PICTURE),
+    Case("GIF", "drawn.gif", saved("GIF"), "a GIF file; convert it to JPEG, PNG, TIFF or HEIC"),
+    Case("GIF called .jpg", "gif.jpg", saved("GIF"), "a GIF file; convert it"),
+    Case("BMP called .jpg", "bmp.jpg", saved("BMP"), "a BMP file; convert it"),
+    Case("WebP called .jpg", "webp.jpg", saved("WEBP"), "a WEBP file; convert it"),
+    Case("WebP", "web.webp", saved("WEBP"), "a WEBP file; convert it"),
+    Case("EPS called .jpg, which a program would draw", "eps.jpg", saved("EPS"), "convert it to"),
+    Case("PNG of width 0", "no_width.png", png(0, 10), NO_PICTURE),
+    Case("PNG of height 0, 16 bit", "no_height.png", png(10, 0, 16), "10 x 0 pixels; a Bayer cell needs 2 x 2"),
+    Case("TIFF of width 0", "no_width_tif.tif", tiff_of_size(0, 24, RGB), NO_PICTURE),
+    Case("TIFF of width 0, 16 bit", "no_width16.tif", tiff_of_size(0, 24, DEEP), "0 x 24 pixels"),
+    Case("JPEG of height 0", "no_height_jpg.jpg", jpeg_of_size(32, 0), "; "),
+    Case("1 x 1", "dot.png", saved("PNG", size=(1, 1)), "1 x 1 pixels; a Bayer cell needs 2 x 2"),
+    Case("1 x 5000", "column.png", saved("PNG", size=(1, 5000)), "1 x 5000 pixels; a Bayer cell needs 2 x 2"),
+    Case("5000 x 1", "row.jpg", saved("JPEG", size=(5000, 1)), "5000 x 1 pixels; a Bayer cell needs 2 x 2"),
+    Case("bomb: PNG", "bomb.png", png(60_000, 60_000, 8, bytes(10_000_000)), "60000 x 60000 pixels; 536870912 at most"),
+    Case("bomb: PNG, 16 bit", "bomb16.png", png(60_000, 60_000, 16, bytes(10_000_000)), "60000 x 60000 pixels; 536870912 at most"),
+    Case("bomb: PNG of 2^31 x 2^31", "bomb31.png", png(2**31 - 1, 2**31 - 1), "; "),
+    Case("bomb: JPEG", "bomb_jpg.jpg", jpeg_of_size(65_500, 65_500), "65500 x 65500 pixels; 536870912 at most"),
+    Case("bomb: TIFF", "bomb_tif.tif", tiff_of_size(60_000, 60_000, RGB), "60000 x 60000 pixels; 536870912 at most"),
+    Case("bomb: TIFF, 16 bit", "bomb16_tif.tif", tiff_of_size(60_000, 60_000, DEEP), "60000 x 60000 pixels; 536870912 at most"),
+    Case(
+        "JPEG of 500 megapixels without them",
+        "claims.jpg",
+        jpeg_of_size(22_000, 22_000),
+        "22000 x 22000 pixels in 901 bytes; copy it again",
+    ),
+    Case("PNG, 16 bit, of 300 megapixels without them", "claims_png.png", png(20_000, 15_000, 16, bytes(100)), TRUNCATED),
+    Case("TIFF, 16 bit, of 300 megapixels without them", "claims_tif.tif", tiff_of_size(20_000, 15_000, DEEP), TRUNCATED),
+    Case("bomb in iCCP", "iccp.png", with_chunk(b"iCCP", b"a\0\0" + BOMB), TRUNCATED),
+    Case("bomb in iCCP, 16 bit", "iccp16.png", with_chunk(b"iCCP", b"a\0\0" + BOMB, 16), TRUNCATED),
+    Case("bomb in zTXt", "ztxt.png", with_chunk(b"zTXt", b"a\0\0" + BOMB), TRUNCATED),
+    Case(
+        "TIFF of 32-bit integers", "int32.tif", tiff(RGB.astype(np.uint32), photometric="rgb"), "uint32 samples; save it with 8 or 16 bits"
+    ),
+    Case("TIFF of float", "float.tif", tiff(RGB / np.float32(255), photometric="rgb"), "float32 samples; save it with 8 or 16 bits"),
+    Case("TIFF of NaN", "nan.tif", tiff(np.full((24, 32, 3), np.nan, np.float32), photometric="rgb"), "float32 samples; save it"),
+    Case("TIFF of complex numbers", "complex.tif", tiff(np.zeros((8, 8), np.complex64)), "complex64 samples; save it"),
+    Case("TIFF of signed integers", "signed.tif", tiff(np.zeros((8, 8), np.int16)), "int16 samples; save it"),
+    Case("Lab TIFF, 16 bit", "lab16.tif", tiff(DEEP, photometric="cielab"), "CIELAB colours in 16 bits; save it as RGB or grey"),
+    Case("TIFF of 5 channels", "five.tif", tiff(np.zeros((24, 32, 5), np.uint8), photometric="minisblack", planarconfig="contig"), "; "),
+    Case(
+        "TIFF of 5 channels, 16 bit",
+        "five16.tif",
+        tiff(np.zeros((24, 32, 5), np.uint16), photometric="minisblack", planarconfig="contig"),
+        "5 channels; save it as RGB or grey",
+    ),
+    Case("camera RAW", "raw.dng", dng_like(), "camera RAW; give the photo that was developed from it"),
+    Case("camera RAW called .tif", "raw_as.tif", dng_like(), "camera RAW; give the photo that was developed from it"),
+    Case("camera RAW that is text", "raw_text.nef", b"text", "camera RAW; give the photo"),
+    Case("folder called .jpg", "folder.jpg", Path.mkdir, "a folder, not a file; give"),
+    Case("pipe", "pipe.jpg", os.mkfifo, "a pipe, not a file; give"),
+    Case("socket", "socket.jpg", socket_at, "a socket, not a file; give"),
+    Case("link to a device", "device.jpg", lambda path: path.symlink_to("/dev/zero"), "a device, not a file; give"),
+    Case("link to nothing", "broken_link.jpg", lambda path: path.symlink_to("nowhere.jpg"), "a link to a file that is not there; "),
+    Case("link to itself", "loop.jpg", lambda path: path.symlink_to(path.name), "can't be read (Too many levels of symbolic links"),
+    Case("a, in another format", "clash.png", saved("PNG"), "would become clash.npy, and so would another picture (clash.jpg); rename one"),
+    Case("a", "clash.jpg", saved("JPEG"), "would become clash.npy, and so would another picture (clash.png); rename one"),
+    Case("b, its suffix in capitals", "clash2.PNG", saved("PNG"), "would become clash2.npy, and so would another picture (clash2.png)"),
+    Case("b", "clash2.png", saved("PNG"), "would become clash2.npy, and so would another picture (clash2.PNG)"),
+    Case("broken, of two lines", "two\nlines.jpg", b"", "an empty file"),
+    Case("broken, of escapes", "\x1b[2Jclear\x07.jpg", b"", "an empty file"),
+    Case("broken, of no UTF-8", os.fsdecode(b"bad\xff\xfe.jpg"), b"", r"bad\udcff\udcfe.jpg: "),
+    Case("broken, of HTML", "<b onclick='x'>&amp;.jpg", b"", "an empty file"),
+    Case("two lines, twice", "same\nname.png", saved("PNG"), "and so would another picture"),
+    Case("two lines, twice, in another format", "same\nname.jpg", saved("JPEG"), "and so would another picture"),
+]
+
+ODD = [
+    Case("PNG called .jpg", "png.jpg", saved("PNG"), like="plain.png"),
+    Case("JPEG called .tif", "jpeg.tif", saved("JPEG")),
+    Case("TIFF called .png", "tiff.png", tiff(RGB), like="plain.png"),
+    Case("HEIC called .jpg", "heic.jpg", heic()),
+    Case("60,000 pixels wide", "wide.png", saved("PNG", size=(60_000, 2))),
+    Case("60,000 pixels high", "high.jpg", saved("JPEG", size=(2, 60_000))),
+    Case("2 x 2", "cell.png", saved("PNG", size=(2, 2))),
+    Case("palette", "palette.png", saved("PNG", "P")),
+    Case("palette with transparency", "transparent.png", saved("PNG", "P", transparency=3), like="palette.png"),
+    Case("palette TIFF", "palette_tif.tif", saved("TIFF", "P")),
+    Case("alpha", "alpha.png", saved("PNG", "RGBA"), like="plain.png"),
+    Case("grey and alpha", "grey_alpha.png", saved("PNG", "LA")),
+    Case("black and white", "bits.png", saved("PNG", "1")),
+    Case("black and white TIFF", "bits_tif.tif", saved("TIFF", "1")),
+    Case("grey", "grey.jpg", saved("JPEG", "L")),
+    Case("CMYK", "cmyk.jpg", saved("JPEG", "CMYK")),
+    Case("CMYK TIFF", "cmyk_tif.tif", saved("TIFF", "CMYK")),
+    Case("Lab TIFF", "lab.tif", saved("TIFF", "LAB")),
+    Case("YCbCr TIFF", "ycbcr.tif", saved("TIFF", "YCbCr")),
+    Case("16-bit TIFF", "deep.tif", tiff(DEEP, photometric="rgb")),
+    Case("16-bit TIFF in planes", "planes.tif", tiff(DEEP.transpose(2, 0, 1), photometric="rgb", planarconfig="separate"), like="deep.tif"),
+    Case("grey TIFF with alpha, 16 bit", "two.tif", tiff(DEEP[..., :2], photometric="minisblack", planarconfig="contig")),
+    Case("TIFF of three pages: the first", "pages.tif", tiff(np.stack([RGB, RGB // 2, RGB // 3]), photometric="rgb"), like="plain.png"),
+    Case("TIFF of three pages, 16 bit", "pages16.tif", tiff(np.stack([DEEP] * 3), photometric="rgb"), like="deep.tif"),
+    Case("animated PNG", "animated.png", saved("PNG", save_all=True, append_images=[Image.fromarray(RGB // 2)]), like="plain.png"),
+    Case("bytes behind the end", "behind.jpg", saved("JPEG") + bytes(10_000), like="jpeg.tif"),
+    Case("EXIF that is no EXIF", "exif.jpg", saved("JPEG", exif=b"Exif\0\0" + b"no EXIF at all" * 9), like="jpeg.tif"),
+    Case(
+        "EXIF that is cut off",
+        "exif_cut.jpg",
+        saved("JPEG", exif=exif(struct.pack("<HHHII", 900, 34665, 4, 1, 4_000_000_000))),
+        like="jpeg.tif",
+    ),
+    Case("EXIF in circles", "exif_circle.jpg", saved("JPEG", exif=CYCLIC), like="jpeg.tif"),
+    Case("EXIF in circles, PNG", "exif_circle_png.png", saved("PNG", exif=CYCLIC), like="plain.png"),
+    Case("ICC profile that is none", "icc.jpg", saved("JPEG", icc_profile=b"no profile" * 50), like="jpeg.tif"),
+    Case("ICC profile that is cut off", "icc_cut.jpg", saved("JPEG", icc_profile=PROFILE[:200]), like="jpeg.tif"),
+    Case("ICC profile of other colours", "icc_lab.jpg", saved("JPEG", icc_profile=LAB_PROFILE), like="jpeg.tif"),
+    Case("RGB profile of a grey photo", "icc_grey.jpg", saved("JPEG", "L", icc_profile=PROFILE), like="grey.jpg"),
+    Case("RGB profile of a CMYK photo", "icc_cmyk.jpg", saved("JPEG", "CMYK", icc_profile=PROFILE), like="cmyk.jpg"),
+    Case("link to a photo", "link.png", lambda path: path.symlink_to("plain.png"), like="plain.png"),
+]
+
+# all hold the same picture
+NAMES = [
+    Case(kind, name, saved("PNG"), like="plain.png")
+    for kind, name in [
+        ("plain", "plain.png"),
+        ("spaces", "  two  spaces .png"),
+        ("newline", "new\nline.png"),
+        ("return", "carriage\rreturn.png"),
+        ("tab", "tab\there.png"),
+        ("escape sequences", "\x1b[31mred\x1b[0m\x07.png"),
+        ("quotes", 'it\'s "quoted" `ls`.png'),
+        ("accents, composed", "caf\u00e9.png"),
+        ("accents, decomposed", "cafe\u0301.png"),
+        ("other scripts", "写真 фото صورة 📷.png"),
+        ("right-to-left override", "abc\u202egnp.png"),
+        ("no UTF-8", os.fsdecode(b"latin1 \xe9\xff.png")),
+        ("an option", "-o.png"),
+        ("a long option", "--help.png"),
+        ("two dashes", "--.png"),
+        ("dots", "a...png"),
+        ("several suffixes", "photo.tar.jpg.png"),
+        ("as long as a name may be", "n" * 251 + ".png"),
+        ("as long as a name may be, another", "n" * 250 + "m.png"),
+        ("as long as a name may be, in bytes", "é" * 125 + "n.png"),
+        ("braces", "{braces} {{two}} {0} {wildcards.shard} {input}.png"),
+        ("percent", "100% %s %d %(name)s %2F.png"),
+        ("substitution", "$(touch injected) `touch injected` $HOME ${PATH}.png"),
+        ("backslashes", "back\\slash\\n\\.png"),
+        ("globs", "[a-z]*?.png"),
+        ("shell", "a;b|c&d>e<f#g!h~.png"),
+        ("HTML", "<img src=x onerror=alert(1)> &amp; <!--.png"),
+        ("a formula", "=1+1,;.png"),
+        ("of the entry", "readme.png"),
+        ("of the zip", "submission.png"),
+        ("of Windows", "CON.png"),
+        ("suffix in capitals", "CAPITALS.PNG"),
+        ("capitals", "Plain.png"),
+        ("a number", "007.png"),
+        ("null", "null.png"),
+    ]
+]
+
+# not listed at all: hidden files, and what is no picture by its name
+IGNORED = [
+    Case("hidden", ".hidden.png", b""),
+    Case("hidden, of dots", "..png", b""),
+    Case("no suffix", "photo", b""),
+    Case("notes", "notes.txt", b"text"),
+    Case("thumbnails", "Thumbs.db", b"text"),
+]
+
+
+def npy(array: np.ndarray) -> bytes:
+    content = io.BytesIO()
+    np.save(content, array, allow_pickle=True)
+    return content.getvalue()
+
+
+def npy_header(shape: tuple[int, ...]) -> bytes:
+    content = io.BytesIO()
+    np.lib.format.write_array_header_1_0(content, {"descr": "<u2", "fortran_order": False, "shape": shape})
+    return content.getvalue()
+
+
+def npz(array: np.ndarray) -> bytes:
+    content = io.BytesIO()
+    np.savez(content, array)
+    return content.getvalue()
+
+
+TRUTH = np.full((12, 16, 4), 500, np.uint16)
+NPY = "give uint16 (H/2, W/2, 4)"
+NPY_FILE = "give a .npy file of uint16 (H/2, W/2, 4)"
+
+# ground truth of some of the photos above
+TRUTHS = [
+    Case("sound", "plain.npy", npy(TRUTH)),
+    Case(
+        "of another shape", "png.npy", npy(TRUTH[:-1]), "packed (12, 16, 4), but its ground truth is (11, 16, 4); both must show the same"
+    ),
+    Case("float32", "tiff.npy", npy(TRUTH / np.float32(1024)), f"float32 (12, 16, 4); {NPY}"),
+    Case("uint8", "jpeg.npy", npy(TRUTH.astype(np.uint8)), f"uint8 (12, 16, 4); {NPY}"),
+    Case("NaN", "grey.npy", npy(np.full((12, 16, 4), np.nan)), f"float64 (12, 16, 4); {NPY}"),
+    Case("above white", "palette.npy", npy(TRUTH * 3), "counts up to 1500; the white level is 1024"),
+    Case("a mosaic", "alpha.npy", npy(TRUTH[..., 0]), f"uint16 (12, 16); {NPY}"),
+    Case("pickled", "deep.npy", npy(np.array([{}, []], object)), NPY_FILE),
+    Case("cut off", "pages.npy", npy(TRUTH)[:300], NPY_FILE),
+    Case("an archive called .npy", "animated.npy", npz(TRUTH), f"an archive; {NPY}"),
+    Case("text", "behind.npy", b"text", "can't be read (not an array of numbers); " + NPY_FILE),
+    Case("empty file", "exif.npy", b"", "an empty file; copy it again"),
+    Case("a header that claims terabytes", "icc.npy", npy_header((10**6, 10**6, 4)), NPY_FILE),
+    Case("of no pixels", "icc_cut.npy", npy(TRUTH[:0]), "but its ground truth is (0, 16, 4); both must show the same"),
+    Case("folder", "link.npy", Path.mkdir, "a folder, not a file; give a .npy file"),
+    Case("pipe", "cmyk.npy", os.mkfifo, "a pipe, not a file; give a .npy file"),
+    Case("link to nothing", "lab.npy", lambda path: path.symlink_to("nowhere.npy"), "a link to a file that is not there; give a .npy file"),
+    Case("camera RAW that is text", "ycbcr.dng", b"text", "give a whole camera RAW file"),
+    Case("camera RAW that is a photo", "two.dng", saved("TIFF"), "give"),
+    Case("camera RAW, empty", "007.nef", b"", "an empty file; copy it again"),
+]

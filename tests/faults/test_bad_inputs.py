@@ -1,0 +1,161 @@
+"""Each wrong input is told in one line, in which a user finds the file and what to do; the others are done.
+
+The tables are in `bad_photos.py`. All photos of them lie in one folder, which goes through `omf predict` and through the workflow once.
+"""
+
+import csv
+import json
+import subprocess
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from bad_photos import BAD, IGNORED, NAMES, ODD, TRUTHS, Case
+from conftest import omf, snakemake
+from markupsafe import escape
+
+from omf.bayer import to_challenge_format
+from omf.camera import load_camera
+from omf.challenge import read_packed
+from omf.errors import printable
+from omf.images import read_rgb
+from omf.unprocess import Unprocess
+
+GOOD = ODD + NAMES
+REFUSED_BY_THE_WORKFLOW = [case for case in NAMES if printable(case.name) != case.name and case.kind == "no UTF-8"]
+
+
+def id_of(case: Case) -> str:
+    return case.kind
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a program said and left."""
+
+    result: subprocess.CompletedProcess
+    raw: Path  # folder of NAME.npy
+    photos: Path  # as lines name it
+    problems: list[str]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("bad")
+    (folder / "truths").mkdir()
+    for case in BAD + GOOD + IGNORED:
+        case.make(folder)
+    for case in TRUTHS:
+        case.make(folder / "truths")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def predicted(folder, tmp_path_factory) -> Run:
+    out = tmp_path_factory.mktemp("predicted")
+    result = omf("predict", folder, "-o", out, "--model", "unprocess")
+    problems = [line.removeprefix("problem: ") for line in result.stderr.splitlines() if line.startswith("problem: ")]
+    return Run(result, out, folder, problems)
+
+
+@pytest.fixture(scope="module")
+def workflow(folder) -> Run:
+    """The folder itself is the working folder, so that names that begin with a dash stand alone."""
+    result = snakemake(folder, images=".", ground_truth="truths", model="unprocess", device="cpu", shard_size=100)
+    return Run(result, folder / "submission", Path(), json.loads((folder / "submission" / "summary.json").read_text())["problems"])
+
+
+@pytest.fixture(scope="module", params=["predicted", "workflow"])
+def done(request) -> Run:
+    return request.getfixturevalue(request.param)
+
+
+def line_of(case: Case, of: Run) -> str:
+    """The line about a file: there must be just one, which begins with its name, and ends with what to do."""
+    (line,) = [line for line in of.problems if line.startswith(f"{printable(of.photos / case.name)}: ")]
+    assert printable(line) == line
+    what, _, remedy = line.rpartition("; ")
+    assert what and remedy
+    return line
+
+
+@pytest.mark.parametrize("case", BAD, ids=id_of)
+def test_a_bad_photo_is_told_in_one_line(case, done):
+    assert case.words in line_of(case, done)
+    assert not (done.raw / f"{case.stem}.npy").exists()
+
+
+def test_nothing_else_is_told(predicted, workflow):
+    assert len(predicted.problems) == len(BAD)
+    assert len(workflow.problems) == len(BAD) + len(REFUSED_BY_THE_WORKFLOW) + sum(case.words is not None for case in TRUTHS)
+
+
+def test_the_exit_code_and_no_traceback(done):
+    assert done.result.returncode == 1
+    assert "Traceback" not in done.result.stdout + done.result.stderr
+    assert "\x1b" not in done.result.stderr and "\x07" not in done.result.stderr
+
+
+@pytest.mark.parametrize("case", GOOD, ids=id_of)
+def test_an_odd_photo_is_reconstructed(case, predicted, workflow):
+    found = [read_packed(run.raw / f"{case.stem}.npy") for run in (predicted, workflow) if (run.raw / f"{case.stem}.npy").exists()]
+    assert len(found) == 1 + (case not in REFUSED_BY_THE_WORKFLOW)
+    same = read_packed(predicted.raw / f"{Path(case.like or case.name).stem}.npy")
+    assert all((one == same).all() for one in found)
+
+
+def test_the_reconstruction_is_the_methods(folder, predicted):
+    rgb = read_rgb(folder / "plain.png")
+    answer = to_challenge_format(Unprocess(load_camera("samsung_s7"))(rgb))
+    assert (np.load(predicted.raw / "plain.npy") == answer).all()
+    assert answer.std() > 50
+
+
+def test_there_is_nothing_but_the_good_ones(predicted, workflow):
+    names = {f"{case.stem}.npy" for case in GOOD}
+    assert {path.name for path in predicted.raw.iterdir()} == names
+    names -= {f"{case.stem}.npy" for case in REFUSED_BY_THE_WORKFLOW}
+    assert {path.name for path in workflow.raw.glob("*.npy")} == names
+    with zipfile.ZipFile(workflow.raw / "submission.zip") as archive:
+        assert set(archive.namelist()) == names | {"readme.txt"}
+        assert archive.testzip() is None
+    assert not (workflow.raw.parent / "injected").exists()
+
+
+@pytest.mark.parametrize("case", REFUSED_BY_THE_WORKFLOW, ids=id_of)
+def test_what_a_zip_cannot_name_is_told(case, workflow):
+    assert "its name is not UTF-8, as names in an entry are; rename it" in line_of(case, workflow)
+
+
+@pytest.mark.parametrize("case", TRUTHS, ids=id_of)
+def test_bad_ground_truth_is_told_in_one_line(case, workflow):
+    images = json.loads((workflow.raw / "scores.json").read_text())["images"]
+    lines = [line for line in workflow.problems if f"{case.stem}.{'dng' if case.name.endswith('dng') else case.name[-3:]}: " in line]
+    assert ("psnr" in images[case.stem]) == (case.words is None)
+    assert "consistency_psnr" in images[case.stem]
+    assert len(lines) == (case.words is not None)
+    assert all(case.words in line for line in lines)
+
+
+def test_the_log_and_the_page_hold_each_line(workflow):
+    page = (workflow.raw / "report.html").read_text()
+    logs = "".join(path.read_text() for path in (workflow.raw.parent / "results" / "logs").rglob("*.log"))
+    summary = (workflow.raw / "summary.txt").read_text()
+    for line in workflow.problems:
+        assert f"<li>{escape(line)}</li>" in page
+        assert f"problem: {line}\n" in logs
+        assert f"problem: {line}\n" in summary
+        assert line in workflow.result.stderr
+    assert "Traceback" not in logs
+    assert "<img src=x" not in page
+
+
+def test_the_tables_name_all_images(workflow):
+    names = {printable(case.stem) for case in GOOD if case not in REFUSED_BY_THE_WORKFLOW}
+    with (workflow.raw / "scores.csv").open(newline="") as file:
+        assert {row["name"] for row in csv.DictReader(file)} == names
+    page = (workflow.raw / "report.html").read_text()
+    data = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
+    assert {row[0] for row in data["rows"]} == names
