@@ -101,8 +101,8 @@ def ahead(
         name, picture = reading.popleft()
         try:
             yield name, picture.result()
-        except InputError as error:
-            yield name, error
+        except OF_A_PICTURE as error:
+            yield name, told_of(name, error)
 
 
 def grouped(pictures: Iterable[tuple[str, Picture | InputError]], capacity: int) -> Iterator[list[tuple[str, Picture | InputError]]]:

@@ -60,7 +60,7 @@ COUNTS = np.random.default_rng(0).integers(64, 1023, (48, 66, 3)).astype(np.uint
 REFUSED = {
     "missing": (lambda path: None, "no such file"),
     "text": (lambda path: path.write_text("hello"), "can't be decoded"),
-    "empty": (lambda path: path.write_bytes(b""), "can't be decoded"),
+    "empty": (lambda path: path.write_bytes(b""), "an empty file"),
     "damaged": (write_damaged, "can't be decoded"),
     "x-trans": (lambda path: write_tiff(path, COUNTS[..., 0], (6, 6), X_TRANS), "a 6 x 6 colour pattern"),
     "linear": (lambda path: write_tiff(path, COUNTS, (1, 1), b""), "already demosaiced"),

@@ -285,11 +285,11 @@ def jpeg_bytes() -> bytes:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("empty.jpg", b"", "not a picture that can be read"),
+        ("empty.jpg", b"", "an empty file"),
         ("text.jpg", b"not a picture", "not a picture that can be read"),
         ("cut.jpg", jpeg_bytes()[:3000], "can't be decoded"),
         ("cut.png", b"\x89PNG\r\n\x1a\n" + bytes(20), "not a picture|can't be decoded"),
-        ("gone.jpg", None, "No such file"),
+        ("gone.jpg", None, "no such file"),
     ],
 )
 def test_what_can_not_be_read_is_told_in_one_line(tmp_path, name, content, message):

@@ -71,11 +71,45 @@ def test_no_more_than_a_few_pictures_are_held():
 @pytest.mark.parametrize("where", ["read", "begin", "write"])
 def test_an_error_ends_it(where):
     def fails(*_):
-        raise MemoryError
+        raise OSError(28, "No space left on device")
 
     steps = {"read": lambda name: picture(0), "begin": begin, "write": lambda *_: None, where: fails}
-    with pytest.raises(MemoryError):
+    with pytest.raises(OSError):
         list(stream(map(str, range(50)), steps["read"], steps["begin"], steps["write"], 1))
+
+
+@pytest.mark.parametrize("where", ["read", "begin", "write"])
+@pytest.mark.parametrize(("error", "line"), [(MemoryError(), "2: not enough memory"), (InputError("2: wrong"), "2: wrong")])
+def test_an_error_of_one_leaves_the_others_alone(where, error, line):
+    """Also of those that were computed together with it."""
+    written = []
+
+    def fails(what):
+        which = what if isinstance(what, str) else str(what[0][0][0, 0, 0])
+        if which == "2":
+            raise error
+
+    def read(name):
+        if where == "read":
+            fails(name)
+        return picture(int(name))
+
+    def compute(pictures):
+        if where == "begin":
+            fails(pictures)
+        return begin(pictures)
+
+    def write(name, _):
+        if where == "write":
+            fails(name)
+        written.append(name)
+
+    together = 1 if where == "begin" else 10**9
+    told = dict(stream("01234", read, compute, write, together))
+    assert list(told) == list("01234")
+    assert [name for name, problem in told.items() if problem is None] == list("0134")
+    assert line in str(told["2"])
+    assert sorted(written) == list("0134")
 
 
 @pytest.mark.parametrize("late", [False, True])
