@@ -18,6 +18,8 @@ from omf.models import Model, check_files
 from omf.networks import NETWORKS, build, name_of
 from omf.unet import PaddedNetwork
 
+NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)  # the last: BatchNorm's count of batches
+SHOWN = 4  # keys, or problems, of a file
 DEMOSAIC = "demosaic"  # the architecture of a Demosaic Net's file
 
 
@@ -78,7 +80,7 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     """Put weights into a network and switch it to evaluation. Raises InputError unless they are just the ones that it has."""
     expected = network.state_dict()
     problems = [
-        f"{word}: {', '.join(sorted(keys))}"
+        f"{word}: {some(sorted(keys), ', ')}"
         for word, keys in (("missing", expected.keys() - state.keys()), ("not of this network", state.keys() - expected.keys()))
         if keys
     ]
@@ -87,11 +89,23 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
         for key, value in expected.items()
         if key in state and state[key].shape != value.shape
     ]
-    problems += [f"{key} holds values that are not finite" for key, value in state.items() if not torch.isfinite(value).all()]
+    problems += [f"{key} holds {problem}" for key, value in state.items() if (problem := value_problem(value))]
     if problems:
-        raise InputError(f"{path}: not a whole {type(network).__name__} checkpoint; {'; '.join(problems)}")
+        raise InputError(f"{path}: not a whole {type(network).__name__} checkpoint; {some(problems, '; ')}; give the weights of this network")
     network.load_state_dict(state)
     network.eval()
+
+
+def some(of: list[str], between: str) -> str:
+    """The first of them, and how many there are besides."""
+    return between.join(of if len(of) <= SHOWN else [*of[:SHOWN], f"and {len(of) - SHOWN} more"])
+
+
+def value_problem(value: Tensor) -> str | None:
+    """What of a tensor's values no network takes; None where nothing is."""
+    if value.dtype not in NUMBERS:
+        return f"{str(value.dtype).removeprefix('torch.')}, not numbers of 16, 32 or 64 bits"
+    return None if torch.isfinite(value).all() else "values that are not finite"
 
 
 def read_weights(path: Path) -> tuple[Mapping[str, Tensor], dict[str, str]]:
@@ -102,7 +116,9 @@ def read_weights(path: Path) -> tuple[Mapping[str, Tensor], dict[str, str]]:
                 return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118 - not a dict
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().partition("\n")[0]
+        reason = str(error).strip().partition("\n")[0] or "it is empty"
+        if isinstance(error, pickle.UnpicklingError):  # PyTorch's advice is to load it nevertheless, which may run what it holds
+            reason = "not tensors alone"
         raise InputError(f"{path}: can't be read as weights ({reason}); fetch or copy the file again") from error
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{path}: not a state_dict; save the network's state_dict() and nothing else")

@@ -5,9 +5,13 @@ import os
 import sys
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omf import __version__
 from omf.errors import DEBUG, InputError, told_in_one_line
+
+if TYPE_CHECKING:
+    from omf.formats import RawFormat
 
 DEFAULT_MODEL = "samsung_s7"
 FORMATS = ["npy", "mosaic", "npz", "png", "dng"]
@@ -114,6 +118,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
     camera = load_camera(model.camera)
     of = raw_format({**vars(arguments), "output_format": arguments.format, "noise": noise}, camera)
     check_files(model)  # before torch, which takes its time to load
+    make_folder(arguments.out, photos, of)
 
     from omf.methods import load_method
     from omf.predict import predict
@@ -122,6 +127,16 @@ def run_predict(arguments: argparse.Namespace) -> int:
     writer = None if of == RawFormat() else partial(Writer, arguments.out, of, camera, Path(model.name).name)
     problems = predict(photos, arguments.out, method, writer)
     return conclude(f"{len(photos) - len(problems)} of {len(photos)} photos reconstructed into {arguments.out}", problems)
+
+
+def make_folder(out: Path, photos: list[Path], of: "RawFormat") -> None:
+    """Make the folder for RAW files. Raises InputError where that can't be, or where they would overwrite pictures."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: no folder can be made there ({error.strerror}); give another one for the RAW files") from error
+    if of.suffix in (".png", ".dng") and any(out.samefile(photo.parent) for photo in photos if photo.parent.is_dir()):
+        raise InputError(f"{out}: the photos lie there, and {of.kind} files might take the place of pictures; give another folder")
 
 
 def run_evaluate(arguments: argparse.Namespace) -> int:

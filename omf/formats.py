@@ -1,5 +1,6 @@
 """How reconstructed RAW leaves: the challenges' packed counts, or a mosaic of any bit depth, levels and CFA order."""
 
+import math
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,10 @@ def raw_format(settings: dict, camera: Camera) -> RawFormat:
     kind, challenge = settings["output_format"], CHALLENGES[settings["challenge"]]
     bit_depth, white, black, cfa = (settings[key] for key in ("bit_depth", "white_level", "black_level", "cfa"))
     noise = noise_of(settings["noise"] or {}, camera)
+    if white is not None and white < 1:
+        raise InputError(f"white_level is {white}; give the counts for white, 1 or more")
+    if black < 0:
+        raise InputError(f"black_level is {black}; give the counts for black, 0 or more")
     if kind == "npy":
         for key, value, its in (
             ("bit_depth", bit_depth, challenge.bit_depth),
@@ -112,6 +117,9 @@ def noise_of(settings: dict, camera: Camera) -> Noise | None:
     if not given:
         return None
     seed = settings.get("seed", 0)
+    for key, value in settings.items():
+        if not 0 <= value < math.inf or (key == "iso" and value == 0):
+            raise InputError(f"noise has {key} {value}; give a number {'above 0' if key == 'iso' else 'that is not below 0'}")
     if given == {"iso"}:
         shot = camera.shot_noise * settings["iso"]
         return Noise(shot, usual_read_noise(shot), seed)

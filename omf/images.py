@@ -1,6 +1,7 @@
 """Find and read sRGB pictures: JPEG, PNG, TIFF and HEIC, 8 or 16 bit; write PNG."""
 
 import logging
+import os
 import struct
 import warnings
 from collections.abc import Iterable
@@ -55,7 +56,8 @@ def list_images(folder: Path) -> list[Path]:
 
 def gather(paths: Iterable[Path]) -> list[Path]:
     """Folders replaced by the pictures in them, as `without_raw` leaves them. Raises InputError for a folder without pictures."""
-    photos = [photo for path in paths for photo in (list_images(path) if path.is_dir() else [path])]
+    # os.path.isdir takes what can't be looked at for a file, which is told when it is read
+    photos = [photo for path in paths for photo in (list_images(path) if os.path.isdir(path) else [path])]  # noqa: PTH112
     return without_raw(list(dict.fromkeys(photos)))  # one that is named beside its folder is meant once
 
 

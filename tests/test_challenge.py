@@ -71,10 +71,10 @@ def test_other_files_are_refused_by_name(tmp_path, shape, dtype, value, message)
     assert "a.npy" in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"n", b"not an array", b"\x93NUMPY\x01\x00"])
+@pytest.mark.parametrize("content", [b"", b"not an array", b"\x93NUMPY\x01\x00"])
 def test_broken_files_are_refused_by_name(tmp_path, content):
     (tmp_path / "a.npy").write_bytes(content)
-    with pytest.raises(InputError, match=r"a\.npy: can't be read"):
+    with pytest.raises(InputError, match=r"a\.npy: (can't be read|an empty file)"):
         read_packed(tmp_path / "a.npy")
 
 

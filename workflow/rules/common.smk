@@ -56,6 +56,11 @@ try:
     # a model with an address is fetched, and checked before it is loaded
     if not any(file.url for file in MODEL.files):
         check_files(MODEL)
+    for key in ("images", "ground_truth"):
+        if config[key] and Path(config[key]).resolve() == Path("submission").resolve():
+            raise InputError(
+                f"{key} is {config[key]}, from which a run removes what is not its own; give another folder"
+            )
     PHOTOS, NAMELESS = named_in_utf8(list_images(Path(config["images"])))
     TRUTHS = list_truths(Path(config["ground_truth"])) if config["ground_truth"] else {}
     TRAINING = as_dict(settings_from(config["training"]))
