@@ -91,7 +91,8 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
     ]
     problems += [f"{key} holds {problem}" for key, value in state.items() if (problem := value_problem(value))]
     if problems:
-        raise InputError(f"{path}: not a whole {type(network).__name__} checkpoint; {some(problems, '; ')}; give the weights of this network")
+        kind = type(network).__name__
+        raise InputError(f"{path}: not a whole {kind} checkpoint; {some(problems, '; ')}; give the weights of this network")
     network.load_state_dict(state)
     network.eval()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omf import __version__
-from omf.errors import DEBUG, InputError, told_in_one_line
+from omf.errors import DEBUG, InputError, printable, told_in_one_line
 
 if TYPE_CHECKING:
     from omf.formats import RawFormat
@@ -162,6 +162,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
         problems += [f"{predictions[name]}: no ground truth of that name" for name in sorted(predictions.keys() - truths)]
     else:
         problems += [f"{predictions[name]}: no photo of that name" for name in sorted(predictions.keys() - photos)]
+    problems = [printable(problem) for problem in problems]  # names of files can hold anything
     scores = summarise(records)
     if arguments.out:
         from omf.report import write_report

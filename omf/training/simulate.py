@@ -30,7 +30,7 @@ def write_pairs(photos: list[Path], camera: Camera, out: Path, count: int, size:
         InputError: no photo is large enough, or the size is none for a Bayer picture, or nothing is to be done.
     """
     if count < 1:
-        raise InputError(f"count {count}: give the number of pairs, 1 or more")
+        raise InputError(f"count {count}; give the number of pairs, 1 or more")
     if size % 2 or size < 16:
         raise InputError(f"size {size}: give an even number of pixels, 16 or more")
     scenes = load_scenes(photos, size + 2)

@@ -128,7 +128,7 @@ BAD = [
     Case("truncated progressive JPEG", "cut_progressive.jpg", saved("JPEG", size=(200, 200), progressive=True)[:-3000], TRUNCATED),
     Case("JPEG of a header alone", "cut_header.jpg", saved("JPEG")[:40], TRUNCATED),
     Case("truncated PNG", "cut_png.png", saved("PNG")[:-500], TRUNCATED),
-    Case("truncated PNG, 16 bit", "cut_png16.png", with_chunk(b"tEXt", b"", 16)[:-20], TRUNCATED),
+    Case("truncated PNG, 16 bit", "cut_png16.png", with_chunk(b"tEXt", b"a\0b", 16)[:-20], TRUNCATED),
     Case("truncated TIFF", "cut_tiff.tif", tiff(RGB)[:1000], TRUNCATED),
     Case("truncated TIFF, 16 bit", "cut_tiff16.tif", tiff(DEEP)[:1000], TRUNCATED),
     Case("truncated TIFF, 16 bit, packed", "cut_packed.tif", tiff(DEEP, compression="zlib", rowsperstrip=4)[:-900], TRUNCATED),

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bad_photos import BAD, IGNORED, NAMES, ODD, TRUTHS, Case
+import tifffile
+from bad_photos import BAD, IGNORED, NAMES, ODD, TRUTHS, Case, saved
 from conftest import omf, snakemake
 from markupsafe import escape
 
@@ -24,7 +25,7 @@ from omf.images import read_rgb
 from omf.unprocess import Unprocess
 
 GOOD = ODD + NAMES
-REFUSED_BY_THE_WORKFLOW = [case for case in NAMES if printable(case.name) != case.name and case.kind == "no UTF-8"]
+REFUSED_BY_THE_WORKFLOW = [case for case in NAMES if case.kind == "no UTF-8"]
 
 
 def id_of(case: Case) -> str:
@@ -65,6 +66,14 @@ def workflow(folder) -> Run:
     """The folder itself is the working folder, so that names that begin with a dash stand alone."""
     result = snakemake(folder, images=".", ground_truth="truths", model="unprocess", device="cpu", shard_size=100)
     return Run(result, folder / "submission", Path(), json.loads((folder / "submission" / "summary.json").read_text())["problems"])
+
+
+@pytest.fixture(scope="module")
+def as_dng(folder, tmp_path_factory) -> Run:
+    """DNG files tell what the photos' EXIF tells."""
+    out = tmp_path_factory.mktemp("as_dng")
+    result = omf("predict", folder, "-o", out, "--model", "unprocess", "--format", "dng")
+    return Run(result, out, folder, [line.removeprefix("problem: ") for line in result.stderr.splitlines()[:-1]])
 
 
 @pytest.fixture(scope="module", params=["predicted", "workflow"])
@@ -124,6 +133,16 @@ def test_there_is_nothing_but_the_good_ones(predicted, workflow):
     assert not (workflow.raw.parent / "injected").exists()
 
 
+def test_all_of_it_becomes_dng_too(predicted, as_dng):
+    assert as_dng.result.returncode == 1
+    assert as_dng.problems == predicted.problems
+    assert {path.name for path in as_dng.raw.iterdir()} == {f"{case.stem}.dng" for case in GOOD}
+    for case in GOOD:
+        with tifffile.TiffFile(as_dng.raw / f"{case.stem}.dng") as file:
+            height, width = file.pages.first.pages[0].shape
+        assert (height // 2, width // 2, 4) == read_packed(predicted.raw / f"{case.stem}.npy").shape
+
+
 @pytest.mark.parametrize("case", REFUSED_BY_THE_WORKFLOW, ids=id_of)
 def test_what_a_zip_cannot_name_is_told(case, workflow):
     assert "its name is not UTF-8, as names in an entry are; rename it" in line_of(case, workflow)
@@ -132,7 +151,7 @@ def test_what_a_zip_cannot_name_is_told(case, workflow):
 @pytest.mark.parametrize("case", TRUTHS, ids=id_of)
 def test_bad_ground_truth_is_told_in_one_line(case, workflow):
     images = json.loads((workflow.raw / "scores.json").read_text())["images"]
-    lines = [line for line in workflow.problems if f"{case.stem}.{'dng' if case.name.endswith('dng') else case.name[-3:]}: " in line]
+    lines = [line for line in workflow.problems if f"/{case.name}: " in line]
     assert ("psnr" in images[case.stem]) == (case.words is None)
     assert "consistency_psnr" in images[case.stem]
     assert len(lines) == (case.words is not None)
@@ -159,3 +178,21 @@ def test_the_tables_name_all_images(workflow):
     page = (workflow.raw / "report.html").read_text()
     data = json.loads(page.partition('id="data">')[2].partition("</script>")[0])
     assert {row[0] for row in data["rows"]} == names
+
+
+def test_thousands_of_photos(tmp_path, thorough):
+    """Each hundredth is bad."""
+    if not thorough:
+        pytest.skip("takes minutes; give --thorough")
+    photos, count = tmp_path / "photos", 5000
+    photos.mkdir()
+    sound = saved("PNG", size=(8, 8))
+    for number in range(count):
+        (photos / f"{number:04}.png").write_bytes(b"" if number % 100 == 7 else sound)
+    result = snakemake(tmp_path, images="photos", ground_truth="", model="unprocess", device="cpu")
+    assert result.returncode == 1
+    bad = {f"{number:04}" for number in range(7, count, 100)}
+    problems = json.loads((tmp_path / "submission" / "summary.json").read_text())["problems"]
+    assert sorted(problems) == [f"photos/{name}.png: an empty file; copy it again from where it came" for name in sorted(bad)]
+    with zipfile.ZipFile(tmp_path / "submission" / "submission.zip") as archive:
+        assert len(archive.namelist()) == count - len(bad) + 1

@@ -1,0 +1,476 @@
+"""Wrong weights, settings, folders and commands are told in one line; and so is what changes while a run works on it."""
+
+import io
+import os
+import shutil
+import struct
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from bad_photos import saved
+from conftest import ROOT, run, snakemake
+from safetensors import safe_open
+from safetensors.torch import save
+
+from omf import cli, stages
+from omf.camera import load_camera
+from omf.config import check_config
+from omf.errors import InputError
+from omf.evaluate import candidates, examine_all, summarise
+from omf.formats import RawFormat, Writer, raw_format
+from omf.models import read_models
+from omf.report import examples, files
+from omf.unprocess import Unprocess
+
+CAMERA = load_camera("samsung_s7")
+
+
+@pytest.fixture
+def told(monkeypatch, capsys):
+    """Call `omf`; its exit code and what it says on stderr, a line each."""
+
+    def call(*arguments: object) -> tuple[int, list[str]]:
+        monkeypatch.setattr(sys, "argv", ["omf", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        lines = capsys.readouterr().err.splitlines()
+        return (end.value.code, lines) if isinstance(end.value.code, int) else (1, [*lines, end.value.code])
+
+    return call
+
+
+def is_one_line(line: str, *words: str) -> None:
+    assert all(word in line for word in words), line
+    assert line.isprintable()
+    assert "; " in line
+    assert "a fault of the program" not in line
+
+
+# --- weights
+
+WEIGHTS = {  # how the OE file is made of a sound one, and what is said
+    "cut off": (lambda weights: weights.data[:-100], "can't be read as weights"),
+    "empty": (lambda weights: b"", "can't be read as weights"),
+    "a header's length that is a lie": (lambda weights: struct.pack("<Q", 2**40) + weights.data[8:], "can't be read as weights"),
+    "a header longer than the file": (lambda weights: struct.pack("<Q", len(weights.data)) + weights.data[8:], "can't be read as weights"),
+    "an error page": (lambda weights: b"<!doctype html><html>404 Not Found</html>", "can't be read as weights"),
+    "an archive": (lambda weights: b"PK\x03\x04" + bytes(100), "can't be read as weights"),
+    "a Git LFS pointer": (
+        lambda weights: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
+        "run `git lfs pull` where it came from",
+    ),
+    "a key less": (lambda weights: weights.changed(**{"Conv.bias": None}), "missing: Conv.bias; give the weights of this network"),
+    "all keys less": (lambda weights: save({}, weights.header), "more; give the weights of this network"),
+    "a key more": (lambda weights: weights.changed(surplus=torch.zeros(2)), "not of this network: surplus; give"),
+    "NaN": (lambda weights: weights.changed(**{"Conv.bias": torch.full((3,), torch.nan)}), "Conv.bias holds values that are not finite"),
+    "infinite": (
+        lambda weights: weights.changed(**{"Conv.bias": torch.full((3,), -torch.inf)}),
+        "Conv.bias holds values that are not finite",
+    ),
+    "integers": (lambda weights: weights.changed(**{"Conv.bias": torch.zeros(3, dtype=torch.int32)}), "Conv.bias holds int32, not numbers"),
+    "8 bits": (lambda weights: weights.changed(**{"Conv.bias": torch.zeros(3, dtype=torch.float8_e5m2)}), "Conv.bias holds float8_e5m2"),
+    "complex": (lambda weights: weights.changed(**{"Conv.bias": torch.zeros(3, dtype=torch.complex64)}), "Conv.bias holds complex64"),
+    "of another width": (lambda weights: save(weights.state, weights.header | {"widths": "4,6,16"}), "not a whole UNet checkpoint"),
+    "widths that are none": (lambda weights: save(weights.state, weights.header | {"widths": "many"}), "does not tell the widths"),
+    "another architecture": (
+        lambda weights: save(weights.state, weights.header | {"architecture": "vgg"}),
+        "weights of architecture vgg; the",
+    ),
+    "a Demosaic Net": (
+        lambda weights: save(weights.state, weights.header | {"architecture": "demosaic"}),
+        "weights of architecture demosaic",
+    ),
+}
+STATE_DICTS = {
+    "cut off": (lambda state: pickled(state)[:-500], "can't be read as weights"),
+    "empty": (lambda state: b"", "can't be read as weights (it is empty)"),
+    "an error page": (lambda state: b"<html>404</html>", "can't be read as weights"),
+    "a list": (lambda state: pickled([1, 2]), "not a state_dict; save the network's state_dict() and nothing else"),
+    "a state_dict in a dict": (lambda state: pickled({"model": state}), "not a state_dict"),
+    "a whole network": (lambda state: pickled(torch.nn.Conv2d(3, 3, 3)), "not tensors alone); fetch or copy"),
+    "integers": (lambda state: pickled({key: value.int() for key, value in state.items()}), "holds int32, not numbers"),
+}
+
+
+class Weights:
+    """A sound safetensors file, to be changed."""
+
+    def __init__(self, path: Path):
+        self.data = path.read_bytes()
+        with safe_open(path, "pt") as file:
+            self.header = file.metadata()
+            self.state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+
+    def changed(self, **values: torch.Tensor | None) -> bytes:
+        return save({key: value for key, value in (self.state | values).items() if value is not None}, self.header)
+
+
+def pickled(value: object) -> bytes:
+    content = io.BytesIO()
+    torch.save(value, content)
+    return content.getvalue()
+
+
+@pytest.fixture
+def model(tmp_path, tiny_model) -> Path:
+    return Path(shutil.copytree(tiny_model, tmp_path / "model"))
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for name in "abc":
+        (folder / f"{name}.png").write_bytes(saved("PNG"))
+    return folder
+
+
+@pytest.mark.parametrize("kind", WEIGHTS)
+def test_bad_weights(tmp_path, told, model, photos, kind):
+    make, words = WEIGHTS[kind]
+    (model / "oe.safetensors").write_bytes(make(Weights(model / "oe.safetensors")))
+    code, (line,) = told("predict", photos, "-o", tmp_path / "out", "--model", model, "--device", "cpu")
+    assert code == 1
+    is_one_line(line, f"error: {model}/oe.safetensors: ", words)
+
+
+@pytest.mark.parametrize("kind", STATE_DICTS)
+def test_bad_weights_of_the_published_format(tmp_path, told, model, photos, kind):
+    make, words = STATE_DICTS[kind]
+    state = Weights(model / "oe.safetensors").state
+    for name in ("final_yuv_OE_mask-220.pt", "final_yuv_OE_NOE_mask-220.pt"):
+        (tmp_path / name).write_bytes(make(state))
+    code, (line,) = told("predict", photos, "-o", tmp_path / "out", "--model", tmp_path, "--device", "cpu")
+    assert code == 1
+    is_one_line(line, f"error: {tmp_path}/final_yuv_OE_mask-220.pt: ", words)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float32])
+def test_weights_of_other_precisions_work(tmp_path, told, model, photos, dtype):
+    for path in model.iterdir():
+        weights = Weights(path)
+        changed = {key: value.to(dtype) for key, value in weights.state.items() if value.is_floating_point()}
+        path.write_bytes(save(weights.state | changed, weights.header))
+    assert told("predict", photos, "-o", tmp_path / "out", "--model", model, "--device", "cpu")[0] == 0
+    assert len(list((tmp_path / "out").iterdir())) == 3
+
+
+def test_weights_that_are_not_there(told, tmp_path, model, photos):
+    (model / "noe.safetensors").unlink()
+    code, (line,) = told("predict", photos, "-o", tmp_path / "out", "--model", model)
+    assert code == 1
+    is_one_line(line, str(model), "put oe.safetensors + noe.safetensors")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "- a\n", "text", "a: {b: [", "a: text", "a:", "a: {widths: [4]}", "a: {files: {}}", "a: {widths: [4], files: [x]}", None),
+        *("a: {widths: [4], files: {oe: {bytes: 3}}}", "a: {method: unprocess, colour: 3}", "a: !!python/object/apply:os.abort []"),
+    ],
+)
+def test_a_bad_list_of_models(tmp_path, text):
+    if text is not None:
+        (tmp_path / "models.yaml").write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_models(tmp_path)
+    is_one_line(str(caught.value), f"{tmp_path}/models.yaml: ")
+
+
+# --- settings and commands
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"imges": "a"}, "imges is not a setting (did you mean images?)"),
+        ({"images": None}, "images is None; it must be the path of a folder"),
+        ({"images": ["a", "b"]}, "images is ['a', 'b']; it must be"),
+        ({"shard_size": -1}, "shard_size is -1; it must be a whole number of images, 1 to 500"),
+        ({"shard_size": None}, "shard_size is None; it must be"),
+        ({"noise": 3}, "noise is 3; it must be"),
+        ({"noise": {"iso": -3}}, "noise.iso is -3; it must be an ISO number"),
+        ({"training": None}, "training is None; it must be"),
+        ({"bit_depth": 11}, "bit_depth is 11; it must be"),
+        ({"cfa": "RGB"}, "cfa is 'RGB'; it must be"),
+        ({"black_level": -1}, "black_level is -1; it must be"),
+        ({3: 4}, "3 is not a setting"),
+    ],
+)
+def test_bad_settings(settings, words):
+    config = yaml.safe_load((ROOT / "config.yaml").read_text())
+    with pytest.raises(InputError) as caught:
+        check_config(config | settings, ROOT / "workflow" / "schemas" / "config.schema.yaml")
+    assert words in str(caught.value) and str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"output_format": "png", "white_level": 20_000}, "white_level is 20000; 14 bits hold 16383 at most"),
+        ({"output_format": "png", "white_level": -3}, "white_level is -3; give the counts for white, 1 or more"),
+        ({"output_format": "png", "black_level": -3}, "black_level is -3; give the counts for black, 0 or more"),
+        ({"output_format": "png", "white_level": 500, "black_level": 500}, "black_level is 500; it must lie below the white level, 500"),
+        (
+            {"output_format": "npy", "cfa": "BGGR"},
+            "cfa is BGGR, but output_format npy is the format of aim2022, which has RGGB; take another",
+        ),
+        ({"noise": {"iso": 100, "shot": 1}}, "noise has iso, shot; give iso, or shot and read"),
+        ({"noise": {"iso": -3}}, "noise has iso -3; give a number above 0"),
+        ({"noise": {"iso": float("nan")}}, "noise has iso nan; give a number above 0"),
+        ({"noise": {"shot": float("inf"), "read": 0}}, "noise has shot inf; give a number that is not below 0"),
+        ({"noise": {"iso": 100, "seed": -1}}, "noise has seed -1; give a number that is not below 0"),
+    ],
+)
+def test_settings_that_contradict(settings, words):
+    defaults = yaml.safe_load((ROOT / "config.yaml").read_text())
+    with pytest.raises(InputError) as caught:
+        raw_format(defaults | settings, CAMERA)
+    is_one_line(str(caught.value), words)
+
+
+COMMANDS = {  # in a folder that holds `photos`, `empty`, `file` and `bad`
+    "a folder that is not there": ("predict none -o out", "none: no such file; give a JPEG, PNG, TIFF or HEIC file"),
+    "a folder without pictures": ("predict empty -o out", "empty: no pictures in it; put JPEG, PNG, TIFF or HEIC files there"),
+    "bad photos alone": ("predict bad -o out", "bad/a.jpg: an empty file; copy it again"),
+    "a text": ("predict file -o out", "file: not a picture that can be read; give a JPEG, PNG, TIFF or HEIC file"),
+    "two of a name": (
+        "predict photos/a.png bad/a.jpg -o out",
+        "photos/a.png: would become a.npy, and so would another picture (bad/a.jpg)",
+    ),
+    "an output that is a file": ("predict photos -o file", "file: no folder can be made there (File exists); give another one"),
+    "an output in a file": ("predict photos -o file/out", "file/out: no folder can be made there (Not a directory); give another one"),
+    "an output where none can be": ("predict photos -o /proc/out", "/proc/out: no folder can be made there"),
+    "PNG beside the photos": ("predict photos -o photos --format png", "photos: the photos lie there, and png files might take the place"),
+    "DNG beside the photos": ("predict photos/a.png -o photos/. --format dng", "photos: the photos lie there, and dng files might take"),
+    "an unknown model": ("predict photos -o out --model none", "model none: neither in models.yaml nor a folder; known models: samsung_s7"),
+    "an unknown device": (
+        "predict photos -o out --model samsung_s7 --device cuda",
+        "device cuda: torch sees no GPU here; check nvidia-smi",
+    ),
+    "predictions that are not there": ("evaluate none photos", "none: no such folder; give one that holds NAME.npy files"),
+    "truths that are not there": ("evaluate photos none", "none: no such folder; give one that holds NAME.npy files"),
+    "nothing to judge by": ("evaluate photos", "nothing to judge by; give a folder of ground truth, or --photos"),
+    "an unknown camera": ("evaluate photos photos --camera none", "camera none: there is no none.yaml in"),
+    "a dataset that is not there": ("dataset none", "none: no such folder; give one that holds pairs"),
+    "pairs without number": ("simulate --count -3 -o out", "count -3; give the number of pairs, 1 or more"),
+    "an odd size": ("simulate --size 7 -o out", "an even number of pixels, 16 or more"),
+    "settings that are not there": ("train out --settings none.yaml", "none.yaml: can't be read as settings"),
+    "settings that are no YAML": ("train out --settings file", "file: "),
+    "weights of a model that is not known": ("models fetch none", "model none: not in models.yaml; known models: samsung_s7"),
+}
+
+
+@pytest.mark.parametrize("kind", COMMANDS)
+def test_bad_commands(tmp_path, monkeypatch, told, photos, kind):
+    if kind == "an unknown device" and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    monkeypatch.chdir(tmp_path)
+    for name in ("empty", "bad"):
+        Path(name).mkdir()
+    Path("bad", "a.jpg").touch()
+    Path("file").write_text("text")
+    command, words = COMMANDS[kind]
+    code, lines = told(*command.split(), *(["--model", "unprocess"] if command.startswith("predict") and "--model" not in command else []))
+    assert code == 1
+    (line,) = [line for line in lines if words in line]
+    assert line.isprintable()
+    assert not any("Traceback" in line or "a fault of the program" in line for line in lines)
+    assert sorted(path.name for path in photos.iterdir()) == ["a.png", "b.png", "c.png"]
+    assert Path("file").read_text() == "text"
+
+
+def test_a_photo_that_is_named_twice_is_meant_once(tmp_path, told, photos):
+    code, lines = told("predict", photos, photos / "a.png", "-o", tmp_path / "out", "--model", "unprocess")
+    assert (code, lines[-1]) == (0, f"3 of 3 photos reconstructed into {tmp_path / 'out'}")
+
+
+def test_raw_may_lie_beside_the_photos(told, photos):
+    assert told("predict", photos, "-o", photos, "--model", "unprocess")[0] == 0
+    assert sorted(path.name for path in photos.iterdir()) == ["a.npy", "a.png", "b.npy", "b.png", "c.npy", "c.png"]
+
+
+def test_truths_without_photo_and_photos_without_truth(tmp_path, told, photos):
+    out, truths = tmp_path / "out", tmp_path / "truths"
+    told("predict", photos, "-o", out, "--model", "unprocess")
+    truths.mkdir()
+    shutil.copy(out / "a.npy", truths)
+    shutil.copy(out / "a.npy", truths / "x\ny.npy")
+    code, lines = told("evaluate", out, truths, "--photos", photos, "--processes", 1)
+    assert code == 1
+    assert f"problem: {truths}/x\\ny.npy: no prediction of that name in {out}" in lines
+    assert lines[-1] == "3 of 2 images scored"
+
+
+def test_without_pillow_heif_each_file_is_told(tmp_path, monkeypatch, told, photos):
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    for name in ("x.heic", "y.jpg"):
+        (photos / name).write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    code, lines = told("predict", photos, "-o", tmp_path / "out", "--model", "unprocess")
+    problems = [line for line in lines if line.startswith("problem: ")]
+    assert (code, len(problems)) == (1, 2)
+    for name, line in zip(("x.heic", "y.jpg"), problems):
+        is_one_line(line, f"{photos / name}: HEIC needs pillow-heif; install it with: pip install")
+
+
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="needs setpriv")
+def test_what_may_not_be_read(tmp_path, photos):
+    """Without root's right to read everything."""
+    unlisted = tmp_path / "unlisted"
+    unlisted.mkdir()
+    (photos / "b.png").chmod(0)
+    unlisted.chmod(0)
+    command = ["setpriv", *(["--bounding-set=-dac_override,-dac_read_search"] if os.getuid() == 0 else [])]
+    command += [sys.executable, "-m", "omf", "predict", "-o", tmp_path / "out", "--model", "unprocess"]
+    one, folder = (run(*command, path) for path in (photos, unlisted))
+    inside = run(*command, photos / "a.png", unlisted / "x.png")
+    unlisted.chmod(0o700)
+    assert one.returncode == folder.returncode == inside.returncode == 1
+    assert f"problem: {photos}/b.png: can't be read (Permission denied); give a file that this user may read" in one.stderr
+    assert "2 of 3 photos reconstructed" in one.stderr
+    assert folder.stderr == f"error: {unlisted}: can't be read (Permission denied); let this user list the folder\n"
+    assert f"problem: {unlisted}/x.png: can't be read (Permission denied)" in inside.stderr
+    assert "1 of 2 photos reconstructed" in inside.stderr
+
+
+@pytest.mark.parametrize("key", ["images", "ground_truth"])
+def test_inputs_are_not_taken_from_where_a_run_tidies_up(tmp_path, key, photos):
+    photos.rename(tmp_path / "submission")
+    settings = {"images": ROOT / "test_rgb", "ground_truth": ""} | {key: "submission/"}
+    result = snakemake(tmp_path, **settings)
+    assert result.returncode == 1
+    assert f"{key} is {settings[key]}, from which a run removes what is not its own; give another folder" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert len(list((tmp_path / "submission").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),  # Snakemake's own, where it is no YAML, or no settings
+    [
+        ("images: [unclosed\n", "Config file is not valid JSON or YAML."),
+        ("- a\n- b\n", "Config file must be given as JSON or YAML with keys at top level."),
+        ("images: null\nshard_size: -1\n", "config: images is None; it must be the path of a folder of sRGB photos; shard_size is -1"),
+    ],
+)
+def test_a_bad_file_of_settings(tmp_path, text, words):
+    (tmp_path / "bad.yaml").write_text(text)
+    result = snakemake(tmp_path, "-n", "--configfile", tmp_path / "bad.yaml")
+    assert result.returncode == 1
+    said = result.stdout + result.stderr
+    assert "Traceback" not in said
+    assert words in said
+
+
+# --- what changes while a run works on it
+
+
+def test_a_photo_that_is_gone_before_it_is_decoded(tmp_path, photos):
+    listed = sorted(photos.iterdir())
+    (photos / "b.png").unlink()
+    record = stages.preprocess(listed, tmp_path / "decoded")
+    assert list(record["sha256"]) == ["a.png", "c.png"]
+    (line,) = record["problems"]
+    is_one_line(line, f"{photos}/b.png: no such file; give a JPEG")
+
+
+def test_a_photo_that_is_gone_once_it_is_decoded(tmp_path, photos, monkeypatch):
+    def decode_and_remove(photo):
+        decoded = stages.read_rgb(photo)
+        if photo.stem == "b":
+            photo.unlink()
+        return decoded, np.zeros(decoded.shape[:2], bool)
+
+    monkeypatch.setattr(stages, "decode", decode_and_remove)
+    record = stages.preprocess(sorted(photos.iterdir()), tmp_path / "decoded")
+    assert {path.name for path in (tmp_path / "decoded").iterdir()} == {"a.npz", "c.npz"}
+    (line,) = record["problems"]
+    is_one_line(line, f"{photos}/b.png: gone while it was worked on")
+
+
+@pytest.fixture
+def reconstructed(tmp_path, photos) -> Path:
+    """Demosaiced RAW of the photos."""
+    stages.preprocess(sorted(photos.iterdir()), tmp_path / "decoded")
+    stages.infer(tmp_path / "decoded", tmp_path / "demosaiced", Unprocess(CAMERA))
+    return tmp_path / "demosaiced"
+
+
+CHANGES = {
+    "gone": (lambda path: path.unlink(), "no such file; "),
+    "of another size": (lambda path: path.write_bytes(saved("PNG", size=(48, 32))), "48 x 32 pixels; run again"),
+    "no picture": (lambda path: path.write_text("text"), "not a picture that can be read; "),
+    "empty": (lambda path: path.write_bytes(b""), "an empty file; "),
+}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_a_photo_that_changes_before_the_dng_is_written(tmp_path, photos, reconstructed, kind):
+    named = {path.stem: path for path in photos.iterdir()}
+    change, words = CHANGES[kind]
+    change(photos / "b.png")
+    writers = [Writer(tmp_path / kind, RawFormat(kind), CAMERA, "unprocess", named) for kind in ("npy", "dng")]
+    (line,) = stages.mosaic(reconstructed, writers)
+    is_one_line(line, f"{photos}/b.png: ", words)
+    assert {path.name for path in (tmp_path / "npy").iterdir()} == {"a.npy", "b.npy", "c.npy"}
+    assert {path.name for path in (tmp_path / "dng").iterdir()} == {"a.dng", "c.dng"}
+
+
+@pytest.mark.parametrize("kind", CHANGES)
+def test_a_photo_that_changes_before_the_page_is_written(tmp_path, photos, reconstructed, kind):
+    """Its scores stay; the page shows the others."""
+    named = {path.stem: path for path in photos.iterdir()}
+    stages.mosaic(reconstructed, [Writer(tmp_path / "raw", RawFormat(), CAMERA, "unprocess", named)])
+    raws = {path.stem: path for path in (tmp_path / "raw").iterdir()}
+    records, problems = examine_all(candidates(raws, raws, named), CAMERA, 1)
+    assert problems == []
+    CHANGES[kind][0](photos / "b.png")
+    shown = {one.name: one for group in examples(records).values() for one in group}
+    assert set(shown) == {"a", "b", "c"}
+    assert shown["b"].pictures == {} and len(shown["a"].pictures) == len(shown["c"].pictures) == 5
+    assert f"not shown: {photos}/b.png: " in shown["b"].caption
+    assert len(files(examples(records), {})) == 2
+    assert set(summarise(records)["images"]) == {"a", "b", "c"}
+
+
+def test_ground_truth_that_changes_before_the_page_is_written(tmp_path, photos, reconstructed):
+    named = {path.stem: path for path in photos.iterdir()}
+    stages.mosaic(reconstructed, [Writer(tmp_path / "raw", RawFormat(), CAMERA, "unprocess", named)])
+    truths = shutil.copytree(tmp_path / "raw", tmp_path / "truths")
+    raws, truths = ({path.stem: path for path in folder.iterdir()} for folder in (tmp_path / "raw", truths))
+    records, _ = examine_all(candidates(raws, truths, named), CAMERA, 1)
+    truths["a"].unlink()
+    np.save(truths["b"], np.zeros((3, 3, 4), np.uint16))
+    shown = {one.name: one.caption for group in examples(records).values() for one in group}
+    assert f"not shown: {truths['a']}: no such file" in shown["a"]
+    assert f"not shown: {truths['b']}: its size has changed since it was scored; run again" in shown["b"]
+    assert "not shown" not in shown["c"]
+
+
+def test_a_photo_too_large_for_the_memory(tmp_path, photos, told, monkeypatch):
+    class Tight(Unprocess):
+        def __call__(self, rgb, mask=None):
+            if rgb.shape[0] > 24:
+                raise MemoryError
+            return super().__call__(rgb, mask)
+
+    def tight(path):
+        if path.stem == "b":
+            raise MemoryError
+        return read_pixels(path)
+
+    from omf import images, methods
+
+    read_pixels = images.read_pixels
+    monkeypatch.setattr(images, "read_pixels", tight)
+    monkeypatch.setattr(methods, "Unprocess", Tight)
+    (photos / "d.png").write_bytes(saved("PNG", size=(48, 32)))
+    code, lines = told("predict", photos, "-o", tmp_path / "out", "--model", "unprocess")
+    problems = [line for line in lines if line.startswith("problem: ")]
+    assert (code, len(problems)) == (1, 2)
+    is_one_line(problems[0], f"{photos}/b.png: too large for the memory that there is; cut it up")
+    is_one_line(problems[1], "d: not enough memory; close other programs")
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.npy", "c.npy"}
