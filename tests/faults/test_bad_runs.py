@@ -18,6 +18,7 @@ from safetensors.torch import save
 
 from omf import cli, stages
 from omf.camera import load_camera
+from omf.challenge import list_packed
 from omf.config import check_config
 from omf.errors import InputError
 from omf.evaluate import candidates, examine_all, summarise
@@ -368,6 +369,10 @@ def test_a_bad_file_of_settings(tmp_path, text, words):
 # --- what changes while a run works on it
 
 
+def names_in(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+
+
 def test_a_photo_that_is_gone_before_it_is_decoded(tmp_path, photos):
     listed = sorted(photos.iterdir())
     (photos / "b.png").unlink()
@@ -386,7 +391,7 @@ def test_a_photo_that_is_gone_once_it_is_decoded(tmp_path, photos, monkeypatch):
 
     monkeypatch.setattr(stages, "decode", decode_and_remove)
     record = stages.preprocess(sorted(photos.iterdir()), tmp_path / "decoded")
-    assert {path.name for path in (tmp_path / "decoded").iterdir()} == {"a.npz", "c.npz"}
+    assert names_in(tmp_path / "decoded") == {"a.npz", "c.npz"}
     (line,) = record["problems"]
     is_one_line(line, f"{photos}/b.png: gone while it was worked on")
 
@@ -415,8 +420,8 @@ def test_a_photo_that_changes_before_the_dng_is_written(tmp_path, photos, recons
     writers = [Writer(tmp_path / kind, RawFormat(kind), CAMERA, "unprocess", named) for kind in ("npy", "dng")]
     (line,) = stages.mosaic(reconstructed, writers)
     is_one_line(line, f"{photos}/b.png: ", words)
-    assert {path.name for path in (tmp_path / "npy").iterdir()} == {"a.npy", "b.npy", "c.npy"}
-    assert {path.name for path in (tmp_path / "dng").iterdir()} == {"a.dng", "c.dng"}
+    assert names_in(tmp_path / "npy") == {"a.npy", "b.npy", "c.npy"}
+    assert names_in(tmp_path / "dng") == {"a.dng", "c.dng"}
 
 
 @pytest.mark.parametrize("kind", CHANGES)
@@ -424,7 +429,7 @@ def test_a_photo_that_changes_before_the_page_is_written(tmp_path, photos, recon
     """Its scores stay; the page shows the others."""
     named = {path.stem: path for path in photos.iterdir()}
     stages.mosaic(reconstructed, [Writer(tmp_path / "raw", RawFormat(), CAMERA, "unprocess", named)])
-    raws = {path.stem: path for path in (tmp_path / "raw").iterdir()}
+    raws = list_packed(tmp_path / "raw")
     records, problems = examine_all(candidates(raws, raws, named), CAMERA, 1)
     assert problems == []
     CHANGES[kind][0](photos / "b.png")
@@ -440,7 +445,7 @@ def test_ground_truth_that_changes_before_the_page_is_written(tmp_path, photos, 
     named = {path.stem: path for path in photos.iterdir()}
     stages.mosaic(reconstructed, [Writer(tmp_path / "raw", RawFormat(), CAMERA, "unprocess", named)])
     truths = shutil.copytree(tmp_path / "raw", tmp_path / "truths")
-    raws, truths = ({path.stem: path for path in folder.iterdir()} for folder in (tmp_path / "raw", truths))
+    raws, truths = list_packed(tmp_path / "raw"), list_packed(truths)
     records, _ = examine_all(candidates(raws, truths, named), CAMERA, 1)
     truths["a"].unlink()
     np.save(truths["b"], np.zeros((3, 3, 4), np.uint16))

@@ -80,7 +80,7 @@ def test_folders_that_are_read_only(tmp_path, photos, undisturbed):  # noqa: F81
     with small_disk(tmp_path / "work", 10_000):
         mounted_again(tmp_path / "work", "ro")
         run = predict(tmp_path / "log", tmp_path / "work" / "out", photos, "--model", "unprocess")
-        assert the_error(run).endswith("Read-only file system")
+        assert "no folder can be made there (Read-only file system); give another one" in the_error(run)
         run = workflow(tmp_path, photos)
         assert run.ended() == 1
         assert "work: can't be written to; run where you may write" in run.said() and "Traceback" not in run.said()
