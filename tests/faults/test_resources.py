@@ -63,7 +63,7 @@ def test_omf_predict_on_a_full_disk(tmp_path, photos, undisturbed):  # noqa: F81
         assert files_in(out) == whole
 
 
-@pytest.mark.parametrize("kilobytes", [200, 900, 1800])
+@pytest.mark.parametrize("kilobytes", [200, 900, 1600])
 def test_the_workflow_on_a_full_disk(tmp_path, photos, undisturbed, kilobytes):  # noqa: F811
     with small_disk(tmp_path / "work", kilobytes):
         run = workflow(tmp_path, photos)
