@@ -4,13 +4,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 import numpy as np
-import yaml
 from scipy.ndimage import distance_transform_edt, minimum_filter
 
 from omf import isp
 from omf.bayer import CFA_ORIGINS, demosaic, mosaic, to_challenge_format, to_rggb
 from omf.errors import InputError
 from omf.folders import data_folder
+from omf.yaml_files import parse_yaml
 
 DISTRIBUTIONS = {
     "uniform": lambda rng, low, high: rng.uniform(low, high),
@@ -18,6 +18,7 @@ DISTRIBUTIONS = {
     "log_normal": lambda rng, median, deviation: median * np.exp(rng.normal(0, deviation)),
 }
 
+TINY = 1e-9  # in place of 0, for numbers that must lie above it
 CLIPPED, GENTLE, GENTLE_SIZE = 250, 200, 9  # of linear_scene: 8-bit levels, and the size of a pixel's surroundings
 
 
@@ -69,39 +70,68 @@ def load_camera(name: str) -> Camera:
         known = ", ".join(sorted(Path(p).stem for p in path.parent.glob("*.yaml")))
         raise InputError(f"camera {name}: there is no {path.name} in {path.parent}; known cameras: {known}")
     try:
-        return read_profile(yaml.safe_load(path.read_text()))
-    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        return read_profile(parse_yaml(path.read_text()))
+    except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"{path}: not a whole camera profile ({reason}); compare it with samsung_s7.yaml") from error
 
 
 def read_profile(profile: dict) -> Camera:
-    """A profile as the YAML file has it."""
-    weights = np.array([light["weight"] for light in profile["neutrals"]], float)
-    jitter = profile["jitter"]
-    covariance = jitter["correlation"] * jitter["red"] * jitter["blue"]
+    """A profile as the YAML file has it. Raises ValueError, LookupError, TypeError or AttributeError where it is none."""
+    lights = numbers("neutrals", [[light[key] for key in ("red", "blue", "weight")] for light in profile["neutrals"]], (None, 3), TINY, 100)
+    weights = lights[:, 2]
+    red, blue = numbers("jitter", [profile["jitter"][key] for key in ("red", "blue")], (2,), 0, 10)
+    covariance = float(numbers("jitter.correlation", profile["jitter"]["correlation"], (), -1, 1)) * red * blue
+    levels = black, white = profile["black_level"], profile["white_level"]
+    if not all(type(level) is int for level in levels) or not 0 <= black < white < 2**16:
+        raise ValueError(f"black_level {black}, white_level {white}; they must be counts of 16 bits, the white level the higher one")
+    frame = numbers("frame", profile["frame"], (2,), 2, 1e6)
+    if not isinstance(profile["name"], str):
+        raise ValueError(f"name: {profile['name']}; it must be a text")
     prior = ShotPrior(**profile["settings"])
     for field in fields(prior):
         ((kind, parameters),) = getattr(prior, field.name).items()
         if kind not in DISTRIBUTIONS or len(parameters) != 2:
             raise ValueError(f"{field.name}: {kind} {parameters}; it must be one of {', '.join(DISTRIBUTIONS)} with two numbers")
+        low, high = numbers(field.name, parameters, (2,), {"uniform": -1e6, "log_uniform": TINY, "log_normal": 0}[kind], 1e6)
+        if kind == "log_normal" and high > 10:
+            raise ValueError(f"{field.name}: {kind} {parameters}; the deviation must be 10 or less")
+        if kind != "log_normal" and low > high:
+            raise ValueError(f"{field.name}: {kind} {parameters}; the first number must not be the larger one")
     if profile["cfa"] not in CFA_ORIGINS:
         raise ValueError(f"cfa: {profile['cfa']}; it must be one of {', '.join(CFA_ORIGINS)}")
-    subsampling = np.array([profile["jpeg"][kind] for kind in ("4:4:4", "4:2:2", "4:2:0", "none")], float)
+    subsampling = numbers("jpeg", [profile["jpeg"][kind] for kind in ("4:4:4", "4:2:2", "4:2:0", "none")], (4,), 0, 1e6)
+    if not subsampling.any():
+        raise ValueError("jpeg: all are 0; one must be more")
     return Camera(
         name=profile["name"],
         cfa=profile["cfa"],
-        black_level=profile["black_level"],
-        white_level=profile["white_level"],
-        frame=tuple(profile["frame"]),
-        neutrals=np.array([[light["red"], light["blue"]] for light in profile["neutrals"]], float),
+        black_level=black,
+        white_level=white,
+        frame=tuple(map(int, frame)),
+        neutrals=lights[:, :2],
         weights=weights / weights.sum(),
-        spread=np.array([[jitter["red"] ** 2, covariance], [covariance, jitter["blue"] ** 2]]),
-        colour_matrices=np.array(profile["colour_matrices"], float),
-        shot_noise=profile["shot_noise_iso_100"] / 100,
+        spread=np.array([[red**2, covariance], [covariance, blue**2]]),
+        colour_matrices=numbers("colour_matrices", profile["colour_matrices"], (None, 3, 3), -100, 100),
+        shot_noise=float(numbers("shot_noise_iso_100", profile["shot_noise_iso_100"], (), TINY, 1)) / 100,
         subsampling=subsampling / subsampling.sum(),
         prior=prior,
     )
+
+
+def numbers(name: str, values: object, shape: tuple[int | None, ...], least: float, most: float) -> np.ndarray:
+    """Values of a profile as an array; None in `shape` is any number of them, 1 or more. Raises ValueError."""
+    array = np.array(values)
+    fits = (
+        array.dtype.kind in "iuf"
+        and array.ndim == len(shape)
+        and array.size
+        and all(size in (None, found) for size, found in zip(shape, array.shape))
+    )
+    if not fits or not (least <= array.min() and array.max() <= most):
+        wanted = f"{' x '.join(str(size or 'N') for size in shape)} numbers" if shape else "a number"
+        raise ValueError(f"{name}: {values}; it must be {wanted} from {least:g} to {most:g}")
+    return array.astype(float)
 
 
 @dataclass(frozen=True)

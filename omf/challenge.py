@@ -4,6 +4,7 @@ import os
 import shutil
 import zipfile
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
 from tqdm import tqdm
@@ -14,6 +15,8 @@ from omf.files import save_text, written_whole
 from omf.inputs import check_is_file
 from omf.metrics import psnr, ssim
 
+# what NumPy raises on what is no header of .npy, or looks like an archive
+HEADER_ERRORS = (TypeError, LookupError, TokenError, SyntaxError, RuntimeError, OverflowError, zipfile.BadZipFile)
 README = "readme.txt"
 SCORES = "scores.txt"
 ARCHIVE = "submission.zip"
@@ -47,8 +50,8 @@ def read_packed(path: Path, white_level: int = WHITE_LEVEL) -> np.ndarray:
     """
     check_is_file(path, "a .npy file of uint16 (H/2, W/2, 4)")
     try:
-        counts = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError, MemoryError) as error:
+        counts = np.load(path, mmap_mode="r", allow_pickle=False)  # a header that claims more than the file holds takes no memory
+    except (OSError, ValueError, EOFError, *HEADER_ERRORS) as error:
         reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
         if "pickle" in reason:  # numpy's advice is to load it nevertheless, which may run what it holds
             reason = "not an array of numbers"
@@ -58,7 +61,7 @@ def read_packed(path: Path, white_level: int = WHITE_LEVEL) -> np.ndarray:
         raise InputError(f"{path}: {found}; give uint16 (H/2, W/2, 4), planes R, Gr, Gb, B")
     if counts.max(initial=0) > white_level:
         raise InputError(f"{path}: counts up to {counts.max()}; the white level is {white_level}: scale it to that, or name its challenge")
-    return counts if white_level == WHITE_LEVEL else counts * float(WHITE_LEVEL) / white_level
+    return np.array(counts) if white_level == WHITE_LEVEL else np.asarray(counts) * float(WHITE_LEVEL) / white_level
 
 
 def score(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:

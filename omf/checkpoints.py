@@ -2,11 +2,13 @@
 
 import pickle
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
@@ -21,6 +23,8 @@ from omf.unet import PaddedNetwork
 NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)  # the last: BatchNorm's count of batches
 SHOWN = 4  # keys, or problems, of a file
 DEMOSAIC = "demosaic"  # the architecture of a Demosaic Net's file
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def load_fusion(model: Model, device: torch.device, fast: bool = False) -> Fusion:
@@ -52,14 +56,12 @@ def load_network(path: Path) -> PaddedNetwork:
     state, header = read_weights(path)
     name = header.get("architecture")
     if name is None:
-        network = build("unet", *unet_shape(path, state))
-    elif name in NETWORKS:
-        widths, in_channels, out_channels = (header_numbers(path, header, key) for key in ("widths", "in_channels", "out_channels"))
-        network = build(name, widths, *in_channels, *out_channels)
-    else:
+        return filled(partial(build, "unet", *unet_shape(path, state)), state, path)
+    if name not in NETWORKS:
         raise InputError(f"{path}: weights of architecture {name}; the method takes {' or '.join(NETWORKS)}")
-    fill(network, state, path)
-    return network
+    widths = header_numbers(path, header, "widths")
+    in_channels, out_channels = (header_number(path, header, key) for key in ("in_channels", "out_channels"))
+    return filled(partial(build, name, widths, in_channels, out_channels), state, path)
 
 
 def load_demosaic_net(path: Path) -> DemosaicNet:
@@ -67,18 +69,18 @@ def load_demosaic_net(path: Path) -> DemosaicNet:
     state, header = read_weights(path)
     if header.get("architecture") != DEMOSAIC:
         raise InputError(f"{path}: weights of architecture {header.get('architecture', 'unet')}; a Demosaic Net is needed")
-    (width,), (depth,) = (header_numbers(path, header, key) for key in ("width", "depth"))
+    width, depth = (header_number(path, header, key) for key in ("width", "depth"))
+    return filled(partial(DemosaicNet, width, depth), state, path)
+
+
+def filled(make: Callable[[], Network], state: Mapping[str, Tensor], path: Path) -> Network:
+    """A network with these weights, for evaluation. Raises InputError unless they are just the ones that it has."""
     try:
-        network = DemosaicNet(width, depth)
-    except ValueError as error:
+        with torch.device("meta"):  # shapes and no memory, of which a damaged header may ask any amount
+            empty = make()
+    except (InputError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: {error}; copy the file again from where it came") from error
-    fill(network, state, path)
-    return network
-
-
-def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
-    """Put weights into a network and switch it to evaluation. Raises InputError unless they are just the ones that it has."""
-    expected = network.state_dict()
+    kind, expected = type(empty).__name__, empty.state_dict()
     problems = [
         f"{word}: {some(sorted(keys), ', ')}"
         for word, keys in (("missing", expected.keys() - state.keys()), ("not of this network", state.keys() - expected.keys()))
@@ -89,12 +91,13 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
         for key, value in expected.items()
         if key in state and state[key].shape != value.shape
     ]
-    problems += [f"{key} holds {problem}" for key, value in state.items() if (problem := value_problem(value))]
+    if not problems:
+        problems = [f"{key} holds {problem}" for key, value in state.items() if (problem := value_problem(value))]
     if problems:
-        kind = type(network).__name__
         raise InputError(f"{path}: not a whole {kind} checkpoint; {some(problems, '; ')}; give the weights of this network")
+    network = make()
     network.load_state_dict(state)
-    network.eval()
+    return network.eval()
 
 
 def some(of: list[str], between: str) -> str:
@@ -114,16 +117,32 @@ def read_weights(path: Path) -> tuple[Mapping[str, Tensor], dict[str, str]]:
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
-                return {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118 - not a dict
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError, pickle.UnpicklingError) as error:
+                state, header = {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118 - not a dict
+        else:
+            state, header = torch.load(path, map_location="cpu", weights_only=True), {}
+    except Exception as error:  # whatever the unpickler stumbles over in a damaged file
         reason = str(error).strip().partition("\n")[0] or "it is empty"
         if isinstance(error, pickle.UnpicklingError):  # PyTorch's advice is to load it nevertheless, which may run what it holds
             reason = "not tensors alone"
         raise InputError(f"{path}: can't be read as weights ({reason}); fetch or copy the file again") from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, Mapping) or not all(isinstance(key, str) and is_plain(value) for key, value in state.items()):
         raise InputError(f"{path}: not a state_dict; save the network's state_dict() and nothing else")
-    return state, {}
+    return state, header
+
+
+def is_plain(value: object) -> bool:
+    """Whether it is a tensor whose values are all in the file."""
+    if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
+        return False
+    return value.numel() * value.itemsize <= value.untyped_storage().nbytes()  # and not one of them repeated
+
+
+def header_number(path: Path, header: Mapping[str, str], key: str) -> int:
+    """The one number that a header holds under a key. Raises InputError where there is none, or more."""
+    numbers = header_numbers(path, header, key)
+    if len(numbers) > 1:
+        raise InputError(f"{path}: its header tells {len(numbers)} {key} of the network; copy the file again from where it came")
+    return numbers[0]
 
 
 def header_numbers(path: Path, header: Mapping[str, str], key: str) -> tuple[int, ...]:

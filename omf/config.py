@@ -8,6 +8,11 @@ import jsonschema
 import yaml
 
 from omf.errors import InputError
+from omf.yaml_files import check_tree
+
+# 3.0 is no whole number here: what counts with it would be refused a float
+WHOLE = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
+VALIDATOR = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=WHOLE)
 
 
 def check_config(config: dict, schema_file: Path) -> dict:
@@ -19,9 +24,13 @@ def check_config(config: dict, schema_file: Path) -> dict:
     Raises:
         InputError: one line that names every misspelt or wrong setting.
     """
+    try:
+        check_tree(config)
+    except ValueError as error:
+        raise InputError(f"config: {error}; compare it with the config.yaml that comes with the program") from None
     schema = yaml.safe_load(schema_file.read_text())
     problems = list(misspelt(config, schema, ""))
-    for error in jsonschema.Draft202012Validator(schema).iter_errors(config):
+    for error in VALIDATOR(schema).iter_errors(config):
         if error.validator != "additionalProperties":
             problems.append(f"{'.'.join(map(str, error.path))} is {error.instance!r}; it must be {error.schema['description']}")
     if problems:

@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 
+LONGEST = 2000  # characters of a line that is read; what a damaged file quotes may have millions
 DEBUG = "OMF_DEBUG"  # environment variable: show where an error came from; in the jobs of a workflow too
 
 
@@ -24,7 +25,9 @@ class InputError(Exception):
     """A wrong input, told in one line: which file, what is wrong, what would be right."""
 
     def __init__(self, line: str):
-        super().__init__(printable(line))
+        line = printable(line)
+        # the end tells what would be right
+        super().__init__(line if len(line) <= LONGEST else f"{line[: LONGEST - 505]} ... {line[-500:]}")
 
 
 class DeviceError(Exception):

@@ -80,7 +80,7 @@ def read_exif(path: Path, gps: bool = False) -> Exif:
                 return kept(found, gps)
         with Image.open(path) as picture:
             return kept(picture.getexif(), gps)
-    except (UnidentifiedImageError, *DECODING_ERRORS):
+    except (UnidentifiedImageError, MemoryError, *DECODING_ERRORS):
         return Exif()
 
 

@@ -1,6 +1,7 @@
 """Find and read sRGB pictures: JPEG, PNG, TIFF and HEIC, 8 or 16 bit; write PNG."""
 
 import logging
+import math
 import os
 import struct
 import warnings
@@ -27,10 +28,15 @@ OTHER_SUFFIXES = {".avif", ".bmp", ".gif", ".jp2", ".jxl", ".webp"} | CAMERA_RAW
 TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PNG_MARK = b"\x89PNG\r\n\x1a\n"
 # what Pillow, tifffile, imagecodecs and pillow-heif raise on damaged files
-DECODING_ERRORS = (OSError, EOFError, SyntaxError, ValueError, RuntimeError, IndexError, KeyError, struct.error, tifffile.TiffFileError)
+DECODING_ERRORS = (
+    *(OSError, EOFError, SyntaxError, ValueError, RuntimeError, LookupError, struct.error, tifffile.TiffFileError),
+    *(TypeError, AttributeError, ArithmeticError, AssertionError),  # where a tag is of another type than it should be
+)
 DNG_VERSION = 50706  # a tag that tells DNG from other TIFF files
 MOST_LINES = 100  # about names; they have to fit on a command line
 LARGEST = 2**29  # pixels; more is taken for a decompression bomb
+# so is more than this in a file of few bytes: a header that says so costs nothing, but memory for the pixels does
+LARGE, MOST_PER_BYTE = 2**24, 10_000  # pixels; a blank picture has about 1000 a byte
 
 LEAST_OF_JPEG = 1 / 512  # bytes a pixel: each block of 8 x 8 takes a bit at least
 
@@ -141,6 +147,8 @@ def read_pixels(path: Path) -> tuple[np.ndarray, bytes | None]:
         start = file.read(26)
     if start[:4] in TIFF_MARKS:
         return read_16_bit_tiff(path) or read_8_bit(path)
+    if start[:8] == PNG_MARK:
+        check_chunks(path)
     if start[:8] == PNG_MARK and start[24:25] == b"\x10":  # 16, the bit depth in the header
         check_size(path, *struct.unpack(">II", start[16:24]))
         with Image.open(path) as picture:  # reads the file's head only
@@ -163,6 +171,22 @@ def check_size(path: Path, width: int, height: int) -> None:
         raise InputError(f"{path}: {width} x {height} pixels; a Bayer cell needs 2 x 2 or more")
     if width * height > LARGEST:
         raise InputError(f"{path}: {width} x {height} pixels; {LARGEST} at most")
+    size = path.stat().st_size
+    if width * height > max(LARGE, MOST_PER_BYTE * size):
+        raise InputError(f"{path}: {width} x {height} pixels in {size} bytes; give a whole {KINDS} file")
+
+
+def check_chunks(path: Path) -> None:
+    """Refuse a PNG file that ends before its last chunk does: decoders take memory for what a chunk says that it holds."""
+    size, at, kind = path.stat().st_size, len(PNG_MARK), b""
+    with path.open("rb") as file:
+        while kind != b"IEND":
+            file.seek(at)
+            head = file.read(8)
+            length, kind = struct.unpack(">I4s", head) if len(head) == 8 else (size, b"")
+            at += 12 + length
+            if at > size:
+                raise InputError(f"{path}: can't be decoded (cut short); give a whole {KINDS} file")
 
 
 def read_16_bit_tiff(path: Path) -> tuple[np.ndarray, bytes | None] | None:
@@ -176,14 +200,29 @@ def read_16_bit_tiff(path: Path) -> tuple[np.ndarray, bytes | None] | None:
         if page.dtype != np.uint16:
             raise InputError(f"{path}: {page.dtype} samples; save it with 8 or 16 bits a sample")
         if page.photometric not in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.MINISBLACK):
-            raise InputError(f"{path}: {page.photometric.name} colours in 16 bits; save it as RGB or grey")
+            colours = getattr(page.photometric, "name", page.photometric)
+            raise InputError(f"{path}: {colours} colours in 16 bits; save it as RGB or grey")
         if page.samplesperpixel > 2 and page.photometric == tifffile.PHOTOMETRIC.MINISBLACK:
             raise InputError(f"{path}: {page.samplesperpixel} channels; save it as RGB or grey")
         check_size(path, page.imagewidth, page.imagelength)
+        check_parts(path, page)
         pixels = page.asarray()
         if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
         return pixels, page.tags.valueof("InterColorProfile")
+
+
+def check_parts(path: Path, page: tifffile.TiffPage) -> None:
+    """Refuse a picture that is more than rows and columns of up to 5 samples, or whose parts are too large or not in the file."""
+    rows, columns = page.imagelength, page.imagewidth
+    planes = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and len(page.shape) == 3
+    if (page.shape[-2:] if planes else page.shape[:2]) != (rows, columns) or page.size > 5 * rows * columns:
+        raise InputError(f"{path}: {' x '.join(map(str, page.shape))} samples; save it as RGB or grey")
+    size, part = path.stat().st_size, math.prod(page.chunks)
+    if part > max(page.size, LARGE):
+        raise InputError(f"{path}: tiles or strips of {part} samples, more than the picture has; save it anew")
+    if any(not 0 < count <= size - offset for offset, count in zip(page.dataoffsets, page.databytecounts)):
+        raise InputError(f"{path}: parts of the picture are not in the file; give a whole {KINDS} file")
 
 
 def read_8_bit(path: Path) -> tuple[np.ndarray, bytes | None]:

@@ -1,5 +1,6 @@
 """Which models there are, where their files lie, and whether they are the right ones. No torch here."""
 
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,14 @@ import yaml
 from omf.errors import InputError
 from omf.files import save_text, sha256
 from omf.folders import data_folder
+from omf.yaml_files import parse_yaml
 
 # The files of a model that is given as a folder: ours, then the published names.
 FOLDER_FILES = (
     {"oe": "oe.safetensors", "noe": "noe.safetensors"},
     {"oe": "final_yuv_OE_mask-220.pt", "noe": "final_yuv_OE_NOE_mask-220.pt"},
 )
+METHODS = ("fusion", "unprocess")
 LFS_POINTER = b"version https://git-lfs"
 
 
@@ -55,9 +58,9 @@ def read_models(folder: Path | None = None) -> dict[str, Model]:
     folder = folder or data_folder("trained_models")
     listing = folder / "models.yaml"
     try:
-        entries = yaml.safe_load(listing.read_text())
+        entries = parse_yaml(listing.read_text())
         return {name: listed_model(name, entry, folder) for name, entry in entries.items()}
-    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"{listing}: can't be read as a list of models ({reason}); compare it with the released one") from error
 
@@ -69,7 +72,30 @@ def listed_model(name: str, entry: dict, folder: Path) -> Model:
         known["widths"] = tuple(entry["widths"])
         for network, file in entry["files"].items():
             known[network] = WeightsFile(folder / file["name"], **{key: value for key, value in file.items() if key != "name"})
-    return Model(name=name, **known)
+    model = Model(name=name, **known)
+    if wrong := wrong_values(model):
+        raise ValueError(f"{name}: {wrong}")
+    return model
+
+
+def wrong_values(model: Model) -> str | None:
+    """What of a listed model is not what it must be, in words; None where all is."""
+    if not all(isinstance(text, str) for text in (model.name, model.camera, model.description, model.source, model.licence)):
+        return "name, camera, description, source and licence must be texts"
+    if not all(isinstance(flag, bool) for flag in (model.extra_data, model.trained_here)):
+        return "extra_data and trained_here must be true or false"
+    if model.method not in METHODS:
+        return f"method must be {' or '.join(METHODS)}"
+    if model.method == "fusion" and not (model.oe and model.noe and model.widths):
+        return "it must have widths, and files oe and noe"
+    if not all(type(width) is int and width > 0 for width in model.widths or ()):
+        return "widths must be whole numbers, 1 or more"
+    for file in model.files:
+        if not isinstance(file.sha256, str) or not re.fullmatch("[0-9a-f]{64}", file.sha256):
+            return f"sha256 of {file.path.name} must be 64 hexadecimal digits in quotes"
+        if type(file.bytes) is not int or not isinstance(file.url, str | None):
+            return f"bytes of {file.path.name} must be a whole number, and its url a text"
+    return None
 
 
 def enter_model(name: str, entry: dict, folder: Path | None = None) -> None:
@@ -112,10 +138,10 @@ def find_model(name: str, folder: Path | None = None) -> Model:
     listed = {file.path.resolve(): file for model in models.values() for file in model.files}
     for names in FOLDER_FILES:
         paths = {branch: given / file for branch, file in names.items()}
-        if all(path.is_file() for path in paths.values()):
+        if all(os.path.isfile(path) for path in paths.values()):  # noqa: PTH113 - a name too long for a file is no file
             # a listed file keeps its listed hash, whichever way it is named
             return Model(name=name, **{branch: listed.get(path.resolve(), WeightsFile(path)) for branch, path in paths.items()})
-    if given.is_dir():
+    if os.path.isdir(given):  # noqa: PTH112
         pairs = " or ".join(" + ".join(names.values()) for names in FOLDER_FILES)
         raise InputError(f"model {name}: the folder does not hold an OE/NOE pair; put {pairs} there")
     raise InputError(f"model {name}: neither in models.yaml nor a folder; known models: {', '.join(models)}")

@@ -6,6 +6,7 @@ from omf.errors import InputError
 from omf.nafnet import NAFNet
 from omf.unet import PaddedNetwork, UNet
 
+MOST_LEVELS = 16  # each halves the image
 NETWORKS = {"unet": UNet, "nafnet": NAFNet}
 
 
@@ -13,8 +14,9 @@ def build(name: str, widths: Sequence[int], in_channels: int = 4, out_channels: 
     """A new network, with random weights. Raises InputError for a name or widths that make none."""
     if name not in NETWORKS:
         raise InputError(f"network {name}: there is none of that name; known networks: {', '.join(NETWORKS)}")
-    if not widths or min(widths) < 1:
-        raise InputError(f"network {name}: widths {tuple(widths)}; give the channels of each level, 1 or more, the shallowest first")
+    if not 1 <= len(widths) <= MOST_LEVELS or min(widths) < 1:
+        right = f"give the channels of each level, 1 or more, the shallowest first; {MOST_LEVELS} levels at most"
+        raise InputError(f"network {name}: widths {tuple(widths)}; {right}")
     return NETWORKS[name](widths, in_channels, out_channels)
 
 

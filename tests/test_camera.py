@@ -67,6 +67,9 @@ def test_an_unknown_camera_is_told_with_the_known_ones():
         load_camera("box_brownie")
 
 
+PRIOR = yaml.safe_load((ROOT / "cameras" / "samsung_s7.yaml").read_text())["settings"]
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -74,6 +77,22 @@ def test_an_unknown_camera_is_told_with_the_known_ones():
         ({"settings": {}}, "exposure"),
         ({"neutrals": None}, "camera profile"),
         ({"settings": {"gain": {"uniformly": [1, 2]}}}, "camera profile"),
+        ({"settings": PRIOR | {"gain": {"uniform": [2, 1]}}}, "gain: uniform .2, 1.; the first number must not be the larger one"),
+        ({"settings": PRIOR | {"gain": {"uniform": ["1", 2]}}}, "gain: .'1', 2.; it must be 2 numbers"),
+        ({"settings": PRIOR | {"gain": {"log_uniform": [0, 2]}}}, "gain: .0, 2.; it must be 2 numbers from 1e-09"),
+        ({"settings": PRIOR | {"gain": {"log_normal": [1, 1e300]}}}, "gain: .*; it must be 2 numbers from"),
+        ({"settings": PRIOR | {"gain": {"log_normal": [1, 700]}}}, "gain: log_normal .1, 700.; the deviation must be 10 or less"),
+        ({"settings": PRIOR | {"gain": [1, 2]}}, "camera profile"),
+        ({"neutrals": [{"red": 0.5, "blue": 0.5, "weight": 0}]}, "neutrals: .*; it must be N x 3 numbers"),
+        ({"jitter": {"red": 0.1, "blue": 0.1, "correlation": -2}}, "jitter.correlation: -2; it must be a number from -1 to 1"),
+        ({"black_level": 2000}, "black_level 2000, white_level 1023; they must be counts"),
+        ({"white_level": "1023"}, "they must be counts"),
+        ({"frame": [3024]}, "frame: .3024.; it must be 2 numbers"),
+        ({"name": 7}, "name: 7; it must be a text"),
+        ({"colour_matrices": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}, "colour_matrices: .*; it must be N x 3 x 3 numbers"),
+        ({"colour_matrices": [[[1, 0, float("nan")], [0, 1, 0], [0, 0, 1]]]}, "the number nan; give finite ones"),
+        ({"shot_noise_iso_100": 0}, "shot_noise_iso_100: 0; it must be a number"),
+        ({"jpeg": {"4:4:4": 0, "4:2:2": 0, "4:2:0": 0, "none": 0}}, "jpeg: all are 0"),
     ],
 )
 def test_a_broken_profile_is_one_line(tmp_path, monkeypatch, change, message):

@@ -1,3 +1,4 @@
+import struct
 import zipfile
 
 import numpy as np
@@ -71,7 +72,22 @@ def test_other_files_are_refused_by_name(tmp_path, shape, dtype, value, message)
     assert "a.npy" in str(caught.value)
 
 
-@pytest.mark.parametrize("content", [b"", b"not an array", b"\x93NUMPY\x01\x00"])
+def npy(header: str) -> bytes:
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + bytes(192)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *(b"", b"not an array", b"\x93NUMPY\x01\x00", b"PK\x03\x04" + bytes(60)),
+        npy("{'descr': '<u2', 'fortran_order': False, 'shape': (1099511627776, 2, 4), }"),  # more than the file holds
+        npy("{'descr': '<u2', 'fortran_order': False, 'shape': (4, 6, 4), "),
+        npy("{'descr': '<u2', 'fortran_order': False, 'shape': (4, 6, 4), 3: 4}"),
+        npy("{'descr': '<u2', 'fortran_order': False, 'shape': (4, 6, 4), []: 4}"),
+        npy("{'descr': ('<u2',), 'fortran_order': False, 'shape': (4, 6, 4)}"),
+        npy("(" * 3000),
+    ],
+)
 def test_broken_files_are_refused_by_name(tmp_path, content):
     (tmp_path / "a.npy").write_bytes(content)
     with pytest.raises(InputError, match=r"a\.npy: (can't be read|an empty file)"):

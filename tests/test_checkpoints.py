@@ -189,3 +189,59 @@ def test_branches_may_differ_in_architecture_but_not_in_levels(tmp_path, network
     save_network(NAFNet((3, 5)), tmp_path / "noe.safetensors")
     with pytest.raises(InputError, match="same number of levels"):
         load_fusion(find_model(str(tmp_path)), torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("header", "message"),
+    [
+        ({"widths": "99999,99999"}, r"Conv1\.conv\.0\.weight is .*, not \(99999, 4, 3, 3\)"),  # 300 GB, which no memory is taken for
+        ({"widths": "0,0"}, "give the channels of each level"),
+        ({"widths": ",".join(["4"] * 3000)}, "16 levels at most"),
+        ({"in_channels": "4,4"}, "its header tells 2 in_channels of the network"),
+        ({"out_channels": "x"}, "its header does not tell the out_channels"),
+    ],
+)
+def test_a_header_that_asks_for_another_network_is_told(tmp_path, network, header, message):
+    save_network(network, path := tmp_path / "net.safetensors")
+    with safe_open(path, "pt") as file:
+        header = file.metadata() | header
+    save_file(load_file(path), path, header)
+    with pytest.raises(InputError, match=message) as caught:
+        load_network(path)
+    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_demosaic_net_of_no_end_is_told(tmp_path):
+    save_demosaic_net(DemosaicNet(4, 4), path := tmp_path / "net.safetensors")
+    with safe_open(path, "pt") as file:
+        header = file.metadata() | {"depth": "99998"}
+    save_file(load_file(path), path, header)
+    with pytest.raises(InputError, match=r"net\.safetensors: .*depth 99998"):
+        load_demosaic_net(path)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        torch.zeros(1).expand(2**40),  # one number in the file, a terabyte in memory
+        torch.zeros(4, 4).to_sparse(),
+        torch.zeros(3, dtype=torch.complex64),
+        torch.zeros(4, device="meta"),
+    ],
+)
+def test_tensors_that_are_not_plain_numbers_are_refused(tmp_path, network, value):
+    path = save_state(tmp_path / "net.pt", network.state_dict() | {"Conv.bias": value})
+    with pytest.raises(InputError, match=r"net\.pt: (not a state_dict|can't be read as weights|not a whole UNet)"):
+        load_network(path)
+
+
+def test_a_damaged_pickle_is_told(tmp_path, network):
+    """The unpickler raises KeyError, IndexError, TypeError or AssertionError where bytes are wrong."""
+    torch.save(network.state_dict(), path := tmp_path / "net.pt", _use_new_zipfile_serialization=False)
+    content = path.read_bytes()
+    for at in range(0, 1200, 7):
+        path.write_bytes(content[:at] + bytes([content[at] ^ 0x15]) + content[at + 1 :])
+        try:
+            load_network(path)
+        except InputError as error:
+            assert str(path) in str(error)

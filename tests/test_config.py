@@ -45,3 +45,31 @@ def test_typos_and_wrong_types_are_told(setting, message):
 def test_all_mistakes_are_told_at_once():
     with pytest.raises(InputError, match=r"device is .*; shard_size is "):
         check_config(CONFIG | {"device": 1, "shard_size": -1}, SCHEMA)
+
+
+def bomb(levels: int = 10) -> list:
+    """What a few aliases of YAML make: ten to the power of `levels` texts."""
+    value = ["x"] * 10
+    for _ in range(levels):
+        value = [value] * 10
+    return value
+
+
+ENDLESS = []
+ENDLESS.append(ENDLESS)
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"images": bomb()}, "more than 100000 values"),
+        ({"training": {"photos": ENDLESS}}, "more than 20 levels"),
+        ({"noise": {"iso": float("nan")}}, "the number nan; give finite ones"),
+        ({"training": {"learning_rate": float("inf")}}, "the number inf"),
+        ({"training": {"seed": 16**5000}}, "a whole number of more than 63 bits"),
+        ({"shard_size": 3.0}, "shard_size is 3.0; it must be a whole number"),
+    ],
+)
+def test_what_yaml_can_say_but_no_setting_can_be(setting, message):
+    with pytest.raises(InputError, match=message):
+        check_config(CONFIG | setting, SCHEMA)

@@ -69,7 +69,7 @@ def test_a_few_steps_of_training_beat_the_linear_interpolation():
     assert losses[-1] < 0.8 * losses[0]
 
 
-@pytest.mark.parametrize(("width", "depth"), [(0, 4), (4, 0), (4, 3)])
+@pytest.mark.parametrize(("width", "depth"), [(0, 4), (4, 0), (4, 3), (4, 102)])
 def test_sizes_that_make_no_network_are_refused(width, depth):
     with pytest.raises(ValueError, match="depth even"):
         DemosaicNet(width, depth)

@@ -1,7 +1,7 @@
 import pytest
 from conftest import run
 
-from omf.errors import DeviceError, InputError, in_one_line, printable
+from omf.errors import LONGEST, DeviceError, InputError, in_one_line, printable
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,9 @@ def test_a_signal_to_end_lets_the_program_clean_up(tmp_path):
     result = run("python", tmp_path / "program.py")
     assert result.returncode == 143
     assert [path.name for path in tmp_path.iterdir()] == ["program.py"]
+
+
+def test_a_line_that_quotes_a_long_text_keeps_its_beginning_and_its_end():
+    line = str(InputError(f"a.yaml: {'x' * 10_000}; give less"))
+    assert line.startswith("a.yaml: xxx") and line.endswith("xxx; give less") and " ... " in line
+    assert len(line) == LONGEST

@@ -1,6 +1,7 @@
 import io
 import struct
 import sys
+import zlib
 
 import imagecodecs
 import numpy as np
@@ -368,3 +369,67 @@ def test_a_folder_without_pictures_is_told(tmp_path):
         list_images(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
         list_images(tmp_path / "nowhere")
+
+
+def with_tag(data: bytes, tag: int, value: int) -> bytes:
+    """A little-endian TIFF file whose first directory has another value under a tag."""
+    (at,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, at)
+    entry = next(at + 2 + 12 * n for n in range(count) if struct.unpack_from("<H", data, at + 2 + 12 * n) == (tag,))
+    short = struct.unpack_from("<H", data, entry + 2) == (3,)
+    return data[: entry + 8] + struct.pack("<HH" if short else "<I", *((value, 0) if short else (value,))) + data[entry + 12 :]
+
+
+@pytest.mark.parametrize(
+    ("tag", "value", "message"),
+    [
+        (256, 20_000, "can.t be decoded"),  # ImageWidth
+        (262, 12_345, "12345 colours in 16 bits"),  # PhotometricInterpretation
+        (273, 2**31, "parts of the picture are not in the file"),  # StripOffsets
+        (279, 2**32 - 1, "parts of the picture are not in the file"),  # StripByteCounts
+        (279, 0, "parts of the picture are not in the file"),
+        (277, 60_000, "samples"),  # SamplesPerPixel
+    ],
+)
+def test_tiff_tags_that_claim_too_much_are_refused(tmp_path, tag, value, message):
+    tifffile.imwrite(tmp_path / "a.tif", RGB16, photometric="rgb", metadata=None)
+    (tmp_path / "a.tif").write_bytes(with_tag((tmp_path / "a.tif").read_bytes(), tag, value))
+    with pytest.raises(InputError, match=message) as caught:
+        read_rgb(tmp_path / "a.tif")
+    assert str(caught.value).startswith(str(tmp_path / "a.tif"))
+
+
+def test_a_tile_larger_than_the_picture_is_refused(tmp_path):
+    tifffile.imwrite(tmp_path / "a.tif", RGB16, photometric="rgb", tile=(32, 32), compression="zlib", metadata=None)
+    data = with_tag((tmp_path / "a.tif").read_bytes(), 322, 2**15)  # TileWidth
+    (tmp_path / "a.tif").write_bytes(with_tag(data, 323, 2**15))
+    with pytest.raises(InputError, match="tiles or strips of 3221225472 samples, more than the picture has"):
+        read_rgb(tmp_path / "a.tif")
+
+
+def png_of_size(width: int, height: int, bits: int) -> bytes:
+    """A PNG file that says so and holds next to nothing."""
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 2, 0, 0, 0)), (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b"")]
+    checked = [struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks]
+    return b"\x89PNG\r\n\x1a\n" + b"".join(checked)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_small_file_that_claims_a_large_picture_is_refused(tmp_path, bits):
+    (tmp_path / "a.png").write_bytes(data := png_of_size(20_000, 20_000, bits))
+    with pytest.raises(InputError, match=f"20000 x 20000 pixels in {len(data)} bytes; give a whole"):
+        read_rgb(tmp_path / "a.png")
+
+
+def test_a_blank_picture_is_no_such_claim(tmp_path):
+    Image.new("L", (5000, 5000), 255).save(tmp_path / "blank.png")
+    assert read_rgb(tmp_path / "blank.png").shape == (5000, 5000, 3)
+
+
+def test_a_png_chunk_that_ends_behind_the_file_is_refused(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    data = (tmp_path / "a.png").read_bytes()
+    at = data.index(b"IEND") - 4
+    (tmp_path / "a.png").write_bytes(data[:at] + struct.pack(">I", 2**31 - 1) + b"tEXt" + data[at:])
+    with pytest.raises(InputError, match=r"a\.png: can't be decoded \(cut short\)"):
+        read_rgb(tmp_path / "a.png")

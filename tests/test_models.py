@@ -105,3 +105,37 @@ def test_a_broken_list_is_told_in_one_line(tmp_path, text):
     with pytest.raises(InputError, match=r"models\.yaml: can't be read as a list of models") as caught:
         read_models(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"widths": ["4", 6]}, "widths must be whole numbers"),
+        ({"widths": []}, "it must have widths"),
+        ({"method": "magic"}, "method must be fusion or unprocess"),
+        ({"camera": 7}, "camera, description, source and licence must be texts"),
+        ({"extra_data": "no"}, "must be true or false"),
+        ({"files": {"oe": {"name": "a", "sha256": "0" * 64, "bytes": 1}}}, "files oe and noe"),
+        ({"files": {name: {"name": "a", "sha256": 12, "bytes": 1} for name in ("oe", "noe")}}, "sha256 of a must be 64 hexadecimal digits"),
+        ({"files": {name: {"name": "a", "sha256": "0" * 64, "bytes": "1"} for name in ("oe", "noe")}}, "bytes of a must be a whole number"),
+        ({"description": "x" * 10_000, "licence": 3}, "must be texts"),
+    ],
+)
+def test_wrong_values_of_a_listed_model_are_told(registry, change, message):
+    entries = yaml.safe_load((registry / "models.yaml").read_text())
+    (registry / "models.yaml").write_text(yaml.safe_dump({"tiny": entries["tiny"] | change}))
+    with pytest.raises(InputError, match=f"models.yaml: can't be read as a list of models .tiny: .*{message}"):
+        read_models(registry)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a: 2001-99-99", b"a: &r [*r]", b"[" * 5000, b"a: !!bool x", b"a: {[b]: c}"])
+def test_what_is_no_text_or_no_yaml_is_told_in_one_line(tmp_path, content):
+    (tmp_path / "models.yaml").write_bytes(content)
+    with pytest.raises(InputError, match=r"models\.yaml: can't be read as a list of models") as caught:
+        read_models(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_too_long_for_a_file_is_no_model(registry):
+    with pytest.raises(InputError, match=r"neither in models\.yaml nor a folder"):
+        find_model("x" * 5000, registry)

@@ -17,7 +17,7 @@ def test_an_unknown_name_is_told():
         build("resnet", (3, 4))
 
 
-@pytest.mark.parametrize("widths", [(), (0,), (4, -1)])
+@pytest.mark.parametrize("widths", [(), (0,), (4, -1), (4,) * 17])
 def test_widths_that_make_no_network_are_told(widths):
     with pytest.raises(InputError, match="give the channels of each level"):
         build("nafnet", widths)

@@ -2,11 +2,19 @@
 
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any
-
-import yaml
+from typing import Any, get_args, get_origin
 
 from omf.errors import InputError
+from omf.yaml_files import parse_yaml
+
+KINDS = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    list[int]: "a list of whole numbers",
+    list[str]: "a list of texts",
+}
 
 
 @dataclass(frozen=True)
@@ -64,35 +72,46 @@ class Settings:
     gpus: int = 1
 
 
-def settings_from(given: dict) -> Settings:
+def settings_from(given: dict, where: str = "training") -> Settings:
     """Settings from a mapping as config.yaml has it; what it leaves out keeps its default.
 
-    Raises InputError for names that are not settings.
+    Raises InputError for names that are not settings, and for values of another type.
     """
-    return filled(Settings(), given, "training")
+    return filled(Settings(), given, where)
 
 
 def filled(defaults: Any, given: dict, where: str) -> Any:
     """A copy of a dataclass with the values of `given`; sections are filled in alike."""
-    known = [entry.name for entry in fields(defaults)]
+    known = {entry.name: entry.type for entry in fields(defaults)}
+    if not isinstance(given, dict):
+        raise InputError(f"{where} is {given!r}; it must be a section of {', '.join(known)}")
     values = {}
     for name, value in given.items():
         if name not in known:
             raise InputError(f"{where}: {name} is not a setting; there are: {', '.join(known)}")
         default = getattr(defaults, name)
+        if not is_dataclass(default) and not fits(value, known[name]):
+            raise InputError(f"{where}.{name} is {value!r}; it must be {KINDS[known[name]]}")
         values[name] = filled(default, value, f"{where}.{name}") if is_dataclass(default) else value
     return replace(defaults, **values)
+
+
+def fits(value: object, kind: type) -> bool:
+    """Whether a value is of a setting's type; a whole number is a number too."""
+    if get_origin(kind) is list:
+        return isinstance(value, list) and all(fits(entry, *get_args(kind)) for entry in value)
+    return type(value) in ((int, float) if kind is float else (kind,))
 
 
 def read_settings(path: Path) -> Settings:
     """Settings from a YAML or JSON file."""
     try:
-        given = yaml.safe_load(path.read_text())
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        given = parse_yaml(path.read_text())
+    except (OSError, ValueError) as error:
         raise InputError(f"{path}: can't be read as settings ({str(error).partition(chr(10))[0]}); give YAML, as in config.yaml") from error
     if not isinstance(given, dict):
         raise InputError(f"{path}: no settings in it; give `name: value` lines, as under `training` in config.yaml")
-    return settings_from(given.get("training", given))
+    return settings_from(given.get("training", given), f"{path}: training")
 
 
 def as_dict(settings: Settings) -> dict:

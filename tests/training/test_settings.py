@@ -33,6 +33,17 @@ def test_settings_from_a_file_of_their_own_or_a_config(tmp_path):
         ("loss: {oe: {l3: 1}}", r"training\.loss\.oe: l3 is not a setting; there are: l1, "),
         ("- 3", "no settings in it"),
         ("a: [", "can't be read as settings"),
+        ("day: 2001-99-99", "can't be read as settings"),
+        ("a: &a {b: *a}", r"can't be read as settings \(more than"),
+        ("loss: 3", r"wrong\.yaml: training\.loss is 3; it must be a section of noe, oe, seam"),
+        ("training: [1]", r"training is \[1\]; it must be a section of name, "),
+        ("batch: many", r"training\.batch is 'many'; it must be a whole number"),
+        ("batch: 3.0", "it must be a whole number"),
+        ("seed: true", "it must be a whole number"),
+        ("widths: [4, x]", r"training\.widths is \[4, 'x'\]; it must be a list of whole numbers"),
+        ("photos: here", "it must be a list of texts"),
+        ("even_brightness: 1", "it must be true or false"),
+        ("ema: .nan", "the number nan; give finite ones"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, text, message):

@@ -1,0 +1,182 @@
+"""Small whole files of every kind that the program reads, which the fuzzing damages."""
+
+import io
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import imagecodecs
+import numpy as np
+import tifffile
+import torch
+import yaml
+from camera_dng import bayer_of, scene, write_dng
+from conftest import ROOT, random_rgb, random_unet
+from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
+from test_images import P3, icc_profile, save_heic, save_png_16
+
+from omf.checkpoints import save_demosaic_net, save_network
+from omf.demosaic_net import DemosaicNet
+from omf.nafnet import NAFNet
+
+RGB, RGB16 = random_rgb(20, 31), random_rgb(20, 31, dtype=np.uint16)
+
+
+def camera_exif() -> Image.Exif:
+    """What a camera writes, with a place."""
+    exif = Image.Exif()
+    exif[274], exif[271], exif[306] = 6, "Maker", "2024:01:02 03:04:05"
+    exposure, lens = IFDRational(1, 125), tuple(IFDRational(n, 1) for n in (24, 70, 2, 4))
+    exif[34665] = {33434: exposure, 34855: 100, 36867: "2024:01:02 03:04:05", 42034: lens, 42036: "Lens"}
+    exif[34853] = {1: "N", 2: (1.0, 2.0, 3.0), 3: "E", 4: (4.0, 5.0, 6.0), 5: b"\0", 6: 100.0}
+    read = Image.Exif()
+    read.load(exif.tobytes())
+    return read
+
+
+EXIF = camera_exif()
+
+
+def picture(pixels: np.ndarray, **options: object) -> Callable[[Path], None]:
+    return lambda path: Image.fromarray(pixels).save(path, **options)
+
+
+def tiff(pixels: np.ndarray, **options: object) -> Callable[[Path], None]:
+    return lambda path: tifffile.imwrite(path, pixels, **{"photometric": "rgb", "metadata": None, **options})
+
+
+JPEG = [
+    picture(RGB, exif=EXIF, icc_profile=P3),
+    picture(RGB, progressive=True, quality=90, subsampling=0),
+    picture(RGB, restart_marker_rows=1, optimize=True),
+    picture(RGB[..., 0]),
+    lambda path: Image.fromarray(RGB).convert("CMYK").save(path, "JPEG"),
+    lambda path: Image.fromarray(RGB).save(path, "MPO", save_all=True, append_images=[Image.fromarray(RGB)]),
+]
+PNG = [
+    picture(RGB, exif=EXIF, icc_profile=P3),
+    picture(np.dstack([RGB, RGB[..., :1]])),
+    lambda path: Image.fromarray(RGB).quantize(16).save(path, transparency=3),
+    lambda path: Image.fromarray(RGB[..., 0] > 128).save(path),
+    picture(RGB[..., 0]),
+    lambda path: path.write_bytes(imagecodecs.png_encode(RGB16)),
+    lambda path: path.write_bytes(imagecodecs.png_encode(np.dstack([RGB16, RGB16[..., :1]]))),
+    lambda path: path.write_bytes(imagecodecs.png_encode(RGB16[..., 0].copy())),
+    lambda path: save_png_16(path, RGB16, P3),
+]
+TIFF = [
+    picture(RGB, exif=EXIF, icc_profile=P3),
+    picture(RGB, compression="jpeg"),
+    picture(RGB, compression="tiff_lzw"),
+    picture(RGB, compression="packbits"),
+    lambda path: Image.fromarray(RGB).quantize(16).save(path),
+    lambda path: Image.fromarray(RGB[..., 0] > 128).save(path, compression="group4"),
+    lambda path: Image.fromarray(RGB).convert("CMYK").save(path),
+    tiff(RGB, compression="zlib", tile=(16, 16)),
+    tiff(RGB16),
+    tiff(RGB16, compression="zlib", predictor=True, rowsperstrip=6),
+    tiff(RGB16, compression="lzw", iccprofile=P3),
+    tiff(RGB16, compression="zlib", tile=(16, 16), byteorder=">"),
+    tiff(RGB16, compression="zstd", bigtiff=True),
+    tiff(RGB16, compression="lzma"),
+    tiff(RGB16, compression="packbits"),
+    tiff(RGB16, compression="jpegxr"),
+    tiff(RGB16, compression="jpeg2000"),
+    tiff(np.moveaxis(RGB16, -1, 0), planarconfig="separate"),
+    tiff(RGB16[..., 0], photometric="minisblack"),
+    tiff(np.dstack([RGB16, RGB16[..., :1]]), extrasamples=["unassalpha"]),
+]
+HEIC = [
+    lambda path: save_heic(path, RGB),
+    lambda path: save_heic(path, RGB16, "RGB;16"),
+    lambda path: save_heic(path, random_rgb(64, 80), icc_profile=P3, icc_profile_type="prof"),
+    lambda path: save_heic(path, random_rgb(64, 80), exif=EXIF.tobytes()),
+]
+
+
+def lut_profile(space: bytes, inputs: int) -> bytes:
+    """An ICC profile that holds a table of colours (ICC.1:2010, lut16Type), as those of inks do."""
+    grid = b"".join(struct.pack(">3H", *(65535 * (n >> bit & 1) for bit in range(3))) for n in range(2**inputs))
+    identity = struct.pack(">9i", *(65536 * (n % 4 == 0) for n in range(9)))
+    ramp = struct.pack(">2H", 0, 65535)
+    lut = b"mft2" + bytes(4) + bytes([inputs, 3, 2, 0]) + identity + struct.pack(">HH", 2, 2) + ramp * inputs + grid + ramp * 3
+    head = struct.pack(">I4sI4s4s4s", 144 + len(lut), b"lcms", 0x02400000, b"prtr", space, b"Lab ") + bytes(12) + b"acsp" + bytes(28)
+    head += struct.pack(">3i", 63190, 65536, 54061)
+    return head + bytes(128 - len(head)) + struct.pack(">I4sII", 1, b"A2B0", 144, len(lut)) + lut
+
+
+SRGB_LIKE = imagecodecs.cms_profile("srgb")
+PROFILES = [P3, icc_profile(), icc_profile((), (1.0,)), SRGB_LIKE, lut_profile(b"RGB ", 3), lut_profile(b"CMYK", 4)]
+
+
+def npy(array: np.ndarray, version: tuple[int, int] = (1, 0)) -> bytes:
+    file = io.BytesIO()
+    np.lib.format.write_array(file, array, version)
+    return file.getvalue()
+
+
+def npz(array: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, raw=array)
+    return file.getvalue()
+
+
+COUNTS = np.random.default_rng(0).integers(0, 1025, (6, 5, 4)).astype(np.uint16)
+PACKED = [npy(COUNTS), npy(COUNTS.astype(">u2")), npy(np.asfortranarray(COUNTS)), npz(COUNTS)]
+
+
+def with_history(path: Path) -> None:
+    """A state_dict as training programs leave it: a prefix, and in the format before zip files."""
+    torch.save(random_unet((4, 6), 1).state_dict(), path, _use_new_zipfile_serialization=False)
+
+
+SAFETENSORS = [
+    lambda path: save_network(random_unet((4, 6), 0), path),
+    lambda path: save_network(NAFNet((3, 5)).eval(), path),
+]
+PT = [lambda path: torch.save(random_unet((4, 6), 0).state_dict(), path), with_history]
+DEMOSAIC = [lambda path: save_demosaic_net(DemosaicNet(4, 4), path)]
+
+MODELS = (ROOT / "trained_models" / "models.yaml").read_bytes()
+CAMERAS = [path.read_bytes() for path in sorted((ROOT / "cameras").glob("*.yaml"))]
+CONFIG = (ROOT / "config.yaml").read_bytes()
+# every section in use, which the committed file leaves empty
+BUSY = yaml.safe_load(CONFIG) | {"output_format": "dng", "bit_depth": 12, "white_level": 4000, "black_level": 64}
+BUSY |= {"noise": {"iso": 400, "seed": 3}, "gps": True}
+SETTINGS = [yaml.safe_dump(yaml.safe_load(CONFIG)["training"]).encode(), b"batch: 3\nloss: {oe: {l1: 0.5, gamma: true}}\nwidths: [4, 6]\n"]
+SETTINGS.append((ROOT / "trained_models" / "samsung_s7" / "training.yaml").read_bytes())
+
+DNG = [lambda path, cfa=cfa: write_dng(path, bayer_of(scene(0, 32, 48), cfa), cfa) for cfa in ("RGGB", "GRBG")]
+DNG.append(lambda path: write_dng(path, bayer_of(scene(0, 33, 47)), black=(60, 61, 62, 63), orientation=6))
+
+SEEDS: dict[str, list[bytes | Callable[[Path], None]]] = {
+    "jpeg": JPEG,
+    "png": PNG,
+    "tiff": TIFF,
+    "heic": HEIC,
+    "exif": [JPEG[0], PNG[0], TIFF[0], TIFF[12], HEIC[3]],
+    "icc": PROFILES,
+    "packed": PACKED,
+    "config": [CONFIG, yaml.safe_dump(BUSY).encode()],
+    "models": [MODELS],
+    "camera": CAMERAS,
+    "settings": SETTINGS,
+    "dng": DNG,
+    "safetensors": SAFETENSORS,
+    "pt": PT,
+    "demosaic": DEMOSAIC,
+    **{name: [b"a text"] for name in ("raises", "tells", "dies", "hangs", "fills")},
+}
+# by the name of what writes them, since some libraries go by it
+SUFFIXES = {id(seed): suffix for seeds, suffix in ((JPEG, ".jpg"), (PNG, ".png"), (TIFF, ".tif"), (HEIC, ".heic")) for seed in seeds}
+
+
+def write_seeds(folder: Path, readers: list[str]) -> None:
+    """FOLDER/READER/NUMBER for each whole file."""
+    for reader in readers:
+        (folder / reader).mkdir(parents=True)
+        torch.manual_seed(0)  # of networks that are not trained
+        for number, seed in enumerate(SEEDS[reader]):
+            path = folder / reader / f"{number:02}{SUFFIXES.get(id(seed), '.safetensors' if reader in ('safetensors', 'demosaic') else '')}"
+            path.write_bytes(seed) if isinstance(seed, bytes) else seed(path)
