@@ -10,17 +10,5 @@ rm -rf /var/lib/apt/lists/*
 git config --system safe.directory '*' # a clone may belong to another user
 
 python3 -m venv /opt/venv
-/opt/venv/bin/pip install --no-cache-dir --disable-pip-version-check -r /opt/omf/requirements.txt
-cp /opt/omf/requirements.txt /opt/venv/installed-requirements.txt
-
 # The program is registered before it is there, so that a change of its code takes no step of this again.
-echo /opt/omf >"$(/opt/venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/omf.pth"
-cat >/opt/venv/bin/omf <<'EOF'
-#!/opt/venv/bin/python
-import sys
-
-from omf.cli import main
-
-sys.exit(main())
-EOF
-chmod +x /opt/venv/bin/omf
+PIP_NO_CACHE_DIR=1 sh /opt/omf/packages.sh /opt/venv /opt/omf/requirements.txt /opt/omf

@@ -13,9 +13,14 @@ find_python() {
     return 1
 }
 
+# Whether an environment was made from the pins that are here.
+holds() {
+    cmp -s "$2" "$1/installed-$2" && cmp -s requirements-torch.txt "$1/installed-requirements-torch.txt"
+}
+
 # Put the environment of the image that this runs in first on the PATH, and the code of this clone before the image's.
 use_image() {
-    if ! cmp -s "$1" "$OMF_ENVIRONMENT/installed-$1"; then
+    if ! holds "$OMF_ENVIRONMENT" "$1"; then
         echo "error: this image holds other packages than $1 pins; build it anew: containers/README.md tells how" >&2
         return 1
     fi
@@ -29,8 +34,7 @@ prepare_environment() {
         use_image "$requirements"
         return
     fi
-    local installed=.venv/installed-$requirements
-    if ! cmp -s "$requirements" "$installed"; then
+    if ! holds .venv "$requirements"; then
         python=$(find_python)
         echo "Installing $requirements into .venv ($("$python" --version)); this happens once." >&2
         if [ -z "${PIP_EXTRA_INDEX_URL:-}${PIP_FIND_LINKS:-}" ] && ! command -v nvidia-smi >/dev/null; then
@@ -41,9 +45,11 @@ prepare_environment() {
             echo "error: $python can't make .venv; on Debian and Ubuntu: sudo apt install python3-venv" >&2
             return 1
         fi
-        .venv/bin/python -m pip install --disable-pip-version-check -r "$requirements"
-        .venv/bin/python -m pip install --disable-pip-version-check --quiet --no-deps --editable .
-        cp "$requirements" "$installed"
+        if ! sh scripts/packages.sh "$PWD/.venv" "$requirements" "$PWD"; then
+            echo "error: $requirements is not installed, for the reason that pip gives above; where that is a hash, the file that was" \
+                "offered is not the one that was pinned: don't install it by other means" >&2
+            return 1
+        fi
     fi
     export PATH="$PWD/.venv/bin:$PATH"
 }

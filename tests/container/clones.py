@@ -13,7 +13,8 @@ def make_clone(folder: Path) -> Path:
     """A copy of the program with two of its samples and its default model."""
     for part in ("omf", "scripts", "workflow", "profiles", "cameras", "containers", "trained_models"):
         shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.sif", "*.pt"))
-    for part in ("Snakefile", "config.yaml", "pyproject.toml", "requirements.txt", "LICENSE", "README.md", "test", ".dockerignore"):
+    files = ("Snakefile", "config.yaml", "pyproject.toml", "requirements.txt", "requirements-torch.txt", "LICENSE", "README.md", "test")
+    for part in (*files, ".dockerignore"):
         shutil.copy(ROOT / part, folder)
     for name in ("test_rgb", "test_raw"):
         (folder / name).mkdir()
