@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from omf.errors import InputError
 from omf.files import sha256, sync
-from omf.models import WeightsFile, file_problem
+from omf.models import WeightsFile, file_problem, is_safe_address
 
 ATTEMPTS = 5  # without a byte of progress
 PAUSE = 1.0  # seconds before the next attempt, doubled each time
@@ -64,7 +64,7 @@ def download(file: WeightsFile, part: Path) -> None:
                 return
             progress.update(there - progress.n)
             try:
-                receive(file.url, part, there, progress)
+                receive(file, part, there, progress)
                 reason = "the connection ended early"
             except requests.HTTPError as error:
                 raise InputError(f"{file.url}: {error}; copy the file to {file.path} by hand") from error
@@ -76,15 +76,27 @@ def download(file: WeightsFile, part: Path) -> None:
             time.sleep(PAUSE * 2**attempt if attempt else 0)
 
 
-def receive(url: str, part: Path, there: int, progress: tqdm) -> None:
-    """Append to `part` from byte `there` on, or start over if the server can't resume."""
+class OnThisMachine(requests.adapters.HTTPAdapter):
+    """For http://, which https:// may not be redirected to, unless it is a server on this machine."""
+
+    def send(self, request: requests.PreparedRequest, *arguments, **settings) -> requests.Response:
+        if not is_safe_address(request.url):
+            raise InputError(f"{request.url}: redirected to there, but it is not fetched from, since it is not https://")
+        return super().send(request, *arguments, **settings)
+
+
+def receive(file: WeightsFile, part: Path, there: int, progress: tqdm) -> None:
+    """Append to `part` from byte `there` on, or start over if the server can't resume; a byte too many is the last one taken."""
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={there}-"} if there else {})
-    with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
+    with requests.Session() as session:
+        session.mount("http://", OnThisMachine())
+        response = session.get(file.url, headers=headers, stream=True, timeout=TIMEOUT)
         response.raise_for_status()
         resumed = response.status_code == requests.codes.partial_content
-        with part.open("ab" if resumed else "wb") as file:
+        with part.open("ab" if resumed else "wb") as arriving:
             if not resumed:
                 progress.reset()
-            while chunk := response.raw.read1(2**16):  # gives what has come, also before a break
-                file.write(chunk)
+            # read1 gives what has come, also before a break
+            while arriving.tell() <= file.bytes and (chunk := response.raw.read1(2**16)):
+                arriving.write(chunk[: file.bytes + 1 - arriving.tell()])
                 progress.update(len(chunk))

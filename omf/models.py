@@ -1,9 +1,11 @@
 """Which models there are, where their files lie, and whether they are the right ones. No torch here."""
 
+import ipaddress
 import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import yaml
 
@@ -71,6 +73,8 @@ def listed_model(name: str, entry: dict, folder: Path) -> Model:
     if known.get("method", "fusion") == "fusion":
         known["widths"] = tuple(entry["widths"])
         for network, file in entry["files"].items():
+            if problem := entry_problem(file):
+                raise InputError(f"{folder / 'models.yaml'}: {name}, {network}: {problem}")
             known[network] = WeightsFile(folder / file["name"], **{key: value for key, value in file.items() if key != "name"})
     model = Model(name=name, **known)
     if wrong := wrong_values(model):
@@ -90,12 +94,32 @@ def wrong_values(model: Model) -> str | None:
         return "it must have widths, and files oe and noe"
     if not all(type(width) is int and width > 0 for width in model.widths or ()):
         return "widths must be whole numbers, 1 or more"
-    for file in model.files:
-        if not isinstance(file.sha256, str) or not re.fullmatch("[0-9a-f]{64}", file.sha256):
-            return f"sha256 of {file.path.name} must be 64 hexadecimal digits in quotes"
-        if type(file.bytes) is not int or not isinstance(file.url, str | None):
-            return f"bytes of {file.path.name} must be a whole number, and its url a text"
     return None
+
+
+def entry_problem(file: dict) -> str | None:
+    """What may not stand in models.yaml of a file, in one line; None where all is well."""
+    name, url = Path(file["name"]), file.get("url")
+    if name.is_absolute() or ".." in name.parts:
+        return f"name {name} leads out of the folder; give one below it"
+    if not re.fullmatch("[0-9a-f]{64}", str(file.get("sha256"))):
+        return f"{name} has no sha256; give the 64 digits that `sha256sum` tells"
+    if type(file.get("bytes")) is not int:
+        return f"{name} has no bytes; give the file's size"
+    if url is not None and not is_safe_address(url):
+        return f"url {url} is not fetched from; give one that begins with https://"
+    return None
+
+
+def is_safe_address(url: str) -> bool:
+    """Whether nobody on the way can change what comes: https, or a server on this machine."""
+    try:
+        parts = urlsplit(url)
+        if parts.scheme == "https":
+            return bool(parts.hostname)
+        return parts.scheme == "http" and (parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname or "").is_loopback)
+    except (ValueError, AttributeError):
+        return False
 
 
 def enter_model(name: str, entry: dict, folder: Path | None = None) -> None:

@@ -102,3 +102,24 @@ def test_a_wrong_file_in_place_is_replaced_only_by_the_right_one(server, file):
 def test_a_model_without_an_address_can_not_be_fetched(tmp_path):
     with pytest.raises(InputError, match="not there; copy it again"):
         fetch(WeightsFile(tmp_path / "a.pt", "0" * 64, 1), "model")
+
+
+@pytest.mark.parametrize("elsewhere", ["http://example.org/weights.pt", "http://127.0.0.1.example.org/weights.pt", "file:///etc/hostname"])
+def test_a_redirection_to_an_address_that_is_not_safe_is_not_followed(server, file, elsewhere):
+    server.elsewhere = elsewhere
+    with pytest.raises(InputError, match=r"not fetched from|can't be fetched"):
+        fetch(file, "model")
+    assert not file.path.exists() and file.path.with_name("weights.pt.part").stat().st_size == 0
+
+
+def test_a_redirection_on_this_machine_is_followed(server, file):
+    with serving({"/other": CONTENT}) as other:
+        server.elsewhere = other.url("/other")
+        assert fetch(file, "model")
+    assert file.path.read_bytes() == CONTENT
+
+
+def test_of_a_file_without_end_one_byte_too_many_is_taken(server, file):
+    server.files["/weights.pt"] = CONTENT + bytes(10 * len(CONTENT))
+    download.download(file, file.path)
+    assert file.path.read_bytes() == CONTENT + bytes(1)

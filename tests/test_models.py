@@ -6,7 +6,7 @@ from conftest import ROOT
 
 from omf.errors import InputError
 from omf.files import sha256
-from omf.models import check_files, file_problem, find_model, read_models
+from omf.models import check_files, file_problem, find_model, is_safe_address, read_models
 
 
 @pytest.fixture
@@ -116,8 +116,6 @@ def test_a_broken_list_is_told_in_one_line(tmp_path, text):
         ({"camera": 7}, "camera, description, source and licence must be texts"),
         ({"extra_data": "no"}, "must be true or false"),
         ({"files": {"oe": {"name": "a", "sha256": "0" * 64, "bytes": 1}}}, "files oe and noe"),
-        ({"files": {name: {"name": "a", "sha256": 12, "bytes": 1} for name in ("oe", "noe")}}, "sha256 of a must be 64 hexadecimal digits"),
-        ({"files": {name: {"name": "a", "sha256": "0" * 64, "bytes": "1"} for name in ("oe", "noe")}}, "bytes of a must be a whole number"),
         ({"description": "x" * 10_000, "licence": 3}, "must be texts"),
     ],
 )
@@ -139,3 +137,37 @@ def test_what_is_no_text_or_no_yaml_is_told_in_one_line(tmp_path, content):
 def test_a_name_too_long_for_a_file_is_no_model(registry):
     with pytest.raises(InputError, match=r"neither in models\.yaml nor a folder"):
         find_model("x" * 5000, registry)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"name": "../../x.pt"}, r"name \.\./\.\./x\.pt leads out of the folder"),
+        ({"name": "tiny/../../x.pt"}, "leads out of the folder"),
+        ({"name": "/etc/hostname"}, "name /etc/hostname leads out of the folder"),
+        ({"sha256": None}, "has no sha256"),
+        ({"sha256": "5f2d"}, "has no sha256"),
+        ({"bytes": None}, "has no bytes"),
+        ({"bytes": "many"}, "has no bytes"),
+        ({"url": "http://example.org/oe.pt"}, r"url http://example\.org/oe\.pt is not fetched from; give one that begins with https://"),
+        ({"url": "http://127.0.0.1@example.org/oe.pt"}, "is not fetched from"),
+        ({"url": "ftp://example.org/oe.pt"}, "is not fetched from"),
+        ({"url": "file:///etc/hostname"}, "is not fetched from"),
+        ({"url": "https:///oe.pt"}, "is not fetched from"),
+        ({"url": "http://[::1/oe.pt"}, "is not fetched from"),
+        ({"url": 7}, "is not fetched from"),
+    ],
+)
+def test_a_file_that_can_not_be_trusted_is_not_listed(registry, change, problem):
+    listing = registry / "models.yaml"
+    entries = yaml.safe_load(listing.read_text())
+    entries["tiny"]["files"]["noe"].update(change)
+    listing.write_text(yaml.safe_dump(entries))
+    with pytest.raises(InputError, match=rf"models\.yaml: tiny, noe: .*{problem}") as caught:
+        find_model("tiny", registry)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["https://example.org/oe", "http://127.0.0.1:8000/oe", "http://localhost/oe", "http://[::1]:80/oe"])
+def test_addresses_that_are_fetched_from(url):
+    assert is_safe_address(url)

@@ -13,6 +13,7 @@ class Server(ThreadingHTTPServer):
     drop_after: int | None = None  # bytes after which every answer breaks off
     ranges = True  # whether it can resume
     status = 200
+    elsewhere: str | None = None  # address that every request is redirected to
 
     def __init__(self, files: dict[str, bytes]):
         super().__init__(("127.0.0.1", 0), Handler)
@@ -29,6 +30,11 @@ class Handler(BaseHTTPRequestHandler):
     def do_GET(self):
         asked = self.headers.get("Range")
         self.server.asked.append(asked)
+        if self.server.elsewhere:
+            self.send_response(302)
+            self.send_header("Location", self.server.elsewhere)
+            self.end_headers()
+            return
         if self.server.status != 200:
             self.send_error(self.server.status)
             return
