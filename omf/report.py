@@ -1,6 +1,7 @@
 """The page that a run leaves: one HTML file that holds all it needs."""
 
 import base64
+import hashlib
 import io
 from dataclasses import dataclass
 from datetime import datetime
@@ -18,6 +19,7 @@ from omf.evaluate import BASELINES, suspicious_of
 from omf.files import save_text
 from omf.pictures import ERROR_AT_TOP, ERROR_MAP, panels, strip
 
+TEMPLATES = Path(__file__).parent / "templates"
 SHOWN_OF_EACH = 3  # worst, median and best images
 JPEG_QUALITIES = (85, 70, 50, 30, 15)  # the first that keeps the pictures within
 MOST_PICTURE_BYTES = 8_000_000  # of the page's pictures together; a third is added where they are embedded
@@ -137,9 +139,8 @@ def page(summary: dict, scores: dict, shown: dict[str, list[Example]], plotted: 
     mean = scores["mean"]
     methods = [("this run", mean["psnr"], mean["ssim"], "")]
     methods += [(name, mean[f"{name}_psnr"], mean[f"{name}_ssim"], text) for name, text in BASELINES.items()]
-    templates = Environment(
-        loader=FileSystemLoader(Path(__file__).parent / "templates"), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
+    templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    script = (TEMPLATES / "report.js").read_text()
     return templates.get_template("report.html").render(
         summary=summary,
         mean=mean,
@@ -154,6 +155,8 @@ def page(summary: dict, scores: dict, shown: dict[str, list[Example]], plotted: 
         error_colours=["#{:02x}{:02x}{:02x}".format(*colormaps[ERROR_MAP](x, bytes=True)[:3]) for x in np.linspace(0, 1, 9)],
         columns=columns,
         rows=rows,
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 

@@ -43,6 +43,7 @@ rule report:
             "pictures",
             "plots",
             "templates/report.html",
+            "templates/report.js",
         ),
     output:
         page=report(

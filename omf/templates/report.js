@@ -1,0 +1,57 @@
+"use strict";
+const { rows, digits } = JSON.parse(document.getElementById("data").textContent);
+const AT_ONCE = 200, table = document.getElementById("images"), body = table.tBodies[0], more = document.getElementById("more");
+const headings = [...table.tHead.rows[0].cells], filter = document.getElementById("filter"), only = document.getElementById("only");
+let chosen = rows, shown = 0;
+
+function text(value, column) {
+  if (value === null) return "";
+  return typeof value === "number" ? value.toFixed(digits[column - 1]) : value;
+}
+
+function showMore() {
+  for (const row of chosen.slice(shown, shown + AT_ONCE)) {
+    const line = body.insertRow();
+    row.forEach((value, column) => { line.insertCell().textContent = text(value, column); });
+  }
+  shown = Math.min(shown + AT_ONCE, chosen.length);
+  more.hidden = shown === chosen.length;
+  document.getElementById("count").textContent = `${chosen.length} of ${rows.length} images`;
+}
+
+function refresh() {
+  const wanted = filter.value.toLowerCase(), column = headings.findIndex((cell) => cell.ariaSort);
+  chosen = rows.filter((row) => row[0].toLowerCase().includes(wanted) && (!only.checked || row.at(-1)));
+  if (column >= 0) {
+    const sign = headings[column].ariaSort === "ascending" ? 1 : -1, empty = (value) => value === null || value === "";
+    chosen.sort((a, b) => {
+      const [x, y] = [a[column], b[column]];
+      if (empty(x) || empty(y)) return empty(x) - empty(y);  // what is not known comes last
+      return sign * (typeof x === "number" ? x - y : x.localeCompare(y, undefined, { numeric: true }));
+    });
+  }
+  body.replaceChildren();
+  shown = 0;
+  showMore();
+}
+
+headings.forEach((heading) => heading.querySelector("button").addEventListener("click", () => {
+  const next = heading.ariaSort === "ascending" ? "descending" : "ascending";
+  headings.forEach((other) => { other.ariaSort = null; });
+  heading.ariaSort = next;
+  refresh();
+}));
+filter.addEventListener("input", refresh);
+only.addEventListener("change", refresh);
+more.addEventListener("click", showMore);
+
+const dialog = document.getElementById("larger"), picture = document.getElementById("larger-picture");
+document.querySelectorAll(".open").forEach((button) => button.addEventListener("click", () => {
+  const small = button.querySelector("img");
+  picture.src = small.src;
+  picture.alt = small.alt;
+  document.getElementById("larger-text").textContent = small.alt;
+  dialog.showModal();
+}));
+dialog.addEventListener("click", (event) => { if (event.target === dialog) dialog.close(); });
+refresh();
