@@ -7,6 +7,7 @@ from pathlib import Path
 from omf.errors import told_in_one_line
 from omf.evaluate import summarise
 from omf.files import save_json, save_text, written_whole
+from omf.folders import without_home
 from omf.models import find_model
 from omf.provenance import provenance
 from omf.report import write_report
@@ -37,7 +38,8 @@ def main() -> None:
     )
     inputs = {"photos": merged(photos, "sha256"), "ground_truth": merged(scored, "sha256")}
     write_scores(scores, entry_readme(model, timing), out)
-    save_json(out / "provenance.json", provenance([job["environment"] for job in timings], model, json.loads(arguments.config), inputs))
+    made_by = provenance([job["environment"] for job in timings], model, json.loads(arguments.config), inputs)
+    save_json(out / "provenance.json", without_home(made_by))
     save_json(out / "summary.json", summary)
     save_text(out / "summary.txt", summary_text(summary, scores))
     seconds = stage_seconds(arguments.results / "benchmarks", arguments.shards)
