@@ -85,7 +85,7 @@ rule mosaic:
         photos=lambda wildcards: photos_in(wildcards.shard),
     shell:
         "python {params.scripts:q}/mosaic.py {input.demosaiced} --out {output.folders} --record {output.record} --formats {params.formats:q}"
-        " --camera {params.camera} --model {params.model:q} --photos {params.photos:q} > {log} 2>&1"
+        " --camera {params.camera:q} --model {params.model:q} --photos {params.photos:q} > {log} 2>&1"
 
 
 rule evaluate:
@@ -123,4 +123,4 @@ rule evaluate:
         white=AS_SCORED.white_level,
     shell:
         "python {params.scripts:q}/evaluate.py {input.raw} --truths {params.truths:q} --photos {params.photos:q}"
-        " --camera {params.camera} --white-level {params.white} --processes {threads} --out {output.scores} > {log} 2>&1"
+        " --camera {params.camera:q} --white-level {params.white} --processes {threads} --out {output.scores} > {log} 2>&1"

@@ -1,0 +1,274 @@
+"""What must never happen, whatever the files say: code that runs, weights that nobody vouches for, and a word about the owner."""
+
+import ast
+import base64
+import json
+import re
+import shutil
+import struct
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import ROOT, random_rgb, snakemake
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
+
+from omf import checkpoints
+from omf.camera import load_camera
+from omf.challenge import write_submission
+from omf.errors import InputError
+from omf.files import save_npy
+from omf.folders import without_home
+from omf.formats import SUFFIXES, RawFormat, Writer
+from omf.models import Model, WeightsFile
+
+# --- the source ---
+
+SOURCES = [path for folder in ("omf", "scripts", "benchmarks", "docs", "examples") for path in sorted((ROOT / folder).rglob("*.py"))]
+RULES = [ROOT / "Snakefile", *sorted((ROOT / "workflow").rglob("*.smk"))]
+UNSAFE_CALLS = {"eval", "exec", "os.system", "os.popen", "pickle.load", "pickle.loads", "pickle.Unpickler", "yaml.load", "yaml.load_all"}
+UNSAFE_CALLS |= {
+    "yaml.full_load",
+    "yaml.unsafe_load",
+    "joblib.load",
+    "marshal.loads",
+    "shelve.open",
+    "tempfile.mktemp",
+    "shutil.unpack_archive",
+}
+
+
+def unsafe_calls(source: str) -> list[str]:
+    """Calls that may run what a file says, or what a name spells."""
+    found = []
+    for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
+        name = ast.unparse(call.func)
+        settings = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
+        if (
+            name in UNSAFE_CALLS
+            or name.endswith((".extractall", ".extract"))
+            or (name == "torch.load" and settings.get("weights_only") != "True")
+            or settings.get("allow_pickle", "False") != "False"
+            or settings.get("shell", "False") != "False"
+        ):
+            found.append(ast.unparse(call))
+    return found
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "pickle.load(file)",
+        "pickle.Unpickler(file).load()",
+        "torch.load(path)",
+        "torch.load(path, weights_only=False)",
+        "np.load(path, allow_pickle=True)",
+        "yaml.load(text)",
+        "subprocess.run(command, shell=True)",
+        "os.system(command)",
+        "eval(text)",
+        "exec(text)",
+        "zipfile.ZipFile(path).extractall()",
+    ],
+)
+def test_the_search_finds_what_it_looks_for(source):
+    assert len(unsafe_calls(source)) == 1
+
+
+def test_nothing_in_the_source_runs_what_a_file_says():
+    assert len(SOURCES) > 70
+    assert {str(path): found for path in SOURCES if (found := unsafe_calls(path.read_text()))} == {}
+    # and what is safe is not found
+    assert (
+        unsafe_calls("network.eval(); torch.load(p, weights_only=True); np.load(p); np.load(p, allow_pickle=False); yaml.safe_load(t)")
+        == []
+    )
+
+
+def test_what_rules_hand_to_the_shell_is_quoted_or_of_the_programs_making():
+    """In `shell:` a parameter stands with :q, unless its values are numbers or checked words."""
+    plain = {"output", "log", "threads", "input.decoded", "input.demosaiced", "input.raw", "input.summary", "input.text", "input.settings"}
+    plain |= {"output.decoded", "output.record", "output.demosaiced", "output.timing", "output.scores", "output.pictures"}
+    plain |= {"params.device", "params.precision", "params.white", "params.entry", "params.shards", "params.branch", "params.python"}
+    plain |= {"wildcards.stage"}
+    for path in RULES:
+        text = path.read_text()
+        assert not re.search(r"\b(eval|exec|os\.system|subprocess)\b\s*\(", text), path
+        for command in re.findall(r"shell:\n((?:\s+\".*\"\n)+)", text):
+            assert set(re.findall(r"{(.*?)}", command)) - plain <= {
+                f"params.{name}:q" for name in ("scripts", "photos", "model", "models", "formats", "truths", "config", "settings", "camera")
+            }, command
+
+
+# --- weights ---
+
+
+def test_a_file_with_another_hash_is_never_opened_as_weights(tmp_path, tiny_model, published_model, monkeypatch):
+    def opened(*_, **__):
+        raise AssertionError("opened")
+
+    monkeypatch.setattr(checkpoints, "safe_open", opened)
+    monkeypatch.setattr(checkpoints.torch, "load", opened)
+    for folder, names in ((tiny_model, ("oe", "noe")), (published_model, ("final_yuv_OE_mask-220", "final_yuv_OE_NOE_mask-220"))):
+        first, second = (next(folder.glob(f"{name}.*")) for name in names)
+        right, unknown = WeightsFile(first), WeightsFile(second, sha256="0" * 64)
+        for model in (Model("tiny", right, unknown), Model("tiny", unknown, right), Model("tiny", right, right, demosaic=unknown)):
+            with pytest.raises(InputError, match=r"its sha256 is not the one in models\.yaml, so it is not loaded"):
+                checkpoints.load_fusion(model, torch.device("cpu"))
+        with pytest.raises(AssertionError, match="opened"):  # with the hash out of the way, it would be
+            checkpoints.load_fusion(Model("tiny", right, right), torch.device("cpu"))
+
+
+class Bomb:
+    """A pickle of it writes a file when it is loaded the unsafe way."""
+
+    def __init__(self, path: Path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_nothing_in_a_pickle_runs(tmp_path):
+    torch.save({"Conv.weight": Bomb(tmp_path / "ran")}, tmp_path / "weights.pt")
+    with pytest.raises(InputError, match=r"weights\.pt: can't be read as weights"):
+        checkpoints.load_network(tmp_path / "weights.pt")
+    assert not (tmp_path / "ran").exists()
+    torch.load(tmp_path / "weights.pt", weights_only=False)
+    assert (tmp_path / "ran").exists()  # it would have
+
+
+# --- the archive ---
+
+
+def test_the_zip_holds_flat_names_only(tmp_path):
+    names = ["a.npy", "..npy", "-n.npy", "C:a.npy", "~.npy", "$(touch x).npy"]
+    raws = []
+    for number, name in enumerate(names):
+        raws.append(tmp_path / "raw" / f"s{number}" / name)
+        save_npy(raws[-1], np.zeros((1, 1, 4), np.uint16))
+    write_submission(raws, "readme", tmp_path / "out")
+    with zipfile.ZipFile(tmp_path / "out" / "submission.zip") as archive:
+        assert sorted(archive.namelist()) == sorted([*names, "readme.txt"])
+        assert all("/" not in entry.filename and entry.filename not in (".", "..") for entry in archive.infolist())
+        assert all(entry.external_attr == 0o644 << 16 for entry in archive.infolist())  # files, no links
+
+
+# --- who took the photo, and where ---
+
+MARK = "SECRET"
+LATITUDE = (IFDRational(7919, 104729), IFDRational(7907, 104723), IFDRational(7901, 104717))
+XMP = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><dc:creator>{MARK}-xmp</dc:creator></x:xmpmeta>'.encode()
+IPTC = b"Photoshop 3.0\x008BIM\x04\x04\0\0" + struct.pack(">I", 5 + 11) + b"\x1c\x02\x50" + struct.pack(">H", 11) + b"SECRET-iptc"
+
+
+def telling_exif() -> Image.Exif:
+    """Each field that could tell who or where, with the mark or with the numbers of `LATITUDE`; and some that may travel."""
+    exif = Image.Exif()
+    exif[271], exif[272] = "Maker", "Model 7"
+    exif.update({tag: f"{MARK}-{tag}" for tag in (270, 315, 33432)})  # ImageDescription, Artist, Copyright
+    exif.update({700: XMP, 33723: IPTC, 40092: f"{MARK}-comment".encode("utf-16-le")})  # XMP, IPTC, XPComment
+    exif.get_ifd(34665).update(
+        {33434: IFDRational(1, 100), 37500: f"{MARK}-maker-note".encode(), 37510: f"ASCII\0\0\0{MARK}-comment".encode()}
+        # ImageUniqueID, CameraOwnerName, BodySerialNumber, LensSerialNumber
+        | {tag: f"{MARK}-{tag}" for tag in (42016, 42032, 42033, 42037)}
+    )
+    exif.get_ifd(34853).update(
+        {0: b"\2\3\0\0", 1: "N", 2: LATITUDE, 3: "E", 4: LATITUDE, 27: f"ASCII\0\0\0{MARK}-gps".encode(), 28: b"SECRET-area"}
+    )
+    return exif
+
+
+def telling_photos(folder: Path) -> list[Path]:
+    """A photo of each kind, with the mark wherever the kind has room for words."""
+    folder.mkdir()
+    picture, exif = Image.fromarray(random_rgb(96, 128)), telling_exif()
+    picture.save(folder / "a.jpg", exif=exif, comment=f"{MARK}-comment")
+    jpeg = (folder / "a.jpg").read_bytes()
+    segments = [(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + XMP), (0xED, IPTC)]
+    added = b"".join(struct.pack(">BBH", 0xFF, kind, len(content) + 2) + content for kind, content in segments)
+    (folder / "a.jpg").write_bytes(jpeg[:2] + added + jpeg[2:] + f"{MARK}-behind".encode())
+    words = PngInfo()
+    words.add_text("Author", f"{MARK}-text")
+    words.add_itxt("XML:com.adobe.xmp", XMP.decode())
+    picture.save(folder / "b.png", exif=exif, pnginfo=words)
+    tags = ImageFileDirectory_v2()
+    for tag, value in (dict(exif) | {tag: dict(exif.get_ifd(tag)) for tag in (34665, 34853)}).items():
+        tags[tag] = value
+    picture.save(folder / "c.tif", tiffinfo=tags)
+    for photo in folder.iterdir():
+        assert photo.read_bytes().count(MARK.encode()) >= 10
+        assert numbers_of_place(photo.read_bytes())
+    return sorted(folder.iterdir())
+
+
+def numbers_of_place(content: bytes) -> bool:
+    return any(struct.pack(f"{order}II", 7919, 104729) in content for order in "<>")
+
+
+def all_bytes(path: Path) -> bytes:
+    """Of a file, also of what is in it as an archive or in base64."""
+    content = path.read_bytes()
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            content += b"".join(archive.read(name) for name in archive.namelist())
+    if path.suffix == ".html":
+        content += b"".join(base64.b64decode(uri) for uri in re.findall(rb"base64,([A-Za-z0-9+/=]+)", content))
+    return content
+
+
+def tells(content: bytes) -> bool:
+    return any(MARK.encode(coding) in content for coding in ("utf-8", "utf-16-le", "utf-16-be"))
+
+
+@pytest.mark.parametrize("kind", SUFFIXES)
+def test_no_format_tells_who_took_the_photo_and_none_but_dng_on_request_where(tmp_path, kind):
+    photos = {photo.stem: photo for photo in telling_photos(tmp_path / "photos")}
+    raw = np.zeros((96, 128, 3), np.float32)
+    for gps in (False, True):
+        out = tmp_path / f"out_{gps}"
+        write = Writer(out, RawFormat(kind, 14, 16383, gps=gps), load_camera("samsung_s7"), "model", photos)
+        for name, photo in photos.items():
+            write(name, raw)
+            (written,) = out.glob(f"{name}.*")
+            content = all_bytes(written)
+            assert not tells(content), photo
+            assert numbers_of_place(content) == (gps and kind == "dng"), photo
+            assert (b"Model 7" in content) == (kind == "dng")  # what may travel does
+
+
+def test_a_run_tells_nothing_of_the_photographer_and_not_whose_folder_it_was(tmp_path):
+    """The workflow, with the page, the pictures and all else that it leaves; one photo can't be used, and is named."""
+    photos = telling_photos(tmp_path / "photos")
+    shutil.copy(photos[0], tmp_path / "photos" / "cut.jpg")
+    (tmp_path / "photos" / "cut.jpg").write_bytes(photos[0].read_bytes()[:-3000])
+    run = tmp_path / "run"
+    run.mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HOME", str(tmp_path))
+        result = snakemake(run, images=tmp_path / "photos", ground_truth="", model="unprocess", device="cpu", output_format="dng", gps=True)
+    assert result.returncode == 1 and "~/photos/cut.jpg: can't be decoded" in result.stderr, result.stderr
+    left = [path for folder in ("results", "submission") for path in (run / folder).rglob("*") if path.is_file()]
+    assert {"report.html", "provenance.json", "summary.json", "summary.txt", "a.dng", "b.dng", "c.dng"} <= {path.name for path in left}
+    for path in left:
+        content = all_bytes(path)
+        assert not tells(content), path
+        assert numbers_of_place(content) == (path.suffix == ".dng"), path
+        if path.is_relative_to(run / "submission"):
+            assert str(tmp_path).encode() not in content, path
+    settings = json.loads((run / "submission" / "provenance.json").read_text())["config"]
+    assert settings["images"] == "~/photos"
+
+
+def test_the_users_folder_is_left_out(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/alice/")
+    assert without_home({"a": ["/home/alice/x.jpg: broken ('/home/alice/y')", 7, None]}) == {"a": ["~/x.jpg: broken ('~/y')", 7, None]}
+    assert without_home("model=/home/alice") == "model=~"
+    for other in ("/home/alice2/x", "/mnt/home/alice/x", "/"):
+        assert without_home(other) == other
+    monkeypatch.setenv("HOME", "/")
+    assert without_home("/data/x") == "/data/x"
