@@ -1,5 +1,6 @@
 """The page in a real browser: Debian's Chromium, where it is installed."""
 
+import re
 import shutil
 from datetime import datetime
 from itertools import pairwise
@@ -63,6 +64,68 @@ def opened(browser, html):
     assert said == []
     assert asked == []
     tab.close()
+
+
+HOSTILE = [
+    "<script>alert(1)<",
+    '"><img src=x onerror=alert(1)>',
+    "'><svg onload=alert(1)>",
+    "</script><script>alert(1)</script>",
+    "javascript:alert(1)",
+]
+
+
+@pytest.fixture
+def hostile(tmp_path) -> Path:
+    """A page with hostile names in all places that a name comes to: table, headings, pictures, problems, remarks, model, device."""
+    images = {name: {"psnr": 20.0, "ssim": 0.5, "overexposed": 0.1, "suspicious": [f"{name} is odd"]} for name in HOSTILE}
+    mean = dict.fromkeys(("unprocess_psnr", "copy_psnr", "consistency_psnr", "psnr_overexposed", "unprocess_ssim", "copy_ssim"))
+    summed = {"scored": len(images), "mean": mean | {"psnr": 25.0, "ssim": 0.5, "colour_error": 1.0}, "images": images}
+    timing = {"images": len(images), "device": HOSTILE[1], "seconds": 1.0, "megapixels": 1.0}
+    summary = run_summary(HOSTILE[3], HOSTILE[0], timing, summed, [f"{name}.jpg: broken" for name in HOSTILE])
+    picture = np.full((12, 16, 3), 90, np.uint8)
+    shown = {HOSTILE[1]: [Example(name, name, {name: picture}) for name in HOSTILE]}
+    path = tmp_path / "report.html"
+    path.write_text(page(summary, summed, shown, {name: ("<svg/>", name) for name in HOSTILE}, datetime(2026, 1, 2)))
+    return path
+
+
+def what_ran(browser, path: Path, expected_title: str | None = None) -> list[str]:
+    """Dialogs that a page opened, and what it asked of the network, also when everything on it has been clicked at."""
+    tab = browser.new_page()
+    ran = []
+    tab.on("dialog", lambda dialog: (ran.append(f"dialog {dialog.message}"), dialog.dismiss()))
+    tab.route("http*://**", lambda route: (ran.append(route.request.url), route.abort()))  # what the policy lets through
+    tab.goto(path.as_uri())
+    if expected_title:
+        assert tab.title() == expected_title
+    for heading in tab.locator("#images th button").all():
+        heading.click()
+    for button in tab.locator("main .open").all():
+        button.click()
+        tab.keyboard.press("Escape")
+    tab.wait_for_timeout(300)
+    names = column(tab, 1)
+    tab.close()
+    return [*ran, *([] if sorted(names) == sorted(HOSTILE) else names)]
+
+
+def test_hostile_names_are_shown_and_not_run(browser, hostile):
+    assert what_ran(browser, hostile, f"RAW reconstruction: {len(HOSTILE)} images, {HOSTILE[3]}") == []
+
+
+def test_scripts_that_get_into_the_page_do_not_run_and_ask_nobody(browser, hostile):
+    """Where names were not escaped, and more: the page's policy is a second wall."""
+    more = (
+        '<script>alert(2)</script><script src="https://example.org/x.js"></script><img src="https://example.org/x.png" onerror="alert(3)">'
+    )
+    more += '<iframe src="data:text/html,<script>alert(4)</script>"></iframe><link rel="stylesheet" href="https://example.org/x.css">'
+    text = hostile.read_text()
+    hostile.write_text(text.replace("<main>", f"<main>{more}{''.join(HOSTILE)}", 1))
+    assert what_ran(browser, hostile) == []
+    hostile.write_text(re.sub('<meta http-equiv="Content-Security-Policy".*?>', "", hostile.read_text()))
+    ran = what_ran(browser, hostile)  # it is the policy that held them
+    assert any(said.startswith("dialog") for said in ran) and "https://example.org/x.js" in ran
 
 
 def column(tab, number: int) -> list[str]:

@@ -289,6 +289,29 @@ def test_names_that_a_shell_would_trip_over(tmp_path, settings):
     assert (tmp_path / "submission" / "it's $HOME; a {test} & [b].npy").read_bytes() != before
 
 
+def test_names_that_hold_commands_run_nothing(tmp_path, settings):
+    """Of photos, of their folder and of the model's; the commands would leave a file in the working folder."""
+    photos, model = tmp_path / "$(touch ran) `touch ran`", tmp_path / "m; touch ran; $(touch ran)"
+    settings["images"].rename(photos)
+    shutil.copytree(settings["model"], model)
+    names = [
+        "$(touch ran)",
+        "`touch ran`",
+        "a; touch ran #",
+        "'; touch ran; '",
+        '"$(touch ran)"',
+        "a | touch ran",
+        "a\ntouch ran\n",
+        "& touch ran &",
+    ]
+    for name in names:
+        shutil.copy(photos / "leaves_odd.jpg", photos / f"{name}.jpg")
+    result = snakemake(tmp_path, **settings | {"images": photos, "model": model, "output_format": "dng"})
+    assert result.returncode == 0, result.stderr
+    assert {path.stem for path in (tmp_path / "submission").glob("*.dng")} >= set(names)
+    assert not list(tmp_path.rglob("ran"))
+
+
 def test_a_killed_run_goes_on_where_it_was(tmp_path, settings):
     settings["shard_size"] = 1
     undisturbed = tmp_path / "undisturbed"
