@@ -1,0 +1,44 @@
+"""All that is meant to come out the same again, of photos in the order given: python everything.py PRECISION OUT PHOTO..."""
+
+import sys
+from functools import partial
+from pathlib import Path
+
+from omf.camera import load_camera
+from omf.challenge import list_packed, write_submission
+from omf.evaluate import candidates, examine_all, summarise
+from omf.formats import Noise, RawFormat, Writer
+from omf.methods import load_method
+from omf.models import find_model
+from omf.predict import predict
+from omf.stages import by_name
+from omf.summary import entry_readme, write_scores
+
+NOISE = Noise(1e-3, 1e-6)
+FORMATS = {
+    "npy": RawFormat(),
+    "noisy": RawFormat(noise=NOISE),
+    "mosaic": RawFormat("mosaic", 14, 16383, 64, "BGGR"),
+    "npz": RawFormat("npz", 14, 16383),
+    "png": RawFormat("png", 14, 16383, noise=NOISE),
+    "dng": RawFormat("dng", 14, 16383, noise=NOISE, gps=True),
+}
+
+
+def main() -> None:
+    precision, out, photos = sys.argv[1], Path(sys.argv[2]), [Path(name) for name in sys.argv[3:]]
+    model, camera = find_model("samsung_s7"), load_camera("samsung_s7")
+    method, device, _ = load_method(model, "cpu", precision)
+    print(device)
+    for kind, of in FORMATS.items():
+        assert predict(photos, out / kind, method, partial(Writer, out / kind, of, camera, model.name)) == []
+    assert predict(photos, out / "packed", method) == []  # counted by the networks' own way
+    readme = entry_readme(model, {"seconds_per_image": 1.0, "cpu": True, "device": "CPU"})
+    write_submission(sorted((out / "noisy").iterdir()), readme, out / "entry")
+    truths = list_packed(Path(__file__).parents[2] / "test_raw")
+    records, _ = examine_all(candidates(list_packed(out / "npy"), truths, by_name(photos)[0]), camera, 1)
+    write_scores(summarise(records), readme, out / "scores")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""The same photos give the same bytes, whatever surrounds the run. With the shipped networks, in exact arithmetic and on one machine."""
+
+import os
+import shutil
+import sys
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, run, snakemake
+
+PHOTOS = ("hills.jpg", "leaves_odd.jpg", "night_tall.tif")
+EVERYTHING = Path(__file__).parent / "everything.py"
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+SURROUNDINGS = {
+    "time zone": {"TZ": "Pacific/Auckland"},
+    "language": {"LC_ALL": "C", "LANG": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},  # a Python that would write ASCII
+    "order of sets": {"PYTHONHASHSEED": "1"},
+}
+
+
+def with_threads(number: int) -> dict[str, str]:
+    return dict.fromkeys(THREADS, str(number))
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def everything(out: Path, photos: list[Path], precision: str = "exact", cwd: Path = ROOT, **environment: str) -> dict[str, bytes]:
+    result = run(sys.executable, EVERYTHING, precision, out, *photos, cwd=cwd, **{"PYTHONPATH": str(ROOT)} | environment)
+    assert result.returncode == 0, result.stderr
+    return files_of(out)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("photos")
+    return [Path(shutil.copy(ROOT / "test_rgb" / name, folder)) for name in PHOTOS]
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory, photos) -> dict[str, bytes]:
+    """What two threads make."""
+    found = everything(tmp_path_factory.mktemp("usual"), photos, **with_threads(2))
+    assert len(found) == 7 * len(photos) + (len(photos) + 2) + 3  # formats, the entry, scores
+    return found
+
+
+def differing(found: dict[str, bytes], usual: dict[str, bytes]) -> list[str]:
+    assert found.keys() == usual.keys()
+    return [name for name in found if found[name] != usual[name]]
+
+
+def moved(photos: list[Path], folder: Path) -> list[Path]:
+    """Copies of another date, in reverse order."""
+    folder.mkdir()
+    copies = [Path(shutil.copy(photo, folder)) for photo in reversed(photos)]
+    for copy in copies:
+        os.utime(copy, (10**9, 10**9))
+    return copies
+
+
+def test_nothing_around_a_run_changes_a_byte(tmp_path, photos, usual):
+    """All at once: one thread, another order, folder and date of the photos, working folder, time zone, language and order of sets."""
+    other = {key: value for changed in SURROUNDINGS.values() for key, value in changed.items()}
+    copies = [Path(copy.name) for copy in moved(photos, tmp_path / "elsewhere")]
+    found = everything(tmp_path / "out", copies, cwd=tmp_path / "elsewhere", **other | with_threads(1))
+    assert differing(found, usual) == []
+
+
+@pytest.mark.parametrize("threads", [1, 3, 4, 8, 16])
+def test_threads_change_nothing(thorough, tmp_path, photos, usual, threads):
+    if not thorough and threads != 4:
+        pytest.skip("with --thorough")
+    assert differing(everything(tmp_path / "out", photos, **with_threads(threads)), usual) == []
+
+
+@pytest.mark.parametrize("changed", SURROUNDINGS)
+def test_each_surrounding_by_itself(thorough, tmp_path, photos, usual, changed):
+    if not thorough:
+        pytest.skip("with --thorough")
+    assert differing(everything(tmp_path / "out", photos, **with_threads(2) | SURROUNDINGS[changed]), usual) == []
+
+
+def test_in_fast_arithmetic_threads_change_a_count_at_most(thorough, tmp_path, photos):
+    if not thorough:
+        pytest.skip("with --thorough")
+    counts = [
+        everything(tmp_path / str(threads), photos, "fast", **with_threads(threads)) and tmp_path / str(threads) for threads in (1, 2, 4, 8)
+    ]
+    for name in ("hills", "leaves_odd", "night_tall"):
+        first, *others = (np.load(folder / "mosaic" / f"{name}.npy").astype(int) for folder in counts)
+        assert all(np.abs(other - first).max() <= 1 for other in others)
+
+
+def test_cores_and_shards_change_nothing_of_an_entry(thorough, tmp_path, photos):
+    """The workflow, with noise; of readme.txt and scores.txt all but the measured time. A smaller one is in tests/workflow/."""
+    if not thorough:
+        pytest.skip("with --thorough")
+    (tmp_path / "noise.yaml").write_text("noise: {iso: 800}\n")
+    settings = {"images": photos[0].parent, "ground_truth": ROOT / "test_raw", "device": "cpu"}
+    left = []
+    with pytest.MonkeyPatch.context() as patch:
+        for cores, shard_size in ((2, 256), (1, 1)):
+            folder = tmp_path / str(cores)
+            folder.mkdir()
+            result = snakemake(folder, "--cores", cores, "--configfile", tmp_path / "noise.yaml", **settings | {"shard_size": shard_size})
+            assert result.returncode == 0, result.stderr
+            left.append(files_of(folder / "submission"))
+            with zipfile.ZipFile(folder / "submission" / "submission.zip") as archive:
+                assert {name: archive.read(name) for name in archive.namelist()}.items() <= left[-1].items()
+            for key, value in SURROUNDINGS["time zone"].items():  # of the second run
+                patch.setenv(key, value)
+    names = {f"{Path(name).stem}.npy" for name in PHOTOS} | {"scores.json", "scores.csv"}
+    assert {name: left[0][name] for name in names} == {name: left[1][name] for name in names}
+    for name, measured in (("readme.txt", b"runtime per image"), ("scores.txt", b"ExtraRuntime")):
+        first, second = ([line for line in files[name].splitlines() if not line.startswith(measured)] for files in left)
+        assert first == second and len(first) >= 3
