@@ -26,9 +26,8 @@ SECONDS = 5.0  # between two looks
 A_MINUTE = 1000  # photos, more than a machine without a GPU takes
 
 
-def make_photos(folder: Path, count: int) -> None:
+def make_photos(folder: Path, count: int, samples: list[Path]) -> None:
     """Links to the samples, and broken files, in an order of names that mixes them."""
-    samples = sorted((ROOT / "test_rgb").iterdir())
     cut = folder / ".cut.jpg"  # a name that is not listed
     cut.write_bytes(samples[0].read_bytes()[:5000])
     (folder / ".text.png").write_text("no picture")
@@ -134,8 +133,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         photos, out = Path(name) / "photos", Path(name) / "raw"
         photos.mkdir()
-        make_photos(photos, int(arguments.minutes * A_MINUTE))
+        make_photos(photos, int(arguments.minutes * A_MINUTE), sorted((ROOT / "test_rgb").iterdir()))
         looks = endure(predict_command(photos, out), out, arguments.minutes)
+    if looks[-1]["seconds"] < 60 * arguments.minutes:
+        sys.exit(
+            f"it ended after {looks[-1]['seconds']} s, with {looks[-1]['images']} images; see what it says: omf predict test_rgb -o FOLDER"
+        )
     summary = summary_of(looks)
     save_json((arguments.out or ROOT / "benchmarks") / "endurance.json", {"summary": summary, "looks": looks})
     plot(looks, (arguments.out or ROOT / "docs") / "endurance.png")
