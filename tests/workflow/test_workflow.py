@@ -191,6 +191,8 @@ def test_snakemakes_own_report_holds_the_page_the_table_and_the_pictures(finishe
     assert result.returncode == 0, result.stderr
     with zipfile.ZipFile(finished / "report.zip") as archive:
         names = [Path(name).name for name in archive.namelist()]
+        around = archive.read(min(archive.namelist(), key=len)).decode()  # Snakemake's own page
+    assert "<html" in around and "night_tall" not in around  # which names no photos, so that there is nothing to escape
     for name in ("report.html", "scores.csv", "images_worst_1.jpg", "plot_tones.svg"):
         assert name in names
 
