@@ -8,6 +8,7 @@ from omf.challenge import SCORES, readme_text, scores_text
 from omf.errors import printable
 from omf.evaluate import scores_csv, scores_table, suspicious_of
 from omf.files import save_json, save_text
+from omf.folders import without_home
 from omf.models import Model
 
 STAGES = ("preprocess", "infer", "mosaic", "evaluate")  # of a shard
@@ -66,7 +67,7 @@ def run_summary(model: str | None, camera: str, timing: dict, scores: dict, prob
     """
     suspicious = [printable(f"{name}: {remark}") for name, image in scores["images"].items() if (remark := suspicious_of(image))]
     known = {"model": model and printable(model), "camera": camera, **timing, "scored": scores["scored"], **scores["mean"]}
-    return known | {"problems": problems, "suspicious": suspicious}
+    return without_home(known | {"problems": problems, "suspicious": suspicious})
 
 
 def entry_readme(model: Model, timing: dict) -> str:

@@ -8,6 +8,7 @@ import yaml
 
 from omf.checkpoints import load_network
 from omf.files import save_text, sha256, written_whole
+from omf.folders import without_home
 from omf.models import check_name, enter_model
 from omf.networks import name_of
 from omf.training.settings import Settings, as_dict
@@ -44,8 +45,8 @@ def enter_trained(run: Path, settings: Settings, models: Path) -> None:
 
 def data_in_words(settings: Settings) -> str:
     if settings.pairs:
-        return f"the pairs in {settings.pairs}"
-    scenes = [*settings.photos, *settings.linear]
+        return f"the pairs in {without_home(str(settings.pairs))}"
+    scenes = without_home([*settings.photos, *settings.linear])
     return f"simulated pairs of {settings.camera}, scenes: {', '.join(scenes) if scenes else 'drawn ones only'}"
 
 
@@ -75,7 +76,7 @@ Trained on {data_in_words(settings)}.
 ## Settings
 
 ```yaml
-{yaml.safe_dump(as_dict(settings), sort_keys=False).strip()}
+{yaml.safe_dump(without_home(as_dict(settings)), sort_keys=False).strip()}
 ```
 
 Not evaluated yet; `omf evaluate` scores its answers against ground truth.

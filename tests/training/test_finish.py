@@ -52,6 +52,14 @@ def test_a_trained_model_is_entered_and_can_be_replaced(run, models):
         assert "| noe | 50 | 0.25 | 12.5 |" in card
 
 
+@pytest.mark.parametrize("data", [{"pairs": "/home/alice/pairs"}, {"photos": ["/home/alice/photos", "/home/alice/more"]}])
+def test_a_model_does_not_tell_whose_photos_it_was_trained_on(run, models, monkeypatch, data):
+    monkeypatch.setenv("HOME", "/home/alice")
+    enter_trained(run, settings_from(data), models)
+    assert "~/p" in (card := (models / "my_model" / "README.md").read_text())
+    assert "alice" not in card + (models / "models.yaml").read_text()
+
+
 @pytest.mark.parametrize("name", ["samsung_s7", "published", "unprocess"])
 def test_models_that_were_not_trained_here_are_not_replaced(run, models, name):
     with pytest.raises(InputError, match=f"training.name is {name}, which models.yaml lists already"):
