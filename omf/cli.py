@@ -169,7 +169,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
         from omf.summary import run_summary, write_scores
 
         readme = arguments.predictions / README
-        write_scores(scores, readme.read_text() if readme.is_file() else None, arguments.out)
+        write_scores(scores, readme.read_text("utf-8") if readme.is_file() else None, arguments.out)
         summary = run_summary(None, arguments.camera, {"images": len(records)}, scores, problems)
         write_report(summary, scores, records, {}, arguments.out / "report.html")
     if scores["scored"]:

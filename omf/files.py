@@ -63,7 +63,7 @@ def save_npy(path: Path, array: np.ndarray, synced: bool = True) -> None:
 
 def save_text(path: Path, text: str) -> None:
     with written_whole(path) as temporary:
-        temporary.write_text(text)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def save_json(path: Path, value: object) -> None:

@@ -94,7 +94,7 @@ def without_raw(pictures: list[Path]) -> list[Path]:
 def matching(photos: list[Path], patterns: Path) -> list[Path]:
     """The photos whose names match one of the globs in a file; lines with # are comments."""
     try:
-        lines = [line.strip() for line in patterns.read_text().splitlines()]
+        lines = [line.strip() for line in patterns.read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{patterns}: can't be read ({error}); give a text file with a file name or glob in each line") from error
     globs = [line for line in lines if line and not line.startswith("#")]

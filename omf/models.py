@@ -60,7 +60,7 @@ def read_models(folder: Path | None = None) -> dict[str, Model]:
     folder = folder or data_folder("trained_models")
     listing = folder / "models.yaml"
     try:
-        entries = parse_yaml(listing.read_text())
+        entries = parse_yaml(listing.read_text("utf-8"))
         return {name: listed_model(name, entry, folder) for name, entry in entries.items()}
     except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         reason = str(error).partition("\n")[0]
@@ -136,7 +136,7 @@ def enter_model(name: str, entry: dict, folder: Path | None = None) -> None:
     folder = folder or data_folder("trained_models")
     check_name(name, folder)
     listing = folder / "models.yaml"
-    others = re.split(r"^(?=\S+:)", listing.read_text(), flags=re.MULTILINE)
+    others = re.split(r"^(?=\S+:)", listing.read_text("utf-8"), flags=re.MULTILINE)
     text = "".join(block for block in others if not block.startswith(f"{name}:")).rstrip()
     save_text(listing, text + "\n\n" + yaml.safe_dump({name: entry | {"trained_here": True}}, sort_keys=False))
 

@@ -140,7 +140,7 @@ def page(summary: dict, scores: dict, shown: dict[str, list[Example]], plotted: 
     methods = [("this run", mean["psnr"], mean["ssim"], "")]
     methods += [(name, mean[f"{name}_psnr"], mean[f"{name}_ssim"], text) for name, text in BASELINES.items()]
     templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    script = (TEMPLATES / "report.js").read_text()
+    script = (TEMPLATES / "report.js").read_text("utf-8")
     return templates.get_template("report.html").render(
         summary=summary,
         mean=mean,

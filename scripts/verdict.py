@@ -16,7 +16,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="written if there are no problems")
     arguments = parser.parse_args()
     if json.loads(arguments.summary.read_text())["problems"]:
-        print(arguments.text.read_text())
+        print(arguments.text.read_text("utf-8"))
         return 1
     save_text(arguments.out, "no problems\n")
     return 0

@@ -106,7 +106,7 @@ def fits(value: object, kind: type) -> bool:
 def read_settings(path: Path) -> Settings:
     """Settings from a YAML or JSON file."""
     try:
-        given = parse_yaml(path.read_text())
+        given = parse_yaml(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: can't be read as settings ({str(error).partition(chr(10))[0]}); give YAML, as in config.yaml") from error
     if not isinstance(given, dict):

@@ -1,18 +1,21 @@
 """All that is meant to come out the same again, of photos in the order given: python everything.py PRECISION OUT PHOTO..."""
 
 import sys
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from omf.camera import load_camera
 from omf.challenge import list_packed, write_submission
 from omf.evaluate import candidates, examine_all, summarise
+from omf.files import save_text
 from omf.formats import Noise, RawFormat, Writer
 from omf.methods import load_method
 from omf.models import find_model
 from omf.predict import predict
+from omf.report import drawn, examples, page
 from omf.stages import by_name
-from omf.summary import entry_readme, write_scores
+from omf.summary import entry_readme, run_summary, write_scores
 
 NOISE = Noise(1e-3, 1e-6)
 FORMATS = {
@@ -37,7 +40,10 @@ def main() -> None:
     write_submission(sorted((out / "noisy").iterdir()), readme, out / "entry")
     truths = list_packed(Path(__file__).parents[2] / "test_raw")
     records, _ = examine_all(candidates(list_packed(out / "npy"), truths, by_name(photos)[0]), camera, 1)
-    write_scores(summarise(records), readme, out / "scores")
+    scores = summarise(records)
+    write_scores(scores, readme, out / "scores")
+    summary = run_summary(model.name, camera.name, {"images": len(records)}, scores, [])
+    save_text(out / "page" / "report.html", page(summary, scores, examples(records), drawn(records, {}), datetime(2026, 1, 2)))
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ def photos(tmp_path_factory) -> list[Path]:
 def usual(tmp_path_factory, photos) -> dict[str, bytes]:
     """What four threads make."""
     found = everything(tmp_path_factory.mktemp("usual"), photos, **with_threads(4))
-    assert len(found) == 7 * len(photos) + (len(photos) + 2) + 3  # formats, the entry, scores
+    assert len(found) == 7 * len(photos) + (len(photos) + 2) + 3 + 1  # formats, the entry, scores, the page
     return found
 
 

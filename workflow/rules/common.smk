@@ -183,4 +183,4 @@ def print_summary():
     """Show what this run did, if it went as far as the summary."""
     summary = Path("submission/summary.txt")
     if summary.is_file() and summary.stat().st_mtime > STARTED:
-        print(f"\n{summary.read_text()}", file=sys.stderr)
+        print(f"\n{summary.read_text('utf-8')}", file=sys.stderr)
