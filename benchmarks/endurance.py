@@ -8,6 +8,7 @@ alternate; one in fourteen is broken. What is written is counted and removed at 
 """
 
 import argparse
+import json
 import random
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import numpy as np
 import psutil
 from matplotlib import pyplot as plt
 
-from omf.files import save_json, written_whole
+from omf.files import save_text, written_whole
 
 ROOT = Path(__file__).parent.parent
 SECONDS = 5.0  # between two looks
@@ -107,6 +108,13 @@ def summary_of(looks: list[dict[str, float]]) -> dict[str, object]:
     }
 
 
+def save(summary: dict[str, object], looks: list[dict[str, float]], path: Path) -> None:
+    """As JSON: the summary, and a list for each thing that was looked at."""
+    columns = {key: [look[key] for look in looks] for key in looks[0]}
+    lines = [f'"{key}": {json.dumps(value)}' for key, value in {"summary": summary, **columns}.items()]
+    save_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
+
+
 def plot(looks: list[dict[str, float]], path: Path) -> None:
     figure, (upper, lower) = plt.subplots(2, 1, figsize=(7, 5), sharex=True, height_ratios=(2, 1), layout="constrained")
     minutes = [look["seconds"] / 60 for look in looks]
@@ -115,7 +123,7 @@ def plot(looks: list[dict[str, float]], path: Path) -> None:
     for what, colour in (("files", "#e69f00"), ("threads", "#0b63a5")):
         lower.plot(minutes, [look[what] for look in looks], color=colour, linewidth=1, label=f"open {what}" if what == "files" else what)
     lower.set(xlabel="minutes", ylabel="number", ylim=(0, None))
-    lower.legend(loc="lower right")
+    lower.legend(loc="center right")
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
     with written_whole(path) as temporary:
@@ -140,7 +148,7 @@ def main() -> None:
             f"it ended after {looks[-1]['seconds']} s, with {looks[-1]['images']} images; see what it says: omf predict test_rgb -o FOLDER"
         )
     summary = summary_of(looks)
-    save_json((arguments.out or ROOT / "benchmarks") / "endurance.json", {"summary": summary, "looks": looks})
+    save(summary, looks, (arguments.out or ROOT / "benchmarks") / "endurance.json")
     plot(looks, (arguments.out or ROOT / "docs") / "endurance.png")
     for key, value in summary.items():
         print(f"{key}: {value}")
