@@ -70,7 +70,7 @@ def load_camera(name: str) -> Camera:
         known = ", ".join(sorted(Path(p).stem for p in path.parent.glob("*.yaml")))
         raise InputError(f"camera {name}: there is no {path.name} in {path.parent}; known cameras: {known}")
     try:
-        return read_profile(parse_yaml(path.read_text()))
+        return read_profile(parse_yaml(path.read_text("utf-8")))
     except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(f"{path}: not a whole camera profile ({reason}); compare it with samsung_s7.yaml") from error

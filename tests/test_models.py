@@ -97,8 +97,18 @@ def test_a_folder_without_a_pair_is_told(registry, tmp_path):
         find_model(str(tmp_path / "empty"), registry)
 
 
+HASH = "0" * 64
+
+
 @pytest.mark.parametrize(
-    "text", ["", "- a list", "model: {files: {}}", "a: [unclosed", "m: {files: {oe: {name: x, color: red}, noe: {name: y}}, widths: [1]}"]
+    "text",
+    [
+        "",
+        "- a list",
+        "model: {files: {}}",
+        "a: [unclosed",
+        f"m: {{files: {{oe: {{name: x, sha256: '{HASH}', bytes: 1, color: red}}}}, widths: [1]}}",
+    ],
 )
 def test_a_broken_list_is_told_in_one_line(tmp_path, text):
     (tmp_path / "models.yaml").write_text(text)
