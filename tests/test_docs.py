@@ -78,6 +78,13 @@ def test_links_lead_somewhere(page):
         assert not anchor or anchor in anchors(there), f"{page.name}: {target}"
 
 
+def test_each_formula_names_a_function_that_is_there():
+    named = re.findall(r"\[`(\w+)`\]\(\.\./(omf/[\w/]+\.py)\)", (DOCS / "method.md").read_text())
+    assert len(named) > 40
+    for name, path in named:
+        assert re.search(rf"^(def|class) {name}\b", (ROOT / path).read_text(), re.MULTILINE), f"{path} has no {name}"
+
+
 def test_the_index_names_every_page_and_each_says_what_it_is_for():
     pages = [page for page in PAGES if page.parent == DOCS and page != INDEX]
     linked = LINK.findall(INDEX.read_text())

@@ -112,7 +112,7 @@ def ms_ssim(predicted: Tensor, truth: Tensor) -> Tensor:
 
 
 class VGGLoss(nn.Module):
-    """Mean absolute difference of VGG16's features at relu3_3 (Johnson et al. 2016), of sRGB-encoded pictures.
+    """Mean absolute difference of VGG16's features at relu3_3 (Johnson et al. 2016), of pictures as they come: linear without `gamma`.
 
     The weights are taken from the cache that torchvision uses too, `torch.hub.get_dir()`.
 

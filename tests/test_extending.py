@@ -1,0 +1,75 @@
+"""The network and the camera of docs/extending.md work as the page shows them, in a copy of the code."""
+
+import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from conftest import ROOT, run
+
+PAGE = (ROOT / "docs" / "extending.md").read_text()
+# all commands in one process, which loads PyTorch once
+DRIVER = """
+import shlex, sys
+from omf.cli import main
+for line in sys.argv[1:]:
+    sys.argv = shlex.split(line)
+    try:
+        main()
+    except SystemExit as end:
+        if end.code:
+            sys.exit(f"{line}: {end.code}")
+"""
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory) -> Path:
+    """The library with the page's network and camera in it, and a photo."""
+    folder = tmp_path_factory.mktemp("copy")
+    shutil.copytree(ROOT / "omf", folder / "omf", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(ROOT / "cameras", folder / "cameras")
+    (folder / "trained_models").mkdir()
+    shutil.copy(ROOT / "trained_models" / "models.yaml", folder / "trained_models")
+    shutil.copy(ROOT / "test_rgb" / "leaves_odd.jpg", folder / "photo.jpg")
+    network, registered = blocks("python")
+    settings, camera = blocks("yaml")
+    (folder / "omf" / "tiny.py").write_text(network)
+    networks = folder / "omf" / "networks.py"
+    text = re.sub(r"^from omf\.nafnet.*?^NETWORKS = [^\n]*\n", lambda _: registered, networks.read_text(), flags=re.MULTILINE | re.DOTALL)
+    assert text != networks.read_text()
+    networks.write_text(text)
+    (folder / "settings.yaml").write_text(settings)
+    (folder / "cameras" / "my_phone.yaml").write_text(camera)
+    return folder
+
+
+def test_the_camera_and_the_network_of_the_page(copy):
+    use, simulate = blocks("sh")
+    commands = [line.partition("#")[0] for line in (simulate + use).splitlines()]
+    assert {shlex.split(command)[0] for command in commands} == {"omf"}
+    result = run(sys.executable, "-c", DRIVER, *commands, cwd=copy, PYTHONPATH=str(copy))
+    assert result.returncode == 0, result.stderr
+    assert "layout aim: 16 pairs" in result.stdout
+    assert (copy / "sheet.png").is_file()
+    raw = np.load(copy / "raw" / "photo.npy")
+    assert (raw.shape, raw.dtype) == ((101, 150, 4), np.uint16)
+    assert raw.std() > 0
+    left = {path.name for path in (copy / "model").iterdir()}
+    assert left == {"demosaic.safetensors", "noe.safetensors", "oe.safetensors", "log.csv", "curves.png", "finished.json"}
+    outputs = (ROOT / "docs" / "outputs.md").read_text()
+    assert all(f"`OUT/{name}`" in outputs for name in left)
+
+
+def test_the_camera_of_the_page_explains_every_field():
+    ours = yaml.safe_load(blocks("yaml")[1])
+    shipped = yaml.safe_load((ROOT / "cameras" / "samsung_s7.yaml").read_text())
+    assert ours.keys() == shipped.keys()
+    assert ours["settings"].keys() == shipped["settings"].keys()
