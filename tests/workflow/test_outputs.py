@@ -23,7 +23,7 @@ WILDCARDS = {  # in the page's names of files
 }
 RECORDS = [
     *("submission/scores.json", "submission/summary.json", "submission/provenance.json"),
-    *("results/photos/SHARD.json", "results/timing/SHARD.json", "results/scores/SHARD.json"),
+    *("results/photos/SHARD.json", "results/timing/SHARD.json", "results/written/SHARD.json", "results/scores/SHARD.json"),
 ]
 
 
