@@ -7,13 +7,13 @@ from pathlib import Path
 from tokenize import TokenError
 
 import numpy as np
-from tqdm import tqdm
 
 from omf.bayer import WHITE_LEVEL, dequantise
 from omf.errors import InputError
 from omf.files import save_text, written_whole
 from omf.inputs import check_is_file
 from omf.metrics import psnr, ssim
+from omf.terminal import progress
 
 # what NumPy raises on what is no header of .npy, or looks like an archive
 HEADER_ERRORS = (TypeError, LookupError, TokenError, SyntaxError, RuntimeError, OverflowError, zipfile.BadZipFile)
@@ -108,7 +108,7 @@ def write_submission(raws: list[Path], readme: str, out: Path, zipped: bool = Tr
         (out / ARCHIVE).unlink(missing_ok=True)
         return files
     with written_whole(out / ARCHIVE) as temporary, zipfile.ZipFile(temporary, "w") as archive:
-        for path in tqdm(files, ARCHIVE, unit="file", disable=None):
+        for path in progress(files, ARCHIVE, unit="file"):
             # a fixed date: the same files give the same bytes
             entry = zipfile.ZipInfo(path.name, (1980, 1, 1, 0, 0, 0))
             entry.external_attr = 0o644 << 16

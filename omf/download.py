@@ -12,6 +12,7 @@ from tqdm import tqdm
 from omf.errors import InputError
 from omf.files import sha256, sync
 from omf.models import WeightsFile, file_problem, is_safe_address
+from omf.terminal import progress
 
 ATTEMPTS = 5  # without a byte of progress
 PAUSE = 1.0  # seconds before the next attempt, doubled each time
@@ -57,14 +58,14 @@ def fetch(file: WeightsFile, name: str) -> bool:
 def download(file: WeightsFile, part: Path) -> None:
     """Bring `part` to its full length, over as many connections as it takes."""
     attempt = 0
-    with tqdm(total=file.bytes, desc=file.path.name, unit="B", unit_scale=True, disable=None) as progress:
+    with progress(total=file.bytes, doing=file.path.name, unit="B", unit_scale=True) as bar:
         while True:
             there = part.stat().st_size if part.exists() else 0
             if there >= file.bytes:
                 return
-            progress.update(there - progress.n)
+            bar.update(there - bar.n)
             try:
-                receive(file, part, there, progress)
+                receive(file, part, there, bar)
                 reason = "the connection ended early"
             except requests.HTTPError as error:
                 raise InputError(f"{file.url}: {error}; copy the file to {file.path} by hand") from error
@@ -85,7 +86,7 @@ class OnThisMachine(requests.adapters.HTTPAdapter):
         return super().send(request, *arguments, **settings)
 
 
-def receive(file: WeightsFile, part: Path, there: int, progress: tqdm) -> None:
+def receive(file: WeightsFile, part: Path, there: int, bar: tqdm) -> None:
     """Append to `part` from byte `there` on, or start over if the server can't resume; a byte too many is the last one taken."""
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={there}-"} if there else {})
     with requests.Session() as session:
@@ -95,8 +96,8 @@ def receive(file: WeightsFile, part: Path, there: int, progress: tqdm) -> None:
         resumed = response.status_code == requests.codes.partial_content
         with part.open("ab" if resumed else "wb") as arriving:
             if not resumed:
-                progress.reset()
+                bar.reset()
             # read1 gives what has come, also before a break
             while arriving.tell() <= file.bytes and (chunk := response.raw.read1(2**16)):
                 arriving.write(chunk[: file.bytes + 1 - arriving.tell()])
-                progress.update(len(chunk))
+                bar.update(len(chunk))

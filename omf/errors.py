@@ -7,9 +7,11 @@ import signal
 import sys
 from collections.abc import Callable
 
-LONGEST = 2000  # characters of a line that is read; what a damaged file quotes may have millions
-DEBUG = "OMF_DEBUG"  # environment variable: show where an error came from; in the jobs of a workflow too
+from omf.terminal import label, speak
 
+LONGEST = 2000  # characters of a line that is read; what a damaged file quotes may have millions
+
+DEBUG = "OMF_DEBUG"  # environment variable: show where an error came from; in the jobs of a workflow too
 
 # control characters, which would break lines, command a terminal or turn the order of letters, and what stands for bytes of a
 # name that are no UTF-8
@@ -35,13 +37,14 @@ class DeviceError(Exception):
 
 
 def told_in_one_line(main: Callable[[], int | None]) -> Callable[[], None]:
-    """Make a program of `main`: whatever stops it is told in one line, and the exit code is 1.
+    """Make a program of `main`: it speaks, whatever stops it is told in one line, and the exit code is 1.
 
     A signal to end (SIGTERM) ends it as Ctrl-C does, so that half-written files are removed.
     """
 
     @functools.wraps(main)
     def program() -> None:
+        speak()
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         try:
             sys.exit(main())
@@ -50,7 +53,7 @@ def told_in_one_line(main: Callable[[], int | None]) -> Callable[[], None]:
         except Exception as error:
             if os.environ.get(DEBUG):
                 raise
-            sys.exit(f"error: {in_one_line(error)}")
+            sys.exit(f"{label('error:')} {in_one_line(error)}")
 
     return program
 

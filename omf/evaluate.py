@@ -10,7 +10,6 @@ from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from omf.bayer import WHITE_LEVEL, dequantise, pack, to_challenge_format
 from omf.camera import Camera
@@ -20,6 +19,7 @@ from omf.errors import InputError, printable
 from omf.images import read_rgb
 from omf.metrics import colour_error, highlight_error, ms_ssim, psnr, psnr_of_planes
 from omf.overexposure import overexposure_mask
+from omf.terminal import progress
 from omf.truths import read_truth
 from omf.unprocess import Unprocess
 
@@ -150,7 +150,7 @@ def of_its_size(rgb: np.ndarray, counts: np.ndarray, candidate: Candidate) -> np
 def examine_all(of: list[Candidate], camera: Camera, processes: int) -> tuple[dict[str, dict], list[str]]:
     """`examine` each, in several processes; records by name in the given order, and problems. See there."""
     records, problems = {}, []
-    for candidate, (record, lines) in zip(of, tqdm(examined(of, camera, processes), "scoring", total=len(of), unit="image", disable=None)):
+    for candidate, (record, lines) in zip(of, progress(examined(of, camera, processes), "scoring", total=len(of), unit="image")):
         if record:
             records[candidate.name] = record
         problems += lines

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from omf.files import save_npy
 from omf.stages import by_name, decode
 from omf.stream import Method, stream
+from omf.terminal import log, progress
 
 
 def predict(
@@ -30,7 +30,8 @@ def predict(
     if writer:
         begin, write = method.demosaiced, writer(named)
     steps = stream(named, lambda name: decode(named[name]), begin, write, method.capacity)
-    for _, problem in tqdm(steps, total=len(named), unit="image", disable=None):
+    for name, problem in progress(steps, total=len(named), unit="image"):
+        log.debug(f"{named[name]}: {'not used' if problem else 'done'}")
         if problem:
             problems.append(str(problem))
     return problems

@@ -5,7 +5,6 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from omf.errors import InputError, printable
 from omf.files import save_npy, sha256, written_whole
@@ -14,6 +13,7 @@ from omf.images import group_by_stem, read_rgb
 from omf.overexposure import overexposure_mask
 from omf.seals import seal_folder, sealed_files
 from omf.stream import OF_A_PICTURE, Method, Picture, stream, told_of
+from omf.terminal import progress
 
 
 def by_name(photos: Iterable[Path]) -> tuple[dict[str, Path], list[str]]:
@@ -47,7 +47,7 @@ def preprocess(photos: Iterable[Path], out: Path) -> dict:
     named, problems = by_name(photos)
     hashes = {}
     out.mkdir(parents=True, exist_ok=True)
-    for name, photo in tqdm(named.items(), "decoding", unit="image", disable=None):
+    for name, photo in progress(named.items(), "decoding", unit="image"):
         try:
             rgb, mask = decode(photo)
             hashes[photo.name] = hash_of(photo)
@@ -90,7 +90,7 @@ def infer(decoded: Path, out: Path, method: Method) -> dict:
 
     began = time.perf_counter()
     steps = stream(names, read, method.demosaiced, write, method.capacity)
-    for _, problem in tqdm(steps, "reconstructing", total=len(names), unit="image", disable=None):
+    for _, problem in progress(steps, "reconstructing", total=len(names), unit="image"):
         if problem:
             problems.append(str(problem))
     seconds = round(time.perf_counter() - began, 4)
@@ -107,7 +107,7 @@ def mosaic(demosaiced: Path, writers: Sequence[Writer]) -> list[str]:
     problems = []
     for writer in writers:
         writer.folder.mkdir(parents=True, exist_ok=True)
-    for path in tqdm(sealed_files(demosaiced), "mosaic", unit="image", disable=None):
+    for path in progress(sealed_files(demosaiced), "mosaic", unit="image"):
         raw = np.load(path)
         for write in writers:
             try:

@@ -1,10 +1,15 @@
 import json
+import os
+import pty
 import shutil
+import subprocess
+import sys
+import termios
 import time
 
 import numpy as np
 import pytest
-from conftest import ROOT, omf
+from conftest import ROOT, omf, run
 
 
 def test_help_answers_at_once():
@@ -18,7 +23,9 @@ def test_help_answers_at_once():
     assert min(times) < 0.5
 
 
-@pytest.mark.parametrize("command", [["predict"], ["evaluate"], ["models", "list"], ["models", "fetch"], ["models", "verify"], ["train"]])
+@pytest.mark.parametrize(
+    "command", [["predict"], ["evaluate"], ["models", "list"], ["models", "fetch"], ["models", "verify"], ["train"], ["completion"]]
+)
 def test_every_command_has_help(command):
     answer = omf(*command, "--help")
     assert answer.returncode == 0
@@ -111,3 +118,70 @@ def test_models_list_and_verify():
     verified = omf("models", "verify")
     assert verified.returncode == 0, verified.stderr
     assert "samsung_s7: oe.safetensors ok" in verified.stdout
+
+
+def test_quiet_and_verbose(tmp_path, photo_folder):
+    command = ["predict", photo_folder, "-o", tmp_path / "out", "--model", "unprocess"]
+    usual, quiet, verbose = (omf(*command, *option) for option in ([], ["--quiet"], ["--verbose"]))
+    assert [answer.returncode for answer in (usual, quiet, verbose)] == [0, 0, 0]
+    assert usual.stderr.startswith(f"4 of 4 photos reconstructed into {tmp_path / 'out'} in ") and "images/s" in usual.stderr
+    assert quiet.stderr + quiet.stdout == ""
+    assert "model unprocess on CPU\n" in verbose.stderr
+    assert all(f"{photo}: done\n" in verbose.stderr for photo in photo_folder.iterdir())
+    (photo_folder / "broken.jpg").write_text("no picture")
+    answer = omf(*command, "--quiet")
+    assert answer.returncode == 1
+    assert answer.stderr.count("\n") == 1 and answer.stderr.startswith("problem: ")
+
+
+def on_a_terminal(*arguments: object, **environment: str) -> str:
+    """What `omf` shows there."""
+    outer, inner = pty.openpty()
+    termios.tcsetwinsize(inner, (24, 100))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "omf", *map(str, arguments)], stdin=inner, stdout=inner, stderr=inner, cwd=ROOT, env=os.environ | environment
+    )
+    os.close(inner)
+    shown = b""
+    try:
+        while part := os.read(outer, 4096):
+            shown += part
+    except OSError:  # the other end is closed
+        pass
+    process.wait()
+    os.close(outer)
+    return shown.decode()
+
+
+def test_bars_and_colours_are_for_terminals(tmp_path, photo_folder):
+    (photo_folder / "broken.jpg").write_text("no picture")
+    command = ["predict", photo_folder, "-o", tmp_path / "out", "--model", "unprocess"]
+    shown = on_a_terminal(*command, TERM="xterm", NO_COLOR="")
+    assert "5/5 [" in shown and "image/s]" in shown
+    assert "\x1b[31mproblem:\x1b[0m" in shown
+    assert "\x1b[31m" not in on_a_terminal(*command, TERM="xterm", NO_COLOR="1")
+    assert "5/5 [" not in on_a_terminal(*command, "--quiet")
+    elsewhere = omf(*command).stderr
+    assert "\x1b" not in elsewhere and "5/5 [" not in elsewhere
+    shown = on_a_terminal(*command, "--model", "no_model", TERM="xterm", NO_COLOR="")
+    assert "\x1b[31merror:\x1b[0m model no_model: neither" in shown
+
+
+def test_a_wrong_command_line_is_exit_code_2():
+    answer = omf("predict", "photo.jpg")
+    assert answer.returncode == 2
+    assert "the following arguments are required: -o/--out" in answer.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [(["pre"], "predict"), (["predict", "--prec"], "--precision"), (["predict", "--format", "d"], "dng"), (["models", "f"], "fetch")],
+)
+def test_a_shell_completes(tmp_path, typed, offered):
+    script = omf("completion", "bash")
+    assert script.returncode == 0, script.stderr
+    (tmp_path / "completion").write_text(script.stdout)
+    words = " ".join(f"'{word}'" for word in ["omf", *typed])
+    ask = f"source {tmp_path}/completion; COMP_WORDS=({words}); COMP_CWORD={len(typed)}; _shtab_omf; echo ${{COMPREPLY[@]}}"
+    assert run("bash", "-c", ask).stdout.split() == [offered]
+    assert omf("completion", "zsh").stdout.startswith("#compdef omf")

@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from omf.bayer import pack
 from omf.camera_files import import_rawpy, read_camera_raw
@@ -12,6 +11,7 @@ from omf.errors import InputError
 from omf.files import save_json, save_npy
 from omf.images import read_rgb, save_png
 from omf.registration import register
+from omf.terminal import progress
 from omf.training.datasets import DESCRIPTION, find_pairs
 
 WHITE_LEVEL = 65535  # all of uint16: nothing of a 14-bit RAW is lost
@@ -45,7 +45,7 @@ def convert(folder: Path, out: Path, crop: int = 504) -> list[str]:
     made = made_before(folder, out, crop)
     out.mkdir(parents=True, exist_ok=True)
     problems = list(dataset.problems)
-    for photo, raw in tqdm(dataset.camera_pairs, "convert", unit="pair", disable=None):
+    for photo, raw in progress(dataset.camera_pairs, "convert", unit="pair"):
         name = photo.stem
         if all_there(out, name, made["photos"].get(name)):
             continue

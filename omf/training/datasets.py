@@ -18,13 +18,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from omf.bayer import WHITE_LEVEL, unpack
 from omf.camera_files import CAMERA_RAW_SUFFIXES
 from omf.errors import InputError
 from omf.images import SUFFIXES, read_rgb
 from omf.overexposure import overexposure_mask
+from omf.terminal import progress
 
 NTIRE_SHAPE, NTIRE_WHITE_LEVEL = (512, 512, 4), 4095
 PACKED_SUFFIXES = {".npy", ".npz"}
@@ -220,7 +220,7 @@ def unreadable(path: Path, error: Exception) -> InputError:
 def check_pairs(dataset: Dataset, smallest: int = 2) -> Dataset:
     """Load every pair once; those that can't be used, or are less than `smallest` pixels high or wide, become problems."""
     pairs, problems, overexposed = [], [], 0
-    for pair in tqdm(dataset.pairs, "checking", unit="pair", disable=None):
+    for pair in progress(dataset.pairs, "checking", unit="pair"):
         try:
             rgb, _ = pair.load()
             if min(rgb.shape[:2]) < smallest:

@@ -4,7 +4,6 @@ import csv
 import io
 import math
 import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from tqdm import tqdm
 
 from omf.errors import InputError
 from omf.files import save_text, written_whole
+from omf.terminal import log, progress
 
 Objective = Callable[[nn.Module, list[Tensor]], Tensor]  # network, batch -> loss
 
@@ -73,8 +73,8 @@ def fit(network: nn.Module, objective: Objective, patches: Dataset, plan: Plan, 
     model = DistributedDataParallel(network) if world_size() > 1 else network
     losses, began, saved_at = [], time.monotonic(), time.monotonic()
     batches = load_batches(patches, plan, done, device)
-    with tqdm(batches, plan.name, initial=done, total=plan.steps, unit="step", disable=None if is_first() else True) as progress:
-        for step, batch in enumerate(progress, start=done):
+    with progress(batches, plan.name, initial=done, total=plan.steps, unit="step", hidden=not is_first()) as bar:
+        for step, batch in enumerate(bar, start=done):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(plan, step)
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
@@ -91,7 +91,7 @@ def fit(network: nn.Module, objective: Objective, patches: Dataset, plan: Plan, 
                 if not math.isfinite(mean):
                     raise InputError(f"{plan.name}: the loss is {mean} at step {step + 1}; set a lower training.learning_rate")
                 rate = plan.batch * len(losses) / seconds
-                say(progress, f"{plan.name} step {step + 1} of {plan.steps}: loss {mean:.4f}, {rate:.1f} patches/s")
+                say(bar, f"{plan.name} step {step + 1} of {plan.steps}: loss {mean:.4f}, {rate:.1f} patches/s")
                 append_log(out / "log.csv", (plan.name, step + 1, f"{mean:.6f}", f"{learning_rate(plan, step):.3g}", f"{rate:.2f}"))
                 losses, began = [], time.monotonic()
                 if began - saved_at > SAVE_SECONDS or last:
@@ -100,12 +100,12 @@ def fit(network: nn.Module, objective: Objective, patches: Dataset, plan: Plan, 
     return average.module.eval()
 
 
-def say(progress: tqdm, text: str) -> None:
-    """Beside the progress bar, or where there is no terminal to show one, in a line of its own."""
-    if progress.disable:
-        print(text, file=sys.stderr, flush=True)
+def say(bar: tqdm, text: str) -> None:
+    """Beside the progress bar, or where there is none, in a line of its own."""
+    if bar.disable:
+        log.info(text)
     else:
-        progress.set_postfix_str(text)
+        bar.set_postfix_str(text)
 
 
 def load_batches(patches: Dataset, plan: Plan, done: int, device: torch.device) -> Iterator[list[Tensor]]:

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont, ImageOps
-from tqdm import tqdm
 
 from omf.bayer import pack
 from omf.errors import InputError
 from omf.files import written_whole
 from omf.overexposure import overexposure_mask
+from omf.terminal import progress
 from omf.training.datasets import DESCRIPTION, Dataset, Pair
 
 SAMPLED = 200  # pairs that a description looks at
@@ -31,7 +31,7 @@ def describe(dataset: Dataset) -> str:
         lines = [f"layout dng: {count} photos with camera RAW; before training, cut them into pairs: omf dataset FOLDER --convert OUT"]
         return "\n".join(lines + problem_lines(dataset.problems))
     figures, bad = [], []
-    for pair in tqdm(evenly(dataset.pairs, SAMPLED), "look", unit="pair", disable=None):
+    for pair in progress(evenly(dataset.pairs, SAMPLED), "look", unit="pair"):
         try:
             figures.append(pair_figures(pair))
         except InputError as error:
@@ -108,7 +108,7 @@ def contact_sheet(dataset: Dataset, path: Path, count: int = 20) -> None:
     tile_width, tile_height = 2 * THUMBNAIL + MARGIN, THUMBNAIL + CAPTION + MARGIN
     sheet = Image.new("RGB", (columns * tile_width + MARGIN, rows * tile_height + MARGIN), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default()
-    for i, pair in enumerate(tqdm(pairs, "contact sheet", unit="pair", disable=None)):
+    for i, pair in enumerate(progress(pairs, "contact sheet", unit="pair")):
         rgb, bayer = pair.load()
         left, top = MARGIN + i % columns * tile_width, MARGIN + i // columns * tile_height
         photo = rgb if rgb.dtype == np.uint8 else (rgb >> 8).astype(np.uint8)

@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 from torch import Tensor
 from torch.utils.data import Dataset
-from tqdm import tqdm
 
 from omf.bayer import mosaic
 from omf.camera import Camera, Shot, expose, linear_scene, random_shot, raw_of, take_picture
@@ -20,6 +19,7 @@ from omf.images import read_rgb
 from omf.isp import LUMA, encode_srgb, lift_midtones
 from omf.overexposure import THRESHOLD, overexposure_mask
 from omf.scenes import SCENES
+from omf.terminal import log, progress
 from omf.training.datasets import Pair
 
 LARGE = 1200  # a photo with more pixels than this on its long side is halved until it has fewer than twice as many
@@ -186,11 +186,11 @@ def load_scenes(photos: list[Path], size: int) -> list[np.ndarray]:
     """Read photos as linear scenes, float16 (H, W, 3). Those unreadable or smaller than `size` are reported and left out."""
     scenes = []
     rng = np.random.default_rng(0)
-    for path in tqdm(photos, "reading photos", unit="photo", disable=None):
+    for path in progress(photos, "reading photos", unit="photo"):
         try:
             rgb = read_large(path, size)
         except InputError as error:
-            tqdm.write(f"left out: {error}")
+            log.warning(f"left out: {error}")
             continue
         rgb = (rgb >> 8).astype(np.uint8) if rgb.dtype == np.uint16 else rgb
         picture = Image.fromarray(rgb)
@@ -209,13 +209,13 @@ def load_linear_scenes(pictures: list[Path], size: int) -> list[np.ndarray]:
     pixels lies above 1. Those unreadable or smaller than `size` are reported and left out.
     """
     scenes = []
-    for path in tqdm(pictures, "reading linear pictures", unit="picture", disable=None):
+    for path in progress(pictures, "reading linear pictures", unit="picture"):
         try:
             rgb = read_large(path, size)
             if rgb.dtype != np.uint16:
                 raise InputError(f"{path}: 8 bits a sample; linear pictures need 16")
         except InputError as error:
-            tqdm.write(f"left out: {error}")
+            log.warning(f"left out: {error}")
             continue
         metadata = path.with_name(f"{path.stem}_metadata.json")
         light = json.loads(metadata.read_text())["illuminant_color_raw"] if metadata.is_file() else (1, 1, 1)
@@ -236,5 +236,5 @@ def draw_scenes(count: int, seed: int, size: int = DRAWN_SIZE) -> list[np.ndarra
     """Drawn scenes of every kind in turn, float16 (size, size, 3)."""
     return [
         SCENES[number % len(SCENES)](size, size, np.random.default_rng([seed, number])).astype(np.float16)
-        for number in tqdm(range(count), "drawing scenes", unit="scene", disable=None)
+        for number in progress(range(count), "drawing scenes", unit="scene")
     ]

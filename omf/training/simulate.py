@@ -3,13 +3,13 @@
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from omf.bayer import WHITE_LEVEL, pack, quantise
 from omf.camera import Camera
 from omf.errors import InputError
 from omf.files import save_json, save_npy
 from omf.images import save_png
+from omf.terminal import progress
 from omf.training.pairs import SimulatedPictures, draw_scenes, load_scenes
 
 
@@ -38,7 +38,7 @@ def write_pairs(photos: list[Path], camera: Camera, out: Path, count: int, size:
         raise InputError(f"none of the {len(photos)} photos can be used; they must have {size + 2} x {size + 2} pixels or more")
     pictures = SimulatedPictures(scenes, [] if photos else draw_scenes(count, seed, size + 2), camera)
     save_json(out / "dataset.json", {"white_level": WHITE_LEVEL, "camera": camera.name, "source": "omf simulate", "seed": seed})
-    for number in tqdm(range(count), "simulating", unit="pair", disable=None):
+    for number in progress(range(count), "simulating", unit="pair"):
         photo, raw = (out / f"{number:06d}.{suffix}" for suffix in ("png", "npy"))
         if photo.is_file() and raw.is_file():
             continue

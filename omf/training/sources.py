@@ -1,13 +1,11 @@
 """From settings to training data."""
 
-import sys
 from pathlib import Path
-
-from tqdm import tqdm
 
 from omf.camera import load_camera
 from omf.errors import InputError
 from omf.images import gather, matching
+from omf.terminal import log
 from omf.training.datasets import check_pairs, find_pairs
 from omf.training.pairs import RecordedPictures, SimulatedPictures, Source, draw_scenes, load_linear_scenes, load_scenes
 from omf.training.settings import Settings
@@ -29,7 +27,7 @@ def training_source(settings: Settings, branch: str) -> Source:
         raise InputError(f"{folder}: camera RAW; cut it into pairs first: omf dataset {folder} --convert OUT")
     dataset = check_pairs(dataset, settings.patch + 2)
     for problem in dataset.problems:
-        tqdm.write(f"left out: {problem}", file=sys.stderr)
+        log.warning(f"left out: {problem}")
     if len(dataset.pairs) < FEWEST_PAIRS:
         raise InputError(f"{folder}: {len(dataset.pairs)} pairs can be used; a training needs {FEWEST_PAIRS} or more")
     if branch == "oe" and not dataset.overexposed:

@@ -1,0 +1,202 @@
+"""What the commands of `omf` do. Each imports what it needs when it runs, so that `omf --help` answers at once."""
+
+import argparse
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omf.errors import InputError, printable
+from omf.terminal import label, log
+
+if TYPE_CHECKING:
+    from omf.formats import RawFormat
+
+
+def run_predict(arguments: argparse.Namespace) -> int:
+    from omf.camera import load_camera
+    from omf.formats import RawFormat, Writer, raw_format
+    from omf.images import gather
+    from omf.models import check_files, find_model
+
+    photos = gather(arguments.photos)
+    model = find_model(arguments.model)
+    noise = {key: value for key in ("iso", "shot", "read", "seed") if (value := getattr(arguments, f"noise_{key}")) is not None}
+    camera = load_camera(model.camera)
+    of = raw_format({**vars(arguments), "output_format": arguments.format, "noise": noise}, camera)
+    check_files(model)  # before torch, which takes its time to load
+    make_folder(arguments.out, photos, of)
+
+    from omf.methods import load_method
+    from omf.predict import predict
+
+    method, device, _ = load_method(model, arguments.device, arguments.precision)
+    log.debug(f"model {model.name} on {device}")
+    began = time.monotonic()
+    writer = None if of == RawFormat() else partial(Writer, arguments.out, of, camera, Path(model.name).name)
+    problems = predict(photos, arguments.out, method, writer)
+    done, seconds = len(photos) - len(problems), time.monotonic() - began
+    return conclude(
+        f"{done} of {len(photos)} photos reconstructed into {arguments.out} in {seconds:.1f} s ({done / seconds:.2f} images/s)", problems
+    )
+
+
+def make_folder(out: Path, photos: list[Path], of: "RawFormat") -> None:
+    """Make the folder for RAW files. Raises InputError where that can't be, or where they would overwrite pictures."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{out}: no folder can be made there ({error.strerror}); give another one for the RAW files") from error
+    if of.suffix in (".png", ".dng") and any(out.samefile(photo.parent) for photo in photos if photo.parent.is_dir()):
+        raise InputError(f"{out}: the photos lie there, and {of.kind} files might take the place of pictures; give another folder")
+
+
+def run_evaluate(arguments: argparse.Namespace) -> int:
+    from omf import formats
+    from omf.camera import load_camera
+    from omf.challenge import README, list_packed
+    from omf.evaluate import candidates, examine_all, scores_table, summarise
+    from omf.images import list_images
+    from omf.stages import by_name
+    from omf.truths import list_truths
+
+    if not arguments.ground_truth and not arguments.photos:
+        raise InputError("nothing to judge by; give a folder of ground truth, or --photos, or both")
+    predictions = list_packed(arguments.predictions)
+    truths = list_truths(arguments.ground_truth) if arguments.ground_truth else {}
+    photos = by_name(list_images(arguments.photos))[0] if arguments.photos else {}
+    white_level = formats.CHALLENGES[arguments.challenge].white_level
+    records, problems = examine_all(
+        candidates(predictions, truths, photos, white_level), load_camera(arguments.camera), arguments.processes
+    )
+    problems += [f"{truths[name]}: no prediction of that name in {arguments.predictions}" for name in sorted(truths.keys() - predictions)]
+    if arguments.ground_truth:
+        problems += [f"{predictions[name]}: no ground truth of that name" for name in sorted(predictions.keys() - truths)]
+    else:
+        problems += [f"{predictions[name]}: no photo of that name" for name in sorted(predictions.keys() - photos)]
+    problems = [printable(problem) for problem in problems]  # names of files can hold anything
+    scores = summarise(records)
+    if arguments.out:
+        from omf.report import write_report
+        from omf.summary import run_summary, write_scores
+
+        readme = arguments.predictions / README
+        write_scores(scores, readme.read_text("utf-8") if readme.is_file() else None, arguments.out)
+        summary = run_summary(None, arguments.camera, {"images": len(records)}, scores, problems)
+        write_report(summary, scores, records, {}, arguments.out / "report.html")
+    if scores["scored"]:
+        print(scores_table(scores))
+    if scores["mean"]["consistency_psnr"] is not None:
+        print(f"consistency with the photos (which is not accuracy): {scores['mean']['consistency_psnr']:.2f} dB")
+    place = f"; look at {arguments.out / 'report.html'}" if arguments.out else ""
+    return conclude(f"{len(records)} of {len(truths or photos)} images scored{place}", problems)
+
+
+def run_models_list(arguments: argparse.Namespace) -> int:
+    from omf.models import read_models
+
+    for name, model in read_models().items():
+        here = all(file.path.is_file() for file in model.files)
+        fetchable = all(file.url for file in model.files)
+        state = "here" if here else f"not here; omf models fetch {name}" if fetchable else "not here"
+        size = sum(file.bytes for file in model.files) / 1e6
+        widths = f"widths {'-'.join(map(str, model.widths))}  {state}" if model.widths else "no weights"
+        print(f"{name:<14} {size:6.1f} MB  {widths}\n    {model.description}")
+    return 0
+
+
+def run_models_fetch(arguments: argparse.Namespace) -> int:
+    from omf.download import fetch
+    from omf.models import read_models
+
+    models = read_models()
+    if arguments.name not in models:
+        raise InputError(f"model {arguments.name}: not in models.yaml; known models: {', '.join(models)}")
+    for file in models[arguments.name].files:
+        fetched = fetch(file, arguments.name)
+        print(f"{file.path}: {'fetched and verified' if fetched else 'here already, and the right one'}")
+    return 0
+
+
+def run_models_verify(arguments: argparse.Namespace) -> int:
+    from omf.models import file_problem, read_models
+
+    problems = []
+    for name, model in read_models().items():
+        for file in model.files:
+            if not file.path.is_file() and file.url:
+                print(f"{name}: {file.path.name} not fetched")
+            elif problem := file_problem(file, name):
+                problems.append(problem)
+            else:
+                print(f"{name}: {file.path.name} ok")
+    return conclude("all files that are here are the listed ones" if not problems else "", problems)
+
+
+def run_simulate(arguments: argparse.Namespace) -> int:
+    from omf.camera import load_camera
+    from omf.images import gather
+    from omf.training.simulate import write_pairs
+
+    photos, camera = gather(arguments.photos), load_camera(arguments.camera)
+    write_pairs(photos, camera, arguments.out, arguments.count, arguments.size, arguments.seed)
+    return conclude(f"{arguments.count} pairs in {arguments.out}; look at them with: omf dataset {arguments.out} --sheet FILE.png", [])
+
+
+def run_dataset(arguments: argparse.Namespace) -> int:
+    from omf.training.convert import conversion_table, convert
+    from omf.training.datasets import check_pairs, find_pairs
+    from omf.training.overview import contact_sheet, describe
+
+    if arguments.convert:
+        problems = convert(arguments.folder, arguments.convert)
+        print(conversion_table(arguments.convert))
+        return conclude(f"pairs for training: {arguments.convert}", problems)
+    dataset = check_pairs(find_pairs(arguments.folder))
+    print(describe(dataset))
+    if arguments.sheet:
+        contact_sheet(dataset, arguments.sheet)
+    return conclude("", dataset.problems)
+
+
+def run_train(arguments: argparse.Namespace) -> int:
+    from omf.devices import pick_device
+    from omf.training.loop import start_processes
+    from omf.training.settings import Settings, read_settings
+    from omf.training.stages import STAGES, train_stage
+
+    settings = read_settings(arguments.settings) if arguments.settings else Settings()
+    start_processes()
+    device = pick_device(arguments.device)
+    for stage in [arguments.stage] if arguments.stage else STAGES:
+        train_stage(stage, settings, arguments.out, device)
+    return conclude(f"trained; use it with: omf predict --model {arguments.out}", [])
+
+
+def run_completion(parser: argparse.ArgumentParser, shell: str) -> int:
+    import shtab
+
+    for action in actions_of(parser):
+        if action.type is Path:
+            action.complete = shtab.FILE
+    print(shtab.complete(parser, shell))
+    return 0
+
+
+def actions_of(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
+    """All arguments and options of a parser and its commands."""
+    for action in parser._actions:  # nothing public lists them
+        yield action
+        if isinstance(action, argparse._SubParsersAction):
+            for command in action.choices.values():
+                yield from actions_of(command)
+
+
+def conclude(summary: str, problems: list[str]) -> int:
+    """Say what was done and what was not; the exit code."""
+    for problem in problems:
+        log.error(f"{label('problem:')} {problem}")
+    if summary:
+        log.info(summary)
+    return 1 if problems else 0
