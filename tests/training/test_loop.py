@@ -152,7 +152,7 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path):
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
 
     def command(run):
-        return [sys.executable, "-c", code, "train", str(run), "--settings", str(tmp_path / "settings.yaml"), "--device", "cpu"]
+        return [sys.executable, "-c", code, "train", "-o", str(run), "--settings", str(tmp_path / "settings.yaml"), "--device", "cpu"]
 
     process = subprocess.Popen(command(tmp_path / "killed"), env=environment, stderr=subprocess.PIPE, start_new_session=True)
     log = tmp_path / "killed" / "log.csv"

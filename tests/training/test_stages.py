@@ -46,7 +46,7 @@ def test_all_stages_on_real_pairs_from_the_command_line(tmp_path, network):
     (tmp_path / "settings.yaml").write_text(
         f"{{pairs: {pairs}, network: {network}, widths: [4, 6], patch: 40, batch: 2, steps: {{demosaic: 4, noe: 4, oe: 4}}}}"
     )
-    answer = omf("train", tmp_path / "model", "--settings", tmp_path / "settings.yaml", "--device", "cpu")
+    answer = omf("train", "-o", tmp_path / "model", "--settings", tmp_path / "settings.yaml", "--device", "cpu")
     assert answer.returncode == 0, answer.stderr
     for name in ("broken.npy: can't be read", "lonely.jpg: no RAW", "shape.npy: uint16 (5, 5, 4)", "nan.npy: float64"):
         assert f"{name}" in answer.stderr
@@ -164,7 +164,7 @@ def test_a_full_disk_is_one_line(tmp_path):
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
-        answer = omf("train", tmp_path / "model", "--settings", tmp_path / "settings.yaml", "--device", "cpu")
+        answer = omf("train", "-o", tmp_path / "model", "--settings", tmp_path / "settings.yaml", "--device", "cpu")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert answer.returncode == 1
