@@ -22,7 +22,7 @@ from matplotlib import pyplot as plt
 
 from omf.files import save_text, written_whole
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 5.0  # between two looks
 A_MINUTE = 1000  # photos, more than a machine without a GPU takes
 
@@ -67,18 +67,17 @@ def endure(command: list[str], out: Path, minutes: float, pause: float = SECONDS
             time.sleep(pause)
             images += take_away(out)
             try:
-                with watched.oneshot():
-                    looks.append(
-                        {
-                            "seconds": round(time.monotonic() - began, 1),
-                            "images": images,
-                            "memory": round(watched.memory_info().rss / 1e6, 2),
-                            "files": watched.num_fds(),
-                            "threads": watched.num_threads(),
-                        }
-                    )
+                look = {
+                    "seconds": round(time.monotonic() - began, 1),
+                    "images": images,
+                    "memory": round(watched.memory_info().rss / 1e6, 2),
+                    "files": watched.num_fds(),
+                    "threads": watched.num_threads(),
+                }
             except psutil.Error:
                 break  # it has ended
+            if process.poll() is None:  # of one that has, some of these would be 0
+                looks.append(look)
     finally:
         process.terminate()
         process.wait()
@@ -97,11 +96,15 @@ def growth(looks: list[dict[str, float]]) -> float:
 
 
 def summary_of(looks: list[dict[str, float]]) -> dict[str, object]:
-    later = [look for look in looks if look["images"] >= looks[-1]["images"] / 2]
+    last = looks[-1]["images"]
+    later = [look for look in looks if look["images"] >= last / 2]
     return {
         "minutes": round(looks[-1]["seconds"] / 60, 1),
         "images": looks[-1]["images"],
         "growth of memory, second half, MB per 1000 images": round(growth(looks), 3),
+        "least memory in each quarter of the images, MB": [
+            min(look["memory"] for look in looks if quarter * last <= 4 * look["images"] <= (quarter + 1) * last) for quarter in range(4)
+        ],
     } | {
         f"{what}, second half": [min(look[what] for look in later), max(look[what] for look in later)]
         for what in ("memory", "files", "threads")

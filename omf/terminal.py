@@ -19,9 +19,8 @@ def speak(level: int = logging.INFO) -> None:
     Args:
         level: INFO, what a user wants to know; DEBUG, more of it, in lines and not in bars; WARNING, trouble only.
     """
-    if not log.handlers:
-        log.addHandler(logging.StreamHandler())
-        log.propagate = False
+    log.handlers = [logging.StreamHandler()]
+    log.propagate = False
     log.setLevel(level)
 
 
