@@ -43,9 +43,10 @@ def copy(tmp_path_factory) -> Path:
     settings, camera = blocks("yaml")
     (folder / "omf" / "tiny.py").write_text(network)
     networks = folder / "omf" / "networks.py"
-    text = re.sub(r"^from omf\.nafnet.*?^NETWORKS = [^\n]*\n", lambda _: registered, networks.read_text(), flags=re.MULTILINE | re.DOTALL)
-    assert text != networks.read_text()
-    networks.write_text(text)
+    imported, _, listed = registered.strip().splitlines()
+    text, times = re.subn("^NETWORKS = .*$", listed, networks.read_text(), flags=re.MULTILINE)
+    assert times == 1
+    networks.write_text(text.replace("from omf.unet", f"{imported}\nfrom omf.unet"))
     (folder / "settings.yaml").write_text(settings)
     (folder / "cameras" / "my_phone.yaml").write_text(camera)
     return folder
