@@ -10,7 +10,7 @@ from pathlib import Path
 from omf.seals import SEAL, missing
 
 SHARDS = ("decoded", "demosaiced", "raw", "files")  # of results/: a folder for each shard
-RECORDS = ("photos", "timing", "scores")  # a JSON file for each shard
+RECORDS = ("photos", "timing", "written", "scores")  # a JSON file for each shard
 KNOWN_BY = {"package.json": "readme.txt", "report.json": "summary.txt"}  # what a job leaves in submission/; without it the job runs again
 LATEST = 300  # seconds before the last write; what is older has long been on the disk
 

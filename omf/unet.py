@@ -60,8 +60,8 @@ class PaddedNetwork(nn.Module):
 
     @property
     def grid(self) -> int:
-        """`body` takes heights and widths that are multiples of this."""
-        return 2**self.depth
+        """`body` takes heights and widths that are multiples of this; even, so that tiles begin with a whole Bayer cell."""
+        return max(2, 2**self.depth)
 
     def pad(self, x: Tensor) -> Tensor:
         """Surround by the constant 1: 4 pixels at the top and left, 4 or more to reach the grid at the others."""

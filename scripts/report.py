@@ -46,7 +46,8 @@ def main() -> None:
     for name, content in write_report(summary, scores, records, seconds, out / "report.html").items():
         with written_whole(arguments.pictures / name) as temporary:
             temporary.write_bytes(content)
-    files = [out / name for name in ("scores.json", "scores.csv", "provenance.json", "summary.json", "summary.txt", "report.html")]
+    names = ("scores.txt", "scores.json", "scores.csv", "provenance.json", "summary.json", "summary.txt", "report.html")
+    files = [out / name for name in names if (out / name).exists()]  # scores.txt where there is ground truth
     seal([*files, *arguments.pictures.iterdir()], arguments.results / "sealed" / "report.json")
 
 

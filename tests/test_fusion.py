@@ -71,7 +71,7 @@ def masks(draw) -> np.ndarray:
 
 
 @settings(max_examples=40)
-@given(masks(), st.sampled_from([(4, 6, 8), (3, 4, 4, 5, 6)]), st.sampled_from([0, 100, 10_000]), st.booleans())
+@given(masks(), st.sampled_from([(4,), (4, 6, 8), (3, 4, 4, 5, 6)]), st.sampled_from([0, 100, 10_000]), st.booleans())
 def test_boxes_and_tiles_give_the_answer_of_the_whole_picture(mask, widths, cells, fast):
     oe, noe = random_unet(widths, 0), random_unet(widths, 1)
     rgb = random_rgb(*mask.shape, seed=mask.sum())
