@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
 from conftest import ROOT, random_rgb, snakemake
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
@@ -25,12 +26,13 @@ from omf.files import save_npy
 from omf.folders import without_home
 from omf.formats import SUFFIXES, RawFormat, Writer
 from omf.models import Model, WeightsFile
+from omf.yaml_files import BoundedLoader
 
 # --- the source ---
 
 SOURCES = [path for folder in ("omf", "scripts", "benchmarks", "docs", "examples") for path in sorted((ROOT / folder).rglob("*.py"))]
 RULES = [ROOT / "Snakefile", *sorted((ROOT / "workflow").rglob("*.smk"))]
-UNSAFE_CALLS = {"eval", "exec", "os.system", "os.popen", "pickle.load", "pickle.loads", "pickle.Unpickler", "yaml.load", "yaml.load_all"}
+UNSAFE_CALLS = {"eval", "exec", "os.system", "os.popen", "pickle.load", "pickle.loads", "pickle.Unpickler", "yaml.load_all"}
 UNSAFE_CALLS |= {
     "yaml.full_load",
     "yaml.unsafe_load",
@@ -42,6 +44,9 @@ UNSAFE_CALLS |= {
 }
 
 
+SAFE_LOADERS = {"yaml.SafeLoader", "BoundedLoader"}  # as the last argument of yaml.load
+
+
 def unsafe_calls(source: str) -> list[str]:
     """Calls that may run what a file says, or what a name spells."""
     found = []
@@ -51,6 +56,7 @@ def unsafe_calls(source: str) -> list[str]:
         if (
             name in UNSAFE_CALLS
             or name.endswith((".extractall", ".extract"))
+            or (name == "yaml.load" and ast.unparse(call.args[-1]) not in SAFE_LOADERS)
             or (name == "torch.load" and settings.get("weights_only") != "True")
             or settings.get("allow_pickle", "False") != "False"
             or settings.get("shell", "False") != "False"
@@ -68,6 +74,8 @@ def unsafe_calls(source: str) -> list[str]:
         "torch.load(path, weights_only=False)",
         "np.load(path, allow_pickle=True)",
         "yaml.load(text)",
+        "yaml.load(text, yaml.Loader)",
+        "yaml.load(text, Loader=yaml.UnsafeLoader)",
         "subprocess.run(command, shell=True)",
         "os.system(command)",
         "eval(text)",
@@ -82,6 +90,7 @@ def test_the_search_finds_what_it_looks_for(source):
 def test_nothing_in_the_source_runs_what_a_file_says():
     assert len(SOURCES) > 70
     assert {str(path): found for path in SOURCES if (found := unsafe_calls(path.read_text()))} == {}
+    assert issubclass(BoundedLoader, yaml.SafeLoader)
     # and what is safe is not found
     assert (
         unsafe_calls("network.eval(); torch.load(p, weights_only=True); np.load(p); np.load(p, allow_pickle=False); yaml.safe_load(t)")
@@ -106,9 +115,13 @@ def test_what_rules_hand_to_the_shell_is_quoted_or_of_the_programs_making():
 # --- weights ---
 
 
-def test_a_file_with_another_hash_is_never_opened_as_weights(tmp_path, tiny_model, published_model, monkeypatch):
+class OpenedError(BaseException):
+    """That no reader takes for damage of a file."""
+
+
+def test_a_file_with_another_hash_is_never_opened_as_weights(tiny_model, published_model, monkeypatch):
     def opened(*_, **__):
-        raise AssertionError("opened")
+        raise OpenedError
 
     monkeypatch.setattr(checkpoints, "safe_open", opened)
     monkeypatch.setattr(checkpoints.torch, "load", opened)
@@ -118,7 +131,7 @@ def test_a_file_with_another_hash_is_never_opened_as_weights(tmp_path, tiny_mode
         for model in (Model("tiny", right, unknown), Model("tiny", unknown, right), Model("tiny", right, right, demosaic=unknown)):
             with pytest.raises(InputError, match=r"its sha256 is not the one in models\.yaml, so it is not loaded"):
                 checkpoints.load_fusion(model, torch.device("cpu"))
-        with pytest.raises(AssertionError, match="opened"):  # with the hash out of the way, it would be
+        with pytest.raises(OpenedError):  # with the hash out of the way, it would be
             checkpoints.load_fusion(Model("tiny", right, right), torch.device("cpu"))
 
 
