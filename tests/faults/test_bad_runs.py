@@ -260,8 +260,8 @@ COMMANDS = {  # in a folder that holds `photos`, `empty`, `file` and `bad`
     "a dataset that is not there": ("dataset none", "none: no such folder; give one that holds pairs"),
     "pairs without number": ("simulate --count -3 -o out", "count -3; give the number of pairs, 1 or more"),
     "an odd size": ("simulate --size 7 -o out", "an even number of pixels, 16 or more"),
-    "settings that are not there": ("train out --settings none.yaml", "none.yaml: can't be read as settings"),
-    "settings that are no YAML": ("train out --settings file", "file: "),
+    "settings that are not there": ("train -o out --settings none.yaml", "none.yaml: can't be read as settings"),
+    "settings that are no YAML": ("train -o out --settings file", "file: "),
     "weights of a model that is not known": ("models fetch none", "model none: not in models.yaml; known models: samsung_s7"),
 }
 
@@ -287,7 +287,8 @@ def test_bad_commands(tmp_path, monkeypatch, told, photos, kind):
 
 def test_a_photo_that_is_named_twice_is_meant_once(tmp_path, told, photos):
     code, lines = told("predict", photos, photos / "a.png", "-o", tmp_path / "out", "--model", "unprocess")
-    assert (code, lines[-1]) == (0, f"3 of 3 photos reconstructed into {tmp_path / 'out'}")
+    assert code == 0
+    assert lines[-1].startswith(f"3 of 3 photos reconstructed into {tmp_path / 'out'} in ")
 
 
 def test_raw_may_lie_beside_the_photos(told, photos):

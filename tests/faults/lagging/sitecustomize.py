@@ -1,6 +1,7 @@
-"""On PYTHONPATH: each process sees what another one wrote into results/ and submission/ only after two seconds, as on a slow file server.
+"""On PYTHONPATH: each process sees what another one wrote into results/ and submission/ only after a while, as on a slow file server.
 
-Folders are seen at once, and a process sees what it wrote itself.
+Folders are seen at once, and a process sees what it wrote itself. The files in a shard's folder come last: by the time that
+Snakemake sees all that it waits for, they are not all there.
 """
 
 import builtins
@@ -8,7 +9,7 @@ import io
 import os
 import time
 
-LAG = 2.0
+LAG, LAG_IN_SHARDS = 1.0, 4.0  # seconds
 own: set[str] = set()
 stat, lstat, listdir, scandir, replace, opened = os.stat, os.lstat, os.listdir, os.scandir, os.replace, io.open
 
@@ -21,7 +22,15 @@ def hidden(path) -> bool:
         state = lstat(path)
     except OSError:
         return False
-    return not os.path.stat.S_ISDIR(state.st_mode) and time.time() - state.st_ctime < LAG
+    return not os.path.stat.S_ISDIR(state.st_mode) and age_of(state) < lag_of(path)  # not ctime, which a second name would change too
+
+
+def age_of(state) -> float:
+    return time.time() - state.st_mtime
+
+
+def lag_of(path: str) -> float:
+    return LAG_IN_SHARDS if os.path.basename(os.path.dirname(path)).startswith("s1") else LAG
 
 
 def unless_hidden(function):
