@@ -14,8 +14,9 @@ import numpy as np
 from held_out import COLUMNS, held_out_pairs, held_out_pictures, scores_by_region, table_head, table_row
 from tqdm import tqdm
 
+from omf import isp
 from omf.bayer import to_challenge_format
-from omf.camera import baseline, load_camera
+from omf.camera import Camera, load_camera
 from omf.errors import told_in_one_line
 from omf.files import save_text
 from omf.methods import load_method
@@ -30,6 +31,19 @@ Method = Callable[[np.ndarray], np.ndarray]  # sRGB (H, W, 3) -> packed RAW
 def fused(name: str) -> Method:
     fuse, _, _ = load_method(find_model(name), "auto")
     return lambda rgb: to_challenge_format(fuse(rgb, overexposure_mask(rgb)))
+
+
+def baseline(rgb: np.ndarray, camera: Camera) -> np.ndarray:
+    """What one gets without a network: undo the sRGB curve, then the average white balance.
+
+    Args:
+        rgb: uint8 or uint16 (H, W, 3).
+
+    Returns:
+        Packed Bayer in the challenge's format, uint16 (H/2, W/2, 4).
+    """
+    linear = isp.decode_srgb(rgb.astype(np.float32) / np.iinfo(rgb.dtype).max)
+    return to_challenge_format(linear * camera.usual_neutral.astype(np.float32))
 
 
 def plain(path: Path) -> Method:

@@ -18,7 +18,7 @@ from omf.terminal import progress
 # what NumPy raises on what is no header of .npy, or looks like an archive
 HEADER_ERRORS = (TypeError, LookupError, TokenError, SyntaxError, RuntimeError, OverflowError, zipfile.BadZipFile)
 README = "readme.txt"
-SCORES = "scores.txt"
+SCORES_FILE = "scores.txt"
 ARCHIVE = "submission.zip"
 RAW_SUFFIXES = (".npy", ".npz", ".png", ".dng")  # that a run may leave
 # AIM 2022 Reversed ISP, Samsung S7 track, test 1 (Conde et al. 2022): team, PSNR, SSIM

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omf.bayer import WHITE_LEVEL, pack
+from omf.bayer import WHITE_LEVEL, pack, whole_cells
 from omf.errors import DeviceError, InputError, first_line
 from omf.folding import FoldedUNet
 from omf.memory import free_memory
@@ -113,7 +113,7 @@ class Fusion:
     def packed(self, pictures: Sequence[Picture]) -> Answers:
         """Begin to reconstruct Bayer RAW; the answers are in the challenge's format: uint16 (H/2, W/2, 4) of each picture."""
         answers = self.begin(pictures, bayer_counts)
-        return lambda: [pack(even(bayer).view(np.uint16)) for bayer in answers()]
+        return lambda: [pack(whole_cells(bayer).view(np.uint16)) for bayer in answers()]
 
     def begin(self, pictures: Sequence[Picture], finish: Callable[[Tensor], Tensor]) -> Answers:
         """Launch the work; on a GPU it is still under way when this returns."""
@@ -230,11 +230,6 @@ def inside(box: Box, grid: int, height: int, width: int) -> tuple[slice, slice]:
         for first, last, size in ((box.top, box.bottom, height), (box.left, box.right, width))
     )
     return rows, columns
-
-
-def even(bayer: np.ndarray) -> np.ndarray:
-    """Without a last odd row or column: half a Bayer cell can't be packed."""
-    return bayer[: bayer.shape[0] // 2 * 2, : bayer.shape[1] // 2 * 2]
 
 
 def channels_last(rgb: Tensor) -> Tensor:

@@ -30,7 +30,7 @@ def environment(device: str) -> dict:
         "commit": commit(PACKAGE.parent),
         "image": os.environ.get("OMF_IMAGE"),  # set in our container image
         "device": device,
-        "driver": first_line(DRIVER_QUERY),
+        "driver": said_first(DRIVER_QUERY),
         "host": platform.node(),
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -47,10 +47,10 @@ def commit(root: Path) -> str | None:
         return None  # else git would tell the commit of a checkout that the installed package lies in
     # the checkout of another user is as good here, and jobs beside each other must not wait for a lock
     git = ("git", "--no-optional-locks", "-c", "safe.directory=*", "-C", str(root))
-    return first_line((*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"))
+    return said_first((*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"))
 
 
-def first_line(command: Iterable[str]) -> str | None:
+def said_first(command: Iterable[str]) -> str | None:
     """What a command says first; None where it fails, or is not there."""
     try:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip().partition("\n")[0] or None

@@ -4,14 +4,14 @@ import csv
 import json
 from pathlib import Path
 
-from omf.challenge import SCORES, readme_text, scores_text
+from omf.challenge import SCORES_FILE, readme_text, scores_text
 from omf.errors import printable
 from omf.evaluate import scores_csv, scores_table, suspicious_of
 from omf.files import save_json, save_text
 from omf.folders import without_home
 from omf.models import Model
 
-STAGES = ("preprocess", "infer", "mosaic", "evaluate")  # of a shard
+STEPS = ("preprocess", "infer", "mosaic", "evaluate")  # of a shard
 
 
 def of_shards(results: Path, kind: str, shards: list[str]) -> list[dict]:
@@ -47,7 +47,7 @@ def merged(jobs: list[dict], key: str) -> dict:
 def stage_seconds(folder: Path, shards: list[str]) -> dict[str, float]:
     """Seconds of each stage's jobs, from FOLDER/STAGE/SHARD.tsv, which hold a column `s`; without those that are not there."""
     seconds: dict[str, float] = {}
-    for stage in STAGES:
+    for stage in STEPS:
         for table in (folder / stage / f"{shard}.tsv" for shard in shards):
             if table.is_file():
                 with table.open(newline="") as file:
@@ -81,9 +81,9 @@ def write_scores(scores: dict, readme: str | None, out: Path) -> None:
     save_json(out / "scores.json", scores)
     save_text(out / "scores.csv", scores_csv(scores))
     if scores["scored"] and readme:
-        save_text(out / SCORES, scores_text(scores["mean"]["psnr"], scores["mean"]["ssim"], readme))
+        save_text(out / SCORES_FILE, scores_text(scores["mean"]["psnr"], scores["mean"]["ssim"], readme))
     else:
-        (out / SCORES).unlink(missing_ok=True)  # of an earlier run
+        (out / SCORES_FILE).unlink(missing_ok=True)  # of an earlier run
 
 
 def summary_text(summary: dict, scores: dict) -> str:

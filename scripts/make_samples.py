@@ -9,9 +9,10 @@ import numpy as np
 
 from omf import scenes
 from omf.bayer import pack, quantise
-from omf.camera import load_camera, random_shot, raw_of, take_picture
+from omf.camera import load_camera
 from omf.errors import told_in_one_line
 from omf.files import save_npy
+from omf.simulator import random_shot, raw_of, take_picture
 
 JPEG = {"quality": 95}
 # file name, scene, height, width, how it is written

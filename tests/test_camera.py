@@ -7,12 +7,13 @@ import yaml
 from conftest import ROOT, random_rgb, run
 
 from omf import camera, isp
-from omf.bayer import demosaic, mosaic, to_challenge_format
-from omf.camera import expose, linear_scene, load_camera, random_shot, raw_of, take_picture, undevelop
+from omf.bayer import demosaic, mosaic
+from omf.camera import load_camera
 from omf.challenge import read_packed
 from omf.errors import InputError
 from omf.overexposure import overexposure_mask
 from omf.scenes import SCENES
+from omf.simulator import develop, expose, linear_scene, random_shot, raw_of, take_picture
 
 CAMERAS = sorted(path.stem for path in (ROOT / "cameras").glob("*.yaml"))
 S7 = load_camera("samsung_s7")
@@ -28,6 +29,17 @@ PLAIN = {  # an ISP without the steps that can't be undone
 
 def plain_shot(seed: int, **changes):
     return replace(random_shot(S7, np.random.default_rng(seed)), **PLAIN | changes)
+
+
+def undevelop(rgb: np.ndarray, shot) -> np.ndarray:
+    """Undo `develop` as far as it can be undone: not the clipping, the JPEG, local contrast, sharpening.
+
+    sRGB, uint8 (H, W, 3) -> demosaiced RAW, float32 (H, W, 3) in [0, 1].
+    """
+    srgb = isp.lower_contrast(rgb.astype(np.float32) / np.iinfo(rgb.dtype).max, shot.contrast)
+    linear = isp.lower_midtones(isp.decode_srgb(isp.clip(isp.saturate(srgb, 1 / shot.saturation))), shot.midtones)
+    balanced = isp.to_camera_primaries(linear.astype(np.float32), shot.colour_matrix)
+    return isp.clip(isp.unbalance(balanced, shot.neutral, shot.gain))
 
 
 @pytest.mark.parametrize("name", CAMERAS)
@@ -147,14 +159,14 @@ def test_what_can_be_undone_is_undone():
         rng = np.random.default_rng(seed)
         scene = np.clip(0.3 + 0.1 * rng.standard_normal((32, 32, 3)), 0.1, 0.6).astype(np.float32) / np.float32(shot.exposure)
         raw = np.clip(expose(scene, shot), 0, 1)
-        again = undevelop(camera.develop(raw, shot), shot)
+        again = undevelop(develop(raw, shot), shot)
         np.testing.assert_allclose(again, raw, atol=0.02)
 
 
 def test_a_photo_survives_the_way_through_the_camera():
     photo = np.clip(random_rgb(64, 64), 20, 200)
     shot = plain_shot(2, exposure=1.0, gain=1.0, midtones=0.35, contrast=0.0, saturation=1.0)
-    again = camera.develop(expose(linear_scene(photo), shot), shot)
+    again = develop(expose(linear_scene(photo), shot), shot)
     assert np.abs(again.astype(int) - photo).max() <= 2
 
 
@@ -205,9 +217,3 @@ def test_the_samples_are_what_the_command_makes(tmp_path):
         # other builds of numpy may differ in the last bit, so a count here and there
         assert np.abs(again - committed).max() <= 1
         assert (again != committed).mean() < 1e-3
-
-
-def test_the_baseline_is_inverse_srgb_and_white_balance():
-    rgb = np.full((4, 6, 3), 188, np.uint8)
-    expected = to_challenge_format(np.broadcast_to(isp.decode_srgb(np.float32(188 / 255)) * S7.usual_neutral, (4, 6, 3)))
-    assert np.abs(camera.baseline(rgb, S7).astype(int) - expected).max() <= 1

@@ -14,12 +14,13 @@ from PIL.TiffImagePlugin import IFDRational
 from scipy.stats import spearmanr
 
 from omf.bayer import demosaic, mosaic_of_all
-from omf.camera import load_camera, random_shot, raw_of, take_picture
+from omf.camera import load_camera
 from omf.dng import colour_matrices, preview_of, write_dng
 from omf.errors import InputError
 from omf.exif import Exif, read_exif
 from omf.images import read_rgb
 from omf.scenes import SCENES
+from omf.simulator import random_shot, raw_of, take_picture
 from omf.unprocess import Unprocess
 from omf.white_balance import estimate_neutral
 

@@ -12,13 +12,14 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from omf.bayer import mosaic
-from omf.camera import Camera, Shot, expose, linear_scene, random_shot, raw_of, take_picture
+from omf.camera import Camera
 from omf.errors import InputError
 from omf.fusion import network_input
 from omf.images import read_rgb
 from omf.isp import LUMA, encode_srgb, lift_midtones
 from omf.overexposure import THRESHOLD, overexposure_mask
 from omf.scenes import SCENES
+from omf.simulator import Shot, expose, linear_scene, random_shot, raw_of, take_picture
 from omf.terminal import log, progress
 from omf.training.datasets import Pair
 

@@ -138,7 +138,8 @@ def read_models(path: Path) -> None:
 
 
 def read_camera(path: Path) -> None:
-    from omf.camera import load_camera, random_shot
+    from omf.camera import load_camera
+    from omf.simulator import random_shot
 
     camera = load_camera(str(path.with_suffix("")))
     assert isinstance(camera.name, str) and 0 <= camera.black_level < camera.white_level <= 65535
