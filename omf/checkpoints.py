@@ -164,8 +164,14 @@ def unet_shape(path: Path, state: Mapping[str, Tensor]) -> tuple[tuple[int, ...]
     return tuple(widths), state["Conv1.conv.0.weight"].shape[1], last.shape[0]
 
 
-def save_network(network: PaddedNetwork, path: Path) -> None:
-    """Write safetensors: the weights of convolutions in float16 (half the bytes), the rest in float32."""
+def save_network(network: PaddedNetwork, path: Path, camera: str | None = None) -> None:
+    """Write safetensors: the weights of convolutions in float16 (half the bytes), the rest in float32.
+
+    Args:
+        network: of the method.
+        path: of the file.
+        camera: whose RAW it gives, where that is known; see `omf.models.find_model`.
+    """
     convolutions = {name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)}
     state = {
         key: value.half() if key.rpartition(".")[0] in convolutions and key.endswith("weight") else value
@@ -176,6 +182,7 @@ def save_network(network: PaddedNetwork, path: Path) -> None:
         "widths": ",".join(map(str, network.widths)),
         "in_channels": str(network.in_channels),
         "out_channels": str(network.out_channels),
+        **({"camera": camera} if camera else {}),
     }
     write_weights(state, header, path)
 

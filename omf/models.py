@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import yaml
+from safetensors import SafetensorError, safe_open
 
 from omf.errors import InputError
 from omf.files import save_text, sha256
@@ -151,7 +152,7 @@ def check_name(name: str, folder: Path | None = None) -> None:
 
 
 def find_model(name: str, folder: Path | None = None) -> Model:
-    """A model by its name in models.yaml, or by a folder that holds an OE/NOE pair.
+    """A model by its name in models.yaml, or by a folder that holds an OE/NOE pair. Its camera is the one that OE's file names.
 
     Raises InputError where it is neither.
     """
@@ -164,11 +165,23 @@ def find_model(name: str, folder: Path | None = None) -> Model:
         paths = {branch: given / file for branch, file in names.items()}
         if all(os.path.isfile(path) for path in paths.values()):  # noqa: PTH113 - a name too long for a file is no file
             # a listed file keeps its listed hash, whichever way it is named
-            return Model(name=name, **{branch: listed.get(path.resolve(), WeightsFile(path)) for branch, path in paths.items()})
+            files = {branch: listed.get(path.resolve(), WeightsFile(path)) for branch, path in paths.items()}
+            return Model(name=name, camera=told_camera(paths["oe"]) or Model.camera, **files)
     if os.path.isdir(given):  # noqa: PTH112
         pairs = " or ".join(" + ".join(names.values()) for names in FOLDER_FILES)
         raise InputError(f"model {name}: the folder does not hold an OE/NOE pair; put {pairs} there")
     raise InputError(f"model {name}: neither in models.yaml nor a folder; known models: {', '.join(models)}")
+
+
+def told_camera(path: Path) -> str | None:
+    """The camera that the header of a weights file names; None where there is none, or it can't be read, which loading it will tell."""
+    if path.suffix != ".safetensors":
+        return None
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return (file.metadata() or {}).get("camera")
+    except (OSError, SafetensorError):
+        return None
 
 
 def check_files(model: Model) -> None:

@@ -73,3 +73,15 @@ ENDLESS.append(ENDLESS)
 def test_what_yaml_can_say_but_no_setting_can_be(setting, message):
     with pytest.raises(InputError, match=message):
         check_config(CONFIG | setting, SCHEMA)
+
+
+def test_numbers_in_sections_may_come_as_texts():
+    """As from Snakemake's command line: --config 'noise={iso: 400}'."""
+    given = {"noise": {"iso": "400", "seed": "3"}, "training": {"steps": {"oe": "20"}, "name": "2"}}
+    checked = check_config(given, SCHEMA)
+    assert checked["noise"] == {"iso": 400, "seed": 3}
+    assert checked["training"] == {"steps": {"oe": 20}, "name": "2"}
+    assert given["noise"]["iso"] == "400"
+    for wrong in ("much", "[", "1e999"):
+        with pytest.raises(InputError, match=r"noise\.iso is '.*'; it must be an ISO number"):
+            check_config({"noise": {"iso": wrong}}, SCHEMA)

@@ -2,8 +2,9 @@ import shutil
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, random_unet
 
+from omf.checkpoints import save_network
 from omf.errors import InputError
 from omf.files import sha256
 from omf.models import check_files, file_problem, find_model, is_safe_address, read_models
@@ -181,3 +182,16 @@ def test_a_file_that_can_not_be_trusted_is_not_listed(registry, change, problem)
 @pytest.mark.parametrize("url", ["https://example.org/oe", "http://127.0.0.1:8000/oe", "http://localhost/oe", "http://[::1]:80/oe"])
 def test_addresses_that_are_fetched_from(url):
     assert is_safe_address(url)
+
+
+@pytest.mark.parametrize(("told", "camera"), [("huawei_p20", "huawei_p20"), (None, "samsung_s7")])
+def test_a_folder_of_weights_tells_its_camera(tmp_path, told, camera):
+    for branch in ("oe", "noe"):
+        save_network(random_unet((4, 6), 0), tmp_path / f"{branch}.safetensors", told)
+    assert find_model(str(tmp_path)).camera == camera
+
+
+def test_weights_that_can_not_be_read_name_no_camera(tmp_path):
+    for branch in ("oe", "noe"):
+        (tmp_path / f"{branch}.safetensors").write_text("no weights")
+    assert find_model(str(tmp_path)).camera == "samsung_s7"

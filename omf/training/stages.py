@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -59,7 +60,7 @@ def train_stage(stage: str, settings: Settings, run: Path, device: torch.device)
         save = save_demosaic_net
         network = fit(DemosaicNet(), demosaic_loss, MosaickedScenes(simulated_pictures(settings), **data), plan, run, device)
     else:
-        save = save_network
+        save = partial(save_network, camera=settings.camera)
         objective = branch_objective(stage, settings, run, device)
         patches = Patches(training_source(settings, stage), stage, even_brightness=settings.even_brightness, **data)
         network = fit(first_weights(stage, settings, run), objective, patches, plan, run, device)
