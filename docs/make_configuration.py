@@ -35,7 +35,7 @@ They stand in [`config.yaml`](../config.yaml). Change them there, or for a singl
 ```
 
 `mine.yaml` holds the settings that are to be others, in the form of `config.yaml`; what it leaves out stays, inside `training` too.
-Settings within a section (`noise.iso`) go this way: with `--config 'noise={iso: 400}'` the number arrives as text, which is refused.
+Settings within a section (`noise.iso`) go this way, or on the command line: `--config 'noise={iso: 400}'`.
 
 A name that is misspelt, or a value that can't be, ends the run at once with one line that names all of them. `omf predict` has the
 settings of the output as options (`--noise-iso 400`); `omf train --settings FILE` takes those below `training` from a file. This page is
