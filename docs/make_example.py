@@ -14,8 +14,8 @@ from omf.isp import encode_srgb, to_8_bit
 from omf.overexposure import overexposure_mask
 
 ROOT = Path(__file__).parent.parent
-HEIGHT, WIDTH = 336, 504  # of a panel
-ZOOM = 8
+HEIGHT, WIDTH = 224, 336  # of a panel; four in a row
+ZOOM = 7
 
 
 def as_8_bit(linear: np.ndarray) -> np.ndarray:
@@ -48,12 +48,12 @@ def main() -> None:
         "its Bayer pixels": as_8_bit(np.kron(detail, np.ones((ZOOM, ZOOM, 1)))[:HEIGHT, :WIDTH]),
     }
     gap, font = 8, ImageFont.load_default(18)
-    sheet = Image.new("RGB", (2 * WIDTH + gap, 2 * (HEIGHT + 28) + gap), "white")
+    sheet = Image.new("RGB", (len(panels) * (WIDTH + gap) - gap, HEIGHT + 28), "white")
     draw = ImageDraw.Draw(sheet)
     for number, (title, panel) in enumerate(panels.items()):
-        x, y = number % 2 * (WIDTH + gap), number // 2 * (HEIGHT + 28 + gap)
-        sheet.paste(Image.fromarray(panel).resize((WIDTH, HEIGHT), Image.Resampling.BOX), (x, y + 28))
-        draw.text((x + 2, y + 3), title, fill="black", font=font)
+        x = number * (WIDTH + gap)
+        sheet.paste(Image.fromarray(panel).resize((WIDTH, HEIGHT), Image.Resampling.BOX), (x, 28))
+        draw.text((x + 2, 3), title, fill="black", font=font)
     sheet.save(ROOT / "docs" / "example.jpg", quality=88)
 
 
