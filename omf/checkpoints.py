@@ -18,7 +18,7 @@ from omf.files import written_whole
 from omf.fusion import Fusion
 from omf.models import Model, check_files
 from omf.networks import NETWORKS, build, name_of
-from omf.unet import PaddedNetwork
+from omf.unet import PaddedNetwork, shape_of
 
 NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)  # the last: BatchNorm's count of batches
 SHOWN = 4  # keys, or problems, of a file
@@ -56,7 +56,9 @@ def load_network(path: Path) -> PaddedNetwork:
     state, header = read_weights(path)
     name = header.get("architecture")
     if name is None:
-        return filled(partial(build, "unet", *unet_shape(path, state)), state, path)
+        if (shape := shape_of(state)) is None:
+            raise InputError(f"{path}: not a U-Net checkpoint; it has no Conv1.conv.0.weight or no Conv.weight")
+        return filled(partial(build, "unet", *shape), state, path)
     if name not in NETWORKS:
         raise InputError(f"{path}: weights of architecture {name}; the method takes {' or '.join(NETWORKS)}")
     widths = header_numbers(path, header, "widths")
@@ -150,18 +152,6 @@ def header_numbers(path: Path, header: Mapping[str, str], key: str) -> tuple[int
     if not re.fullmatch(r"\d{1,5}(,\d{1,5})*", header.get(key, "")):
         raise InputError(f"{path}: its header does not tell the {key} of the network; copy the file again from where it came")
     return tuple(map(int, header[key].split(",")))
-
-
-def unet_shape(path: Path, state: Mapping[str, Tensor]) -> tuple[tuple[int, ...], int, int]:
-    """(widths, in_channels, out_channels) of a U-Net by the shapes of its weights."""
-    widths, level = [], 1
-    while (weight := state.get(f"Conv{level}.conv.0.weight")) is not None and weight.ndim == 4:
-        widths.append(weight.shape[0])
-        level += 1
-    last = state.get("Conv.weight")
-    if not widths or last is None:
-        raise InputError(f"{path}: not a U-Net checkpoint; it has no Conv1.conv.0.weight or no Conv.weight")
-    return tuple(widths), state["Conv1.conv.0.weight"].shape[1], last.shape[0]
 
 
 def save_network(network: PaddedNetwork, path: Path, camera: str | None = None) -> None:

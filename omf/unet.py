@@ -3,7 +3,7 @@
 Parameter names and shapes are those of the published checkpoints (Kim et al. 2022), at any widths.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -116,14 +116,26 @@ class UNet(PaddedNetwork):
     def body(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, H, W), H and W multiples of `grid`."""
         skips = []
-        for level in range(1, len(self.widths) + 1):
+        for level in range(1, len(self.widths) + 1):  # with C channels at this level, h = H / 2**(level - 1), w likewise
             if skips:
                 x = functional.max_pool2d(x, 2)
-            x = getattr(self, f"Conv{level}")(x)
+            x = getattr(self, f"Conv{level}")(x)  # (N, C, h, w)
             skips.append(x)
         skips.pop()
-        for level in range(len(self.widths), 1, -1):
-            x = getattr(self, f"Up{level}")(x)
-            x = torch.cat((skips.pop(), x), dim=1)
-            x = getattr(self, f"Up_conv{level}")(x)
-        return self.Conv(x)
+        for level in range(len(self.widths), 1, -1):  # with C channels at the level above, twice as large
+            x = getattr(self, f"Up{level}")(x)  # (N, C, 2 h, 2 w)
+            x = torch.cat((skips.pop(), x), dim=1)  # (N, 2 C, 2 h, 2 w)
+            x = getattr(self, f"Up_conv{level}")(x)  # (N, C, 2 h, 2 w)
+        return self.Conv(x)  # (N, out_channels, H, W)
+
+
+def shape_of(state: Mapping[str, Tensor]) -> tuple[tuple[int, ...], int, int] | None:
+    """(widths, in_channels, out_channels) of a U-Net by the shapes of its weights; None where these are no U-Net's."""
+    widths, level = [], 1
+    while (weight := state.get(f"Conv{level}.conv.0.weight")) is not None and weight.ndim == 4:
+        widths.append(weight.shape[0])
+        level += 1
+    last = state.get("Conv.weight")
+    if not widths or last is None or not last.ndim:
+        return None
+    return tuple(widths), state["Conv1.conv.0.weight"].shape[1], last.shape[0]
