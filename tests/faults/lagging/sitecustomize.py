@@ -10,13 +10,14 @@ import os
 import time
 
 LAG, LAG_IN_SHARDS = 1.0, 4.0  # seconds
+FOLDERS = [os.path.join("work", name, "") for name in ("results", "submission")]  # of a run in a folder "work"
 own: set[str] = set()
 stat, lstat, listdir, scandir, replace, opened = os.stat, os.lstat, os.listdir, os.scandir, os.replace, io.open
 
 
 def hidden(path) -> bool:
     path = os.path.abspath(os.fsdecode(path))
-    if path in own or not ("/work/results/" in path or "/work/submission/" in path):
+    if path in own or not any(folder in path for folder in FOLDERS):
         return False
     try:
         state = lstat(path)
