@@ -37,7 +37,6 @@ MOST_LINES = 100  # about names; they have to fit on a command line
 LARGEST = 2**29  # pixels; more is taken for a decompression bomb
 # so is more than this in a file of few bytes: a header that says so costs nothing, but memory for the pixels does
 LARGE, MOST_PER_BYTE = 2**24, 10_000  # pixels; a blank picture has about 1000 a byte
-
 LEAST_OF_JPEG = 1 / 512  # bytes a pixel: each block of 8 x 8 takes a bit at least
 
 Image.MAX_IMAGE_PIXELS = None  # `read_rgb` has its own limit
