@@ -14,10 +14,11 @@ from tqdm import tqdm
 from omf import isp
 from omf.camera import load_camera
 from omf.errors import told_in_one_line
-from omf.images import gather, read_rgb
+from omf.images import read_rgb
 from omf.methods import load_method
 from omf.models import find_model
 from omf.overexposure import overexposure_mask
+from omf.photos import gather
 
 THUMBNAIL, CAPTION, COLUMNS = 200, 14, 2  # pixels, pixels, photos in a row
 

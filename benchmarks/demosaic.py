@@ -19,9 +19,10 @@ import numpy as np
 from omf.bayer import demosaic, mosaic
 from omf.errors import InputError, told_in_one_line
 from omf.files import save_text
-from omf.images import gather, matching, read_rgb
+from omf.images import read_rgb
 from omf.isp import decode_srgb
 from omf.metrics import psnr
+from omf.photos import gather, matching
 
 HELD_OUT = Path(__file__).with_name("held_out.txt")
 NEUTRAL = np.array([0.5, 1, 0.6], np.float32)  # RAW of a neutral grey, as phones have it in daylight

@@ -9,9 +9,9 @@ import numpy as np
 from omf.bayer import dequantise, pack, quantise
 from omf.camera import Camera
 from omf.challenge import score
-from omf.images import gather, matching
 from omf.metrics import psnr, ssim_map
 from omf.overexposure import THRESHOLD, overexposure_mask
+from omf.photos import gather, matching
 from omf.training.pairs import SimulatedPictures, draw_scenes, load_scenes
 
 HELD_OUT = Path(__file__).with_name("held_out.txt")

@@ -22,15 +22,16 @@ from omf.files import save_text
 from omf.methods import load_method
 from omf.models import find_model
 from omf.overexposure import overexposure_mask
+from omf.stream import Picture
 from omf.unprocess import Unprocess
 
 SIZE = 384  # pixels a side
-Method = Callable[[np.ndarray], np.ndarray]  # sRGB (H, W, 3) -> packed RAW
+Method = Callable[[Picture], np.ndarray]  # -> packed RAW
 
 
 def fused(name: str) -> Method:
     fuse, _, _ = load_method(find_model(name), "auto")
-    return lambda rgb: to_challenge_format(fuse(rgb, overexposure_mask(rgb)))
+    return lambda picture: fuse.packed([picture])()[0]
 
 
 def baseline(rgb: np.ndarray, camera: Camera) -> np.ndarray:
@@ -54,7 +55,7 @@ def plain(path: Path) -> Method:
 
     network = load_network(path)
     fuse = Fusion(network, network, pick_device("auto"))
-    return lambda rgb: to_challenge_format(fuse(rgb, overexposure_mask(rgb)))
+    return lambda picture: fuse.packed([picture])()[0]
 
 
 @told_in_one_line
@@ -72,15 +73,17 @@ def main() -> None:
     methods: dict[str, Method] = {name: fused(name) for name in arguments.models}
     if arguments.plain:
         methods["plain U-Net of the same size"] = plain(arguments.plain)
-    methods["unprocess (Brooks et al. 2019), random gains"] = lambda rgb: to_challenge_format(unprocess(rgb))
-    methods["inverse gamma, average white balance"] = lambda rgb: baseline(rgb, camera)
-    methods["the input itself"] = lambda rgb: to_challenge_format(rgb / np.float32(255))
+    methods["unprocess (Brooks et al. 2019), random gains"] = lambda picture: unprocess.packed([picture])()[0]
+    methods["inverse gamma, average white balance"] = lambda picture: baseline(picture.rgb, camera)
+    methods["the input itself"] = lambda picture: to_challenge_format(picture.rgb / np.float32(255))
 
     pictures, contents = held_out_pictures(arguments.photos, camera, SIZE)
     scores = {name: [] for name in methods}
-    for pair in tqdm(held_out_pairs(pictures, arguments.pairs, SIZE), total=arguments.pairs, unit="pair", disable=None):
+    pairs = held_out_pairs(pictures, arguments.pairs, SIZE)
+    for number, pair in enumerate(tqdm(pairs, total=arguments.pairs, unit="pair", disable=None)):
+        picture = Picture(pair.rgb, overexposure_mask(pair.rgb), f"pair {number}")
         for name, method in methods.items():
-            scores[name].append(scores_by_region(method(pair.rgb), pair))
+            scores[name].append(scores_by_region(method(picture), pair))
     counted = sum("psnr_oe" in row for row in scores[arguments.models[0]])
     lines = [
         f"Simulated pairs of {contents}, {SIZE} x {SIZE} pixels; mean (standard deviation).",

@@ -1,4 +1,4 @@
-"""By how many counts the ways to run the networks differ from `precision: exact`.
+"""By how many counts the ways to run the networks differ from float64.
 
 python benchmarks/precision.py PHOTOS --out benchmarks/precision.md
 """
@@ -18,9 +18,32 @@ from omf.errors import told_in_one_line
 from omf.files import save_text
 from omf.folding import FoldedUNet
 from omf.fusion import Fusion
-from omf.images import gather
-from omf.models import find_model
+from omf.models import Model, find_model
 from omf.overexposure import overexposure_mask
+from omf.photos import gather
+
+
+def ways(model: Model, device: torch.device) -> dict[str, Fusion]:
+    """Return the method in each arithmetic; float64, the standard, under the name of ''."""
+    oe, noe = load_network(model.oe.path), load_network(model.noe.path)
+    found = {
+        "`precision: published`": Fusion(oe, noe, device, "published"),
+        "`precision: float32`, the default": Fusion(oe, noe, device),
+        "`precision: float16`": of_body(oe, noe, device, lambda unet: FoldedUNet(unet, torch.float16)),
+        "the same in bfloat16": of_body(oe, noe, device, lambda unet: FoldedUNet(unet, torch.bfloat16)),
+    }
+    double = {id(unet): load_network(file.path).double().to(device) for unet, file in ((oe, model.oe), (noe, model.noe))}
+    found[""] = of_body(oe, noe, device, lambda unet: lambda x: double[id(unet)].body(x.double()))
+    return found
+
+
+def of_body(oe, noe, device: torch.device, body) -> Fusion:
+    """Return the method with another way to run its networks."""
+    fusion = Fusion(oe, noe, device, "published")
+    for branch, unet in zip(fusion.branches, (noe, oe)):
+        run = body(unet)
+        branch.run = run.to(device) if isinstance(run, torch.nn.Module) else run
+    return fusion
 
 
 @told_in_one_line
@@ -33,39 +56,23 @@ def main() -> None:
     arguments = parser.parse_args()
     photos = gather(arguments.photos)
     photos = photos[:: max(len(photos) // arguments.count, 1)][: arguments.count]
-    device, model = pick_device("auto"), find_model(arguments.model)
-    oe, noe = load_network(model.oe.path), load_network(model.noe.path)
-
-    ways = {}
-    for dtype in (torch.float64, torch.float32, torch.float16, torch.bfloat16):
-        ways[dtype] = Fusion(oe, noe, device)
-        for branch, network in zip(ways[dtype].branches, (noe, oe)):
-            if dtype == torch.float64:
-                double = load_network((model.noe if network is noe else model.oe).path).double().to(device)
-                branch.run = lambda x, double=double: double.body(x.double())
-            else:
-                branch.run = FoldedUNet(network, dtype, winograd=dtype == torch.float32 and device.type == "cpu").to(device)
-    names = {
-        torch.float64: "as published, float64",
-        torch.float32: "folded, float32: `fast` on a CPU",
-        torch.float16: "folded, float16: `fast` on a GPU",
-        torch.bfloat16: "folded, bfloat16",
-    }
-    exact = Fusion(oe, noe, device)
-    errors: dict[torch.dtype, list[np.ndarray]] = {dtype: [] for dtype in ways}
-    changed: dict[torch.dtype, list[np.ndarray]] = {dtype: [] for dtype in ways}
+    device = pick_device("auto")
+    fusions = ways(find_model(arguments.model), device)
+    in_float64 = fusions.pop("")
+    errors: dict[str, list[np.ndarray]] = {name: [] for name in fusions}
+    changed: dict[str, list[np.ndarray]] = {name: [] for name in fusions}
     for photo in tqdm(photos, unit="photo", disable=None):
         rgb = iio.imread(photo)
         mask = overexposure_mask(rgb)
-        expected = mosaic(exact(rgb, mask))
-        for dtype, fuse in ways.items():
+        expected = mosaic(in_float64(rgb, mask))
+        for name, fuse in fusions.items():
             given = mosaic(fuse(rgb, mask))
-            errors[dtype].append(np.abs(given - expected).ravel() * WHITE_LEVEL)
-            changed[dtype].append(np.abs(quantise(given).astype(int) - quantise(expected)).ravel())
-    lines = [f"{device_label(device)}; model {arguments.model}, {len(photos)} photos; differences from `precision: exact`", ""]
+            errors[name].append(np.abs(given - expected).ravel() * WHITE_LEVEL)
+            changed[name].append(np.abs(quantise(given).astype(int) - quantise(expected)).ravel())
+    lines = [f"{device_label(device)}; model {arguments.model}, {len(photos)} photos; differences from float64", ""]
     lines += ["| | mean, before truncation, counts | values that change | worst, counts |", "|---|---|---|---|"]
-    for dtype, name in names.items():
-        error, counts = np.concatenate(errors[dtype]), np.concatenate(changed[dtype])
+    for name in fusions:
+        error, counts = np.concatenate(errors[name]), np.concatenate(changed[name])
         lines.append(f"| {name} | {error.mean():.1g} | {(counts > 0).mean():.2g} | {counts.max()} |")
     print("\n".join(lines))
     if arguments.out:

@@ -2,7 +2,7 @@
 
     python benchmarks/speed.py PHOTOS                     the table; PHOTOS: a folder of photos
     python benchmarks/speed.py PHOTOS --workflow          the workflow against `omf predict` instead, default model, all photos
-    python benchmarks/speed.py PHOTO --peak fast          one row alone, for large photos: seconds and peak memory
+    python benchmarks/speed.py PHOTO --peak float32       one row alone, for large photos: seconds and peak memory
 
 Plain execution is the published procedure, written down straightforwardly: one picture at a time, eager PyTorch in
 float32, both networks everywhere. All variants run on the same pictures in turn, several rounds over; those that keep
@@ -41,10 +41,11 @@ from omf.errors import told_in_one_line
 from omf.files import save_json, save_text
 from omf.folding import FoldedUNet
 from omf.fusion import Fusion, network_input
-from omf.images import gather
 from omf.overexposure import overexposure_mask
+from omf.photos import gather
 from omf.predict import predict
 from omf.regions import cells_of
+from omf.stream import Picture
 from omf.unet import BORDER, PUBLISHED_WIDTHS, UNet
 
 ROOT = Path(__file__).parent.parent
@@ -67,8 +68,7 @@ class Plain:
 
     @torch.no_grad()
     def packed(self, pictures):
-        (rgb, mask) = pictures[0]
-        x = network_input(rgb, mask).to(self.device)
+        x = network_input(pictures[0].rgb, pictures[0].mask).to(self.device)
         oe, noe = self.oe(x).clamp(0, 1), self.noe(x).clamp(0, 1)
         raw = torch.where(x[:, 3:] == 1, oe, noe)[0].permute(1, 2, 0).cpu().numpy()
         return lambda: [to_challenge_format(raw)]
@@ -84,7 +84,7 @@ class Everywhere:
 
     @torch.inference_mode()
     def packed(self, pictures):
-        ((rgb, mask),) = pictures
+        ((rgb, mask, _),) = pictures
         x = self.pad(network_input(rgb, mask)).to(self.device)
         oe, noe = (body(x)[..., BORDER : BORDER + mask.shape[0], BORDER : BORDER + mask.shape[1]].clamp(0, 1) for body in self.bodies)
         raw = torch.where(torch.from_numpy(mask).to(self.device), oe, noe)[0].permute(1, 2, 0).float().cpu().numpy()
@@ -139,7 +139,8 @@ class Row:
     operations: float
 
 
-PLAIN, EXACT, FAST = "plain execution", "`precision: exact`", "`precision: fast`"
+PLAIN = "plain execution"
+OURS = {"published": "`precision: published`", "float32": "`precision: float32`, the default", "float16": "`precision: float16`"}
 
 
 class Side:
@@ -153,7 +154,7 @@ class Side:
 
     def __init__(self, photos: list[Path], widths: list[int], ours: bool):
         self.device = pick_device("auto") if ours else torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.photos, self.pictures = photos, [(rgb, overexposure_mask(rgb)) for rgb in map(iio.imread, photos)]
+        self.photos, self.pictures = photos, [Picture(rgb, overexposure_mask(rgb)) for rgb in map(iio.imread, photos)]
         rows = our_rows if ours else single_rows
         self.rows = {row.name: row for row in rows(widths, self.pictures, self.device)}
         for row in self.rows.values():
@@ -220,13 +221,13 @@ def single_rows(widths: list[int], pictures: list, device: torch.device) -> list
     }
     if on_cpu:
         ways["the same, Winograd's convolution in place of torch.compile"] = [FoldedUNet(unet, winograd=True) for unet in both], folded_cost
-        example = pad(torch.rand(1, 4, *pictures[0][1].shape))
+        example = pad(torch.rand(1, 4, *pictures[0].mask.shape))
         for name, package, make in (("ONNX Runtime", "onnxruntime", of_onnx_runtime), ("OpenVINO", "openvino", of_openvino)):
             if importlib.util.find_spec(package):
                 ways[f"both everywhere, {name}"] = [make(unet, example) for unet in both], plain_cost
     return [
         Row(PLAIN, Plain(*copy.deepcopy(both), device), plain_cost * everywhere),
-        Row("each only where the mask asks", Fusion(*copy.deepcopy(both), device), plain_cost * needed),
+        Row("each only where the mask asks", Fusion(*copy.deepcopy(both), device, "published"), plain_cost * needed),
         *(Row(name, Everywhere(bodies, pad, device), cost * everywhere) for name, (bodies, cost) in ways.items()),
     ]
 
@@ -234,18 +235,25 @@ def single_rows(widths: list[int], pictures: list, device: torch.device) -> list
 def our_rows(widths: list[int], pictures: list, device: torch.device) -> list[Row]:
     """All together, as `omf` runs it."""
     both = networks(widths)
-    exact, fast = (Fusion(*copy.deepcopy(both), device, fast) for fast in (False, True))
     plain_cost, folded_cost = operations_per_pixel(widths)
-    everywhere, needed = pixels_to_run(fast, pictures)
-    rows = [Row(EXACT, exact, plain_cost * needed), Row(FAST, fast, folded_cost * needed)]
+    rows = []
+    for precision in precisions(device):
+        fusion = Fusion(*copy.deepcopy(both), device, precision)
+        everywhere, needed = pixels_to_run(fusion, pictures)
+        rows.append(Row(OURS[precision], fusion, (plain_cost if precision == "published" else folded_cost) * needed))
     if device.type == "cpu":
         rows.insert(0, Row("plain execution, freed memory kept", Plain(*both, device), plain_cost * everywhere))
     return rows
 
 
+def precisions(device: torch.device) -> list[str]:
+    """The ways to run the networks that there are on a device."""
+    return [precision for precision in OURS if precision != "float16" or device.type == "cuda"]
+
+
 def pixels_to_run(fusion: Fusion, pictures: list) -> tuple[int, int]:
     """Pixels that both networks run over: without skipping, and with it."""
-    masks = [mask for _, mask in pictures]
+    masks = [picture.mask for picture in pictures]
     everywhere = needed = 0
     for branch in fusion.branches:
         cells = sum(cells_of(np.ones_like(mask), branch.grid, BORDER).size for mask in masks)
@@ -273,7 +281,7 @@ def run_all(method, pictures: list) -> None:
     answers, group = [], []
     for picture in pictures:
         group.append(picture)
-        if sum(mask.size for _, mask in group) >= method.capacity:
+        if sum(picture.mask.size for picture in group) >= method.capacity:
             answers.append(method.packed(group))
             group = []
     if group:
@@ -286,7 +294,7 @@ def plainly(photos: list[Path], out: Path, plain: Plain) -> None:
     """Files to files, one after the other."""
     for photo in photos:
         rgb = iio.imread(photo)
-        np.save(out / f"{photo.stem}.npy", plain.packed([(rgb, overexposure_mask(rgb))])()[0])
+        np.save(out / f"{photo.stem}.npy", plain.packed([Picture(rgb, overexposure_mask(rgb))])()[0])
 
 
 def clock(work: Callable[[], object], device: torch.device) -> float:
@@ -312,7 +320,7 @@ def compare(photos: list[Path], widths: list[int], rounds: int, out: Path) -> No
     masks = [overexposure_mask(iio.imread(photo)) for photo in photos]
     megapixels = sum(mask.size for mask in masks) / 1e6
     seconds: dict[str, list[float]] = {name: [] for name in sides}
-    files: dict[str, list[float]] = {name: [] for name in (PLAIN, EXACT, FAST)}
+    files: dict[str, list[float]] = {name: [] for name in (PLAIN, *map(OURS.get, precisions(device)))}
     products = []
     for _ in tqdm(range(rounds), unit="round", disable=None):
         products.append(ours.ask("product_rate"))
@@ -369,7 +377,8 @@ def measure_peak(photos: list[Path], widths: list[int], name: str) -> None:
         if name == PLAIN:
             seconds = clock(lambda: plainly(photos, Path(folder), Plain(*networks(widths), device)), device)
         else:
-            fusion = Fusion(*networks(widths), pick_device("auto"), fast="fast" in name)
+            precision = next((precision for precision, row in OURS.items() if name in (precision, row)), "float32")
+            fusion = Fusion(*networks(widths), pick_device("auto"), precision)
             seconds = clock(lambda: predict(photos, Path(folder), fusion), device)
     # VmHWM, since ru_maxrss begins with what the parent process had
     resident = int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 2**10

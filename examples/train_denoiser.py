@@ -12,8 +12,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 import omf
-from omf.images import list_images, read_rgb
+from omf.images import read_rgb
 from omf.isp import add_noise
+from omf.photos import list_images
 
 PATCH = 192  # pixels of a photo, a side
 SHOT, READ = 1e-2, 1e-3  # variances for white and for black: a very high sensitivity

@@ -47,22 +47,31 @@ def wait_for(path: Path, tell: Callable[[], None]) -> None:
 def clear_away(results: Path, submission: Path) -> list[Path]:
     """Remove what a killed run left half-written, and what a power failure cut off, so that it is made again.
 
+    Returns:
+        What was not whole, and is gone; see `damaged`.
+    """
+    for folder in (submission, *(results / kind for kind in (*RECORDS, "sealed"))):
+        for part in folder.glob(".*.part"):
+            part.unlink()
+    found = damaged(results, submission)
+    for path in found:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    return found
+
+
+def damaged(results: Path, submission: Path) -> list[Path]:
+    """Find what is not whole, without a change.
+
     Files get their names when they are whole. But those that pass from one step to the next need not have reached the disk then, and a
     disk, or a file server, may promise what it does not keep. So whatever was written last is compared with its seal.
 
     Returns:
-        What was not whole, and is gone: folders and records of shards, and what a damaged submission is known by.
+        Folders and records of shards, and what a damaged submission is known by.
     """
     seals = {folder: folder / SEAL for kind in SHARDS for folder in (results / kind).glob("s*")}
     seals |= {submission / known_by: results / "sealed" / job for job, known_by in KNOWN_BY.items() if (submission / known_by).exists()}
     records = [record for kind in RECORDS for record in (results / kind).glob("*.json")]
-    for folder in (submission, *(results / kind for kind in (*RECORDS, "sealed"))):
-        for part in folder.glob(".*.part"):
-            part.unlink()
-    damaged = [path for path in latest([*seals, *records]) if (missing(seals[path]) if path in seals else not is_json(path))]
-    for path in damaged:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return damaged
+    return [path for path in latest([*seals, *records]) if (missing(seals[path]) if path in seals else not is_json(path))]
 
 
 def latest(paths: Iterable[Path]) -> list[Path]:

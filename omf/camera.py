@@ -1,5 +1,6 @@
 """Camera profiles: what is known of a sensor, its lights, its colours and how its pictures are taken."""
 
+import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -60,9 +61,14 @@ class Camera:
         return np.array([red, 1.0, blue])
 
 
+def profile_path(name: str) -> Path:
+    """Return where the profile of a camera lies: `cameras/NAME.yaml`."""
+    return data_folder("cameras") / f"{name}.yaml"
+
+
 def load_camera(name: str) -> Camera:
     """Read `cameras/NAME.yaml`. Raises InputError where there is none, or where it is not a whole profile."""
-    path = data_folder("cameras") / f"{name}.yaml"
+    path = profile_path(name)
     if not path.is_file():
         known = ", ".join(sorted(Path(p).stem for p in path.parent.glob("*.yaml")))
         raise InputError(f"camera {name}: there is no {path.name} in {path.parent}; known cameras: {known}")
@@ -129,6 +135,11 @@ def numbers(name: str, values: object, shape: tuple[int | None, ...], least: flo
         wanted = f"{' x '.join(str(size or 'N') for size in shape)} numbers" if shape else "a number"
         raise ValueError(f"{name}: {values}; it must be {wanted} from {least:g} to {most:g}")
     return array.astype(float)
+
+
+def name_seed(name: str) -> int:
+    """Return a seed that a picture's name decides: the same on every machine."""
+    return zlib.crc32(name.encode(errors="surrogateescape"))
 
 
 def usual_read_noise(shot_noise: float) -> float:

@@ -27,8 +27,8 @@ DEMOSAIC = "demosaic"  # the architecture of a Demosaic Net's file
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def load_fusion(model: Model, device: torch.device, fast: bool = False) -> Fusion:
-    """Check and load both branches. Raises InputError where a file is missing, wrong or damaged."""
+def load_fusion(model: Model, device: torch.device, precision: str = "float32") -> Fusion:
+    """Check and load both branches. Raises InputError where a file is missing, wrong or damaged; for `precision` see `Fusion`."""
     check_files(model)
     oe, noe = load_network(model.oe.path), load_network(model.noe.path)
     for file, network in ((model.oe, oe), (model.noe, noe)):
@@ -39,7 +39,7 @@ def load_fusion(model: Model, device: torch.device, fast: bool = False) -> Fusio
             raise InputError(f"{file.path}: {channels}; the method needs 4 in (R, G, B, mask), 3 out")
     if oe.depth != noe.depth:
         raise InputError(f"{model.oe.path}: widths {oe.widths}, but NOE's are {noe.widths}; both need the same number of levels")
-    return Fusion(oe, noe, device, fast)
+    return Fusion(oe, noe, device, precision)
 
 
 def load_network(path: Path) -> PaddedNetwork:

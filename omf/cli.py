@@ -8,6 +8,7 @@ from pathlib import Path
 
 from omf import __version__, commands
 from omf.errors import DEBUG, told_in_one_line
+from omf.precision import FORMER_PRECISIONS, PRECISIONS
 from omf.terminal import speak
 
 DEFAULT_MODEL = "samsung_s7"
@@ -77,7 +78,13 @@ def add_predict(parents) -> None:
     method = predict.add_argument_group("what reconstructs")
     method.add_argument("--model", default=DEFAULT_MODEL, help="a name in models.yaml, or a folder that holds an OE/NOE pair")
     add_device(method)
-    method.add_argument("--precision", choices=["exact", "fast"], default="exact", help="fast: fewer operations, float16 on a GPU")
+    method.add_argument(
+        "--precision",
+        choices=[*PRECISIONS, *FORMER_PRECISIONS],
+        default="float32",
+        metavar=f"{{{','.join(PRECISIONS)}}}",
+        help="published: operation for operation as the published code; float16: on a GPU",
+    )
     leaves = predict.add_argument_group("how the RAW leaves")
     leaves.add_argument("--format", choices=FORMATS, default="npy", help="npy: packed, the challenge's; mosaic: NAME.npy, (H, W)")
     add_challenge(leaves)

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def run_predict(arguments: argparse.Namespace) -> int:
     from omf.camera import load_camera
     from omf.formats import RawFormat, Writer, raw_format
-    from omf.images import gather
     from omf.models import check_files, find_model
+    from omf.photos import gather
 
     photos = gather(arguments.photos)
     model = find_model(arguments.model)
@@ -29,9 +29,10 @@ def run_predict(arguments: argparse.Namespace) -> int:
     make_folder(arguments.out, photos, of)
 
     from omf.methods import load_method
+    from omf.precision import current_precision
     from omf.predict import predict
 
-    method, device, _ = load_method(model, arguments.device, arguments.precision)
+    method, device, _ = load_method(model, arguments.device, current_precision(arguments.precision))
     log.debug(f"model {model.name} on {device}")
     began = time.monotonic()
     writer = None if of == RawFormat() else partial(Writer, arguments.out, of, camera, Path(model.name).name)
@@ -57,8 +58,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     from omf.camera import load_camera
     from omf.challenge import README, list_packed
     from omf.evaluate import candidates, examine_all, scores_table, summarise
-    from omf.images import list_images
-    from omf.stages import by_name
+    from omf.photos import by_name, list_images
     from omf.truths import list_truths
 
     if not arguments.ground_truth and not arguments.photos:
@@ -136,7 +136,7 @@ def run_models_verify(arguments: argparse.Namespace) -> int:
 
 def run_simulate(arguments: argparse.Namespace) -> int:
     from omf.camera import load_camera
-    from omf.images import gather
+    from omf.photos import gather
     from omf.training.simulate import write_pairs
 
     photos, camera = gather(arguments.photos), load_camera(arguments.camera)

@@ -86,7 +86,7 @@ def examine(candidate: Candidate, camera: Camera) -> tuple[dict, list[str]]:
     if truth is not None:
         record |= scores(counts, truth)
         if rgb is not None:
-            record |= scores_beside_photo(counts, truth, rgb, camera)
+            record |= scores_beside_photo(counts, truth, rgb, candidate.name, camera)
     if rgb is not None:
         photo, overexposed = half_size_photo(rgb), float(overexposure_mask(rgb).mean())
         record |= consistency(counts, photo, overexposed, camera) | {"overexposed": overexposed, "tones": tones(counts, photo)}
@@ -102,15 +102,15 @@ def scores(counts: np.ndarray, truth: np.ndarray) -> dict:
     return record | {f"psnr_{plane}": value for plane, value in psnr_of_planes(x, y).items()}
 
 
-def scores_beside_photo(counts: np.ndarray, truth: np.ndarray, rgb: np.ndarray, camera: Camera) -> dict:
+def scores_beside_photo(counts: np.ndarray, truth: np.ndarray, rgb: np.ndarray, name: str, camera: Camera) -> dict:
     """Scores over the overexposed pixels and over the rest, and those of the baselines."""
     record = {}
     overexposed = packed_mask(rgb)
     for key, own in (("psnr_overexposed", overexposed), ("psnr_rest", ~overexposed)):
         record[key] = psnr(dequantise(counts[own]), dequantise(truth[own])) if own.any() else None
     scaled = rgb / np.float32(np.iinfo(rgb.dtype).max)
-    for name, answer in (("unprocess", Unprocess(camera)(rgb)), ("copy", scaled)):
-        record |= {f"{name}_{key}": value for key, value in score(to_challenge_format(answer), truth).items()}
+    for baseline, answer in (("unprocess", Unprocess(camera)(rgb, name)), ("copy", scaled)):
+        record |= {f"{baseline}_{key}": value for key, value in score(to_challenge_format(answer), truth).items()}
     return record
 
 

@@ -1,7 +1,6 @@
 """How reconstructed RAW leaves: the challenges' packed counts, or a mosaic of any bit depth, levels and CFA order."""
 
 import math
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +9,7 @@ import numpy as np
 
 from omf import isp
 from omf.bayer import WHITE_LEVEL, mosaic_of_all, pack, quantise, whole_cells
-from omf.camera import Camera, usual_read_noise
+from omf.camera import Camera, name_seed, usual_read_noise
 from omf.dng import preview_of, write_dng
 from omf.errors import InputError
 from omf.exif import read_exif
@@ -42,7 +41,7 @@ class Noise:
 
     def on(self, bayer: np.ndarray, name: str) -> np.ndarray:
         """A mosaic (H, W) with noise, the same for the same name and seed; what lies below black or above white is not cut off yet."""
-        rng = np.random.default_rng([self.seed, zlib.crc32(name.encode(errors="surrogateescape"))])
+        rng = np.random.default_rng([self.seed, name_seed(name)])
         return isp.add_noise(bayer, self.shot, self.read, rng)
 
 

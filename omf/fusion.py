@@ -45,16 +45,15 @@ class Branch:
         network: trained.
         overexposed: whether the overexposed pixels are its own, or all others.
         device: where it runs.
-        fast: whether it may compute in another way than the published one, with other last bits.
+        precision: see `Fusion`.
     """
 
-    def __init__(self, network: PaddedNetwork, overexposed: bool, device: torch.device, fast: bool):
+    def __init__(self, network: PaddedNetwork, overexposed: bool, device: torch.device, precision: str):
         network.eval().to(device)
         self.run, bytes_per_pixel = network.body, network.bytes_per_pixel
-        if fast and isinstance(network, UNet):
-            on_gpu = device.type == "cuda"
-            winograd = not on_gpu and torch.backends.mkldnn.is_available()
-            self.run = FoldedUNet(network, torch.float16 if on_gpu else torch.float32, winograd).to(device)
+        if precision != "published" and isinstance(network, UNet):
+            winograd = device.type == "cpu" and torch.backends.mkldnn.is_available()
+            self.run = FoldedUNet(network, getattr(torch, precision), winograd).to(device)
             bytes_per_pixel = self.run.bytes_per_pixel
         self.overexposed, self.grid = overexposed, network.grid
         self.halo = -(-network.reach // network.grid)  # cells
@@ -81,12 +80,14 @@ class Fusion:
         oe: answers for overexposed pixels; a U-Net or another network of `omf.networks`.
         noe: answers for all others.
         device: where they run.
-        fast: U-Nets run folded, and in float16 on a GPU: the same function, but not the published arithmetic.
+        precision: of U-Nets; other networks run as they are. `float32` computes the same function in the order that is quickest
+            on the device, `published` operation for operation as the published code does, `float16` as `float32` but in half
+            precision, which loses a count or more; for a GPU.
     """
 
-    def __init__(self, oe: PaddedNetwork, noe: PaddedNetwork, device: torch.device, fast: bool = False):
+    def __init__(self, oe: PaddedNetwork, noe: PaddedNetwork, device: torch.device, precision: str = "float32"):
         self.device = device
-        self.branches = (Branch(noe, False, device, fast), Branch(oe, True, device, fast))
+        self.branches = (Branch(noe, False, device, precision), Branch(oe, True, device, precision))
         # pixels worth running at once: a GPU fills up on several small pictures, a CPU on one
         self.capacity = 2**21 if device.type == "cuda" else 1
         if device.type == "cuda":  # copies in both directions run beside the networks
@@ -104,7 +105,7 @@ class Fusion:
         Returns:
             float32 (H, W, 3) in [0, 1], camera RGB, linear.
         """
-        return self.demosaiced([(rgb, mask)])()[0]
+        return self.demosaiced([Picture(rgb, mask)])()[0]
 
     def demosaiced(self, pictures: Sequence[Picture]) -> Answers:
         """Begin to reconstruct demosaiced RAW; call what comes back to wait for it: float32 (H, W, 3) of each picture."""
@@ -133,7 +134,7 @@ class Fusion:
                 with told_of_the_device():
                     done.synchronize()
             if not finite:
-                raise InputError("the networks' values leave the range of float16; set precision to exact")
+                raise InputError("the networks' values leave the range of float16; set precision to float32")
             return [result.numpy() for result in results]
 
         return answers
@@ -152,24 +153,24 @@ class Fusion:
                     raise
                 self.memory //= 2
                 if all(self.memory < branch.bytes_per_cell * branch.smallest for branch in self.branches):
-                    height, width = max((mask.shape for _, mask in pictures), key=lambda shape: shape[0] * shape[1])
+                    height, width = max((picture.mask.shape for picture in pictures), key=lambda shape: shape[0] * shape[1])
                     raise InputError(f"not enough memory for a picture of {width} x {height} pixels, in the smallest tiles too") from error
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
 
     def fuse_at_once(self, pictures: Sequence[Picture], finish: Callable[[Tensor], Tensor]) -> tuple[list[Tensor], Tensor]:
         """`fuse`, where the memory is known to do."""
-        sources = [self.upload(*picture) for picture in pictures]
+        sources = [self.upload(picture.rgb, picture.mask) for picture in pictures]
         finite = torch.ones((), dtype=torch.bool, device=self.device)
         results: list[Tensor | None] = [None] * len(pictures)
         for branch in self.branches:
             largest = max(self.memory // branch.bytes_per_cell, branch.smallest)
-            for parts in batches(branch.parts([mask for _, mask in pictures], largest), largest):
+            for parts in batches(branch.parts([picture.mask for picture in pictures], largest), largest):
                 x = torch.stack([crop(sources[part.picture], part.outer, branch.grid) for part in parts])
                 y = branch.run(x)
                 finite &= y.isfinite().all()
                 for part, seen, answer in zip(parts, x, y):
-                    height, width = pictures[part.picture][1].shape
+                    height, width = pictures[part.picture].mask.shape
                     rows, columns = inside(part.inner, branch.grid, height, width)
                     top, left = part.outer.top * branch.grid - BORDER, part.outer.left * branch.grid - BORDER
                     there = ..., slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)

@@ -1,11 +1,9 @@
-"""Find and read sRGB pictures: JPEG, PNG, TIFF and HEIC, 8 or 16 bit; write PNG."""
+"""Read sRGB pictures: JPEG, PNG, TIFF and HEIC, 8 or 16 bit; write PNG."""
 
 import logging
 import math
-import os
 import struct
 import warnings
-from collections.abc import Iterable
 from pathlib import Path
 
 import imagecodecs
@@ -14,7 +12,7 @@ import tifffile
 from PIL import Image
 
 from omf.camera_files import CAMERA_RAW_SUFFIXES
-from omf.errors import InputError, printable
+from omf.errors import InputError
 from omf.files import written_whole
 from omf.heif import as_stored, is_heif, open_heif
 from omf.icc import to_srgb
@@ -23,8 +21,6 @@ from omf.inputs import check_is_file
 FORMATS = ("JPEG", "MPO", "PNG", "TIFF")  # MPO: what some phones write under .jpg, a JPEG with a second picture
 SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".heic", ".heif"}
 KINDS = "JPEG, PNG, TIFF or HEIC"
-# Pictures that a user may expect to be taken; they are listed too, so that they are refused by name.
-OTHER_SUFFIXES = {".avif", ".bmp", ".gif", ".jp2", ".jxl", ".webp"} | CAMERA_RAW_SUFFIXES
 TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PNG_MARK = b"\x89PNG\r\n\x1a\n"
 # what Pillow, tifffile, imagecodecs and pillow-heif raise on damaged files
@@ -33,7 +29,6 @@ DECODING_ERRORS = (
     *(TypeError, AttributeError, ArithmeticError, AssertionError),  # where a tag is of another type than it should be
 )
 DNG_VERSION = 50706  # a tag that tells DNG from other TIFF files
-MOST_LINES = 100  # about names; they have to fit on a command line
 LARGEST = 2**29  # pixels; more is taken for a decompression bomb
 # so is more than this in a file of few bytes: a header that says so costs nothing, but memory for the pixels does
 LARGE, MOST_PER_BYTE = 2**24, 10_000  # pixels; a blank picture has about 1000 a byte
@@ -43,69 +38,6 @@ Image.MAX_IMAGE_PIXELS = None  # `read_rgb` has its own limit
 # what they say of a file does not name it; what matters is raised too
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
-
-
-def list_images(folder: Path) -> list[Path]:
-    """The pictures directly in a folder, by name, as `without_raw` leaves them. Raises InputError where there are none."""
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; give one that holds {KINDS} files")
-    try:
-        names = sorted(folder.iterdir())
-    except OSError as error:
-        raise InputError(f"{folder}: can't be read ({error.strerror}); let this user list the folder") from error
-    found = [path for path in names if path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES and not path.name.startswith(".")]
-    if not found:
-        raise InputError(f"{folder}: no pictures in it; put {KINDS} files there")
-    return without_raw(found)
-
-
-def gather(paths: Iterable[Path]) -> list[Path]:
-    """Folders replaced by the pictures in them, as `without_raw` leaves them. Raises InputError for a folder without pictures."""
-    # os.path.isdir takes what can't be looked at for a file, which is told when it is read
-    photos = [photo for path in paths for photo in (list_images(path) if os.path.isdir(path) else [path])]  # noqa: PTH112
-    return without_raw(list(dict.fromkeys(photos)))  # one that is named beside its folder is meant once
-
-
-def named_in_utf8(photos: list[Path]) -> tuple[list[Path], list[str]]:
-    """The photos whose names are UTF-8, which Snakemake and zip files ask for, and a line for each other one.
-
-    Raises InputError where there are no others.
-    """
-    named, problems = [], []
-    for photo in photos:
-        try:
-            str(photo).encode()
-            named.append(photo)
-        except UnicodeEncodeError:
-            problems.append(printable(f"{photo}: its name is not UTF-8, as names in an entry are; rename it"))
-    if not named:
-        raise InputError(problems[0])
-    more = len(problems) - MOST_LINES
-    return named, problems if more <= 0 else [*problems[:MOST_LINES], f"{more} more photos: their names are not UTF-8; rename them"]
-
-
-def without_raw(pictures: list[Path]) -> list[Path]:
-    """Leave out camera RAW that a photo of the same name lies beside: what the photo was made from, and may be its ground truth."""
-    photos = {path.with_suffix("") for path in pictures if path.suffix.lower() in SUFFIXES}
-    return [path for path in pictures if path.suffix.lower() not in CAMERA_RAW_SUFFIXES or path.with_suffix("") not in photos]
-
-
-def matching(photos: list[Path], patterns: Path) -> list[Path]:
-    """The photos whose names match one of the globs in a file; lines with # are comments."""
-    try:
-        lines = [line.strip() for line in patterns.read_text("utf-8").splitlines()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{patterns}: can't be read ({error}); give a text file with a file name or glob in each line") from error
-    globs = [line for line in lines if line and not line.startswith("#")]
-    return [photo for photo in photos if any(photo.match(glob) for glob in globs)]
-
-
-def group_by_stem(photos: Iterable[Path]) -> dict[str, list[Path]]:
-    """Pictures by the name that their RAW gets: the file's name without its suffix."""
-    grouped: dict[str, list[Path]] = {}
-    for photo in photos:
-        grouped.setdefault(photo.stem, []).append(photo)
-    return grouped
 
 
 def read_rgb(path: Path) -> np.ndarray:

@@ -6,7 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from omf.files import save_npy
-from omf.stages import by_name, decode
+from omf.photos import by_name
+from omf.preprocess import decode
 from omf.stream import Method, stream
 from omf.terminal import log, progress
 

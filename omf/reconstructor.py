@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import zlib
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,7 +13,8 @@ from omf.errors import InputError
 from omf.methods import load_method
 from omf.models import check_files, find_model
 from omf.overexposure import overexposure_mask
-from omf.stream import Method
+from omf.precision import current_precision
+from omf.stream import Method, Picture
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,14 +30,14 @@ class Reconstructor:
         model: a name in models.yaml, or a folder that holds an OE/NOE pair.
         device: auto (a GPU if there is one), cpu or cuda. In the workers of a DataLoader take cpu, or start them by spawn:
             after a fork, CUDA can't be used.
-        precision: exact, the published arithmetic, or fast, the same function with fewer operations.
+        precision: float32; published, operation for operation as the published code; or float16, on a GPU.
 
     Raises:
         InputError: there is no such model, or a file of it is missing, wrong or damaged.
     """
 
-    def __init__(self, model: str = "samsung_s7", device: str = "auto", precision: str = "exact"):
-        self.model, self.device, self.precision = model, device, precision
+    def __init__(self, model: str = "samsung_s7", device: str = "auto", precision: str = "float32"):
+        self.model, self.device, self.precision = model, device, current_precision(precision)
         check_files(find_model(model))
         self._method: Method | None = None
 
@@ -90,4 +92,9 @@ class Reconstructor:
     def _demosaiced(self, rgb: np.ndarray) -> np.ndarray:
         if rgb.ndim != 3 or rgb.shape[2] != 3 or min(rgb.shape[:2]) < 2 or rgb.dtype not in (np.uint8, np.uint16):
             raise InputError(f"a picture of {rgb.shape}, {rgb.dtype}; give uint8 or uint16 (H, W, 3), H and W 2 or more")
-        return self.method.demosaiced([(rgb, overexposure_mask(rgb))])()[0]
+        return self.method.demosaiced([Picture(rgb, overexposure_mask(rgb), checksum(rgb))])()[0]
+
+
+def checksum(rgb: np.ndarray) -> str:
+    """Return what stands for the name of a picture that comes from no file."""
+    return f"{zlib.crc32(np.ascontiguousarray(rgb)):08x}"

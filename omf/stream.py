@@ -5,18 +5,25 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 
 from omf.errors import InputError, in_one_line
 
-Picture = tuple[np.ndarray, np.ndarray]  # sRGB (H, W, 3), uint8 or uint16; overexposure mask (H, W), bool
 Answers = Callable[[], list[np.ndarray]]  # waits for what was begun
 
 OF_A_PICTURE = (InputError, MemoryError)  # errors that leave other pictures alone
 UNDER_WAY = 3  # groups that are computed or written while the next one is begun
 MOST_THREADS = 16
+
+
+class Picture(NamedTuple):
+    """A photo, decoded."""
+
+    rgb: np.ndarray  # sRGB (H, W, 3), uint8 or uint16
+    mask: np.ndarray  # overexposure mask (H, W), bool
+    name: str = ""  # of its RAW file; seeds what is random
 
 
 class Method(Protocol):
@@ -109,7 +116,7 @@ def grouped(pictures: Iterable[tuple[str, Picture | InputError]], capacity: int)
     """Lists of one picture, or of more that have no more than `capacity` pixels in all."""
     group, pixels = [], 0
     for name, picture in pictures:
-        more = 0 if isinstance(picture, InputError) else picture[1].size
+        more = 0 if isinstance(picture, InputError) else picture.mask.size
         if group and pixels + more > capacity:
             yield group
             group, pixels = [], 0

@@ -1,13 +1,12 @@
 """The classical method, without a network: "Unprocessing Images for Learned Raw Denoising" (Brooks et al. 2019)."""
 
-import zlib
 from collections.abc import Sequence
 
 import numpy as np
 
 from omf import isp
 from omf.bayer import to_challenge_format
-from omf.camera import Camera
+from omf.camera import Camera, name_seed
 from omf.stream import Answers, Picture
 
 GAMMA = 2.2
@@ -17,7 +16,7 @@ INFLECTION = 0.9  # grey level above which the inverted gains fade out
 class Unprocess:
     """Undo an average ISP with random gains, as published; stands in for `Fusion`.
 
-    The gains are drawn anew for each picture, from a seed that its pixels decide.
+    Each picture has gains of its own, drawn from a seed that follows from its name: decoders may differ in the last bit of a pixel.
 
     Args:
         camera: gives the colour matrices; the published ones are of other cameras.
@@ -28,9 +27,17 @@ class Unprocess:
     def __init__(self, camera: Camera):
         self.camera = camera
 
-    def __call__(self, rgb: np.ndarray, mask: np.ndarray | None = None) -> np.ndarray:
-        """sRGB, uint8 or uint16 (H, W, 3) -> demosaiced RAW, float32 (H, W, 3) in [0, 1]; the mask is not used."""
-        rng = np.random.default_rng(zlib.crc32(np.ascontiguousarray(rgb)))
+    def __call__(self, rgb: np.ndarray, name: str) -> np.ndarray:
+        """Reconstruct demosaiced RAW.
+
+        Args:
+            rgb: (H, W, 3) sRGB, uint8 or uint16.
+            name: of the picture; the same name gives the same gains.
+
+        Returns:
+            float32 (H, W, 3) in [0, 1], camera RGB, linear.
+        """
+        rng = np.random.default_rng(name_seed(name))
         matrix = np.tensordot(rng.dirichlet(np.ones(len(self.camera.colour_matrices))), self.camera.colour_matrices, 1)
         gains = np.array([rng.uniform(1.9, 2.4), 1.0, rng.uniform(1.5, 1.9)]) / rng.normal(0.8, 0.1)
         srgb = rgb.astype(np.float32) / np.iinfo(rgb.dtype).max
@@ -39,11 +46,11 @@ class Unprocess:
 
     def demosaiced(self, pictures: Sequence[Picture]) -> Answers:
         """As `omf.stream.Method` says; the work is done where the answers are asked for."""
-        return lambda: [self(*picture) for picture in pictures]
+        return lambda: [self(picture.rgb, picture.name) for picture in pictures]
 
     def packed(self, pictures: Sequence[Picture]) -> Answers:
         """As `omf.stream.Method` says; the work is done where the answers are asked for."""
-        return lambda: [to_challenge_format(self(*picture)) for picture in pictures]
+        return lambda: [to_challenge_format(self(picture.rgb, picture.name)) for picture in pictures]
 
 
 def invert_gains(balanced: np.ndarray, gains: np.ndarray) -> np.ndarray:

@@ -7,8 +7,8 @@ from omf.camera import load_camera
 from omf.errors import told_in_one_line
 from omf.evaluate import candidates, examine_all
 from omf.files import save_json, sha256
+from omf.photos import by_name
 from omf.seals import sealed_files
-from omf.stages import by_name
 
 
 @told_in_one_line

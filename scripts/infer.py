@@ -5,10 +5,10 @@ from pathlib import Path
 
 from omf.errors import told_in_one_line
 from omf.files import save_json
+from omf.infer import infer
 from omf.methods import load_method
 from omf.models import find_model
 from omf.provenance import environment, environment_line
-from omf.stages import infer
 
 
 @told_in_one_line

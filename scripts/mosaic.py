@@ -8,7 +8,8 @@ from omf.camera import load_camera
 from omf.errors import told_in_one_line
 from omf.files import save_json
 from omf.formats import Writer, from_dict
-from omf.stages import by_name, mosaic
+from omf.mosaic import mosaic
+from omf.photos import by_name
 
 
 @told_in_one_line

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from omf.errors import told_in_one_line
 from omf.files import save_json
-from omf.stages import preprocess
+from omf.preprocess import preprocess
 
 
 @told_in_one_line

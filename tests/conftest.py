@@ -1,6 +1,7 @@
 """What several tests need."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from omf.unet import UNet
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "tests" / "reference"
-SHARED = ROOT.parent / "shared"
+PHOTOS = ("hills.jpg", "chart.png", "leaves_odd.jpg", "night_tall.tif")  # small samples of different kinds
 
 sys.path.insert(0, str(REFERENCE))
 
@@ -24,22 +25,60 @@ settings.register_profile("omf", deadline=None)  # machines differ too much in s
 settings.load_profile("omf")
 
 
+LEFT_OUT = pytest.StashKey[int]()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--all", action="store_true", help="run slow tests too")
     parser.addoption("--thorough", action="store_true", help="tests/faults: as many cases as docs/reliability.md counts, which takes hours")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out slow tests, unless they are asked for: by an option, or by name."""
+    named = any("::" in argument for argument in config.args)
+    if config.getoption("--all") or config.getoption("--thorough") or named:
+        return
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    if slow:
+        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+        config.hook.pytest_deselected(items=slow)
+    config.stash[LEFT_OUT] = len(slow)
+    if hasattr(config, "workeroutput"):  # in a process of pytest-xdist
+        config.workeroutput["left_out"] = len(slow)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node) -> None:
+    node.config.stash[LEFT_OUT] = node.workeroutput.get("left_out", 0)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    if slow := config.stash.get(LEFT_OUT, 0):
+        terminalreporter.write_line(
+            f"{slow} slow tests are left out (kills, clusters, containers, large photos, ...); run them with: ./check --all"
+        )
+
+
+def files_of_the_project(pattern: str = "*") -> list[Path]:
+    """The files that git tracks or would take; without git or its history, those in no hidden folder and not made by a run."""
+    command = ["git", "ls-files", "-co", "--exclude-standard", "-z", pattern]
+    if (ROOT / ".git").exists() and shutil.which("git"):
+        listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+        return [ROOT / name for name in sorted(listed) if name and (ROOT / name).is_file()]
+    made = {"results", "__pycache__"}
+    return sorted(
+        path
+        for top in ROOT.iterdir()
+        if not top.name.startswith(".") and top.name not in made
+        for path in (top.rglob(pattern) if top.is_dir() else [top])
+        if path.is_file() and path.match(pattern) and not made & set(path.parts)
+    )
 
 
 @pytest.fixture(scope="session")
 def thorough(request: pytest.FixtureRequest) -> bool:
     """Whether there is time for all cases."""
     return request.config.getoption("--thorough")
-
-
-@pytest.fixture(scope="session")
-def shared() -> Path:
-    """Real pictures, where they lie beside the checkout."""
-    if not SHARED.is_dir():
-        pytest.skip("needs the pictures in ../shared")
-    return SHARED
 
 
 def random_unet(widths: tuple[int, ...], seed: int) -> UNet:
@@ -81,7 +120,7 @@ def photo_folder(tmp_path: Path) -> Path:
     """Four small photos of different kinds."""
     folder = tmp_path / "photos"
     folder.mkdir()
-    for name in ("hills.jpg", "chart.png", "leaves_odd.jpg", "night_tall.tif"):
+    for name in PHOTOS:
         (folder / name).write_bytes((ROOT / "test_rgb" / name).read_bytes())
     return folder
 
@@ -97,18 +136,28 @@ def omf(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
     return run(sys.executable, "-m", "omf", *arguments, **environment)
 
 
-def snakemake(folder: Path, *arguments: object, **config: object) -> subprocess.CompletedProcess:
-    """Run the workflow with `folder` as working directory."""
+def snakemake(folder: Path, *arguments: object, root: Path = ROOT, **config: object) -> subprocess.CompletedProcess:
+    """Run the workflow, or that of a copy of the program in `root`, with `folder` as working directory."""
     settings = [f"{key}={value}" for key, value in config.items()]
     return run(
         Path(sys.executable).parent / "snakemake",
         "--snakefile",
-        ROOT / "Snakefile",
+        root / "Snakefile",
         "--directory",
         folder,
         *arguments,
         *(["--config", *settings] if settings else []),
     )
+
+
+def assert_as_close(given: torch.Tensor, plain: torch.Tensor, exact: torch.Tensor, times: float = 8) -> None:
+    """A float32 answer lies about as near to the one in float64 as the plain way to compute it, on this processor.
+
+    Where chance makes the plain one right to the last bit, an error of four last bits is allowed for.
+    """
+    scale = float(exact.abs().max())
+    error, usual = (float((answer.double() - exact).abs().max()) for answer in (given, plain))
+    assert error <= times * max(usual, scale * 2**-22), (error, usual)
 
 
 def random_rgb(height: int, width: int, seed: int = 0, dtype: type = np.uint8) -> np.ndarray:

@@ -1,14 +1,13 @@
 """The pages say what is so: settings, links, model cards, and the code that they show."""
 
 import re
-import subprocess
 import sys
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, files_of_the_project
 
 from omf.models import read_models
 
@@ -22,12 +21,7 @@ FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
 
-def tracked(pattern: str) -> list[Path]:
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z", pattern], cwd=ROOT, capture_output=True, check=True)
-    return [ROOT / name for name in sorted(listed.stdout.decode().split("\0")) if name and (ROOT / name).is_file()]
-
-
-PAGES = tracked("*.md")
+PAGES = files_of_the_project("*.md")
 
 
 def test_the_page_of_settings_is_what_is_generated():

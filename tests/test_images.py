@@ -11,8 +11,9 @@ from conftest import random_rgb
 from PIL import Image, ImageCms
 
 from omf.errors import InputError
-from omf.images import gather, group_by_stem, list_images, read_rgb
+from omf.images import read_rgb
 from omf.isp import decode_srgb, encode_srgb
+from omf.photos import gather, group_by_stem, list_images
 
 RGB = random_rgb(20, 31)
 RGB16 = random_rgb(20, 31, dtype=np.uint16)

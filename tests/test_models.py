@@ -48,7 +48,9 @@ def test_the_released_files_are_listed_with_their_hashes():
 
 
 def test_by_name(registry):
-    check_files(find_model("tiny", registry))
+    model = find_model("tiny", registry)
+    check_files(model)
+    assert (model.name, model.oe.path, model.noe.path) == ("tiny", *(registry / "tiny" / f"{name}.safetensors" for name in ("oe", "noe")))
 
 
 def test_by_folder(registry, tiny_model, published_model):

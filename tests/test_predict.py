@@ -10,10 +10,13 @@ from omf.camera import load_camera
 from omf.checkpoints import load_fusion
 from omf.errors import InputError
 from omf.formats import RawFormat, Writer
+from omf.infer import infer
 from omf.models import find_model
+from omf.mosaic import mosaic
+from omf.photos import by_name
 from omf.predict import predict
+from omf.preprocess import preprocess
 from omf.seals import seal_folder
-from omf.stages import by_name, infer, mosaic, preprocess
 
 
 @pytest.fixture

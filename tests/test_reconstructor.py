@@ -12,6 +12,8 @@ from torch.utils.data import DataLoader, Dataset
 import omf
 from omf.bayer import to_challenge_format
 from omf.errors import InputError
+from omf.overexposure import overexposure_mask
+from omf.stream import Picture
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +29,7 @@ def test_it_gives_what_the_workflow_gives(reconstructor, tmp_path):
     demosaiced = reconstructor.demosaiced(rgb)
     assert demosaiced.shape == (61, 80, 3)
     assert (to_challenge_format(demosaiced) == (raw * 1024).astype(np.uint16)).all()
-    (packed,) = reconstructor.method.packed([(rgb, omf.reconstructor.overexposure_mask(rgb))])()
+    (packed,) = reconstructor.method.packed([Picture(rgb, overexposure_mask(rgb))])()
     assert (packed == (raw * 1024).astype(np.uint16)).all()
 
 
@@ -113,6 +115,7 @@ def test_importing_omf_stays_quick():
         _ = omf.Reconstruktor
 
 
+@pytest.mark.slow
 def test_the_example_learns_to_denoise():
     result = run(sys.executable, "examples/train_denoiser.py", "test_rgb", "--steps", 30)
     assert result.returncode == 0, result.stderr

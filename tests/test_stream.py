@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 
 from omf.errors import InputError
-from omf.stream import UNDER_WAY, stream
+from omf.stream import UNDER_WAY, Picture, stream
 
 
 def picture(value: int, pixels: int = 1):
-    return np.full((pixels, 1, 3), value, np.uint8), np.zeros((pixels, 1), bool)
+    return Picture(np.full((pixels, 1, 3), value, np.uint8), np.zeros((pixels, 1), bool))
 
 
 def begin(pictures):
-    return lambda: [rgb[0, 0] for rgb, _ in pictures]
+    return lambda: [picture.rgb[0, 0] for picture in pictures]
 
 
 def test_everything_is_written_and_told_in_order():

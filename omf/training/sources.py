@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omf.camera import load_camera
 from omf.errors import InputError
-from omf.images import gather, matching
+from omf.photos import gather, matching
 from omf.terminal import log
 from omf.training.datasets import check_pairs, find_pairs
 from omf.training.pairs import RecordedPictures, SimulatedPictures, Source, draw_scenes, load_linear_scenes, load_scenes

@@ -21,6 +21,7 @@ DAEMONS = ("slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd")
 MISSING = [daemon for daemon in DAEMONS if not shutil.which(daemon, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")]
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.skipif(bool(MISSING), reason=f"needs {', '.join(MISSING)}"),
     pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to start Slurm"),
 ]

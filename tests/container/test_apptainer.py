@@ -11,6 +11,8 @@ from container.engine import COMMIT, calls, stand_in_for_apptainer
 
 from omf import __version__
 
+pytestmark = pytest.mark.slow
+
 USER = 1234
 SNAKEMAKE = Path(sys.executable).parent / "snakemake"
 

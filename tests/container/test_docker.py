@@ -14,6 +14,8 @@ from container.engine import COMMIT, build_image
 
 from omf import __version__
 
+pytestmark = pytest.mark.slow
+
 USER = 1234
 SUBMITTED = [f"{Path(photo).stem}.npy" for photo in PHOTOS]
 

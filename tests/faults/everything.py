@@ -1,4 +1,4 @@
-"""All that is meant to come out the same again, of photos in the order given: python everything.py PRECISION OUT PHOTO..."""
+"""All that is meant to come out the same again, of photos in the order given: python everything.py OUT PHOTO..."""
 
 import sys
 from datetime import datetime
@@ -12,9 +12,9 @@ from omf.files import save_text
 from omf.formats import Noise, RawFormat, Writer
 from omf.methods import load_method
 from omf.models import find_model
+from omf.photos import by_name
 from omf.predict import predict
 from omf.report import drawn, examples, page
-from omf.stages import by_name
 from omf.summary import entry_readme, run_summary, write_scores
 
 NOISE = Noise(1e-3, 1e-6)
@@ -29,9 +29,9 @@ FORMATS = {
 
 
 def main() -> None:
-    precision, out, photos = sys.argv[1], Path(sys.argv[2]), [Path(name) for name in sys.argv[3:]]
+    out, photos = Path(sys.argv[1]), [Path(name) for name in sys.argv[2:]]
     model, camera = find_model("samsung_s7"), load_camera("samsung_s7")
-    method, device, _ = load_method(model, "cpu", precision)
+    method, device, _ = load_method(model, "cpu")
     print(device)
     for kind, of in FORMATS.items():
         assert predict(photos, out / kind, method, partial(Writer, out / kind, of, camera, model.name)) == []

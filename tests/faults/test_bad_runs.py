@@ -16,14 +16,16 @@ from conftest import ROOT, run, snakemake
 from safetensors import safe_open
 from safetensors.torch import save
 
-from omf import cli, stages
+from omf import cli, preprocess
 from omf.camera import load_camera
 from omf.challenge import list_packed
 from omf.config import check_config
 from omf.errors import InputError
 from omf.evaluate import candidates, examine_all, summarise
 from omf.formats import RawFormat, Writer, raw_format
+from omf.infer import infer
 from omf.models import read_models
+from omf.mosaic import mosaic
 from omf.report import examples, files
 from omf.unprocess import Unprocess
 
@@ -377,7 +379,7 @@ def names_in(folder: Path) -> set[str]:
 def test_a_photo_that_is_gone_before_it_is_decoded(tmp_path, photos):
     listed = sorted(photos.iterdir())
     (photos / "b.png").unlink()
-    record = stages.preprocess(listed, tmp_path / "decoded")
+    record = preprocess.preprocess(listed, tmp_path / "decoded")
     assert list(record["sha256"]) == ["a.png", "c.png"]
     (line,) = record["problems"]
     is_one_line(line, f"{photos}/b.png: no such file; give a JPEG")
@@ -385,13 +387,14 @@ def test_a_photo_that_is_gone_before_it_is_decoded(tmp_path, photos):
 
 def test_a_photo_that_is_gone_once_it_is_decoded(tmp_path, photos, monkeypatch):
     def decode_and_remove(photo):
-        decoded = stages.read_rgb(photo)
+        picture = decode(photo)
         if photo.stem == "b":
             photo.unlink()
-        return decoded, np.zeros(decoded.shape[:2], bool)
+        return picture
 
-    monkeypatch.setattr(stages, "decode", decode_and_remove)
-    record = stages.preprocess(sorted(photos.iterdir()), tmp_path / "decoded")
+    decode = preprocess.decode
+    monkeypatch.setattr(preprocess, "decode", decode_and_remove)
+    record = preprocess.preprocess(sorted(photos.iterdir()), tmp_path / "decoded")
     assert names_in(tmp_path / "decoded") == {"a.npz", "c.npz"}
     (line,) = record["problems"]
     is_one_line(line, f"{photos}/b.png: gone while it was worked on")
@@ -400,8 +403,8 @@ def test_a_photo_that_is_gone_once_it_is_decoded(tmp_path, photos, monkeypatch):
 @pytest.fixture
 def reconstructed(tmp_path, photos) -> Path:
     """Demosaiced RAW of the photos."""
-    stages.preprocess(sorted(photos.iterdir()), tmp_path / "decoded")
-    stages.infer(tmp_path / "decoded", tmp_path / "demosaiced", Unprocess(CAMERA))
+    preprocess.preprocess(sorted(photos.iterdir()), tmp_path / "decoded")
+    infer(tmp_path / "decoded", tmp_path / "demosaiced", Unprocess(CAMERA))
     return tmp_path / "demosaiced"
 
 
@@ -419,7 +422,7 @@ def test_a_photo_that_changes_before_the_dng_is_written(tmp_path, photos, recons
     change, words = CHANGES[kind]
     change(photos / "b.png")
     writers = [Writer(tmp_path / kind, RawFormat(kind), CAMERA, "unprocess", named) for kind in ("npy", "dng")]
-    (line,) = stages.mosaic(reconstructed, writers)
+    (line,) = mosaic(reconstructed, writers)
     is_one_line(line, f"{photos}/b.png: ", words)
     assert names_in(tmp_path / "npy") == {"a.npy", "b.npy", "c.npy"}
     assert names_in(tmp_path / "dng") == {"a.dng", "c.dng"}
@@ -429,7 +432,7 @@ def test_a_photo_that_changes_before_the_dng_is_written(tmp_path, photos, recons
 def test_a_photo_that_changes_before_the_page_is_written(tmp_path, photos, reconstructed, kind):
     """Its scores stay; the page shows the others."""
     named = {path.stem: path for path in photos.iterdir()}
-    stages.mosaic(reconstructed, [Writer(tmp_path / "raw", RawFormat(), CAMERA, "unprocess", named)])
+    mosaic(reconstructed, [Writer(tmp_path / "raw", RawFormat(), CAMERA, "unprocess", named)])
     raws = list_packed(tmp_path / "raw")
     records, problems = examine_all(candidates(raws, raws, named), CAMERA, 1)
     assert problems == []
@@ -444,7 +447,7 @@ def test_a_photo_that_changes_before_the_page_is_written(tmp_path, photos, recon
 
 def test_ground_truth_that_changes_before_the_page_is_written(tmp_path, photos, reconstructed):
     named = {path.stem: path for path in photos.iterdir()}
-    stages.mosaic(reconstructed, [Writer(tmp_path / "raw", RawFormat(), CAMERA, "unprocess", named)])
+    mosaic(reconstructed, [Writer(tmp_path / "raw", RawFormat(), CAMERA, "unprocess", named)])
     truths = shutil.copytree(tmp_path / "raw", tmp_path / "truths")
     raws, truths = list_packed(tmp_path / "raw"), list_packed(truths)
     records, _ = examine_all(candidates(raws, truths, named), CAMERA, 1)
@@ -458,10 +461,10 @@ def test_ground_truth_that_changes_before_the_page_is_written(tmp_path, photos, 
 
 def test_a_photo_too_large_for_the_memory(tmp_path, photos, told, monkeypatch):
     class Tight(Unprocess):
-        def __call__(self, rgb, mask=None):
+        def __call__(self, rgb, name):
             if rgb.shape[0] > 24:
                 raise MemoryError
-            return super().__call__(rgb, mask)
+            return super().__call__(rgb, name)
 
     def tight(path):
         if path.stem == "b":

@@ -7,11 +7,14 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pytest
 from runs import NAMES, Run, jobs_of, photos, result, undisturbed, workflow  # noqa: F401
 from weights_server import serving
 
 from omf.download import fetch
 from omf.models import WeightsFile
+
+pytestmark = pytest.mark.slow
 
 HERE = Path(__file__).parent
 

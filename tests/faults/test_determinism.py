@@ -1,9 +1,10 @@
-"""The same photos give the same bytes, whatever surrounds the run. With the shipped networks, in exact arithmetic and on one machine."""
+"""The same photos give the same bytes, whatever surrounds the run. With the shipped networks, and on one machine."""
 
 import os
 import shutil
 import sys
 import zipfile
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from conftest import ROOT, run, snakemake
 
 PHOTOS = ("hills.jpg", "leaves_odd.jpg", "night_tall.tif")
 EVERYTHING = Path(__file__).parent / "everything.py"
-THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+USUAL_THREADS = 2
 SURROUNDINGS = {
     "time zone": {"TZ": "Pacific/Auckland"},
     "language": {"LC_ALL": "C", "LANG": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},  # a Python that would write ASCII
@@ -20,16 +21,13 @@ SURROUNDINGS = {
 }
 
 
-def with_threads(number: int) -> dict[str, str]:
-    return dict.fromkeys(THREADS, str(number))
-
-
 def files_of(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def everything(out: Path, photos: list[Path], precision: str = "exact", cwd: Path = ROOT, **environment: str) -> dict[str, bytes]:
-    result = run(sys.executable, EVERYTHING, precision, out, *photos, cwd=cwd, **{"PYTHONPATH": str(ROOT)} | environment)
+def everything(out: Path, photos: list[Path], threads: int = USUAL_THREADS, cwd: Path = ROOT, **environment: str) -> dict[str, bytes]:
+    environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(threads)}
+    result = run(sys.executable, EVERYTHING, out, *photos, cwd=cwd, **environment)
     assert result.returncode == 0, result.stderr
     return files_of(out)
 
@@ -42,8 +40,7 @@ def photos(tmp_path_factory) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def usual(tmp_path_factory, photos) -> dict[str, bytes]:
-    """What four threads make."""
-    found = everything(tmp_path_factory.mktemp("usual"), photos, **with_threads(4))
+    found = everything(tmp_path_factory.mktemp("usual"), photos)
     assert len(found) == 7 * len(photos) + (len(photos) + 2) + 3 + 1  # formats, the entry, scores, the page
     return found
 
@@ -63,39 +60,35 @@ def moved(photos: list[Path], folder: Path) -> list[Path]:
 
 
 def test_nothing_around_a_run_changes_a_byte(tmp_path, photos, usual):
-    """All at once: one thread, another order, folder and date of the photos, working folder, time zone, language and order of sets."""
+    """All at once: another order, folder and date of the photos, working folder, time zone, language and order of sets."""
     other = {key: value for changed in SURROUNDINGS.values() for key, value in changed.items()}
     copies = [Path(copy.name) for copy in moved(photos, tmp_path / "elsewhere")]
-    found = everything(tmp_path / "out", copies, cwd=tmp_path / "elsewhere", **other | with_threads(1))
+    found = everything(tmp_path / "out", copies, cwd=tmp_path / "elsewhere", **other)
     assert differing(found, usual) == []
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3, 8, 16])
-def test_threads_change_nothing(thorough, tmp_path, photos, usual, threads):
-    if not thorough:
+@pytest.mark.slow
+@pytest.mark.parametrize("threads", [1, 3, 8, 16])
+def test_threads_change_a_count_at_most(thorough, tmp_path, photos, usual, threads):
+    """Of no more than 5 values in 10,000: sums are split among threads, and so added in another order."""
+    if threads != 3 and not thorough:
         pytest.skip("with --thorough")
-    assert differing(everything(tmp_path / "out", photos, **with_threads(threads)), usual) == []
+    assert everything(tmp_path / "out", photos, threads).keys() == usual.keys()
+    for photo in photos:
+        expected = np.load(BytesIO(usual[f"npy/{photo.stem}.npy"])).astype(int)
+        difference = np.abs(np.load(tmp_path / "out" / "npy" / f"{photo.stem}.npy") - expected)
+        assert difference.max() <= 1
+        assert (difference > 0).mean() <= 5e-4
 
 
 @pytest.mark.parametrize("changed", SURROUNDINGS)
 def test_each_surrounding_by_itself(thorough, tmp_path, photos, usual, changed):
     if not thorough:
         pytest.skip("with --thorough")
-    assert differing(everything(tmp_path / "out", photos, **with_threads(4) | SURROUNDINGS[changed]), usual) == []
+    assert differing(everything(tmp_path / "out", photos, **SURROUNDINGS[changed]), usual) == []
 
 
-def test_in_fast_arithmetic_threads_change_a_count_at_most(thorough, tmp_path, photos):
-    if not thorough:
-        pytest.skip("with --thorough")
-    counts = [
-        everything(tmp_path / str(threads), photos, "fast", **with_threads(threads)) and tmp_path / str(threads) for threads in (1, 2, 4, 8)
-    ]
-    for name in ("hills", "leaves_odd", "night_tall"):
-        first, *others = (np.load(folder / "mosaic" / f"{name}.npy").astype(int) for folder in counts)
-        assert all(np.abs(other - first).max() <= 1 for other in others)
-
-
-def test_cores_and_shards_change_nothing_of_an_entry(thorough, tmp_path, photos):
+def test_shards_change_nothing_of_an_entry(thorough, tmp_path, photos):
     """The workflow, with noise; of readme.txt and scores.txt all but the measured time. A smaller one is in tests/workflow/."""
     if not thorough:
         pytest.skip("with --thorough")

@@ -5,6 +5,8 @@ import runpy
 import pytest
 from conftest import ROOT
 
+pytestmark = pytest.mark.slow
+
 ENDURANCE = runpy.run_path(str(ROOT / "benchmarks" / "endurance.py"))
 NOISE = 20  # MB that memory goes up and down by, pictures being decoded, computed and written at once
 

@@ -13,6 +13,8 @@ import psutil
 import pytest
 from runs import NAMES, Run, jobs_of, photos, result, undisturbed, workflow  # noqa: F401
 
+pytestmark = pytest.mark.slow
+
 MOMENTS = {False: 1, True: 20}  # of each way to kill the workflow
 MOMENTS_OF_PREDICT = {False: 10, True: 100}
 

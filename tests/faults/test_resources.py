@@ -10,6 +10,8 @@ import pytest
 from conftest import ROOT
 from runs import NAMES, Run, photos, result, undisturbed, workflow  # noqa: F401
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 
 

@@ -127,6 +127,7 @@ print("RANK", loop.rank(), float(sum(value.double().sum() for value in trained.s
 """
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_batch_and_end_with_the_same_weights(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(tests=str(ROOT / "tests" / "training")))
@@ -143,10 +144,11 @@ def test_two_processes_share_a_batch_and_end_with_the_same_weights(tmp_path):
     assert float(sums[0]) == pytest.approx(float(sums[1]), abs=0.5)
 
 
+@pytest.mark.slow
 def test_a_killed_training_goes_on_where_it_was(tmp_path):
     """The real command, killed hard in the middle of NOE, and started again."""
     (tmp_path / "settings.yaml").write_text(
-        "{widths: [4, 6], patch: 40, batch: 2, steps: {demosaic: 50, noe: 400, oe: 50}, warm_up: 5, ema: 0.9}"
+        "{widths: [4, 6], patch: 40, batch: 2, steps: {demosaic: 20, noe: 150, oe: 20}, warm_up: 5, ema: 0.9}"
     )
     code = "import sys; from omf.training import loop; loop.SAVE_SECONDS = 0; from omf.cli import main; main()"
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -156,18 +158,19 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path):
 
     process = subprocess.Popen(command(tmp_path / "killed"), env=environment, stderr=subprocess.PIPE, start_new_session=True)
     log = tmp_path / "killed" / "log.csv"
-    deadline = time.monotonic() + 200
-    while not (log.is_file() and "noe,100" in log.read_text()):
+    while not (log.is_file() and "noe,50" in log.read_text()):
         assert process.poll() is None, process.stderr.read().decode()
-        assert time.monotonic() < deadline
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "killed" / "noe.safetensors").exists()
     for run in ("killed", "whole"):
-        answer = subprocess.run(command(tmp_path / run), env=environment, capture_output=True, text=True, timeout=300)
+        answer = subprocess.run(command(tmp_path / run), env=environment, capture_output=True, text=True)
         assert answer.returncode == 0, answer.stderr
         if run == "killed":  # from the checkpoint on, not from the start
             assert "demosaic step" not in answer.stderr
             assert "noe step 50 of" not in answer.stderr
-    assert rows(tmp_path / "killed") == rows(tmp_path / "whole")
+    killed, whole = (rows(tmp_path / run) for run in ("killed", "whole"))
+    losses = [[float(row.pop("loss")) for row in logged] for logged in (killed, whole)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)  # other patches, or weights of another step, give quite another loss
+    assert killed == whole

@@ -1,23 +1,23 @@
 """`snakemake --cores all train` on a clean checkout, and the model that it leaves."""
 
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, run
+from conftest import ROOT, files_of_the_project, run
+
+pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def checkout(tmp_path) -> Path:
-    """The files that git tracks or would take, in a folder of their own."""
-    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=True)
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        if (ROOT / name).is_file():
-            (tmp_path / "omf" / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, tmp_path / "omf" / name)
+    """The files of the project, in a folder of their own."""
+    for path in files_of_the_project():
+        copy = tmp_path / "omf" / path.relative_to(ROOT)
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, copy)
     return tmp_path / "omf"
 
 

@@ -19,7 +19,7 @@ import pytest
 import torch
 import yaml
 from camera_dng import bayer_of, photo_of, scene, write_dng, write_pair
-from conftest import ROOT, omf, random_rgb, run, snakemake
+from conftest import PHOTOS, ROOT, omf, random_rgb, run, snakemake
 from PIL import Image
 from weights_server import serving
 
@@ -49,12 +49,23 @@ def settings(photo_folder, tiny_model) -> dict:
     return {"images": photo_folder, "model": tiny_model, "ground_truth": ROOT / "test_raw", "device": "cpu"}
 
 
-@pytest.fixture
-def finished(tmp_path, settings) -> Path:
-    """A folder with a finished run."""
-    result = snakemake(tmp_path, **settings)
+@pytest.fixture(scope="module")
+def first_run(tmp_path_factory, tiny_model) -> Path:
+    """A folder with photos and a finished run."""
+    folder = tmp_path_factory.mktemp("first_run")
+    (folder / "photos").mkdir()
+    for name in PHOTOS:
+        shutil.copy(ROOT / "test_rgb" / name, folder / "photos")
+    result = snakemake(folder, images="photos", model=tiny_model, ground_truth=ROOT / "test_raw", device="cpu")
     assert result.returncode == 0, result.stderr
-    return tmp_path
+    return folder
+
+
+@pytest.fixture
+def finished(first_run, tmp_path, settings) -> Path:
+    """A copy of that folder; `settings` are those of its run."""
+    settings["images"] = Path("photos")
+    return shutil.copytree(first_run, tmp_path, dirs_exist_ok=True)
 
 
 def test_a_run_leaves_a_scored_entry(tmp_path, settings):
@@ -102,6 +113,7 @@ def test_a_second_run_has_nothing_to_do(finished, settings):
     assert "Nothing to be done" in result.stderr
 
 
+@pytest.mark.slow
 def test_a_new_image_reruns_its_own_shard_only(tmp_path, settings):
     settings["shard_size"] = 2
     assert snakemake(tmp_path, **settings).returncode == 0
@@ -116,8 +128,8 @@ def test_a_new_image_reruns_its_own_shard_only(tmp_path, settings):
 
 
 def test_a_changed_image_and_a_removed_one(finished, settings):
-    shutil.copy(ROOT / "test_rgb" / "bricks.jpg", settings["images"] / "hills.jpg")
-    (settings["images"] / "chart.png").unlink()
+    shutil.copy(ROOT / "test_rgb" / "bricks.jpg", finished / "photos" / "hills.jpg")
+    (finished / "photos" / "chart.png").unlink()
     before = (finished / "submission" / "hills.npy").read_bytes()
     assert snakemake(finished, **settings).returncode == 0
     assert zip_names(finished) == ["hills.npy", "leaves_odd.npy", "night_tall.npy", "readme.txt"]
@@ -125,6 +137,7 @@ def test_a_changed_image_and_a_removed_one(finished, settings):
     assert not (finished / "submission" / "chart.npy").exists()
 
 
+@pytest.mark.slow
 def test_other_inputs_leave_nothing_of_the_earlier_run(finished, settings, tmp_path):
     others = tmp_path / "others"
     others.mkdir()
@@ -156,10 +169,10 @@ def test_other_weights_rerun_the_inference(finished, settings, tmp_path, tiny_mo
     assert "Nothing to be done" in snakemake(finished, **settings | {"model": other}).stderr
 
 
-def test_shard_size_and_cores_do_not_change_a_byte(finished, settings, tmp_path):
+def test_the_shard_size_does_not_change_a_byte(finished, settings, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
-    assert snakemake(other, "--cores", 1, **settings | {"shard_size": 1}).returncode == 0
+    assert snakemake(other, **settings | {"shard_size": 1, "images": finished / "photos"}).returncode == 0
     for path in [*(finished / "submission").glob("*.npy"), *(finished / "submission" / name for name in ("scores.json", "scores.csv"))]:
         assert path.read_bytes() == (other / "submission" / path.name).read_bytes()
 
@@ -207,6 +220,7 @@ def test_nothing_but_bad_images(tmp_path, settings):
     assert not (tmp_path / "submission" / "submission.zip").exists()
 
 
+@pytest.mark.slow
 def test_wrong_ground_truth_is_listed_and_the_others_are_scored(tmp_path, settings):
     truths = tmp_path / "truths"
     truths.mkdir()
@@ -221,6 +235,7 @@ def test_wrong_ground_truth_is_listed_and_the_others_are_scored(tmp_path, settin
     assert len(zip_names(tmp_path)) == 5
 
 
+@pytest.mark.slow
 def test_camera_raw_beside_the_photos_is_ground_truth(tmp_path, settings):
     pytest.importorskip("rawpy")
     folder, packed, predicted = tmp_path / "phone", tmp_path / "packed", tmp_path / "predicted"
@@ -290,6 +305,7 @@ COMMANDS = [
 ]
 
 
+@pytest.mark.slow
 def test_names_that_a_shell_would_trip_over(tmp_path, settings):
     """Of photos, of their folder and of the model's."""
     photos, model = tmp_path / "$(touch ran) `touch ran`", tmp_path / "m; touch ran; $(touch ran)"
@@ -312,6 +328,7 @@ def test_names_that_a_shell_would_trip_over(tmp_path, settings):
     assert not list(tmp_path.rglob("ran"))
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_where_it_was(tmp_path, settings):
     settings["shard_size"] = 1
     undisturbed = tmp_path / "undisturbed"
@@ -335,6 +352,7 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, settings):
         assert path.read_bytes() == (tmp_path / "killed" / "submission" / path.name).read_bytes()
 
 
+@pytest.mark.slow
 def test_missing_weights_are_fetched_by_a_rule(tmp_path, settings, tiny_model):
     """A copy of the program whose models.yaml has an address on this machine, which drops connections."""
     program = tmp_path / "program"
@@ -375,6 +393,7 @@ def test_shipped_weights_that_are_damaged_are_told_at_the_start(tmp_path, settin
     assert "Git LFS pointer" in result.stderr
 
 
+@pytest.mark.slow
 def test_published_checkpoints_need_one_changed_line(tmp_path, published_model):
     """A copy of config.yaml with another `model:` line, and the picture with a known answer."""
     shutil.copy(ROOT / "tests" / "reference" / "input_504.png", tmp_path)
@@ -384,10 +403,10 @@ def test_published_checkpoints_need_one_changed_line(tmp_path, published_model):
     (tmp_path / "config.yaml").write_text("\n".join(changed))
     result = snakemake(tmp_path, "--configfile", tmp_path / "config.yaml", images=tmp_path, ground_truth="")
     assert result.returncode == 0, result.stderr
-    expected = np.load(ROOT / "tests" / "reference" / "expected_504.npy").astype(int)
+    expected = np.load(ROOT / "tests" / "reference" / "expected_504_float64.npy").astype(int)
     difference = np.abs(np.load(tmp_path / "submission" / "input_504.npy") - expected)
     assert difference.max() <= 1
-    assert (difference > 0).mean() <= 1e-4
+    assert (difference > 0).mean() <= 5e-4
 
 
 def test_only_inference_imports_torch(tmp_path):
@@ -406,6 +425,7 @@ def test_too_many_shards_are_told_at_the_start(tmp_path, settings):
     assert "9000 photos are 9000 shards, more than fit on a command line; raise shard_size" in result.stdout + result.stderr
 
 
+@pytest.mark.slow
 def test_all_but_the_zip(tmp_path, settings):
     result = snakemake(tmp_path, "--omit-from", "package", **settings)
     assert result.returncode == 0, result.stderr
@@ -415,6 +435,7 @@ def test_all_but_the_zip(tmp_path, settings):
     assert not (tmp_path / "submission" / "submission.zip").exists()
 
 
+@pytest.mark.slow
 def test_another_format_leaves_with_the_scores_of_the_challenges(finished, tmp_path, settings):
     scores = (finished / "submission" / "scores.txt").read_text().splitlines()[:2]
     result = snakemake(finished, **settings | {"output_format": "npz", "bit_depth": 12, "cfa": "BGGR"})
@@ -442,6 +463,7 @@ def test_formats_that_do_not_go_together_are_told_at_the_start(tmp_path, setting
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.slow
 def test_noise_is_the_same_again(tmp_path, settings):
     (tmp_path / "noise.yaml").write_text("noise: {iso: 800}\n")
     for folder, shards in (("a", 256), ("b", 1)):
@@ -458,6 +480,7 @@ def test_noise_is_the_same_again(tmp_path, settings):
         assert path.read_bytes() == (tmp_path / "a" / "submission" / path.name).read_bytes()
 
 
+@pytest.mark.slow
 def test_the_preset_of_the_second_track(tmp_path, settings):
     """AIM 2022, Huawei P20: crops of 496 x 496 pixels."""
     photos = tmp_path / "p20"
@@ -475,6 +498,7 @@ def test_the_preset_of_the_second_track(tmp_path, settings):
     assert (np.load(tmp_path / "submission" / "0_1.npy") != entry).any()
 
 
+@pytest.mark.slow
 def test_the_preset_of_ntire_2025(tmp_path, settings):
     photos, truths = tmp_path / "ntire", tmp_path / "truths"
     photos.mkdir()
@@ -503,6 +527,7 @@ def test_the_classical_method_takes_the_networks_place(tmp_path, settings):
     assert "Extra Data [1] / No Extra Data [0] : 0" in readme
 
 
+@pytest.mark.slow
 def test_provenance_tells_what_made_the_result(tmp_path, settings):
     (settings["images"] / "broken.jpg").write_text("no picture")
     snakemake(tmp_path, **settings | {"shard_size": 2})
@@ -514,7 +539,7 @@ def test_provenance_tells_what_made_the_result(tmp_path, settings):
     assert told["weights"] == {
         f"tiny/{branch}.safetensors": sha256(settings["model"] / f"{branch}.safetensors") for branch in ("oe", "noe")
     }
-    assert told["config"] | {"shard_size": 2, "images": str(settings["images"]), "precision": "exact"} == told["config"]
+    assert told["config"] | {"shard_size": 2, "images": str(settings["images"]), "precision": "float32"} == told["config"]
     (made_by,) = told["environments"]
     assert made_by["jobs"] == len(list((tmp_path / "results" / "timing").iterdir())) > 1
     assert made_by["packages"]["torch"] == torch.__version__
@@ -533,6 +558,7 @@ def test_thousands_of_photos_are_hundreds_of_jobs(tmp_path, settings):
     assert int(total[1]) < 300
 
 
+@pytest.mark.slow
 def test_thousands_of_shards_fit_on_a_command_line(tmp_path, settings):
     """The longest command is bash's, whose one argument may have 128 KiB."""
     photos = tmp_path / "many"

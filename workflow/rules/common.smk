@@ -15,14 +15,16 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
-from omf.aftermath import clear_away, hold, wait_for
-from omf.camera import load_camera
+from omf.aftermath import clear_away, damaged, hold, wait_for
+from omf.camera import load_camera, profile_path
 from omf.config import check_config
+from omf.dependencies import fingerprint
 from omf.errors import InputError
 from omf.files import sha256
 from omf.formats import challenge_of, raw_format
-from omf.images import group_by_stem, list_images, named_in_utf8
 from omf.models import check_files, find_model
+from omf.photos import group_by_stem, list_images, named_in_utf8
+from omf.precision import current_precision
 from omf.shards import assign_shards
 from omf.training.settings import as_dict, settings_from
 from omf.truths import list_truths
@@ -38,8 +40,12 @@ if not os.access(".", os.W_OK):
     raise WorkflowError(
         f"{Path.cwd()}: can't be written to; run where you may write, or name such a folder: --directory FOLDER"
     )
-if workflow.is_main_process and hold(RUNS):
-    # No other run is alive. What says so is of one that was killed, and jobs of it may still write.
+
+
+def recover():
+    """Remove what a killed run left half-written, so that it is made again, once no job of it is left."""
+    if not hold(RUNS):
+        return  # another run is alive here, and Snakemake's lock will refuse this one
     wait_for(
         JOBS,
         lambda: print(
@@ -50,8 +56,35 @@ if workflow.is_main_process and hold(RUNS):
     for path in clear_away(Path("results"), Path("submission")):
         print(f"{path}: not whole, so it is made again", file=sys.stderr)
 
+
+def announce():
+    """Name what `recover` would remove: the plan that a dry run shows takes it for done."""
+    for path in damaged(Path("results"), Path("submission")):
+        print(f"{path}: not whole; a run makes it again", file=sys.stderr)
+
+
+def recovering(execute):
+    """Return `workflow.execute` with `recover` before it, where it is going to run jobs.
+
+    This file is read for --lint, --summary and the like too, which must not change anything. Whether jobs will run is first known
+    when Snakemake calls `execute`; its own hook, onstart, comes after it has looked at what is there.
+    """
+
+    @functools.wraps(execute)
+    def execute_recovered(*args, executor_plugin, **kwargs):
+        kind = executor_plugin.common_settings
+        announce() if kind.dryrun_exec or kind.touch_exec else recover()
+        return execute(*args, executor_plugin=executor_plugin, **kwargs)
+
+    return execute_recovered
+
+
+if workflow.is_main_process:
+    workflow.execute = recovering(workflow.execute)
+
 try:
     config = check_config(config, ROOT / "workflow" / "schemas" / "config.schema.yaml")
+    config["precision"] = current_precision(config["precision"])
     MODEL = find_model(config["model"])
     # a model with an address is fetched, and checked before it is loaded
     if not any(file.url for file in MODEL.files):
@@ -150,12 +183,17 @@ def weights_hashes():
     return [file.sha256 or sha256(file.path) for file in MODEL.files]
 
 
-def sources(*modules):
-    """The files of the library that decide a step's numbers: a change reruns the step."""
-    return [
-        str(ROOT / "omf" / (module if "." in module else f"{module}.py"))
-        for module in modules
-    ]
+def profile_hash():
+    """The hash of the camera's profile."""
+    return sha256(profile_path(MODEL.camera))
+
+
+def code_of(step):
+    """Return what changes with the code that decides a step's results, so that the step then runs again.
+
+    A parameter and not an input, for the same reason as `state_of`.
+    """
+    return fingerprint(SCRIPTS / f"{step}.py")
 
 
 def minutes(wildcards, megabytes_a_second):

@@ -5,8 +5,6 @@
 
 
 rule preprocess:
-    input:
-        code=sources("images", "heif", "icc", "overexposure"),
     output:
         decoded=temp(directory("results/decoded/{shard}")),
         record="results/photos/{shard}.json",
@@ -20,6 +18,7 @@ rule preprocess:
         runtime=lambda wildcards, attempt: minutes(wildcards, 2) * attempt,
     params:
         scripts=SCRIPTS,
+        code=code_of("preprocess"),
         photos=lambda wildcards: photos_in(wildcards.shard),
         state=lambda wildcards: state_of(photos_in(wildcards.shard)),
     shell:
@@ -32,7 +31,6 @@ rule infer:
         decoded="results/decoded/{shard}",
         # the hashes below tell when the weights change; their dates do not
         weights=ancient([str(file.path) for file in MODEL.files]),
-        code=sources("unet", "folding", "winograd", "regions", "fusion", "checkpoints"),
     output:
         demosaiced=temp(directory("results/demosaiced/{shard}")),
         timing="results/timing/{shard}.json",
@@ -50,10 +48,12 @@ rule infer:
         * attempt,
     params:
         scripts=SCRIPTS,
+        code=code_of("infer"),
         model=config["model"],
         device=config["device"],
         precision=config["precision"],
         hashes=weights_hashes(),
+        profile=profile_hash() if MODEL.method == "unprocess" else "",
     shell:
         "python {params.scripts:q}/infer.py {input.decoded} --out {output.demosaiced} --timing {output.timing}"
         " --model {params.model:q} --device {params.device} --precision {params.precision} > {log} 2>&1"
@@ -62,7 +62,6 @@ rule infer:
 rule mosaic:
     input:
         demosaiced="results/demosaiced/{shard}",
-        code=sources("bayer", "formats", "dng", "exif", "white_balance"),
     output:
         folders=[
             directory(f"results/{place}/{{shard}}")
@@ -79,8 +78,10 @@ rule mosaic:
         runtime=lambda wildcards, attempt: minutes(wildcards, 2) * attempt,
     params:
         scripts=SCRIPTS,
+        code=code_of("mosaic"),
         formats=json.dumps([asdict(of) for of in FORMATS]),
         camera=MODEL.camera,
+        profile=profile_hash(),
         model=Path(MODEL.name).name,
         photos=lambda wildcards: photos_in(wildcards.shard),
     shell:
@@ -91,16 +92,6 @@ rule mosaic:
 rule evaluate:
     input:
         raw="results/raw/{shard}",
-        code=sources(
-            "metrics",
-            "challenge",
-            "evaluate",
-            "consistency",
-            "unprocess",
-            "truths",
-            "camera_files",
-            "registration",
-        ),
     output:
         scores="results/scores/{shard}.json",
     log:
@@ -114,12 +105,14 @@ rule evaluate:
         runtime=lambda wildcards, attempt: minutes(wildcards, 0.2) * attempt,
     params:
         scripts=SCRIPTS,
+        code=code_of("evaluate"),
         photos=lambda wildcards: photos_in(wildcards.shard),
         truths=lambda wildcards: truths_in(wildcards.shard),
         state=lambda wildcards: state_of(
             photos_in(wildcards.shard) + truths_in(wildcards.shard)
         ),
         camera=MODEL.camera,
+        profile=profile_hash(),
         white=AS_SCORED.white_level,
     shell:
         "python {params.scripts:q}/evaluate.py {input.raw} --truths {params.truths:q} --photos {params.photos:q}"

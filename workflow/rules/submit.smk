@@ -21,8 +21,10 @@ rule package:
         runtime=lambda wildcards, attempt: (10 + len(PHOTOS) // 50) * attempt,
     params:
         scripts=SCRIPTS,
+        code=code_of("package"),
         shards=list(SHARDS),
         model=config["model"],
+        listing=repr(MODEL),
         entry=ENTRY,
     shell:
         "python {params.scripts:q}/package.py results --entry {params.entry} --shards {params.shards}"
@@ -36,15 +38,6 @@ rule report:
         per_shard("results/written/{shard}.json"),
         per_shard("results/scores/{shard}.json"),
         per_shard("results/raw/{shard}"),
-        code=sources(
-            "summary",
-            "provenance",
-            "report",
-            "pictures",
-            "plots",
-            "templates/report.html",
-            "templates/report.js",
-        ),
     output:
         page=report(
             "submission/report.html",
@@ -79,8 +72,10 @@ rule report:
         runtime=lambda wildcards, attempt: (10 + len(PHOTOS) // 500) * attempt,
     params:
         scripts=SCRIPTS,
+        code=code_of("report"),
         shards=list(SHARDS),
         model=config["model"],
+        listing=repr(MODEL),
         problems=json.dumps(NAMELESS),
         config=json.dumps(
             {name: value for name, value in config.items() if name != "training"}
@@ -103,5 +98,6 @@ rule verdict:
     localrule: True
     params:
         scripts=SCRIPTS,
+        code=code_of("verdict"),
     shell:
         "python {params.scripts:q}/verdict.py {input.summary} {input.text} --out {output} > {log} 2>&1"
