@@ -52,6 +52,7 @@ def copy(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_the_camera_and_the_network_of_the_page(copy):
     use, simulate = blocks("sh")
     commands = [line.partition("#")[0] for line in (simulate + use).splitlines()]

@@ -31,7 +31,7 @@ def write_dataset(folder, count: int = 9, dark: bool = False, size: int = 60):
     return folder
 
 
-@pytest.mark.parametrize("network", ["unet", "nafnet"])
+@pytest.mark.parametrize("network", ["unet", pytest.param("nafnet", marks=pytest.mark.slow)])
 def test_all_stages_on_real_pairs_from_the_command_line(tmp_path, network):
     """A dataset with bad pairs among the good ones: they are listed, and training goes on."""
     pairs = write_dataset(tmp_path / "pairs")
@@ -56,6 +56,7 @@ def test_all_stages_on_real_pairs_from_the_command_line(tmp_path, network):
     assert predicted.returncode == 0, predicted.stderr
 
 
+@pytest.mark.slow
 def test_the_script_under_torchrun(tmp_path):
     (tmp_path / "settings.json").write_text('{"patch": 40, "batch": 2, "steps": {"demosaic": 4}}')
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, "scripts/train.py", "demosaic"]

@@ -154,6 +154,7 @@ def test_other_inputs_leave_nothing_of_the_earlier_run(finished, settings, tmp_p
     assert "There is no ground truth" in (finished / "submission" / "report.html").read_text()
 
 
+@pytest.mark.slow
 def test_other_weights_rerun_the_inference(finished, settings, tmp_path, tiny_model):
     other = tmp_path / "other"
     other.mkdir()
@@ -169,6 +170,7 @@ def test_other_weights_rerun_the_inference(finished, settings, tmp_path, tiny_mo
     assert "Nothing to be done" in snakemake(finished, **settings | {"model": other}).stderr
 
 
+@pytest.mark.slow
 def test_the_shard_size_does_not_change_a_byte(finished, settings, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
@@ -177,6 +179,7 @@ def test_the_shard_size_does_not_change_a_byte(finished, settings, tmp_path):
         assert path.read_bytes() == (other / "submission" / path.name).read_bytes()
 
 
+@pytest.mark.slow
 def test_bad_images_are_listed_and_the_others_are_done(tmp_path, settings):
     (settings["images"] / "broken.jpg").write_text("no picture")
     shutil.copy(settings["images"] / "chart.png", settings["images"] / "hills.png")
