@@ -19,19 +19,20 @@ from held_out import COLUMNS, HELD_OUT, digits, held_out_pairs, held_out_picture
 from torch import nn
 from tqdm import tqdm
 
-from omf.bayer import pack, quantise, to_challenge_format
-from omf.camera import load_camera
-from omf.devices import pick_device
-from omf.errors import told_in_one_line
-from omf.files import save_json, save_text
-from omf.fusion import Fusion, network_input
-from omf.networks import build
-from omf.overexposure import overexposure_mask
+from omf.inference.devices import pick_device
+from omf.inference.fusion import Fusion
+from omf.networks.base import network_input
+from omf.networks.registry import build
+from omf.raw.bayer import pack, quantise, to_challenge_format
+from omf.raw.camera import load_camera
+from omf.raw.overexposure import overexposure_mask
 from omf.training.loop import Plan, fit
-from omf.training.pairs import Patches
+from omf.training.patches import Patches
 from omf.training.settings import settings_from
 from omf.training.sources import simulated_pictures
-from omf.training.stages import branch_objective
+from omf.training.train import branch_objective
+from omf.utils.errors import told_in_one_line
+from omf.utils.files import save_json, save_text
 
 SCORES = ["psnr", "ssim", "psnr_oe", "ssim_oe"]
 OE_SHARE = 1 / 3  # of the steps, in the variants with two networks

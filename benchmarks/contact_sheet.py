@@ -11,14 +11,14 @@ from pathlib import Path
 from PIL import Image, ImageDraw, ImageOps
 from tqdm import tqdm
 
-from omf import isp
-from omf.camera import load_camera
-from omf.errors import told_in_one_line
-from omf.images import read_rgb
-from omf.methods import load_method
-from omf.models import find_model
-from omf.overexposure import overexposure_mask
-from omf.photos import gather
+from omf.inference.load import load_method
+from omf.io.images import read_rgb
+from omf.io.photos import gather
+from omf.models.registry import find_model
+from omf.raw import isp
+from omf.raw.camera import load_camera
+from omf.raw.overexposure import overexposure_mask
+from omf.utils.errors import told_in_one_line
 
 THUMBNAIL, CAPTION, COLUMNS = 200, 14, 2  # pixels, pixels, photos in a row
 

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import numpy as np
 
-from omf.bayer import demosaic, mosaic
-from omf.errors import InputError, told_in_one_line
-from omf.files import save_text
-from omf.images import read_rgb
-from omf.isp import decode_srgb
-from omf.metrics import psnr
-from omf.photos import gather, matching
+from omf.evaluation.metrics import psnr
+from omf.io.images import read_rgb
+from omf.io.photos import gather, matching
+from omf.raw.bayer import demosaic, mosaic
+from omf.raw.isp import decode_srgb
+from omf.utils.errors import InputError, told_in_one_line
+from omf.utils.files import save_text
 
 HELD_OUT = Path(__file__).with_name("held_out.txt")
 NEUTRAL = np.array([0.5, 1, 0.6], np.float32)  # RAW of a neutral grey, as phones have it in daylight
@@ -59,7 +59,7 @@ def classical_methods() -> dict[str, Method]:
     plain = {
         "bilinear": lambda bayer: library.demosaicing_CFA_Bayer_bilinear(bayer, "RGGB"),
         "Malvar 2004": lambda bayer: library.demosaicing_CFA_Bayer_Malvar2004(bayer, "RGGB"),
-        "Malvar 2004 in omf.bayer": demosaic,
+        "Malvar 2004 in omf.raw.bayer": demosaic,
         "Menon 2007": lambda bayer: library.demosaicing_CFA_Bayer_Menon2007(bayer, "RGGB"),
     }
     return plain | {f"{name}, white-balanced": balanced(plain[name]) for name in ("Malvar 2004", "Menon 2007")}
@@ -77,7 +77,7 @@ def balanced(method: Method) -> Method:
 def learned_method(path: Path) -> Method:
     import torch
 
-    from omf.checkpoints import load_demosaic_net
+    from omf.models.checkpoints import load_demosaic_net
 
     network = load_demosaic_net(path)
 

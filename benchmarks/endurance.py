@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 from matplotlib import pyplot as plt
 
-from omf.files import save_text, written_whole
+from omf.utils.files import save_text, written_whole
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 5.0  # between two looks

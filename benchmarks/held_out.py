@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 
-from omf.bayer import dequantise, pack, quantise
-from omf.camera import Camera
-from omf.challenge import score
-from omf.metrics import psnr, ssim_map
-from omf.overexposure import THRESHOLD, overexposure_mask
-from omf.photos import gather, matching
-from omf.training.pairs import SimulatedPictures, draw_scenes, load_scenes
+from omf.evaluation.metrics import psnr, ssim_map
+from omf.evaluation.scores import score
+from omf.io.photos import gather, matching
+from omf.raw.bayer import dequantise, pack, quantise
+from omf.raw.camera import Camera
+from omf.raw.overexposure import THRESHOLD, overexposure_mask
+from omf.training.sources import SimulatedPictures, draw_scenes, load_scenes
 
 HELD_OUT = Path(__file__).with_name("held_out.txt")
 DRAWN_SEED, PAIR_SEED = 990, 77  # training draws with the seeds of its settings, 0 and a little more

@@ -14,16 +14,16 @@ import numpy as np
 from held_out import COLUMNS, held_out_pairs, held_out_pictures, scores_by_region, table_head, table_row
 from tqdm import tqdm
 
-from omf import isp
-from omf.bayer import to_challenge_format
-from omf.camera import Camera, load_camera
-from omf.errors import told_in_one_line
-from omf.files import save_text
-from omf.methods import load_method
-from omf.models import find_model
-from omf.overexposure import overexposure_mask
-from omf.stream import Picture
-from omf.unprocess import Unprocess
+from omf.inference.base import Picture
+from omf.inference.load import load_method
+from omf.inference.unprocess import Unprocess
+from omf.models.registry import find_model
+from omf.raw import isp
+from omf.raw.bayer import to_challenge_format
+from omf.raw.camera import Camera, load_camera
+from omf.raw.overexposure import overexposure_mask
+from omf.utils.errors import told_in_one_line
+from omf.utils.files import save_text
 
 SIZE = 384  # pixels a side
 Method = Callable[[Picture], np.ndarray]  # -> packed RAW
@@ -49,9 +49,9 @@ def baseline(rgb: np.ndarray, camera: Camera) -> np.ndarray:
 
 def plain(path: Path) -> Method:
     """One network for all pixels."""
-    from omf.checkpoints import load_network
-    from omf.devices import pick_device
-    from omf.fusion import Fusion
+    from omf.inference.devices import pick_device
+    from omf.inference.fusion import Fusion
+    from omf.models.checkpoints import load_network
 
     network = load_network(path)
     fuse = Fusion(network, network, pick_device("auto"))

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import torch
 
-from omf.checkpoints import save_network
-from omf.devices import pick_device
-from omf.errors import told_in_one_line
+from omf.inference.devices import pick_device
+from omf.models.checkpoints import save_network
 from omf.training.loop import Plan, fit
-from omf.training.pairs import Patches
+from omf.training.patches import Patches
 from omf.training.settings import read_settings
 from omf.training.sources import training_source
-from omf.training.stages import branch_objective, fingerprint_of, first_weights
+from omf.training.train import branch_objective, fingerprint_of, first_weights
+from omf.utils.errors import told_in_one_line
 
 
 @told_in_one_line

@@ -11,16 +11,16 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from omf.bayer import WHITE_LEVEL, mosaic, quantise
-from omf.checkpoints import load_network
-from omf.devices import device_label, pick_device
-from omf.errors import told_in_one_line
-from omf.files import save_text
-from omf.folding import FoldedUNet
-from omf.fusion import Fusion
-from omf.models import Model, find_model
-from omf.overexposure import overexposure_mask
-from omf.photos import gather
+from omf.inference.devices import device_label, pick_device
+from omf.inference.fusion import Fusion
+from omf.io.photos import gather
+from omf.models.checkpoints import load_network
+from omf.models.registry import Model, find_model
+from omf.networks.fused_unet import FoldedUNet
+from omf.raw.bayer import WHITE_LEVEL, mosaic, quantise
+from omf.raw.overexposure import overexposure_mask
+from omf.utils.errors import told_in_one_line
+from omf.utils.files import save_text
 
 
 def ways(model: Model, device: torch.device) -> dict[str, Fusion]:

@@ -22,7 +22,7 @@ import imageio.v3 as iio
 import numpy as np
 import psutil
 
-from omf.files import save_json
+from omf.utils.files import save_json
 
 ROOT = Path(__file__).parent.parent
 SIZE = 16  # pixels a side

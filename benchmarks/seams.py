@@ -15,10 +15,10 @@ from heldout import SIZE, fused
 from scipy.ndimage import distance_transform_edt, gaussian_gradient_magnitude
 from tqdm import tqdm
 
-from omf.camera import load_camera
-from omf.errors import told_in_one_line
-from omf.files import save_text
-from omf.overexposure import overexposure_mask
+from omf.raw.camera import load_camera
+from omf.raw.overexposure import overexposure_mask
+from omf.utils.errors import told_in_one_line
+from omf.utils.files import save_text
 
 NEAR = 2  # cells
 SMOOTH = 2  # counts of the 8-bit photo from pixel to pixel, at most

@@ -35,18 +35,19 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
-from omf.bayer import to_challenge_format
-from omf.devices import device_label, pick_device
-from omf.errors import told_in_one_line
-from omf.files import save_json, save_text
-from omf.folding import FoldedUNet
-from omf.fusion import Fusion, network_input
-from omf.overexposure import overexposure_mask
-from omf.photos import gather
-from omf.predict import predict
-from omf.regions import cells_of
-from omf.stream import Picture
-from omf.unet import BORDER, PUBLISHED_WIDTHS, UNet
+from omf.inference.base import Picture
+from omf.inference.devices import device_label, pick_device
+from omf.inference.fusion import Fusion
+from omf.inference.tiling import cells_of
+from omf.io.photos import gather
+from omf.networks.base import BORDER, network_input
+from omf.networks.fused_unet import FoldedUNet
+from omf.networks.unet import PUBLISHED_WIDTHS, UNet
+from omf.pipeline.predict import predict
+from omf.raw.bayer import to_challenge_format
+from omf.raw.overexposure import overexposure_mask
+from omf.utils.errors import told_in_one_line
+from omf.utils.files import save_json, save_text
 
 ROOT = Path(__file__).parent.parent
 MATRIX = 4096  # a side of the matrices whose product tells what the machine can do

@@ -13,18 +13,19 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
-from omf.camera import load_camera
-from omf.checkpoints import save_demosaic_net
-from omf.demosaic_net import DemosaicNet
-from omf.devices import device_label, pick_device
-from omf.errors import told_in_one_line
-from omf.files import save_text
-from omf.networks import build
+from omf.inference.devices import device_label, pick_device
+from omf.models.checkpoints import save_demosaic_net
+from omf.networks.demosaic_net import DemosaicNet
+from omf.networks.registry import build
+from omf.raw.camera import load_camera
 from omf.training import loop
 from omf.training.loop import Plan, fit
-from omf.training.pairs import Patches, SimulatedPictures, draw_scenes
+from omf.training.patches import Patches
 from omf.training.settings import settings_from
-from omf.training.stages import branch_objective
+from omf.training.sources import SimulatedPictures, draw_scenes
+from omf.training.train import branch_objective
+from omf.utils.errors import told_in_one_line
+from omf.utils.files import save_text
 
 PATCH = 120
 RUNS = [  # network, widths, weight of MS-SSIM, patches in a step

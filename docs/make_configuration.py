@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from omf.files import save_text
+from omf.utils.files import save_text
 
 ROOT = Path(__file__).parent.parent
 PAGE = ROOT / "docs" / "configuration.md"

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from omf.bayer import dequantise, unpack
-from omf.challenge import read_packed
-from omf.errors import told_in_one_line
-from omf.images import read_rgb
-from omf.isp import encode_srgb, to_8_bit
-from omf.overexposure import overexposure_mask
+from omf.io.images import read_rgb
+from omf.io.packed import read_packed
+from omf.raw.bayer import dequantise, unpack
+from omf.raw.isp import encode_srgb, to_8_bit
+from omf.raw.overexposure import overexposure_mask
+from omf.utils.errors import told_in_one_line
 
 ROOT = Path(__file__).parent.parent
 HEIGHT, WIDTH = 224, 336  # of a panel; four in a row

@@ -12,9 +12,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
 import omf
-from omf.images import read_rgb
-from omf.isp import add_noise
-from omf.photos import list_images
+from omf.io.images import read_rgb
+from omf.io.photos import list_images
+from omf.raw.isp import add_noise
 
 PATCH = 192  # pixels of a photo, a side
 SHOT, READ = 1e-2, 1e-3  # variances for white and for black: a very high sensitivity

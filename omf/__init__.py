@@ -1,6 +1,8 @@
 """Overexposure Mask Fusion: sRGB photos in, sensor RAW out."""
 
-__version__ = "0.1.0"
+from omf.utils.version import VERSION
+
+__version__ = VERSION
 __all__ = ["Reconstructor"]
 
 

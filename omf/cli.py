@@ -6,10 +6,11 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from omf import __version__, commands
-from omf.errors import DEBUG, told_in_one_line
-from omf.precision import FORMER_PRECISIONS, PRECISIONS
-from omf.terminal import speak
+from omf import commands
+from omf.inference.precision import FORMER_PRECISIONS, PRECISIONS
+from omf.utils.console import speak
+from omf.utils.errors import DEBUG, told_in_one_line
+from omf.utils.version import VERSION
 
 DEFAULT_MODEL = "samsung_s7"
 FORMATS = ["npy", "mosaic", "npz", "png", "dng"]
@@ -54,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="omf", description="sRGB photos in, sensor RAW out.", epilog=EXIT_CODES, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--version", action="version", version=f"omf {__version__}")
+    parser.add_argument("--version", action="version", version=f"omf {VERSION}")
     parents = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in (add_predict, add_evaluate, add_models, add_simulate, add_dataset, add_train, add_completion):
         add(parents)

@@ -7,18 +7,18 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omf.errors import InputError, printable
-from omf.terminal import label, log
+from omf.utils.console import label, log
+from omf.utils.errors import InputError, printable
 
 if TYPE_CHECKING:
-    from omf.formats import RawFormat
+    from omf.io.raw_formats import RawFormat
 
 
 def run_predict(arguments: argparse.Namespace) -> int:
-    from omf.camera import load_camera
-    from omf.formats import RawFormat, Writer, raw_format
-    from omf.models import check_files, find_model
-    from omf.photos import gather
+    from omf.io.photos import gather
+    from omf.io.raw_formats import RawFormat, Writer, raw_format
+    from omf.models.registry import check_files, find_model
+    from omf.raw.camera import load_camera
 
     photos = gather(arguments.photos)
     model = find_model(arguments.model)
@@ -28,9 +28,9 @@ def run_predict(arguments: argparse.Namespace) -> int:
     check_files(model)  # before torch, which takes its time to load
     make_folder(arguments.out, photos, of)
 
-    from omf.methods import load_method
-    from omf.precision import current_precision
-    from omf.predict import predict
+    from omf.inference.load import load_method
+    from omf.inference.precision import current_precision
+    from omf.pipeline.predict import predict
 
     method, device, _ = load_method(model, arguments.device, current_precision(arguments.precision))
     log.debug(f"model {model.name} on {device}")
@@ -54,12 +54,13 @@ def make_folder(out: Path, photos: list[Path], of: "RawFormat") -> None:
 
 
 def run_evaluate(arguments: argparse.Namespace) -> int:
-    from omf import formats
-    from omf.camera import load_camera
-    from omf.challenge import README, list_packed
-    from omf.evaluate import candidates, examine_all, scores_table, summarise
-    from omf.photos import by_name, list_images
-    from omf.truths import list_truths
+    from omf.evaluation.ground_truth import list_truths
+    from omf.evaluation.scores import candidates, examine_all, scores_table, summarise
+    from omf.io import raw_formats as formats
+    from omf.io.packed import list_packed
+    from omf.io.photos import by_name, list_images
+    from omf.pipeline.submission import README
+    from omf.raw.camera import load_camera
 
     if not arguments.ground_truth and not arguments.photos:
         raise InputError("nothing to judge by; give a folder of ground truth, or --photos, or both")
@@ -78,8 +79,8 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     problems = [printable(problem) for problem in problems]  # names of files can hold anything
     scores = summarise(records)
     if arguments.out:
-        from omf.report import write_report
-        from omf.summary import run_summary, write_scores
+        from omf.report.page import write_report
+        from omf.report.summary import run_summary, write_scores
 
         readme = arguments.predictions / README
         write_scores(scores, readme.read_text("utf-8") if readme.is_file() else None, arguments.out)
@@ -94,7 +95,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
 
 
 def run_models_list(arguments: argparse.Namespace) -> int:
-    from omf.models import read_models
+    from omf.models.registry import read_models
 
     for name, model in read_models().items():
         here = all(file.path.is_file() for file in model.files)
@@ -107,8 +108,8 @@ def run_models_list(arguments: argparse.Namespace) -> int:
 
 
 def run_models_fetch(arguments: argparse.Namespace) -> int:
-    from omf.download import fetch
-    from omf.models import read_models
+    from omf.models.download import fetch
+    from omf.models.registry import read_models
 
     models = read_models()
     if arguments.name not in models:
@@ -120,7 +121,7 @@ def run_models_fetch(arguments: argparse.Namespace) -> int:
 
 
 def run_models_verify(arguments: argparse.Namespace) -> int:
-    from omf.models import file_problem, read_models
+    from omf.models.registry import file_problem, read_models
 
     problems = []
     for name, model in read_models().items():
@@ -135,8 +136,8 @@ def run_models_verify(arguments: argparse.Namespace) -> int:
 
 
 def run_simulate(arguments: argparse.Namespace) -> int:
-    from omf.camera import load_camera
-    from omf.photos import gather
+    from omf.io.photos import gather
+    from omf.raw.camera import load_camera
     from omf.training.simulate import write_pairs
 
     photos, camera = gather(arguments.photos), load_camera(arguments.camera)
@@ -147,7 +148,7 @@ def run_simulate(arguments: argparse.Namespace) -> int:
 def run_dataset(arguments: argparse.Namespace) -> int:
     from omf.training.convert import conversion_table, convert
     from omf.training.datasets import check_pairs, find_pairs
-    from omf.training.overview import contact_sheet, describe
+    from omf.training.describe import contact_sheet, describe
 
     if arguments.convert:
         problems = convert(arguments.folder, arguments.convert)
@@ -161,10 +162,10 @@ def run_dataset(arguments: argparse.Namespace) -> int:
 
 
 def run_train(arguments: argparse.Namespace) -> int:
-    from omf.devices import pick_device
+    from omf.inference.devices import pick_device
     from omf.training.loop import start_processes
     from omf.training.settings import Settings, read_settings
-    from omf.training.stages import STAGES, train_stage
+    from omf.training.train import STAGES, train_stage
 
     settings = read_settings(arguments.settings) if arguments.settings else Settings()
     start_processes()

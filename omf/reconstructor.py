@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from omf.bayer import mosaic, pack
-from omf.errors import InputError
-from omf.methods import load_method
-from omf.models import check_files, find_model
-from omf.overexposure import overexposure_mask
-from omf.precision import current_precision
-from omf.stream import Method, Picture
+from omf.inference.base import Method, Picture
+from omf.inference.load import load_method
+from omf.inference.precision import current_precision
+from omf.models.registry import check_files, find_model
+from omf.raw.bayer import mosaic, pack
+from omf.raw.overexposure import overexposure_mask
+from omf.utils.errors import InputError
 
 if TYPE_CHECKING:
     from torch import Tensor

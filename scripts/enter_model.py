@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from omf.errors import told_in_one_line
-from omf.training.finish import enter_trained
+from omf.training.register import enter_trained
 from omf.training.settings import read_settings
+from omf.utils.errors import told_in_one_line
 
 
 @told_in_one_line

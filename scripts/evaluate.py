@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-from omf.camera import load_camera
-from omf.errors import told_in_one_line
-from omf.evaluate import candidates, examine_all
-from omf.files import save_json, sha256
-from omf.photos import by_name
-from omf.seals import sealed_files
+from omf.evaluation.scores import candidates, examine_all
+from omf.io.photos import by_name
+from omf.pipeline.manifest import sealed_files
+from omf.raw.camera import load_camera
+from omf.utils.errors import told_in_one_line
+from omf.utils.files import save_json, sha256
 
 
 @told_in_one_line

@@ -2,9 +2,9 @@
 
 import argparse
 
-from omf.download import fetch
-from omf.errors import told_in_one_line
-from omf.models import find_model
+from omf.models.download import fetch
+from omf.models.registry import find_model
+from omf.utils.errors import told_in_one_line
 
 
 @told_in_one_line

@@ -3,12 +3,12 @@
 import argparse
 from pathlib import Path
 
-from omf.errors import told_in_one_line
-from omf.files import save_json
-from omf.infer import infer
-from omf.methods import load_method
-from omf.models import find_model
-from omf.provenance import environment, environment_line
+from omf.inference.load import load_method
+from omf.models.registry import find_model
+from omf.pipeline.infer import infer
+from omf.report.provenance import environment, environment_line
+from omf.utils.errors import told_in_one_line
+from omf.utils.files import save_json
 
 
 @told_in_one_line

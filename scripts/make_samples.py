@@ -7,12 +7,12 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 
-from omf import scenes
-from omf.bayer import pack, quantise
-from omf.camera import load_camera
-from omf.errors import told_in_one_line
-from omf.files import save_npy
-from omf.simulator import random_shot, raw_of, take_picture
+from omf.raw import scenes
+from omf.raw.bayer import pack, quantise
+from omf.raw.camera import load_camera
+from omf.raw.simulator import random_shot, raw_of, take_picture
+from omf.utils.errors import told_in_one_line
+from omf.utils.files import save_npy
 
 JPEG = {"quality": 95}
 # file name, scene, height, width, how it is written

@@ -4,12 +4,12 @@ import argparse
 import json
 from pathlib import Path
 
-from omf.camera import load_camera
-from omf.errors import told_in_one_line
-from omf.files import save_json
-from omf.formats import Writer, from_dict
-from omf.mosaic import mosaic
-from omf.photos import by_name
+from omf.io.photos import by_name
+from omf.io.raw_formats import Writer, from_dict
+from omf.pipeline.mosaic import mosaic
+from omf.raw.camera import load_camera
+from omf.utils.errors import told_in_one_line
+from omf.utils.files import save_json
 
 
 @told_in_one_line
@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("demosaiced", type=Path, help="folder of NAME.npy, float32 (H, W, 3)")
     parser.add_argument("--out", nargs="+", type=Path, required=True, help="folders, one for each format")
     parser.add_argument("--record", type=Path, required=True, help="JSON of the problems")
-    parser.add_argument("--formats", required=True, help="JSON list, of omf.formats.RawFormat; the first is the challenge's")
+    parser.add_argument("--formats", required=True, help="JSON list, of omf.io.raw_formats.RawFormat; the first is the challenge's")
     parser.add_argument("--camera", required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--photos", nargs="+", type=Path, required=True, help="the sRGB pictures")

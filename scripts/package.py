@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from omf.challenge import write_submission
-from omf.errors import told_in_one_line
-from omf.models import find_model
-from omf.seals import seal, sealed_files
-from omf.summary import entry_readme, of_shards, total_timing
+from omf.models.registry import find_model
+from omf.pipeline.manifest import seal, sealed_files
+from omf.pipeline.submission import write_submission
+from omf.report.summary import entry_readme, of_shards, total_timing
+from omf.utils.errors import told_in_one_line
 
 
 @told_in_one_line

@@ -3,9 +3,9 @@
 import argparse
 from pathlib import Path
 
-from omf.errors import told_in_one_line
-from omf.files import save_json
-from omf.preprocess import preprocess
+from omf.pipeline.preprocess import preprocess
+from omf.utils.errors import told_in_one_line
+from omf.utils.files import save_json
 
 
 @told_in_one_line

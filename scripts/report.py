@@ -4,15 +4,25 @@ import argparse
 import json
 from pathlib import Path
 
-from omf.errors import told_in_one_line
-from omf.evaluate import summarise
-from omf.files import save_json, save_text, written_whole
-from omf.folders import without_home
-from omf.models import find_model
-from omf.provenance import provenance
-from omf.report import write_report
-from omf.seals import seal
-from omf.summary import entry_readme, merged, of_shards, problems_in, run_summary, stage_seconds, summary_text, total_timing, write_scores
+from omf.evaluation.scores import summarise
+from omf.models.registry import find_model
+from omf.pipeline.manifest import seal
+from omf.report.page import write_report
+from omf.report.provenance import provenance
+from omf.report.summary import (
+    entry_readme,
+    merged,
+    of_shards,
+    problems_in,
+    run_summary,
+    stage_seconds,
+    summary_text,
+    total_timing,
+    write_scores,
+)
+from omf.utils.errors import told_in_one_line
+from omf.utils.files import save_json, save_text, written_whole
+from omf.utils.paths import without_home
 
 
 @told_in_one_line

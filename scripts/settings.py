@@ -4,10 +4,10 @@ import argparse
 import json
 from pathlib import Path
 
-from omf.errors import told_in_one_line
-from omf.files import save_json
-from omf.models import check_name
+from omf.models.registry import check_name
 from omf.training.settings import as_dict, check_folders, settings_from
+from omf.utils.errors import told_in_one_line
+from omf.utils.files import save_json
 
 
 @told_in_one_line

@@ -3,11 +3,11 @@
 import argparse
 from pathlib import Path
 
-from omf.devices import pick_device
-from omf.errors import told_in_one_line
+from omf.inference.devices import pick_device
 from omf.training.loop import start_processes
 from omf.training.settings import read_settings
-from omf.training.stages import STAGES, train_stage
+from omf.training.train import STAGES, train_stage
+from omf.utils.errors import told_in_one_line
 
 
 @told_in_one_line

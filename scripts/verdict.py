@@ -4,8 +4,8 @@ import argparse
 import json
 from pathlib import Path
 
-from omf.errors import told_in_one_line
-from omf.files import save_text
+from omf.utils.errors import told_in_one_line
+from omf.utils.files import save_text
 
 
 @told_in_one_line

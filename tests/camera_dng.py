@@ -6,7 +6,7 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from omf.scenes import SCENES
+from omf.raw.scenes import SCENES
 
 GAINS = np.array([0.55, 1.0, 0.6], np.float32) * 0.45  # RAW of a scene value of 1; no matrix, so that sites can be compared
 

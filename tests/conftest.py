@@ -12,8 +12,8 @@ import torch
 from container.engine import definition_image, docker, image  # noqa: F401
 from hypothesis import settings
 
-from omf.checkpoints import save_network
-from omf.unet import UNet
+from omf.models.checkpoints import save_network
+from omf.networks.unet import UNet
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "tests" / "reference"

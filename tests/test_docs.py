@@ -9,7 +9,7 @@ import pytest
 import yaml
 from conftest import ROOT, files_of_the_project
 
-from omf.models import read_models
+from omf.models.registry import read_models
 
 sys.path.insert(0, str(ROOT / "docs"))
 

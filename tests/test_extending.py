@@ -41,12 +41,12 @@ def copy(tmp_path_factory) -> Path:
     shutil.copy(ROOT / "test_rgb" / "leaves_odd.jpg", folder / "photo.jpg")
     network, registered = blocks("python")
     settings, camera = blocks("yaml")
-    (folder / "omf" / "tiny.py").write_text(network)
-    networks = folder / "omf" / "networks.py"
+    (folder / "omf" / "networks" / "tiny.py").write_text(network)
+    networks = folder / "omf" / "networks" / "registry.py"
     imported, _, listed = registered.strip().splitlines()
     text, times = re.subn("^NETWORKS = .*$", listed, networks.read_text(), flags=re.MULTILINE)
     assert times == 1
-    networks.write_text(text.replace("from omf.unet", f"{imported}\nfrom omf.unet"))
+    networks.write_text(text.replace("from omf.networks.unet", f"{imported}\nfrom omf.networks.unet"))
     (folder / "settings.yaml").write_text(settings)
     (folder / "cameras" / "my_phone.yaml").write_text(camera)
     return folder

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, run
 
-from omf.files import sha256
+from omf.utils.files import sha256
 
 
 @pytest.fixture

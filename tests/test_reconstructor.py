@@ -10,10 +10,10 @@ from conftest import random_rgb, run
 from torch.utils.data import DataLoader, Dataset
 
 import omf
-from omf.bayer import to_challenge_format
-from omf.errors import InputError
-from omf.overexposure import overexposure_mask
-from omf.stream import Picture
+from omf.inference.base import Picture
+from omf.raw.bayer import to_challenge_format
+from omf.raw.overexposure import overexposure_mask
+from omf.utils.errors import InputError
 
 
 @pytest.fixture(scope="module")

@@ -1,1 +1,0 @@
-"""Training of the OE and the NOE network on simulated pairs."""

@@ -5,14 +5,14 @@ from pathlib import Path
 
 import numpy as np
 
-from omf.bayer import pack
-from omf.camera_files import import_rawpy, read_camera_raw
-from omf.errors import InputError
-from omf.files import save_json, save_npy
-from omf.images import read_rgb, save_png
-from omf.registration import register
-from omf.terminal import progress
+from omf.evaluation.registration import register
+from omf.io.camera_raw import import_rawpy, read_camera_raw
+from omf.io.images import read_rgb, save_png
+from omf.raw.bayer import pack
 from omf.training.datasets import DESCRIPTION, find_pairs
+from omf.utils.console import progress
+from omf.utils.errors import InputError
+from omf.utils.files import save_json, save_npy
 
 WHITE_LEVEL = 65535  # all of uint16: nothing of a 14-bit RAW is lost
 

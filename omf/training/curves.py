@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from omf.files import written_whole
+from omf.utils.files import written_whole
 
 
 def draw_curves(log: Path, picture: Path) -> None:

@@ -13,28 +13,25 @@ A `dataset.json` beside the pairs, {"white_level": 4095}, tells the white level 
 """
 
 import json
-import zipfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 
-from omf.bayer import WHITE_LEVEL, unpack
-from omf.camera_files import CAMERA_RAW_SUFFIXES
-from omf.errors import InputError
-from omf.images import SUFFIXES, read_rgb
-from omf.overexposure import overexposure_mask
-from omf.terminal import progress
+from omf.io.camera_raw import CAMERA_RAW_SUFFIXES
+from omf.io.images import SUFFIXES, read_rgb
+from omf.io.packed import PACKED_SUFFIXES, READING_ERRORS, read_counts, unreadable
+from omf.raw.bayer import WHITE_LEVEL, unpack
+from omf.raw.overexposure import overexposure_mask
+from omf.utils.console import progress
+from omf.utils.errors import InputError
 
 NTIRE_SHAPE, NTIRE_WHITE_LEVEL = (512, 512, 4), 4095
-PACKED_SUFFIXES = {".npy", ".npz"}
 DESCRIPTION = "dataset.json"
 EXPECTED = (
     "expected NAME.jpg with NAME.npy (AIM 2022), NAME.png with NAME.npy or NAME.npz (NTIRE 2025),"
     " or NAME.jpg with NAME.dng or another camera's RAW"
 )
-# what NumPy raises on files that are damaged or hold something else
-READING_ERRORS = (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -198,23 +195,6 @@ def layout_and_white_level(photo: Path, raw: Path, told: int | None) -> tuple[st
             f'{raw}: nothing tells the white level of {shape} beside {photo.name}; put {DESCRIPTION} there: {{"white_level": 1023}}, say'
         )
     return "aim", told or WHITE_LEVEL
-
-
-def read_counts(path: Path) -> np.ndarray:
-    """The array in a .npy file, or `raw` in a .npz file. Raises InputError."""
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            return loaded["raw"]
-    except READING_ERRORS as error:
-        raise unreadable(path, error) from error
-
-
-def unreadable(path: Path, error: Exception) -> InputError:
-    reason = getattr(error, "strerror", None) or str(error).partition("\n")[0].strip("'\"")
-    return InputError(f"{path}: can't be read ({reason}); give a .npy file of uint16 (H/2, W/2, 4), or a .npz file with that as raw")
 
 
 def check_pairs(dataset: Dataset, smallest: int = 2) -> Dataset:

@@ -16,9 +16,9 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
-from omf.errors import InputError
-from omf.files import save_text, written_whole
-from omf.terminal import log, progress
+from omf.utils.console import log, progress
+from omf.utils.errors import InputError
+from omf.utils.files import save_text, written_whole
 
 Objective = Callable[[nn.Module, list[Tensor]], Tensor]  # network, batch -> loss
 

@@ -7,9 +7,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from omf.errors import InputError
-from omf.files import sha256
 from omf.training.settings import Loss
+from omf.utils.errors import InputError
+from omf.utils.files import sha256
 
 # Weights of the scales of MS-SSIM, the finest first (Wang, Simoncelli and Bovik 2003)
 SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)

@@ -4,8 +4,8 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
-from omf.errors import InputError
-from omf.yaml_files import parse_yaml
+from omf.utils.errors import InputError
+from omf.utils.yaml import parse_yaml
 
 KINDS = {
     bool: "true or false",

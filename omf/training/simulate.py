@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from omf.bayer import WHITE_LEVEL, pack, quantise
-from omf.camera import Camera
-from omf.errors import InputError
-from omf.files import save_json, save_npy
-from omf.images import save_png
-from omf.terminal import progress
-from omf.training.pairs import SimulatedPictures, draw_scenes, load_scenes
+from omf.io.images import save_png
+from omf.raw.bayer import WHITE_LEVEL, pack, quantise
+from omf.raw.camera import Camera
+from omf.training.sources import SimulatedPictures, draw_scenes, load_scenes
+from omf.utils.console import progress
+from omf.utils.errors import InputError
+from omf.utils.files import save_json, save_npy
 
 
 def write_pairs(photos: list[Path], camera: Camera, out: Path, count: int, size: int, seed: int) -> None:

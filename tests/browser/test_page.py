@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from omf.report import Example, page
-from omf.summary import run_summary
+from omf.report.page import Example, page
+from omf.report.summary import run_summary
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -5,17 +5,18 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from omf.camera import load_camera
-from omf.challenge import list_packed, write_submission
-from omf.evaluate import candidates, examine_all, summarise
-from omf.files import save_text
-from omf.formats import Noise, RawFormat, Writer
-from omf.methods import load_method
-from omf.models import find_model
-from omf.photos import by_name
-from omf.predict import predict
-from omf.report import drawn, examples, page
-from omf.summary import entry_readme, run_summary, write_scores
+from omf.evaluation.scores import candidates, examine_all, summarise
+from omf.inference.load import load_method
+from omf.io.packed import list_packed
+from omf.io.photos import by_name
+from omf.io.raw_formats import Noise, RawFormat, Writer
+from omf.models.registry import find_model
+from omf.pipeline.predict import predict
+from omf.pipeline.submission import write_submission
+from omf.raw.camera import load_camera
+from omf.report.page import drawn, examples, page
+from omf.report.summary import entry_readme, run_summary, write_scores
+from omf.utils.files import save_text
 
 NOISE = Noise(1e-3, 1e-6)
 FORMATS = {

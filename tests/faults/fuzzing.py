@@ -31,7 +31,7 @@ sys.path += [str(HERE), str(HERE.parent), str(HERE.parents[1])]
 
 from readers import READERS, check_message  # noqa: E402
 
-from omf.errors import InputError  # noqa: E402
+from omf.utils.errors import InputError  # noqa: E402
 
 SECONDS = int(os.environ.get("OMF_FUZZ_SECONDS", "10"))  # that a case may take
 START = 120  # and a process until its first case, where it imports what it needs and reads the whole files

@@ -15,8 +15,8 @@ import numpy as np
 import yaml
 from mutations import Damage, Rng
 
-from omf.errors import LONGEST, UNPRINTABLE, InputError
-from omf.yaml_files import BoundedLoader
+from omf.utils.errors import LONGEST, UNPRINTABLE, InputError
+from omf.utils.yaml import BoundedLoader
 
 ROOT = Path(__file__).parents[2]
 
@@ -41,7 +41,7 @@ def check_message(error: InputError, path: Path | str) -> None:
 
 
 def read_picture(path: Path) -> None:
-    from omf.images import read_rgb
+    from omf.io.images import read_rgb
 
     rgb = read_rgb(path)
     assert type(rgb) is np.ndarray and rgb.dtype in (np.uint8, np.uint16) and rgb.flags.c_contiguous, (type(rgb), rgb.dtype)
@@ -49,8 +49,8 @@ def read_picture(path: Path) -> None:
 
 
 def read_exif(path: Path) -> None:
-    from omf.exif import PLACE, TAKEN, directory
-    from omf.exif import read_exif as read
+    from omf.io.exif import PLACE, TAKEN, directory
+    from omf.io.exif import read_exif as read
 
     exif = read(path, gps=True)
     assert exif.orientation in range(1, 9)
@@ -66,7 +66,7 @@ def colours(channels: int, dtype: type) -> np.ndarray:
 
 
 def read_icc(path: Path) -> None:
-    from omf.icc import to_srgb
+    from omf.io.icc import to_srgb
 
     for channels, dtype in ((1, np.uint8), (3, np.uint8), (3, np.uint16), (4, np.uint8)):
         rgb = to_srgb(colours(channels, dtype), path.read_bytes())
@@ -74,7 +74,7 @@ def read_icc(path: Path) -> None:
 
 
 def read_packed(path: Path) -> None:
-    from omf.challenge import read_packed as read
+    from omf.io.packed import read_packed as read
 
     for white in (1024, 4095):
         counts = read(path, white)
@@ -89,10 +89,10 @@ def schema() -> dict:
 
 def read_config(path: Path) -> None:
     """As the workflow does, which leaves parsing to Snakemake."""
-    from omf.camera import load_camera
-    from omf.config import check_config
-    from omf.formats import SUFFIXES, challenge_of, raw_format
-    from omf.models import find_model
+    from omf.io.raw_formats import SUFFIXES, challenge_of, raw_format
+    from omf.models.registry import find_model
+    from omf.pipeline.config import check_config
+    from omf.raw.camera import load_camera
     from omf.training.settings import settings_from
 
     try:
@@ -116,7 +116,7 @@ def read_config(path: Path) -> None:
 
 
 def read_models(path: Path) -> None:
-    from omf.models import find_model, read_models
+    from omf.models.registry import find_model, read_models
 
     (path.parent / "models.yaml").write_bytes(path.read_bytes())
     try:
@@ -138,8 +138,8 @@ def read_models(path: Path) -> None:
 
 
 def read_camera(path: Path) -> None:
-    from omf.camera import load_camera
-    from omf.simulator import random_shot
+    from omf.raw.camera import load_camera
+    from omf.raw.simulator import random_shot
 
     camera = load_camera(str(path.with_suffix("")))
     assert isinstance(camera.name, str) and 0 <= camera.black_level < camera.white_level <= 65535
@@ -176,7 +176,7 @@ def read_settings(path: Path) -> None:
 
 
 def read_dng(path: Path) -> None:
-    from omf.camera_files import read_camera_raw
+    from omf.io.camera_raw import read_camera_raw
 
     raw = read_camera_raw(path)
     assert raw.mosaic.dtype == np.float32 and raw.mosaic.ndim == 2 and raw.cfa in ("RGGB", "GRBG", "GBRG", "BGGR")
@@ -187,7 +187,7 @@ def read_dng(path: Path) -> None:
 def read_weights(path: Path) -> None:
     import torch
 
-    from omf.checkpoints import load_network
+    from omf.models.checkpoints import load_network
 
     network = load_network(path)
     assert not network.training and all(torch.isfinite(value).all() for value in network.state_dict().values())
@@ -197,7 +197,7 @@ def read_weights(path: Path) -> None:
 def read_demosaic_net(path: Path) -> None:
     import torch
 
-    from omf.checkpoints import load_demosaic_net
+    from omf.models.checkpoints import load_demosaic_net
 
     network = load_demosaic_net(path)
     with torch.inference_mode():

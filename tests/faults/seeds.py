@@ -12,13 +12,13 @@ import torch
 import yaml
 from camera_dng import bayer_of, scene, write_dng
 from conftest import ROOT, random_rgb, random_unet
+from picture_files import P3, icc_profile, save_heic, save_png_16
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
-from test_images import P3, icc_profile, save_heic, save_png_16
 
-from omf.checkpoints import save_demosaic_net, save_network
-from omf.demosaic_net import DemosaicNet
-from omf.nafnet import NAFNet
+from omf.models.checkpoints import save_demosaic_net, save_network
+from omf.networks.demosaic_net import DemosaicNet
+from omf.networks.nafnet import NAFNet
 
 RGB, RGB16 = random_rgb(20, 31), random_rgb(20, 31, dtype=np.uint16)
 

@@ -16,12 +16,12 @@ from bad_photos import BAD, IGNORED, NAMES, ODD, TRUTHS, Case, saved
 from conftest import omf, snakemake
 from markupsafe import escape
 
-from omf.bayer import to_challenge_format
-from omf.camera import load_camera
-from omf.challenge import read_packed
-from omf.errors import printable
-from omf.images import read_rgb
-from omf.unprocess import Unprocess
+from omf.inference.unprocess import Unprocess
+from omf.io.images import read_rgb
+from omf.io.packed import read_packed
+from omf.raw.bayer import to_challenge_format
+from omf.raw.camera import load_camera
+from omf.utils.errors import printable
 
 GOOD = ODD + NAMES
 REFUSED_BY_THE_WORKFLOW = [case for case in NAMES if case.kind == "no UTF-8"]

@@ -16,18 +16,19 @@ from conftest import ROOT, run, snakemake
 from safetensors import safe_open
 from safetensors.torch import save
 
-from omf import cli, preprocess
-from omf.camera import load_camera
-from omf.challenge import list_packed
-from omf.config import check_config
-from omf.errors import InputError
-from omf.evaluate import candidates, examine_all, summarise
-from omf.formats import RawFormat, Writer, raw_format
-from omf.infer import infer
-from omf.models import read_models
-from omf.mosaic import mosaic
-from omf.report import examples, files
-from omf.unprocess import Unprocess
+from omf import cli
+from omf.evaluation.scores import candidates, examine_all, summarise
+from omf.inference.unprocess import Unprocess
+from omf.io.packed import list_packed
+from omf.io.raw_formats import RawFormat, Writer, raw_format
+from omf.models.registry import read_models
+from omf.pipeline import preprocess
+from omf.pipeline.config import check_config
+from omf.pipeline.infer import infer
+from omf.pipeline.mosaic import mosaic
+from omf.raw.camera import load_camera
+from omf.report.page import examples, files
+from omf.utils.errors import InputError
 
 CAMERA = load_camera("samsung_s7")
 
@@ -471,7 +472,8 @@ def test_a_photo_too_large_for_the_memory(tmp_path, photos, told, monkeypatch):
             raise MemoryError
         return read_pixels(path)
 
-    from omf import images, methods
+    from omf.inference import load as methods
+    from omf.io import images
 
     read_pixels = images.read_pixels
     monkeypatch.setattr(images, "read_pixels", tight)

@@ -11,8 +11,8 @@ import pytest
 from runs import NAMES, Run, jobs_of, photos, result, undisturbed, workflow  # noqa: F401
 from weights_server import serving
 
-from omf.download import fetch
-from omf.models import WeightsFile
+from omf.models.download import fetch
+from omf.models.registry import WeightsFile
 
 pytestmark = pytest.mark.slow
 

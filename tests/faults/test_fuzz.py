@@ -13,11 +13,11 @@ from odd import BOMB, MERGED_MAPS, TREE_OF_MAPS, VALUES
 from readers import READERS, check_message, check_settings
 from seeds import write_seeds
 
-from omf.config import check_config
-from omf.errors import InputError
-from omf.formats import CHALLENGES, SUFFIXES
+from omf.io.raw_formats import CHALLENGES, SUFFIXES
+from omf.pipeline.config import check_config
 from omf.training.settings import read_settings, settings_from
-from omf.yaml_files import parse_yaml
+from omf.utils.errors import InputError
+from omf.utils.yaml import parse_yaml
 
 SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 

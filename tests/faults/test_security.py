@@ -18,15 +18,15 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
-from omf import checkpoints
-from omf.camera import load_camera
-from omf.challenge import write_submission
-from omf.errors import InputError
-from omf.files import save_npy
-from omf.folders import without_home
-from omf.formats import SUFFIXES, RawFormat, Writer
-from omf.models import Model, WeightsFile
-from omf.yaml_files import BoundedLoader
+from omf.io.raw_formats import SUFFIXES, RawFormat, Writer
+from omf.models import checkpoints
+from omf.models.registry import Model, WeightsFile
+from omf.pipeline.submission import write_submission
+from omf.raw.camera import load_camera
+from omf.utils.errors import InputError
+from omf.utils.files import save_npy
+from omf.utils.paths import without_home
+from omf.utils.yaml import BoundedLoader
 
 # --- the source ---
 
@@ -130,9 +130,9 @@ def test_a_file_with_another_hash_is_never_opened_as_weights(tiny_model, publish
         right, unknown = WeightsFile(first), WeightsFile(second, sha256="0" * 64)
         for model in (Model("tiny", right, unknown), Model("tiny", unknown, right), Model("tiny", right, right, demosaic=unknown)):
             with pytest.raises(InputError, match=r"its sha256 is not the one in models\.yaml, so it is not loaded"):
-                checkpoints.load_fusion(model, torch.device("cpu"))
+                checkpoints.load_pair(model)
         with pytest.raises(OpenedError):  # with the hash out of the way, it would be
-            checkpoints.load_fusion(Model("tiny", right, right), torch.device("cpu"))
+            checkpoints.load_pair(Model("tiny", right, right))
 
 
 class Bomb:

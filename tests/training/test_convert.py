@@ -9,11 +9,11 @@ from camera_dng import bayer_of, write_pair
 from conftest import omf
 from PIL import Image
 
-from omf.bayer import pack
-from omf.errors import InputError
-from omf.images import read_rgb
+from omf.io.images import read_rgb
+from omf.raw.bayer import pack
 from omf.training.convert import convert
 from omf.training.datasets import check_pairs, find_pairs
+from omf.utils.errors import InputError
 
 pytest.importorskip("rawpy")
 

@@ -8,10 +8,10 @@ import pytest
 from camera_dng import bayer_of, photo_of, scene, write_pair
 from PIL import Image
 
-from omf.bayer import pack
-from omf.errors import InputError
+from omf.raw.bayer import pack
 from omf.training.datasets import Pair, check_pairs, find_pairs
-from omf.training.overview import contact_sheet, describe, render
+from omf.training.describe import contact_sheet, describe, render
+from omf.utils.errors import InputError
 
 
 def counts_of(shown: np.ndarray, white: int) -> np.ndarray:

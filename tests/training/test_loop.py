@@ -11,10 +11,10 @@ from conftest import ROOT
 from torch import nn
 from torch.utils.data import Dataset
 
-from omf.errors import InputError
 from omf.training import loop
 from omf.training.curves import draw_curves
 from omf.training.loop import Plan, fit, learning_rate, moving_average
+from omf.utils.errors import InputError
 
 CPU = torch.device("cpu")
 PLAN = Plan("net", steps=24, batch=4, learning_rate=1e-2, warm_up=4, ema=0.9, fingerprint="a")

@@ -3,12 +3,12 @@ from dataclasses import replace
 import pytest
 import torch
 
-from omf.errors import InputError
-from omf.files import sha256
-from omf.isp import encode_srgb
+from omf.raw.isp import encode_srgb
 from omf.training import losses
 from omf.training.losses import BranchLoss, encode, ms_ssim, seam
 from omf.training.settings import Loss
+from omf.utils.errors import InputError
+from omf.utils.files import sha256
 
 
 def pictures(seed: int = 0, size: int = 120) -> tuple[torch.Tensor, torch.Tensor]:

@@ -2,8 +2,8 @@ import pytest
 import yaml
 from conftest import ROOT
 
-from omf.errors import InputError
 from omf.training.settings import Loss, Losses, Settings, as_dict, read_settings, settings_from
+from omf.utils.errors import InputError
 
 
 def test_the_defaults_are_those_of_the_committed_config():

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 from conftest import ROOT, omf
 
-from omf.camera import load_camera
-from omf.errors import InputError
-from omf.overexposure import overexposure_mask
+from omf.raw.camera import load_camera
+from omf.raw.overexposure import overexposure_mask
 from omf.training.datasets import check_pairs, find_pairs
 from omf.training.simulate import write_pairs
+from omf.utils.errors import InputError
 
 
 def test_pairs_from_the_command_line_are_a_dataset(tmp_path):

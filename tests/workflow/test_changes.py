@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, snakemake
 
-from omf.dependencies import source_files
-from omf.models import find_model
+from omf.models.registry import find_model
+from omf.pipeline.dependencies import source_files
 
 PROGRAM = ("Snakefile", "workflow", "profiles", "scripts", "omf", "cameras", "trained_models", "config.yaml")
 STEPS = ("preprocess", "infer", "mosaic", "evaluate", "package", "report", "verdict")
@@ -81,7 +81,7 @@ def test_all_that_a_step_loads_is_known_to_decide_its_results(tmp_path, settings
         known = {path.relative_to(program.root.resolve()) for path in rebased(step, program.root.resolve())}
         log = next((program.folder / "results" / "logs").glob(f"{step}/*.log"), program.folder / "results" / "logs" / f"{step}.log")
         loaded = re.findall(r"^import time: .*\| +(omf[\w.]*)$", log.read_text(), re.MULTILINE)
-        assert "omf.errors" in loaded, log
+        assert "omf.utils.errors" in loaded, log
         for name in loaded:
             path = Path(*name.split("."))
             assert path.with_suffix(".py") in known or path / "__init__.py" in known, f"{step} loads {name}"
@@ -91,7 +91,7 @@ def rebased(step: str, root: Path) -> list[Path]:
     return [root / path.relative_to(ROOT) for path in source_files(ROOT / "scripts" / f"{step}.py")]
 
 
-QUICK = ("omf/isp.py", "omf/unprocess.py", "omf/templates/report.js", "cameras/samsung_s7.yaml")
+QUICK = ("omf/raw/isp.py", "omf/inference/unprocess.py", "omf/report/templates/report.js", "cameras/samsung_s7.yaml")
 
 
 @pytest.mark.parametrize("files", [pytest.param(QUICK, id="some"), pytest.param(None, id="each", marks=pytest.mark.slow)])

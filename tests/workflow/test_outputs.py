@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, snakemake
 
-from omf.evaluate import SCORES, WITHOUT_TRUTH
+from omf.evaluation.scores import SCORES, WITHOUT_TRUTH
 
 PAGE = (ROOT / "docs" / "outputs.md").read_text()
 WILDCARDS = {  # in the page's names of files

@@ -23,9 +23,9 @@ from conftest import PHOTOS, ROOT, omf, random_rgb, run, snakemake
 from PIL import Image
 from weights_server import serving
 
-from omf.bayer import demosaic, pack, quantise, to_challenge_format
-from omf.camera_files import read_camera_raw
-from omf.files import sha256
+from omf.io.camera_raw import read_camera_raw
+from omf.raw.bayer import demosaic, pack, quantise, to_challenge_format
+from omf.utils.files import sha256
 
 
 def rules_run(result) -> list[str]:

@@ -15,19 +15,19 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
-from omf.aftermath import clear_away, damaged, hold, wait_for
-from omf.camera import load_camera, profile_path
-from omf.config import check_config
-from omf.dependencies import fingerprint
-from omf.errors import InputError
-from omf.files import sha256
-from omf.formats import challenge_of, raw_format
-from omf.models import check_files, find_model
-from omf.photos import group_by_stem, list_images, named_in_utf8
-from omf.precision import current_precision
-from omf.shards import assign_shards
+from omf.pipeline.recovery import clear_away, damaged, hold, wait_for
+from omf.raw.camera import load_camera, profile_path
+from omf.pipeline.config import check_config
+from omf.pipeline.dependencies import fingerprint
+from omf.utils.errors import InputError
+from omf.utils.files import sha256
+from omf.io.raw_formats import challenge_of, raw_format
+from omf.models.registry import check_files, find_model
+from omf.io.photos import group_by_stem, list_images, named_in_utf8
+from omf.inference.precision import current_precision
+from omf.pipeline.shards import assign_shards
 from omf.training.settings import as_dict, settings_from
-from omf.truths import list_truths
+from omf.evaluation.ground_truth import list_truths
 
 STARTED = time.time()
 ROOT = Path(workflow.basedir)

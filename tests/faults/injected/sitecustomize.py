@@ -11,10 +11,10 @@ FAULT = Path(os.environ.get("FAULT", "none"))  # a file of this name is there as
 
 
 class Patch(MetaPathFinder):
-    """Changes `omf.fusion` once it is loaded."""
+    """Changes `omf.inference.fusion` once it is loaded."""
 
     def find_spec(self, name, path, target=None):
-        if name != "omf.fusion":
+        if name != "omf.inference.fusion":
             return None
         spec = PathFinder.find_spec(name, path)
         execute = spec.loader.exec_module

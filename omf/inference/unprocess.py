@@ -1,0 +1,61 @@
+"""The classical method, without a network: "Unprocessing Images for Learned Raw Denoising" (Brooks et al. 2019)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from omf.inference.base import Answers, Picture
+from omf.raw import isp
+from omf.raw.bayer import to_challenge_format
+from omf.raw.camera import Camera, name_seed
+
+GAMMA = 2.2
+INFLECTION = 0.9  # grey level above which the inverted gains fade out
+
+
+class Unprocess:
+    """Undo an average ISP with random gains, as published; stands in for `Fusion`.
+
+    Each picture has gains of its own, drawn from a seed that follows from its name: decoders may differ in the last bit of a pixel.
+
+    Args:
+        camera: gives the colour matrices; the published ones are of other cameras.
+    """
+
+    capacity = 1
+
+    def __init__(self, camera: Camera):
+        self.camera = camera
+
+    def __call__(self, rgb: np.ndarray, name: str) -> np.ndarray:
+        """Reconstruct demosaiced RAW.
+
+        Args:
+            rgb: (H, W, 3) sRGB, uint8 or uint16.
+            name: of the picture; the same name gives the same gains.
+
+        Returns:
+            float32 (H, W, 3) in [0, 1], camera RGB, linear.
+        """
+        rng = np.random.default_rng(name_seed(name))
+        matrix = np.tensordot(rng.dirichlet(np.ones(len(self.camera.colour_matrices))), self.camera.colour_matrices, 1)
+        gains = np.array([rng.uniform(1.9, 2.4), 1.0, rng.uniform(1.5, 1.9)]) / rng.normal(0.8, 0.1)
+        srgb = rgb.astype(np.float32) / np.iinfo(rgb.dtype).max
+        linear = np.maximum(isp.inverse_smoothstep(srgb), 1e-8) ** np.float32(GAMMA)
+        return isp.clip(invert_gains(isp.to_camera_primaries(linear, matrix), gains))
+
+    def demosaiced(self, pictures: Sequence[Picture]) -> Answers:
+        """As `omf.inference.base.Method` says; the work is done where the answers are asked for."""
+        return lambda: [self(picture.rgb, picture.name) for picture in pictures]
+
+    def packed(self, pictures: Sequence[Picture]) -> Answers:
+        """As `omf.inference.base.Method` says; the work is done where the answers are asked for."""
+        return lambda: [to_challenge_format(self(picture.rgb, picture.name)) for picture in pictures]
+
+
+def invert_gains(balanced: np.ndarray, gains: np.ndarray) -> np.ndarray:
+    """Divide (H, W, 3) by gains (3,), but leave what is near white where it is, so that highlights stay white."""
+    inverse = (1 / gains).astype(np.float32)
+    grey = balanced.mean(axis=-1, keepdims=True)
+    fade = (np.maximum(grey - INFLECTION, 0) / (1 - INFLECTION)) ** 2
+    return balanced * np.maximum(fade + (1 - fade) * inverse, inverse)

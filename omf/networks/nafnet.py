@@ -1,0 +1,116 @@
+"""A second network for the same task: a small one after NAFNet (Chen et al. 2022, "Simple Baselines for Image Restoration")."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from omf.networks.base import PaddedNetwork
+
+
+def block_count(level: int) -> int:
+    """Blocks at a level on the way down, and again on the way up; 0 is the image's own size, where they cost most time."""
+    return 1 if level < 2 else 2
+
+
+class ChannelNorm(nn.Module):
+    """Layer normalisation over the channels of each pixel by itself."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        last = functional.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, 1e-6)
+        return last.permute(0, 3, 1, 2)
+
+
+class SimpleGate(nn.Module):
+    """Half of the channels times the other half: the only nonlinearity."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        first, second = x.chunk(2, dim=1)
+        return first * second
+
+
+class Block(nn.Module):
+    """NAFNet's block, without its channel attention."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.spatial = nn.Sequential(
+            ChannelNorm(channels),
+            nn.Conv2d(channels, 2 * channels, 1),
+            nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, groups=2 * channels),
+            SimpleGate(),
+            nn.Conv2d(channels, channels, 1),
+        )
+        self.pointwise = nn.Sequential(
+            ChannelNorm(channels), nn.Conv2d(channels, 2 * channels, 1), SimpleGate(), nn.Conv2d(channels, channels, 1)
+        )
+        self.beta, self.gamma = (nn.Parameter(torch.zeros(channels, 1, 1)) for _ in range(2))
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.beta * self.spatial(x)
+        return x + self.gamma * self.pointwise(x)
+
+
+def blocks(level: int, channels: int) -> nn.Sequential:
+    return nn.Sequential(*(Block(channels) for _ in range(block_count(level))))
+
+
+class NAFNet(PaddedNetwork):
+    """U-shaped stack of NAFNet blocks with one level for each of `widths`, the shallowest first.
+
+    The channel attention of the original takes a mean over the whole image, which would make a pixel
+    depend on all others and on how the image is cut into tiles. It is left out: an output depends on
+    the inputs within `reach` alone, so tiles give the answer of the whole image.
+
+    Args:
+        widths: channels of each level.
+        in_channels: 4, for R, G, B and the overexposure mask.
+        out_channels: 3, for camera R, G, B.
+    """
+
+    def __init__(self, widths: Sequence[int], in_channels: int = 4, out_channels: int = 3):
+        super().__init__(widths, in_channels, out_channels)
+        pairs = list(zip(self.widths[:-1], self.widths[1:]))
+        self.intro = nn.Conv2d(in_channels, self.widths[0], 3, padding=1)
+        self.encoders = nn.ModuleList(blocks(level, width) for level, width in enumerate(self.widths))  # the last is the bottom of the U
+        self.downs = nn.ModuleList(nn.Conv2d(shallow, deep, 2, stride=2) for shallow, deep in pairs)
+        self.ups = nn.ModuleList(nn.Sequential(nn.Conv2d(deep, 4 * shallow, 1, bias=False), nn.PixelShuffle(2)) for shallow, deep in pairs)
+        self.decoders = nn.ModuleList(blocks(level, width) for level, width in enumerate(self.widths[:-1]))
+        self.ending = nn.Conv2d(self.widths[0], out_channels, 3, padding=1)
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """About what is held at once for each pixel of the input, float32: ten times the first level's channels."""
+        return 4 * 10 * self.widths[0]
+
+    @property
+    def reach(self) -> int:
+        """The farthest, in pixels along an axis, that an input lies from an output that it changes."""
+        farthest = 0
+        for position in range(self.grid):
+            first, last = position - 1, position + 1  # the ending
+            for level in range(self.depth):  # from the output down: the decoder's blocks, then the pixel shuffle
+                first, last = (first - block_count(level)) // 2, (last + block_count(level)) // 2
+            first, last = first - block_count(self.depth), last + block_count(self.depth)
+            for level in reversed(range(self.depth)):  # back up: a convolution of 2 x 2, then the encoder's blocks
+                first, last = 2 * first - block_count(level), 2 * last + 1 + block_count(level)
+            farthest = max(farthest, position - first + 1, last + 1 - position)  # and the intro
+        return farthest
+
+    def body(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) -> (N, out_channels, H, W), H and W multiples of `grid`."""
+        x = self.intro(x.contiguous(memory_format=torch.channels_last))  # the layout that ChannelNorm wants
+        skips = []
+        for encoder, down in zip(self.encoders, self.downs):
+            x = encoder(x)
+            skips.append(x)
+            x = down(x)
+        x = self.encoders[-1](x)
+        for decoder, up, skip in zip(reversed(self.decoders), reversed(self.ups), reversed(skips)):
+            x = decoder(up(x) + skip)
+        return self.ending(x)

@@ -1,0 +1,106 @@
+"""The network: a U-Net that maps sRGB and overexposure mask to demosaiced RAW.
+
+Parameter names and shapes are those of the published checkpoints (Kim et al. 2022), at any widths.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from omf.networks.base import PaddedNetwork
+
+PUBLISHED_WIDTHS = (64, 128, 256, 512, 1024)
+
+
+def conv_bn_relu(in_channels: int, out_channels: int) -> list[nn.Module]:
+    return [nn.Conv2d(in_channels, out_channels, 3, padding=1), nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)]
+
+
+class ConvBlock(nn.Module):
+    """Two 3 x 3 convolutions."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.conv = nn.Sequential(*conv_bn_relu(in_channels, out_channels), *conv_bn_relu(out_channels, out_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(x)
+
+
+class UpConv(nn.Module):
+    """Twice the size by nearest neighbour, then a 3 x 3 convolution."""
+
+    def __init__(self, in_channels: int, out_channels: int):
+        super().__init__()
+        self.up = nn.Sequential(nn.Upsample(scale_factor=2), *conv_bn_relu(in_channels, out_channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.up(x)
+
+
+class UNet(PaddedNetwork):
+    """U-Net with one level for each of `widths`, the shallowest first.
+
+    Args:
+        widths: channels of each level.
+        in_channels: 4, for R, G, B and the overexposure mask.
+        out_channels: 3, for camera R, G, B.
+    """
+
+    def __init__(self, widths: Sequence[int] = PUBLISHED_WIDTHS, in_channels: int = 4, out_channels: int = 3):
+        super().__init__(widths, in_channels, out_channels)
+        for level, (before, width) in enumerate(zip((in_channels, *self.widths), self.widths), start=1):
+            self.add_module(f"Conv{level}", ConvBlock(before, width))
+        for level in range(len(self.widths), 1, -1):
+            deep, shallow = self.widths[level - 1], self.widths[level - 2]
+            self.add_module(f"Up{level}", UpConv(deep, shallow))
+            self.add_module(f"Up_conv{level}", ConvBlock(2 * shallow, shallow))
+        self.Conv = nn.Conv2d(self.widths[0], out_channels, 1)
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """About what is held at once for each pixel of the input, float32: eight times the first level's channels."""
+        return 4 * 8 * self.widths[0]
+
+    @property
+    def reach(self) -> int:
+        """The farthest, in pixels along an axis, that an input lies from an output that it changes."""
+        farthest = 0
+        for position in range(self.grid):
+            first = last = position
+            for _ in range(self.depth):  # from the output down: two convolutions and an up-convolution
+                first, last = (first - 3) // 2, (last + 3) // 2
+            first, last = first - 2, last + 2
+            for _ in range(self.depth):  # back up through the pooling: two convolutions
+                first, last = 2 * first - 2, 2 * last + 1 + 2
+            farthest = max(farthest, position - first, last - position)
+        return farthest
+
+    def body(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) -> (N, out_channels, H, W), H and W multiples of `grid`."""
+        skips = []
+        for level in range(1, len(self.widths) + 1):  # with C channels at this level, h = H / 2**(level - 1), w likewise
+            if skips:
+                x = functional.max_pool2d(x, 2)
+            x = getattr(self, f"Conv{level}")(x)  # (N, C, h, w)
+            skips.append(x)
+        skips.pop()
+        for level in range(len(self.widths), 1, -1):  # with C channels at the level above, twice as large
+            x = getattr(self, f"Up{level}")(x)  # (N, C, 2 h, 2 w)
+            x = torch.cat((skips.pop(), x), dim=1)  # (N, 2 C, 2 h, 2 w)
+            x = getattr(self, f"Up_conv{level}")(x)  # (N, C, 2 h, 2 w)
+        return self.Conv(x)  # (N, out_channels, H, W)
+
+
+def shape_of(state: Mapping[str, Tensor]) -> tuple[tuple[int, ...], int, int] | None:
+    """(widths, in_channels, out_channels) of a U-Net by the shapes of its weights; None where these are no U-Net's."""
+    widths, level = [], 1
+    while (weight := state.get(f"Conv{level}.conv.0.weight")) is not None and weight.ndim == 4:
+        widths.append(weight.shape[0])
+        level += 1
+    last = state.get("Conv.weight")
+    if not widths or last is None or not last.ndim:
+        return None
+    return tuple(widths), state["Conv1.conv.0.weight"].shape[1], last.shape[0]

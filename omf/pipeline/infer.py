@@ -1,0 +1,42 @@
+"""The second step: reconstruct the demosaiced RAW of a shard. No torch here; the method may bring it."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+
+from omf.inference.base import Method, Picture
+from omf.pipeline.manifest import seal_folder, sealed_files
+from omf.pipeline.stream import stream
+from omf.utils.console import progress
+from omf.utils.files import save_npy
+
+
+def infer(decoded: Path, out: Path, method: Method) -> dict:
+    """Reconstruct a shard: NAME.npz -> NAME.npy, demosaiced RAW.
+
+    Returns:
+        What was measured: images, seconds (start and weights not counted), megapixels; and under `problems` a
+        line for each picture that the method could not take.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    names = [path.stem for path in sealed_files(decoded)]
+    done: dict[str, int] = {}  # pixels
+    problems = []
+
+    def read(name: str) -> Picture:
+        with np.load(decoded / f"{name}.npz") as arrays:
+            return Picture(arrays["rgb"], arrays["mask"], name)
+
+    def write(name: str, raw: np.ndarray) -> None:
+        save_npy(out / f"{name}.npy", raw, synced=False)
+        done[name] = raw.shape[0] * raw.shape[1]
+
+    began = time.perf_counter()
+    steps = stream(names, read, method.demosaiced, write, method.capacity)
+    for _, problem in progress(steps, "reconstructing", total=len(names), unit="image"):
+        if problem:
+            problems.append(str(problem))
+    seconds = round(time.perf_counter() - began, 4)
+    seal_folder(out)
+    return {"images": len(done), "seconds": seconds, "megapixels": round(sum(done.values()) / 1e6, 4), "problems": problems}

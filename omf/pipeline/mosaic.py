@@ -1,0 +1,32 @@
+"""The third step: mosaic a shard and write it in its formats. No torch here."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from omf.io.raw_formats import Writer
+from omf.pipeline.manifest import seal_folder, sealed_files
+from omf.pipeline.stream import OF_A_PICTURE, told_of
+from omf.utils.console import progress
+
+
+def mosaic(demosaiced: Path, writers: Sequence[Writer]) -> list[str]:
+    """Write a shard, NAME.npy float32 (H, W, 3), in one or more formats.
+
+    Returns:
+        A line for each picture that could not be written in a format.
+    """
+    problems = []
+    for writer in writers:
+        writer.folder.mkdir(parents=True, exist_ok=True)
+    for path in progress(sealed_files(demosaiced), "mosaic", unit="image"):
+        raw = np.load(path)
+        for write in writers:
+            try:
+                write(path.stem, raw)
+            except OF_A_PICTURE as error:
+                problems.append(str(told_of(path.stem, error)))
+    for writer in writers:
+        seal_folder(writer.folder)
+    return problems

@@ -1,0 +1,39 @@
+"""The whole way of an image in one process, for people who don't want a workflow."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+
+from omf.inference.base import Method
+from omf.io.photos import by_name
+from omf.pipeline.preprocess import decode
+from omf.pipeline.stream import stream
+from omf.utils.console import log, progress
+from omf.utils.files import save_npy
+
+
+def predict(
+    photos: Iterable[Path], out: Path, method: Method, writer: Callable[[dict[str, Path]], Callable[[str, np.ndarray], None]] | None = None
+) -> list[str]:
+    """The whole way in one process: photos -> `out`/NAME.npy, in the challenge's format.
+
+    Args:
+        photos: sRGB pictures.
+        out: folder for the RAW files.
+        method: what reconstructs.
+        writer: given the photos by name, what writes demosaiced RAW in another format, see `omf.io.raw_formats.Writer`.
+
+    Returns:
+        A line for each photo that can't be used.
+    """
+    named, problems = by_name(photos)
+    begin, write = method.packed, lambda name, raw: save_npy(out / f"{name}.npy", raw)
+    if writer:
+        begin, write = method.demosaiced, writer(named)
+    steps = stream(named, lambda name: decode(named[name]), begin, write, method.capacity)
+    for name, problem in progress(steps, total=len(named), unit="image"):
+        log.debug(f"{named[name]}: {'not used' if problem else 'done'}")
+        if problem:
+            problems.append(str(problem))
+    return problems

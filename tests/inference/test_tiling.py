@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from omf.inference.tiling import Box, cells_of, cover, shrunk
+
+cells = st.one_of(
+    arrays.arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40))),
+    arrays.arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40)), fill=st.just(False)),
+)
+
+
+@given(cells, st.integers(0, 8), st.sampled_from([0, 30, 500, 10**6]))
+def test_boxes_hold_every_needed_cell_once(needed, halo, more):
+    largest = (2 * halo + 1) ** 2 + more
+    count = np.zeros(needed.shape, int)
+    for box in cover(needed, halo, largest):
+        assert min(box.shape) > 0
+        assert box.grown(halo, *needed.shape).cells <= largest
+        count[box.top : box.bottom, box.left : box.right] += 1
+    assert count.max() <= 1
+    assert (count[needed] == 1).all()
+
+
+@given(cells, st.integers(0, 8))
+def test_boxes_cost_no_more_than_one_around_all(needed, halo):
+    shape = needed.shape
+    together = sum(box.grown(halo, *shape).cells for box in cover(needed, halo, 10**6))
+    assert together <= sum(box.grown(halo, *shape).cells for box in shrunk(needed, Box(0, shape[0], 0, shape[1])))
+
+
+def test_cells_far_apart_get_boxes_of_their_own():
+    needed = np.zeros((100, 100), bool)
+    needed[3, 4] = needed[90, 80:84] = True
+    assert sorted(cover(needed, 8, 10**6), key=lambda box: box.top) == [Box(3, 4, 4, 5), Box(90, 91, 80, 84)]
+
+
+def test_cells_close_by_share_one():
+    needed = np.zeros((100, 100), bool)
+    needed[50, 50] = needed[52, 53] = True
+    assert cover(needed, 8, 10**6) == [Box(50, 53, 50, 54)]
+
+
+def test_a_large_picture_is_cut_into_equal_tiles():
+    boxes = cover(np.ones((190, 253), bool), 8, 80 * 80)
+    heights, widths = ({box.shape[axis] for box in boxes} for axis in (0, 1))
+    assert max(heights) - min(heights) <= 1
+    assert max(widths) - min(widths) <= 1
+    assert len(boxes) <= 12
+
+
+@pytest.mark.parametrize(("pixel", "cell"), [((0, 0), (0, 0)), ((11, 11), (0, 0)), ((12, 11), (1, 0)), ((39, 60), (2, 4))])
+def test_cells_of_the_padded_picture(pixel, cell):
+    needed = np.zeros((40, 61), bool)
+    needed[pixel] = True
+    cells = cells_of(needed, 16, 4)
+    assert cells.shape == (3, 5)
+    assert np.argwhere(cells).tolist() == [list(cell)]

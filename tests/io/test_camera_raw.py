@@ -1,0 +1,90 @@
+"""Camera RAW files: all colour orders, black levels, and what is refused."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from camera_dng import bayer_of, scene, write_dng, write_tiff
+
+from omf.io.camera_raw import read_camera_raw
+from omf.utils.errors import InputError
+
+pytest.importorskip("rawpy")
+
+ORDERS = {"RGGB": (0, 0), "GRBG": (0, 1), "GBRG": (1, 0), "BGGR": (1, 1)}
+
+
+@pytest.mark.parametrize("cfa", ORDERS)
+@pytest.mark.parametrize("black", [(0,) * 4, (64,) * 4, (60, 61, 62, 63)])
+def test_starts_on_red_without_black(tmp_path: Path, cfa: str, black: tuple[int, ...]):
+    bayer = bayer_of(scene(0, 64, 96), cfa)
+    write_dng(tmp_path / "x.dng", bayer, cfa, black)
+    raw = read_camera_raw(tmp_path / "x.dng").bayer
+    top, left = ORDERS[cfa]
+    expected = bayer[top : top + (64 - top) // 2 * 2, left : left + (96 - left) // 2 * 2]
+    assert raw.dtype == np.float32 and raw.shape == expected.shape
+    np.testing.assert_allclose(raw, expected, atol=0.51 / 16300)
+
+
+def test_odd_sizes_become_even(tmp_path: Path):
+    bayer = bayer_of(scene(0, 63, 97), "BGGR")
+    write_dng(tmp_path / "x.dng", bayer, "BGGR")
+    np.testing.assert_allclose(read_camera_raw(tmp_path / "x.dng").bayer, bayer[1:, 1:], atol=1e-4)
+
+
+def test_clipped_to_black_and_white(tmp_path: Path):
+    counts = np.full((32, 48), 5000, np.uint16)
+    counts[:4], counts[-4:] = 10, 12000
+    write_tiff(tmp_path / "x.dng", counts, (2, 2), bytes([0, 1, 1, 2]), (100,) * 4, 10100)
+    bayer = read_camera_raw(tmp_path / "x.dng").bayer
+    assert bayer[:4].max() == 0 and bayer[-4:].min() == 1
+    np.testing.assert_allclose(bayer[4:-4], 0.49)
+
+
+@pytest.mark.parametrize(("orientation", "flip"), [(1, 0), (3, 3), (6, 6), (8, 5)])
+def test_orientation_is_told_and_not_applied(tmp_path: Path, orientation: int, flip: int):
+    bayer = bayer_of(scene(0, 32, 48))
+    write_dng(tmp_path / "x.dng", bayer, orientation=orientation)
+    raw = read_camera_raw(tmp_path / "x.dng")
+    assert raw.flip == flip and raw.bayer.shape == (32, 48)
+
+
+def write_damaged(path: Path) -> None:
+    write_dng(path, bayer_of(scene(0, 64, 96)))
+    path.write_bytes(path.read_bytes()[:6000])
+
+
+X_TRANS = bytes([1, 1, 0, 1, 1, 2, 1, 1, 2, 1, 1, 0, 2, 0, 1, 0, 2, 1, 1, 1, 2, 1, 1, 0, 1, 1, 0, 1, 1, 2, 0, 2, 1, 2, 0, 1])
+COUNTS = np.random.default_rng(0).integers(64, 1023, (48, 66, 3)).astype(np.uint16)
+REFUSED = {
+    "missing": (lambda path: None, "no such file"),
+    "text": (lambda path: path.write_text("hello"), "can't be decoded"),
+    "empty": (lambda path: path.write_bytes(b""), "an empty file"),
+    "damaged": (write_damaged, "can't be decoded"),
+    "x-trans": (lambda path: write_tiff(path, COUNTS[..., 0], (6, 6), X_TRANS), "a 6 x 6 colour pattern"),
+    "linear": (lambda path: write_tiff(path, COUNTS, (1, 1), b""), "already demosaiced"),
+    "white below black": (
+        lambda path: write_tiff(path, COUNTS[..., 0], (2, 2), bytes([0, 1, 1, 2]), white=60),
+        "white level 60, black level 64",
+    ),
+    "quad bayer": (
+        lambda path: write_tiff(path, COUNTS[..., 0], (4, 4), bytes([0, 0, 1, 1] * 2 + [1, 1, 2, 2] * 2)),
+        "colour pattern RRGG",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_one_clear_line(tmp_path: Path, case: str):
+    write, text = REFUSED[case]
+    write(tmp_path / "x.dng")
+    with pytest.raises(InputError) as error:
+        read_camera_raw(tmp_path / "x.dng")
+    assert text in str(error.value) and "x.dng" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_without_rawpy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "rawpy", None)
+    with pytest.raises(InputError, match=r"pip install 'overexposure-mask-fusion\[raw\]'"):
+        read_camera_raw(tmp_path / "x.dng")

@@ -1,0 +1,240 @@
+"""DNG files, read by software that is not ours."""
+
+import shutil
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import tifffile
+from conftest import ROOT
+from PIL import Image
+from PIL.TiffImagePlugin import IFDRational
+from scipy.stats import spearmanr
+
+from omf.inference.unprocess import Unprocess
+from omf.io.dng import colour_matrices, preview_of, write_dng
+from omf.io.exif import Exif, read_exif
+from omf.io.images import read_rgb
+from omf.raw.bayer import demosaic, mosaic_of_all
+from omf.raw.camera import load_camera
+from omf.raw.scenes import SCENES
+from omf.raw.simulator import random_shot, raw_of, take_picture
+from omf.raw.white_balance import estimate_neutral
+from omf.utils.errors import InputError
+
+CAMERA = load_camera("samsung_s7")
+PREVIEW = np.full((12, 16, 3), 128, np.uint8)
+LEAST_RESEMBLANCE = 0.95  # rank correlation of each channel between the photo and what LibRaw makes of the DNG
+
+
+@pytest.fixture(scope="session")
+def rawpy() -> ModuleType:
+    """LibRaw."""
+    return pytest.importorskip("rawpy")
+
+
+def write(path: Path, counts: np.ndarray, **changed) -> Path:
+    told = {
+        "cfa": "RGGB",
+        "black_level": 0,
+        "white_level": 16383,
+        "neutral": np.array([0.5, 1, 0.6]),
+        "camera": CAMERA,
+        "model": "some_model",
+    }
+    write_dng(path, counts, changed.pop("preview", PREVIEW), **told | changed)
+    return path
+
+
+def random_counts(height: int, width: int, white: int = 16383) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, white + 1, (height, width), np.uint16)
+
+
+def reconstruct(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """A sample, and its demosaiced RAW by the classical method."""
+    rgb = read_rgb(ROOT / "test_rgb" / name)
+    return rgb, Unprocess(CAMERA)(rgb, "photo")
+
+
+@pytest.mark.parametrize("compressed", [True, False])
+@pytest.mark.parametrize("shape", [(240, 320), (301, 403), (256, 256), (24, 40), (257, 600)])
+@pytest.mark.parametrize(("cfa", "black", "white"), [("RGGB", 0, 1023), ("GRBG", 64, 4095), ("GBRG", 1024, 16383), ("BGGR", 0, 65535)])
+def test_libraw_reads_every_sample(rawpy, tmp_path, compressed, shape, cfa, black, white):
+    counts = random_counts(*shape, white)
+    path = write(tmp_path / "x.dng", counts, cfa=cfa, black_level=black, white_level=white, compressed=compressed)
+    with rawpy.imread(str(path)) as raw:
+        assert raw.raw_image_visible.shape == shape
+        assert (raw.raw_image_visible == counts).all()
+        assert (set(raw.black_level_per_channel), raw.white_level) == ({black}, white)
+        assert "".join(chr(raw.color_desc[i]) for i in raw.raw_colors_visible[:2, :2].ravel()) == cfa
+        red, green, blue, _ = raw.camera_whitebalance
+        assert (green / red, green / blue) == pytest.approx((0.5, 0.6), rel=1e-4)
+    with tifffile.TiffFile(path) as dng:
+        assert dng.pages.first.pages.first.bitspersample == 16
+
+
+def test_compression_takes_less_room(tmp_path):
+    _, raw = reconstruct("balls.jpg")
+    counts = (mosaic_of_all(raw) * 16383).astype(np.uint16)
+    small, large = (write(tmp_path / f"{on}.dng", counts, compressed=on).stat().st_size for on in (True, False))
+    assert small < 0.85 * large
+
+
+@pytest.mark.parametrize(("orientation", "flip"), [(1, 0), (3, 3), (6, 6), (8, 5)])
+def test_orientation(rawpy, tmp_path, orientation, flip):
+    with rawpy.imread(str(write(tmp_path / "x.dng", random_counts(60, 80), exif=Exif(orientation=orientation)))) as raw:
+        assert raw.sizes.flip == flip
+
+
+def rendered(rawpy: ModuleType, path: Path) -> np.ndarray:
+    with rawpy.imread(str(path)) as raw:
+        return raw.postprocess(use_camera_wb=True, no_auto_bright=True, half_size=True)
+
+
+def resemblance(picture: np.ndarray, rgb: np.ndarray) -> float:
+    """The lowest rank correlation of a channel, over blocks of 8 x 8 pixels of the half-size picture: tones don't count."""
+    blocks = []
+    for image in (picture, np.asarray(Image.fromarray(rgb).resize(picture.shape[1::-1], Image.Resampling.BOX))):
+        height, width = (size // 8 * 8 for size in image.shape[:2])
+        blocks.append(image[:height, :width].reshape(height // 8, 8, width // 8, 8, 3).mean(axis=(1, 3)).reshape(-1, 3))
+    return min(spearmanr(blocks[0][:, channel], blocks[1][:, channel]).statistic for channel in range(3))
+
+
+@pytest.mark.parametrize("name", ["balls.jpg", "leaves.jpg", "leaves_odd.jpg", "night.jpg"])
+def test_what_libraw_renders_resembles_the_photo(rawpy, tmp_path, name):
+    rgb, raw = reconstruct(name)
+    told = {"neutral": estimate_neutral(raw, rgb, CAMERA), "preview": preview_of(rgb)}
+
+    def of(counts: np.ndarray, **changed) -> float:
+        return resemblance(rendered(rawpy, write(tmp_path / "x.dng", counts, **told | changed)), rgb)
+
+    counts = (mosaic_of_all(raw, "GRBG") * 16383).astype(np.uint16)
+    assert of(counts, cfa="GRBG") > LEAST_RESEMBLANCE
+    # what the check is good for
+    assert of(counts, cfa="GBRG") < LEAST_RESEMBLANCE  # red and blue exchanged
+    assert of(counts, cfa="RGGB") < LEAST_RESEMBLANCE  # a row off
+    assert of(np.ascontiguousarray(counts[::-1, ::-1]), cfa="GBRG") < LEAST_RESEMBLANCE  # turned
+
+
+def test_matrices_take_grey_to_grey():
+    from_xyz, forward = colour_matrices(CAMERA)
+    assert forward @ np.ones(3) == pytest.approx([0.9642, 1.0, 0.8251], abs=2e-3)  # white under D50
+    grey = from_xyz @ np.array([0.9505, 1.0, 1.089])  # white under D65
+    assert grey / grey[1] == pytest.approx(CAMERA.usual_neutral, rel=5e-3)
+
+
+def test_the_neutral_is_found_on_simulated_pictures():
+    """Of 24: half are within 3 %, nine of ten within 12 %; the camera's usual neutral alone is several times as far off."""
+    errors, without = [], []
+    for seed in range(24):
+        rng = np.random.default_rng(seed)
+        shot = random_shot(CAMERA, rng)
+        scene = SCENES[seed % len(SCENES)](128, 128, rng).astype(np.float32)
+        rgb, counts = take_picture(scene, shot, CAMERA, rng)
+        raw = np.clip(demosaic(raw_of(counts, CAMERA)), 0, 1)
+        found = estimate_neutral(raw[: rgb.shape[0], : rgb.shape[1]], rgb, CAMERA)
+        assert found[1] == 1
+        errors.append(np.abs(np.log(found / shot.neutral)).max())
+        without.append(np.abs(np.log(CAMERA.usual_neutral / shot.neutral)).max())
+    assert np.median(errors) < 0.03
+    assert np.quantile(errors, 0.9) < 0.12
+    assert np.median(errors) < 0.3 * np.median(without)
+
+
+def photo_with_exif(path: Path) -> Path:
+    exif = Image.Exif()
+    exif[271], exif[272], exif[274], exif[306], exif[315] = "Maker", "Model 7", 6, "2024:05:06 07:08:09", "An Owner"
+    taken = {33434: IFDRational(1, 100), 33437: IFDRational(18, 10), 34855: 200, 36867: "2024:05:06 07:08:09", 42036: "A lens"}
+    exif.get_ifd(34665).update(taken | {42033: "SERIAL42", 37500: b"notes"})
+    exif.get_ifd(34853).update({1: "N", 2: (48.0, 51.0, 30.0), 3: "E", 4: (2.0, 17.0, 40.0)})
+    Image.fromarray(np.full((48, 64, 3), 99, np.uint8)).save(path, exif=exif)
+    return path
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_exif_of_heic(tmp_path, orientation):
+    """pillow-heif writes the orientation as turns of the container too, as phones do; those count."""
+    pillow_heif = pytest.importorskip("pillow_heif")
+    exif = Image.open(photo_with_exif(tmp_path / "photo.jpg")).getexif()
+    exif[274] = orientation
+    picture = pillow_heif.from_pillow(Image.fromarray(np.full((48, 64, 3), 99, np.uint8)))
+    picture.save(tmp_path / "photo.heic", exif=exif.tobytes())
+    found = read_exif(tmp_path / "photo.heic")
+    assert (found.orientation, found.make, found.taken[34855]) == (orientation, "Maker", 200)
+    assert found.place == {}
+
+
+def test_exif_that_no_camera_writes_is_left_out(tmp_path):
+    exif = Image.Exif()
+    exif[306] = "2024-05-06 07.08.09"
+    exif.get_ifd(34665).update({33434: IFDRational(-1, 100), 33437: IFDRational(1, 0), 37380: IFDRational(-1, 3), 34855: (100, 200)})
+    Image.fromarray(np.full((48, 64, 3), 99, np.uint8)).save(tmp_path / "photo.jpg", exif=exif)
+    kept = read_exif(tmp_path / "photo.jpg")
+    assert kept.date == "" and set(kept.taken) == {37380}  # an exposure bias may be negative
+    write(tmp_path / "x.dng", random_counts(60, 80), exif=kept)
+
+
+def exiftool(*arguments: object) -> str:
+    if not shutil.which("exiftool"):
+        pytest.skip("needs exiftool (Debian: apt install libimage-exiftool-perl)")
+    return subprocess.run(["exiftool", *map(str, arguments)], capture_output=True, text=True, check=True).stdout
+
+
+def test_exiftool_finds_nothing_wrong(tmp_path):
+    exif = read_exif(photo_with_exif(tmp_path / "photo.jpg"), gps=True)
+    for compressed in (True, False):
+        path = write(tmp_path / "x.dng", random_counts(300, 400), exif=exif, noise=(1e-3, 1e-6), compressed=compressed)
+        assert exiftool("-validate", "-warning", "-error", "-a", path).split() == ["Validate", ":", "OK"]
+
+
+def test_what_the_photo_told_and_nothing_of_its_owner(tmp_path):
+    photo = photo_with_exif(tmp_path / "photo.jpg")
+    for gps in (False, True):
+        path = write(tmp_path / "x.dng", random_counts(300, 400), exif=read_exif(photo, gps))
+        told = exiftool("-s", path)
+        for line in ("Make : Maker", "Model : Model 7", "ExposureTime : 1/100", "FNumber : 1.8", "ISO : 200", "LensModel : A lens"):
+            assert line in " ".join(told.split()), line
+        assert "Software : overexposure-mask-fusion" in " ".join(told.split())
+        assert ("GPSLatitude" in told) == gps
+        content = path.read_bytes()
+        assert b"SERIAL42" not in content and b"An Owner" not in content
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "package"),
+    [
+        ("dcraw", ["-T", "-w", "-c", "IN"], "dcraw"),
+        ("rawtherapee-cli", ["-Y", "-o", "OUT", "-c", "IN"], "rawtherapee"),
+        ("darktable-cli", ["IN", "OUT", "--core", "--configdir", "CONFIG", "--library", ":memory:"], "darktable"),
+    ],
+)
+def test_raw_developers_open_it(tmp_path, program, arguments, package):
+    if not shutil.which(program):
+        pytest.skip(f"needs {program} (Debian: apt install {package})")
+    rgb, raw = reconstruct("balls.jpg")
+    path = write(tmp_path / "x.dng", (mosaic_of_all(raw) * 16383).astype(np.uint16), neutral=estimate_neutral(raw, rgb, CAMERA))
+    out = tmp_path / "out.jpg"
+    places = {"IN": str(path), "OUT": str(out), "CONFIG": str(tmp_path / "config")}
+    done = subprocess.run([program, *(places.get(part, part) for part in arguments)], capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    if program == "dcraw":
+        assert done.stderr == b""
+        out.write_bytes(done.stdout)
+    picture = np.asarray(Image.open(out).convert("RGB"))
+    assert np.abs(np.array(picture.shape[:2]) - raw.shape[:2]).max() <= 16  # some leave a border out
+    small = np.asarray(Image.fromarray(picture).resize((raw.shape[1] // 2, raw.shape[0] // 2)))
+    assert resemblance(small, rgb) > 0.9
+
+
+def test_more_than_4_gib_is_refused(tmp_path):
+    counts = np.broadcast_to(np.uint16(1), (50_000, 50_000))
+    with pytest.raises(InputError, match=r"x.dng: 50000 x 50000 pixels take more than 4 GiB"):
+        write(tmp_path / "x.dng", counts)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_same_bytes_again(tmp_path):
+    counts = random_counts(300, 400)
+    assert write(tmp_path / "a.dng", counts).read_bytes() == write(tmp_path / "b.dng", counts).read_bytes()

@@ -1,0 +1,199 @@
+import shutil
+
+import pytest
+import yaml
+from conftest import ROOT, random_unet
+
+from omf.models.checkpoints import save_network
+from omf.models.registry import check_files, file_problem, find_model, is_safe_address, read_models
+from omf.utils.errors import InputError
+from omf.utils.files import sha256
+
+
+@pytest.fixture
+def registry(tmp_path, tiny_model):
+    """A models.yaml with one good model, and its files."""
+    shutil.copytree(tiny_model, tmp_path / "tiny")
+    files = {
+        branch: {
+            "name": f"tiny/{branch}.safetensors",
+            "sha256": sha256(path := tiny_model / f"{branch}.safetensors"),
+            "bytes": path.stat().st_size,
+        }
+        for branch in ("oe", "noe")
+    }
+    entry = {"widths": [4, 6, 8], "camera": "samsung_s7", "source": "test", "licence": "none", "description": "", "files": files}
+    (tmp_path / "models.yaml").write_text(yaml.safe_dump({"tiny": entry}))
+    return tmp_path
+
+
+def test_the_shipped_list_is_complete_and_its_files_are_right():
+    models = read_models()
+    for model in models.values():
+        assert model.source
+        assert model.licence or not model.files
+        assert model.description
+        assert all(len(file.sha256) == 64 and file.bytes for file in model.files)
+    check_files(models["samsung_s7"])
+    assert (ROOT / "trained_models" / "samsung_s7" / "README.md").is_file()
+
+
+def test_the_released_files_are_listed_with_their_hashes():
+    published = read_models()["published"]
+    assert published.oe.path.name == "final_yuv_OE_mask-220.pt"
+    assert published.oe.sha256 == "2d32ec0e3136bf1de3f7f19919d1b91bbf417c73e247c20c71aa84ab0f3463bd"
+    assert published.noe.path.name == "final_yuv_OE_NOE_mask-220.pt"
+    assert published.noe.sha256 == "5be1f52e497c3baf3bccfb5b9325b8cbc2bd0ee3121bfa892c393f23ad05c429"
+    assert {file.bytes for file in published.files} == {138216713}
+
+
+def test_by_name(registry):
+    model = find_model("tiny", registry)
+    check_files(model)
+    assert (model.name, model.oe.path, model.noe.path) == ("tiny", *(registry / "tiny" / f"{name}.safetensors" for name in ("oe", "noe")))
+
+
+def test_by_folder(registry, tiny_model, published_model):
+    check_files(find_model(str(tiny_model), registry))
+    published = find_model(str(published_model), registry)
+    assert published.oe.path.name == "final_yuv_OE_mask-220.pt"
+    assert published.oe.sha256 is None
+
+
+def test_a_listed_file_with_another_hash_is_refused_also_by_its_folder(registry):
+    path = registry / "tiny" / "oe.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    for name in ("tiny", str(registry / "tiny")):
+        with pytest.raises(InputError, match=r"oe\.safetensors: its sha256 is not the one in models\.yaml"):
+            check_files(find_model(name, registry))
+
+
+def test_a_listed_pickle_with_another_hash_is_not_opened(tmp_path, published_model):
+    shutil.copy(ROOT / "trained_models" / "models.yaml", tmp_path)
+    for file in published_model.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    with pytest.raises(InputError, match=r"final_yuv_OE_mask-220\.pt: .*models\.yaml.*omf models fetch published"):
+        check_files(find_model("published", tmp_path))
+
+
+def test_what_is_wrong_with_a_file_is_told(registry):
+    model = find_model("tiny", registry)
+    model.oe.path.write_bytes(model.oe.path.read_bytes()[:100])
+    assert "100 bytes, but models.yaml says" in file_problem(model.oe, "tiny")
+    model.oe.path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
+    assert "Git LFS pointer" in file_problem(model.oe, "tiny")
+    model.oe.path.unlink()
+    assert "not there" in file_problem(model.oe, "tiny")
+
+
+@pytest.mark.parametrize("name", ["tny", "nowhere/at/all"])
+def test_an_unknown_model_is_told_with_the_known_ones(registry, name):
+    with pytest.raises(InputError, match=f"{name}: neither in models.yaml nor a folder; known models: tiny"):
+        find_model(name, registry)
+
+
+def test_a_folder_without_a_pair_is_told(registry, tmp_path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match=r"does not hold an OE/NOE pair; put oe\.safetensors \+ noe\.safetensors"):
+        find_model(str(tmp_path / "empty"), registry)
+
+
+HASH = "0" * 64
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "- a list",
+        "model: {files: {}}",
+        "a: [unclosed",
+        f"m: {{files: {{oe: {{name: x, sha256: '{HASH}', bytes: 1, color: red}}}}, widths: [1]}}",
+    ],
+)
+def test_a_broken_list_is_told_in_one_line(tmp_path, text):
+    (tmp_path / "models.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"models\.yaml: can't be read as a list of models") as caught:
+        read_models(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"widths": ["4", 6]}, "widths must be whole numbers"),
+        ({"widths": []}, "it must have widths"),
+        ({"method": "magic"}, "method must be fusion or unprocess"),
+        ({"camera": 7}, "camera, description, source and licence must be texts"),
+        ({"extra_data": "no"}, "must be true or false"),
+        ({"files": {"oe": {"name": "a", "sha256": "0" * 64, "bytes": 1}}}, "files oe and noe"),
+        ({"description": "x" * 10_000, "licence": 3}, "must be texts"),
+    ],
+)
+def test_wrong_values_of_a_listed_model_are_told(registry, change, message):
+    entries = yaml.safe_load((registry / "models.yaml").read_text())
+    (registry / "models.yaml").write_text(yaml.safe_dump({"tiny": entries["tiny"] | change}))
+    with pytest.raises(InputError, match=f"models.yaml: can't be read as a list of models .tiny: .*{message}"):
+        read_models(registry)
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"a: 2001-99-99", b"a: &r [*r]", b"[" * 5000, b"a: !!bool x", b"a: {[b]: c}"])
+def test_what_is_no_text_or_no_yaml_is_told_in_one_line(tmp_path, content):
+    (tmp_path / "models.yaml").write_bytes(content)
+    with pytest.raises(InputError, match=r"models\.yaml: can't be read as a list of models") as caught:
+        read_models(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_name_too_long_for_a_file_is_no_model(registry):
+    with pytest.raises(InputError, match=r"neither in models\.yaml nor a folder"):
+        find_model("x" * 5000, registry)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"name": "../../x.pt"}, r"name \.\./\.\./x\.pt leads out of the folder"),
+        ({"name": "tiny/../../x.pt"}, "leads out of the folder"),
+        ({"name": "/etc/hostname"}, "name /etc/hostname leads out of the folder"),
+        ({"sha256": None}, "has no sha256"),
+        ({"sha256": "5f2d"}, "has no sha256"),
+        ({"bytes": None}, "has no bytes"),
+        ({"bytes": "many"}, "has no bytes"),
+        ({"url": "http://example.org/oe.pt"}, r"url http://example\.org/oe\.pt is not fetched from; give one that begins with https://"),
+        ({"url": "http://127.0.0.1@example.org/oe.pt"}, "is not fetched from"),
+        ({"url": "ftp://example.org/oe.pt"}, "is not fetched from"),
+        ({"url": "file:///etc/hostname"}, "is not fetched from"),
+        ({"url": "https:///oe.pt"}, "is not fetched from"),
+        ({"url": "http://[::1/oe.pt"}, "is not fetched from"),
+        ({"url": 7}, "is not fetched from"),
+    ],
+)
+def test_a_file_that_can_not_be_trusted_is_not_listed(registry, change, problem):
+    listing = registry / "models.yaml"
+    entries = yaml.safe_load(listing.read_text())
+    entries["tiny"]["files"]["noe"].update(change)
+    listing.write_text(yaml.safe_dump(entries))
+    with pytest.raises(InputError, match=rf"models\.yaml: tiny, noe: .*{problem}") as caught:
+        find_model("tiny", registry)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("url", ["https://example.org/oe", "http://127.0.0.1:8000/oe", "http://localhost/oe", "http://[::1]:80/oe"])
+def test_addresses_that_are_fetched_from(url):
+    assert is_safe_address(url)
+
+
+@pytest.mark.parametrize(("told", "camera"), [("huawei_p20", "huawei_p20"), (None, "samsung_s7")])
+def test_a_folder_of_weights_tells_its_camera(tmp_path, told, camera):
+    for branch in ("oe", "noe"):
+        save_network(random_unet((4, 6), 0), tmp_path / f"{branch}.safetensors", told)
+    assert find_model(str(tmp_path)).camera == camera
+
+
+def test_weights_that_can_not_be_read_name_no_camera(tmp_path):
+    for branch in ("oe", "noe"):
+        (tmp_path / f"{branch}.safetensors").write_text("no weights")
+    assert find_model(str(tmp_path)).camera == "samsung_s7"

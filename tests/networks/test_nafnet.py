@@ -1,0 +1,65 @@
+import pytest
+import torch
+from conftest import random_rgb
+from torch.utils.flop_counter import FlopCounterMode
+
+from omf.inference.fusion import Fusion
+from omf.networks.nafnet import NAFNet
+from omf.networks.unet import UNet
+from omf.raw.overexposure import overexposure_mask
+
+
+def random_nafnet(widths: tuple[int, ...], seed: int) -> NAFNet:
+    """A network whose blocks do something: as made, their beta and gamma are 0."""
+    torch.manual_seed(seed)
+    network = NAFNet(widths).eval()
+    for name, parameter in network.named_parameters():
+        if name.endswith(("beta", "gamma")):
+            torch.nn.init.normal_(parameter, std=0.5)
+    return network
+
+
+@pytest.mark.parametrize("widths", [(3,), (3, 5), (2, 7, 4), (2, 3, 5, 4, 3)])
+@pytest.mark.parametrize("size", [(2, 2), (17, 30), (33, 8)])
+def test_any_widths_and_sizes(widths, size):
+    assert random_nafnet(widths, 0)(torch.rand(2, 4, *size)).shape == (2, 3, *size)
+
+
+def test_it_pads_as_the_unet_does():
+    x = torch.rand(1, 4, 30, 41)
+    assert (NAFNet((2, 2, 2)).pad(x) == UNet((2, 2, 2)).pad(x)).all()
+
+
+@pytest.mark.parametrize("widths", [(4,), (4, 4), (4, 4, 4), (4, 4, 4, 4, 4)])
+def test_reach_is_how_far_an_input_is_felt(widths):
+    network = random_nafnet(widths, 0).double()
+    grid, reach = network.grid, network.reach
+    size = 2 * grid * (reach // grid + 2)
+    farthest = 0
+    for offset in range(grid):
+        x = torch.rand(1, 4, size, size, dtype=torch.double, requires_grad=True)
+        centre = size // 2 + offset
+        network.body(x)[0, :, centre, centre].sum().backward()
+        felt = x.grad[0].abs().sum(0).nonzero()
+        farthest = max(farthest, (felt - centre).abs().max().item())
+    assert farthest == reach
+
+
+def test_it_costs_no_more_than_the_unet():
+    widths = (16, 32, 64, 128, 256)
+    flops = []
+    for network in (NAFNet(widths), UNet(widths)):
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            network(torch.rand(1, 4, 56, 56))
+        flops.append(counter.get_total_flops())
+    assert flops[0] <= flops[1]
+
+
+def test_tiles_give_the_answer_of_the_whole_image():
+    fuse = Fusion(random_nafnet((4, 6, 8), 0), random_nafnet((4, 6, 8), 1), torch.device("cpu"))
+    rgb = random_rgb(140, 101)
+    mask = overexposure_mask(rgb)
+    whole = fuse(rgb, mask)
+    fuse.memory = 0
+    assert abs(fuse(rgb, mask) - whole).max() < 1e-5
+    assert whole.std() > 0.01

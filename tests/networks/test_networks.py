@@ -1,0 +1,23 @@
+import pytest
+
+from omf.networks.registry import NETWORKS, build, name_of
+from omf.utils.errors import InputError
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_networks_are_built_by_name(name):
+    network = build(name, (3, 4))
+    assert type(network) is NETWORKS[name]
+    assert (network.widths, network.in_channels, network.out_channels) == ((3, 4), 4, 3)
+    assert name_of(network) == name
+
+
+def test_an_unknown_name_is_told():
+    with pytest.raises(InputError, match=r"network resnet: .*known networks: unet, nafnet"):
+        build("resnet", (3, 4))
+
+
+@pytest.mark.parametrize("widths", [(), (0,), (4, -1), (4,) * 17])
+def test_widths_that_make_no_network_are_told(widths):
+    with pytest.raises(InputError, match="give the channels of each level"):
+        build("nafnet", widths)

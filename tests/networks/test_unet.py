@@ -1,0 +1,56 @@
+import pytest
+import torch
+from conftest import random_unet
+from reference_checkpoint import published_layout
+
+from omf.networks.unet import UNet
+
+
+@pytest.mark.parametrize("widths", [(64, 128, 256, 512, 1024), (16, 32, 64, 128, 256)])
+def test_parameters_have_the_published_names_shapes_and_order(widths):
+    state = UNet(widths).state_dict()
+    assert {name: tuple(value.shape) for name, value in state.items()} == published_layout(widths)
+    assert list(state) == list(published_layout(widths))
+
+
+@pytest.mark.parametrize("widths", [(3,), (3, 5), (2, 7, 4), (2, 3, 5, 4, 3)])
+@pytest.mark.parametrize("size", [(2, 2), (17, 30), (33, 8)])
+def test_any_widths_and_sizes(widths, size):
+    assert random_unet(widths, 0)(torch.rand(2, 4, *size)).shape == (2, 3, *size)
+
+
+def test_504_is_padded_by_4_of_the_constant_1():
+    padded = UNet((2, 2, 2, 2, 2)).pad(torch.zeros(1, 4, 504, 504))
+    assert padded.shape == (1, 4, 512, 512)
+    inside = torch.zeros(512, 512, dtype=torch.bool)
+    inside[4:508, 4:508] = True
+    assert (padded[0] == (~inside).float()).all()
+
+
+@pytest.mark.parametrize(("size", "padded"), [(2, 16), (8, 16), (9, 32), (503, 512), (505, 528)])
+def test_other_sizes_are_padded_by_4_or_more_up_to_a_multiple_of_16(size, padded):
+    assert UNet((2, 2, 2, 2, 2)).pad(torch.zeros(1, 4, size, size)).shape[-1] == padded
+
+
+@pytest.mark.parametrize("widths", [(2,), (2, 2), (2, 2, 2), (2, 2, 2, 2, 2)])
+def test_reach_is_how_far_an_input_is_felt(widths):
+    network = random_unet(widths, 0).double()
+    for module in network.modules():  # positive weights, no rectification: nothing cancels or is cut off
+        if isinstance(module, torch.nn.Conv2d):
+            module.weight.data.abs_()
+    grid, reach = network.grid, network.reach
+    size = 2 * grid * (reach // grid + 2)
+    farthest = 0
+    for offset in range(grid):
+        x = torch.rand(1, 4, size, size, dtype=torch.double, requires_grad=True)
+        centre = size // 2 + offset
+        network.body(x)[0, :, centre, centre].sum().backward()
+        felt = x.grad[0].abs().sum(0)[centre].nonzero()
+        farthest = max(farthest, centre - felt.min().item(), felt.max().item() - centre)
+    assert farthest <= reach
+    # max pooling hides a few paths, so the farthest that is seen may fall short, but not by a cell
+    assert farthest > reach - grid
+
+
+def test_published_reach():
+    assert UNet((2, 2, 2, 2, 2)).reach == 122

@@ -1,0 +1,61 @@
+"""Picture files that libraries do not write by themselves: HEIC without loss, 16-bit PNG with a profile, ICC profiles."""
+
+import io
+import struct
+
+import imagecodecs
+import numpy as np
+import pytest
+from PIL import Image
+
+# Primaries as ICC profiles hold them: XYZ of red, green and blue, adapted to D50. Display P3's are those of Apple's profile.
+SRGB_COLORANTS = (0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141)
+P3_COLORANTS = (0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407)
+SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+
+
+def icc_profile(colorants: tuple = SRGB_COLORANTS, curve: tuple = (1.0,)) -> bytes:
+    """An ICC profile of three primaries and a tone curve (ICC.1:2010, matrix/TRC); without primaries, of grey."""
+
+    def fixed(*values):
+        return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
+
+    def xyz(*values):
+        return b"XYZ " + bytes(4) + fixed(*values)
+
+    kinds = {1: 0, 5: 3}  # parametric curves by the number of their parameters: a power, or one with a linear part
+    tone = b"para" + bytes(4) + struct.pack(">HH", kinds[len(curve)], 0) + fixed(*curve)
+    tags = {b"desc": b"desc" + bytes(4) + struct.pack(">I", 5) + b"test\0" + bytes(78 + 1), b"wtpt": xyz(0.9642, 1, 0.8249)}
+    tags |= {letter + b"XYZ": xyz(*values) for letter, values in zip((b"r", b"g", b"b"), colorants)}
+    tags |= {letter + b"TRC": tone for letter in ((b"r", b"g", b"b") if colorants else (b"k",))}
+    table, data, offset = b"", b"", 128 + 4 + 12 * len(tags)
+    for name, value in tags.items():
+        value += bytes(-len(value) % 4)
+        table += name + struct.pack(">II", offset + len(data), len(value))
+        data += value
+    body = struct.pack(">I", len(tags)) + table + data
+    space = b"RGB " if colorants else b"GRAY"
+    header = struct.pack(">I4sI4s4s4s", 128 + len(body), b"lcms", 0x02400000, b"mntr", space, b"XYZ ") + bytes(12)
+    header += b"acsp" + bytes(28) + fixed(0.9642, 1, 0.8249)
+    return header + bytes(128 - len(header)) + body
+
+
+P3 = icc_profile(P3_COLORANTS, SRGB_CURVE)
+
+
+def save_heic(path, rgb, mode="RGB", **info):
+    """Without loss."""
+    pillow_heif = pytest.importorskip("pillow_heif")
+    picture = pillow_heif.from_bytes(mode, (rgb.shape[1], rgb.shape[0]), np.ascontiguousarray(rgb).tobytes())
+    picture.info.update(info)
+    picture.save(path, quality=-1, chroma=444, matrix_coefficients=0)
+
+
+def save_png_16(path, pixels, profile):
+    """Pillow writes the profile, libpng the pixels: the chunk goes from one file into the other."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (1, 1)).save(buffer, "PNG", icc_profile=profile)
+    donor, png = buffer.getvalue(), imagecodecs.png_encode(pixels)
+    at = donor.index(b"iCCP") - 4
+    chunk = donor[at : at + 12 + struct.unpack(">I", donor[at : at + 4])[0]]
+    path.write_bytes(png[:33] + chunk + png[33:])

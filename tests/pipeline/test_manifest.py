@@ -1,0 +1,60 @@
+import threading
+import time
+
+import pytest
+
+from omf.pipeline import manifest as seals
+from omf.pipeline.manifest import missing, seal, seal_folder, sealed_files
+from omf.utils.errors import InputError
+
+
+@pytest.fixture
+def folder(tmp_path):
+    folder = tmp_path / "s0"
+    folder.mkdir()
+    for name in ("b.npy", "a.npy", ".hidden"):
+        (folder / name).write_bytes(b"12345")
+    seal_folder(folder)
+    return folder
+
+
+def test_the_files_of_a_sealed_folder(folder):
+    assert sealed_files(folder) == [folder / "a.npy", folder / "b.npy"]
+
+
+def test_files_that_are_seen_late_are_waited_for(folder):
+    (folder / "a.npy").rename(folder.parent / "elsewhere")
+    record = (folder / ".files.json").read_text()
+    (folder / ".files.json").unlink()
+
+    def show():
+        time.sleep(0.3)
+        (folder / ".files.json").write_text(record)
+        time.sleep(0.3)
+        (folder.parent / "elsewhere").rename(folder / "a.npy")
+
+    thread = threading.Thread(target=show)
+    thread.start()
+    assert len(sealed_files(folder)) == 2
+    thread.join()
+
+
+@pytest.mark.parametrize("content", [None, b"123"])
+def test_files_that_are_never_seen_are_told(folder, monkeypatch, content):
+    monkeypatch.setattr(seals, "PATIENCE", 0.3)
+    (folder / "b.npy").unlink()
+    if content:
+        (folder / "b.npy").write_bytes(content)
+    with pytest.raises(InputError, match=r"b\.npy: not there, or not whole, .*; start again"):
+        sealed_files(folder)
+
+
+def test_files_anywhere(tmp_path, folder):
+    (tmp_path / "c.txt").write_text("c")
+    record = tmp_path / "records" / "one.json"
+    seal([tmp_path / "c.txt", folder / "a.npy"], record)
+    assert missing(record) is None
+    (tmp_path / "c.txt").write_text("longer")
+    assert missing(record) is None
+    (tmp_path / "c.txt").write_text("")
+    assert missing(record).endswith("c.txt")

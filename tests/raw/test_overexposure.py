@@ -1,0 +1,30 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omf.raw.overexposure import overexposure_mask
+
+
+@given(st.tuples(*[st.integers(0, 255)] * 3))
+def test_mask_follows_the_published_formula(pixel):
+    red, green, blue = pixel
+    luma = 0.299 * red / 255 + 0.587 * green / 255 + 0.114 * blue / 255
+    if abs(luma - 0.978) > 1e-9:  # a tie is the integers' to decide
+        assert overexposure_mask(np.array([[pixel]], np.uint8))[0, 0] == (luma >= 0.978)
+
+
+@pytest.mark.parametrize(("level", "overexposed"), [(249, False), (250, True), (255, True), (0, False)])
+def test_grey_levels_around_the_threshold(level, overexposed):
+    assert overexposure_mask(np.full((2, 3, 3), level, np.uint8)).tolist() == [[overexposed] * 3] * 2
+
+
+def test_16_bit_agrees_with_8_bit():
+    rgb = np.random.default_rng(0).integers(230, 256, (64, 64, 3)).astype(np.uint8)
+    assert (overexposure_mask(rgb) == overexposure_mask(rgb.astype(np.uint16) * 257)).all()
+
+
+def test_the_first_blue_that_is_enough():
+    enough = -(-(978 * 65535 - (299 + 587) * 65535) // 114)
+    pixels = np.array([[[65535, 65535, enough], [65535, 65535, enough - 1]]], np.uint16)
+    assert overexposure_mask(pixels).tolist() == [[True, False]]

@@ -1,0 +1,89 @@
+import shutil
+import subprocess
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+from conftest import ROOT
+
+from omf import __version__
+from omf.models.registry import find_model
+from omf.report import provenance
+from omf.report.provenance import commit, environment, environment_line
+from omf.utils.files import sha256
+
+
+def git(folder: Path, *arguments: str) -> str:
+    identity = ("-c", "user.name=n", "-c", "user.email=e@example.org")
+    return subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+
+
+@pytest.fixture
+def checkout(tmp_path) -> Path:
+    if not shutil.which("git"):
+        pytest.skip("needs git")
+    git(tmp_path, "init", "-q")
+    (tmp_path / "file").write_text("1")
+    git(tmp_path, "add", "file")
+    git(tmp_path, "commit", "-q", "-m", "first")
+    return tmp_path
+
+
+def test_the_commit_of_a_checkout(checkout):
+    full = git(checkout, "rev-parse", "HEAD")
+    assert commit(checkout) == full
+    git(checkout, "tag", "-a", "v1", "-m", "v1")
+    assert commit(checkout) == full  # a tag's name could move
+    (checkout / "untracked").write_text("photos and the like")
+    assert commit(checkout) == full
+    (checkout / "file").write_text("2")
+    assert commit(checkout) == f"{full}-dirty"
+
+
+def test_no_commit_of_a_folder_that_merely_lies_in_a_checkout(checkout):
+    (checkout / "site-packages").mkdir()
+    assert commit(checkout / "site-packages") is None
+
+
+def test_the_commit_that_an_image_was_built_from(checkout):
+    (checkout / "COMMIT").write_text("abc\n")
+    assert commit(checkout) == "abc"
+
+
+def test_no_git(checkout, monkeypatch):
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert commit(checkout) is None
+
+
+def test_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("OMF_IMAGE", "some image")
+    driver = tmp_path / "nvidia-smi"
+    driver.write_text("#!/bin/sh\n[ $1 = --query-gpu=driver_version ] && echo 580.1\n")
+    driver.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    found = environment("a GPU")
+    assert (found["version"], found["image"], found["device"], found["driver"]) == (__version__, "some image", "a GPU", "580.1")
+    assert found["commit"] == commit(ROOT)
+    assert found["packages"]["torch"] == version("torch")
+    assert found["packages"]["numpy"] == version("numpy")
+    line = environment_line(found)
+    for part in (__version__, "some image", f"PyTorch {version('torch')}", "a GPU", "driver 580.1", found["host"]):
+        assert part in line
+
+
+def test_equal_environments_are_told_once(monkeypatch):
+    monkeypatch.delenv("OMF_IMAGE", raising=False)
+    here = environment("CPU, 2 threads")
+    jobs = [here | {"host": "b"}, here | {"device": "a GPU", "host": "c"}, here | {"host": "a"}, here | {"host": "b"}]
+    model = find_model("samsung_s7")
+    told = provenance.provenance(jobs, model, {"precision": "published"}, {"photos": {"a.jpg": "12"}})
+    assert [(one["device"], one["jobs"], one["hosts"]) for one in told["environments"]] == [
+        ("CPU, 2 threads", 3, ["a", "b"]),
+        ("a GPU", 1, ["c"]),
+    ]
+    assert "host" not in told["environments"][0]
+    assert told["weights"]["samsung_s7/oe.safetensors"] == sha256(model.oe.path)
+    assert (told["model"], told["config"], told["inputs"]) == ("samsung_s7", {"precision": "published"}, {"photos": {"a.jpg": "12"}})
+    unlisted = replace(model, oe=replace(model.oe, sha256=None))
+    assert provenance.provenance([], unlisted, {}, {})["weights"] == told["weights"]

@@ -1,0 +1,16 @@
+from omf.report.summary import readme_text, scores_text
+
+
+def test_the_readme_has_the_scorers_four_lines():
+    text = readme_text(1.23456, on_cpu=True, extra_data=False, description="a: b")
+    assert text.splitlines() == [
+        "runtime per image [s] : 1.2346",
+        "CPU[1] / GPU[0] : 1",
+        "Extra Data [1] / No Extra Data [0] : 0",
+        "Other description : a: b",
+    ]
+
+
+def test_the_scorers_answer():
+    readme = readme_text(1.23456, on_cpu=True, extra_data=False, description="a: b")
+    assert scores_text(28.5, 0.8, readme) == "PSNR:28.5\nSSIM:0.8\nExtraRuntime:1.2346\nExtraPlatform:1\nExtraData:0\n"

@@ -1,0 +1,120 @@
+import json
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from conftest import ROOT, random_rgb
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omf.raw.bayer import mosaic, pack, quantise
+from omf.raw.camera import load_camera
+from omf.raw.overexposure import overexposure_mask
+from omf.training.datasets import Pair
+from omf.training.patches import MosaickedScenes, Patches
+from omf.training.sources import RecordedPictures, SimulatedPictures, draw_scenes, load_linear_scenes, load_scenes, turn
+from omf.utils.console import speak
+
+CAMERA = load_camera("samsung_s7")
+PHOTOS = [ROOT / "test_rgb" / name for name in ("hills.jpg", "bricks.jpg", "paper.jpg")]
+
+
+@pytest.fixture(scope="module")
+def simulated():
+    return SimulatedPictures(load_scenes(PHOTOS, 50), draw_scenes(2, 0, 80), CAMERA)
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """Three pairs whose RAW is exactly half of the photo, channel by channel."""
+    pairs = []
+    for seed in range(3):
+        rgb = random_rgb(70, 90, seed)
+        iio.imwrite(tmp_path / f"{seed}.png", rgb)
+        np.save(tmp_path / f"{seed}.npy", pack(quantise(mosaic(rgb / np.float32(510)))))
+        pairs.append(Pair(tmp_path / f"{seed}.png", tmp_path / f"{seed}.npy", 1024))
+    return RecordedPictures(pairs)
+
+
+@pytest.mark.parametrize("kind", ["simulated", "recorded"])
+@pytest.mark.parametrize("branch", ["oe", "noe", "all"])
+def test_patches_are_reproducible_and_hold_the_branchs_pixels(kind, branch, request):
+    source = request.getfixturevalue(kind)
+    first, again = (Patches(source, branch, 48, 6, 1, False) for _ in range(2))
+    other = Patches(source, branch, 48, 6, 2, False)
+    for index in reversed(range(6)):
+        (x, bayer), (x2, bayer2) = first[index], again[index]
+        assert (x == x2).all()
+        assert (bayer == bayer2).all()
+        assert (x != other[index][0]).any()
+        assert x.shape == (4, 48, 48)
+        assert bayer.shape == (1, 48, 48)
+        assert bayer.min() >= 0
+        assert bayer.max() <= 1
+        mask = x[3].numpy() == 1
+        rgb = (x[:3].permute(1, 2, 0).numpy() * 255).round().astype(np.uint8)
+        assert (mask == overexposure_mask(rgb)).all()
+        if branch == "noe":
+            assert mask.mean() < 0.9
+    if branch == "oe":
+        assert np.mean([(first[i][0][3] == 1).any() for i in range(6)]) > 0.8
+
+
+def test_recorded_photo_and_raw_stay_together(recorded):
+    for seed in range(30):
+        rgb, bayer = recorded.draw(np.random.default_rng(seed), 32, lambda brightness: True)
+        np.testing.assert_allclose(bayer, mosaic(rgb / np.float32(510)), atol=1 / 1024)
+
+
+@given(st.integers(0, 10_000), st.sampled_from([12, 14, 20]))
+def test_a_turned_mosaic_is_the_mosaic_of_the_turned_picture(seed, size):
+    rng = np.random.default_rng(seed)
+    rgb = rng.uniform(size=(size + 2, size + 2, 3))
+    turned, bayer = turn(rgb, mosaic(rgb), rng)
+    assert bayer.shape == (size, size)
+    assert (bayer == mosaic(turned)).all()
+
+
+def test_all_orientations_occur():
+    rgb = np.arange(36).reshape(6, 6)[..., None].repeat(3, -1)
+    corners = {tuple(turn(rgb, mosaic(rgb), np.random.default_rng(seed))[0][[0, 0, -1], [0, -1, 0], 1]) for seed in range(100)}
+    assert len(corners) == 8
+
+
+def test_even_brightness_draws_dark_and_bright_patches_alike():
+    bright = draw_scenes(4, 0, 80)
+    simulated = SimulatedPictures([*bright, *bright, bright[0] * np.float16(0.2), bright[1] * np.float16(0.03)], [], CAMERA)
+    counts = []
+    for flag in (False, True):
+        patches = Patches(simulated, "all", 32, 200, 0, flag)
+        counts.append(np.histogram([patches[i][0][:3].mean().item() for i in range(200)], bins=5, range=(0, 1))[0])
+    plain, even = counts
+    assert even[0] > 1.5 * plain[0]  # the dark ones, of which these scenes give fewest
+    assert even.std() < 0.7 * plain.std()
+
+
+def test_sharp_scenes_and_their_mosaics(simulated):
+    bayer, truth = MosaickedScenes(simulated, 24, 4, 0)[3]
+    assert bayer.shape == (1, 24, 24)
+    assert truth.shape == (3, 24, 24)
+    assert (bayer[0].numpy() == mosaic(truth.permute(1, 2, 0).numpy())).all()
+    assert (MosaickedScenes(simulated, 24, 4, 0)[3][1] == truth).all()
+
+
+def test_photos_that_cannot_be_used_are_told_and_left_out(tmp_path, capsys):
+    (tmp_path / "broken.jpg").write_text("no picture")
+    iio.imwrite(tmp_path / "small.png", np.zeros((20, 20, 3), np.uint8))
+    speak()  # as programs do
+    scenes = load_scenes([tmp_path / "broken.jpg", tmp_path / "small.png", PHOTOS[0]], 50)
+    assert len(scenes) == 1
+    told = capsys.readouterr().err
+    assert "broken.jpg: not a picture" in told
+    assert "small.png: 20 x 20 pixels; 50 x 50 are needed" in told
+
+
+def test_linear_pictures_lose_the_lights_colour(tmp_path):
+    linear = np.full((60, 60, 3), [4000, 8000, 2000], np.uint16)
+    iio.imwrite(tmp_path / "a.tiff", linear)
+    (tmp_path / "a_metadata.json").write_text(json.dumps({"illuminant_color_raw": [0.5, 1.0, 0.25]}))
+    (scene,) = load_linear_scenes([tmp_path / "a.tiff"], 50)
+    np.testing.assert_allclose(scene[0, 0], 1, rtol=1e-3)

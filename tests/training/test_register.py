@@ -1,0 +1,67 @@
+import shutil
+
+import pytest
+import torch
+import yaml
+from conftest import ROOT, random_unet
+
+from omf.models.checkpoints import save_demosaic_net, save_network
+from omf.models.registry import check_files, find_model
+from omf.networks.demosaic_net import DemosaicNet
+from omf.training.register import enter_trained
+from omf.training.settings import settings_from
+from omf.utils.errors import InputError
+
+
+@pytest.fixture
+def run(tmp_path):
+    """A finished training."""
+    folder = tmp_path / "run"
+    for seed, branch in enumerate(("noe", "oe")):
+        save_network(random_unet((4, 6), seed), folder / f"{branch}.safetensors")
+    torch.manual_seed(0)
+    save_demosaic_net(DemosaicNet(4, 2), folder / "demosaic.safetensors")
+    rows = "".join(f"{stage},50,0.25,0.001,12.50\n" for stage in ("demosaic", "noe", "oe"))
+    (folder / "log.csv").write_text("network,step,loss,learning_rate,patches_per_second\n" + rows)
+    (folder / "curves.png").write_bytes(b"\x89PNG")
+    return folder
+
+
+@pytest.fixture
+def models(tmp_path):
+    folder = tmp_path / "trained_models"
+    folder.mkdir()
+    shutil.copy(ROOT / "trained_models" / "models.yaml", folder)
+    return folder
+
+
+def test_a_trained_model_is_entered_and_can_be_replaced(run, models):
+    before = (models / "models.yaml").read_text()
+    for seed in (1, 2):
+        enter_trained(run, settings_from({"name": "mine", "seed": seed}), models)
+        model = find_model("mine", models)
+        check_files(model)
+        assert model.trained_here
+        assert model.widths == (4, 6)
+        assert model.demosaic.path.is_file()
+        after = (models / "models.yaml").read_text()
+        assert after.startswith(before.rstrip())  # the others keep their comments
+        assert list(yaml.safe_load(after)) == [*yaml.safe_load(before), "mine"]
+        card = (models / "mine" / "README.md").read_text()
+        assert f"seed: {seed}" in card
+        assert "| noe | 50 | 0.25 | 12.5 |" in card
+
+
+@pytest.mark.parametrize("data", [{"pairs": "/home/alice/pairs"}, {"photos": ["/home/alice/photos", "/home/alice/more"]}])
+def test_a_model_does_not_tell_whose_photos_it_was_trained_on(run, models, monkeypatch, data):
+    monkeypatch.setenv("HOME", "/home/alice")
+    enter_trained(run, settings_from(data), models)
+    assert "~/p" in (card := (models / "my_model" / "README.md").read_text())
+    assert "alice" not in card + (models / "models.yaml").read_text()
+
+
+@pytest.mark.parametrize("name", ["samsung_s7", "published", "unprocess"])
+def test_models_that_were_not_trained_here_are_not_replaced(run, models, name):
+    with pytest.raises(InputError, match=f"training.name is {name}, which models.yaml lists already"):
+        enter_trained(run, settings_from({"name": name}), models)
+    assert not (models / name).exists()

@@ -1,0 +1,181 @@
+import resource
+import shutil
+import sys
+from dataclasses import replace
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+import torch
+from conftest import omf, random_rgb, random_unet, run
+
+from omf.models.checkpoints import load_network, save_demosaic_net, save_network
+from omf.networks.demosaic_net import DemosaicNet
+from omf.raw.bayer import mosaic, pack, quantise
+from omf.training import train as stages
+from omf.training.settings import Loss, Losses, Settings, Steps, settings_from
+from omf.training.train import branch_objective, fingerprint_of, train_stage
+from omf.utils.errors import InputError
+
+CPU = torch.device("cpu")
+QUICK = Settings(widths=[4, 6], steps=Steps(4, 4, 4), batch=2, patch=40, warm_up=2, ema=0.9)
+
+
+def write_dataset(folder, count: int = 9, dark: bool = False, size: int = 60):
+    """Pairs in the AIM layout whose RAW is half of the photo."""
+    folder.mkdir(exist_ok=True)
+    for seed in range(count):
+        rgb = random_rgb(size, size, seed) // (2 if dark else 1)
+        iio.imwrite(folder / f"{seed}.jpg", rgb, quality=98)
+        np.save(folder / f"{seed}.npy", pack(quantise(mosaic(rgb / np.float32(510)))))
+    return folder
+
+
+@pytest.mark.parametrize("network", ["unet", pytest.param("nafnet", marks=pytest.mark.slow)])
+def test_all_stages_on_real_pairs_from_the_command_line(tmp_path, network):
+    """A dataset with bad pairs among the good ones: they are listed, and training goes on."""
+    pairs = write_dataset(tmp_path / "pairs")
+    for name, content in (("broken", b"no"), ("lonely", None)):
+        shutil.copy(pairs / "0.jpg", pairs / f"{name}.jpg")
+        if content:
+            (pairs / f"{name}.npy").write_bytes(content)
+    shutil.copy(pairs / "0.jpg", pairs / "shape.jpg")
+    np.save(pairs / "shape.npy", np.zeros((5, 5, 4), np.uint16))
+    shutil.copy(pairs / "0.jpg", pairs / "nan.jpg")
+    np.save(pairs / "nan.npy", np.full((30, 30, 4), np.nan))
+    (tmp_path / "settings.yaml").write_text(
+        f"{{pairs: {pairs}, network: {network}, widths: [4, 6], patch: 40, batch: 2, steps: {{demosaic: 4, noe: 4, oe: 4}}}}"
+    )
+    answer = omf("train", "-o", tmp_path / "model", "--settings", tmp_path / "settings.yaml", "--device", "cpu")
+    assert answer.returncode == 0, answer.stderr
+    for name in ("broken.npy: can't be read", "lonely.jpg: no RAW", "shape.npy: uint16 (5, 5, 4)", "nan.npy: float64"):
+        assert f"{name}" in answer.stderr
+    assert load_network(tmp_path / "model" / "oe.safetensors").widths == (4, 6)
+    assert not list((tmp_path / "model").glob("*.state.pt"))
+    predicted = omf("predict", pairs / "0.jpg", "-o", tmp_path / "raw", "--model", tmp_path / "model", "--device", "cpu")
+    assert predicted.returncode == 0, predicted.stderr
+
+
+@pytest.mark.slow
+def test_the_script_under_torchrun(tmp_path):
+    (tmp_path / "settings.json").write_text('{"patch": 40, "batch": 2, "steps": {"demosaic": 4}}')
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, "scripts/train.py", "demosaic"]
+    answer = run(*command, "--settings", tmp_path / "settings.json", "--device", "cpu", OMP_NUM_THREADS="1")
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stderr.count("demosaic step 4 of 4") == 1
+    assert (tmp_path / "demosaic.safetensors").is_file()
+    assert not (tmp_path / "demosaic.state.pt").exists()
+
+
+def test_a_finished_stage_is_not_done_again_unless_its_settings_change(tmp_path, monkeypatch):
+    monkeypatch.setattr(stages, "simulated_pictures", lambda settings: pytest.fail("trained again"))
+    (tmp_path / "demosaic.safetensors").touch()
+    (tmp_path / "finished.json").write_text(f'{{"demosaic": "{fingerprint_of("demosaic", QUICK)}"}}')
+    train_stage("demosaic", QUICK, tmp_path, CPU)
+    with pytest.raises(pytest.fail.Exception):
+        train_stage("demosaic", replace(QUICK, seed=1), tmp_path, CPU)
+    with pytest.raises(InputError, match=r"noe\.safetensors: not there, and oe needs it; train the stage noe first"):
+        train_stage("oe", QUICK, tmp_path, CPU)
+
+
+def test_a_stage_depends_on_its_own_settings():
+    for changed, concerned in (
+        (replace(QUICK, name="other", gpus=2), []),
+        (replace(QUICK, steps=Steps(4, 4, 5)), ["oe"]),
+        (replace(QUICK, loss=Losses(noe=Loss(ms_ssim=1))), ["noe", "oe"]),
+        (replace(QUICK, loss=Losses(oe=Loss(ms_ssim=1))), ["oe"]),
+        (replace(QUICK, loss=Losses(seam=1)), ["oe"]),
+        (replace(QUICK, camera="generic_phone"), ["demosaic", "noe", "oe"]),
+    ):
+        assert [stage for stage in stages.STAGES if fingerprint_of(stage, changed) != fingerprint_of(stage, QUICK)] == concerned
+
+
+def test_the_truth_of_a_branch_is_the_demosaiced_raw(tmp_path):
+    save_demosaic_net(DemosaicNet(), tmp_path / "demosaic.safetensors")
+    truth = torch.full((2, 3, 24, 24), 0.25)
+    bayer = truth[:, :1].clone()
+    x = torch.rand(2, 4, 24, 24)
+    x[:, 3] = (torch.rand(2, 24, 24) < 0.5).float()
+
+    class Constant(torch.nn.Module):
+        def forward(self, x):
+            return torch.where(x[:, 3:] == 1, 0.25, 0.75).expand(-1, 3, -1, -1)
+
+    settings = replace(QUICK, loss=Losses(noe=Loss(), oe=Loss()))
+    losses = {branch: float(branch_objective(branch, settings, tmp_path, CPU)(Constant(), [x, bayer])) for branch in ("oe", "noe", "all")}
+    assert losses["oe"] == pytest.approx(0, abs=1e-6)
+    assert losses["noe"] == pytest.approx(0.5, abs=1e-6)
+    assert 0.2 < losses["all"] < 0.3
+
+
+def test_oe_is_asked_to_meet_noe(tmp_path):
+    save_demosaic_net(DemosaicNet(), tmp_path / "demosaic.safetensors")
+    noe = random_unet((4, 6), 3)
+    save_network(noe, tmp_path / "noe.safetensors")
+    bayer, x = torch.full((1, 1, 48, 48), 0.25), torch.rand(1, 4, 48, 48)
+    x[:, 3] = 0
+    x[:, 3, :, 20:] = 1
+    values = {}
+    for weight in (0, 1, 3):
+        objective = branch_objective("oe", replace(QUICK, loss=Losses(oe=Loss(), seam=weight)), tmp_path, CPU)
+        values[weight] = float(objective(random_unet((4, 6), 5), [x, bayer]).detach())
+    assert values[1] > values[0]
+    assert values[3] - values[0] == pytest.approx(3 * (values[1] - values[0]), rel=1e-3)
+
+
+def test_oe_starts_from_noe_and_both_from_a_given_model(tmp_path, tiny_model):
+    noe = random_unet((4, 6), 3)
+    save_network(noe, tmp_path / "noe.safetensors")
+    first = stages.first_weights("oe", QUICK, tmp_path)
+    torch.testing.assert_close(first.state_dict(), load_network(tmp_path / "noe.safetensors").state_dict())
+    given = stages.first_weights("noe", replace(QUICK, start=str(tiny_model)), tmp_path)
+    torch.testing.assert_close(given.state_dict(), load_network(tiny_model / "noe.safetensors").state_dict())
+
+
+@pytest.mark.parametrize(
+    ("prepare", "message"),
+    [
+        (lambda folder: write_dataset(folder, count=3), "3 pairs can be used; a training needs 8 or more"),
+        (lambda folder: write_dataset(folder, size=36), "0 pairs can be used"),
+        (lambda folder: write_dataset(folder, dark=True), "no photo holds an overexposed pixel"),
+        (lambda folder: folder.mkdir(), "no pairs of photo and RAW in it"),
+        (lambda folder: None, "no such folder"),
+    ],
+)
+def test_too_little_to_train_on_is_one_line(tmp_path, prepare, message):
+    prepare(tmp_path / "pairs")
+    save_demosaic_net(DemosaicNet(), tmp_path / "demosaic.safetensors")
+    save_network(random_unet((4, 6), 0), tmp_path / "noe.safetensors")
+    with pytest.raises(InputError, match=message) as caught:
+        train_stage("oe", replace(QUICK, pairs=str(tmp_path / "pairs")), tmp_path, CPU)
+    assert "\n" not in str(caught.value)
+
+
+def test_camera_raw_is_to_be_cut_into_pairs_first(tmp_path):
+    for name in ("a.jpg", "a.dng"):
+        (tmp_path / name).touch()
+    save_demosaic_net(DemosaicNet(), tmp_path / "demosaic.safetensors")
+    with pytest.raises(InputError, match=r"omf dataset .* --convert OUT"):
+        train_stage("noe", replace(QUICK, pairs=str(tmp_path)), tmp_path, CPU)
+
+
+def test_a_full_disk_is_one_line(tmp_path):
+    """A file may not grow beyond 100 kB: enough for the data on their way to the network, less than a checkpoint."""
+    (tmp_path / "settings.yaml").write_text("{widths: [4, 6], patch: 40, batch: 2, steps: {demosaic: 2, noe: 2, oe: 2}}")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        answer = omf("train", "-o", tmp_path / "model", "--settings", tmp_path / "settings.yaml", "--device", "cpu")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert answer.returncode == 1
+    assert "Traceback" not in answer.stderr
+    assert answer.stderr.strip().splitlines()[-1].startswith("error: ")
+    assert "File too large" in answer.stderr
+    assert not list((tmp_path / "model").glob("*.safetensors"))
+    assert not list((tmp_path / "model").glob(".*"))
+
+
+def test_unknown_settings_are_told():
+    with pytest.raises(InputError, match="network resnet: there is none of that name; known networks: unet, nafnet"):
+        stages.first_weights("noe", settings_from({"network": "resnet"}), None)

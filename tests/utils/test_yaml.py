@@ -1,0 +1,45 @@
+import time
+
+import pytest
+
+from omf.utils.yaml import DEEPEST, MOST, check_tree, parse_yaml
+
+
+def test_aliases_and_merged_mappings_are_read():
+    assert parse_yaml("a: &a {x: 1}\nb: *a\nc: {<<: *a, y: 2.5}") == {"a": {"x": 1}, "b": {"x": 1}, "c": {"x": 1, "y": 2.5}}
+
+
+BOMB = "[&a0 [x,x,x,x,x,x,x,x,x,x]," + ",".join(f"&a{n} [{','.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)) + "]"
+MERGED = "{k0: &k0 {x: 1}, " + ", ".join(f"k{n}: &k{n} {{<<: [*k{n - 1}, *k{n - 1}]}}" for n in range(1, 40)) + "}"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BOMB, "more than"),
+        (MERGED, "more than"),
+        ("&r [*r]", "levels"),
+        ("[" * (DEEPEST + 2) + "]" * (DEEPEST + 2), "levels"),
+        ("[" * 100_000, "levels"),
+        ("a: .nan", "the number nan"),
+        ("a: 0x" + "f" * 5000, "63 bits"),
+        ("a: 2001-99-99", "month"),
+        ("a: !!bool x", "x"),
+        ("a: !!timestamp x", "."),
+        ("{[a]: b}", "constructing a mapping"),
+        ('"\\U7fffffff"', "chr"),
+        ("!!python/name:os.system", "could not determine a constructor"),
+    ],
+)
+def test_what_is_no_yaml_or_without_bounds_is_one_line(text, message):
+    started = time.perf_counter()
+    with pytest.raises(ValueError, match=message) as caught:
+        parse_yaml(text)
+    assert "\n" not in str(caught.value)
+    assert time.perf_counter() - started < 10
+
+
+def test_long_lists_are_within_bounds():
+    check_tree(list(range(MOST - 1)))
+    with pytest.raises(ValueError, match="values"):
+        check_tree(list(range(MOST)))
