@@ -16,7 +16,7 @@ rule all:
     input:
         "submission/readme.txt",  # with the RAW files, and their zip
         "submission/summary.txt",
-        "results/verdict.txt",
+        "results/problems.txt",
 
 
 include: "workflow/rules/weights.smk"
@@ -25,6 +25,6 @@ include: "workflow/rules/submit.smk"
 include: "workflow/rules/train.smk"
 
 
-# after an error, the rule `verdict` has shown it
+# after an error, the rule `check_problems` has shown it
 onsuccess:
     print_summary()

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from held_out import COLUMNS, HELD_OUT, digits, held_out_pairs, held_out_pictures, scores_by_region
+from heldout_pairs import COLUMNS, HELD_OUT, digits, held_out_pairs, held_out_pictures, scores_by_region
 from torch import nn
 from tqdm import tqdm
 
@@ -23,7 +23,7 @@ from omf.inference.devices import pick_device
 from omf.inference.fusion import Fusion
 from omf.networks.base import network_input
 from omf.networks.registry import build
-from omf.raw.bayer import pack, quantise, to_challenge_format
+from omf.raw.bayer import pack, to_challenge_counts, to_challenge_format
 from omf.raw.camera import load_camera
 from omf.raw.overexposure import overexposure_mask
 from omf.training.loop import Plan, fit
@@ -31,10 +31,10 @@ from omf.training.patches import Patches
 from omf.training.settings import settings_from
 from omf.training.sources import simulated_pictures
 from omf.training.train import branch_objective
-from omf.utils.errors import told_in_one_line
+from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_json, save_text
 
-SCORES = ["psnr", "ssim", "psnr_oe", "ssim_oe"]
+FULL_REFERENCE_METRICS = ["psnr", "ssim", "psnr_oe", "ssim_oe"]
 OE_SHARE = 1 / 3  # of the steps, in the variants with two networks
 
 
@@ -77,7 +77,7 @@ def train_variant(variant: Variant, network: str, seed: int, arguments: argparse
     torch.manual_seed(seed)
     if variant.target == "bayer":
         model = trained("all", arguments.steps, build(network, arguments.widths, out_channels=1), bayer_loss)
-        return lambda rgb: pack(quantise(single(model, rgb, device)[..., 0]))
+        return lambda rgb: pack(to_challenge_counts(single(model, rgb, device)[..., 0]))
     first = build(network, arguments.widths)
     if not variant.fused:
         model = trained("all", arguments.steps, first, branch_objective("all", settings, run, device))
@@ -105,19 +105,28 @@ def single(model: nn.Module, rgb: np.ndarray, device: torch.device) -> np.ndarra
 
 def table(runs: list[dict], about: str) -> str:
     """Markdown: for every variant the mean over the seeds, and the seeds' standard deviation."""
-    lines = [about, "", "| network | variant | " + " | ".join(COLUMNS[key] for key in SCORES) + " |", "|---" * (len(SCORES) + 2) + "|"]
+    lines = [
+        about,
+        "",
+        "| network | variant | " + " | ".join(COLUMNS[key] for key in FULL_REFERENCE_METRICS) + " |",
+        "|---" * (len(FULL_REFERENCE_METRICS) + 2) + "|",
+    ]
     for network, variant in dict.fromkeys((run["network"], run["variant"]) for run in runs):
-        values = np.array([[run[key] for key in SCORES] for run in runs if (run["network"], run["variant"]) == (network, variant)])
+        values = np.array(
+            [[run[key] for key in FULL_REFERENCE_METRICS] for run in runs if (run["network"], run["variant"]) == (network, variant)]
+        )
         spreads = values.std(0, ddof=min(1, len(values) - 1))
-        cells = [f"{mean:.{d}f} ± {spread:.{d}f}" for mean, spread, d in zip(values.mean(0), spreads, digits(SCORES))]
+        cells = [f"{mean:.{d}f} ± {spread:.{d}f}" for mean, spread, d in zip(values.mean(0), spreads, digits(FULL_REFERENCE_METRICS))]
         lines.append(f"| {network} | {variant} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
-@told_in_one_line
+@cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photos", nargs="*", type=Path, help="for training and, those in held_out.txt, for scoring; none: drawn scenes")
+    parser.add_argument(
+        "photos", nargs="*", type=Path, help="for training and, those in heldout_pairs.txt, for scoring; none: drawn scenes"
+    )
     parser.add_argument("--demosaic", type=Path, required=True, help="weights of the Demosaic Net")
     parser.add_argument("--widths", type=int, nargs="+", default=[8, 16, 32, 64])
     parser.add_argument("--steps", type=int, default=400, help="of each variant, both networks together")
@@ -149,7 +158,9 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             reconstruct = train_variant(variant, network, seed, arguments, source, Path(folder), device)
         scores = [scores_by_region(reconstruct(pair.rgb), pair) for pair in pairs]
-        runs.append(key | {column: float(np.mean([score[column] for score in scores if column in score])) for column in SCORES})
+        runs.append(
+            key | {column: float(np.mean([score[column] for score in scores if column in score])) for column in FULL_REFERENCE_METRICS}
+        )
         save_json(arguments.out, runs)
         print(runs[-1], flush=True)
     order = [(network, variant.name) for network in ("unet", "nafnet") for variant in VARIANTS]

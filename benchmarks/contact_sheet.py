@@ -18,12 +18,12 @@ from omf.models.registry import find_model
 from omf.raw import isp
 from omf.raw.camera import load_camera
 from omf.raw.overexposure import overexposure_mask
-from omf.utils.errors import told_in_one_line
+from omf.utils.errors import cli_entry_point
 
 THUMBNAIL, CAPTION, COLUMNS = 200, 14, 2  # pixels, pixels, photos in a row
 
 
-@told_in_one_line
+@cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", nargs="+", type=Path)
@@ -46,7 +46,7 @@ def main() -> None:
     for number, photo in enumerate(tqdm(chosen, unit="photo", disable=None)):
         rgb = read_rgb(photo)
         raw = fuse(rgb, overexposure_mask(rgb))
-        balanced = isp.to_srgb_primaries(isp.clip(isp.balance(raw, camera.usual_neutral)), camera.colour_matrices.mean(axis=0))
+        balanced = isp.to_srgb_primaries(isp.clip(isp.white_balance(raw, camera.mean_neutral)), camera.colour_matrices.mean(axis=0))
         shown = (rgb, isp.to_8_bit(isp.encode_srgb(raw)), isp.to_8_bit(isp.encode_srgb(isp.clip(balanced))))
         for panel, picture in enumerate(shown):
             left = (number % COLUMNS * 3 + panel) * (THUMBNAIL + 4)

@@ -21,10 +21,10 @@ from omf.io.images import read_rgb
 from omf.io.photos import gather, matching
 from omf.raw.bayer import demosaic, mosaic
 from omf.raw.isp import decode_srgb
-from omf.utils.errors import InputError, told_in_one_line
+from omf.utils.errors import InputError, cli_entry_point
 from omf.utils.files import save_text
 
-HELD_OUT = Path(__file__).with_name("held_out.txt")
+HELD_OUT = Path(__file__).with_name("heldout_pairs.txt")
 NEUTRAL = np.array([0.5, 1, 0.6], np.float32)  # RAW of a neutral grey, as phones have it in daylight
 LARGE = 1200  # pixels that a photo's long side is reduced to, or less
 CROP = 256
@@ -88,14 +88,14 @@ def learned_method(path: Path) -> Method:
     return run
 
 
-def scores(rgb: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
+def full_reference_scores(rgb: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     """PSNR in the linear domain, and after a gamma of 1 / 2.2."""
     inner = (slice(BORDER, -BORDER), slice(BORDER, -BORDER))
     rgb, truth = np.clip(rgb[inner], 0, 1).astype(np.float64), truth[inner].astype(np.float64)
     return psnr(rgb, truth), psnr(rgb ** (1 / 2.2), truth ** (1 / 2.2))
 
 
-@told_in_one_line
+@cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", nargs="+", type=Path)
@@ -123,7 +123,7 @@ def main() -> None:
             began = time.perf_counter()
             rgb = method(bayer)
             times[name].append((time.perf_counter() - began) / (bayer.size / 1e6))
-            results[name].append(scores(rgb, truth))
+            results[name].append(full_reference_scores(rgb, truth))
 
     lines = [
         f"{len(truths)} crops from {len(photos)} held-out photos; mean (standard deviation)",

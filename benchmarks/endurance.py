@@ -20,7 +20,7 @@ import numpy as np
 import psutil
 from matplotlib import pyplot as plt
 
-from omf.utils.files import save_text, written_whole
+from omf.utils.files import atomic_write, save_text
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 5.0  # between two looks
@@ -129,7 +129,7 @@ def plot(looks: list[dict[str, float]], path: Path) -> None:
     lower.legend(loc="center right")
     for axes in (upper, lower):
         axes.grid(alpha=0.3)
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=80)
     plt.close(figure)
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from held_out import COLUMNS, held_out_pairs, held_out_pictures, scores_by_region, table_head, table_row
+from heldout_pairs import COLUMNS, held_out_pairs, held_out_pictures, scores_by_region, table_head, table_row
 from tqdm import tqdm
 
 from omf.inference.base import Picture
@@ -22,7 +22,7 @@ from omf.raw import isp
 from omf.raw.bayer import to_challenge_format
 from omf.raw.camera import Camera, load_camera
 from omf.raw.overexposure import overexposure_mask
-from omf.utils.errors import told_in_one_line
+from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_text
 
 SIZE = 384  # pixels a side
@@ -44,7 +44,7 @@ def baseline(rgb: np.ndarray, camera: Camera) -> np.ndarray:
         Packed Bayer in the challenge's format, uint16 (H/2, W/2, 4).
     """
     linear = isp.decode_srgb(rgb.astype(np.float32) / np.iinfo(rgb.dtype).max)
-    return to_challenge_format(linear * camera.usual_neutral.astype(np.float32))
+    return to_challenge_format(linear * camera.mean_neutral.astype(np.float32))
 
 
 def plain(path: Path) -> Method:
@@ -58,7 +58,7 @@ def plain(path: Path) -> Method:
     return lambda picture: fuse.packed([picture])()[0]
 
 
-@told_in_one_line
+@cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", nargs="+", type=Path)

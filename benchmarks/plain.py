@@ -18,10 +18,10 @@ from omf.training.patches import Patches
 from omf.training.settings import read_settings
 from omf.training.sources import training_source
 from omf.training.train import branch_objective, fingerprint_of, first_weights
-from omf.utils.errors import told_in_one_line
+from omf.utils.errors import cli_entry_point
 
 
-@told_in_one_line
+@cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("settings", type=Path)

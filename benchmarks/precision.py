@@ -16,10 +16,10 @@ from omf.inference.fusion import Fusion
 from omf.io.photos import gather
 from omf.models.checkpoints import load_network
 from omf.models.registry import Model, find_model
-from omf.networks.fused_unet import FoldedUNet
-from omf.raw.bayer import WHITE_LEVEL, mosaic, quantise
+from omf.networks.fused_unet import FusedUNet
+from omf.raw.bayer import WHITE_LEVEL, mosaic, to_challenge_counts
 from omf.raw.overexposure import overexposure_mask
-from omf.utils.errors import told_in_one_line
+from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_text
 
 
@@ -29,8 +29,8 @@ def ways(model: Model, device: torch.device) -> dict[str, Fusion]:
     found = {
         "`precision: published`": Fusion(oe, noe, device, "published"),
         "`precision: float32`, the default": Fusion(oe, noe, device),
-        "`precision: float16`": of_body(oe, noe, device, lambda unet: FoldedUNet(unet, torch.float16)),
-        "the same in bfloat16": of_body(oe, noe, device, lambda unet: FoldedUNet(unet, torch.bfloat16)),
+        "`precision: float16`": of_body(oe, noe, device, lambda unet: FusedUNet(unet, torch.float16)),
+        "the same in bfloat16": of_body(oe, noe, device, lambda unet: FusedUNet(unet, torch.bfloat16)),
     }
     double = {id(unet): load_network(file.path).double().to(device) for unet, file in ((oe, model.oe), (noe, model.noe))}
     found[""] = of_body(oe, noe, device, lambda unet: lambda x: double[id(unet)].body(x.double()))
@@ -46,7 +46,7 @@ def of_body(oe, noe, device: torch.device, body) -> Fusion:
     return fusion
 
 
-@told_in_one_line
+@cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", nargs="+", type=Path)
@@ -68,7 +68,7 @@ def main() -> None:
         for name, fuse in fusions.items():
             given = mosaic(fuse(rgb, mask))
             errors[name].append(np.abs(given - expected).ravel() * WHITE_LEVEL)
-            changed[name].append(np.abs(quantise(given).astype(int) - quantise(expected)).ravel())
+            changed[name].append(np.abs(to_challenge_counts(given).astype(int) - to_challenge_counts(expected)).ravel())
     lines = [f"{device_label(device)}; model {arguments.model}, {len(photos)} photos; differences from float64", ""]
     lines += ["| | mean, before truncation, counts | values that change | worst, counts |", "|---|---|---|---|"]
     for name in fusions:

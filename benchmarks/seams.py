@@ -10,19 +10,19 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from held_out import held_out_pairs, held_out_pictures
 from heldout import SIZE, fused
+from heldout_pairs import held_out_pairs, held_out_pictures
 from scipy.ndimage import distance_transform_edt, gaussian_gradient_magnitude
 from tqdm import tqdm
 
 from omf.raw.camera import load_camera
 from omf.raw.overexposure import overexposure_mask
-from omf.utils.errors import told_in_one_line
+from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_text
 
 NEAR = 2  # cells
 SMOOTH = 2  # counts of the 8-bit photo from pixel to pixel, at most
-FEWEST = 100  # cells on each side; fewer say little
+MIN_EDGE_CELLS = 100  # cells on each side; fewer say little
 
 
 def sides(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -41,7 +41,7 @@ def rise(packed: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> np.ndar
     return packed[inside].mean(axis=0) / np.maximum(packed[outside].mean(axis=0), 1) - 1
 
 
-@told_in_one_line
+@cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", nargs="+", type=Path)
@@ -54,7 +54,7 @@ def main() -> None:
     rises = {name: [] for name in ["the true RAW", *methods]}
     for pair in tqdm(held_out_pairs(pictures, arguments.pairs, SIZE), total=arguments.pairs, unit="pair", disable=None):
         inside, outside = sides(pair.rgb)
-        if min(inside.sum(), outside.sum()) < FEWEST:
+        if min(inside.sum(), outside.sum()) < MIN_EDGE_CELLS:
             continue
         rises["the true RAW"].append(rise(pair.truth, inside, outside))
         for name, method in methods.items():

@@ -38,15 +38,15 @@ from tqdm import tqdm
 from omf.inference.base import Picture
 from omf.inference.devices import device_label, pick_device
 from omf.inference.fusion import Fusion
-from omf.inference.tiling import cells_of
+from omf.inference.tiling import needed_cells
 from omf.io.photos import gather
 from omf.networks.base import BORDER, network_input
-from omf.networks.fused_unet import FoldedUNet
+from omf.networks.fused_unet import FusedUNet
 from omf.networks.unet import PUBLISHED_WIDTHS, UNet
 from omf.pipeline.predict import predict
 from omf.raw.bayer import to_challenge_format
 from omf.raw.overexposure import overexposure_mask
-from omf.utils.errors import told_in_one_line
+from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_json, save_text
 
 ROOT = Path(__file__).parent.parent
@@ -62,7 +62,7 @@ def networks(widths: list[int]) -> tuple[UNet, UNet]:
 class Plain:
     """The published procedure."""
 
-    capacity = 1
+    pixels_per_batch = 1
 
     def __init__(self, oe: nn.Module, noe: nn.Module, device: torch.device):
         self.oe, self.noe, self.device = oe.to(device), noe.to(device), device
@@ -78,7 +78,7 @@ class Plain:
 class Everywhere:
     """One way to run a network, both of them everywhere: what a technique does by itself."""
 
-    capacity = 1
+    pixels_per_batch = 1
 
     def __init__(self, bodies: list[Callable], pad: Callable, device: torch.device):
         self.bodies, self.pad, self.device = bodies, pad, device
@@ -213,7 +213,7 @@ def single_rows(widths: list[int], pictures: list, device: torch.device) -> list
     plain_cost, folded_cost = operations_per_pixel(widths)
     everywhere, needed = pixels_to_run(Fusion(*copy.deepcopy(both), device), pictures)
     folded = [without_batch_norm(unet).to(device) for unet in both]
-    small_grid = [FoldedUNet(unet, torch.float32 if on_cpu else torch.float16).to(device) for unet in both]
+    small_grid = [FusedUNet(unet, torch.float32 if on_cpu else torch.float16).to(device) for unet in both]
     ways = {
         "both everywhere, batch norm folded": ([unet.body for unet in folded], plain_cost),
         "the same, channels last": ([channels_last(copy.deepcopy(unet)) for unet in folded], plain_cost),
@@ -221,7 +221,7 @@ def single_rows(widths: list[int], pictures: list, device: torch.device) -> list
         "the same, torch.compile": ([torch.compile(body) for body in small_grid], folded_cost),
     }
     if on_cpu:
-        ways["the same, Winograd's convolution in place of torch.compile"] = [FoldedUNet(unet, winograd=True) for unet in both], folded_cost
+        ways["the same, Winograd's convolution in place of torch.compile"] = [FusedUNet(unet, winograd=True) for unet in both], folded_cost
         example = pad(torch.rand(1, 4, *pictures[0].mask.shape))
         for name, package, make in (("ONNX Runtime", "onnxruntime", of_onnx_runtime), ("OpenVINO", "openvino", of_openvino)):
             if importlib.util.find_spec(package):
@@ -257,7 +257,7 @@ def pixels_to_run(fusion: Fusion, pictures: list) -> tuple[int, int]:
     masks = [picture.mask for picture in pictures]
     everywhere = needed = 0
     for branch in fusion.branches:
-        cells = sum(cells_of(np.ones_like(mask), branch.grid, BORDER).size for mask in masks)
+        cells = sum(needed_cells(np.ones_like(mask), branch.grid, BORDER).size for mask in masks)
         cells_needed = sum(part.outer.cells for part in branch.parts(masks, fusion.memory // branch.bytes_per_cell))
         everywhere += cells * branch.grid**2
         needed += cells_needed * branch.grid**2
@@ -270,7 +270,7 @@ def operations_per_pixel(widths: list[int]) -> list[float]:
     with torch.device("meta"), torch.inference_mode():
         unet = UNet(widths).eval()
         x = torch.rand(1, 4, 32 * unet.grid, 32 * unet.grid)
-        for run in (unet.body, FoldedUNet(unet)):
+        for run in (unet.body, FusedUNet(unet)):
             with FlopCounterMode(display=False) as counter:
                 run(x)
             costs.append(counter.get_total_flops() / x[0, 0].numel())
@@ -282,7 +282,7 @@ def run_all(method, pictures: list) -> None:
     answers, group = [], []
     for picture in pictures:
         group.append(picture)
-        if sum(picture.mask.size for picture in group) >= method.capacity:
+        if sum(picture.mask.size for picture in group) >= method.pixels_per_batch:
             answers.append(method.packed(group))
             group = []
     if group:
@@ -417,7 +417,7 @@ def run(command: list) -> None:
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
 
 
-@told_in_one_line
+@cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", nargs="+", type=Path, help="photos, or folders of them")

@@ -24,7 +24,7 @@ from omf.training.patches import Patches
 from omf.training.settings import settings_from
 from omf.training.sources import SimulatedPictures, draw_scenes
 from omf.training.train import branch_objective
-from omf.utils.errors import told_in_one_line
+from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_text
 
 PATCH = 120
@@ -51,7 +51,7 @@ def rates(
             return np.array([float(row["patches_per_second"]) for row in csv.DictReader(file)][1:])
 
 
-@told_in_one_line
+@cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=30)

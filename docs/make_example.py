@@ -8,10 +8,10 @@ from PIL import Image, ImageDraw, ImageFont
 
 from omf.io.images import read_rgb
 from omf.io.packed import read_packed
-from omf.raw.bayer import dequantise, unpack
+from omf.raw.bayer import from_challenge_counts, unpack
 from omf.raw.isp import encode_srgb, to_8_bit
 from omf.raw.overexposure import overexposure_mask
-from omf.utils.errors import told_in_one_line
+from omf.utils.errors import cli_entry_point
 
 ROOT = Path(__file__).parent.parent
 HEIGHT, WIDTH = 224, 336  # of a panel; four in a row
@@ -24,21 +24,21 @@ def as_8_bit(linear: np.ndarray) -> np.ndarray:
 
 def coloured_mosaic(packed: np.ndarray) -> np.ndarray:
     """(H/2, W/2, 4) counts -> (H, W, 3): each pixel in the colour of its filter."""
-    bayer = dequantise(unpack(packed))
+    bayer = from_challenge_counts(unpack(packed))
     colours = np.zeros((*bayer.shape, 3))
     for row, column, channel in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):
         colours[row::2, column::2, channel] = bayer[row::2, column::2]
     return colours
 
 
-@told_in_one_line
+@cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--name", default="hills_large")
     name = parser.parse_args().name
     rgb = read_rgb(next((ROOT / "test_rgb").glob(f"{name}.*")))
     packed = read_packed(ROOT / "submission" / f"{name}.npy")
-    half = dequantise(packed[..., [0, 1, 3]])
+    half = from_challenge_counts(packed[..., [0, 1, 3]])
     top, left = int(0.615 * packed.shape[0]), int(0.85 * packed.shape[1])
     detail = coloured_mosaic(packed[top : top + HEIGHT // ZOOM // 2 + 1, left : left + WIDTH // ZOOM // 2 + 1])
     panels = {

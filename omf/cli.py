@@ -8,8 +8,8 @@ from pathlib import Path
 
 from omf import commands
 from omf.inference.precision import FORMER_PRECISIONS, PRECISIONS
-from omf.utils.console import speak
-from omf.utils.errors import DEBUG, told_in_one_line
+from omf.utils.console import configure_logging
+from omf.utils.errors import DEBUG, cli_entry_point
 from omf.utils.version import VERSION
 
 DEFAULT_MODEL = "samsung_s7"
@@ -23,12 +23,12 @@ EXIT_CODES = """exit codes:
   2  a wrong command line"""
 
 
-@told_in_one_line
+@cli_entry_point
 def main() -> int:
     arguments = parser().parse_args()
     if arguments.debug:
         os.environ[DEBUG] = "1"  # other processes that this one starts see it too
-    speak(logging.WARNING if arguments.quiet else logging.DEBUG if arguments.verbose else logging.INFO)
+    configure_logging(logging.WARNING if arguments.quiet else logging.DEBUG if arguments.verbose else logging.INFO)
     return arguments.run(arguments)
 
 

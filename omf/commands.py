@@ -54,8 +54,8 @@ def make_folder(out: Path, photos: list[Path], of: "RawFormat") -> None:
 
 
 def run_evaluate(arguments: argparse.Namespace) -> int:
-    from omf.evaluation.ground_truth import list_truths
-    from omf.evaluation.scores import candidates, examine_all, scores_table, summarise
+    from omf.evaluation.ground_truth import list_ground_truth
+    from omf.evaluation.scores import match_items, score_all, scores_table, summarise
     from omf.io import raw_formats as formats
     from omf.io.packed import list_packed
     from omf.io.photos import by_name, list_images
@@ -65,12 +65,10 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     if not arguments.ground_truth and not arguments.photos:
         raise InputError("nothing to judge by; give a folder of ground truth, or --photos, or both")
     predictions = list_packed(arguments.predictions)
-    truths = list_truths(arguments.ground_truth) if arguments.ground_truth else {}
+    truths = list_ground_truth(arguments.ground_truth) if arguments.ground_truth else {}
     photos = by_name(list_images(arguments.photos))[0] if arguments.photos else {}
     white_level = formats.CHALLENGES[arguments.challenge].white_level
-    records, problems = examine_all(
-        candidates(predictions, truths, photos, white_level), load_camera(arguments.camera), arguments.processes
-    )
+    records, problems = score_all(match_items(predictions, truths, photos, white_level), load_camera(arguments.camera), arguments.processes)
     problems += [f"{truths[name]}: no prediction of that name in {arguments.predictions}" for name in sorted(truths.keys() - predictions)]
     if arguments.ground_truth:
         problems += [f"{predictions[name]}: no ground truth of that name" for name in sorted(predictions.keys() - truths)]
@@ -146,12 +144,12 @@ def run_simulate(arguments: argparse.Namespace) -> int:
 
 
 def run_dataset(arguments: argparse.Namespace) -> int:
-    from omf.training.convert import conversion_table, convert
+    from omf.training.convert import conversion_table, convert_dataset
     from omf.training.datasets import check_pairs, find_pairs
     from omf.training.describe import contact_sheet, describe
 
     if arguments.convert:
-        problems = convert(arguments.folder, arguments.convert)
+        problems = convert_dataset(arguments.folder, arguments.convert)
         print(conversion_table(arguments.convert))
         return conclude(f"pairs for training: {arguments.convert}", problems)
     dataset = check_pairs(find_pairs(arguments.folder))

@@ -4,10 +4,10 @@ import argparse
 
 from omf.models.download import fetch
 from omf.models.registry import find_model
-from omf.utils.errors import told_in_one_line
+from omf.utils.errors import cli_entry_point
 
 
-@told_in_one_line
+@cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")

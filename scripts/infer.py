@@ -7,11 +7,11 @@ from omf.inference.load import load_method
 from omf.models.registry import find_model
 from omf.pipeline.infer import infer
 from omf.report.provenance import environment, environment_line
-from omf.utils.errors import told_in_one_line
+from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_json
 
 
-@told_in_one_line
+@cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("decoded", type=Path, help="folder of NAME.npz")

@@ -8,10 +8,10 @@ import imageio.v3 as iio
 import numpy as np
 
 from omf.raw import scenes
-from omf.raw.bayer import pack, quantise
+from omf.raw.bayer import pack, to_challenge_counts
 from omf.raw.camera import load_camera
-from omf.raw.simulator import random_shot, raw_of, take_picture
-from omf.utils.errors import told_in_one_line
+from omf.raw.simulator import linear_raw, sample_settings, simulate_pair
+from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_npy
 
 JPEG = {"quality": 95}
@@ -33,7 +33,7 @@ SAMPLES = [
 SEED = 2026
 
 
-@told_in_one_line
+@cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=Path(), help="folder for test_rgb/ and test_raw/")
@@ -42,12 +42,12 @@ def main() -> None:
     (out / "test_rgb").mkdir(parents=True, exist_ok=True)
     for number, (file, scene, height, width, options) in enumerate(SAMPLES):
         rng = np.random.default_rng([SEED, number])
-        shot = replace(random_shot(camera, rng), subsampling=None)  # the file's own compression is enough
+        shot = replace(sample_settings(camera, rng), subsampling=None)  # the file's own compression is enough
         # a little larger: the picture begins at the sensor's first red pixel, and ends with a whole Bayer cell
-        rgb, counts = take_picture(scene(height + 3, width + 3, rng), shot, camera, rng)
-        bayer = raw_of(counts, camera)
+        rgb, counts = simulate_pair(scene(height + 3, width + 3, rng), shot, camera, rng)
+        bayer = linear_raw(counts, camera)
         iio.imwrite(out / "test_rgb" / file, rgb[:height, :width], **options)
-        save_npy(out / "test_raw" / f"{Path(file).stem}.npy", pack(quantise(bayer[: height // 2 * 2, : width // 2 * 2])))
+        save_npy(out / "test_raw" / f"{Path(file).stem}.npy", pack(to_challenge_counts(bayer[: height // 2 * 2, : width // 2 * 2])))
 
 
 if __name__ == "__main__":

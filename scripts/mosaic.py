@@ -6,13 +6,13 @@ from pathlib import Path
 
 from omf.io.photos import by_name
 from omf.io.raw_formats import Writer, from_dict
-from omf.pipeline.mosaic import mosaic
+from omf.pipeline.mosaic import write_mosaics
 from omf.raw.camera import load_camera
-from omf.utils.errors import told_in_one_line
+from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_json
 
 
-@told_in_one_line
+@cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("demosaiced", type=Path, help="folder of NAME.npy, float32 (H, W, 3)")
@@ -25,7 +25,7 @@ def main() -> None:
     arguments = parser.parse_args()
     photos = by_name(arguments.photos)[0]
     formats = [from_dict(of) for of in json.loads(arguments.formats)]
-    problems = mosaic(
+    problems = write_mosaics(
         arguments.demosaiced,
         [Writer(out, of, load_camera(arguments.camera), arguments.model, photos) for out, of in zip(arguments.out, formats, strict=True)],
     )

@@ -4,13 +4,13 @@ import argparse
 from pathlib import Path
 
 from omf.models.registry import find_model
-from omf.pipeline.manifest import seal, sealed_files
+from omf.pipeline.manifest import wait_for_files, write_manifest
 from omf.pipeline.submission import write_submission
 from omf.report.summary import entry_readme, of_shards, total_timing
-from omf.utils.errors import told_in_one_line
+from omf.utils.errors import cli_entry_point
 
 
-@told_in_one_line
+@cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("results", type=Path, help="folder with raw/SHARD/NAME.npy or files/SHARD/*, and timing/SHARD.json")
@@ -23,9 +23,9 @@ def main() -> None:
     arguments = parser.parse_args()
     timing = total_timing(of_shards(arguments.results, "timing", arguments.shards))
     folders = [arguments.results / arguments.entry / shard for shard in arguments.shards]
-    raws = [raw for folder in folders for raw in sealed_files(folder)]
+    raws = [raw for folder in folders for raw in wait_for_files(folder)]
     files = write_submission(raws, entry_readme(find_model(arguments.model), timing), arguments.out, zipped=arguments.entry == "raw")
-    seal(files, arguments.results / "sealed" / "package.json")
+    write_manifest(files, arguments.results / "sealed" / "package.json")
 
 
 if __name__ == "__main__":

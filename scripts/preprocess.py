@@ -4,11 +4,11 @@ import argparse
 from pathlib import Path
 
 from omf.pipeline.preprocess import preprocess
-from omf.utils.errors import told_in_one_line
+from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_json
 
 
-@told_in_one_line
+@cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", nargs="+", type=Path)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from omf.evaluation.scores import summarise
 from omf.models.registry import find_model
-from omf.pipeline.manifest import seal
+from omf.pipeline.manifest import write_manifest
 from omf.report.page import write_report
 from omf.report.provenance import provenance
 from omf.report.summary import (
@@ -15,17 +15,17 @@ from omf.report.summary import (
     of_shards,
     problems_in,
     run_summary,
-    stage_seconds,
+    step_seconds,
     summary_text,
     total_timing,
     write_scores,
 )
-from omf.utils.errors import told_in_one_line
-from omf.utils.files import save_json, save_text, written_whole
-from omf.utils.paths import without_home
+from omf.utils.errors import cli_entry_point
+from omf.utils.files import atomic_write, save_json, save_text
+from omf.utils.paths import redact_home
 
 
-@told_in_one_line
+@cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
@@ -49,16 +49,16 @@ def main() -> None:
     inputs = {"photos": merged(photos, "sha256"), "ground_truth": merged(scored, "sha256")}
     write_scores(scores, entry_readme(model, timing), out)
     made_by = provenance([job["environment"] for job in timings], model, json.loads(arguments.config), inputs)
-    save_json(out / "provenance.json", without_home(made_by))
+    save_json(out / "provenance.json", redact_home(made_by))
     save_json(out / "summary.json", summary)
     save_text(out / "summary.txt", summary_text(summary, scores))
-    seconds = stage_seconds(arguments.results / "benchmarks", arguments.shards)
+    seconds = step_seconds(arguments.results / "benchmarks", arguments.shards)
     for name, content in write_report(summary, scores, records, seconds, out / "report.html").items():
-        with written_whole(arguments.pictures / name) as temporary:
+        with atomic_write(arguments.pictures / name) as temporary:
             temporary.write_bytes(content)
     names = ("scores.txt", "scores.json", "scores.csv", "provenance.json", "summary.json", "summary.txt", "report.html")
     files = [out / name for name in names if (out / name).exists()]  # scores.txt where there is ground truth
-    seal([*files, *arguments.pictures.iterdir()], arguments.results / "sealed" / "report.json")
+    write_manifest([*files, *arguments.pictures.iterdir()], arguments.results / "sealed" / "report.json")
 
 
 if __name__ == "__main__":

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from omf.models.registry import check_name
 from omf.training.settings import as_dict, check_folders, settings_from
-from omf.utils.errors import told_in_one_line
+from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_json
 
 
-@told_in_one_line
+@cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("settings", help="JSON")

@@ -7,10 +7,10 @@ from omf.inference.devices import pick_device
 from omf.training.loop import start_processes
 from omf.training.settings import read_settings
 from omf.training.train import STAGES, train_stage
-from omf.utils.errors import told_in_one_line
+from omf.utils.errors import cli_entry_point
 
 
-@told_in_one_line
+@cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stage", choices=STAGES)

@@ -10,17 +10,17 @@ from omf.evaluation.metrics import psnr
 from omf.raw.bayer import WHITE_LEVEL, halved, mean_colour
 from omf.raw.camera import Camera
 from omf.raw.isp import clip, decode_srgb
-from omf.raw.white_balance import DIM_PHOTO, FARTHEST_NEUTRAL, WHITE
+from omf.raw.white_balance import DIM_PHOTO, MAX_NEUTRAL_FACTOR, WHITE
 
 KNOTS = 32  # of the tone curve
 FIT_SAMPLES = 50_000  # pixels are enough for nine numbers and a curve
-LEAST_LIGHT = 0.002  # of a mean, below which a RAW is black
+MIN_LIGHT = 0.002  # of a mean, below which a RAW is black
 SATURATED = 0.5  # share of clipped samples that asks for as many overexposed pixels
 GREYEST = 0.25  # of its brightest channel: by so much the channels of a nearly grey pixel differ at most
-LEAST_GREY = 0.01  # share of nearly grey pixels that it takes to see a cast
+MIN_GREY_SHARE = 0.01  # share of nearly grey pixels that it takes to see a cast
 
 
-def rendered(raw: np.ndarray, photo: np.ndarray) -> np.ndarray:
+def fit_to_photo(raw: np.ndarray, photo: np.ndarray) -> np.ndarray:
     """RAW as a picture: the colours and the tones that come nearest to a photo's.
 
     The least-squares 3 x 3 matrix from RAW to the linear photo, over pixels that are not near white; then one
@@ -40,10 +40,10 @@ def rendered(raw: np.ndarray, photo: np.ndarray) -> np.ndarray:
         usable[:] = True
     matrix = np.linalg.lstsq(raw[some][usable], decode_srgb(srgb[some][usable]), rcond=None)[0]
     linear = clip(raw @ matrix)
-    return tone_curve(linear[some].ravel(), srgb[some].ravel())(linear).reshape(photo.shape)
+    return fit_tone_curve(linear[some].ravel(), srgb[some].ravel())(linear).reshape(photo.shape)
 
 
-def tone_curve(linear: np.ndarray, srgb: np.ndarray):
+def fit_tone_curve(linear: np.ndarray, srgb: np.ndarray):
     """The rising curve from rendered values to sRGB values of the same samples, as a function."""
     edges = np.unique(np.quantile(linear, np.linspace(0, 1, KNOTS + 1)))
     place = np.clip(np.searchsorted(edges, linear, side="right") - 1, 0, max(len(edges) - 2, 0))
@@ -69,23 +69,23 @@ def consistency(counts: np.ndarray, photo: np.ndarray, overexposed: float, camer
 
     Returns:
         consistency_psnr, dB, of the rendered RAW against the photo at a quarter of its size; clipped, the share of the
-        RAW's samples at white; suspicious, a list of what looks wrong, in words.
+        RAW's samples at white; warnings, a list of texts.
     """
     packed, photo = again(counts.astype(np.float32)) / WHITE_LEVEL, again(photo)
     raw = np.stack((packed[..., 0], packed[..., 1:3].mean(axis=-1), packed[..., 3]), axis=-1)
     clipped = float((counts >= WHITE_LEVEL - 1).mean())
     return {
-        "consistency_psnr": psnr(rendered(raw, photo), photo),
+        "consistency_psnr": psnr(fit_to_photo(raw, photo), photo),
         "clipped": clipped,
-        "suspicious": suspicions(packed, photo, clipped, overexposed, camera),
+        "warnings": consistency_warnings(packed, photo, clipped, overexposed, camera),
     }
 
 
-def suspicions(packed: np.ndarray, photo: np.ndarray, clipped: float, overexposed: float, camera: Camera) -> list[str]:
+def consistency_warnings(packed: np.ndarray, photo: np.ndarray, clipped: float, overexposed: float, camera: Camera) -> list[str]:
     """What looks wrong about a RAW, in words; see `consistency`."""
     found = []
     linear = decode_srgb(photo)
-    if packed.mean() < LEAST_LIGHT and linear.mean() > DIM_PHOTO:
+    if packed.mean() < MIN_LIGHT and linear.mean() > DIM_PHOTO:
         found.append("all black")
     elif packed.max() == packed.min() and photo.std() > 0:
         found.append("all of one value")
@@ -94,17 +94,17 @@ def suspicions(packed: np.ndarray, photo: np.ndarray, clipped: float, overexpose
     else:
         brightest = linear.max(axis=-1)
         grey = (photo.max(axis=-1) < WHITE) & (brightest > DIM_PHOTO) & (brightest - linear.min(axis=-1) < GREYEST * brightest)
-        if grey.mean() >= LEAST_GREY and (cast := cast_of(packed[grey], linear[grey], camera)):
+        if grey.mean() >= MIN_GREY_SHARE and (cast := colour_cast(packed[grey], linear[grey], camera)):
             found.append(cast)
     return found
 
 
-def cast_of(packed: np.ndarray, linear: np.ndarray, camera: Camera) -> str | None:
+def colour_cast(packed: np.ndarray, linear: np.ndarray, camera: Camera) -> str | None:
     """A colour cast beyond every light of the camera, in words: samples (n, 4) of what is nearly grey in the linear photo (n, 3)."""
     # the photo is balanced already, so that RAW divided by it tells the light
     red, green, blue = mean_colour(packed) / np.maximum(linear.mean(axis=0), 1e-6)
     for name, value, known in (("red", red, camera.neutrals[:, 0]), ("blue", blue, camera.neutrals[:, 1])):
         ratio, least, most = value / max(green, 1e-9), known.min(), known.max()
-        if not least / FARTHEST_NEUTRAL <= ratio <= most * FARTHEST_NEUTRAL:
+        if not least / MAX_NEUTRAL_FACTOR <= ratio <= most * MAX_NEUTRAL_FACTOR:
             return f"a cast: {name} is {ratio:.2f} of green for a neutral grey; this camera's lights give {least:.2f} to {most:.2f}"
     return None

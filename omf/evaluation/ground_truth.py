@@ -4,14 +4,14 @@ from pathlib import Path
 
 import numpy as np
 
-from omf.evaluation.registration import register, turn
+from omf.evaluation.registration import register, to_sensor_orientation
 from omf.io.camera_raw import CAMERA_RAW_SUFFIXES, CameraRaw, import_rawpy, read_camera_raw
 from omf.io.packed import list_packed, read_packed
 from omf.raw.bayer import CFA_ORIGINS, WHITE_LEVEL, demosaic, to_challenge_format
 from omf.utils.errors import InputError
 
 
-def list_truths(folder: Path) -> dict[str, Path]:
+def list_ground_truth(folder: Path) -> dict[str, Path]:
     """The ground truth in a folder by name: NAME.npy, else the first camera RAW of that name.
 
     Raises InputError where there is no such folder, or camera RAW and no rawpy to read it.
@@ -24,7 +24,7 @@ def list_truths(folder: Path) -> dict[str, Path]:
     return camera | packed
 
 
-def read_truth(path: Path, shape: tuple[int, ...], rgb: np.ndarray | None, white_level: int = WHITE_LEVEL) -> np.ndarray:
+def read_ground_truth(path: Path, shape: tuple[int, ...], rgb: np.ndarray | None, white_level: int = WHITE_LEVEL) -> np.ndarray:
     """Read the ground truth of a reconstruction.
 
     Camera RAW of the reconstruction's size is taken to be what the photo shows, pixel for pixel; other camera RAW is
@@ -71,9 +71,9 @@ def under_photo(path: Path, raw: CameraRaw, rgb: np.ndarray) -> np.ndarray:
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     top, left = (start + origin for start, origin in zip((found.top, found.left), CFA_ORIGINS[raw.cfa]))
-    height, width = turn(rgb, found.mirrored, found.turns).shape[:2]
+    height, width = to_sensor_orientation(rgb, found.mirrored, found.turns).shape[:2]
     beyond = max(-top, -left, top + height - raw.mosaic.shape[0], left + width - raw.mosaic.shape[1])
     if beyond > 0:
         raise InputError(f"{path}: its photo reaches {beyond} pixels beyond it; give a photo that lies within its RAW")
-    seen = turn(demosaiced(raw)[top : top + height, left : left + width], False, -found.turns)
-    return turn(seen, found.mirrored, 0)
+    seen = to_sensor_orientation(demosaiced(raw)[top : top + height, left : left + width], False, -found.turns)
+    return to_sensor_orientation(seen, found.mirrored, 0)

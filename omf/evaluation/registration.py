@@ -13,28 +13,28 @@ from scipy.ndimage import gaussian_filter, maximum_filter
 
 from omf.utils.errors import InputError
 
-SMALLEST = 64  # pixels a side; less holds too little to compare
+MIN_SIDE = 64  # pixels a side; less holds too little to compare
 COARSE_SIDE = 1024  # the longest side of the reduced pictures in which the position is searched
 OVERLAP = 0.75  # share of the smaller picture that must be on the other; JPEGs are cropped by a few percent, or from 4:3 to 16:9
-TILE = 128  # pixels a side where local shifts are measured; twice that in large pictures
-MOST_TILES = 7  # tiles a side
-LEAST_TILES = 4  # in all; from fewer a change of scale can't be told
+TILE_SIDE = 128  # pixels a side where local shifts are measured; twice that in large pictures
+MAX_TILES = 7  # tiles a side
+MIN_TILES = 4  # in all; from fewer a change of scale can't be told
 TOO_FLAT = "the photo has too little texture to be brought onto its RAW; give one that shows detail in several places"
 # Deviation of the fine structure, of a range of 1: more than is left of noise in a flat sky after
 # JPEG compression, less than a single edge makes. Tiles with less say nothing about shifts.
 TEXTURED = 0.005
 # Brightness, gamma-encoded. Around brighter places the photo is clipped where the RAW is not, and
 # edges lie elsewhere.
-BRIGHTEST = 0.9
+MAX_BRIGHTNESS = 0.9
 # Simulated pairs of all kinds of scenes reach 0.75 and more with little noise, 0.4 and more with the
 # noise of a dim room; different pictures reach 0.3 by chance, each tile at its own best shift.
-LOWEST_CORRELATION = 0.4
+MIN_CORRELATION = 0.4
 # Along a straight edge and in a repeated pattern a tile fits in many places: the shift of a tile counts
 # where the correlation at any other place is less than this share of the best.
-CLOSEST_RIVAL = 0.85
+MAX_RIVAL = 0.85
 # Pixels, and a tenth of the tiles may have more. Shifts of exact pairs stay below 0.5, noise included;
 # where a zoom or a distortion correction moves a corner by a whole pixel, the colours at edges are wrong.
-LARGEST_SHIFT = 1.0
+MAX_SHIFT = 1.0
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Registration:
 
     def apply(self, rgb: np.ndarray, bayer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Crop both to what they share: (H, W, 3) and (H, W), H and W even, RGGB, in the sensor's orientation."""
-        rgb = turn(rgb, self.mirrored, self.turns)
+        rgb = to_sensor_orientation(rgb, self.mirrored, self.turns)
         rows = shared(rgb.shape[0], bayer.shape[0], self.top)
         columns = shared(rgb.shape[1], bayer.shape[1], self.left)
         photo = rgb[rows.start - self.top : rows.stop - self.top, columns.start - self.left : columns.stop - self.left]
@@ -68,13 +68,13 @@ def register(rgb: np.ndarray, bayer: np.ndarray) -> Registration:
     Raises:
         InputError: they show different things, or differ by more than a turn and a crop.
     """
-    if min(rgb.shape[:2] + bayer.shape) < SMALLEST:
+    if min(rgb.shape[:2] + bayer.shape) < MIN_SIDE:
         raise InputError(
-            f"photo of {size_text(rgb)}, RAW of {size_text(bayer)} pixels; {SMALLEST} a side or more are needed to bring them together"
+            f"photo of {size_text(rgb)}, RAW of {size_text(bayer)} pixels; {MIN_SIDE} a side or more are needed to bring them together"
         )
     photo = (rgb @ np.array([0.25, 0.5, 0.25], np.float32)) / np.float32(np.iinfo(rgb.dtype).max)
     mirrored, turns, top, left = coarse_position(photo, bayer)
-    photo = turn(photo, mirrored, turns)
+    photo = to_sensor_orientation(photo, mirrored, turns)
     for _ in range(3):  # the coarse position is wrong by a few pixels
         tiles = measure_tiles(photo, bayer, top, left)
         step = np.rint(np.median(tiles.shifts[tiles.clear], axis=0)).astype(int) if tiles.clear.any() else np.zeros(2, int)
@@ -82,24 +82,24 @@ def register(rgb: np.ndarray, bayer: np.ndarray) -> Registration:
             break
         top, left = top + int(step[0]), left + int(step[1])
     agreement = float(np.average(tiles.correlations, weights=tiles.weights))
-    if agreement < LOWEST_CORRELATION:
+    if agreement < MIN_CORRELATION:
         raise InputError(
-            f"photo and RAW don't match (correlation {agreement:.2f}, {LOWEST_CORRELATION} or more is needed);"
+            f"photo and RAW don't match (correlation {agreement:.2f}, {MIN_CORRELATION} or more is needed);"
             " give the photo that the camera made of this RAW"
         )
-    if tiles.clear.sum() < LEAST_TILES:
+    if tiles.clear.sum() < MIN_TILES:
         raise InputError(TOO_FLAT)
     lengths = np.hypot(*tiles.shifts[tiles.clear].T)
     median, largest = np.percentile(lengths, (50, 90))
-    if largest > LARGEST_SHIFT:
+    if largest > MAX_SHIFT:
         raise InputError(
             f"photo and RAW differ in scale or shape: parts are shifted by up to {largest:.1f} pixels"
-            f" (median {median:.1f}, {LARGEST_SHIFT:g} is the limit); give one without digital zoom or distortion correction"
+            f" (median {median:.1f}, {MAX_SHIFT:g} is the limit); give one without digital zoom or distortion correction"
         )
     return Registration(mirrored, turns, top, left, agreement, float(median), float(largest))
 
 
-def turn(picture: np.ndarray, mirrored: bool, turns: int) -> np.ndarray:
+def to_sensor_orientation(picture: np.ndarray, mirrored: bool, turns: int) -> np.ndarray:
     """Reverse the columns if `mirrored`, then turn to the left by quarters; a view."""
     return np.rot90(picture[:, ::-1] if mirrored else picture, turns)
 
@@ -127,7 +127,7 @@ def coarse_position(photo: np.ndarray, bayer: np.ndarray) -> tuple[bool, int, in
     found = []
     for mirrored in (False, True):
         for turns in range(4):
-            turned = reduce(turn(photo, mirrored, turns), factor)
+            turned = reduce(to_sensor_orientation(photo, mirrored, turns), factor)
             top, left = best_position(texture(turned), texture(raw))
             on_photo, on_raw = overlap(turned, raw, top, left)
             # brightness tells apart turns of a symmetrical picture, whose edges fit in several ways
@@ -196,21 +196,21 @@ def measure_tiles(photo: np.ndarray, bayer: np.ndarray, top: int, left: int) -> 
     first = max(top, 0), max(left, 0)
     last = min(top + photo.shape[0], bayer.shape[0]) - 1, min(left + photo.shape[1], bayer.shape[1]) - 1
     sides = [end - start for start, end in zip(first, last)]
-    tile = min(TILE if min(sides) < 8 * TILE else 2 * TILE, *sides)
-    starts = [np.linspace(begin, begin + side - tile, min(-(-side // tile), MOST_TILES)).astype(int) for begin, side in zip(first, sides)]
+    tile = min(TILE_SIDE if min(sides) < 8 * TILE_SIDE else 2 * TILE_SIDE, *sides)
+    starts = [np.linspace(begin, begin + side - tile, min(-(-side // tile), MAX_TILES)).astype(int) for begin, side in zip(first, sides)]
     window = np.outer(np.hanning(tile), np.hanning(tile)).astype(np.float32)
     found = []
     for row in starts[0]:
         for column in starts[1]:
             ours = means_of_four(photo[row - top : row - top + tile + 1, column - left : column - left + tile + 1])
             theirs = means_of_four(bayer[row : row + tile + 1, column : column + tile + 1]) ** (1 / 2.2)
-            comparable = ~maximum_filter((ours > BRIGHTEST) | (theirs > BRIGHTEST), 17)  # 17: as far as the filters reach
+            comparable = ~maximum_filter((ours > MAX_BRIGHTNESS) | (theirs > MAX_BRIGHTNESS), 17)  # 17: as far as the filters reach
             weight = (fine_structure(ours) * comparable).std()
             if weight < TEXTURED:
                 continue
             shift, best, rival = tile_shift(texture(ours), texture(theirs), comparable * window)
-            found.append((*shift, best, weight, best >= LOWEST_CORRELATION and rival <= CLOSEST_RIVAL * best))
-    if len(found) < LEAST_TILES:
+            found.append((*shift, best, weight, best >= MIN_CORRELATION and rival <= MAX_RIVAL * best))
+    if len(found) < MIN_TILES:
         raise InputError(TOO_FLAT)
     table = np.array(found)
     return Tiles(table[:, :2], table[:, 2], table[:, 3], table[:, 4].astype(bool))

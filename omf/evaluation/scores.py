@@ -12,12 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from omf.evaluation.consistency import consistency
-from omf.evaluation.ground_truth import read_truth
+from omf.evaluation.ground_truth import read_ground_truth
 from omf.evaluation.metrics import colour_error, highlight_error, ms_ssim, psnr, psnr_of_planes, ssim
 from omf.inference.unprocess import Unprocess
 from omf.io.images import read_rgb
 from omf.io.packed import read_packed
-from omf.raw.bayer import WHITE_LEVEL, dequantise, half_size_photo, pack, to_challenge_format
+from omf.raw.bayer import WHITE_LEVEL, from_challenge_counts, half_size_photo, pack, to_challenge_format
 from omf.raw.camera import Camera
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.console import progress
@@ -26,13 +26,13 @@ from omf.utils.errors import InputError, printable
 BASELINES = {"unprocess": "classical method of Brooks et al. 2019", "copy": "the photo itself taken for RAW"}
 TONES = 32  # levels of the photo's green that RAW is averaged over
 # what is known of an image, in the order of the table's columns; of ground truth, of the photo
-SCORES = ["psnr", "ssim", "ms_ssim", "psnr_overexposed", "psnr_rest", "psnr_r", "psnr_gr", "psnr_gb", "psnr_b"]
-SCORES += ["colour_error", "highlight_error", *(f"{name}_{key}" for name in BASELINES for key in ("psnr", "ssim"))]
-WITHOUT_TRUTH = ["consistency_psnr", "overexposed", "clipped"]
+FULL_REFERENCE_METRICS = ["psnr", "ssim", "ms_ssim", "psnr_overexposed", "psnr_rest", "psnr_r", "psnr_gr", "psnr_gb", "psnr_b"]
+FULL_REFERENCE_METRICS += ["colour_error", "highlight_error", *(f"{name}_{key}" for name in BASELINES for key in ("psnr", "ssim"))]
+NO_REFERENCE_METRICS = ["consistency_psnr", "overexposed", "clipped"]
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Item:
     """A reconstruction, and what there is to judge it by."""
 
     name: str
@@ -42,15 +42,15 @@ class Candidate:
     white_level: int = WHITE_LEVEL  # of both RAW files
 
 
-def candidates(
+def match_items(
     predictions: dict[str, Path], truths: dict[str, Path], photos: dict[str, Path], white_level: int = WHITE_LEVEL
-) -> list[Candidate]:
+) -> list[Item]:
     """The predictions that have a ground truth or a photo of their name, by name."""
     names = sorted(predictions.keys() & (truths.keys() | photos.keys()))
-    return [Candidate(name, predictions[name], truths.get(name), photos.get(name), white_level) for name in names]
+    return [Item(name, predictions[name], truths.get(name), photos.get(name), white_level) for name in names]
 
 
-def examine(candidate: Candidate, camera: Camera) -> tuple[dict, list[str]]:
+def score_image(candidate: Item, camera: Camera) -> tuple[dict, list[str]]:
     """All that can be said of one reconstruction.
 
     Args:
@@ -58,8 +58,8 @@ def examine(candidate: Candidate, camera: Camera) -> tuple[dict, list[str]]:
         camera: of the baselines, and of likely colours.
 
     Returns:
-        `SCORES` where there is ground truth (those of overexposed pixels and of the baselines ask for the photo too);
-        `WITHOUT_TRUTH` and `suspicious` where there is a photo; `tones`: mean RAW green for each of 32 levels of the
+        `FULL_REFERENCE_METRICS` where there is ground truth (those of overexposed pixels and of the baselines ask for the photo too);
+        `NO_REFERENCE_METRICS` and `warnings` where there is a photo; `tones`: mean RAW green for each of 32 levels of the
         photo's green, and how many pixels have it; the paths of what was used. And a line for each file that can't be.
     """
     record: dict = {key: str(getattr(candidate, key)) for key in ("raw", "truth", "photo") if getattr(candidate, key)}
@@ -77,14 +77,14 @@ def examine(candidate: Candidate, camera: Camera) -> tuple[dict, list[str]]:
         problems.append(str(error))
     try:
         if candidate.truth:
-            truth = same_shape(read_truth(candidate.truth, counts.shape, rgb, candidate.white_level), counts, candidate)
+            truth = same_shape(read_ground_truth(candidate.truth, counts.shape, rgb, candidate.white_level), counts, candidate)
     except InputError as error:
         problems.append(str(error))
     for key, found in (("truth", truth), ("photo", rgb)):
         if found is None:
             record.pop(key, None)  # nor can the page show it
     if truth is not None:
-        record |= scores(counts, truth)
+        record |= full_reference_scores(counts, truth)
         if rgb is not None:
             record |= scores_beside_photo(counts, truth, rgb, candidate.name, camera)
     if rgb is not None:
@@ -95,10 +95,14 @@ def examine(candidate: Candidate, camera: Camera) -> tuple[dict, list[str]]:
     return (record if truth is not None or rgb is not None else {}), problems
 
 
-def scores(counts: np.ndarray, truth: np.ndarray) -> dict:
+def full_reference_scores(counts: np.ndarray, truth: np.ndarray) -> dict:
     """Of uint16 (H/2, W/2, 4) against the same: the challenge's scores, and others of `omf.evaluation.metrics`."""
-    x, y = dequantise(counts), dequantise(truth)
-    record = score(counts, truth) | {"ms_ssim": ms_ssim(x, y), "colour_error": colour_error(x, y), "highlight_error": highlight_error(x, y)}
+    x, y = from_challenge_counts(counts), from_challenge_counts(truth)
+    record = challenge_scores(counts, truth) | {
+        "ms_ssim": ms_ssim(x, y),
+        "colour_error": colour_error(x, y),
+        "highlight_error": highlight_error(x, y),
+    }
     return record | {f"psnr_{plane}": value for plane, value in psnr_of_planes(x, y).items()}
 
 
@@ -107,10 +111,10 @@ def scores_beside_photo(counts: np.ndarray, truth: np.ndarray, rgb: np.ndarray, 
     record = {}
     overexposed = packed_mask(rgb)
     for key, own in (("psnr_overexposed", overexposed), ("psnr_rest", ~overexposed)):
-        record[key] = psnr(dequantise(counts[own]), dequantise(truth[own])) if own.any() else None
+        record[key] = psnr(from_challenge_counts(counts[own]), from_challenge_counts(truth[own])) if own.any() else None
     scaled = rgb / np.float32(np.iinfo(rgb.dtype).max)
     for baseline, answer in (("unprocess", Unprocess(camera)(rgb, name)), ("copy", scaled)):
-        record |= {f"{baseline}_{key}": value for key, value in score(to_challenge_format(answer), truth).items()}
+        record |= {f"{baseline}_{key}": value for key, value in challenge_scores(to_challenge_format(answer), truth).items()}
     return record
 
 
@@ -129,14 +133,14 @@ def tones(counts: np.ndarray, photo: np.ndarray) -> dict[str, list]:
     return {"raw": means.round(4).tolist(), "pixels": pixels.tolist()}
 
 
-def same_shape(truth: np.ndarray, counts: np.ndarray, candidate: Candidate) -> np.ndarray:
+def same_shape(truth: np.ndarray, counts: np.ndarray, candidate: Item) -> np.ndarray:
     """The truth itself, or InputError where the reconstruction has another shape."""
     if counts.shape != truth.shape:
         raise InputError(f"{candidate.raw}: packed {counts.shape}, but its ground truth is {truth.shape}; both must show the same crop")
     return truth
 
 
-def of_its_size(rgb: np.ndarray, counts: np.ndarray, candidate: Candidate) -> np.ndarray:
+def of_its_size(rgb: np.ndarray, counts: np.ndarray, candidate: Item) -> np.ndarray:
     """The photo itself, or InputError where the reconstruction is not of its size."""
     if (rgb.shape[0] // 2, rgb.shape[1] // 2) != counts.shape[:2]:
         height, width = counts.shape[:2]
@@ -147,27 +151,27 @@ def of_its_size(rgb: np.ndarray, counts: np.ndarray, candidate: Candidate) -> np
     return rgb
 
 
-def examine_all(of: list[Candidate], camera: Camera, processes: int) -> tuple[dict[str, dict], list[str]]:
-    """`examine` each, in several processes; records by name in the given order, and problems. See there."""
+def score_all(of: list[Item], camera: Camera, processes: int) -> tuple[dict[str, dict], list[str]]:
+    """`score_image` each, in several processes; records by name in the given order, and problems. See there."""
     records, problems = {}, []
-    for candidate, (record, lines) in zip(of, progress(examined(of, camera, processes), "scoring", total=len(of), unit="image")):
+    for candidate, (record, lines) in zip(of, progress(scored(of, camera, processes), "scoring", total=len(of), unit="image")):
         if record:
             records[candidate.name] = record
         problems += lines
     return records, problems
 
 
-def examined(of: list[Candidate], camera: Camera, processes: int) -> Iterator[tuple[dict, list[str]]]:
+def scored(of: list[Item], camera: Camera, processes: int) -> Iterator[tuple[dict, list[str]]]:
     if min(processes, len(of)) <= 1:
-        yield from map(partial(examine, camera=camera), of)
+        yield from map(partial(score_image, camera=camera), of)
         return
     with ProcessPoolExecutor(min(processes, len(of)), get_context("spawn")) as pool:
-        yield from pool.map(partial(examine, camera=camera), of, chunksize=max(1, min(16, len(of) // (4 * processes))))
+        yield from pool.map(partial(score_image, camera=camera), of, chunksize=max(1, min(16, len(of) // (4 * processes))))
 
 
-def suspicious_of(record: dict) -> str:
+def warnings_line(record: dict) -> str:
     """What looks wrong about an image, on one line."""
-    return "; ".join(record.get("suspicious", []))
+    return "; ".join(record.get("warnings", []))
 
 
 def summarise(records: dict[str, dict]) -> dict:
@@ -177,10 +181,10 @@ def summarise(records: dict[str, dict]) -> dict:
         values = [record[key] for record in records.values() if record.get(key) is not None]
         return float(np.mean(values)) if values else None
 
-    columns = [*SCORES, *WITHOUT_TRUTH, "suspicious"]
+    columns = [*FULL_REFERENCE_METRICS, *NO_REFERENCE_METRICS, "warnings"]
     return {
         "scored": sum("psnr" in record for record in records.values()),
-        "mean": {key: mean(key) for key in [*SCORES, *WITHOUT_TRUTH]},
+        "mean": {key: mean(key) for key in [*FULL_REFERENCE_METRICS, *NO_REFERENCE_METRICS]},
         "images": {name: {key: record[key] for key in columns if key in record} for name, record in sorted(records.items())},
     }
 
@@ -188,10 +192,10 @@ def summarise(records: dict[str, dict]) -> dict:
 def scores_csv(summary: dict) -> str:
     """The images as CSV, a line each; cells of what is not known are empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, ["name", *SCORES, *WITHOUT_TRUTH, "suspicious"], lineterminator="\n")
+    writer = csv.DictWriter(text, ["name", *FULL_REFERENCE_METRICS, *NO_REFERENCE_METRICS, "warnings"], lineterminator="\n")
     writer.writeheader()
     for name, image in summary["images"].items():
-        writer.writerow({"name": printable(name), **image, "suspicious": suspicious_of(image)})
+        writer.writerow({"name": printable(name), **image, "warnings": warnings_line(image)})
     return text.getvalue()
 
 
@@ -209,7 +213,7 @@ def scores_table(summary: dict) -> str:
     return "\n".join(lines)
 
 
-def score(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+def challenge_scores(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
     """The challenge's scores of one image: uint16 (H/2, W/2, 4) each -> {"psnr": dB, "ssim": ...}."""
-    predicted, truth = dequantise(predicted), dequantise(truth)
+    predicted, truth = from_challenge_counts(predicted), from_challenge_counts(truth)
     return {"psnr": psnr(predicted, truth), "ssim": ssim(predicted, truth)}

@@ -5,7 +5,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-Answers = Callable[[], list[np.ndarray]]  # waits for what was begun
+Pending = Callable[[], list[np.ndarray]]  # waits for what was begun
 
 
 class Picture(NamedTuple):
@@ -19,10 +19,10 @@ class Picture(NamedTuple):
 class Method(Protocol):
     """What reconstructs RAW. Both calls may return before the work is done."""
 
-    capacity: int  # pixels worth giving it at once
+    pixels_per_batch: int  # pixels worth giving it at once
 
-    def demosaiced(self, pictures: Sequence[Picture]) -> Answers:
+    def demosaiced(self, pictures: Sequence[Picture]) -> Pending:
         """Demosaiced RAW, float32 (H, W, 3) in [0, 1], of each picture."""
 
-    def packed(self, pictures: Sequence[Picture]) -> Answers:
+    def packed(self, pictures: Sequence[Picture]) -> Pending:
         """Bayer RAW in the challenge's format, uint16 (H/2, W/2, 4), of each picture."""

@@ -12,7 +12,7 @@ import torch
 from omf.utils.errors import InputError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of glibc's malloc.h
-LARGEST_KEPT = 2**25  # bytes; the most that glibc takes, and larger buffers would leave larger holes
+MAX_KEPT_BYTES = 2**25  # bytes; the most that glibc takes, and larger buffers would leave larger holes
 
 
 def pick_device(name: str) -> torch.device:
@@ -38,7 +38,7 @@ def keep_freed_memory() -> None:
     clearing pages. Other C libraries are left as they are.
     """
     if mallopt := of_glibc("mallopt"):
-        mallopt(M_MMAP_THRESHOLD, LARGEST_KEPT)
+        mallopt(M_MMAP_THRESHOLD, MAX_KEPT_BYTES)
         mallopt(M_TRIM_THRESHOLD, -1)  # never
 
 

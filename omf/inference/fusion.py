@@ -9,21 +9,21 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omf.inference.base import Answers, Picture
+from omf.inference.base import Pending, Picture
 from omf.inference.memory import free_memory
-from omf.inference.tiling import Box, cells_of, cover
+from omf.inference.tiling import Box, cover, needed_cells
 from omf.networks.base import BORDER, PAD_VALUE, PaddedNetwork
-from omf.networks.fused_unet import FoldedUNet
+from omf.networks.fused_unet import FusedUNet
 from omf.networks.unet import UNet
 from omf.raw.bayer import WHITE_LEVEL, pack, whole_cells
 from omf.utils.errors import DeviceError, InputError, first_line
 
 # Memory for what a network holds while it runs: half of what is free, and no more than this many bytes.
-MOST_MEMORY = {"cpu": 7 * 2**28, "cuda": 2**32}
+MAX_MEMORY = {"cpu": 7 * 2**28, "cuda": 2**32}
 
 
 @dataclass(frozen=True)
-class Part:
+class Tile:
     """One rectangle that a network has to answer for."""
 
     picture: int
@@ -46,20 +46,20 @@ class Branch:
         self.run, bytes_per_pixel = network.body, network.bytes_per_pixel
         if precision != "published" and isinstance(network, UNet):
             winograd = device.type == "cpu" and torch.backends.mkldnn.is_available()
-            self.run = FoldedUNet(network, getattr(torch, precision), winograd).to(device)
+            self.run = FusedUNet(network, getattr(torch, precision), winograd).to(device)
             bytes_per_pixel = self.run.bytes_per_pixel
         self.overexposed, self.grid = overexposed, network.grid
-        self.halo = -(-network.reach // network.grid)  # cells
+        self.halo = -(-network.receptive_radius // network.grid)  # cells
         self.smallest = (3 * self.halo) ** 2  # cells; less would be nearly all halo
         self.bytes_per_cell = bytes_per_pixel * network.grid**2
 
-    def parts(self, masks: Sequence[np.ndarray], largest: int) -> list[Part]:
+    def parts(self, masks: Sequence[np.ndarray], largest: int) -> list[Tile]:
         """What there is to run for pictures with these masks, in boxes of at most `largest` cells."""
         found = []
         for picture, mask in enumerate(masks):
-            cells = cells_of(mask == self.overexposed, self.grid, BORDER)
+            cells = needed_cells(mask == self.overexposed, self.grid, BORDER)
             for inner in cover(cells, self.halo, largest):
-                found.append(Part(picture, inner, inner.grown(self.halo, *cells.shape)))
+                found.append(Tile(picture, inner, inner.dilated(self.halo, *cells.shape)))
         return found
 
 
@@ -82,11 +82,11 @@ class Fusion:
         self.device = device
         self.branches = (Branch(noe, False, device, precision), Branch(oe, True, device, precision))
         # pixels worth running at once: a GPU fills up on several small pictures, a CPU on one
-        self.capacity = 2**21 if device.type == "cuda" else 1
+        self.pixels_per_batch = 2**21 if device.type == "cuda" else 1
         if device.type == "cuda":  # copies in both directions run beside the networks
             self.uploads, self.downloads = torch.cuda.Stream(), torch.cuda.Stream()
         free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
-        self.memory = min(free // 2, MOST_MEMORY[device.type])
+        self.memory = min(free // 2, MAX_MEMORY[device.type])
 
     def __call__(self, rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Reconstruct demosaiced RAW.
@@ -100,18 +100,18 @@ class Fusion:
         """
         return self.demosaiced([Picture(rgb, mask)])()[0]
 
-    def demosaiced(self, pictures: Sequence[Picture]) -> Answers:
+    def demosaiced(self, pictures: Sequence[Picture]) -> Pending:
         """Begin to reconstruct demosaiced RAW; call what comes back to wait for it: float32 (H, W, 3) of each picture."""
-        return self.begin(pictures, channels_last)
+        return self.submit(pictures, channels_last)
 
-    def packed(self, pictures: Sequence[Picture]) -> Answers:
+    def packed(self, pictures: Sequence[Picture]) -> Pending:
         """Begin to reconstruct Bayer RAW; the answers are in the challenge's format: uint16 (H/2, W/2, 4) of each picture."""
-        answers = self.begin(pictures, bayer_counts)
+        answers = self.submit(pictures, to_bayer_counts)
         return lambda: [pack(whole_cells(bayer).view(np.uint16)) for bayer in answers()]
 
-    def begin(self, pictures: Sequence[Picture], finish: Callable[[Tensor], Tensor]) -> Answers:
+    def submit(self, pictures: Sequence[Picture], finish: Callable[[Tensor], Tensor]) -> Pending:
         """Launch the work; on a GPU it is still under way when this returns."""
-        with told_of_the_device():
+        with gpu_errors():
             results, finite = self.fuse(pictures, finish)
             if self.device.type == "cuda":
                 self.downloads.wait_stream(torch.cuda.current_stream())
@@ -124,7 +124,7 @@ class Fusion:
 
         def answers() -> list[np.ndarray]:
             if self.device.type == "cuda":
-                with told_of_the_device():
+                with gpu_errors():
                     done.synchronize()
             if not finite:
                 raise InputError("the networks' values leave the range of float16; set precision to float32")
@@ -188,7 +188,7 @@ class Fusion:
 
 
 @contextmanager
-def told_of_the_device() -> Iterator[None]:
+def gpu_errors() -> Iterator[None]:
     """A GPU's failure as a DeviceError: after it, no other picture can be computed in this process."""
     try:
         yield
@@ -196,7 +196,7 @@ def told_of_the_device() -> Iterator[None]:
         raise DeviceError(f"the GPU failed ({first_line(error)})") from error
 
 
-def batches(parts: Sequence[Part], largest: int) -> Iterator[list[Part]]:
+def batches(parts: Sequence[Tile], largest: int) -> Iterator[list[Tile]]:
     """Parts that are run together: of one shape, and no more than `largest` cells in all."""
     by_shape = defaultdict(list)
     for part in parts:
@@ -231,8 +231,8 @@ def channels_last(rgb: Tensor) -> Tensor:
     return rgb.permute(1, 2, 0)
 
 
-def bayer_counts(rgb: Tensor) -> Tensor:
-    """Mosaic and quantise: (3, H, W) from an even row and column on, in [0, 1] -> int16 counts (H, W), RGGB."""
+def to_bayer_counts(rgb: Tensor) -> Tensor:
+    """Mosaic and to_challenge_counts: (3, H, W) from an even row and column on, in [0, 1] -> int16 counts (H, W), RGGB."""
     bayer = rgb[1].clone()
     bayer[0::2, 0::2], bayer[1::2, 1::2] = rgb[0, 0::2, 0::2], rgb[2, 1::2, 1::2]
     return (bayer * WHITE_LEVEL).to(torch.int16)

@@ -24,12 +24,12 @@ class Box:
     def cells(self) -> int:
         return self.shape[0] * self.shape[1]
 
-    def grown(self, halo: int, height: int, width: int) -> "Box":
+    def dilated(self, halo: int, height: int, width: int) -> "Box":
         """By `halo` cells on each side, within a picture of `height` x `width` cells."""
         return Box(max(self.top - halo, 0), min(self.bottom + halo, height), max(self.left - halo, 0), min(self.right + halo, width))
 
 
-def cells_of(needed: np.ndarray, grid: int, border: int) -> np.ndarray:
+def needed_cells(needed: np.ndarray, grid: int, border: int) -> np.ndarray:
     """The cells that hold a needed pixel.
 
     Args:
@@ -60,27 +60,31 @@ def cover(cells: np.ndarray, halo: int, largest: int) -> list[Box]:
     shape = cells.shape
     boxes = []
     for box in cut(cells, halo):
-        for tile in tiles(box, halo, largest, shape):
-            boxes += shrunk(cells, tile)
+        for tile in split_into_tiles(box, halo, largest, shape):
+            boxes += bounding_box(cells, tile)
     return boxes
 
 
 def cut(cells: np.ndarray, halo: int) -> Iterator[Box]:
     """Cut the box around the True cells as long as that lowers the sum of the grown areas."""
-    whole = shrunk(cells, Box(0, cells.shape[0], 0, cells.shape[1]))
+    whole = bounding_box(cells, Box(0, cells.shape[0], 0, cells.shape[1]))
     while whole:
         box = whole.pop()
-        cost = box.grown(halo, *cells.shape).cells
+        cost = box.dilated(halo, *cells.shape).cells
         at, axis, least = cheapest_cut(cells, box, halo)
         if least >= cost:
             yield box
         elif axis == 0:
-            whole += shrunk(cells, Box(box.top, at, box.left, box.right)) + shrunk(cells, Box(at, box.bottom, box.left, box.right))
+            whole += bounding_box(cells, Box(box.top, at, box.left, box.right)) + bounding_box(
+                cells, Box(at, box.bottom, box.left, box.right)
+            )
         else:
-            whole += shrunk(cells, Box(box.top, box.bottom, box.left, at)) + shrunk(cells, Box(box.top, box.bottom, at, box.right))
+            whole += bounding_box(cells, Box(box.top, box.bottom, box.left, at)) + bounding_box(
+                cells, Box(box.top, box.bottom, at, box.right)
+            )
 
 
-def shrunk(cells: np.ndarray, box: Box) -> list[Box]:
+def bounding_box(cells: np.ndarray, box: Box) -> list[Box]:
     """The smallest box around the True cells in a box; none where there are none."""
     inside = cells[box.top : box.bottom, box.left : box.right]
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
@@ -118,7 +122,7 @@ def grown_areas(lines: np.ndarray, halo: int, origin: tuple[int, int], shape: tu
     return rows * columns * (numbers >= first)
 
 
-def tiles(box: Box, halo: int, largest: int, shape: tuple[int, int]) -> list[Box]:
+def split_into_tiles(box: Box, halo: int, largest: int, shape: tuple[int, int]) -> list[Box]:
     """Cut a box into equal tiles, none of them larger than `largest` when it is grown, with the least to compute."""
     height, width = box.bottom - box.top, box.right - box.left
     ways = []

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from omf.inference.base import Answers, Picture
+from omf.inference.base import Pending, Picture
 from omf.raw import isp
 from omf.raw.bayer import to_challenge_format
 from omf.raw.camera import Camera, name_seed
@@ -22,7 +22,7 @@ class Unprocess:
         camera: gives the colour matrices; the published ones are of other cameras.
     """
 
-    capacity = 1
+    pixels_per_batch = 1
 
     def __init__(self, camera: Camera):
         self.camera = camera
@@ -44,11 +44,11 @@ class Unprocess:
         linear = np.maximum(isp.inverse_smoothstep(srgb), 1e-8) ** np.float32(GAMMA)
         return isp.clip(invert_gains(isp.to_camera_primaries(linear, matrix), gains))
 
-    def demosaiced(self, pictures: Sequence[Picture]) -> Answers:
+    def demosaiced(self, pictures: Sequence[Picture]) -> Pending:
         """As `omf.inference.base.Method` says; the work is done where the answers are asked for."""
         return lambda: [self(picture.rgb, picture.name) for picture in pictures]
 
-    def packed(self, pictures: Sequence[Picture]) -> Answers:
+    def packed(self, pictures: Sequence[Picture]) -> Pending:
         """As `omf.inference.base.Method` says; the work is done where the answers are asked for."""
         return lambda: [to_challenge_format(self(picture.rgb, picture.name)) for picture in pictures]
 

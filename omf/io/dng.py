@@ -19,7 +19,7 @@ from omf.io.exif import EXIF_IFD, GPS_IFD, PLACE, TAKEN, Exif, directory
 from omf.raw.bayer import CFA_ORIGINS
 from omf.raw.camera import Camera
 from omf.utils.errors import InputError
-from omf.utils.files import written_whole
+from omf.utils.files import atomic_write
 from omf.utils.version import VERSION
 
 # linear sRGB to XYZ: IEC 61966-2-1, and the same adapted to D50 (Bradford), from brucelindbloom.com
@@ -27,11 +27,11 @@ SRGB_TO_XYZ_D65 = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.715
 SRGB_TO_XYZ_D50 = np.array([[0.4360747, 0.3850649, 0.1430804], [0.2225045, 0.7168786, 0.0606169], [0.0139322, 0.0971045, 0.7141733]])
 D65 = 21  # EXIF's number of the light
 
-LARGEST = 2**32 - 2**20  # bytes of pictures: offsets have 32 bits, and the tags need some room
+MAX_FILE_BYTES = 2**32 - 2**20  # bytes of pictures: offsets have 32 bits, and the tags need some room
 PREVIEW = 1024  # pixels, the preview's longer side at most
-TILE = 256  # pixels a side: 128 KiB
+DNG_TILE = 256  # pixels a side: 128 KiB
 SUB_IFDS, LONG, IFD = 330, 4, 13  # a tag and two types of TIFF
-STEPS = 1_000_000  # denominator of rationals
+RATIONAL_DENOMINATOR = 1_000_000  # denominator of rationals
 
 Tag = tuple[int | str, str, int, object, bool]
 
@@ -77,13 +77,13 @@ def write_dng(
     Raises:
         InputError: it would take more than 4 GiB.
     """
-    if counts.nbytes + preview.nbytes > LARGEST:
+    if counts.nbytes + preview.nbytes > MAX_FILE_BYTES:
         height, width = counts.shape
         raise InputError(f"{path}: {width} x {height} pixels take more than 4 GiB, which DNG can't hold; write .npy, or cut the picture up")
     exif = exif or Exif()
-    tiled = compressed and counts.shape[1] >= TILE  # LibRaw and dcraw misread a tile that is wider than the picture
+    tiled = compressed and counts.shape[1] >= DNG_TILE  # LibRaw and dcraw misread a tile that is wider than the picture
     name = "unknown" if camera is None else camera.name
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         with tifffile.TiffWriter(temporary, bigtiff=False, byteorder="<") as tiff:
             tiff.write(
                 preview,
@@ -99,7 +99,7 @@ def write_dng(
                 extratags=colour_tags(camera, neutral) + origin_tags(exif, name),
             )
             tiff.write(
-                tiles(counts) if tiled else counts,
+                tile_bytes(counts) if tiled else counts,
                 shape=counts.shape,
                 dtype=counts.dtype,
                 photometric="cfa",
@@ -107,7 +107,7 @@ def write_dng(
                 software=False,
                 metadata=None,
                 extratags=mosaic_tags(counts.shape, cfa, black_level, white_level, noise),
-                **({"compression": "jpeg", "bitspersample": 16, "tile": (TILE, TILE)} if tiled else {}),
+                **({"compression": "jpeg", "bitspersample": 16, "tile": (DNG_TILE, DNG_TILE)} if tiled else {}),
             )
         with temporary.open("r+b") as file:
             patch(file, struct.pack("<HHI", SUB_IFDS, IFD, 1), struct.pack("<HHI", SUB_IFDS, LONG, 1))  # as all readers know it
@@ -123,14 +123,14 @@ def preview_of(rgb: np.ndarray) -> np.ndarray:
     return np.asarray(picture)
 
 
-def tiles(counts: np.ndarray) -> Iterator[bytes]:
+def tile_bytes(counts: np.ndarray) -> Iterator[bytes]:
     """The tiles of a mosaic, by rows, each as lossless JPEG; beyond the right and the lower edge it is repeated."""
-    for top in range(0, counts.shape[0], TILE):
-        for left in range(0, counts.shape[1], TILE):
-            tile = counts[top : top + TILE, left : left + TILE]
-            tile = np.pad(tile, [(0, TILE - size) for size in tile.shape], mode="edge")
+    for top in range(0, counts.shape[0], DNG_TILE):
+        for left in range(0, counts.shape[1], DNG_TILE):
+            tile = counts[top : top + DNG_TILE, left : left + DNG_TILE]
+            tile = np.pad(tile, [(0, DNG_TILE - size) for size in tile.shape], mode="edge")
             # predictor 1, the sample on the left, is the one that every reader knows
-            yield imagecodecs.jpeg8_encode(tile.reshape(TILE, TILE // 2, 2), lossless=True, predictor=1, bitspersample=16)
+            yield imagecodecs.jpeg8_encode(tile.reshape(DNG_TILE, DNG_TILE // 2, 2), lossless=True, predictor=1, bitspersample=16)
 
 
 def colour_tags(camera: Camera | None, neutral: np.ndarray) -> list[Tag]:
@@ -160,7 +160,7 @@ def colour_matrices(camera: Camera | None) -> tuple[np.ndarray, np.ndarray]:
     if camera is None:
         colours, neutral = np.eye(3), np.ones(3)
     else:
-        colours, neutral = camera.colour_matrices.mean(axis=0), camera.usual_neutral
+        colours, neutral = camera.colour_matrices.mean(axis=0), camera.mean_neutral
     return np.diag(neutral) @ colours @ np.linalg.inv(SRGB_TO_XYZ_D65), SRGB_TO_XYZ_D50 @ np.linalg.inv(colours)
 
 
@@ -201,7 +201,9 @@ def mosaic_tags(shape: tuple[int, int], cfa: str, black_level: int, white_level:
 
 
 def rationals(code: int, values: np.ndarray, signed: bool = True) -> Tag:
-    parts = [part for value in np.rint(values.ravel() * STEPS).astype(int).tolist() for part in (value, STEPS)]
+    parts = [
+        part for value in np.rint(values.ravel() * RATIONAL_DENOMINATOR).astype(int).tolist() for part in (value, RATIONAL_DENOMINATOR)
+    ]
     return code, "2i" if signed else "2I", values.size, parts, True
 
 

@@ -18,7 +18,7 @@ from omf.io.images import DECODING_ERRORS, TIFF_MARKS
 ORIENTATION, MAKE, MODEL, DATE = 274, 271, 272, 306
 EXIF_IFD, GPS_IFD = 34665, 34853
 DATE_FORM = r"\d{4}:\d\d:\d\d \d\d:\d\d:\d\d"
-VERSION = (36864, UNDEFINED, b"0230")  # ExifVersion, which an Exif IFD must have
+EXIF_VERSION = (36864, UNDEFINED, b"0230")  # ExifVersion, which an Exif IFD must have
 TAKEN = {  # tag: TIFF type, number of values; Exif 2.3, table 4 and 5
     33434: (RATIONAL, 1),  # ExposureTime, s
     33437: (RATIONAL, 1),  # FNumber
@@ -121,7 +121,7 @@ def directory(values: dict, known: dict, offset: int) -> bytes:
     ifd = ImageFileDirectory_v2(b"II*\0\0\0\0\0")
     kinds = {tag: kind for tag, (kind, _) in known.items()}
     if known is TAKEN:
-        tag, kind, version = VERSION
+        tag, kind, version = EXIF_VERSION
         values, kinds = values | {tag: version}, kinds | {tag: kind}
     for tag, value in values.items():
         ifd.tagtype[tag] = kinds[tag]

@@ -25,7 +25,7 @@ def to_srgb(colours: np.ndarray, profile: bytes | None) -> np.ndarray | None:
     try:
         if space == "rgb" and says_srgb(profile):
             return None
-        return convert(colours, profile, space)
+        return convert_colours(colours, profile, space)
     except imagecodecs.CmsError:
         return None
 
@@ -34,11 +34,11 @@ def says_srgb(profile: bytes) -> bool:
     """Whether an RGB profile leaves colours from all over the cube where they are. Raises CmsError."""
     steps = np.linspace(0, 65535, 9).astype(np.uint16)
     cube = np.stack(np.meshgrid(steps, steps, steps), axis=-1).reshape(9, 81, 3)
-    moved = convert(cube, profile, "rgb").astype(np.float64) - cube
+    moved = convert_colours(cube, profile, "rgb").astype(np.float64) - cube
     return bool(np.abs(moved).max() <= SAME * 65535)
 
 
-def convert(colours: np.ndarray, profile: bytes, space: str) -> np.ndarray:
+def convert_colours(colours: np.ndarray, profile: bytes, space: str) -> np.ndarray:
     """(H, W, C) -> sRGB (H, W, 3) of the same type. Raises CmsError."""
     # littleCMS's tables for speed are off by several percent in dark greys and in dark colours of 16 bits
     exact = space == "gray" or colours.dtype == np.uint16

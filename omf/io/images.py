@@ -15,11 +15,11 @@ from omf.io.camera_raw import CAMERA_RAW_SUFFIXES
 from omf.io.heif import as_stored, is_heif, open_heif
 from omf.io.icc import to_srgb
 from omf.utils.errors import InputError
-from omf.utils.files import check_is_file, written_whole
+from omf.utils.files import atomic_write, check_is_file
 
-FORMATS = ("JPEG", "MPO", "PNG", "TIFF")  # MPO: what some phones write under .jpg, a JPEG with a second picture
-SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".heic", ".heif"}
-KINDS = "JPEG, PNG, TIFF or HEIC"
+PILLOW_FORMATS = ("JPEG", "MPO", "PNG", "TIFF")  # MPO: what some phones write under .jpg, a JPEG with a second picture
+PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".heic", ".heif"}
+PHOTO_FORMATS = "JPEG, PNG, TIFF or HEIC"
 TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PNG_MARK = b"\x89PNG\r\n\x1a\n"
 # what Pillow, tifffile, imagecodecs and pillow-heif raise on damaged files
@@ -28,10 +28,10 @@ DECODING_ERRORS = (
     *(TypeError, AttributeError, ArithmeticError, AssertionError),  # where a tag is of another type than it should be
 )
 DNG_VERSION = 50706  # a tag that tells DNG from other TIFF files
-LARGEST = 2**29  # pixels; more is taken for a decompression bomb
+MAX_PIXELS = 2**29  # pixels; more is taken for a decompression bomb
 # so is more than this in a file of few bytes: a header that says so costs nothing, but memory for the pixels does
-LARGE, MOST_PER_BYTE = 2**24, 10_000  # pixels; a blank picture has about 1000 a byte
-LEAST_OF_JPEG = 1 / 512  # bytes a pixel: each block of 8 x 8 takes a bit at least
+BOMB_PIXELS, MAX_PIXELS_PER_BYTE = 2**24, 10_000  # pixels; a blank picture has about 1000 a byte
+MIN_JPEG_BYTES_PER_PIXEL = 1 / 512  # bytes a pixel: each block of 8 x 8 takes a bit at least
 
 Image.MAX_IMAGE_PIXELS = None  # `read_rgb` has its own limit
 # what they say of a file does not name it; what matters is raised too
@@ -53,20 +53,20 @@ def read_rgb(path: Path) -> np.ndarray:
         InputError: the file can't be read, or is not a picture of a kind that is taken.
     """
     try:
-        check_is_file(path, f"a {KINDS} file")
+        check_is_file(path, f"a {PHOTO_FORMATS} file")
         return three_channels(*read_pixels(path))
     except InputError:
         raise
     except MemoryError:
         raise InputError(f"{path}: too large for the memory that there is; cut it up, or take a machine with more") from None
     except Image.UnidentifiedImageError:
-        raise InputError(f"{path}: not a picture that can be read; give a {KINDS} file") from None
+        raise InputError(f"{path}: not a picture that can be read; give a {PHOTO_FORMATS} file") from None
     except DECODING_ERRORS as error:
         if getattr(error, "errno", None):  # the system's, not the decoder's
             raise InputError(f"{path}: can't be read ({error.strerror}); give a file that this user may read") from error
         # of the others, what they say is for programmers
         reason = "damaged" if isinstance(error, LookupError | struct.error) else str(error).partition("\n")[0]
-        raise InputError(f"{path}: can't be decoded ({reason}); give a whole {KINDS} file") from error
+        raise InputError(f"{path}: can't be decoded ({reason}); give a whole {PHOTO_FORMATS} file") from error
 
 
 def read_pixels(path: Path) -> tuple[np.ndarray, bytes | None]:
@@ -99,11 +99,11 @@ def check_size(path: Path, width: int, height: int) -> None:
     """Refuse what is too small for a Bayer cell, or too large to be a photo."""
     if min(width, height) < 2:
         raise InputError(f"{path}: {width} x {height} pixels; a Bayer cell needs 2 x 2 or more")
-    if width * height > LARGEST:
-        raise InputError(f"{path}: {width} x {height} pixels; {LARGEST} at most")
+    if width * height > MAX_PIXELS:
+        raise InputError(f"{path}: {width} x {height} pixels; {MAX_PIXELS} at most")
     size = path.stat().st_size
-    if width * height > max(LARGE, MOST_PER_BYTE * size):
-        raise InputError(f"{path}: {width} x {height} pixels in {size} bytes; give a whole {KINDS} file")
+    if width * height > max(BOMB_PIXELS, MAX_PIXELS_PER_BYTE * size):
+        raise InputError(f"{path}: {width} x {height} pixels in {size} bytes; give a whole {PHOTO_FORMATS} file")
 
 
 def check_chunks(path: Path) -> None:
@@ -116,7 +116,7 @@ def check_chunks(path: Path) -> None:
             length, kind = struct.unpack(">I4s", head) if len(head) == 8 else (size, b"")
             at += 12 + length
             if at > size:
-                raise InputError(f"{path}: can't be decoded (cut short); give a whole {KINDS} file")
+                raise InputError(f"{path}: can't be decoded (cut short); give a whole {PHOTO_FORMATS} file")
 
 
 def read_16_bit_tiff(path: Path) -> tuple[np.ndarray, bytes | None] | None:
@@ -149,20 +149,20 @@ def check_parts(path: Path, page: tifffile.TiffPage) -> None:
     if (page.shape[-2:] if planes else page.shape[:2]) != (rows, columns) or page.size > 5 * rows * columns:
         raise InputError(f"{path}: {' x '.join(map(str, page.shape))} samples; save it as RGB or grey")
     size, part = path.stat().st_size, math.prod(page.chunks)
-    if part > max(page.size, LARGE):
+    if part > max(page.size, BOMB_PIXELS):
         raise InputError(f"{path}: tiles or strips of {part} samples, more than the picture has; save it anew")
     if any(not 0 < count <= size - offset for offset, count in zip(page.dataoffsets, page.databytecounts)):
-        raise InputError(f"{path}: parts of the picture are not in the file; give a whole {KINDS} file")
+        raise InputError(f"{path}: parts of the picture are not in the file; give a whole {PHOTO_FORMATS} file")
 
 
 def read_8_bit(path: Path) -> tuple[np.ndarray, bytes | None]:
     """uint8 (H, W), (H, W, 2) or (H, W, 3) of whatever Pillow reads, of the formats that are taken, and its profile."""
     with Image.open(path) as picture:
-        if picture.format not in FORMATS:
-            raise InputError(f"{path}: a {picture.format} file; convert it to {KINDS}")
+        if picture.format not in PILLOW_FORMATS:
+            raise InputError(f"{path}: a {picture.format} file; convert it to {PHOTO_FORMATS}")
         check_size(path, *picture.size)
         size, pixels = path.stat().st_size, picture.width * picture.height
-        if picture.format in ("JPEG", "MPO") and size < pixels * LEAST_OF_JPEG:  # else grey would be made of what is missing
+        if picture.format in ("JPEG", "MPO") and size < pixels * MIN_JPEG_BYTES_PER_PIXEL:  # else grey would be made of what is missing
             raise InputError(f"{path}: {picture.width} x {picture.height} pixels in {size} bytes; copy it again from where it came")
         picture.load()
         profile = picture.info.get("icc_profile")
@@ -182,5 +182,5 @@ def three_channels(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
 
 def save_png(path: Path, rgb: np.ndarray) -> None:
     """Write uint8 or uint16 (H, W, 3), whole or not at all."""
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(rgb), level=6))

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from omf.io.camera_raw import CAMERA_RAW_SUFFIXES
-from omf.io.images import KINDS, SUFFIXES
+from omf.io.images import PHOTO_FORMATS, PHOTO_SUFFIXES
 from omf.utils.errors import InputError, printable
 
 # Pictures that a user may expect to be taken; they are listed too, so that they are refused by name.
@@ -16,14 +16,14 @@ MOST_LINES = 100  # about names; they have to fit on a command line
 def list_images(folder: Path) -> list[Path]:
     """The pictures directly in a folder, by name, as `without_raw` leaves them. Raises InputError where there are none."""
     if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; give one that holds {KINDS} files")
+        raise InputError(f"{folder}: no such folder; give one that holds {PHOTO_FORMATS} files")
     try:
         names = sorted(folder.iterdir())
     except OSError as error:
         raise InputError(f"{folder}: can't be read ({error.strerror}); let this user list the folder") from error
-    found = [path for path in names if path.suffix.lower() in SUFFIXES | OTHER_SUFFIXES and not path.name.startswith(".")]
+    found = [path for path in names if path.suffix.lower() in PHOTO_SUFFIXES | OTHER_SUFFIXES and not path.name.startswith(".")]
     if not found:
-        raise InputError(f"{folder}: no pictures in it; put {KINDS} files there")
+        raise InputError(f"{folder}: no pictures in it; put {PHOTO_FORMATS} files there")
     return without_raw(found)
 
 
@@ -54,7 +54,7 @@ def named_in_utf8(photos: list[Path]) -> tuple[list[Path], list[str]]:
 
 def without_raw(pictures: list[Path]) -> list[Path]:
     """Leave out camera RAW that a photo of the same name lies beside: what the photo was made from, and may be its ground truth."""
-    photos = {path.with_suffix("") for path in pictures if path.suffix.lower() in SUFFIXES}
+    photos = {path.with_suffix("") for path in pictures if path.suffix.lower() in PHOTO_SUFFIXES}
     return [path for path in pictures if path.suffix.lower() not in CAMERA_RAW_SUFFIXES or path.with_suffix("") not in photos]
 
 

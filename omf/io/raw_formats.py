@@ -11,13 +11,13 @@ from omf.io.dng import preview_of, write_dng
 from omf.io.exif import read_exif
 from omf.io.images import read_rgb
 from omf.raw import isp
-from omf.raw.bayer import WHITE_LEVEL, mosaic_of_all, pack, quantise, whole_cells
-from omf.raw.camera import Camera, name_seed, usual_read_noise
+from omf.raw.bayer import WHITE_LEVEL, mosaic_of_all, pack, to_challenge_counts, whole_cells
+from omf.raw.camera import Camera, name_seed, typical_read_noise
 from omf.raw.white_balance import estimate_neutral
 from omf.utils.errors import InputError
-from omf.utils.files import save_npy, written_whole
+from omf.utils.files import atomic_write, save_npy
 
-SUFFIXES = {"npy": ".npy", "mosaic": ".npy", "npz": ".npz", "png": ".png", "dng": ".dng"}
+FORMAT_SUFFIXES = {"npy": ".npy", "mosaic": ".npy", "npz": ".npz", "png": ".png", "dng": ".dng"}
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Noise:
 class RawFormat:
     """What is written of a picture; `raw_format` checks the settings."""
 
-    kind: str = "npy"  # one of SUFFIXES; npy is the challenge's
+    kind: str = "npy"  # one of FORMAT_SUFFIXES; npy is the challenge's
     bit_depth: int = 10
     white_level: int = WHITE_LEVEL  # counts for 1.0
     black_level: int = 0  # counts for 0.0
@@ -59,7 +59,7 @@ class RawFormat:
 
     @property
     def suffix(self) -> str:
-        return SUFFIXES[self.kind]
+        return FORMAT_SUFFIXES[self.kind]
 
     @property
     def is_packed(self) -> bool:
@@ -121,7 +121,7 @@ def noise_of(settings: dict, camera: Camera) -> Noise | None:
             raise InputError(f"noise has {key} {value}; give a number {'above 0' if key == 'iso' else 'that is not below 0'}")
     if given == {"iso"}:
         shot = camera.shot_noise * settings["iso"]
-        return Noise(shot, usual_read_noise(shot), seed)
+        return Noise(shot, typical_read_noise(shot), seed)
     if given == {"shot", "read"}:
         return Noise(settings["shot"], settings["read"], seed)
     raise InputError(f"noise has {', '.join(sorted(given))}; give iso, or shot and read")
@@ -142,7 +142,7 @@ def counts_of(raw: np.ndarray, name: str, of: RawFormat) -> np.ndarray:
     bayer = mosaic_of_all(raw, of.cfa)
     if of.noise:
         bayer = of.noise.on(bayer, name)
-    counts = quantise(bayer, of.white_level) if of.kind == "npy" else isp.digitise(bayer, of.black_level, of.white_level)
+    counts = to_challenge_counts(bayer, of.white_level) if of.kind == "npy" else isp.to_sensor_counts(bayer, of.black_level, of.white_level)
     return pack(whole_cells(counts)) if of.is_packed else counts
 
 
@@ -161,12 +161,12 @@ class Writer:
         path = self.folder / f"{name}{self.format.suffix}"
         counts = counts_of(raw, name, self.format)
         if self.format.kind == "npz":
-            with written_whole(path) as temporary, temporary.open("wb") as file:
+            with atomic_write(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, raw=counts, **self.description())
         elif self.format.kind == "dng":
             self.write_dng(path, counts, raw, self.photos[name])
         elif self.format.kind == "png":
-            with written_whole(path) as temporary:
+            with atomic_write(path) as temporary:
                 temporary.write_bytes(imagecodecs.png_encode(counts, level=1))
         else:
             save_npy(path, counts)

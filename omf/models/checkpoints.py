@@ -18,7 +18,7 @@ from omf.networks.demosaic_net import DemosaicNet
 from omf.networks.registry import NETWORKS, build, name_of
 from omf.networks.unet import shape_of
 from omf.utils.errors import InputError
-from omf.utils.files import written_whole
+from omf.utils.files import atomic_write
 
 NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)  # the last: BatchNorm's count of batches
 SHOWN = 4  # keys, or problems, of a file
@@ -58,12 +58,12 @@ def load_network(path: Path) -> PaddedNetwork:
     if name is None:
         if (shape := shape_of(state)) is None:
             raise InputError(f"{path}: not a U-Net checkpoint; it has no Conv1.conv.0.weight or no Conv.weight")
-        return filled(partial(build, "unet", *shape), state, path)
+        return build_filled(partial(build, "unet", *shape), state, path)
     if name not in NETWORKS:
         raise InputError(f"{path}: weights of architecture {name}; the method takes {' or '.join(NETWORKS)}")
     widths = header_numbers(path, header, "widths")
     in_channels, out_channels = (header_number(path, header, key) for key in ("in_channels", "out_channels"))
-    return filled(partial(build, name, widths, in_channels, out_channels), state, path)
+    return build_filled(partial(build, name, widths, in_channels, out_channels), state, path)
 
 
 def load_demosaic_net(path: Path) -> DemosaicNet:
@@ -72,10 +72,10 @@ def load_demosaic_net(path: Path) -> DemosaicNet:
     if header.get("architecture") != DEMOSAIC:
         raise InputError(f"{path}: weights of architecture {header.get('architecture', 'unet')}; a Demosaic Net is needed")
     width, depth = (header_number(path, header, key) for key in ("width", "depth"))
-    return filled(partial(DemosaicNet, width, depth), state, path)
+    return build_filled(partial(DemosaicNet, width, depth), state, path)
 
 
-def filled(make: Callable[[], Network], state: Mapping[str, Tensor], path: Path) -> Network:
+def build_filled(make: Callable[[], Network], state: Mapping[str, Tensor], path: Path) -> Network:
     """A network with these weights, for evaluation. Raises InputError unless they are just the ones that it has."""
     try:
         with torch.device("meta"):  # shapes and no memory, of which a damaged header may ask any amount
@@ -184,5 +184,5 @@ def save_demosaic_net(network: DemosaicNet, path: Path) -> None:
 
 
 def write_weights(state: Mapping[str, Tensor], header: Mapping[str, str], path: Path) -> None:
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(save({key: value.contiguous() for key, value in state.items()}, {"format": "pt", **header}))

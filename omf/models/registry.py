@@ -123,7 +123,7 @@ def is_safe_address(url: str) -> bool:
         return False
 
 
-def enter_model(name: str, entry: dict, folder: Path | None = None) -> None:
+def register_model(name: str, entry: dict, folder: Path | None = None) -> None:
     """Write an entry into models.yaml, at its end or in place of one of the same name.
 
     Args:
@@ -166,14 +166,14 @@ def find_model(name: str, folder: Path | None = None) -> Model:
         if all(os.path.isfile(path) for path in paths.values()):  # noqa: PTH113 - a name too long for a file is no file
             # a listed file keeps its listed hash, whichever way it is named
             files = {branch: listed.get(path.resolve(), WeightsFile(path)) for branch, path in paths.items()}
-            return Model(name=name, camera=told_camera(paths["oe"]) or Model.camera, **files)
+            return Model(name=name, camera=read_camera_name(paths["oe"]) or Model.camera, **files)
     if os.path.isdir(given):  # noqa: PTH112
         pairs = " or ".join(" + ".join(names.values()) for names in FOLDER_FILES)
         raise InputError(f"model {name}: the folder does not hold an OE/NOE pair; put {pairs} there")
     raise InputError(f"model {name}: neither in models.yaml nor a folder; known models: {', '.join(models)}")
 
 
-def told_camera(path: Path) -> str | None:
+def read_camera_name(path: Path) -> str | None:
     """The camera that the header of a weights file names; None where there is none, or it can't be read, which loading it will tell."""
     if path.suffix != ".safetensors":
         return None

@@ -29,7 +29,7 @@ class PaddedNetwork(nn.Module):
     """
 
     body: Callable[[Tensor], Tensor]  # (N, in_channels, H, W) -> (N, out_channels, H, W), H and W multiples of `grid`
-    reach: int  # the farthest, in pixels along an axis, that an input lies from an output that it changes
+    receptive_radius: int  # the farthest, in pixels along an axis, that an input lies from an output that it changes
     bytes_per_pixel: int  # about what is held at once for each pixel of `body`'s input, float32
 
     def __init__(self, widths: Sequence[int], in_channels: int, out_channels: int):

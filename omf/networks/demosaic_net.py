@@ -8,7 +8,7 @@ from torch.nn import functional
 from omf.raw.bayer import demosaic, unpack
 
 MEASURED = [0, 5, 6, 11]  # of the 12 values of a Bayer cell (colour x site): R at site 0, G at 1 and 2, B at 3
-DEEPEST = 100  # convolutions
+MAX_DEPTH = 100  # convolutions
 EPSILON = 1e-4  # keeps the slope of the square root finite; a tenth of a count of 10 bits
 
 
@@ -32,13 +32,13 @@ class DemosaicNet(nn.Module):
 
     Args:
         width: channels of each convolution.
-        depth: 3 x 3 convolutions from input to output, even, 2 to `DEEPEST`.
+        depth: 3 x 3 convolutions from input to output, even, 2 to `MAX_DEPTH`.
     """
 
     def __init__(self, width: int = 32, depth: int = 8):
         super().__init__()
-        if width < 1 or not 2 <= depth <= DEEPEST or depth % 2:
-            raise ValueError(f"width {width}, depth {depth}; the width must be 1 or more, the depth even, from 2 to {DEEPEST}")
+        if width < 1 or not 2 <= depth <= MAX_DEPTH or depth % 2:
+            raise ValueError(f"width {width}, depth {depth}; the width must be 1 or more, the depth even, from 2 to {MAX_DEPTH}")
         self.width, self.depth = width, depth
         self.head = nn.Conv2d(4, width, 3)  # the mosaic comes padded
         self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(depth // 2 - 1)))

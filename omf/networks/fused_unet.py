@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from omf.networks.unet import ConvBlock, UNet, UpConv
-from omf.networks.winograd import LEAST_CHANNELS, WinogradConv
+from omf.networks.winograd import MIN_CHANNELS, WinogradConv
 
 
-class FoldedUNet(nn.Module):
+class FusedUNet(nn.Module):
     """A U-Net's body: batch norm folded into the convolutions, up-convolutions on the small grid, channels last.
 
     Args:
@@ -24,9 +24,9 @@ class FoldedUNet(nn.Module):
         self.dtype = dtype
         self.bytes_per_pixel = 4 * 6 * unet.widths[0]  # about what is held at once for each pixel of the input, float32
         levels = range(1, len(unet.widths) + 1)
-        self.encoders = nn.ModuleList(folded_block(getattr(unet, f"Conv{level}"), winograd) for level in levels)
-        self.ups = nn.ModuleList(PhaseConv(getattr(unet, f"Up{level}")) for level in levels[:0:-1])
-        self.decoders = nn.ModuleList(folded_block(getattr(unet, f"Up_conv{level}"), winograd) for level in levels[:0:-1])
+        self.encoders = nn.ModuleList(fused_block(getattr(unet, f"Conv{level}"), winograd) for level in levels)
+        self.ups = nn.ModuleList(SubPixelUpConv(getattr(unet, f"Up{level}")) for level in levels[:0:-1])
+        self.decoders = nn.ModuleList(fused_block(getattr(unet, f"Up_conv{level}"), winograd) for level in levels[:0:-1])
         self.last = copied(unet.Conv, unet.Conv.weight, unet.Conv.bias)
         self.eval().requires_grad_(False).to(dtype, memory_format=torch.channels_last)
         self.last.float()
@@ -46,7 +46,7 @@ class FoldedUNet(nn.Module):
         return self.last(x.float())
 
 
-class PhaseConv(nn.Module):
+class SubPixelUpConv(nn.Module):
     """Nearest-neighbour up-sampling and 3 x 3 convolution as four 2 x 2 convolutions before the up-sampling.
 
     Each of the four output phases (even or odd row, even or odd column) sees only 2 x 2 different pixels of
@@ -57,7 +57,7 @@ class PhaseConv(nn.Module):
         super().__init__()
         _, conv, norm, _ = up.up
         weight, bias = fold(conv, norm)
-        kernels = [taps(taps(weight, 2, row), 3, column) for row in range(2) for column in range(2)]
+        kernels = [merge_taps(merge_taps(weight, 2, row), 3, column) for row in range(2) for column in range(2)]
         self.conv = nn.Conv2d(conv.in_channels, 4 * conv.out_channels, 2, padding=1)
         self.conv.weight.data = torch.cat(kernels).float()
         self.conv.bias.data = bias.repeat(4).float()
@@ -75,7 +75,7 @@ class PhaseConv(nn.Module):
         return merged
 
 
-def taps(weight: Tensor, axis: int, phase: int) -> Tensor:
+def merge_taps(weight: Tensor, axis: int, phase: int) -> Tensor:
     """Add up, along an axis of a 3 x 3 kernel, the two taps that fall on the same small pixel."""
     first, middle, last = weight.unbind(axis)
     return torch.stack((first, middle + last) if phase == 0 else (first + middle, last), axis)
@@ -88,12 +88,12 @@ def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     return conv.weight.double() * scale[:, None, None, None], (conv.bias.double() - norm.running_mean.double()) * scale + norm.bias.double()
 
 
-def folded_block(block: ConvBlock, winograd: bool) -> nn.Sequential:
+def fused_block(block: ConvBlock, winograd: bool) -> nn.Sequential:
     """The two convolutions of a block, without their batch norms."""
     first, first_norm, _, second, second_norm, _ = block.conv
     convs = []
     for conv, norm in ((first, first_norm), (second, second_norm)):
-        kind = WinogradConv if winograd and min(conv.in_channels, conv.out_channels) >= LEAST_CHANNELS else partial(copied, conv)
+        kind = WinogradConv if winograd and min(conv.in_channels, conv.out_channels) >= MIN_CHANNELS else partial(copied, conv)
         convs += [kind(*fold(conv, norm)), nn.ReLU(inplace=True)]
     return nn.Sequential(*convs)
 

@@ -14,7 +14,7 @@ def block_count(level: int) -> int:
     return 1 if level < 2 else 2
 
 
-class ChannelNorm(nn.Module):
+class LayerNorm2d(nn.Module):
     """Layer normalisation over the channels of each pixel by itself."""
 
     def __init__(self, channels: int):
@@ -40,14 +40,14 @@ class Block(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.spatial = nn.Sequential(
-            ChannelNorm(channels),
+            LayerNorm2d(channels),
             nn.Conv2d(channels, 2 * channels, 1),
             nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, groups=2 * channels),
             SimpleGate(),
             nn.Conv2d(channels, channels, 1),
         )
         self.pointwise = nn.Sequential(
-            ChannelNorm(channels), nn.Conv2d(channels, 2 * channels, 1), SimpleGate(), nn.Conv2d(channels, channels, 1)
+            LayerNorm2d(channels), nn.Conv2d(channels, 2 * channels, 1), SimpleGate(), nn.Conv2d(channels, channels, 1)
         )
         self.beta, self.gamma = (nn.Parameter(torch.zeros(channels, 1, 1)) for _ in range(2))
 
@@ -65,7 +65,7 @@ class NAFNet(PaddedNetwork):
 
     The channel attention of the original takes a mean over the whole image, which would make a pixel
     depend on all others and on how the image is cut into tiles. It is left out: an output depends on
-    the inputs within `reach` alone, so tiles give the answer of the whole image.
+    the inputs within `receptive_radius` alone, so tiles give the answer of the whole image.
 
     Args:
         widths: channels of each level.
@@ -89,7 +89,7 @@ class NAFNet(PaddedNetwork):
         return 4 * 10 * self.widths[0]
 
     @property
-    def reach(self) -> int:
+    def receptive_radius(self) -> int:
         """The farthest, in pixels along an axis, that an input lies from an output that it changes."""
         farthest = 0
         for position in range(self.grid):
@@ -104,7 +104,7 @@ class NAFNet(PaddedNetwork):
 
     def body(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, H, W), H and W multiples of `grid`."""
-        x = self.intro(x.contiguous(memory_format=torch.channels_last))  # the layout that ChannelNorm wants
+        x = self.intro(x.contiguous(memory_format=torch.channels_last))  # the layout that LayerNorm2d wants
         skips = []
         for encoder, down in zip(self.encoders, self.downs):
             x = encoder(x)

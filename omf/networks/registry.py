@@ -7,7 +7,7 @@ from omf.networks.nafnet import NAFNet
 from omf.networks.unet import UNet
 from omf.utils.errors import InputError
 
-MOST_LEVELS = 16  # each halves the image
+MAX_LEVELS = 16  # each halves the image
 NETWORKS = {"unet": UNet, "nafnet": NAFNet}
 
 
@@ -15,8 +15,8 @@ def build(name: str, widths: Sequence[int], in_channels: int = 4, out_channels: 
     """A new network, with random weights. Raises InputError for a name or widths that make none."""
     if name not in NETWORKS:
         raise InputError(f"network {name}: there is none of that name; known networks: {', '.join(NETWORKS)}")
-    if not 1 <= len(widths) <= MOST_LEVELS or min(widths) < 1:
-        right = f"give the channels of each level, 1 or more, the shallowest first; {MOST_LEVELS} levels at most"
+    if not 1 <= len(widths) <= MAX_LEVELS or min(widths) < 1:
+        right = f"give the channels of each level, 1 or more, the shallowest first; {MAX_LEVELS} levels at most"
         raise InputError(f"network {name}: widths {tuple(widths)}; {right}")
     return NETWORKS[name](widths, in_channels, out_channels)
 

@@ -65,7 +65,7 @@ class UNet(PaddedNetwork):
         return 4 * 8 * self.widths[0]
 
     @property
-    def reach(self) -> int:
+    def receptive_radius(self) -> int:
         """The farthest, in pixels along an axis, that an input lies from an output that it changes."""
         farthest = 0
         for position in range(self.grid):

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-LEAST_CHANNELS = 256  # in and out; with fewer, the transforms cost what the multiplications save
+MIN_CHANNELS = 256  # in and out; with fewer, the transforms cost what the multiplications save
 VALUES = 2**18  # of a position's tiles, over all channels, that are worked on at once: they fit into the cache
 
 KERNEL_TRANSFORM = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))

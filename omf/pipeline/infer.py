@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from omf.inference.base import Method, Picture
-from omf.pipeline.manifest import seal_folder, sealed_files
+from omf.pipeline.manifest import wait_for_files, write_folder_manifest
 from omf.pipeline.stream import stream
 from omf.utils.console import progress
 from omf.utils.files import save_npy
@@ -20,7 +20,7 @@ def infer(decoded: Path, out: Path, method: Method) -> dict:
         line for each picture that the method could not take.
     """
     out.mkdir(parents=True, exist_ok=True)
-    names = [path.stem for path in sealed_files(decoded)]
+    names = [path.stem for path in wait_for_files(decoded)]
     done: dict[str, int] = {}  # pixels
     problems = []
 
@@ -33,10 +33,10 @@ def infer(decoded: Path, out: Path, method: Method) -> dict:
         done[name] = raw.shape[0] * raw.shape[1]
 
     began = time.perf_counter()
-    steps = stream(names, read, method.demosaiced, write, method.capacity)
+    steps = stream(names, read, method.demosaiced, write, method.pixels_per_batch)
     for _, problem in progress(steps, "reconstructing", total=len(names), unit="image"):
         if problem:
             problems.append(str(problem))
     seconds = round(time.perf_counter() - began, 4)
-    seal_folder(out)
+    write_folder_manifest(out)
     return {"images": len(done), "seconds": seconds, "megapixels": round(sum(done.values()) / 1e6, 4), "problems": problems}

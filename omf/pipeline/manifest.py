@@ -12,21 +12,21 @@ from pathlib import Path
 from omf.utils.errors import InputError
 from omf.utils.files import save_json
 
-SEAL = ".files.json"  # in a folder of its files
+MANIFEST = ".files.json"  # in a folder of its files
 PATIENCE = 60.0  # seconds that files may take to be seen
 
 
-def seal(files: Iterable[Path], record: Path) -> None:
+def write_manifest(files: Iterable[Path], record: Path) -> None:
     """Write down what there is, once all of it is there."""
     save_json(record, {os.path.relpath(path, record.parent): path.stat().st_size for path in sorted(files)})
 
 
-def seal_folder(folder: Path) -> None:
-    """`seal` the files of a folder in the folder itself."""
-    seal((path for path in folder.iterdir() if not path.name.startswith(".")), folder / SEAL)
+def write_folder_manifest(folder: Path) -> None:
+    """`write_manifest` the files of a folder in the folder itself."""
+    write_manifest((path for path in folder.iterdir() if not path.name.startswith(".")), folder / MANIFEST)
 
 
-def missing(record: Path) -> str | None:
+def find_missing(record: Path) -> str | None:
     """What is not there as the record says, or the record itself; None where all is. Files that have grown are somebody's own."""
     try:
         sizes = json.loads(record.read_text())
@@ -42,10 +42,10 @@ def missing(record: Path) -> str | None:
     return None
 
 
-def sealed_files(folder: Path) -> list[Path]:
+def wait_for_files(folder: Path) -> list[Path]:
     """The files of a folder that was sealed, by name, once all of them are seen. Raises InputError where they are not in a minute."""
-    record, until = folder / SEAL, time.monotonic() + PATIENCE
-    while lacking := missing(record):
+    record, until = folder / MANIFEST, time.monotonic() + PATIENCE
+    while lacking := find_missing(record):
         if time.monotonic() > until:
             raise InputError(f"{lacking}: not there, or not whole, after {PATIENCE:.0f} s; start again, and {folder} is made again")
         time.sleep(0.2)

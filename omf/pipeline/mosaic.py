@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from omf.io.raw_formats import Writer
-from omf.pipeline.manifest import seal_folder, sealed_files
-from omf.pipeline.stream import OF_A_PICTURE, told_of
+from omf.pipeline.manifest import wait_for_files, write_folder_manifest
+from omf.pipeline.stream import OF_A_PICTURE, as_input_error
 from omf.utils.console import progress
 
 
-def mosaic(demosaiced: Path, writers: Sequence[Writer]) -> list[str]:
+def write_mosaics(demosaiced: Path, writers: Sequence[Writer]) -> list[str]:
     """Write a shard, NAME.npy float32 (H, W, 3), in one or more formats.
 
     Returns:
@@ -20,13 +20,13 @@ def mosaic(demosaiced: Path, writers: Sequence[Writer]) -> list[str]:
     problems = []
     for writer in writers:
         writer.folder.mkdir(parents=True, exist_ok=True)
-    for path in progress(sealed_files(demosaiced), "mosaic", unit="image"):
+    for path in progress(wait_for_files(demosaiced), "mosaic", unit="image"):
         raw = np.load(path)
         for write in writers:
             try:
                 write(path.stem, raw)
             except OF_A_PICTURE as error:
-                problems.append(str(told_of(path.stem, error)))
+                problems.append(str(as_input_error(path.stem, error)))
     for writer in writers:
-        seal_folder(writer.folder)
+        write_folder_manifest(writer.folder)
     return problems

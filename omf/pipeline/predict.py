@@ -28,10 +28,10 @@ def predict(
         A line for each photo that can't be used.
     """
     named, problems = by_name(photos)
-    begin, write = method.packed, lambda name, raw: save_npy(out / f"{name}.npy", raw)
+    submit, write = method.packed, lambda name, raw: save_npy(out / f"{name}.npy", raw)
     if writer:
-        begin, write = method.demosaiced, writer(named)
-    steps = stream(named, lambda name: decode(named[name]), begin, write, method.capacity)
+        submit, write = method.demosaiced, writer(named)
+    steps = stream(named, lambda name: decode(named[name]), submit, write, method.pixels_per_batch)
     for name, problem in progress(steps, total=len(named), unit="image"):
         log.debug(f"{named[name]}: {'not used' if problem else 'done'}")
         if problem:

@@ -8,12 +8,12 @@ import numpy as np
 from omf.inference.base import Picture
 from omf.io.images import read_rgb
 from omf.io.photos import by_name
-from omf.pipeline.manifest import seal_folder
-from omf.pipeline.stream import told_of
+from omf.pipeline.manifest import write_folder_manifest
+from omf.pipeline.stream import as_input_error
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.console import progress
 from omf.utils.errors import InputError
-from omf.utils.files import sha256, written_whole
+from omf.utils.files import atomic_write, sha256
 
 
 def decode(photo: Path) -> Picture:
@@ -22,7 +22,7 @@ def decode(photo: Path) -> Picture:
     try:
         return Picture(rgb, overexposure_mask(rgb), photo.stem)
     except MemoryError as error:
-        raise told_of(photo, error) from None
+        raise as_input_error(photo, error) from None
 
 
 def preprocess(photos: Iterable[Path], out: Path) -> dict:
@@ -41,9 +41,9 @@ def preprocess(photos: Iterable[Path], out: Path) -> dict:
         except InputError as error:
             problems.append(str(error))
             continue
-        with written_whole(out / f"{name}.npz", synced=False) as temporary, temporary.open("wb") as file:
+        with atomic_write(out / f"{name}.npz", synced=False) as temporary, temporary.open("wb") as file:
             np.savez(file, rgb=picture.rgb, mask=picture.mask)
-    seal_folder(out)
+    write_folder_manifest(out)
     return {"sha256": hashes, "problems": problems}
 
 

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from omf.pipeline.manifest import SEAL, missing
+from omf.pipeline.manifest import MANIFEST, find_missing
 
 SHARDS = ("decoded", "demosaiced", "raw", "files")  # of results/: a folder for each shard
 RECORDS = ("photos", "timing", "written", "scores")  # a JSON file for each shard
@@ -15,7 +15,7 @@ KNOWN_BY = {"package.json": "readme.txt", "report.json": "summary.txt"}  # what 
 LATEST = 300  # seconds before the last write; what is older has long been on the disk
 
 
-def hold(path: Path) -> bool:
+def lock(path: Path) -> bool:
     """Take part in a lock until this process ends; whether no other process did.
 
     Where the file system has no locks, the answer is False: nothing is known.
@@ -34,7 +34,7 @@ def hold(path: Path) -> bool:
         return False
 
 
-def wait_for(path: Path, tell: Callable[[], None]) -> None:
+def wait_for_lock(path: Path, tell: Callable[[], None]) -> None:
     """Wait until no process holds a lock any more; `tell` is called if that is not at once."""
     with path.open("a") as file:
         try:
@@ -44,22 +44,22 @@ def wait_for(path: Path, tell: Callable[[], None]) -> None:
             fcntl.flock(file, fcntl.LOCK_EX)
 
 
-def clear_away(results: Path, submission: Path) -> list[Path]:
+def remove_partial_outputs(results: Path, submission: Path) -> list[Path]:
     """Remove what a killed run left half-written, and what a power failure cut off, so that it is made again.
 
     Returns:
-        What was not whole, and is gone; see `damaged`.
+        What was not whole, and is gone; see `find_partial_outputs`.
     """
     for folder in (submission, *(results / kind for kind in (*RECORDS, "sealed"))):
         for part in folder.glob(".*.part"):
             part.unlink()
-    found = damaged(results, submission)
+    found = find_partial_outputs(results, submission)
     for path in found:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     return found
 
 
-def damaged(results: Path, submission: Path) -> list[Path]:
+def find_partial_outputs(results: Path, submission: Path) -> list[Path]:
     """Find what is not whole, without a change.
 
     Files get their names when they are whole. But those that pass from one step to the next need not have reached the disk then, and a
@@ -68,13 +68,13 @@ def damaged(results: Path, submission: Path) -> list[Path]:
     Returns:
         Folders and records of shards, and what a damaged submission is known by.
     """
-    seals = {folder: folder / SEAL for kind in SHARDS for folder in (results / kind).glob("s*")}
+    seals = {folder: folder / MANIFEST for kind in SHARDS for folder in (results / kind).glob("s*")}
     seals |= {submission / known_by: results / "sealed" / job for job, known_by in KNOWN_BY.items() if (submission / known_by).exists()}
     records = [record for kind in RECORDS for record in (results / kind).glob("*.json")]
-    return [path for path in latest([*seals, *records]) if (missing(seals[path]) if path in seals else not is_json(path))]
+    return [path for path in most_recent([*seals, *records]) if (find_missing(seals[path]) if path in seals else not is_json(path))]
 
 
-def latest(paths: Iterable[Path]) -> list[Path]:
+def most_recent(paths: Iterable[Path]) -> list[Path]:
     """Those that were written last."""
     written = {path: path.stat().st_mtime for path in paths}
     since = max(written.values(), default=0) - LATEST

@@ -8,35 +8,35 @@ from itertools import islice
 
 import numpy as np
 
-from omf.inference.base import Answers, Picture
+from omf.inference.base import Pending, Picture
 from omf.utils.errors import InputError, in_one_line
 
 OF_A_PICTURE = (InputError, MemoryError)  # errors that leave other pictures alone
 UNDER_WAY = 3  # groups that are computed or written while the next one is begun
-MOST_THREADS = 16
+MAX_THREADS = 16
 
 
 def stream(
     names: Iterable[str],
     read: Callable[[str], Picture],
-    begin: Callable[[Sequence[Picture]], Answers],
+    submit: Callable[[Sequence[Picture]], Pending],
     write: Callable[[str, np.ndarray], None],
-    capacity: int,
+    pixels_per_batch: int,
 ) -> Iterator[tuple[str, InputError | None]]:
-    """Take each name through `read` (in threads, ahead), `begin` (here) and `write` (in threads).
+    """Take each name through `read` (in threads, ahead), `submit` (here) and `write` (in threads).
 
     Args:
         names: of pictures.
         read: may raise InputError; the picture is then left out.
-        begin: computes several pictures; may raise InputError, then or when its answers are asked for.
+        submit: computes several pictures; may raise InputError, then or when its answers are asked for.
         write: what came of one; may raise InputError.
-        capacity: pixels to give to `begin` at once; a single picture may have more.
+        pixels_per_batch: pixels to give to `submit` at once; a single picture may have more.
 
     Yields:
         Each name once it is written, in the given order, with the error of one that could not be read, computed or written. Not
         enough memory is such an error, too.
     """
-    threads = min(os.cpu_count() or 1, MOST_THREADS)
+    threads = min(os.cpu_count() or 1, MAX_THREADS)
     with ThreadPoolExecutor(threads) as pool:
         under_way: deque[tuple[dict[str, InputError | None], Future]] = deque()
 
@@ -48,13 +48,13 @@ def stream(
                 outcome = failed(outcome, error)
             yield from outcome.items()
 
-        for group in grouped(ahead(pool, read, names, threads), capacity):
+        for group in grouped(ahead(pool, read, names, threads), pixels_per_batch):
             outcome = {name: picture if isinstance(picture, InputError) else None for name, picture in group}
             pictures = {name: picture for name, picture in group if outcome[name] is None}
-            answers: Answers = list
+            answers: Pending = list
             try:
                 if pictures:
-                    answers = begin(list(pictures.values()))
+                    answers = submit(list(pictures.values()))
             except OF_A_PICTURE as error:
                 outcome, pictures = failed(outcome, error), {}
             under_way.append((outcome, pool.submit(write_all, list(pictures), answers, write)))
@@ -64,7 +64,7 @@ def stream(
             yield from oldest()
 
 
-def told_of(name: object, error: Exception) -> InputError:
+def as_input_error(name: object, error: Exception) -> InputError:
     """The error as one of a picture; a line about an input names it already."""
     return error if isinstance(error, InputError) else InputError(f"{name}: {in_one_line(error)}")
 
@@ -87,15 +87,17 @@ def ahead(
         try:
             yield name, picture.result()
         except OF_A_PICTURE as error:
-            yield name, told_of(name, error)
+            yield name, as_input_error(name, error)
 
 
-def grouped(pictures: Iterable[tuple[str, Picture | InputError]], capacity: int) -> Iterator[list[tuple[str, Picture | InputError]]]:
-    """Lists of one picture, or of more that have no more than `capacity` pixels in all."""
+def grouped(
+    pictures: Iterable[tuple[str, Picture | InputError]], pixels_per_batch: int
+) -> Iterator[list[tuple[str, Picture | InputError]]]:
+    """Lists of one picture, or of more that have no more than `pixels_per_batch` pixels in all."""
     group, pixels = [], 0
     for name, picture in pictures:
         more = 0 if isinstance(picture, InputError) else picture.mask.size
-        if group and pixels + more > capacity:
+        if group and pixels + more > pixels_per_batch:
             yield group
             group, pixels = [], 0
         group.append((name, picture))
@@ -104,7 +106,7 @@ def grouped(pictures: Iterable[tuple[str, Picture | InputError]], capacity: int)
         yield group
 
 
-def write_all(names: Sequence[str], answers: Answers, write: Callable[[str, np.ndarray], None]) -> dict[str, InputError | None]:
+def write_all(names: Sequence[str], answers: Pending, write: Callable[[str, np.ndarray], None]) -> dict[str, InputError | None]:
     """Wait for the answers and write each; what became of it."""
     outcome: dict[str, InputError | None] = {}
     for name, array in zip(names, answers()):
@@ -112,5 +114,5 @@ def write_all(names: Sequence[str], answers: Answers, write: Callable[[str, np.n
             write(name, array)
             outcome[name] = None
         except OF_A_PICTURE as error:
-            outcome[name] = told_of(name, error)
+            outcome[name] = as_input_error(name, error)
     return outcome

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omf.utils.console import progress
 from omf.utils.errors import InputError
-from omf.utils.files import save_text, written_whole
+from omf.utils.files import atomic_write, save_text
 
 README = "readme.txt"
 ARCHIVE = "submission.zip"
@@ -34,7 +34,7 @@ def write_submission(raws: list[Path], readme: str, out: Path, zipped: bool = Tr
     if not zipped:
         (out / ARCHIVE).unlink(missing_ok=True)
         return files
-    with written_whole(out / ARCHIVE) as temporary, zipfile.ZipFile(temporary, "w") as archive:
+    with atomic_write(out / ARCHIVE) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for path in progress(files, ARCHIVE, unit="file"):
             # a fixed date: the same files give the same bytes
             entry = zipfile.ZipInfo(path.name, (1980, 1, 1, 0, 0, 0))
@@ -45,7 +45,7 @@ def write_submission(raws: list[Path], readme: str, out: Path, zipped: bool = Tr
 
 def place(source: Path, target: Path) -> None:
     """Put a finished file under a second name: a hard link where the file system can, else a copy."""
-    with written_whole(target) as temporary:
+    with atomic_write(target) as temporary:
         try:
             os.link(source, temporary)
         except OSError:

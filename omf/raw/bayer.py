@@ -108,19 +108,19 @@ def unpack(packed: np.ndarray) -> np.ndarray:
     return bayer
 
 
-def quantise(raw: np.ndarray, white_level: int = WHITE_LEVEL) -> np.ndarray:
+def to_challenge_counts(raw: np.ndarray, white_level: int = WHITE_LEVEL) -> np.ndarray:
     """Turn linear values into a challenge's counts: [0, 1] float -> uint16, truncate(1024 x)."""
     return (np.clip(raw, 0, 1) * raw.dtype.type(white_level)).astype(np.uint16)
 
 
-def dequantise(counts: np.ndarray) -> np.ndarray:
+def from_challenge_counts(counts: np.ndarray) -> np.ndarray:
     """Turn counts into linear values: uint16 -> float64, counts / 1024."""
     return counts / WHITE_LEVEL
 
 
 def to_challenge_format(rgb: np.ndarray) -> np.ndarray:
     """Demosaiced RAW, float (H, W, 3) in [0, 1] -> packed Bayer, uint16 (H/2, W/2, 4)."""
-    return pack(mosaic(quantise(rgb)))
+    return pack(mosaic(to_challenge_counts(rgb)))
 
 
 def halved(picture: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ TINY = 1e-9  # in place of 0, for numbers that must lie above it
 
 
 @dataclass(frozen=True)
-class ShotPrior:
+class CapturePrior:
     """How the settings of a camera's pictures are distributed: {distribution: its two parameters} each."""
 
     exposure: dict  # linear sRGB green of white paper, before clipping; above 1 it is lost
@@ -52,10 +52,10 @@ class Camera:
     colour_matrices: np.ndarray  # (M, 3, 3): linear sRGB to white-balanced camera RGB
     shot_noise: float  # at ISO 1; see isp.add_noise
     subsampling: np.ndarray  # (4,): how often JPEG's chroma is 4:4:4, 4:2:2, 4:2:0, and how often there is no JPEG
-    prior: ShotPrior
+    prior: CapturePrior
 
     @property
-    def usual_neutral(self) -> np.ndarray:
+    def mean_neutral(self) -> np.ndarray:
         """(3,): RAW of a neutral grey in average light, green at 1."""
         red, blue = self.weights @ self.neutrals
         return np.array([red, 1.0, blue])
@@ -91,7 +91,7 @@ def read_profile(profile: dict) -> Camera:
     frame = numbers("frame", profile["frame"], (2,), 2, 1e6)
     if not isinstance(profile["name"], str):
         raise ValueError(f"name: {profile['name']}; it must be a text")
-    prior = ShotPrior(**profile["settings"])
+    prior = CapturePrior(**profile["settings"])
     for field in fields(prior):
         ((kind, parameters),) = getattr(prior, field.name).items()
         if kind not in DISTRIBUTIONS or len(parameters) != 2:
@@ -142,6 +142,6 @@ def name_seed(name: str) -> int:
     return zlib.crc32(name.encode(errors="surrogateescape"))
 
 
-def usual_read_noise(shot_noise: float) -> float:
+def typical_read_noise(shot_noise: float) -> float:
     """The read noise that goes with a shot noise: the middle of what Brooks et al. 2019 found in the Darmstadt Noise Dataset."""
     return float(np.exp(2.18 * np.log(shot_noise) + 1.2))

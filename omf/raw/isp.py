@@ -27,28 +27,28 @@ def shade(raw: np.ndarray, strength: float, centre: tuple[float, float], radius:
 
 
 def add_noise(bayer: np.ndarray, shot: float, read: float, rng: np.random.Generator) -> np.ndarray:
-    """Shot and read noise of a mosaic (H, W): normal, of variance `shot` * value + `read` (DNG 1.4, NoiseProfile)."""
+    """CaptureSettings and read noise of a mosaic (H, W): normal, of variance `shot` * value + `read` (DNG 1.4, NoiseProfile)."""
     return bayer + np.sqrt(shot * np.maximum(bayer, 0) + read) * rng.standard_normal(bayer.shape, np.float32)
 
 
-def digitise(bayer: np.ndarray, black_level: int, white_level: int) -> np.ndarray:
+def to_sensor_counts(bayer: np.ndarray, black_level: int, white_level: int) -> np.ndarray:
     """Linear mosaic -> the sensor's counts, uint16 (H, W); what exceeds the white level is lost."""
     counts = np.rint(black_level + bayer * (white_level - black_level))
     return np.clip(counts, 0, white_level).astype(np.uint16)
 
 
 def linearise(counts: np.ndarray, black_level: int, white_level: int) -> np.ndarray:
-    """Undo `digitise`: counts -> float32 (H, W) in [0, 1]; noise below the black level is cut off, as the challenge does."""
+    """Undo `to_sensor_counts`: counts -> float32 (H, W) in [0, 1]; noise below the black level is cut off, as the challenge does."""
     return np.maximum((counts.astype(np.float32) - black_level) / (white_level - black_level), 0)
 
 
-def balance(raw: np.ndarray, neutral: np.ndarray, gain: float = 1.0) -> np.ndarray:
+def white_balance(raw: np.ndarray, neutral: np.ndarray, gain: float = 1.0) -> np.ndarray:
     """White-balance and digital gains: a grey of the colour `neutral` (3,) becomes equal in all channels."""
     return raw * (gain / neutral).astype(np.float32)
 
 
-def unbalance(balanced: np.ndarray, neutral: np.ndarray, gain: float = 1.0) -> np.ndarray:
-    """Undo `balance`."""
+def invert_white_balance(balanced: np.ndarray, neutral: np.ndarray, gain: float = 1.0) -> np.ndarray:
+    """Undo `white_balance`."""
     return balanced * (neutral / gain).astype(np.float32)
 
 
@@ -138,7 +138,7 @@ def to_8_bit(srgb: np.ndarray) -> np.ndarray:
     return (clip(srgb) * 255).round().astype(np.uint8)
 
 
-def jpeg(rgb: np.ndarray, quality: int, subsampling: int) -> np.ndarray:
+def compress_jpeg(rgb: np.ndarray, quality: int, subsampling: int) -> np.ndarray:
     """There and back through JPEG.
 
     Args:

@@ -12,7 +12,7 @@ from jinja2 import Environment, FileSystemLoader
 from matplotlib import colormaps
 from PIL import Image
 
-from omf.evaluation.scores import BASELINES, suspicious_of
+from omf.evaluation.scores import BASELINES, warnings_line
 from omf.report import plots
 from omf.report.panels import ERROR_AT_TOP, ERROR_MAP, panels, strip
 from omf.utils.errors import InputError, printable
@@ -32,7 +32,7 @@ LEADERBOARD_S7 = [
 TEMPLATES = Path(__file__).parent / "templates"
 SHOWN_OF_EACH = 3  # worst, median and best images
 JPEG_QUALITIES = (85, 70, 50, 30, 15)  # the first that keeps the pictures within
-MOST_PICTURE_BYTES = 8_000_000  # of the page's pictures together; a third is added where they are embedded
+MAX_PICTURE_BYTES = 8_000_000  # of the page's pictures together; a third is added where they are embedded
 COLUMNS = {  # of the table: heading, digits, explanation
     "psnr": ("PSNR", 2, "dB, the challenge's"),
     "ssim": ("SSIM", 4, "the challenge's"),
@@ -95,7 +95,7 @@ def caption(record: dict) -> str:
     if "consistency_psnr" in record:
         parts.append(f"consistency {record['consistency_psnr']:.2f} dB")
         parts.append(f"{record['overexposed']:.1%} overexposed")
-    return "; ".join([*parts, *record.get("suspicious", [])])
+    return "; ".join([*parts, *record.get("warnings", [])])
 
 
 def drawn(records: dict[str, dict], seconds: dict[str, float]) -> dict[str, tuple[str, str]]:
@@ -108,21 +108,21 @@ def drawn(records: dict[str, dict], seconds: dict[str, float]) -> dict[str, tupl
     key, label = ("psnr", "PSNR, dB") if scored else ("consistency_psnr", "consistency, dB")
     found = {}
     if values(key):
-        found["Distribution"] = plots.distribution(values(key), label), f"How many images have which {label}."
+        found["Distribution"] = plots.plot_distribution(values(key), label), f"How many images have which {label}."
     both = [record for record in records.values() if record.get(key) is not None and "overexposed" in record]
     if both:
-        picture = plots.against_overexposure([record["overexposed"] for record in both], [record[key] for record in both], label)
+        picture = plots.plot_against_overexposure([record["overexposed"] for record in both], [record[key] for record in both], label)
         found["Overexposure"] = picture, f"{label} against the share of overexposed pixels; a dot is an image."
     if scored:
-        picture = plots.planes({plane: values(f"psnr_{plane.lower()}") for plane in plots.PLANE_COLOURS})
+        picture = plots.plot_planes({plane: values(f"psnr_{plane.lower()}") for plane in plots.PLANE_COLOURS})
         found["Bayer planes"] = picture, "PSNR of each plane over the images: median, quartiles, range."
     # tiny images have too few pixels of every level
-    tones, true_tones = ([one for one in values(key) if max(one["pixels"]) >= plots.LEAST_PIXELS] for key in ("tones", "true_tones"))
+    tones, true_tones = ([one for one in values(key) if max(one["pixels"]) >= plots.MIN_PIXELS] for key in ("tones", "true_tones"))
     if tones:
-        picture = plots.tone_curve(tones, true_tones)
+        picture = plots.plot_tone_curve(tones, true_tones)
         found["Tones"] = picture, "RAW green for the photo's green: the median over the images, and where 8 of 10 lie."
     if seconds:
-        found["Time"] = plots.stage_times(seconds), "Seconds that the jobs of each stage took, added up."
+        found["Time"] = plots.plot_step_times(seconds), "Seconds that the jobs of each stage took, added up."
     return found
 
 
@@ -142,7 +142,7 @@ def page(summary: dict, scores: dict, shown: dict[str, list[Example]], plotted: 
         [
             printable(name),
             *(None if image.get(key) is None else round(image[key], columns[key][1]) for key in columns),
-            suspicious_of(image),
+            warnings_line(image),
         ]
         for name, image in images.items()
     ]
@@ -173,8 +173,8 @@ def page(summary: dict, scores: dict, shown: dict[str, list[Example]], plotted: 
 def embedded(shown: dict[str, list[Example]]) -> dict[str, list[tuple[str, str, dict]]]:
     """Of each group, name, caption and {caption: (data URI, width, height)} of each image; all together not too large."""
     for quality in JPEG_QUALITIES:
-        files = [jpeg(picture, quality) for group in shown.values() for one in group for picture in one.pictures.values()]
-        if sum(map(len, files)) <= MOST_PICTURE_BYTES:
+        files = [jpeg_bytes(picture, quality) for group in shown.values() for one in group for picture in one.pictures.values()]
+        if sum(map(len, files)) <= MAX_PICTURE_BYTES:
             break
     left = iter(files)
     return {
@@ -190,7 +190,7 @@ def embedded(shown: dict[str, list[Example]]) -> dict[str, list[tuple[str, str, 
     }
 
 
-def jpeg(picture: np.ndarray, quality: int = JPEG_QUALITIES[0]) -> bytes:
+def jpeg_bytes(picture: np.ndarray, quality: int = JPEG_QUALITIES[0]) -> bytes:
     content = io.BytesIO()
     Image.fromarray(picture).save(content, "jpeg", quality=quality)
     return content.getvalue()
@@ -220,5 +220,5 @@ def files(shown: dict[str, list[Example]], plotted: dict[str, tuple[str, str]]) 
     found = {f"plot_{title.lower().replace(' ', '_')}.svg": svg.encode() for title, (svg, _) in plotted.items()}
     for heading, group in shown.items():
         for rank, one in enumerate((one for one in group if one.pictures), start=1):
-            found[f"images_{heading.lower()}_{rank}.jpg"] = jpeg(strip(list(one.pictures.values())))
+            found[f"images_{heading.lower()}_{rank}.jpg"] = jpeg_bytes(strip(list(one.pictures.values())))
     return found

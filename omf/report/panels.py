@@ -1,20 +1,20 @@
-"""Pictures of one reconstruction, for people: uint8 (h, w, 3), all of one size, at most `LARGEST` pixels a side."""
+"""Pictures of one reconstruction, for people: uint8 (h, w, 3), all of one size, at most `MAX_PANEL_SIDE` pixels a side."""
 
 from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
 
-from omf.evaluation.consistency import rendered
-from omf.evaluation.ground_truth import read_truth
+from omf.evaluation.consistency import fit_to_photo
+from omf.evaluation.ground_truth import read_ground_truth
 from omf.io.images import read_rgb
 from omf.io.packed import read_packed
-from omf.raw.bayer import dequantise, half_size_photo, half_size_rgb, halved
+from omf.raw.bayer import from_challenge_counts, half_size_photo, half_size_rgb, halved
 from omf.raw.isp import LUMA, encode_srgb, to_8_bit
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import InputError
 
-LARGEST = 640
+MAX_PANEL_SIDE = 640
 GAP = 4  # pixels between the panels of a strip
 MARK = np.array([230, 159, 0])  # orange, which people with any colour vision tell from grey (Okabe and Ito)
 ERROR_MAP = "cividis"  # the same to people with any colour vision
@@ -29,7 +29,7 @@ def panels(record: dict) -> dict[str, np.ndarray]:
     shown as it is, in the sensor's colours, through the sRGB curve. Where there is no photo, what needs it is left out.
     Raises InputError where a file is gone, or has changed its size.
     """
-    packed = dequantise(read_packed(Path(record["raw"]), record["white_level"]))
+    packed = from_challenge_counts(read_packed(Path(record["raw"]), record["white_level"]))
     shown: dict[str, np.ndarray] = {}
     photo = rgb = None
     if "photo" in record:
@@ -38,13 +38,13 @@ def panels(record: dict) -> dict[str, np.ndarray]:
         share = halved(overexposure_mask(rgb)[..., None].astype(np.float32))
         grey = to_8_bit(np.repeat(photo @ LUMA, 3).reshape(photo.shape)) // 2
         shown |= {"sRGB photo": to_8_bit(photo), "overexposed": (grey + share * (MARK - grey)).astype(np.uint8)}
-    shown["predicted RAW"] = developed(packed)
+    shown["predicted RAW"] = preview(packed)
     if "truth" in record:
-        truth = dequantise(read_truth(Path(record["truth"]), packed.shape, rgb, record["white_level"]))
+        truth = from_challenge_counts(read_ground_truth(Path(record["truth"]), packed.shape, rgb, record["white_level"]))
         of_size(truth, packed, record["truth"])
-        shown |= {"true RAW": developed(truth), "error": error_map(np.abs(packed - truth).mean(axis=-1))}
+        shown |= {"true RAW": preview(truth), "error": error_map(np.abs(packed - truth).mean(axis=-1))}
     elif photo is not None:
-        picture = rendered(half_size_rgb(packed), photo)
+        picture = fit_to_photo(half_size_rgb(packed), photo)
         shown |= {"rendered like the photo": to_8_bit(picture), "difference": error_map(np.abs(picture - photo).mean(axis=-1))}
     return {caption: fitted(picture) for caption, picture in shown.items()}
 
@@ -56,7 +56,7 @@ def of_size(picture: np.ndarray, packed: np.ndarray, file: str) -> np.ndarray:
     return picture
 
 
-def developed(packed: np.ndarray) -> np.ndarray:
+def preview(packed: np.ndarray) -> np.ndarray:
     """Packed RAW (h, w, 4) in [0, 1], to be looked at: a pixel for each Bayer cell."""
     return to_8_bit(encode_srgb(half_size_rgb(packed)))
 
@@ -68,7 +68,7 @@ def error_map(error: np.ndarray) -> np.ndarray:
 
 def fitted(picture: np.ndarray) -> np.ndarray:
     """Reduced until it fits."""
-    while max(picture.shape[:2]) > LARGEST:
+    while max(picture.shape[:2]) > MAX_PANEL_SIDE:
         picture = halved(picture.astype(np.float32)).astype(np.uint8)
     return picture
 

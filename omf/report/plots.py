@@ -14,8 +14,8 @@ STYLE = "<style>svg{color:#222}@media(prefers-color-scheme:dark){svg{color:#ddd}
 BLUE, ORANGE, GREEN, VERMILION, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9"
 MAIN = "#2b8cce"  # a blue that stands out on white and on black
 PLANE_COLOURS = {"R": VERMILION, "Gr": GREEN, "Gb": SKY, "B": BLUE}
-MOST_POINTS = 2000  # of a scatter plot; more say no more
-LEAST_PIXELS = 20  # of a level of the tone curve in an image
+MAX_POINTS = 2000  # of a scatter plot; more say no more
+MIN_PIXELS = 20  # of a level of the tone curve in an image
 
 
 def axes(width: float = 6.0, height: float = 3.4) -> tuple[Figure, Axes]:
@@ -43,7 +43,7 @@ def legend(plot: Axes) -> None:
     plot.legend(frameon=False, labelcolor=INK, loc="lower right", bbox_to_anchor=(1, 1), ncols=2)
 
 
-def distribution(values: Sequence[float], label: str) -> str:
+def plot_distribution(values: Sequence[float], label: str) -> str:
     """Histogram with the mean."""
     figure, plot = axes()
     plot.hist(values, bins=min(40, max(5, int(np.sqrt(len(values)) * 2))), color=MAIN, rwidth=0.92)
@@ -55,9 +55,9 @@ def distribution(values: Sequence[float], label: str) -> str:
     return svg(figure)
 
 
-def against_overexposure(shares: Sequence[float], values: Sequence[float], label: str) -> str:
+def plot_against_overexposure(shares: Sequence[float], values: Sequence[float], label: str) -> str:
     """Score against the overexposed share of the photo."""
-    some = np.linspace(0, len(shares) - 1, min(len(shares), MOST_POINTS)).astype(int)
+    some = np.linspace(0, len(shares) - 1, min(len(shares), MAX_POINTS)).astype(int)
     figure, plot = axes()
     plot.scatter(
         100 * np.array(shares)[some], np.array(values)[some], s=60 / max(len(some), 1) ** 0.25, color=MAIN, alpha=0.7, linewidths=0
@@ -68,7 +68,7 @@ def against_overexposure(shares: Sequence[float], values: Sequence[float], label
     return svg(figure)
 
 
-def planes(psnr_of: dict[str, Sequence[float]]) -> str:
+def plot_planes(psnr_of: dict[str, Sequence[float]]) -> str:
     """PSNR of the Bayer planes R, Gr, Gb and B: median, quartiles, and the range without outliers."""
     figure, plot = axes()
     boxes = plot.boxplot(
@@ -85,7 +85,7 @@ def planes(psnr_of: dict[str, Sequence[float]]) -> str:
     return svg(figure)
 
 
-def tone_curve(predicted: Sequence[dict], true: Sequence[dict]) -> str:
+def plot_tone_curve(predicted: Sequence[dict], true: Sequence[dict]) -> str:
     """RAW green for the photo's green: the median over the images, and where 8 of 10 lie.
 
     Args:
@@ -97,7 +97,7 @@ def tone_curve(predicted: Sequence[dict], true: Sequence[dict]) -> str:
         if not tones:
             continue
         values = np.array([one["raw"] for one in tones], float)
-        values[np.array([one["pixels"] for one in tones]) < LEAST_PIXELS] = np.nan
+        values[np.array([one["pixels"] for one in tones]) < MIN_PIXELS] = np.nan
         held = ~np.isnan(values).all(axis=0)
         levels = (np.flatnonzero(held) + 0.5) * 255 / values.shape[1]
         low, middle, high = np.nanpercentile(values[:, held], (10, 50, 90), axis=0)
@@ -108,7 +108,7 @@ def tone_curve(predicted: Sequence[dict], true: Sequence[dict]) -> str:
     return svg(figure)
 
 
-def stage_times(seconds: dict[str, float]) -> str:
+def plot_step_times(seconds: dict[str, float]) -> str:
     """Seconds of each stage's jobs, added up."""
     figure, plot = axes(height=0.8 + 0.45 * len(seconds))
     bars = plot.barh(list(seconds), list(seconds.values()), color=MAIN)

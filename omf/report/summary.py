@@ -4,15 +4,15 @@ import csv
 import json
 from pathlib import Path
 
-from omf.evaluation.scores import scores_csv, scores_table, suspicious_of
+from omf.evaluation.scores import scores_csv, scores_table, warnings_line
 from omf.models.registry import Model
 from omf.utils.errors import printable
 from omf.utils.files import save_json, save_text
-from omf.utils.paths import without_home
+from omf.utils.paths import redact_home
 
 SCORES_FILE = "scores.txt"
 
-STEPS = ("preprocess", "infer", "mosaic", "evaluate")  # of a shard
+SHARD_STEPS = ("preprocess", "infer", "mosaic", "evaluate")  # of a shard
 
 
 def of_shards(results: Path, kind: str, shards: list[str]) -> list[dict]:
@@ -45,10 +45,10 @@ def merged(jobs: list[dict], key: str) -> dict:
     return dict(sorted(item for job in jobs for item in job[key].items()))
 
 
-def stage_seconds(folder: Path, shards: list[str]) -> dict[str, float]:
+def step_seconds(folder: Path, shards: list[str]) -> dict[str, float]:
     """Seconds of each stage's jobs, from FOLDER/STAGE/SHARD.tsv, which hold a column `s`; without those that are not there."""
     seconds: dict[str, float] = {}
-    for stage in STEPS:
+    for stage in SHARD_STEPS:
         for table in (folder / stage / f"{shard}.tsv" for shard in shards):
             if table.is_file():
                 with table.open(newline="") as file:
@@ -66,9 +66,9 @@ def run_summary(model: str | None, camera: str, timing: dict, scores: dict, prob
         scores: see `omf.evaluation.scores.summarise`.
         problems: a line each.
     """
-    suspicious = [printable(f"{name}: {remark}") for name, image in scores["images"].items() if (remark := suspicious_of(image))]
+    warnings = [printable(f"{name}: {remark}") for name, image in scores["images"].items() if (remark := warnings_line(image))]
     known = {"model": model and printable(model), "camera": camera, **timing, "scored": scores["scored"], **scores["mean"]}
-    return without_home(known | {"problems": problems, "suspicious": suspicious})
+    return redact_home(known | {"problems": problems, "warnings": warnings})
 
 
 def entry_readme(model: Model, timing: dict) -> str:
@@ -101,8 +101,8 @@ def summary_text(summary: dict, scores: dict) -> str:
         lines += ["no ground truth of these names, so no scores"]
     if summary["consistency_psnr"] is not None:
         lines += [f"consistency with the photos (which is not accuracy): {summary['consistency_psnr']:.2f} dB"]
-    if summary["suspicious"]:
-        lines += ["", *(f"suspicious: {line}" for line in summary["suspicious"])]
+    if summary["warnings"]:
+        lines += ["", *(f"warning: {line}" for line in summary["warnings"])]
     if summary["problems"]:
         lines += ["", *(f"problem: {problem}" for problem in summary["problems"])]
         lines += ["Mend or remove these and run again; what is done stays done."]

@@ -14,10 +14,10 @@ from omf.utils.console import progress
 from omf.utils.errors import InputError
 from omf.utils.files import save_json, save_npy
 
-WHITE_LEVEL = 65535  # all of uint16: nothing of a 14-bit RAW is lost
+CONVERTED_WHITE_LEVEL = 65535  # all of uint16: nothing of a 14-bit RAW is lost
 
 
-def convert(folder: Path, out: Path, crop: int = 504) -> list[str]:
+def convert_dataset(folder: Path, out: Path, crop: int = 504) -> list[str]:
     """Cut photos and their camera RAW into crops: NAME_ROW_COL.png and NAME_ROW_COL.npy, with dataset.json.
 
     The photo is turned to the sensor's orientation and its pixels are kept as decoded; the RAW is uint16
@@ -75,13 +75,13 @@ def made_before(folder: Path, out: Path, crop: int) -> dict:
     if out.exists() and out.resolve() == folder.resolve():
         raise InputError(f"{out}: holds the photos; give another folder for the crops")
     if not path.is_file():
-        return {"white_level": WHITE_LEVEL, "crop": crop, "source": folder.resolve().name, "photos": {}}
+        return {"white_level": CONVERTED_WHITE_LEVEL, "crop": crop, "source": folder.resolve().name, "photos": {}}
     try:
         made = json.loads(path.read_text())
         white_level, size, photos = made["white_level"], made["crop"], made["photos"]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path}: not from an earlier conversion ({error}); give an empty folder") from error
-    if (white_level, size) != (WHITE_LEVEL, crop) or not isinstance(photos, dict):
+    if (white_level, size) != (CONVERTED_WHITE_LEVEL, crop) or not isinstance(photos, dict):
         raise InputError(f"{path}: crops of {size} pixels, white level {white_level}; give another folder, or the same crop")
     return made
 
@@ -104,7 +104,7 @@ def convert_pair(photo: Path, raw: Path, out: Path, crop: int) -> dict:
     except InputError as error:
         raise InputError(f"{photo}, {raw.name}: {error}") from error
     rgb, bayer = registration.apply(rgb, bayer)
-    counts = pack((bayer * np.float32(WHITE_LEVEL)).round().astype(np.uint16))
+    counts = pack((bayer * np.float32(CONVERTED_WHITE_LEVEL)).round().astype(np.uint16))
     height, width = (min(crop, side) for side in bayer.shape)
     rows, columns = bayer.shape[0] // height, bayer.shape[1] // width
     for row in range(rows):

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from omf.utils.files import written_whole
+from omf.utils.files import atomic_write
 
 
 def draw_curves(log: Path, picture: Path) -> None:
@@ -25,5 +25,5 @@ def draw_curves(log: Path, picture: Path) -> None:
         right.plot(steps, [float(row["learning_rate"]) for row in own], color="#d55e00", linestyle="--", linewidth=1)
         right.set_ylabel("learning rate", color="#d55e00")
         right.set_ylim(bottom=0)
-    with written_whole(picture) as temporary:
+    with atomic_write(picture) as temporary:
         figure.savefig(temporary, format="png", dpi=110)

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from omf.io.camera_raw import CAMERA_RAW_SUFFIXES
-from omf.io.images import SUFFIXES, read_rgb
+from omf.io.images import PHOTO_SUFFIXES, read_rgb
 from omf.io.packed import PACKED_SUFFIXES, READING_ERRORS, read_counts, unreadable
 from omf.raw.bayer import WHITE_LEVEL, unpack
 from omf.raw.overexposure import overexposure_mask
@@ -103,7 +103,7 @@ def find_pairs(folder: Path) -> Dataset:
 def pairs_in(folder: Path) -> Dataset | None:
     """As `find_pairs`, of one folder; None where it holds no two files of one name that could be a pair."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    photos, packed, camera = (by_stem(files, suffixes) for suffixes in (SUFFIXES, PACKED_SUFFIXES, CAMERA_RAW_SUFFIXES))
+    photos, packed, camera = (by_stem(files, suffixes) for suffixes in (PHOTO_SUFFIXES, PACKED_SUFFIXES, CAMERA_RAW_SUFFIXES))
     if photos.keys() & packed.keys():
         return packed_pairs(folder, photos, packed, camera)
     if photos.keys() & camera.keys():
@@ -140,7 +140,7 @@ def matched(photos: dict[str, list[Path]], raws: dict[str, list[Path]]) -> tuple
 
 def packed_pairs(folder: Path, photos: dict[str, list[Path]], packed: dict[str, list[Path]], camera: dict[str, list[Path]]) -> Dataset:
     names, problems = matched(photos, packed)
-    told = told_white_level(folder / DESCRIPTION)
+    told = read_white_level(folder / DESCRIPTION)
     pairs, layouts = [], set()
     for name in names:
         photo, raw = photos[name][0], packed[name][0]
@@ -157,7 +157,7 @@ def packed_pairs(folder: Path, photos: dict[str, list[Path]], packed: dict[str, 
     return Dataset("ntire" if "ntire" in layouts else "aim", pairs, problems)
 
 
-def told_white_level(path: Path) -> int | None:
+def read_white_level(path: Path) -> int | None:
     """The white level in a `dataset.json`; None where there is no such file, or it doesn't say. Raises InputError."""
     if not path.is_file():
         return None

@@ -10,10 +10,10 @@ from omf.raw.overexposure import overexposure_mask
 from omf.training.datasets import DESCRIPTION, Dataset, Pair
 from omf.utils.console import progress
 from omf.utils.errors import InputError
-from omf.utils.files import written_whole
+from omf.utils.files import atomic_write
 
 SAMPLED = 200  # pairs that a description looks at
-CLIPPED = 0.99  # of the white level; few sensors reach it to the count
+CLIPPED_RAW = 0.99  # of the white level; few sensors reach it to the count
 LISTED_PROBLEMS = 20
 THUMBNAIL, MARGIN, CAPTION, SHEET_COLUMNS = 192, 8, 16, 4  # pixels, pixels, pixels, tiles
 
@@ -55,7 +55,7 @@ def pair_figures(pair: Pair) -> dict:
         "mean": planes.mean(axis=(0, 1), dtype=np.float64),
         "high": planes.max(axis=(0, 1)),
         "overexposed": overexposure_mask(rgb).mean(),
-        "clipped": (planes >= CLIPPED).mean(),
+        "clipped": (planes >= CLIPPED_RAW).mean(),
     }
 
 
@@ -73,7 +73,9 @@ def figure_lines(figures: list[dict]) -> list[str]:
         low_ratio, middle, high_ratio = np.percentile(ratio, (5, 50, 95))
         lines.append(f"grey-world {name}  {middle:.3f}, 5 to 95 % of the pairs {low_ratio:.3f} to {high_ratio:.3f}")
     lines.append(f"overexposed   {100 * np.mean([figure['overexposed'] for figure in figures]):.2f} % of the photos' pixels")
-    lines.append(f"clipped       {100 * np.mean([figure['clipped'] for figure in figures]):.2f} % of the RAW values ({CLIPPED:g} or more)")
+    lines.append(
+        f"clipped       {100 * np.mean([figure['clipped'] for figure in figures]):.2f} % of the RAW values ({CLIPPED_RAW:g} or more)"
+    )
     if high.max() < 0.5:
         lines.append(f"note: no RAW value is above {high.max():.2f}; is the white level right? {DESCRIPTION} can tell another")
     return lines
@@ -85,7 +87,7 @@ def problem_lines(problems: list[str]) -> list[str]:
     return lines + ([f"and {rest} more problems"] if rest > 0 else [])
 
 
-def render(bayer: np.ndarray) -> np.ndarray:
+def grey_world_preview(bayer: np.ndarray) -> np.ndarray:
     """RAW for the eye: Bayer, float32 (H, W) -> uint8 (H/2, W/2, 3), grey-world white balance, gamma 1/2.2."""
     planes = pack(bayer)
     rgb = np.stack([planes[..., 0], planes[..., 1:3].mean(axis=-1), planes[..., 3]], axis=-1)
@@ -112,10 +114,10 @@ def contact_sheet(dataset: Dataset, path: Path, count: int = 20) -> None:
         rgb, bayer = pair.load()
         left, top = MARGIN + i % columns * tile_width, MARGIN + i // columns * tile_height
         photo = rgb if rgb.dtype == np.uint8 else (rgb >> 8).astype(np.uint8)
-        for picture, offset in ((photo, 0), (render(bayer), THUMBNAIL)):
+        for picture, offset in ((photo, 0), (grey_world_preview(bayer), THUMBNAIL)):
             sheet.paste(ImageOps.pad(Image.fromarray(picture), (THUMBNAIL, THUMBNAIL), color="lightgrey"), (left + offset, top))
         draw.text((left, top + THUMBNAIL + 2), fitting(pair.name, font), fill="black", font=font)
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         sheet.save(temporary, format="PNG")
 
 

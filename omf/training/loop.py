@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from omf.utils.console import log, progress
 from omf.utils.errors import InputError
-from omf.utils.files import save_text, written_whole
+from omf.utils.files import atomic_write, save_text
 
 Objective = Callable[[nn.Module, list[Tensor]], Tensor]  # network, batch -> loss
 
@@ -157,7 +157,7 @@ def save_state(path: Path, plan: Plan, step: int, **parts: nn.Module | torch.opt
     state = {name: part.state_dict() for name, part in parts.items()}
     buffer = io.BytesIO()  # a full disk is then an error of the file, not of torch
     torch.save(state | {"step": step, "fingerprint": plan.fingerprint}, buffer)
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 
 

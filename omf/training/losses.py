@@ -12,7 +12,7 @@ from omf.utils.errors import InputError
 from omf.utils.files import sha256
 
 # Weights of the scales of MS-SSIM, the finest first (Wang, Simoncelli and Bovik 2003)
-SCALES = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 SSIM_TAPS = 11
 SEAM_SPAN = 4  # pixels; a step may be blurred over some
 VGG_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"  # torchvision's IMAGENET1K_V1
@@ -57,7 +57,7 @@ class BranchLoss(nn.Module):
         if self.weights.ms_ssim or self.vgg:
             merged = torch.where(own == 1, predicted, truth)
             if self.weights.ms_ssim:
-                loss = loss + self.weights.ms_ssim * (1 - ms_ssim(merged, truth))
+                loss = loss + self.weights.ms_ssim * (1 - ms_ssim_tensor(merged, truth))
             if self.vgg:
                 loss = loss + self.weights.vgg * self.vgg(merged, truth)
         return loss
@@ -101,12 +101,14 @@ def encode(linear: Tensor) -> Tensor:
     return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
 
 
-def ms_ssim(predicted: Tensor, truth: Tensor) -> Tensor:
+def ms_ssim_tensor(predicted: Tensor, truth: Tensor) -> Tensor:
     """Multi-scale SSIM, with as many of the five scales as the pictures' size allows."""
     from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
     side = min(predicted.shape[-2:])
-    scales = [weight for level, weight in enumerate(SCALES) if side // max(level**2, 2**level) >= SSIM_TAPS]  # torchmetrics asks for this
+    scales = [
+        weight for level, weight in enumerate(MS_SSIM_WEIGHTS) if side // max(level**2, 2**level) >= SSIM_TAPS
+    ]  # torchmetrics asks for this
     betas = tuple(weight / sum(scales) for weight in scales)
     return multiscale_structural_similarity_index_measure(predicted, truth, data_range=1.0, kernel_size=SSIM_TAPS, betas=betas)
 

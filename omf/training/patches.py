@@ -9,7 +9,7 @@ from omf.networks.base import network_input
 from omf.raw.bayer import mosaic
 from omf.raw.overexposure import THRESHOLD, overexposure_mask
 from omf.raw.simulator import expose
-from omf.training.sources import SimulatedPictures, Source, orient
+from omf.training.sources import SimulatedPictures, Source, randomly_rotate
 
 
 class Patches(Dataset):
@@ -69,6 +69,6 @@ class MosaickedScenes(Dataset):
         """(1, P, P) mosaic, (3, P, P) what it was made of, float32 in [0, 1]."""
         rng = np.random.default_rng([self.seed, index])
         scene, shot = self.pictures.crop(*self.pictures.pool(rng), rng, 2 * self.size)
-        sharp = orient(scene.astype(np.float32), rng).reshape(self.size, 2, self.size, 2, 3).mean(axis=(1, 3))
+        sharp = randomly_rotate(scene.astype(np.float32), rng).reshape(self.size, 2, self.size, 2, 3).mean(axis=(1, 3))
         raw = np.clip(expose(sharp, shot), 0, 1)
         return torch.from_numpy(mosaic(raw))[None], torch.from_numpy(np.moveaxis(raw, -1, 0).copy())

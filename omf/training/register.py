@@ -7,15 +7,15 @@ from pathlib import Path
 import yaml
 
 from omf.models.checkpoints import load_network
-from omf.models.registry import check_name, enter_model
+from omf.models.registry import check_name, register_model
 from omf.networks.registry import name_of
 from omf.training.settings import Settings, as_dict
 from omf.training.train import STAGES, weights_file
-from omf.utils.files import save_text, sha256, written_whole
-from omf.utils.paths import without_home
+from omf.utils.files import atomic_write, save_text, sha256
+from omf.utils.paths import redact_home
 
 
-def enter_trained(run: Path, settings: Settings, models: Path) -> None:
+def register_trained_model(run: Path, settings: Settings, models: Path) -> None:
     """Copy a run's weights and curves to `models`/NAME, write its card, and enter it in `models`/models.yaml.
 
     Raises:
@@ -24,7 +24,7 @@ def enter_trained(run: Path, settings: Settings, models: Path) -> None:
     check_name(settings.name, models)
     folder = models / settings.name
     for file in (*(weights_file(run, stage) for stage in STAGES), run / "curves.png", run / "log.csv"):
-        with written_whole(folder / file.name) as temporary:
+        with atomic_write(folder / file.name) as temporary:
             shutil.copyfile(file, temporary)
     noe = load_network(weights_file(folder, "noe"))
     files = {}
@@ -39,14 +39,14 @@ def enter_trained(run: Path, settings: Settings, models: Path) -> None:
         "source": f"trained with this program; see {settings.name}/README.md",
         "files": files,
     }
-    enter_model(settings.name, entry, models)
+    register_model(settings.name, entry, models)
     save_text(folder / "README.md", card(settings, name_of(noe), noe.widths, list(csv.DictReader((folder / "log.csv").open()))))
 
 
 def data_in_words(settings: Settings) -> str:
     if settings.pairs:
-        return f"the pairs in {without_home(str(settings.pairs))}"
-    scenes = without_home([*settings.photos, *settings.linear])
+        return f"the pairs in {redact_home(str(settings.pairs))}"
+    scenes = redact_home([*settings.photos, *settings.linear])
     return f"simulated pairs of {settings.camera}, scenes: {', '.join(scenes) if scenes else 'drawn ones only'}"
 
 
@@ -76,7 +76,7 @@ Trained on {data_in_words(settings)}.
 ## Settings
 
 ```yaml
-{yaml.safe_dump(without_home(as_dict(settings)), sort_keys=False).strip()}
+{yaml.safe_dump(redact_home(as_dict(settings)), sort_keys=False).strip()}
 ```
 
 Not evaluated yet; `omf evaluate` scores its answers against ground truth.

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from omf.io.images import save_png
-from omf.raw.bayer import WHITE_LEVEL, pack, quantise
+from omf.raw.bayer import WHITE_LEVEL, pack, to_challenge_counts
 from omf.raw.camera import Camera
 from omf.training.sources import SimulatedPictures, draw_scenes, load_scenes
 from omf.utils.console import progress
@@ -44,4 +44,4 @@ def write_pairs(photos: list[Path], camera: Camera, out: Path, count: int, size:
             continue
         rgb, bayer = pictures.draw(np.random.default_rng([seed, number]), size, lambda brightness: True)
         save_png(photo, rgb)
-        save_npy(raw, pack(quantise(bayer)))
+        save_npy(raw, pack(to_challenge_counts(bayer)))

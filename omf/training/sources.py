@@ -13,22 +13,22 @@ from omf.io.photos import gather, matching
 from omf.raw.camera import Camera, load_camera
 from omf.raw.isp import LUMA, encode_srgb, lift_midtones
 from omf.raw.scenes import SCENES
-from omf.raw.simulator import Shot, linear_scene, random_shot, raw_of, take_picture
+from omf.raw.simulator import CaptureSettings, linear_raw, linear_scene, sample_settings, simulate_pair
 from omf.training.datasets import Pair, check_pairs, find_pairs
 from omf.training.settings import Settings
 from omf.utils.console import log, progress
 from omf.utils.errors import InputError
 
-LARGE = 1200  # a photo with more pixels than this on its long side is halved until it has fewer than twice as many
+MAX_SCENE_SIDE = 1200  # a photo with more pixels than this on its long side is halved until it has fewer than twice as many
 GROWTH = (0.002, 0.1)  # of clipped areas, see linear_scene: from skies to lamps
 DRAWN_SHARE = 0.15  # of the patches come from drawn scenes, where there are others
 DRAWN_SIZE = 400  # pixels a side of a drawn scene
-STEP = 4  # every 4th pixel of a patch tells how bright it is
+BRIGHTNESS_STRIDE = 4  # every 4th pixel of a patch tells how bright it is
 TRIES = 100  # patches that are looked at before one is taken as it is
 CROPS = 8  # that are looked at in one picture before the next is opened
 Wanted = Callable[[np.ndarray], bool]  # brightness of a patch's pixels, sRGB luma in [0, 1] -> whether to take it
 
-FEWEST_PAIRS = 8  # fewer are learnt by heart
+MIN_PAIRS = 8  # fewer are learnt by heart
 DRAWN = 96  # scenes that are drawn
 
 
@@ -63,11 +63,13 @@ class SimulatedPictures:
         scenes, areas = (self.drawn, self.shares[1]) if drawn else (self.photographed, self.shares[0])
         return scenes, areas / areas.sum()
 
-    def crop(self, scenes: Sequence[np.ndarray], shares: np.ndarray, rng: np.random.Generator, size: int) -> tuple[np.ndarray, Shot]:
+    def crop(
+        self, scenes: Sequence[np.ndarray], shares: np.ndarray, rng: np.random.Generator, size: int
+    ) -> tuple[np.ndarray, CaptureSettings]:
         """Part of one of the scenes, (size, size, 3), and how it is taken."""
         scene = scenes[rng.choice(len(scenes), p=shares)]
         top, left = (rng.integers(length - size + 1) for length in scene.shape[:2])
-        return scene[top : top + size, left : left + size], random_shot(self.camera, rng)
+        return scene[top : top + size, left : left + size], sample_settings(self.camera, rng)
 
     def draw(self, rng: np.random.Generator, size: int, wanted: Wanted) -> tuple[np.ndarray, np.ndarray]:
         scenes, shares = self.pool(rng)
@@ -75,12 +77,17 @@ class SimulatedPictures:
             scene, shot = self.crop(scenes, shares, rng, size + 2)  # the sensor's first red pixel may lie in its second row or column
             # other weather, sometimes: all colours of a photo move together
             tint = np.exp(rng.normal(0, 0.15, 3)) if rng.uniform() < 0.2 else np.ones(3)
-            luma = np.clip(scene[::STEP, ::STEP].astype(np.float32) * (tint * shot.exposure).astype(np.float32), 0, 1) @ LUMA
+            luma = (
+                np.clip(
+                    scene[::BRIGHTNESS_STRIDE, ::BRIGHTNESS_STRIDE].astype(np.float32) * (tint * shot.exposure).astype(np.float32), 0, 1
+                )
+                @ LUMA
+            )
             if wanted(encode_srgb(lift_midtones(luma, shot.midtones))):
                 break
-        scene = orient(scene.astype(np.float32) * tint.astype(np.float32), rng)
-        rgb, counts = take_picture(scene, shot, self.camera, rng)
-        return rgb[:size, :size], raw_of(counts, self.camera)[:size, :size]
+        scene = randomly_rotate(scene.astype(np.float32) * tint.astype(np.float32), rng)
+        rgb, counts = simulate_pair(scene, shot, self.camera, rng)
+        return rgb[:size, :size], linear_raw(counts, self.camera)[:size, :size]
 
 
 class RecordedPictures:
@@ -95,18 +102,18 @@ class RecordedPictures:
             for _ in range(CROPS):
                 top, left = (2 * rng.integers((length - size) // 2) for length in bayer.shape)
                 window = np.s_[top : top + size + 2, left : left + size + 2]
-                if wanted(rgb[window][::STEP, ::STEP] @ LUMA / np.iinfo(rgb.dtype).max):
-                    return turn(rgb[window], bayer[window], rng)
-        return turn(rgb[window], bayer[window], rng)
+                if wanted(rgb[window][::BRIGHTNESS_STRIDE, ::BRIGHTNESS_STRIDE] @ LUMA / np.iinfo(rgb.dtype).max):
+                    return randomly_flip(rgb[window], bayer[window], rng)
+        return randomly_flip(rgb[window], bayer[window], rng)
 
 
-def orient(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def randomly_rotate(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """One of the eight orientations of a square."""
     picture = np.rot90(picture, rng.integers(4))
     return picture[:, ::-1] if rng.uniform() < 0.5 else picture
 
 
-def turn(rgb: np.ndarray, bayer: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def randomly_flip(rgb: np.ndarray, bayer: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """Mirror and transpose a photo and its RGGB mosaic, both 2 pixels larger than asked; the result is RGGB again.
 
     A mirrored RGGB mosaic begins with green, so that its first row or column is left out. Transposing keeps RGGB.
@@ -131,7 +138,7 @@ def load_scenes(photos: list[Path], size: int) -> list[np.ndarray]:
             continue
         rgb = (rgb >> 8).astype(np.uint8) if rgb.dtype == np.uint16 else rgb
         picture = Image.fromarray(rgb)
-        while max(picture.size) > 2 * LARGE:  # hides the photo's own JPEG blocks and demosaicing
+        while max(picture.size) > 2 * MAX_SCENE_SIDE:  # hides the photo's own JPEG blocks and demosaicing
             picture = picture.reduce(2)
         growth = np.exp(rng.uniform(*np.log(GROWTH)))
         scenes.append(linear_scene(np.asarray(picture), growth=growth).astype(np.float16))
@@ -191,8 +198,8 @@ def training_source(settings: Settings, branch: str) -> Source:
     dataset = check_pairs(dataset, settings.patch + 2)
     for problem in dataset.problems:
         log.warning(f"left out: {problem}")
-    if len(dataset.pairs) < FEWEST_PAIRS:
-        raise InputError(f"{folder}: {len(dataset.pairs)} pairs can be used; a training needs {FEWEST_PAIRS} or more")
+    if len(dataset.pairs) < MIN_PAIRS:
+        raise InputError(f"{folder}: {len(dataset.pairs)} pairs can be used; a training needs {MIN_PAIRS} or more")
     if branch == "oe" and not dataset.overexposed:
         raise InputError(f"{folder}: no photo holds an overexposed pixel, so there is nothing for OE to learn; add photos with highlights")
     return RecordedPictures(dataset.pairs)

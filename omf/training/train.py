@@ -106,7 +106,7 @@ def branch_objective(branch: str, settings: Settings, run: Path, device: torch.d
     OE's may also count how it meets NOE, whose weights are then taken from the run's folder.
     """
     demosaic = load_demosaic_net(weights_file(run, "demosaic")).to(device)
-    neutral = load_camera(settings.camera).usual_neutral
+    neutral = load_camera(settings.camera).mean_neutral
     criterion = BranchLoss(settings.loss.oe if branch == "oe" else settings.loss.noe, neutral).to(device)
     meets = settings.loss.seam > 0 and branch == "oe"
     noe = load_network(weights_file(run, "noe")).eval().to(device, memory_format=torch.channels_last) if meets else None

@@ -13,7 +13,7 @@ log = logging.getLogger("omf")
 RED = "\x1b[31m{}\x1b[0m"
 
 
-def speak(level: int = logging.INFO) -> None:
+def configure_logging(level: int = logging.INFO) -> None:
     """Let what `log` is told be seen.
 
     Args:

@@ -7,9 +7,9 @@ import signal
 import sys
 from collections.abc import Callable
 
-from omf.utils.console import label, speak
+from omf.utils.console import configure_logging, label
 
-LONGEST = 2000  # characters of a line that is read; what a damaged file quotes may have millions
+MAX_LINE_LENGTH = 2000  # characters of a line that is read; what a damaged file quotes may have millions
 
 DEBUG = "OMF_DEBUG"  # environment variable: show where an error came from; in the jobs of a workflow too
 
@@ -29,14 +29,14 @@ class InputError(Exception):
     def __init__(self, line: str):
         line = printable(line)
         # the end tells what would be right
-        super().__init__(line if len(line) <= LONGEST else f"{line[: LONGEST - 505]} ... {line[-500:]}")
+        super().__init__(line if len(line) <= MAX_LINE_LENGTH else f"{line[: MAX_LINE_LENGTH - 505]} ... {line[-500:]}")
 
 
 class DeviceError(Exception):
     """A GPU that failed while it computed: nothing more can be done with it in this process."""
 
 
-def told_in_one_line(main: Callable[[], int | None]) -> Callable[[], None]:
+def cli_entry_point(main: Callable[[], int | None]) -> Callable[[], None]:
     """Make a program of `main`: it speaks, whatever stops it is told in one line, and the exit code is 1.
 
     A signal to end (SIGTERM) ends it as Ctrl-C does, so that half-written files are removed.
@@ -44,7 +44,7 @@ def told_in_one_line(main: Callable[[], int | None]) -> Callable[[], None]:
 
     @functools.wraps(main)
     def program() -> None:
-        speak()
+        configure_logging()
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         try:
             sys.exit(main())

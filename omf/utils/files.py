@@ -12,7 +12,7 @@ import numpy as np
 
 from omf.utils.errors import InputError
 
-LONGEST = 200  # bytes of a name
+MAX_NAME_BYTES = 200  # bytes of a name
 OTHERS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
@@ -23,7 +23,7 @@ OTHERS = {
 
 
 @contextmanager
-def written_whole(path: Path, synced: bool = True) -> Iterator[Path]:
+def atomic_write(path: Path, synced: bool = True) -> Iterator[Path]:
     """Give a temporary name beside `path` to write to; rename to `path` if the block succeeds.
 
     Args:
@@ -63,16 +63,16 @@ def sync(path: Path) -> None:
 def short(name: str) -> str:
     """A name to which more can be added: file systems take 255 bytes. Of a long one, its hash."""
     encoded = os.fsencode(name)
-    return name if len(encoded) <= LONGEST else hashlib.sha256(encoded).hexdigest()
+    return name if len(encoded) <= MAX_NAME_BYTES else hashlib.sha256(encoded).hexdigest()
 
 
 def save_npy(path: Path, array: np.ndarray, synced: bool = True) -> None:
-    with written_whole(path, synced) as temporary, temporary.open("wb") as file:
+    with atomic_write(path, synced) as temporary, temporary.open("wb") as file:
         np.save(file, array)
 
 
 def save_text(path: Path, text: str) -> None:
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

@@ -15,20 +15,20 @@ def data_folder(name: str) -> Path:
     return in_package if in_package.is_dir() else PACKAGE.parent / name
 
 
-def without_home(value: object) -> object:
+def redact_home(value: object) -> object:
     """Texts, also in lists and dicts, with `~` in place of the user's own folder, whose name tells who that is."""
     if isinstance(value, dict):
-        return {key: without_home(one) for key, one in value.items()}
+        return {key: redact_home(one) for key, one in value.items()}
     if isinstance(value, list):
-        return [without_home(one) for one in value]
+        return [redact_home(one) for one in value]
     if not isinstance(value, str):
         return value
-    for home in own_folders():
+    for home in home_directories():
         value = re.sub(rf"(?<![^\s'\"=(]){re.escape(home)}(?=/|$)", "~", value)
     return value
 
 
-def own_folders() -> set[str]:
+def home_directories() -> set[str]:
     """$HOME; and what the system knows, since a workflow's jobs may be told another."""
     found = {os.environ.get("HOME", "")}
     with suppress(KeyError):  # in containers, not all users are known

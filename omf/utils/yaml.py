@@ -4,7 +4,7 @@ import math
 
 import yaml
 
-MOST, DEEPEST = 100_000, 20  # values in all, and levels of them
+MAX_VALUES, MAX_NESTING = 100_000, 20  # values in all, and levels of them
 
 # what PyYAML raises on texts that are no YAML, and on values that are not what they seem
 ERRORS = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError)
@@ -16,8 +16,8 @@ class BoundedLoader(yaml.SafeLoader):
     depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node:
-        if self.depth > DEEPEST:
-            raise ValueError(f"more than {DEEPEST} levels of values")
+        if self.depth > MAX_NESTING:
+            raise ValueError(f"more than {MAX_NESTING} levels of values")
         self.depth += 1
         node = super().compose_node(parent, index)
         self.depth -= 1
@@ -25,8 +25,8 @@ class BoundedLoader(yaml.SafeLoader):
 
     def flatten_mapping(self, node: yaml.MappingNode) -> None:
         super().flatten_mapping(node)
-        if len(node.value) > MOST:
-            raise ValueError(f"more than {MOST} values")
+        if len(node.value) > MAX_VALUES:
+            raise ValueError(f"more than {MAX_VALUES} values")
 
 
 def parse_yaml(text: str) -> object:
@@ -45,8 +45,8 @@ def check_tree(tree: object) -> None:
     while waiting:
         value, depth = waiting.pop()
         count += 1
-        if count > MOST or depth > DEEPEST:
-            raise ValueError(f"more than {MOST} values, or more than {DEEPEST} levels of them")
+        if count > MAX_VALUES or depth > MAX_NESTING:
+            raise ValueError(f"more than {MAX_VALUES} values, or more than {MAX_NESTING} levels of them")
         if isinstance(value, dict):
             waiting += ((part, depth + 1) for entry in value.items() for part in entry)
         elif isinstance(value, list | tuple | set):

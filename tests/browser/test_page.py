@@ -23,10 +23,10 @@ def scores() -> dict:
     rng = np.random.default_rng(0)
     images = {}
     for number in range(IMAGES):
-        images[f"image_{number}"] = {"psnr": rng.uniform(10, 40), "ssim": rng.uniform(), "overexposed": rng.uniform(), "suspicious": []}
-    images["image_7"] |= {"psnr": 5.0, "suspicious": ["all black"]}
+        images[f"image_{number}"] = {"psnr": rng.uniform(10, 40), "ssim": rng.uniform(), "overexposed": rng.uniform(), "warnings": []}
+    images["image_7"] |= {"psnr": 5.0, "warnings": ["all black"]}
     del images["image_8"]["psnr"]
-    images["<script>document.title = 'run'</script>"] = {"psnr": 45.0, "ssim": 1.0, "overexposed": 0.0, "suspicious": []}
+    images["<script>document.title = 'run'</script>"] = {"psnr": 45.0, "ssim": 1.0, "overexposed": 0.0, "warnings": []}
     return images
 
 
@@ -78,7 +78,7 @@ HOSTILE = [
 @pytest.fixture
 def hostile(tmp_path) -> Path:
     """A page with hostile names in all places that a name comes to: table, headings, pictures, problems, remarks, model, device."""
-    images = {name: {"psnr": 20.0, "ssim": 0.5, "overexposed": 0.1, "suspicious": [f"{name} is odd"]} for name in HOSTILE}
+    images = {name: {"psnr": 20.0, "ssim": 0.5, "overexposed": 0.1, "warnings": [f"{name} is odd"]} for name in HOSTILE}
     mean = dict.fromkeys(("unprocess_psnr", "copy_psnr", "consistency_psnr", "psnr_overexposed", "unprocess_ssim", "copy_ssim"))
     summed = {"scored": len(images), "mean": mean | {"psnr": 25.0, "ssim": 0.5, "colour_error": 1.0}, "images": images}
     timing = {"images": len(images), "device": HOSTILE[1], "seconds": 1.0, "megapixels": 1.0}

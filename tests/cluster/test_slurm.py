@@ -165,4 +165,4 @@ def test_jobs_in_the_image(cluster, docker, image, tmp_path):
     assert made_by["image"].startswith("overexposure-mask-fusion")
     assert sum("gres/gpu=1" in job["AllocTRES"] for job in accounted(began)) == 1
     assert all(call["nv"] for call in calls(tmp_path))
-    assert len(accounted(began)) == 6  # the verdict needs no job
+    assert len(accounted(began)) == 6  # check_problems needs no job

@@ -4,7 +4,7 @@ from conftest import ROOT, random_rgb
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omf.evaluation.consistency import consistency, tone_curve
+from omf.evaluation.consistency import consistency, fit_tone_curve
 from omf.io.images import read_rgb
 from omf.io.packed import read_packed
 from omf.raw.bayer import half_size_photo, to_challenge_format
@@ -31,7 +31,7 @@ def test_the_true_raw_is_consistent_and_another_pictures_is_not():
         wrong = judged(read_packed(ROOT / "test_raw" / "bricks.npy"), rgb)
         assert right["consistency_psnr"] > 24
         assert right["consistency_psnr"] > wrong["consistency_psnr"] + 5
-        assert right["suspicious"] == []
+        assert right["warnings"] == []
 
 
 def test_colours_tones_and_exposure_are_fitted():
@@ -52,7 +52,7 @@ def test_colours_tones_and_exposure_are_fitted():
 )
 def test_what_is_suspicious(raw, remark):
     rgb = random_rgb(120, 160) // 2
-    (found,) = judged(raw(rgb), rgb)["suspicious"]
+    (found,) = judged(raw(rgb), rgb)["warnings"]
     assert found.startswith(remark)
 
 
@@ -61,7 +61,7 @@ def test_black_and_white_photos_are_no_reason_for_suspicion(level):
     rgb = np.full((40, 60, 3), level, np.uint8)
     counts = np.full((20, 30, 4), 1024 if level else 0, np.uint16)
     answer = judged(counts, rgb)
-    assert answer["suspicious"] == []
+    assert answer["warnings"] == []
     assert answer["clipped"] == (1 if level else 0)
     assert np.isfinite(answer["consistency_psnr"])
 
@@ -69,7 +69,7 @@ def test_black_and_white_photos_are_no_reason_for_suspicion(level):
 @given(st.integers(0, 2**32 - 1), st.integers(1, 400))
 def test_tone_curves_rise(seed, size):
     rng = np.random.default_rng(seed)
-    curve = tone_curve(rng.choice(rng.uniform(size=50), size), rng.uniform(size=size))
+    curve = fit_tone_curve(rng.choice(rng.uniform(size=50), size), rng.uniform(size=size))
     values = curve(np.linspace(-0.5, 1.5, 100))
     assert (np.diff(values) >= 0).all()
     assert 0 <= values.min() <= values.max() <= 1

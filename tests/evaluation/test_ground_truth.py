@@ -9,12 +9,12 @@ import pytest
 from camera_dng import bayer_of, photo_of, scene, write_dng, write_pair
 from PIL import Image
 
-from omf.evaluation.ground_truth import list_truths, read_truth
+from omf.evaluation.ground_truth import list_ground_truth, read_ground_truth
 from omf.evaluation.metrics import psnr
-from omf.evaluation.scores import Candidate, examine
+from omf.evaluation.scores import Item, score_image
 from omf.io.camera_raw import read_camera_raw
 from omf.io.images import read_rgb
-from omf.raw.bayer import demosaic, dequantise, pack, quantise, to_challenge_format
+from omf.raw.bayer import demosaic, from_challenge_counts, pack, to_challenge_counts, to_challenge_format
 from omf.raw.camera import load_camera
 from omf.report.panels import panels
 from omf.utils.errors import InputError
@@ -32,31 +32,31 @@ def packed_shape(rgb: np.ndarray) -> tuple[int, int, int]:
 def ideal(shown: np.ndarray) -> np.ndarray:
     """What an RGGB sensor whose first pixel is the first of the scene measures: (H/2, W/2, 4) counts."""
     height, width = (side // 2 * 2 for side in shown.shape[:2])
-    return pack(quantise(bayer_of(shown[:height, :width])))
+    return pack(to_challenge_counts(bayer_of(shown[:height, :width])))
 
 
 def test_packed_raw_comes_before_camera_raw_of_its_name(tmp_path: Path):
     for name in ("a.npy", "a.dng", "b.DNG", "c.nef", "c.CR2", "d.jpg", ".e.dng", ".f.npy"):
         (tmp_path / name).touch()
-    assert {name: path.name for name, path in list_truths(tmp_path).items()} == {"a": "a.npy", "b": "b.DNG", "c": "c.CR2"}
+    assert {name: path.name for name, path in list_ground_truth(tmp_path).items()} == {"a": "a.npy", "b": "b.DNG", "c": "c.CR2"}
     with pytest.raises(InputError, match="nowhere: no such folder"):
-        list_truths(tmp_path / "nowhere")
+        list_ground_truth(tmp_path / "nowhere")
 
 
 def test_without_rawpy_camera_raw_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "rawpy", None)
     for name in ("a.npy", "a.dng"):
         (tmp_path / name).touch()
-    assert list_truths(tmp_path) == {"a": tmp_path / "a.npy"}  # nothing to read it for
+    assert list_ground_truth(tmp_path) == {"a": tmp_path / "a.npy"}  # nothing to read it for
     (tmp_path / "b.dng").touch()
     with pytest.raises(InputError, match=r"^camera RAW needs rawpy; install it with: pip install 'overexposure-mask-fusion\[raw\]'$"):
-        list_truths(tmp_path)
+        list_ground_truth(tmp_path)
 
 
 def test_packed_raw_is_read_as_it_is(tmp_path: Path):
     counts = np.random.default_rng(0).integers(0, 1025, (5, 6, 4)).astype(np.uint16)
     np.save(tmp_path / "a.npy", counts)
-    np.testing.assert_array_equal(read_truth(tmp_path / "a.npy", (8, 9, 4), None), counts)
+    np.testing.assert_array_equal(read_ground_truth(tmp_path / "a.npy", (8, 9, 4), None), counts)
 
 
 @pytest.mark.parametrize("cfa", ORDERS)
@@ -64,13 +64,15 @@ def test_packed_raw_is_read_as_it_is(tmp_path: Path):
 def test_of_the_photos_size_pixel_for_pixel(tmp_path: Path, cfa: str, height: int, width: int):
     shown = scene(0, height, width)
     counts = write_dng(tmp_path / "a.dng", bayer_of(shown, cfa), cfa)
-    truth = read_truth(tmp_path / "a.dng", (60, width // 2, 4), None)
+    truth = read_ground_truth(tmp_path / "a.dng", (60, width // 2, 4), None)
     assert truth.shape == (60, width // 2, 4) and truth.dtype == np.uint16
-    measured = pack(quantise((counts[:120, : width // 2 * 2].astype(np.float32) - 64) / (16383 - 64)))
+    measured = pack(to_challenge_counts((counts[:120, : width // 2 * 2].astype(np.float32) - 64) / (16383 - 64)))
     for site in range(4):
         if cfa[site] == "RGGB"[site]:
             np.testing.assert_array_equal(truth[..., site], measured[..., site])
-    assert psnr(dequantise(truth), dequantise(ideal(shown))) > 30  # colours in their places, the last odd row and column included
+    assert (
+        psnr(from_challenge_counts(truth), from_challenge_counts(ideal(shown))) > 30
+    )  # colours in their places, the last odd row and column included
 
 
 @pytest.mark.parametrize(("cfa", "turns", "mirrored"), [("RGGB", 0, False), ("GRBG", 1, False), ("GBRG", 2, True), ("BGGR", 3, False)])
@@ -81,26 +83,26 @@ def test_cropped_and_turned_photos_are_found(tmp_path: Path, cfa: str, turns: in
     whole = np.rot90(demosaic(read_camera_raw(tmp_path / "a.dng").mosaic, cfa)[3:-5, 6:-7], turns)
     if mirrored:
         rgb, seen, whole = rgb[:, ::-1], seen[:, ::-1], whole[:, ::-1]
-    truth = read_truth(tmp_path / "a.dng", packed_shape(rgb), rgb)
+    truth = read_ground_truth(tmp_path / "a.dng", packed_shape(rgb), rgb)
     np.testing.assert_array_equal(truth, to_challenge_format(whole))
-    assert psnr(dequantise(truth), dequantise(ideal(seen))) > 30
+    assert psnr(from_challenge_counts(truth), from_challenge_counts(ideal(seen))) > 30
 
 
 def test_a_photo_that_begins_on_red_has_the_measured_values(tmp_path: Path):
     shown = write_pair(tmp_path, "a", cfa="BGGR")  # the photo begins in row 3 and column 6
     rgb = read_rgb(tmp_path / "a.jpg")[:, 1:]
-    truth = read_truth(tmp_path / "a.dng", packed_shape(rgb), rgb)
+    truth = read_ground_truth(tmp_path / "a.dng", packed_shape(rgb), rgb)
     bayer = read_camera_raw(tmp_path / "a.dng").mosaic
     assert shown.shape[:2] == bayer.shape
-    np.testing.assert_array_equal(truth, pack(quantise(bayer[3:-5, 7:-7])))
+    np.testing.assert_array_equal(truth, pack(to_challenge_counts(bayer[3:-5, 7:-7])))
 
 
 def test_a_photo_of_an_odd_raw_that_is_turned(tmp_path: Path):
     shown = scene(0, 261, 341)
     write_dng(tmp_path / "a.dng", bayer_of(shown, "GRBG"), "GRBG")
     rgb = np.rot90(photo_of(shown))
-    truth = read_truth(tmp_path / "a.dng", packed_shape(rgb), rgb)
-    assert psnr(dequantise(truth), dequantise(ideal(np.rot90(shown)))) > 30
+    truth = read_ground_truth(tmp_path / "a.dng", packed_shape(rgb), rgb)
+    assert psnr(from_challenge_counts(truth), from_challenge_counts(ideal(np.rot90(shown)))) > 30
 
 
 def other_scene(folder: Path) -> None:
@@ -126,7 +128,7 @@ def test_what_can_not_be_used_is_one_line_and_costs_its_own_scores_only(tmp_path
     spoil, message = REFUSED[case]
     spoil(tmp_path)
     np.save(tmp_path / "a.npy", np.full(packed_shape(read_rgb(tmp_path / "a.jpg")), 300, np.uint16))
-    record, problems = examine(Candidate("a", tmp_path / "a.npy", tmp_path / "a.dng", tmp_path / "a.jpg"), CAMERA)
+    record, problems = score_image(Item("a", tmp_path / "a.npy", tmp_path / "a.dng", tmp_path / "a.jpg"), CAMERA)
     (problem,) = problems
     assert problem.startswith(f"{tmp_path / 'a.dng'}: ") and message in problem and "\n" not in problem
     assert "psnr" not in record and record["consistency_psnr"] > 0
@@ -136,8 +138,8 @@ def test_what_can_not_be_used_is_one_line_and_costs_its_own_scores_only(tmp_path
 def test_the_page_shows_the_registered_truth(tmp_path: Path):
     write_pair(tmp_path, "a", turns=1)
     rgb = read_rgb(tmp_path / "a.jpg")
-    np.save(tmp_path / "a.npy", read_truth(tmp_path / "a.dng", packed_shape(rgb), rgb))
-    record, problems = examine(Candidate("a", tmp_path / "a.npy", tmp_path / "a.dng", tmp_path / "a.jpg"), CAMERA)
+    np.save(tmp_path / "a.npy", read_ground_truth(tmp_path / "a.dng", packed_shape(rgb), rgb))
+    record, problems = score_image(Item("a", tmp_path / "a.npy", tmp_path / "a.dng", tmp_path / "a.jpg"), CAMERA)
     assert problems == [] and record["psnr"] == 999
     shown = panels(record)
     np.testing.assert_array_equal(shown["true RAW"], shown["predicted RAW"])
@@ -146,13 +148,13 @@ def test_the_page_shows_the_registered_truth(tmp_path: Path):
 def test_another_size_needs_the_photo(tmp_path: Path):
     write_pair(tmp_path, "a")
     with pytest.raises(InputError, match=r"a\.dng: 340 x 260 pixels, but the reconstruction is of 326 x 252; give the photo too"):
-        read_truth(tmp_path / "a.dng", (126, 163, 4), None)
+        read_ground_truth(tmp_path / "a.dng", (126, 163, 4), None)
 
 
 def test_a_bad_photo_does_not_cost_the_scores_of_raw_of_its_size(tmp_path: Path):
     write_dng(tmp_path / "a.dng", bayer_of(scene(0, 120, 160)))
-    np.save(tmp_path / "a.npy", read_truth(tmp_path / "a.dng", (60, 80, 4), None))
+    np.save(tmp_path / "a.npy", read_ground_truth(tmp_path / "a.dng", (60, 80, 4), None))
     Image.new("RGB", (30, 20)).save(tmp_path / "a.jpg")
-    record, problems = examine(Candidate("a", tmp_path / "a.npy", tmp_path / "a.dng", tmp_path / "a.jpg"), CAMERA)
+    record, problems = score_image(Item("a", tmp_path / "a.npy", tmp_path / "a.dng", tmp_path / "a.jpg"), CAMERA)
     assert record["psnr"] == 999 and len(problems) == 1
     assert list(panels(record)) == ["predicted RAW", "true RAW", "error"]

@@ -8,10 +8,20 @@ import pytest
 from conftest import ROOT, random_rgb
 
 from omf.evaluation.metrics import psnr
-from omf.evaluation.scores import SCORES, Candidate, candidates, examine, examine_all, packed_mask, scores_csv, scores_table, summarise
+from omf.evaluation.scores import (
+    FULL_REFERENCE_METRICS,
+    Item,
+    match_items,
+    packed_mask,
+    score_all,
+    score_image,
+    scores_csv,
+    scores_table,
+    summarise,
+)
 from omf.io.images import read_rgb
 from omf.io.packed import list_packed, read_packed
-from omf.raw.bayer import dequantise, to_challenge_format
+from omf.raw.bayer import from_challenge_counts, to_challenge_format
 from omf.raw.camera import load_camera
 
 CAMERA = load_camera("samsung_s7")
@@ -23,7 +33,7 @@ def test_means_and_images(tmp_path):
     for name in names:
         np.save(tmp_path / f"{name}.npy", read_packed(TRUTHS[name]) // 2)
     photos = {"hills": ROOT / "test_rgb" / "hills.jpg"}
-    records, problems = examine_all(candidates(list_packed(tmp_path), TRUTHS, photos), CAMERA, 1)
+    records, problems = score_all(match_items(list_packed(tmp_path), TRUTHS, photos), CAMERA, 1)
     scores = summarise(records)
     assert problems == []
     assert list(scores["images"]) == ["hills", "night"]
@@ -49,7 +59,7 @@ def test_overexposed_pixels_and_the_rest(tmp_path):
     truth = to_challenge_format((rgb / np.float32(510)).astype(np.float32))
     np.save(tmp_path / "truth.npy", truth)
     np.save(tmp_path / "x.npy", np.where(packed_mask(rgb), truth // 2, truth + 20).astype(np.uint16))
-    record, problems = examine(Candidate("x", tmp_path / "x.npy", tmp_path / "truth.npy", tmp_path / "x.png"), CAMERA)
+    record, problems = score_image(Item("x", tmp_path / "x.npy", tmp_path / "truth.npy", tmp_path / "x.png"), CAMERA)
     assert problems == []
     share = packed_mask(rgb).mean()
     assert 0.01 < share < 0.9
@@ -60,20 +70,20 @@ def test_overexposed_pixels_and_the_rest(tmp_path):
     assert record["psnr_overexposed"] < record["psnr"] < record["psnr_rest"] == pytest.approx(psnr(np.zeros(1), np.array([20 / 1024])))
     assert share * error("psnr_overexposed") + (1 - share) * error("psnr_rest") == pytest.approx(error("psnr"))
     assert np.mean([error(f"psnr_{plane}") for plane in ("r", "gr", "gb", "b")]) == pytest.approx(error("psnr"))
-    assert set(SCORES) <= record.keys()
+    assert set(FULL_REFERENCE_METRICS) <= record.keys()
     assert sum(record["tones"]["pixels"]) == truth[..., 0].size
 
 
 def test_the_copy_is_the_photo_itself():
     rgb = read_rgb(ROOT / "test_rgb" / "hills.jpg")
-    record, _ = examine(Candidate("hills", TRUTHS["hills"], TRUTHS["hills"], ROOT / "test_rgb" / "hills.jpg"), CAMERA)
+    record, _ = score_image(Item("hills", TRUTHS["hills"], TRUTHS["hills"], ROOT / "test_rgb" / "hills.jpg"), CAMERA)
     copy = to_challenge_format(rgb / np.float32(255))
-    assert record["copy_psnr"] == pytest.approx(psnr(dequantise(copy), dequantise(read_packed(TRUTHS["hills"]))))
+    assert record["copy_psnr"] == pytest.approx(psnr(from_challenge_counts(copy), from_challenge_counts(read_packed(TRUTHS["hills"]))))
     assert record["psnr"] == 999
 
 
 def test_without_ground_truth_there_is_consistency_alone():
-    record, problems = examine(Candidate("hills", TRUTHS["hills"], None, ROOT / "test_rgb" / "hills.jpg"), CAMERA)
+    record, problems = score_image(Item("hills", TRUTHS["hills"], None, ROOT / "test_rgb" / "hills.jpg"), CAMERA)
     assert problems == []
     assert record["consistency_psnr"] > 20
     assert "psnr" not in record
@@ -88,7 +98,7 @@ def test_what_can_not_be_scored_is_listed_and_the_rest_is_scored(tmp_path):
     np.save(tmp_path / "leaves.npy", read_packed(TRUTHS["leaves"]).astype(np.float32))
     (tmp_path / "chart.npy").write_bytes(b"broken")
     np.save(tmp_path / "other.npy", np.zeros((2, 2, 4), np.uint16))
-    records, problems = examine_all(candidates(list_packed(tmp_path), TRUTHS, {}), CAMERA, 1)
+    records, problems = score_all(match_items(list_packed(tmp_path), TRUTHS, {}), CAMERA, 1)
     assert list(records) == ["hills"]
     assert records["hills"]["psnr"] == 999
     assert records["hills"]["ssim"] == pytest.approx(1)
@@ -99,7 +109,7 @@ def test_what_can_not_be_scored_is_listed_and_the_rest_is_scored(tmp_path):
 
 
 def test_a_photo_of_another_size_costs_its_own_part_only():
-    record, problems = examine(Candidate("hills", TRUTHS["hills"], TRUTHS["hills"], ROOT / "test_rgb" / "night_tall.tif"), CAMERA)
+    record, problems = score_image(Item("hills", TRUTHS["hills"], TRUTHS["hills"], ROOT / "test_rgb" / "night_tall.tif"), CAMERA)
     assert record["psnr"] == 999
     assert "overexposed" not in record
     assert len(problems) == 1
@@ -109,8 +119,8 @@ def test_a_photo_of_another_size_costs_its_own_part_only():
 
 def test_processes_do_not_change_the_answer():
     photos = {name: ROOT / "test_rgb" / f"{name}.jpg" for name in ("hills", "leaves", "balls")}
-    found = candidates(TRUTHS, TRUTHS, photos)
-    assert examine_all(found, CAMERA, 3) == examine_all(found, CAMERA, 1)
+    found = match_items(TRUTHS, TRUTHS, photos)
+    assert score_all(found, CAMERA, 3) == score_all(found, CAMERA, 1)
 
 
 def test_nothing_scored_has_no_means():

@@ -5,7 +5,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
-from omf.evaluation.scores import candidates, examine_all, summarise
+from omf.evaluation.scores import match_items, score_all, summarise
 from omf.inference.load import load_method
 from omf.io.packed import list_packed
 from omf.io.photos import by_name
@@ -40,7 +40,7 @@ def main() -> None:
     readme = entry_readme(model, {"seconds_per_image": 1.0, "cpu": True, "device": "CPU"})
     write_submission(sorted((out / "noisy").iterdir()), readme, out / "entry")
     truths = list_packed(Path(__file__).parents[2] / "test_raw")
-    records, _ = examine_all(candidates(list_packed(out / "npy"), truths, by_name(photos)[0]), camera, 1)
+    records, _ = score_all(match_items(list_packed(out / "npy"), truths, by_name(photos)[0]), camera, 1)
     scores = summarise(records)
     write_scores(scores, readme, out / "scores")
     summary = run_summary(model.name, camera.name, {"images": len(records)}, scores, [])

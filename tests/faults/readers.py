@@ -15,7 +15,7 @@ import numpy as np
 import yaml
 from mutations import Damage, Rng
 
-from omf.utils.errors import LONGEST, UNPRINTABLE, InputError
+from omf.utils.errors import MAX_LINE_LENGTH, UNPRINTABLE, InputError
 from omf.utils.yaml import BoundedLoader
 
 ROOT = Path(__file__).parents[2]
@@ -36,7 +36,7 @@ def check_message(error: InputError, path: Path | str) -> None:
     line = str(error)
     assert str(path) in line, f"does not name {path}: {line[:300]}"
     assert not UNPRINTABLE.search(line), f"not one printable line: {line[:300]!r}"
-    assert len(line) <= LONGEST, f"{len(line)} characters: {line[:300]}"
+    assert len(line) <= MAX_LINE_LENGTH, f"{len(line)} characters: {line[:300]}"
     assert "memory that there is" not in line, line  # no file here is so large
 
 
@@ -89,7 +89,7 @@ def schema() -> dict:
 
 def read_config(path: Path) -> None:
     """As the workflow does, which leaves parsing to Snakemake."""
-    from omf.io.raw_formats import SUFFIXES, challenge_of, raw_format
+    from omf.io.raw_formats import FORMAT_SUFFIXES, challenge_of, raw_format
     from omf.models.registry import find_model
     from omf.pipeline.config import check_config
     from omf.raw.camera import load_camera
@@ -106,7 +106,7 @@ def read_config(path: Path) -> None:
         camera = load_camera("samsung_s7")
         for settings in (config, challenge_of(config)):
             of = raw_format(settings, camera)
-            assert of.kind in SUFFIXES and of.bit_depth in (10, 12, 14) and 0 <= of.black_level < of.white_level < 2**14 + 1
+            assert of.kind in FORMAT_SUFFIXES and of.bit_depth in (10, 12, 14) and 0 <= of.black_level < of.white_level < 2**14 + 1
         check_settings(settings_from(config["training"]))
         assert find_model(config["model"]).camera
         check_message(InputError(repr(config)), "")
@@ -139,15 +139,15 @@ def read_models(path: Path) -> None:
 
 def read_camera(path: Path) -> None:
     from omf.raw.camera import load_camera
-    from omf.raw.simulator import random_shot
+    from omf.raw.simulator import sample_settings
 
     camera = load_camera(str(path.with_suffix("")))
     assert isinstance(camera.name, str) and 0 <= camera.black_level < camera.white_level <= 65535
     assert all(np.isfinite(values).all() for values in (camera.neutrals, camera.weights, camera.spread, camera.colour_matrices))
     assert camera.colour_matrices.shape[1:] == (3, 3) and camera.neutrals.shape == (len(camera.weights), 2)
-    assert camera.usual_neutral.shape == (3,) and (camera.usual_neutral > 0).all()
+    assert camera.mean_neutral.shape == (3,) and (camera.mean_neutral > 0).all()
     assert camera.shot_noise > 0 and abs(camera.subsampling.sum() - 1) < 1e-6 and len(camera.frame) == 2
-    shot = random_shot(camera, np.random.default_rng(0))
+    shot = sample_settings(camera, np.random.default_rng(0))
     assert (shot.neutral > 0).all() and math.isfinite(shot.exposure)
 
 

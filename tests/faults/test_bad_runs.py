@@ -17,7 +17,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from omf import cli
-from omf.evaluation.scores import candidates, examine_all, summarise
+from omf.evaluation.scores import match_items, score_all, summarise
 from omf.inference.unprocess import Unprocess
 from omf.io.packed import list_packed
 from omf.io.raw_formats import RawFormat, Writer, raw_format
@@ -25,7 +25,7 @@ from omf.models.registry import read_models
 from omf.pipeline import preprocess
 from omf.pipeline.config import check_config
 from omf.pipeline.infer import infer
-from omf.pipeline.mosaic import mosaic
+from omf.pipeline.mosaic import write_mosaics
 from omf.raw.camera import load_camera
 from omf.report.page import examples, files
 from omf.utils.errors import InputError
@@ -423,7 +423,7 @@ def test_a_photo_that_changes_before_the_dng_is_written(tmp_path, photos, recons
     change, words = CHANGES[kind]
     change(photos / "b.png")
     writers = [Writer(tmp_path / kind, RawFormat(kind), CAMERA, "unprocess", named) for kind in ("npy", "dng")]
-    (line,) = mosaic(reconstructed, writers)
+    (line,) = write_mosaics(reconstructed, writers)
     is_one_line(line, f"{photos}/b.png: ", words)
     assert names_in(tmp_path / "npy") == {"a.npy", "b.npy", "c.npy"}
     assert names_in(tmp_path / "dng") == {"a.dng", "c.dng"}
@@ -433,9 +433,9 @@ def test_a_photo_that_changes_before_the_dng_is_written(tmp_path, photos, recons
 def test_a_photo_that_changes_before_the_page_is_written(tmp_path, photos, reconstructed, kind):
     """Its scores stay; the page shows the others."""
     named = {path.stem: path for path in photos.iterdir()}
-    mosaic(reconstructed, [Writer(tmp_path / "raw", RawFormat(), CAMERA, "unprocess", named)])
+    write_mosaics(reconstructed, [Writer(tmp_path / "raw", RawFormat(), CAMERA, "unprocess", named)])
     raws = list_packed(tmp_path / "raw")
-    records, problems = examine_all(candidates(raws, raws, named), CAMERA, 1)
+    records, problems = score_all(match_items(raws, raws, named), CAMERA, 1)
     assert problems == []
     CHANGES[kind][0](photos / "b.png")
     shown = {one.name: one for group in examples(records).values() for one in group}
@@ -448,10 +448,10 @@ def test_a_photo_that_changes_before_the_page_is_written(tmp_path, photos, recon
 
 def test_ground_truth_that_changes_before_the_page_is_written(tmp_path, photos, reconstructed):
     named = {path.stem: path for path in photos.iterdir()}
-    mosaic(reconstructed, [Writer(tmp_path / "raw", RawFormat(), CAMERA, "unprocess", named)])
+    write_mosaics(reconstructed, [Writer(tmp_path / "raw", RawFormat(), CAMERA, "unprocess", named)])
     truths = shutil.copytree(tmp_path / "raw", tmp_path / "truths")
     raws, truths = list_packed(tmp_path / "raw"), list_packed(truths)
-    records, _ = examine_all(candidates(raws, truths, named), CAMERA, 1)
+    records, _ = score_all(match_items(raws, truths, named), CAMERA, 1)
     truths["a"].unlink()
     np.save(truths["b"], np.zeros((3, 3, 4), np.uint16))
     shown = {one.name: one.caption for group in examples(records).values() for one in group}

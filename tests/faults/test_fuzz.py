@@ -13,7 +13,7 @@ from odd import BOMB, MERGED_MAPS, TREE_OF_MAPS, VALUES
 from readers import READERS, check_message, check_settings
 from seeds import write_seeds
 
-from omf.io.raw_formats import CHALLENGES, SUFFIXES
+from omf.io.raw_formats import CHALLENGES, FORMAT_SUFFIXES
 from omf.pipeline.config import check_config
 from omf.training.settings import read_settings, settings_from
 from omf.utils.errors import InputError
@@ -90,7 +90,7 @@ def test_any_settings(config):
     except InputError as error:
         check_message(error, "config")
         return
-    assert checked["output_format"] in SUFFIXES and checked["challenge"] in CHALLENGES
+    assert checked["output_format"] in FORMAT_SUFFIXES and checked["challenge"] in CHALLENGES
     assert type(checked["shard_size"]) is int and 1 <= checked["shard_size"] <= 500
 
 

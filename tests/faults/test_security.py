@@ -18,14 +18,14 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 
-from omf.io.raw_formats import SUFFIXES, RawFormat, Writer
+from omf.io.raw_formats import FORMAT_SUFFIXES, RawFormat, Writer
 from omf.models import checkpoints
 from omf.models.registry import Model, WeightsFile
 from omf.pipeline.submission import write_submission
 from omf.raw.camera import load_camera
 from omf.utils.errors import InputError
 from omf.utils.files import save_npy
-from omf.utils.paths import without_home
+from omf.utils.paths import redact_home
 from omf.utils.yaml import BoundedLoader
 
 # --- the source ---
@@ -237,7 +237,7 @@ def tells(content: bytes) -> bool:
     return any(MARK.encode(coding) in content for coding in ("utf-8", "utf-16-le", "utf-16-be"))
 
 
-@pytest.mark.parametrize("kind", SUFFIXES)
+@pytest.mark.parametrize("kind", FORMAT_SUFFIXES)
 def test_no_format_tells_who_took_the_photo_and_none_but_dng_on_request_where(tmp_path, kind):
     photos = {photo.stem: photo for photo in telling_photos(tmp_path / "photos")}
     raw = np.zeros((96, 128, 3), np.float32)
@@ -278,9 +278,9 @@ def test_a_run_tells_nothing_of_the_photographer_and_not_whose_folder_it_was(tmp
 
 def test_the_users_folder_is_left_out(monkeypatch):
     monkeypatch.setenv("HOME", "/home/alice/")
-    assert without_home({"a": ["/home/alice/x.jpg: broken ('/home/alice/y')", 7, None]}) == {"a": ["~/x.jpg: broken ('~/y')", 7, None]}
-    assert without_home("model=/home/alice") == "model=~"
+    assert redact_home({"a": ["/home/alice/x.jpg: broken ('/home/alice/y')", 7, None]}) == {"a": ["~/x.jpg: broken ('~/y')", 7, None]}
+    assert redact_home("model=/home/alice") == "model=~"
     for other in ("/home/alice2/x", "/mnt/home/alice/x", "/"):
-        assert without_home(other) == other
+        assert redact_home(other) == other
     monkeypatch.setenv("HOME", "/")
-    assert without_home("/data/x") == "/data/x"
+    assert redact_home("/data/x") == "/data/x"

@@ -6,19 +6,19 @@ from omf.inference.load import load_method
 from omf.inference.precision import current_precision
 from omf.models.checkpoints import save_network
 from omf.models.registry import find_model
-from omf.networks.fused_unet import FoldedUNet
+from omf.networks.fused_unet import FusedUNet
 from omf.reconstructor import Reconstructor
 from omf.utils.errors import InputError
 
 
 def test_the_default_is_folded_and_published_is_not(tiny_model):
     folded = {
-        precision: [isinstance(branch.run, FoldedUNet) for branch in load_method(find_model(str(tiny_model)), "cpu", precision)[0].branches]
+        precision: [isinstance(branch.run, FusedUNet) for branch in load_method(find_model(str(tiny_model)), "cpu", precision)[0].branches]
         for precision in ("float32", "published")
     }
     assert folded == {"float32": [True, True], "published": [False, False]}
     default, _, _ = load_method(find_model(str(tiny_model)), "cpu")
-    assert isinstance(default.branches[0].run, FoldedUNet)
+    assert isinstance(default.branches[0].run, FusedUNet)
     assert Reconstructor(tiny_model).precision == "float32"
 
 

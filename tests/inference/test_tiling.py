@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from omf.inference.tiling import Box, cells_of, cover, shrunk
+from omf.inference.tiling import Box, bounding_box, cover, needed_cells
 
 cells = st.one_of(
     arrays.arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40))),
@@ -18,7 +18,7 @@ def test_boxes_hold_every_needed_cell_once(needed, halo, more):
     count = np.zeros(needed.shape, int)
     for box in cover(needed, halo, largest):
         assert min(box.shape) > 0
-        assert box.grown(halo, *needed.shape).cells <= largest
+        assert box.dilated(halo, *needed.shape).cells <= largest
         count[box.top : box.bottom, box.left : box.right] += 1
     assert count.max() <= 1
     assert (count[needed] == 1).all()
@@ -27,8 +27,8 @@ def test_boxes_hold_every_needed_cell_once(needed, halo, more):
 @given(cells, st.integers(0, 8))
 def test_boxes_cost_no_more_than_one_around_all(needed, halo):
     shape = needed.shape
-    together = sum(box.grown(halo, *shape).cells for box in cover(needed, halo, 10**6))
-    assert together <= sum(box.grown(halo, *shape).cells for box in shrunk(needed, Box(0, shape[0], 0, shape[1])))
+    together = sum(box.dilated(halo, *shape).cells for box in cover(needed, halo, 10**6))
+    assert together <= sum(box.dilated(halo, *shape).cells for box in bounding_box(needed, Box(0, shape[0], 0, shape[1])))
 
 
 def test_cells_far_apart_get_boxes_of_their_own():
@@ -55,6 +55,6 @@ def test_a_large_picture_is_cut_into_equal_tiles():
 def test_cells_of_the_padded_picture(pixel, cell):
     needed = np.zeros((40, 61), bool)
     needed[pixel] = True
-    cells = cells_of(needed, 16, 4)
+    cells = needed_cells(needed, 16, 4)
     assert cells.shape == (3, 5)
     assert np.argwhere(cells).tolist() == [list(cell)]

@@ -20,7 +20,7 @@ from omf.io.images import read_rgb
 from omf.raw.bayer import demosaic, mosaic_of_all
 from omf.raw.camera import load_camera
 from omf.raw.scenes import SCENES
-from omf.raw.simulator import random_shot, raw_of, take_picture
+from omf.raw.simulator import linear_raw, sample_settings, simulate_pair
 from omf.raw.white_balance import estimate_neutral
 from omf.utils.errors import InputError
 
@@ -122,7 +122,7 @@ def test_matrices_take_grey_to_grey():
     from_xyz, forward = colour_matrices(CAMERA)
     assert forward @ np.ones(3) == pytest.approx([0.9642, 1.0, 0.8251], abs=2e-3)  # white under D50
     grey = from_xyz @ np.array([0.9505, 1.0, 1.089])  # white under D65
-    assert grey / grey[1] == pytest.approx(CAMERA.usual_neutral, rel=5e-3)
+    assert grey / grey[1] == pytest.approx(CAMERA.mean_neutral, rel=5e-3)
 
 
 def test_the_neutral_is_found_on_simulated_pictures():
@@ -130,14 +130,14 @@ def test_the_neutral_is_found_on_simulated_pictures():
     errors, without = [], []
     for seed in range(24):
         rng = np.random.default_rng(seed)
-        shot = random_shot(CAMERA, rng)
+        shot = sample_settings(CAMERA, rng)
         scene = SCENES[seed % len(SCENES)](128, 128, rng).astype(np.float32)
-        rgb, counts = take_picture(scene, shot, CAMERA, rng)
-        raw = np.clip(demosaic(raw_of(counts, CAMERA)), 0, 1)
+        rgb, counts = simulate_pair(scene, shot, CAMERA, rng)
+        raw = np.clip(demosaic(linear_raw(counts, CAMERA)), 0, 1)
         found = estimate_neutral(raw[: rgb.shape[0], : rgb.shape[1]], rgb, CAMERA)
         assert found[1] == 1
         errors.append(np.abs(np.log(found / shot.neutral)).max())
-        without.append(np.abs(np.log(CAMERA.usual_neutral / shot.neutral)).max())
+        without.append(np.abs(np.log(CAMERA.mean_neutral / shot.neutral)).max())
     assert np.median(errors) < 0.03
     assert np.quantile(errors, 0.9) < 0.12
     assert np.median(errors) < 0.3 * np.median(without)

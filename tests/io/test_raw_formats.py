@@ -14,7 +14,7 @@ from omf import cli
 from omf.io import raw_formats as formats
 from omf.io.raw_formats import Noise, RawFormat, Writer, challenge_of, counts_of, from_dict, raw_format
 from omf.raw.bayer import CFA_ORIGINS, to_challenge_format, unpack
-from omf.raw.camera import load_camera, usual_read_noise
+from omf.raw.camera import load_camera, typical_read_noise
 from omf.utils.errors import InputError
 
 CAMERA = load_camera("samsung_s7")
@@ -71,7 +71,7 @@ def test_mosaics_of_any_order_and_depth(cfa, bits, white):
 
 def test_what_files_hold(tmp_path):
     raw = picture()
-    for kind, suffix in formats.SUFFIXES.items():
+    for kind, suffix in formats.FORMAT_SUFFIXES.items():
         if kind == "dng":
             continue  # tests/io/test_dng.py
         of = asked(output_format=kind, bit_depth=None if kind == "npy" else 12, cfa="RGGB" if kind == "npy" else "BGGR")
@@ -148,7 +148,7 @@ def test_noise_has_the_variance_of_its_model():
 def test_noise_of_a_camera():
     noise = asked(noise={"iso": 400}).noise
     assert noise.shot == pytest.approx(4 * 4.79e-4)
-    assert noise.read == usual_read_noise(noise.shot)
+    assert noise.read == typical_read_noise(noise.shot)
 
 
 def test_noise_depends_on_seed_and_name_alone():
@@ -160,7 +160,7 @@ def test_noise_depends_on_seed_and_name_alone():
 
 
 def test_the_command_line_knows_the_same_formats():
-    assert list(formats.SUFFIXES) == cli.FORMATS
+    assert list(formats.FORMAT_SUFFIXES) == cli.FORMATS
     assert list(formats.CHALLENGES) == cli.CHALLENGES
 
 

@@ -31,10 +31,10 @@ def test_it_pads_as_the_unet_does():
 
 
 @pytest.mark.parametrize("widths", [(4,), (4, 4), (4, 4, 4), (4, 4, 4, 4, 4)])
-def test_reach_is_how_far_an_input_is_felt(widths):
+def test_receptive_radius_is_how_far_an_input_reaches(widths):
     network = random_nafnet(widths, 0).double()
-    grid, reach = network.grid, network.reach
-    size = 2 * grid * (reach // grid + 2)
+    grid, receptive_radius = network.grid, network.receptive_radius
+    size = 2 * grid * (receptive_radius // grid + 2)
     farthest = 0
     for offset in range(grid):
         x = torch.rand(1, 4, size, size, dtype=torch.double, requires_grad=True)
@@ -42,7 +42,7 @@ def test_reach_is_how_far_an_input_is_felt(widths):
         network.body(x)[0, :, centre, centre].sum().backward()
         felt = x.grad[0].abs().sum(0).nonzero()
         farthest = max(farthest, (felt - centre).abs().max().item())
-    assert farthest == reach
+    assert farthest == receptive_radius
 
 
 def test_it_costs_no_more_than_the_unet():

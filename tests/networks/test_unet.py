@@ -33,13 +33,13 @@ def test_other_sizes_are_padded_by_4_or_more_up_to_a_multiple_of_16(size, padded
 
 
 @pytest.mark.parametrize("widths", [(2,), (2, 2), (2, 2, 2), (2, 2, 2, 2, 2)])
-def test_reach_is_how_far_an_input_is_felt(widths):
+def test_receptive_radius_is_how_far_an_input_reaches(widths):
     network = random_unet(widths, 0).double()
     for module in network.modules():  # positive weights, no rectification: nothing cancels or is cut off
         if isinstance(module, torch.nn.Conv2d):
             module.weight.data.abs_()
-    grid, reach = network.grid, network.reach
-    size = 2 * grid * (reach // grid + 2)
+    grid, receptive_radius = network.grid, network.receptive_radius
+    size = 2 * grid * (receptive_radius // grid + 2)
     farthest = 0
     for offset in range(grid):
         x = torch.rand(1, 4, size, size, dtype=torch.double, requires_grad=True)
@@ -47,10 +47,10 @@ def test_reach_is_how_far_an_input_is_felt(widths):
         network.body(x)[0, :, centre, centre].sum().backward()
         felt = x.grad[0].abs().sum(0)[centre].nonzero()
         farthest = max(farthest, centre - felt.min().item(), felt.max().item() - centre)
-    assert farthest <= reach
+    assert farthest <= receptive_radius
     # max pooling hides a few paths, so the farthest that is seen may fall short, but not by a cell
-    assert farthest > reach - grid
+    assert farthest > receptive_radius - grid
 
 
-def test_published_reach():
-    assert UNet((2, 2, 2, 2, 2)).reach == 122
+def test_published_receptive_radius():
+    assert UNet((2, 2, 2, 2, 2)).receptive_radius == 122

@@ -52,19 +52,19 @@ def test_the_fingerprint_changes_with_each_file(tmp_path):
     code = "import sys; from pathlib import Path; from omf.pipeline.dependencies import fingerprint; print(fingerprint(Path(sys.argv[1])))"
 
     def printed() -> str:
-        command = [sys.executable, "-c", code, tmp_path / "scripts" / "verdict.py"]
+        command = [sys.executable, "-c", code, tmp_path / "scripts" / "check_problems.py"]
         return subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, check=True, capture_output=True, text=True).stdout
 
     for folder in ("omf", "scripts"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     seen = {printed()}
-    assert seen == {fingerprint(ROOT / "scripts" / "verdict.py") + "\n"}  # the place does not matter
-    for path in source_files(ROOT / "scripts" / "verdict.py"):
+    assert seen == {fingerprint(ROOT / "scripts" / "check_problems.py") + "\n"}  # the place does not matter
+    for path in source_files(ROOT / "scripts" / "check_problems.py"):
         copy = tmp_path / path.relative_to(ROOT)
         before = copy.read_text()
         copy.write_text(before + "\n")
         seen.add(printed())
         copy.write_text(before)
-    assert len(seen) == 1 + len(source_files(ROOT / "scripts" / "verdict.py"))
+    assert len(seen) == 1 + len(source_files(ROOT / "scripts" / "check_problems.py"))
     (tmp_path / "omf" / "inference" / "unprocess.py").write_text("")
     assert printed() in seen

@@ -4,7 +4,7 @@ import time
 import pytest
 
 from omf.pipeline import manifest as seals
-from omf.pipeline.manifest import missing, seal, seal_folder, sealed_files
+from omf.pipeline.manifest import find_missing, wait_for_files, write_folder_manifest, write_manifest
 from omf.utils.errors import InputError
 
 
@@ -14,12 +14,12 @@ def folder(tmp_path):
     folder.mkdir()
     for name in ("b.npy", "a.npy", ".hidden"):
         (folder / name).write_bytes(b"12345")
-    seal_folder(folder)
+    write_folder_manifest(folder)
     return folder
 
 
 def test_the_files_of_a_sealed_folder(folder):
-    assert sealed_files(folder) == [folder / "a.npy", folder / "b.npy"]
+    assert wait_for_files(folder) == [folder / "a.npy", folder / "b.npy"]
 
 
 def test_files_that_are_seen_late_are_waited_for(folder):
@@ -35,7 +35,7 @@ def test_files_that_are_seen_late_are_waited_for(folder):
 
     thread = threading.Thread(target=show)
     thread.start()
-    assert len(sealed_files(folder)) == 2
+    assert len(wait_for_files(folder)) == 2
     thread.join()
 
 
@@ -46,15 +46,15 @@ def test_files_that_are_never_seen_are_told(folder, monkeypatch, content):
     if content:
         (folder / "b.npy").write_bytes(content)
     with pytest.raises(InputError, match=r"b\.npy: not there, or not whole, .*; start again"):
-        sealed_files(folder)
+        wait_for_files(folder)
 
 
 def test_files_anywhere(tmp_path, folder):
     (tmp_path / "c.txt").write_text("c")
     record = tmp_path / "records" / "one.json"
-    seal([tmp_path / "c.txt", folder / "a.npy"], record)
-    assert missing(record) is None
+    write_manifest([tmp_path / "c.txt", folder / "a.npy"], record)
+    assert find_missing(record) is None
     (tmp_path / "c.txt").write_text("longer")
-    assert missing(record) is None
+    assert find_missing(record) is None
     (tmp_path / "c.txt").write_text("")
-    assert missing(record).endswith("c.txt")
+    assert find_missing(record).endswith("c.txt")

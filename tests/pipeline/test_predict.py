@@ -11,11 +11,11 @@ from omf.io.raw_formats import RawFormat, Writer
 from omf.models.checkpoints import load_pair
 from omf.models.registry import find_model
 from omf.pipeline.infer import infer
-from omf.pipeline.manifest import seal_folder
-from omf.pipeline.mosaic import mosaic
+from omf.pipeline.manifest import write_folder_manifest
+from omf.pipeline.mosaic import write_mosaics
 from omf.pipeline.predict import predict
 from omf.pipeline.preprocess import preprocess
-from omf.raw.bayer import pack, quantise
+from omf.raw.bayer import pack, to_challenge_counts
 from omf.raw.camera import load_camera
 from omf.utils.errors import InputError
 
@@ -30,7 +30,7 @@ def test_the_stages_and_predict_give_the_same_bytes(tmp_path, photo_folder, fuse
     assert predict(photos, tmp_path / "direct", fuse) == []
     assert preprocess(photos, tmp_path / "decoded")["problems"] == []
     measured = infer(tmp_path / "decoded", tmp_path / "demosaiced", fuse)
-    mosaic(tmp_path / "demosaiced", [Writer(tmp_path / "raw", RawFormat(), load_camera("samsung_s7"), "some_model", {})])
+    write_mosaics(tmp_path / "demosaiced", [Writer(tmp_path / "raw", RawFormat(), load_camera("samsung_s7"), "some_model", {})])
     files = sorted(path.name for path in (tmp_path / "raw").glob("*.npy"))
     assert files == ["chart.npy", "hills.npy", "leaves_odd.npy", "night_tall.npy"]
     for name in files:
@@ -62,12 +62,12 @@ def test_the_mosaic_of_what_infer_leaves(tmp_path):
     raw = np.random.default_rng(0).uniform(size=(5, 8, 3)).astype(np.float32)
     (tmp_path / "in").mkdir()
     np.save(tmp_path / "in" / "a.npy", raw)
-    seal_folder(tmp_path / "in")
-    mosaic(tmp_path / "in", [Writer(tmp_path / "out", RawFormat(), load_camera("samsung_s7"), "some_model", {})])
+    write_folder_manifest(tmp_path / "in")
+    write_mosaics(tmp_path / "in", [Writer(tmp_path / "out", RawFormat(), load_camera("samsung_s7"), "some_model", {})])
     packed = np.load(tmp_path / "out" / "a.npy")
     assert packed.dtype == np.uint16
-    assert (packed[..., 0] == quantise(raw[0:4:2, 0::2, 0])).all()
-    assert (packed[..., 3] == quantise(raw[1:4:2, 1::2, 2])).all()
+    assert (packed[..., 0] == to_challenge_counts(raw[0:4:2, 0::2, 0])).all()
+    assert (packed[..., 3] == to_challenge_counts(raw[1:4:2, 1::2, 2])).all()
     assert packed.shape == pack(raw[:4, :, 0]).shape
 
 
@@ -92,7 +92,7 @@ def test_names(tmp_path):
 
 def test_a_failed_write_leaves_nothing(tmp_path, photo_folder):
     class Fails:
-        capacity = 1
+        pixels_per_batch = 1
 
         def packed(self, pictures):
             raise OSError(28, "No space left on device")

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from omf.pipeline.manifest import seal, seal_folder
-from omf.pipeline.recovery import clear_away, hold, latest, wait_for
+from omf.pipeline.manifest import write_folder_manifest, write_manifest
+from omf.pipeline.recovery import lock, most_recent, remove_partial_outputs, wait_for_lock
 from omf.utils.files import save_json, save_npy, save_text
 
 
@@ -19,19 +19,19 @@ def left(tmp_path) -> Path:
     results, submission = tmp_path / "results", tmp_path / "submission"
     for shard in ("s0", "s1"):
         save_npy(results / "raw" / shard / f"{shard}.npy", np.arange(100))
-        seal_folder(results / "raw" / shard)
+        write_folder_manifest(results / "raw" / shard)
         (results / "raw" / shard / ".snakemake_timestamp").touch()
         save_json(results / "timing" / f"{shard}.json", {"images": 1})
         save_npy(submission / f"{shard}.npy", np.arange(100))
     save_text(submission / "readme.txt", "runtime\n")
     save_text(submission / "summary.txt", "images\n")
-    seal([submission / name for name in ("s0.npy", "s1.npy", "readme.txt")], results / "sealed" / "package.json")
-    seal([submission / "summary.txt"], results / "sealed" / "report.json")
+    write_manifest([submission / name for name in ("s0.npy", "s1.npy", "readme.txt")], results / "sealed" / "package.json")
+    write_manifest([submission / "summary.txt"], results / "sealed" / "report.json")
     return tmp_path
 
 
 def cleared(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in clear_away(folder / "results", folder / "submission"))
+    return sorted(str(path.relative_to(folder)) for path in remove_partial_outputs(folder / "results", folder / "submission"))
 
 
 def truncate(path: Path) -> None:
@@ -42,7 +42,7 @@ def test_what_is_whole_stays(left):
     before = sorted(left.rglob("*"))
     assert cleared(left) == []
     assert sorted(left.rglob("*")) == before
-    assert clear_away(left / "nothing", left / "there") == []
+    assert remove_partial_outputs(left / "nothing", left / "there") == []
 
 
 @pytest.mark.parametrize(
@@ -84,15 +84,15 @@ def test_only_what_was_written_last_is_looked_at(left):
     long_ago = time.time() - 3600
     os.utime(left / "results" / "raw" / "s0", (long_ago, long_ago))
     assert cleared(left) == []
-    assert latest([]) == []
+    assert most_recent([]) == []
 
 
 HOLDER = """
 import sys, time
 from pathlib import Path
-from omf.pipeline.recovery import hold
+from omf.pipeline.recovery import lock
 
-print(hold(Path(sys.argv[1])), flush=True)
+print(lock(Path(sys.argv[1])), flush=True)
 time.sleep(60)
 """
 
@@ -126,15 +126,15 @@ def test_without_locks_nothing_is_known(tmp_path, monkeypatch):
         raise OSError(37, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", none)
-    assert hold(tmp_path / "lock") is False
+    assert lock(tmp_path / "lock") is False
 
 
 def test_waiting_for_those_that_hold_a_lock(tmp_path):
     path = tmp_path / "lock"
     told = []
-    wait_for(path, lambda: told.append("nobody"))
+    wait_for_lock(path, lambda: told.append("nobody"))
     assert told == []
     process, _ = holder(path)
-    wait_for(path, lambda: (told.append("one"), process.kill()))
+    wait_for_lock(path, lambda: (told.append("one"), process.kill()))
     assert told == ["one"]
     process.wait()

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from omf.raw.bayer import CFA_ORIGINS, demosaic, dequantise, mosaic, pack, quantise, to_challenge_format, unpack
+from omf.raw.bayer import CFA_ORIGINS, demosaic, from_challenge_counts, mosaic, pack, to_challenge_counts, to_challenge_format, unpack
 
 EVEN = st.integers(1, 8).map(lambda half: 2 * half)
 
@@ -32,13 +32,13 @@ def test_odd_last_row_and_column_are_dropped():
 
 def test_quantise_truncates_and_clips():
     values = np.array([-0.5, 0, 0.9999 / 1024, 1 / 1024, 0.5, 1023.9 / 1024, 1, 3], np.float32)
-    assert quantise(values).tolist() == [0, 0, 0, 1, 512, 1023, 1024, 1024]
-    assert quantise(values).dtype == np.uint16
+    assert to_challenge_counts(values).tolist() == [0, 0, 0, 1, 512, 1023, 1024, 1024]
+    assert to_challenge_counts(values).dtype == np.uint16
 
 
 @given(st.integers(0, 1024))
 def test_quantise_undoes_dequantise(counts):
-    assert quantise(dequantise(np.array([counts], np.uint16)))[0] == counts
+    assert to_challenge_counts(from_challenge_counts(np.array([counts], np.uint16)))[0] == counts
 
 
 @pytest.mark.parametrize("cfa", CFA_ORIGINS)

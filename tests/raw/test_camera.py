@@ -12,7 +12,7 @@ from omf.raw.bayer import demosaic, mosaic
 from omf.raw.camera import load_camera
 from omf.raw.overexposure import overexposure_mask
 from omf.raw.scenes import SCENES
-from omf.raw.simulator import develop, expose, linear_scene, random_shot, raw_of, take_picture
+from omf.raw.simulator import expose, linear_raw, linear_scene, run_isp, sample_settings, simulate_pair
 from omf.utils.errors import InputError
 
 CAMERAS = sorted(path.stem for path in (ROOT / "cameras").glob("*.yaml"))
@@ -28,18 +28,18 @@ PLAIN = {  # an ISP without the steps that can't be undone
 
 
 def plain_shot(seed: int, **changes):
-    return replace(random_shot(S7, np.random.default_rng(seed)), **PLAIN | changes)
+    return replace(sample_settings(S7, np.random.default_rng(seed)), **PLAIN | changes)
 
 
 def undevelop(rgb: np.ndarray, shot) -> np.ndarray:
-    """Undo `develop` as far as it can be undone: not the clipping, the JPEG, local contrast, sharpening.
+    """Undo `run_isp` as far as it can be undone: not the clipping, the JPEG, local contrast, sharpening.
 
     sRGB, uint8 (H, W, 3) -> demosaiced RAW, float32 (H, W, 3) in [0, 1].
     """
     srgb = isp.lower_contrast(rgb.astype(np.float32) / np.iinfo(rgb.dtype).max, shot.contrast)
     linear = isp.lower_midtones(isp.decode_srgb(isp.clip(isp.saturate(srgb, 1 / shot.saturation))), shot.midtones)
     balanced = isp.to_camera_primaries(linear.astype(np.float32), shot.colour_matrix)
-    return isp.clip(isp.unbalance(balanced, shot.neutral, shot.gain))
+    return isp.clip(isp.invert_white_balance(balanced, shot.neutral, shot.gain))
 
 
 @pytest.mark.parametrize("name", CAMERAS)
@@ -48,8 +48,8 @@ def test_the_profiles_are_plausible(name):
     assert profile.weights.sum() == pytest.approx(1)
     np.testing.assert_allclose(profile.colour_matrices.sum(axis=-1), 1, atol=2e-3)
     # the sensor has no white balance: red and blue of a grey are below green
-    assert 0.4 < profile.usual_neutral[0] < 0.9
-    assert 0.4 < profile.usual_neutral[2] < 0.9
+    assert 0.4 < profile.mean_neutral[0] < 0.9
+    assert 0.4 < profile.mean_neutral[2] < 0.9
     assert np.linalg.eigvalsh(profile.spread).min() > 0
 
 
@@ -58,14 +58,14 @@ def test_red_and_blue_gains_move_as_the_profile_says(name):
     profile = load_camera(name)
     one_light = replace(profile, neutrals=profile.neutrals[:1], weights=np.ones(1))
     rng = np.random.default_rng(0)
-    logs = np.log([random_shot(one_light, rng).neutral[[0, 2]] for _ in range(4000)])
+    logs = np.log([sample_settings(one_light, rng).neutral[[0, 2]] for _ in range(4000)])
     np.testing.assert_allclose(np.cov(logs.T), profile.spread, rtol=0.1)
     np.testing.assert_allclose(np.exp(logs.mean(axis=0)), profile.neutrals[0], rtol=0.02)
 
 
 def test_settings_are_drawn_as_the_profile_says():
     rng = np.random.default_rng(0)
-    shots = [random_shot(S7, rng) for _ in range(2000)]
+    shots = [sample_settings(S7, rng) for _ in range(2000)]
     gains = np.array([shot.gain for shot in shots])
     assert gains.min() >= 1
     assert gains.max() <= 1.7
@@ -120,8 +120,8 @@ def test_a_broken_profile_is_one_line(tmp_path, monkeypatch, change, message):
 def test_grey_has_the_shots_neutral_in_raw_and_is_grey_in_srgb():
     for seed in range(20):
         shot = plain_shot(seed)
-        rgb, counts = take_picture(np.full((16, 16, 3), 0.2 / shot.exposure, np.float32), shot, S7, np.random.default_rng(0))
-        raw = demosaic(raw_of(counts, S7))[4, 4]
+        rgb, counts = simulate_pair(np.full((16, 16, 3), 0.2 / shot.exposure, np.float32), shot, S7, np.random.default_rng(0))
+        raw = demosaic(linear_raw(counts, S7))[4, 4]
         np.testing.assert_allclose(raw / raw[1], shot.neutral, rtol=0.02)
         assert np.ptp(rgb.astype(float).mean(axis=(0, 1))) < 2
 
@@ -131,9 +131,9 @@ def test_highlights_are_lost_in_srgb_but_not_in_raw():
     for seed in range(20):
         shot = plain_shot(seed, gain=1.5)
         ramp = np.linspace(1.05, 1.5, 64, dtype=np.float32)[None, :, None] / shot.exposure
-        rgb, counts = take_picture(np.repeat(np.broadcast_to(ramp, (16, 64, 3)), 1, 0), shot, S7, np.random.default_rng(0))
+        rgb, counts = simulate_pair(np.repeat(np.broadcast_to(ramp, (16, 64, 3)), 1, 0), shot, S7, np.random.default_rng(0))
         assert overexposure_mask(rgb).all()
-        green = demosaic(raw_of(counts, S7))[0, :, 1]
+        green = demosaic(linear_raw(counts, S7))[0, :, 1]
         kept.append(green[-1] - green[0])
     assert min(kept) > 0.25  # the RAW still tells 0.7 from 1
 
@@ -145,8 +145,8 @@ def test_photo_and_raw_show_the_same_pixels_for_every_cfa(cfa, shape):
     shot = plain_shot(3, colour_matrix=np.eye(3), exposure=1.0, gain=1.0, midtones=0.0, contrast=0.0, saturation=1.0)
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     scene = np.stack([x, y, x + y], axis=-1) / 150 + 0.1
-    rgb, counts = take_picture(scene, shot, sensor, np.random.default_rng(0))
-    bayer = raw_of(counts, sensor)
+    rgb, counts = simulate_pair(scene, shot, sensor, np.random.default_rng(0))
+    bayer = linear_raw(counts, sensor)
     assert bayer.shape == rgb.shape[:2]
     assert all(length % 2 == 0 for length in bayer.shape)
     expected = mosaic(isp.decode_srgb(rgb / np.float32(255)) * shot.neutral.astype(np.float32))
@@ -159,14 +159,14 @@ def test_what_can_be_undone_is_undone():
         rng = np.random.default_rng(seed)
         scene = np.clip(0.3 + 0.1 * rng.standard_normal((32, 32, 3)), 0.1, 0.6).astype(np.float32) / np.float32(shot.exposure)
         raw = np.clip(expose(scene, shot), 0, 1)
-        again = undevelop(develop(raw, shot), shot)
+        again = undevelop(run_isp(raw, shot), shot)
         np.testing.assert_allclose(again, raw, atol=0.02)
 
 
 def test_a_photo_survives_the_way_through_the_camera():
     photo = np.clip(random_rgb(64, 64), 20, 200)
     shot = plain_shot(2, exposure=1.0, gain=1.0, midtones=0.35, contrast=0.0, saturation=1.0)
-    again = develop(expose(linear_scene(photo), shot), shot)
+    again = run_isp(expose(linear_scene(photo), shot), shot)
     assert np.abs(again.astype(int) - photo).max() <= 2
 
 
@@ -192,7 +192,7 @@ def test_pictures_are_reproducible():
     pictures = []
     for _ in range(2):
         rng = np.random.default_rng([3, 4])
-        pictures.append(take_picture(scene, random_shot(S7, rng), S7, rng))
+        pictures.append(simulate_pair(scene, sample_settings(S7, rng), S7, rng))
     assert all((first == second).all() for first, second in zip(*pictures))
 
 

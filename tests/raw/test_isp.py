@@ -43,20 +43,20 @@ def test_saturation_keeps_the_luma_and_can_be_undone(values, amount):
 @given(UNIT, st.floats(0.3, 0.9), st.floats(0.3, 0.9), st.floats(1, 2))
 def test_gains_and_colour_matrix_and_their_inverses(values, red, blue, gain):
     neutral, matrix = np.array([red, 1, blue]), np.array([[0.6, 0.4, 0.0], [0.1, 0.8, 0.1], [0.0, 0.4, 0.6]])
-    np.testing.assert_allclose(isp.unbalance(isp.balance(values, neutral, gain), neutral, gain), values, atol=1e-6)
+    np.testing.assert_allclose(isp.invert_white_balance(isp.white_balance(values, neutral, gain), neutral, gain), values, atol=1e-6)
     np.testing.assert_allclose(isp.to_camera_primaries(isp.to_srgb_primaries(values, matrix), matrix), values, atol=1e-5)
-    np.testing.assert_allclose(isp.balance(neutral.astype(np.float32), neutral, gain), gain, rtol=1e-6)
+    np.testing.assert_allclose(isp.white_balance(neutral.astype(np.float32), neutral, gain), gain, rtol=1e-6)
 
 
 @given(st.integers(0, 300), st.integers(900, 16383), arrays(np.float32, (3, 4), elements=st.floats(0, 1, width=32)))
 def test_counts_and_back_within_half_a_count(black, white, values):
-    counts = isp.digitise(values, black, white)
+    counts = isp.to_sensor_counts(values, black, white)
     assert counts.dtype == np.uint16
     np.testing.assert_allclose(isp.linearise(counts, black, white), values, atol=0.5001 / (white - black))
 
 
 def test_what_exceeds_the_white_level_is_lost():
-    counts = isp.digitise(np.array([[1.0, 1.5, -0.2]], np.float32), 64, 1023)
+    counts = isp.to_sensor_counts(np.array([[1.0, 1.5, -0.2]], np.float32), 64, 1023)
     assert counts.tolist() == [[1023, 1023, 0]]
     assert isp.linearise(counts, 64, 1023).tolist() == [[1, 1, 0]]
 
@@ -101,7 +101,7 @@ def test_sharpening_leaves_flat_areas_and_steepens_edges():
 
 def test_jpeg_loses_more_at_a_lower_quality_and_subsampling():
     rgb = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
-    errors = [np.abs(isp.jpeg(rgb, *setting).astype(int) - rgb).mean() for setting in ((98, 0), (85, 0), (85, 2))]
+    errors = [np.abs(isp.compress_jpeg(rgb, *setting).astype(int) - rgb).mean() for setting in ((98, 0), (85, 0), (85, 2))]
     assert 0 < errors[0] < errors[1] < errors[2]
 
 

@@ -66,7 +66,7 @@ def u_net(x, state, dtype):
 
 
 def counts(raw):
-    """Mosaic and quantise: (H, W, 3) -> uint16 (H/2, W/2, 4), RGGB."""
+    """Mosaic and to_challenge_counts: (H, W, 3) -> uint16 (H/2, W/2, 4), RGGB."""
     planes = raw[0::2, 0::2, 0], raw[0::2, 1::2, 1], raw[1::2, 0::2, 1], raw[1::2, 1::2, 2]
     return (np.stack(planes, axis=-1) * 1024).astype(np.uint16)
 

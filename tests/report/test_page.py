@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from conftest import ROOT
 
-from omf.evaluation.scores import candidates, examine_all, summarise
+from omf.evaluation.scores import match_items, score_all, summarise
 from omf.io.packed import list_packed, read_packed
 from omf.raw.camera import load_camera
 from omf.report.page import Example, drawn, examples, files, page
-from omf.report.panels import LARGEST, error_map, fitted, panels, strip
-from omf.report.summary import run_summary, stage_seconds
+from omf.report.panels import MAX_PANEL_SIDE, error_map, fitted, panels, strip
+from omf.report.summary import run_summary, step_seconds
 
 CAMERA = load_camera("samsung_s7")
 TRUTHS = list_packed(ROOT / "test_raw")
@@ -27,11 +27,11 @@ def records(tmp_path_factory) -> dict:
     folder = tmp_path_factory.mktemp("raw")
     for name in TRUTHS:
         np.save(folder / f"{name}.npy", read_packed(TRUTHS[name]) // 2)
-    return examine_all(candidates(list_packed(folder), TRUTHS, PHOTOS), CAMERA, 1)[0]
+    return score_all(match_items(list_packed(folder), TRUTHS, PHOTOS), CAMERA, 1)[0]
 
 
 def without_truth(records: dict) -> dict:
-    kept = ("raw", "photo", "white_level", "consistency_psnr", "overexposed", "clipped", "suspicious", "tones")
+    kept = ("raw", "photo", "white_level", "consistency_psnr", "overexposed", "clipped", "warnings", "tones")
     return {name: {key: record[key] for key in kept} for name, record in records.items()}
 
 
@@ -90,7 +90,7 @@ def test_error_maps_have_one_scale():
 
 
 def test_large_pictures_are_reduced():
-    assert max(fitted(np.zeros((3000, 2001, 3), np.uint8)).shape) <= LARGEST
+    assert max(fitted(np.zeros((3000, 2001, 3), np.uint8)).shape) <= MAX_PANEL_SIDE
 
 
 def test_the_page_says_what_there_is(records):
@@ -126,7 +126,7 @@ def test_plots_are_whole_svgs_without_a_colour_of_their_own_for_text(records):
 
 def test_file_names_are_shown_and_not_run(records):
     name = "</script><script>alert(1)</script>\"'<b>&"
-    hostile = {name: records["hills"] | {"suspicious": [f"remark {name}"]}}
+    hostile = {name: records["hills"] | {"warnings": [f"remark {name}"]}}
     html = page_of(hostile, problems=[f"{name}.jpg: broken"])
     assert "<script>alert" not in html
     assert "<b>&" not in html
@@ -136,7 +136,7 @@ def test_file_names_are_shown_and_not_run(records):
 def test_ten_thousand_images_stay_under_15_megabytes(records):
     """With pictures that compress badly, and names as long as they come."""
     rng = np.random.default_rng(0)
-    noise = {caption: rng.integers(0, 256, (LARGEST, LARGEST, 3), np.uint8) for caption in panels(records["hills"])}
+    noise = {caption: rng.integers(0, 256, (MAX_PANEL_SIDE, MAX_PANEL_SIDE, 3), np.uint8) for caption in panels(records["hills"])}
     shown = {heading: [Example("x" * 100, "", noise)] * 3 for heading in ("Worst", "Median", "Best")}
     many = {f"image_{number:06d}_{'x' * 60}": records["hills"] for number in range(10_000)}
     html = page_of(many, shown=shown)
@@ -165,8 +165,8 @@ def test_stages_from_tables(tmp_path):
     for path, seconds in (("infer/a.tsv", 1.5), ("infer/b.tsv", 2), ("infer/of_an_earlier_run.tsv", 9), ("mosaic/a.tsv", 4)):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(f"s\th:m:s\n{seconds}\t0:00:01\n")
-    assert stage_seconds(tmp_path, ["a", "b"]) == {"infer": 3.5, "mosaic": 4}
-    assert stage_seconds(tmp_path / "nothing", ["a"]) == {}
+    assert step_seconds(tmp_path, ["a", "b"]) == {"infer": 3.5, "mosaic": 4}
+    assert step_seconds(tmp_path / "nothing", ["a"]) == {}
 
 
 def test_pictures_in_the_page_are_the_pictures(records):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from omf.io.images import read_rgb
 from omf.raw.bayer import pack
-from omf.training.convert import convert
+from omf.training.convert import convert_dataset
 from omf.training.datasets import check_pairs, find_pairs
 from omf.utils.errors import InputError
 
@@ -25,7 +25,7 @@ def states(folder: Path) -> dict[str, int]:
 @pytest.mark.parametrize(("cfa", "turns"), [("RGGB", 0), ("GRBG", 1), ("GBRG", 2), ("BGGR", 3)])
 def test_crops_are_exact(tmp_path: Path, cfa: str, turns: int):
     shown = write_pair(tmp_path / "in", "a", turns=turns, cfa=cfa)
-    assert convert(tmp_path / "in", tmp_path / "out", 100) == []
+    assert convert_dataset(tmp_path / "in", tmp_path / "out", 100) == []
     # where the photo begins on the RAW, moved on to the next red pixel
     top, left = 3, 6
     top, left = top + (top + cfa.index("R") // 2) % 2, left + (left + cfa.index("R")) % 2
@@ -46,7 +46,7 @@ def test_crops_are_exact(tmp_path: Path, cfa: str, turns: int):
 
 def test_small_photo_becomes_one_crop(tmp_path: Path):
     write_pair(tmp_path / "in", "a", height=200, width=260, cfa="RGGB")
-    convert(tmp_path / "in", tmp_path / "out", 504)
+    convert_dataset(tmp_path / "in", tmp_path / "out", 504)
     rgb, raw = find_pairs(tmp_path / "out").pairs[0].load()
     assert raw.shape == rgb.shape[:2] == (190, 246)  # 192 rows from the odd row 3, 247 columns from column 6
     assert len(list((tmp_path / "out").iterdir())) == 3
@@ -63,7 +63,7 @@ def test_bad_pairs_are_told_and_the_rest_goes_on(tmp_path: Path):
     (folder / "text.jpg").write_text("text")
     (folder / "text.dng").write_bytes((folder / "good.dng").read_bytes())
     (folder / "lonely.jpg").write_bytes((folder / "good.jpg").read_bytes())
-    problems = convert(folder, tmp_path / "out", 100)
+    problems = convert_dataset(folder, tmp_path / "out", 100)
     assert len(problems) == 4 and not any("\n" in problem for problem in problems)
     for told in (
         "lonely.jpg: no RAW",
@@ -78,13 +78,13 @@ def test_bad_pairs_are_told_and_the_rest_goes_on(tmp_path: Path):
 def test_goes_on_where_it_stopped(tmp_path: Path):
     for name, index in (("a", 0), ("b", 2)):
         write_pair(tmp_path / "in", name, index)
-    convert(tmp_path / "in", tmp_path / "out", 100)
+    convert_dataset(tmp_path / "in", tmp_path / "out", 100)
     before = states(tmp_path / "out")
-    convert(tmp_path / "in", tmp_path / "out", 100)
+    convert_dataset(tmp_path / "in", tmp_path / "out", 100)
     assert states(tmp_path / "out") == before
     (tmp_path / "out" / "b_1_1.npy").unlink()
     (tmp_path / "in" / "a.dng").write_text("not read again")
-    assert convert(tmp_path / "in", tmp_path / "out", 100) == []
+    assert convert_dataset(tmp_path / "in", tmp_path / "out", 100) == []
     after = states(tmp_path / "out")
     assert after.keys() == before.keys()
     assert all((before[name] != after[name]) == name.startswith(("b_", "dataset")) for name in before)
@@ -94,7 +94,7 @@ def test_photos_pixels_are_kept_and_16_bits_too(tmp_path: Path):
     shown = write_pair(tmp_path / "in", "a", cfa="RGGB")
     Image.open(tmp_path / "in" / "a.jpg").save(tmp_path / "in" / "a.png")
     (tmp_path / "in" / "a.jpg").unlink()
-    convert(tmp_path / "in", tmp_path / "out", 200)
+    convert_dataset(tmp_path / "in", tmp_path / "out", 200)
     pair = find_pairs(tmp_path / "out").pairs[0]
     np.testing.assert_array_equal(read_rgb(pair.photo), read_rgb(tmp_path / "in" / "a.png")[1:201, 0:200])
     np.testing.assert_allclose(np.load(pair.raw) / 65535, pack(bayer_of(shown)[4:204, 6:206]), atol=5e-5)
@@ -104,17 +104,17 @@ def test_wrong_calls(tmp_path: Path):
     write_pair(tmp_path / "in", "a")
     for crop in (0, -2, 101):
         with pytest.raises(InputError, match=f"crop {crop}: give an even number"):
-            convert(tmp_path / "in", tmp_path / "out", crop)
+            convert_dataset(tmp_path / "in", tmp_path / "out", crop)
     with pytest.raises(InputError, match="holds the photos; give another folder"):
-        convert(tmp_path / "in", tmp_path / "in")
-    convert(tmp_path / "in", tmp_path / "out", 100)
+        convert_dataset(tmp_path / "in", tmp_path / "in")
+    convert_dataset(tmp_path / "in", tmp_path / "out", 100)
     with pytest.raises(InputError, match="crops of 100 pixels"):
-        convert(tmp_path / "in", tmp_path / "out", 50)
+        convert_dataset(tmp_path / "in", tmp_path / "out", 50)
     with pytest.raises(InputError, match="packed already"):
-        convert(tmp_path / "out", tmp_path / "more")
+        convert_dataset(tmp_path / "out", tmp_path / "more")
     (tmp_path / "out" / "dataset.json").write_text('{"white_level": 4095}')
     with pytest.raises(InputError, match="not from an earlier conversion"):
-        convert(tmp_path / "in", tmp_path / "out", 100)
+        convert_dataset(tmp_path / "in", tmp_path / "out", 100)
 
 
 def test_from_the_command_line_with_the_shift_of_each_pair(tmp_path: Path):

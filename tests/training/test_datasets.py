@@ -10,7 +10,7 @@ from PIL import Image
 
 from omf.raw.bayer import pack
 from omf.training.datasets import Pair, check_pairs, find_pairs
-from omf.training.describe import contact_sheet, describe, render
+from omf.training.describe import contact_sheet, describe, grey_world_preview
 from omf.utils.errors import InputError
 
 
@@ -235,7 +235,7 @@ def test_contact_sheet(tmp_path: Path):
 
 def test_rendering_is_grey_on_average():
     shown = scene(1, 60, 80) * 0.3
-    means = ((render(bayer_of(shown)) / 255) ** 2.2).mean(axis=(0, 1))
+    means = ((grey_world_preview(bayer_of(shown)) / 255) ** 2.2).mean(axis=(0, 1))
     np.testing.assert_allclose(means, means[1], rtol=0.05)
 
 

@@ -5,7 +5,7 @@ import torch
 
 from omf.raw.isp import encode_srgb
 from omf.training import losses
-from omf.training.losses import BranchLoss, encode, ms_ssim, seam
+from omf.training.losses import BranchLoss, encode, ms_ssim_tensor, seam
 from omf.training.settings import Loss
 from omf.utils.errors import InputError
 from omf.utils.files import sha256
@@ -79,7 +79,7 @@ def test_encode_is_the_srgb_curve_with_a_slope_everywhere():
 def test_ms_ssim_of_any_patch_falls_with_the_error(size):
     truth, _ = pictures(size=size)
     noise = torch.randn_like(truth)
-    values = [ms_ssim(truth + amount * noise, truth).item() for amount in (0, 0.02, 0.1)]
+    values = [ms_ssim_tensor(truth + amount * noise, truth).item() for amount in (0, 0.02, 0.1)]
     assert values[0] == pytest.approx(1, abs=1e-5)
     assert values[0] > values[1] > values[2]
 

@@ -7,13 +7,13 @@ from conftest import ROOT, random_rgb
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omf.raw.bayer import mosaic, pack, quantise
+from omf.raw.bayer import mosaic, pack, to_challenge_counts
 from omf.raw.camera import load_camera
 from omf.raw.overexposure import overexposure_mask
 from omf.training.datasets import Pair
 from omf.training.patches import MosaickedScenes, Patches
-from omf.training.sources import RecordedPictures, SimulatedPictures, draw_scenes, load_linear_scenes, load_scenes, turn
-from omf.utils.console import speak
+from omf.training.sources import RecordedPictures, SimulatedPictures, draw_scenes, load_linear_scenes, load_scenes, randomly_flip
+from omf.utils.console import configure_logging
 
 CAMERA = load_camera("samsung_s7")
 PHOTOS = [ROOT / "test_rgb" / name for name in ("hills.jpg", "bricks.jpg", "paper.jpg")]
@@ -31,7 +31,7 @@ def recorded(tmp_path):
     for seed in range(3):
         rgb = random_rgb(70, 90, seed)
         iio.imwrite(tmp_path / f"{seed}.png", rgb)
-        np.save(tmp_path / f"{seed}.npy", pack(quantise(mosaic(rgb / np.float32(510)))))
+        np.save(tmp_path / f"{seed}.npy", pack(to_challenge_counts(mosaic(rgb / np.float32(510)))))
         pairs.append(Pair(tmp_path / f"{seed}.png", tmp_path / f"{seed}.npy", 1024))
     return RecordedPictures(pairs)
 
@@ -70,14 +70,14 @@ def test_recorded_photo_and_raw_stay_together(recorded):
 def test_a_turned_mosaic_is_the_mosaic_of_the_turned_picture(seed, size):
     rng = np.random.default_rng(seed)
     rgb = rng.uniform(size=(size + 2, size + 2, 3))
-    turned, bayer = turn(rgb, mosaic(rgb), rng)
+    turned, bayer = randomly_flip(rgb, mosaic(rgb), rng)
     assert bayer.shape == (size, size)
     assert (bayer == mosaic(turned)).all()
 
 
 def test_all_orientations_occur():
     rgb = np.arange(36).reshape(6, 6)[..., None].repeat(3, -1)
-    corners = {tuple(turn(rgb, mosaic(rgb), np.random.default_rng(seed))[0][[0, 0, -1], [0, -1, 0], 1]) for seed in range(100)}
+    corners = {tuple(randomly_flip(rgb, mosaic(rgb), np.random.default_rng(seed))[0][[0, 0, -1], [0, -1, 0], 1]) for seed in range(100)}
     assert len(corners) == 8
 
 
@@ -104,7 +104,7 @@ def test_sharp_scenes_and_their_mosaics(simulated):
 def test_photos_that_cannot_be_used_are_told_and_left_out(tmp_path, capsys):
     (tmp_path / "broken.jpg").write_text("no picture")
     iio.imwrite(tmp_path / "small.png", np.zeros((20, 20, 3), np.uint8))
-    speak()  # as programs do
+    configure_logging()  # as programs do
     scenes = load_scenes([tmp_path / "broken.jpg", tmp_path / "small.png", PHOTOS[0]], 50)
     assert len(scenes) == 1
     told = capsys.readouterr().err

@@ -8,7 +8,7 @@ from conftest import ROOT, random_unet
 from omf.models.checkpoints import save_demosaic_net, save_network
 from omf.models.registry import check_files, find_model
 from omf.networks.demosaic_net import DemosaicNet
-from omf.training.register import enter_trained
+from omf.training.register import register_trained_model
 from omf.training.settings import settings_from
 from omf.utils.errors import InputError
 
@@ -38,7 +38,7 @@ def models(tmp_path):
 def test_a_trained_model_is_entered_and_can_be_replaced(run, models):
     before = (models / "models.yaml").read_text()
     for seed in (1, 2):
-        enter_trained(run, settings_from({"name": "mine", "seed": seed}), models)
+        register_trained_model(run, settings_from({"name": "mine", "seed": seed}), models)
         model = find_model("mine", models)
         check_files(model)
         assert model.trained_here
@@ -55,7 +55,7 @@ def test_a_trained_model_is_entered_and_can_be_replaced(run, models):
 @pytest.mark.parametrize("data", [{"pairs": "/home/alice/pairs"}, {"photos": ["/home/alice/photos", "/home/alice/more"]}])
 def test_a_model_does_not_tell_whose_photos_it_was_trained_on(run, models, monkeypatch, data):
     monkeypatch.setenv("HOME", "/home/alice")
-    enter_trained(run, settings_from(data), models)
+    register_trained_model(run, settings_from(data), models)
     assert "~/p" in (card := (models / "my_model" / "README.md").read_text())
     assert "alice" not in card + (models / "models.yaml").read_text()
 
@@ -63,5 +63,5 @@ def test_a_model_does_not_tell_whose_photos_it_was_trained_on(run, models, monke
 @pytest.mark.parametrize("name", ["samsung_s7", "published", "unprocess"])
 def test_models_that_were_not_trained_here_are_not_replaced(run, models, name):
     with pytest.raises(InputError, match=f"training.name is {name}, which models.yaml lists already"):
-        enter_trained(run, settings_from({"name": name}), models)
+        register_trained_model(run, settings_from({"name": name}), models)
     assert not (models / name).exists()

@@ -56,4 +56,4 @@ def test_mistakes_are_one_line(tmp_path, text, message):
 def test_the_shipped_models_settings_can_be_read():
     settings = read_settings(ROOT / "trained_models" / "samsung_s7" / "training.yaml")
     assert settings.widths == [16, 32, 64, 128, 256]
-    assert settings.leave_out == "benchmarks/held_out.txt"
+    assert settings.leave_out == "benchmarks/heldout_pairs.txt"

@@ -11,7 +11,7 @@ from conftest import omf, random_rgb, random_unet, run
 
 from omf.models.checkpoints import load_network, save_demosaic_net, save_network
 from omf.networks.demosaic_net import DemosaicNet
-from omf.raw.bayer import mosaic, pack, quantise
+from omf.raw.bayer import mosaic, pack, to_challenge_counts
 from omf.training import train as stages
 from omf.training.settings import Loss, Losses, Settings, Steps, settings_from
 from omf.training.train import branch_objective, fingerprint_of, train_stage
@@ -27,7 +27,7 @@ def write_dataset(folder, count: int = 9, dark: bool = False, size: int = 60):
     for seed in range(count):
         rgb = random_rgb(size, size, seed) // (2 if dark else 1)
         iio.imwrite(folder / f"{seed}.jpg", rgb, quality=98)
-        np.save(folder / f"{seed}.npy", pack(quantise(mosaic(rgb / np.float32(510)))))
+        np.save(folder / f"{seed}.npy", pack(to_challenge_counts(mosaic(rgb / np.float32(510)))))
     return folder
 
 

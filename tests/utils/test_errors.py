@@ -1,7 +1,7 @@
 import pytest
 from conftest import run
 
-from omf.utils.errors import LONGEST, DeviceError, InputError, in_one_line, printable
+from omf.utils.errors import MAX_LINE_LENGTH, DeviceError, InputError, in_one_line, printable
 
 
 @pytest.mark.parametrize(
@@ -35,8 +35,8 @@ def test_whatever_stops_a_program_is_one_line(error, line):
 
 
 PROGRAM = """
-from omf.utils.errors import told_in_one_line
-@told_in_one_line
+from omf.utils.errors import cli_entry_point
+@cli_entry_point
 def main():
     {0}
 main()
@@ -52,8 +52,8 @@ def test_a_traceback_is_shown_on_request_only(tmp_path):
 
 
 def test_a_signal_to_end_lets_the_program_clean_up(tmp_path):
-    lines = "import os, signal; from omf.utils.files import save_npy, written_whole; from pathlib import Path\n    "
-    lines += f"with written_whole(Path({str(tmp_path)!r}) / 'a') as t: t.touch(); os.kill(os.getpid(), signal.SIGTERM)"
+    lines = "import os, signal; from omf.utils.files import save_npy, atomic_write; from pathlib import Path\n    "
+    lines += f"with atomic_write(Path({str(tmp_path)!r}) / 'a') as t: t.touch(); os.kill(os.getpid(), signal.SIGTERM)"
     (tmp_path / "program.py").write_text(PROGRAM.format(lines))
     result = run("python", tmp_path / "program.py")
     assert result.returncode == 143
@@ -63,4 +63,4 @@ def test_a_signal_to_end_lets_the_program_clean_up(tmp_path):
 def test_a_line_that_quotes_a_long_text_keeps_its_beginning_and_its_end():
     line = str(InputError(f"a.yaml: {'x' * 10_000}; give less"))
     assert line.startswith("a.yaml: xxx") and line.endswith("xxx; give less") and " ... " in line
-    assert len(line) == LONGEST
+    assert len(line) == MAX_LINE_LENGTH

@@ -2,7 +2,7 @@ import time
 
 import pytest
 
-from omf.utils.yaml import DEEPEST, MOST, check_tree, parse_yaml
+from omf.utils.yaml import MAX_NESTING, MAX_VALUES, check_tree, parse_yaml
 
 
 def test_aliases_and_merged_mappings_are_read():
@@ -19,7 +19,7 @@ MERGED = "{k0: &k0 {x: 1}, " + ", ".join(f"k{n}: &k{n} {{<<: [*k{n - 1}, *k{n - 
         (BOMB, "more than"),
         (MERGED, "more than"),
         ("&r [*r]", "levels"),
-        ("[" * (DEEPEST + 2) + "]" * (DEEPEST + 2), "levels"),
+        ("[" * (MAX_NESTING + 2) + "]" * (MAX_NESTING + 2), "levels"),
         ("[" * 100_000, "levels"),
         ("a: .nan", "the number nan"),
         ("a: 0x" + "f" * 5000, "63 bits"),
@@ -40,6 +40,6 @@ def test_what_is_no_yaml_or_without_bounds_is_one_line(text, message):
 
 
 def test_long_lists_are_within_bounds():
-    check_tree(list(range(MOST - 1)))
+    check_tree(list(range(MAX_VALUES - 1)))
     with pytest.raises(ValueError, match="values"):
-        check_tree(list(range(MOST)))
+        check_tree(list(range(MAX_VALUES)))

@@ -12,14 +12,14 @@ from omf.models.registry import find_model
 from omf.pipeline.dependencies import source_files
 
 PROGRAM = ("Snakefile", "workflow", "profiles", "scripts", "omf", "cameras", "trained_models", "config.yaml")
-STEPS = ("preprocess", "infer", "mosaic", "evaluate", "package", "report", "verdict")
+STEPS = ("preprocess", "infer", "mosaic", "evaluate", "package", "report", "check_problems")
 PASSED_ON = ("preprocess", "infer", "mosaic")  # what the first two leave is gone after the third
 AFTER = {  # the steps that read what a step leaves
     "preprocess": ("infer", "report"),
     "infer": ("mosaic", "package", "report"),
     "mosaic": ("evaluate", "package", "report"),
     "evaluate": ("report",),
-    "report": ("verdict",),
+    "report": ("check_problems",),
 }
 
 
@@ -119,7 +119,7 @@ def test_a_change_of_the_list_of_models_reruns_what_quotes_it(tmp_path, settings
     listing = program.root / "trained_models" / "models.yaml"
     description = find_model("unprocess").description
     listing.write_text(listing.read_text().replace(description, "another one"))
-    assert planned(program.run("-n", "--quiet", "rules").stdout) == {"package", "report", "verdict"}
+    assert planned(program.run("-n", "--quiet", "rules").stdout) == {"package", "report", "check_problems"}
 
 
 def state(folder: Path) -> dict[str, tuple]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, snakemake
 
-from omf.evaluation.scores import SCORES, WITHOUT_TRUTH
+from omf.evaluation.scores import FULL_REFERENCE_METRICS, NO_REFERENCE_METRICS
 
 PAGE = (ROOT / "docs" / "outputs.md").read_text()
 WILDCARDS = {  # in the page's names of files
@@ -106,7 +106,7 @@ def matches(path: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
 def test_the_scores_and_their_order(run):
     with (run / "submission" / "scores.csv").open(newline="") as file:
         header = next(csv.reader(file))
-    assert header == ["name", *SCORES, *WITHOUT_TRUTH, "suspicious"]
+    assert header == ["name", *FULL_REFERENCE_METRICS, *NO_REFERENCE_METRICS, "warnings"]
     assert header[1:-1] == SCORE
     explained = named((ROOT / "docs" / "scores.md").read_text(), "column")
     assert sorted(explained) == sorted(header[1:])

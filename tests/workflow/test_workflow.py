@@ -24,7 +24,7 @@ from PIL import Image
 from weights_server import serving
 
 from omf.io.camera_raw import read_camera_raw
-from omf.raw.bayer import demosaic, pack, quantise, to_challenge_format
+from omf.raw.bayer import demosaic, pack, to_challenge_counts, to_challenge_format
 from omf.utils.files import sha256
 
 
@@ -194,7 +194,7 @@ def test_bad_images_are_listed_and_the_others_are_done(tmp_path, settings):
     # again: told again, nothing done twice
     again = snakemake(tmp_path, **settings)
     assert again.returncode != 0
-    assert rules_run(again) == ["verdict"]
+    assert rules_run(again) == ["check_problems"]
     # mended
     (settings["images"] / "broken.jpg").unlink()
     (settings["images"] / "hills.png").unlink()
@@ -250,7 +250,7 @@ def test_camera_raw_beside_the_photos_is_ground_truth(tmp_path, settings):
     shown = scene(2, 120, 160)
     counts = write_dng(folder / "whole.dng", bayer_of(shown))
     Image.fromarray(photo_of(shown)).save(folder / "whole.jpg")
-    np.save(packed / "whole.npy", pack(quantise((counts - np.float32(64)) / np.float32(16383 - 64))))
+    np.save(packed / "whole.npy", pack(to_challenge_counts((counts - np.float32(64)) / np.float32(16383 - 64))))
 
     result = snakemake(tmp_path, **settings | {"images": folder, "ground_truth": folder})
     assert result.returncode == 0, result.stderr
@@ -413,7 +413,7 @@ def test_published_checkpoints_need_one_changed_line(tmp_path, published_model):
 
 
 def test_only_inference_imports_torch(tmp_path):
-    for script in ("preprocess", "mosaic", "evaluate", "package", "report", "verdict", "fetch", "make_samples", "settings"):
+    for script in ("preprocess", "mosaic", "evaluate", "package", "report", "check_problems", "fetch", "make_samples", "settings"):
         code = f"import runpy, sys; runpy.run_path('scripts/{script}.py'); sys.exit('torch' in sys.modules)"
         assert run(sys.executable, "-c", code).returncode == 0, script
 

@@ -15,7 +15,12 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
-from omf.pipeline.recovery import clear_away, damaged, hold, wait_for
+from omf.pipeline.recovery import (
+    remove_partial_outputs,
+    find_partial_outputs,
+    lock,
+    wait_for_lock,
+)
 from omf.raw.camera import load_camera, profile_path
 from omf.pipeline.config import check_config
 from omf.pipeline.dependencies import fingerprint
@@ -27,7 +32,7 @@ from omf.io.photos import group_by_stem, list_images, named_in_utf8
 from omf.inference.precision import current_precision
 from omf.pipeline.shards import assign_shards
 from omf.training.settings import as_dict, settings_from
-from omf.evaluation.ground_truth import list_truths
+from omf.evaluation.ground_truth import list_ground_truth
 
 STARTED = time.time()
 ROOT = Path(workflow.basedir)
@@ -44,22 +49,22 @@ if not os.access(".", os.W_OK):
 
 def recover():
     """Remove what a killed run left half-written, so that it is made again, once no job of it is left."""
-    if not hold(RUNS):
+    if not lock(RUNS):
         return  # another run is alive here, and Snakemake's lock will refuse this one
-    wait_for(
+    wait_for_lock(
         JOBS,
         lambda: print(
             "Waiting for the jobs that a killed run left behind.", file=sys.stderr
         ),
     )
     shutil.rmtree(".snakemake/locks", ignore_errors=True)
-    for path in clear_away(Path("results"), Path("submission")):
+    for path in remove_partial_outputs(Path("results"), Path("submission")):
         print(f"{path}: not whole, so it is made again", file=sys.stderr)
 
 
 def announce():
     """Name what `recover` would remove: the plan that a dry run shows takes it for done."""
-    for path in damaged(Path("results"), Path("submission")):
+    for path in find_partial_outputs(Path("results"), Path("submission")):
         print(f"{path}: not whole; a run makes it again", file=sys.stderr)
 
 
@@ -95,7 +100,11 @@ try:
                 f"{key} is {config[key]}, from which a run removes what is not its own; give another folder"
             )
     PHOTOS, NAMELESS = named_in_utf8(list_images(Path(config["images"])))
-    TRUTHS = list_truths(Path(config["ground_truth"])) if config["ground_truth"] else {}
+    TRUTHS = (
+        list_ground_truth(Path(config["ground_truth"]))
+        if config["ground_truth"]
+        else {}
+    )
     TRAINING = as_dict(settings_from(config["training"]))
     # what is scored, and what was asked for where that is another format
     AS_SCORED = raw_format(challenge_of(config), load_camera(MODEL.camera))

@@ -86,18 +86,18 @@ rule report:
 
 
 # Fails if an image could not be used, once the summary is written: so the run ends with an error and the list.
-rule verdict:
+rule check_problems:
     input:
         summary="submission/summary.json",
         text="submission/summary.txt",
     output:
-        "results/verdict.txt",
+        "results/problems.txt",
     log:
-        "results/logs/verdict.log",
+        "results/logs/check_problems.log",
     retries: 0
     localrule: True
     params:
         scripts=SCRIPTS,
-        code=code_of("verdict"),
+        code=code_of("check_problems"),
     shell:
-        "python {params.scripts:q}/verdict.py {input.summary} {input.text} --out {output} > {log} 2>&1"
+        "python {params.scripts:q}/check_problems.py {input.summary} {input.text} --out {output} > {log} 2>&1"

@@ -44,22 +44,22 @@ rule train_network:
         " --device {params.device} 2>&1 | tee {log} >&2"
 
 
-rule enter_model:
+rule register_model:
     input:
         expand(f"{RUN}/{{stage}}.done", stage=STAGES),
         settings=f"{RUN}/settings.json",
     output:
         str(ROOT / "trained_models" / TRAINING["name"] / "README.md"),
     log:
-        "results/logs/train/enter_model.log",
+        "results/logs/train/register_model.log",
     localrule: True
     params:
         scripts=SCRIPTS,
         models=ROOT / "trained_models",
     shell:
-        "python {params.scripts:q}/enter_model.py --settings {input.settings} --out {params.models:q} 2>&1 | tee {log} >&2"
+        "python {params.scripts:q}/register_model.py --settings {input.settings} --out {params.models:q} 2>&1 | tee {log} >&2"
 
 
 rule train:
     input:
-        rules.enter_model.output,
+        rules.register_model.output,

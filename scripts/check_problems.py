@@ -4,11 +4,11 @@ import argparse
 import json
 from pathlib import Path
 
-from omf.utils.errors import told_in_one_line
+from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_text
 
 
-@told_in_one_line
+@cli_entry_point
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("summary", type=Path, help="summary.json")

@@ -7,17 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from omf.evaluation.metrics import psnr, ssim_map
-from omf.evaluation.scores import score
+from omf.evaluation.scores import challenge_scores
 from omf.io.photos import gather, matching
-from omf.raw.bayer import dequantise, pack, quantise
+from omf.raw.bayer import from_challenge_counts, pack, to_challenge_counts
 from omf.raw.camera import Camera
 from omf.raw.overexposure import THRESHOLD, overexposure_mask
 from omf.training.sources import SimulatedPictures, draw_scenes, load_scenes
 
-HELD_OUT = Path(__file__).with_name("held_out.txt")
+HELD_OUT = Path(__file__).with_name("heldout_pairs.txt")
 DRAWN_SEED, PAIR_SEED = 990, 77  # training draws with the seeds of its settings, 0 and a little more
 DRAWN = 16
-FEWEST_CELLS = 50  # overexposed ones; fewer say nothing
+MIN_CELLS = 50  # overexposed ones; fewer say nothing
 COLUMNS = {
     "psnr": "PSNR",
     "ssim": "SSIM",
@@ -51,7 +51,7 @@ def held_out_pairs(pictures: SimulatedPictures, count: int, size: int) -> Iterat
             return anything or (brightness >= THRESHOLD / 1000).mean() > 0.02
 
         rgb, bayer = pictures.draw(np.random.default_rng([PAIR_SEED, number]), size, wanted)
-        yield HeldOutPair(rgb, pack(quantise(bayer)), as_it_comes)
+        yield HeldOutPair(rgb, pack(to_challenge_counts(bayer)), as_it_comes)
 
 
 def scores_by_region(predicted: np.ndarray, pair: HeldOutPair) -> dict[str, float]:
@@ -61,12 +61,12 @@ def scores_by_region(predicted: np.ndarray, pair: HeldOutPair) -> dict[str, floa
     """
     height, width, _ = pair.truth.shape
     overexposed = overexposure_mask(pair.rgb)[: 2 * height, : 2 * width].reshape(height, 2, width, 2).any(axis=(1, 3))
-    result = score(predicted, pair.truth) if pair.as_it_comes else {}
-    predicted, truth = dequantise(predicted), dequantise(pair.truth)
+    result = challenge_scores(predicted, pair.truth) if pair.as_it_comes else {}
+    predicted, truth = from_challenge_counts(predicted), from_challenge_counts(pair.truth)
     if pair.as_it_comes:  # how much is lost by the one factor that a photo doesn't tell
         factor = (predicted * truth).sum() / max((predicted**2).sum(), 1e-9)
         result["psnr_exposed"] = psnr(np.minimum(factor * predicted, 1), truth)
-    if overexposed.sum() >= FEWEST_CELLS:
+    if overexposed.sum() >= MIN_CELLS:
         result["psnr_oe"] = psnr(predicted[overexposed], truth[overexposed])
         result["ssim_oe"] = float(ssim_map(predicted, truth)[overexposed].mean())
     return result
