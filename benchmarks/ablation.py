@@ -65,14 +65,31 @@ VARIANTS = [
 MAIN = VARIANTS[:4]  # the rows that the second network goes through too
 
 
-def train_variant(variant: Variant, network: str, seed: int, arguments: argparse.Namespace, source, run: Path, device: torch.device):
+def train_variant(
+    variant: Variant,
+    network: str,
+    seed: int,
+    arguments: argparse.Namespace,
+    source,
+    run: Path,
+    device: torch.device,
+):
     """Train one variant; returns sRGB -> packed RAW."""
     settings = settings_from({"loss": {"noe": L1 | variant.noe, "oe": L1 | variant.oe}})
     shutil.copy(arguments.demosaic, run / "demosaic.safetensors")
 
     def trained(branch: str, steps: int, start: nn.Module, objective) -> nn.Module:
-        patches = Patches(source, branch, arguments.patch, steps * arguments.batch, seed, variant.even_brightness)
-        return fit(start, objective, patches, Plan(branch, steps, arguments.batch, arguments.learning_rate, 50, 0.995, ""), run, device)
+        patches = Patches(
+            source, branch, arguments.patch, steps * arguments.batch, seed, variant.even_brightness
+        )
+        return fit(
+            start,
+            objective,
+            patches,
+            Plan(branch, steps, arguments.batch, arguments.learning_rate, 50, 0.995, ""),
+            run,
+            device,
+        )
 
     torch.manual_seed(seed)
     if variant.target == "bayer":
@@ -100,7 +117,13 @@ def bayer_loss(network: nn.Module, batch: list[torch.Tensor]) -> torch.Tensor:
 @torch.inference_mode()
 def single(model: nn.Module, rgb: np.ndarray, device: torch.device) -> np.ndarray:
     """One network for all pixels: sRGB (H, W, 3) -> float32 (H, W, C) in [0, 1]."""
-    return model(network_input(rgb, overexposure_mask(rgb)).to(device))[0].clamp(0, 1).permute(1, 2, 0).cpu().numpy()
+    return (
+        model(network_input(rgb, overexposure_mask(rgb)).to(device))[0]
+        .clamp(0, 1)
+        .permute(1, 2, 0)
+        .cpu()
+        .numpy()
+    )
 
 
 def table(runs: list[dict], about: str) -> str:
@@ -113,19 +136,31 @@ def table(runs: list[dict], about: str) -> str:
     ]
     for network, variant in dict.fromkeys((run["network"], run["variant"]) for run in runs):
         values = np.array(
-            [[run[key] for key in FULL_REFERENCE_METRICS] for run in runs if (run["network"], run["variant"]) == (network, variant)]
+            [
+                [run[key] for key in FULL_REFERENCE_METRICS]
+                for run in runs
+                if (run["network"], run["variant"]) == (network, variant)
+            ]
         )
         spreads = values.std(0, ddof=min(1, len(values) - 1))
-        cells = [f"{mean:.{d}f} ± {spread:.{d}f}" for mean, spread, d in zip(values.mean(0), spreads, digits(FULL_REFERENCE_METRICS))]
+        cells = [
+            f"{mean:.{d}f} ± {spread:.{d}f}"
+            for mean, spread, d in zip(values.mean(0), spreads, digits(FULL_REFERENCE_METRICS))
+        ]
         lines.append(f"| {network} | {variant} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
-        "photos", nargs="*", type=Path, help="for training and, those in heldout_pairs.txt, for scoring; none: drawn scenes"
+        "photos",
+        nargs="*",
+        type=Path,
+        help="for training and, those in heldout_pairs.txt, for scoring; none: drawn scenes",
     )
     parser.add_argument("--demosaic", type=Path, required=True, help="weights of the Demosaic Net")
     parser.add_argument("--widths", type=int, nargs="+", default=[8, 16, 32, 64])
@@ -139,11 +174,15 @@ def main() -> None:
     arguments = parser.parse_args()
 
     device = pick_device("auto")
-    source = simulated_pictures(settings_from({"photos": [str(path) for path in arguments.photos], "leave_out": str(HELD_OUT)}))
+    source = simulated_pictures(
+        settings_from({"photos": [str(path) for path in arguments.photos], "leave_out": str(HELD_OUT)})
+    )
     pictures, contents = held_out_pictures(arguments.photos, load_camera("samsung_s7"), 256)
     pairs = list(held_out_pairs(pictures, arguments.pairs, 256))
     widths = "-".join(map(str, arguments.widths))
-    budget = f"{arguments.steps} steps of {arguments.batch} patches of {arguments.patch} pixels, widths {widths}"
+    budget = (
+        f"{arguments.steps} steps of {arguments.batch} patches of {arguments.patch} pixels, widths {widths}"
+    )
     about = (
         f"{arguments.pairs} simulated pairs of {contents}, every other one as it comes (PSNR, SSIM), the others chosen for their highlights"
         f" (overexposed: all pairs that hold some); {budget}; mean ± standard deviation over {arguments.seeds} seeds"
@@ -159,7 +198,11 @@ def main() -> None:
             reconstruct = train_variant(variant, network, seed, arguments, source, Path(folder), device)
         scores = [scores_by_region(reconstruct(pair.rgb), pair) for pair in pairs]
         runs.append(
-            key | {column: float(np.mean([score[column] for score in scores if column in score])) for column in FULL_REFERENCE_METRICS}
+            key
+            | {
+                column: float(np.mean([score[column] for score in scores if column in score]))
+                for column in FULL_REFERENCE_METRICS
+            }
         )
         save_json(arguments.out, runs)
         print(runs[-1], flush=True)

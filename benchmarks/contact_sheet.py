@@ -25,10 +25,17 @@ THUMBNAIL, CAPTION, COLUMNS = 200, 14, 2  # pixels, pixels, photos in a row
 
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--model", default="samsung_s7")
-    parser.add_argument("--count", type=int, default=20, help="photos, evenly chosen: half of them the ones with most overexposed pixels")
+    parser.add_argument(
+        "--count",
+        type=int,
+        default=20,
+        help="photos, evenly chosen: half of them the ones with most overexposed pixels",
+    )
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
 
@@ -39,19 +46,26 @@ def main() -> None:
     by_highlights = sorted(photos, key=lambda photo: -overexposure_mask(read_rgb(photo)).mean())
     bright = by_highlights[: arguments.count // 2]
     rest = sorted(set(photos) - set(bright))
-    chosen = bright + rest[:: max(len(rest) // (arguments.count - len(bright)), 1)][: arguments.count - len(bright)]
+    chosen = (
+        bright
+        + rest[:: max(len(rest) // (arguments.count - len(bright)), 1)][: arguments.count - len(bright)]
+    )
     rows = -(-len(chosen) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * 3 * (THUMBNAIL + 4), rows * (THUMBNAIL + CAPTION + 4)), "white")
     draw = ImageDraw.Draw(sheet)
     for number, photo in enumerate(tqdm(chosen, unit="photo", disable=None)):
         rgb = read_rgb(photo)
         raw = fuse(rgb, overexposure_mask(rgb))
-        balanced = isp.to_srgb_primaries(isp.clip(isp.white_balance(raw, camera.mean_neutral)), camera.colour_matrices.mean(axis=0))
+        balanced = isp.to_srgb_primaries(
+            isp.clip(isp.white_balance(raw, camera.mean_neutral)), camera.colour_matrices.mean(axis=0)
+        )
         shown = (rgb, isp.to_8_bit(isp.encode_srgb(raw)), isp.to_8_bit(isp.encode_srgb(isp.clip(balanced))))
         for panel, picture in enumerate(shown):
             left = (number % COLUMNS * 3 + panel) * (THUMBNAIL + 4)
             top = number // COLUMNS * (THUMBNAIL + CAPTION + 4)
-            sheet.paste(ImageOps.pad(Image.fromarray(picture), (THUMBNAIL, THUMBNAIL), color="lightgrey"), (left, top))
+            sheet.paste(
+                ImageOps.pad(Image.fromarray(picture), (THUMBNAIL, THUMBNAIL), color="lightgrey"), (left, top)
+            )
         draw.text((number % COLUMNS * 3 * (THUMBNAIL + 4), top + THUMBNAIL), photo.name, fill="black")
     sheet.save(arguments.out)
 

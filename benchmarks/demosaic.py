@@ -40,7 +40,11 @@ def linear_crops(photo: Path, number: int, crops: int) -> list[np.ndarray]:
     linear = decode_srgb(rgb.astype(np.float32) / np.iinfo(rgb.dtype).max)
     factor = max(2, -(-max(linear.shape) // LARGE))
     height, width = (size // factor for size in linear.shape[:2])
-    reduced = linear[: height * factor, : width * factor].reshape(height, factor, width, factor, 3).mean(axis=(1, 3))
+    reduced = (
+        linear[: height * factor, : width * factor]
+        .reshape(height, factor, width, factor, 3)
+        .mean(axis=(1, 3))
+    )
     raw = (reduced * NEUTRAL).astype(np.float32)
     taken = []
     for crop in range(crops if min(height, width) > CROP else 1):
@@ -55,14 +59,18 @@ def classical_methods() -> dict[str, Method]:
     try:
         import colour_demosaicing as library
     except ImportError as error:
-        raise InputError("colour_demosaicing: not installed; do so with: pip install colour-demosaicing") from error
+        raise InputError(
+            "colour_demosaicing: not installed; do so with: pip install colour-demosaicing"
+        ) from error
     plain = {
         "bilinear": lambda bayer: library.demosaicing_CFA_Bayer_bilinear(bayer, "RGGB"),
         "Malvar 2004": lambda bayer: library.demosaicing_CFA_Bayer_Malvar2004(bayer, "RGGB"),
         "Malvar 2004 in omf.raw.bayer": demosaic,
         "Menon 2007": lambda bayer: library.demosaicing_CFA_Bayer_Menon2007(bayer, "RGGB"),
     }
-    return plain | {f"{name}, white-balanced": balanced(plain[name]) for name in ("Malvar 2004", "Menon 2007")}
+    return plain | {
+        f"{name}, white-balanced": balanced(plain[name]) for name in ("Malvar 2004", "Menon 2007")
+    }
 
 
 def balanced(method: Method) -> Method:
@@ -97,11 +105,15 @@ def full_reference_scores(rgb: np.ndarray, truth: np.ndarray) -> tuple[float, fl
 
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--net", type=Path, help="weights of the Demosaic Net")
     parser.add_argument("--every", type=int, default=4, help="take every n-th of the held-out photos")
-    parser.add_argument("--crops", type=int, default=4, help=f"of each photo that is larger than {CROP} x {CROP} when reduced")
+    parser.add_argument(
+        "--crops", type=int, default=4, help=f"of each photo that is larger than {CROP} x {CROP} when reduced"
+    )
     parser.add_argument("--out", type=Path, help="Markdown table")
     arguments = parser.parse_args()
 
@@ -111,7 +123,9 @@ def main() -> None:
     methods = classical_methods()
     if arguments.net:
         methods["Demosaic Net"] = learned_method(arguments.net)
-    truths = [crop for number, photo in enumerate(photos) for crop in linear_crops(photo, number, arguments.crops)]
+    truths = [
+        crop for number, photo in enumerate(photos) for crop in linear_crops(photo, number, arguments.crops)
+    ]
 
     results = {name: [] for name in methods}
     times = {name: [] for name in methods}

@@ -103,7 +103,12 @@ def summary_of(looks: list[dict[str, float]]) -> dict[str, object]:
         "images": looks[-1]["images"],
         "growth of memory, second half, MB per 1000 images": round(growth(looks), 3),
         "least memory in each quarter of the images, MB": [
-            min(look["memory"] for look in looks if quarter * last <= 4 * look["images"] <= (quarter + 1) * last) for quarter in range(4)
+            min(
+                look["memory"]
+                for look in looks
+                if quarter * last <= 4 * look["images"] <= (quarter + 1) * last
+            )
+            for quarter in range(4)
         ],
     } | {
         f"{what}, second half": [min(look[what] for look in later), max(look[what] for look in later)]
@@ -119,12 +124,22 @@ def save(summary: dict[str, object], looks: list[dict[str, float]], path: Path) 
 
 
 def plot(looks: list[dict[str, float]], path: Path) -> None:
-    figure, (upper, lower) = plt.subplots(2, 1, figsize=(7, 5), sharex=True, height_ratios=(2, 1), layout="constrained")
+    figure, (upper, lower) = plt.subplots(
+        2, 1, figsize=(7, 5), sharex=True, height_ratios=(2, 1), layout="constrained"
+    )
     minutes = [look["seconds"] / 60 for look in looks]
     upper.plot(minutes, [look["memory"] for look in looks], color="#0b63a5", linewidth=1)
-    upper.set(ylabel="resident memory (MB)", ylim=(0, None), title=f"{looks[-1]['images']:,} images in one process")
+    upper.set(
+        ylabel="resident memory (MB)", ylim=(0, None), title=f"{looks[-1]['images']:,} images in one process"
+    )
     for what, colour in (("files", "#e69f00"), ("threads", "#0b63a5")):
-        lower.plot(minutes, [look[what] for look in looks], color=colour, linewidth=1, label=f"open {what}" if what == "files" else what)
+        lower.plot(
+            minutes,
+            [look[what] for look in looks],
+            color=colour,
+            linewidth=1,
+            label=f"open {what}" if what == "files" else what,
+        )
     lower.set(xlabel="minutes", ylabel="number", ylim=(0, None))
     lower.legend(loc="center right")
     for axes in (upper, lower):
@@ -135,10 +150,14 @@ def plot(looks: list[dict[str, float]], path: Path) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--minutes", type=float, default=60)
     parser.add_argument(
-        "--out", type=Path, help="folder for endurance.json and endurance.png; not given: those that the documentation shows"
+        "--out",
+        type=Path,
+        help="folder for endurance.json and endurance.png; not given: those that the documentation shows",
     )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:

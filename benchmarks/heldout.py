@@ -60,7 +60,9 @@ def plain(path: Path) -> Method:
 
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--models", nargs="+", default=["samsung_s7"])
     parser.add_argument("--plain", type=Path, metavar="FILE", help="weights of one network for all pixels")

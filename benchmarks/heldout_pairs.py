@@ -60,7 +60,9 @@ def scores_by_region(predicted: np.ndarray, pair: HeldOutPair) -> dict[str, floa
     The prediction: uint16 (S/2, S/2, 4).
     """
     height, width, _ = pair.truth.shape
-    overexposed = overexposure_mask(pair.rgb)[: 2 * height, : 2 * width].reshape(height, 2, width, 2).any(axis=(1, 3))
+    overexposed = (
+        overexposure_mask(pair.rgb)[: 2 * height, : 2 * width].reshape(height, 2, width, 2).any(axis=(1, 3))
+    )
     result = challenge_scores(predicted, pair.truth) if pair.as_it_comes else {}
     predicted, truth = from_challenge_counts(predicted), from_challenge_counts(pair.truth)
     if pair.as_it_comes:  # how much is lost by the one factor that a photo doesn't tell

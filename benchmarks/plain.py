@@ -23,7 +23,9 @@ from omf.utils.errors import cli_entry_point
 
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("settings", type=Path)
     parser.add_argument("--demosaic", type=Path, required=True, help="weights of the Demosaic Net")
     parser.add_argument("--run", type=Path, required=True)
@@ -34,11 +36,25 @@ def main() -> None:
     torch.manual_seed(settings.seed)
     steps = settings.steps.noe + settings.steps.oe
     fingerprint = fingerprint_of("oe", settings)
-    plan = Plan("all", steps, settings.batch, settings.learning_rate, settings.warm_up, settings.ema, fingerprint)
-    patches = Patches(
-        training_source(settings, "all"), "all", settings.patch, steps * settings.batch, settings.seed, settings.even_brightness
+    plan = Plan(
+        "all", steps, settings.batch, settings.learning_rate, settings.warm_up, settings.ema, fingerprint
     )
-    network = fit(first_weights("noe", settings, run), branch_objective("all", settings, run, device), patches, plan, run, device)
+    patches = Patches(
+        training_source(settings, "all"),
+        "all",
+        settings.patch,
+        steps * settings.batch,
+        settings.seed,
+        settings.even_brightness,
+    )
+    network = fit(
+        first_weights("noe", settings, run),
+        branch_objective("all", settings, run, device),
+        patches,
+        plan,
+        run,
+        device,
+    )
     save_network(network, run / "all.safetensors")
 
 

@@ -32,7 +32,10 @@ def ways(model: Model, device: torch.device) -> dict[str, Fusion]:
         "`precision: float16`": of_body(oe, noe, device, lambda unet: FusedUNet(unet, torch.float16)),
         "the same in bfloat16": of_body(oe, noe, device, lambda unet: FusedUNet(unet, torch.bfloat16)),
     }
-    double = {id(unet): load_network(file.path).double().to(device) for unet, file in ((oe, model.oe), (noe, model.noe))}
+    double = {
+        id(unet): load_network(file.path).double().to(device)
+        for unet, file in ((oe, model.oe), (noe, model.noe))
+    }
     found[""] = of_body(oe, noe, device, lambda unet: lambda x: double[id(unet)].body(x.double()))
     return found
 
@@ -48,7 +51,9 @@ def of_body(oe, noe, device: torch.device, body) -> Fusion:
 
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--count", type=int, default=20, help="photos, at equal steps through the names")
     parser.add_argument("--model", default="samsung_s7", help="of U-Nets")
@@ -68,9 +73,17 @@ def main() -> None:
         for name, fuse in fusions.items():
             given = mosaic(fuse(rgb, mask))
             errors[name].append(np.abs(given - expected).ravel() * WHITE_LEVEL)
-            changed[name].append(np.abs(to_challenge_counts(given).astype(int) - to_challenge_counts(expected)).ravel())
-    lines = [f"{device_label(device)}; model {arguments.model}, {len(photos)} photos; differences from float64", ""]
-    lines += ["| | mean, before truncation, counts | values that change | worst, counts |", "|---|---|---|---|"]
+            changed[name].append(
+                np.abs(to_challenge_counts(given).astype(int) - to_challenge_counts(expected)).ravel()
+            )
+    lines = [
+        f"{device_label(device)}; model {arguments.model}, {len(photos)} photos; differences from float64",
+        "",
+    ]
+    lines += [
+        "| | mean, before truncation, counts | values that change | worst, counts |",
+        "|---|---|---|---|",
+    ]
     for name in fusions:
         error, counts = np.concatenate(errors[name]), np.concatenate(changed[name])
         lines.append(f"| {name} | {error.mean():.1g} | {(counts > 0).mean():.2g} | {counts.max()} |")

@@ -32,15 +32,31 @@ def make_photos(folder: Path, count: int) -> None:
     """PNG files with different names and a few different contents."""
     folder.mkdir()
     rng = np.random.default_rng(0)
-    contents = [iio.imwrite("<bytes>", rng.integers(0, 256, (SIZE, SIZE, 3), np.uint8), extension=".png") for _ in range(16)]
+    contents = [
+        iio.imwrite("<bytes>", rng.integers(0, 256, (SIZE, SIZE, 3), np.uint8), extension=".png")
+        for _ in range(16)
+    ]
     for number in range(count):
         (folder / f"IMG_{number:07}.png").write_bytes(contents[number % 16])
 
 
 def snakemake(folder: Path, *arguments: str, model: str = "unprocess") -> tuple[float, float, str]:
     """Run the workflow over FOLDER/photos in FOLDER/run; seconds, peak memory of Snakemake itself in MiB, and what it said."""
-    command = [str(Path(sys.executable).parent / "snakemake"), "--snakefile", str(ROOT / "Snakefile"), "--directory", str(folder / "run")]
-    command += [*arguments, "--config", f"images={folder / 'photos'}", "ground_truth=", f"model={model}", "device=cpu"]
+    command = [
+        str(Path(sys.executable).parent / "snakemake"),
+        "--snakefile",
+        str(ROOT / "Snakefile"),
+        "--directory",
+        str(folder / "run"),
+    ]
+    command += [
+        *arguments,
+        "--config",
+        f"images={folder / 'photos'}",
+        "ground_truth=",
+        f"model={model}",
+        "device=cpu",
+    ]
     with (folder / "log").open("w+") as log:
         began, most = time.perf_counter(), 0
         process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -78,13 +94,22 @@ def measure(count: int, only_dry_run: bool) -> dict:
         seconds, memory, said = snakemake(folder, "-n", "--quiet", "rules")
         jobs = int(re.search(r"^total +(\d+)", said, re.MULTILINE)[1])
         shards = int(re.search(r"^infer +(\d+)", said, re.MULTILINE)[1])
-        found = {"photos": count, "shards": shards, "jobs": jobs, "dry run, s": seconds, "dry run, MiB": memory}
+        found = {
+            "photos": count,
+            "shards": shards,
+            "jobs": jobs,
+            "dry run, s": seconds,
+            "dry run, MiB": memory,
+        }
         if only_dry_run:
             return found
         seconds, memory, _ = snakemake(folder, "--quiet", "all")
         found |= {"run, s": seconds, "run, MiB": memory}
         for place in ("", ".snakemake"):
-            found |= {f"{place or 'all'}, {key}": value for key, value in files_below(folder / "run" / place).items()}
+            found |= {
+                f"{place or 'all'}, {key}": value
+                for key, value in files_below(folder / "run" / place).items()
+            }
         for rule in ("package", "report"):
             row = benchmark(folder / "run" / "results", rule)
             found |= {f"{rule}, s": float(row["s"]), f"{rule}, MiB": float(row["max_rss"])}
@@ -93,7 +118,9 @@ def measure(count: int, only_dry_run: bool) -> dict:
         assert "Nothing to be done" in said
         # what a job on a cluster does before its work: read the workflow, and find its own place in it
         shard = next((folder / "run" / "results" / "scores").iterdir())
-        found["one job's start, s"], *_ = snakemake(folder, f"results/scores/{shard.name}", "-n", "--quiet", "rules")
+        found["one job's start, s"], *_ = snakemake(
+            folder, f"results/scores/{shard.name}", "-n", "--quiet", "rules"
+        )
         return found
 
 
@@ -108,7 +135,10 @@ def measure_copies(count: int, photo: Path) -> dict:
         results, found = folder / "run" / "results", {"photos": count, "photo, bytes": photo.stat().st_size}
         for rule in ("preprocess/s", "infer/s", "mosaic/s", "evaluate/s", "package"):
             row = benchmark(results, rule)
-            found |= {f"{rule.partition('/')[0]}, s": float(row["s"]) / count, f"{rule.partition('/')[0]}, MiB": float(row["max_rss"])}
+            found |= {
+                f"{rule.partition('/')[0]}, s": float(row["s"]) / count,
+                f"{rule.partition('/')[0]}, MiB": float(row["max_rss"]),
+            }
         for kind in ("decoded", "demosaiced", "raw"):
             found[f"{kind}, bytes"] = files_below(results / kind)["bytes"] / count
         found["zip, bytes"] = (folder / "run" / "submission" / "submission.zip").stat().st_size / count
@@ -122,7 +152,9 @@ def benchmark(results: Path, name: str) -> dict[str, str]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("counts", type=int, nargs="+", metavar="COUNT")
     parser.add_argument("--only-dry-run", action="store_true")
     parser.add_argument("--copies-of", type=Path, metavar="PHOTO")
@@ -130,13 +162,20 @@ def main() -> None:
     arguments = parser.parse_args()
     found = []
     for count in arguments.counts:
-        measured = measure_copies(count, arguments.copies_of) if arguments.copies_of else measure(count, arguments.only_dry_run)
+        measured = (
+            measure_copies(count, arguments.copies_of)
+            if arguments.copies_of
+            else measure(count, arguments.only_dry_run)
+        )
         found.append(measured)
         if arguments.out:
             save_json(arguments.out, found)
         print(
             f"\n{count} photos",
-            *(f"| {key} | {value:,.1f} |" if isinstance(value, float) else f"| {key} | {value:,} |" for key, value in found[-1].items()),
+            *(
+                f"| {key} | {value:,.1f} |" if isinstance(value, float) else f"| {key} | {value:,} |"
+                for key, value in found[-1].items()
+            ),
             sep="\n",
         )
 

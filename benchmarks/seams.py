@@ -33,7 +33,9 @@ def sides(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         part[: 2 * height, : 2 * width].reshape(height, 2, width, 2).all(axis=(1, 3))
         for part in (overexposed, ~overexposed, gaussian_gradient_magnitude(rgb.mean(axis=-1), 3) < SMOOTH)
     )
-    return inside & smooth & (distance_transform_edt(~outside) <= NEAR), outside & smooth & (distance_transform_edt(~inside) <= NEAR)
+    return inside & smooth & (distance_transform_edt(~outside) <= NEAR), outside & smooth & (
+        distance_transform_edt(~inside) <= NEAR
+    )
 
 
 def rise(packed: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
@@ -43,7 +45,9 @@ def rise(packed: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> np.ndar
 
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--models", nargs="+", default=["samsung_s7"])
     parser.add_argument("--pairs", type=int, default=160)
@@ -52,7 +56,9 @@ def main() -> None:
     methods = {name: fused(name) for name in arguments.models}
     pictures, contents = held_out_pictures(arguments.photos, load_camera("samsung_s7"), SIZE)
     rises = {name: [] for name in ["the true RAW", *methods]}
-    for pair in tqdm(held_out_pairs(pictures, arguments.pairs, SIZE), total=arguments.pairs, unit="pair", disable=None):
+    for pair in tqdm(
+        held_out_pairs(pictures, arguments.pairs, SIZE), total=arguments.pairs, unit="pair", disable=None
+    ):
         inside, outside = sides(pair.rgb)
         if min(inside.sum(), outside.sum()) < MIN_EDGE_CELLS:
             continue
@@ -67,8 +73,13 @@ def main() -> None:
         "|---" * 7 + "|",
     ]
     for name, values in rises.items():
-        cells = [np.median(part, axis=0)[[0, 1, 3]] for part in (np.array(values), np.abs(np.array(values) - truth))]
-        lines.append(f"| {name} | " + " | ".join(f"{100 * value:.1f}" for value in np.concatenate(cells)) + " |")
+        cells = [
+            np.median(part, axis=0)[[0, 1, 3]]
+            for part in (np.array(values), np.abs(np.array(values) - truth))
+        ]
+        lines.append(
+            f"| {name} | " + " | ".join(f"{100 * value:.1f}" for value in np.concatenate(cells)) + " |"
+        )
     print("\n".join(lines))
     if arguments.out:
         save_text(arguments.out, "\n".join(lines) + "\n")

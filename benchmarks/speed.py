@@ -87,8 +87,17 @@ class Everywhere:
     def packed(self, pictures):
         ((rgb, mask, _),) = pictures
         x = self.pad(network_input(rgb, mask)).to(self.device)
-        oe, noe = (body(x)[..., BORDER : BORDER + mask.shape[0], BORDER : BORDER + mask.shape[1]].clamp(0, 1) for body in self.bodies)
-        raw = torch.where(torch.from_numpy(mask).to(self.device), oe, noe)[0].permute(1, 2, 0).float().cpu().numpy()
+        oe, noe = (
+            body(x)[..., BORDER : BORDER + mask.shape[0], BORDER : BORDER + mask.shape[1]].clamp(0, 1)
+            for body in self.bodies
+        )
+        raw = (
+            torch.where(torch.from_numpy(mask).to(self.device), oe, noe)[0]
+            .permute(1, 2, 0)
+            .float()
+            .cpu()
+            .numpy()
+        )
         return lambda: [to_challenge_format(raw)]
 
 
@@ -141,7 +150,11 @@ class Row:
 
 
 PLAIN = "plain execution"
-OURS = {"published": "`precision: published`", "float32": "`precision: float32`, the default", "float16": "`precision: float16`"}
+OURS = {
+    "published": "`precision: published`",
+    "float32": "`precision: float32`, the default",
+    "float16": "`precision: float16`",
+}
 
 
 class Side:
@@ -154,12 +167,19 @@ class Side:
     """
 
     def __init__(self, photos: list[Path], widths: list[int], ours: bool):
-        self.device = pick_device("auto") if ours else torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.photos, self.pictures = photos, [Picture(rgb, overexposure_mask(rgb)) for rgb in map(iio.imread, photos)]
+        self.device = (
+            pick_device("auto") if ours else torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        )
+        self.photos, self.pictures = (
+            photos,
+            [Picture(rgb, overexposure_mask(rgb)) for rgb in map(iio.imread, photos)],
+        )
         rows = our_rows if ours else single_rows
         self.rows = {row.name: row for row in rows(widths, self.pictures, self.device)}
         for row in self.rows.values():
-            run_all(row.method, self.pictures[:1] if self.device.type == "cpu" else self.pictures)  # warm up; torch.compile compiles
+            run_all(
+                row.method, self.pictures[:1] if self.device.type == "cpu" else self.pictures
+            )  # warm up; torch.compile compiles
 
     def operations(self) -> dict[str, float]:
         return {row.name: row.operations for row in self.rows.values()}
@@ -217,19 +237,35 @@ def single_rows(widths: list[int], pictures: list, device: torch.device) -> list
     ways = {
         "both everywhere, batch norm folded": ([unet.body for unet in folded], plain_cost),
         "the same, channels last": ([channels_last(copy.deepcopy(unet)) for unet in folded], plain_cost),
-        "the same, up-convolutions on the small grid" + ("" if on_cpu else ", float16"): (small_grid, folded_cost),
+        "the same, up-convolutions on the small grid" + ("" if on_cpu else ", float16"): (
+            small_grid,
+            folded_cost,
+        ),
         "the same, torch.compile": ([torch.compile(body) for body in small_grid], folded_cost),
     }
     if on_cpu:
-        ways["the same, Winograd's convolution in place of torch.compile"] = [FusedUNet(unet, winograd=True) for unet in both], folded_cost
+        ways["the same, Winograd's convolution in place of torch.compile"] = (
+            [FusedUNet(unet, winograd=True) for unet in both],
+            folded_cost,
+        )
         example = pad(torch.rand(1, 4, *pictures[0].mask.shape))
-        for name, package, make in (("ONNX Runtime", "onnxruntime", of_onnx_runtime), ("OpenVINO", "openvino", of_openvino)):
+        for name, package, make in (
+            ("ONNX Runtime", "onnxruntime", of_onnx_runtime),
+            ("OpenVINO", "openvino", of_openvino),
+        ):
             if importlib.util.find_spec(package):
                 ways[f"both everywhere, {name}"] = [make(unet, example) for unet in both], plain_cost
     return [
         Row(PLAIN, Plain(*copy.deepcopy(both), device), plain_cost * everywhere),
-        Row("each only where the mask asks", Fusion(*copy.deepcopy(both), device, "published"), plain_cost * needed),
-        *(Row(name, Everywhere(bodies, pad, device), cost * everywhere) for name, (bodies, cost) in ways.items()),
+        Row(
+            "each only where the mask asks",
+            Fusion(*copy.deepcopy(both), device, "published"),
+            plain_cost * needed,
+        ),
+        *(
+            Row(name, Everywhere(bodies, pad, device), cost * everywhere)
+            for name, (bodies, cost) in ways.items()
+        ),
     ]
 
 
@@ -241,9 +277,13 @@ def our_rows(widths: list[int], pictures: list, device: torch.device) -> list[Ro
     for precision in precisions(device):
         fusion = Fusion(*copy.deepcopy(both), device, precision)
         everywhere, needed = pixels_to_run(fusion, pictures)
-        rows.append(Row(OURS[precision], fusion, (plain_cost if precision == "published" else folded_cost) * needed))
+        rows.append(
+            Row(OURS[precision], fusion, (plain_cost if precision == "published" else folded_cost) * needed)
+        )
     if device.type == "cpu":
-        rows.insert(0, Row("plain execution, freed memory kept", Plain(*both, device), plain_cost * everywhere))
+        rows.insert(
+            0, Row("plain execution, freed memory kept", Plain(*both, device), plain_cost * everywhere)
+        )
     return rows
 
 
@@ -258,7 +298,9 @@ def pixels_to_run(fusion: Fusion, pictures: list) -> tuple[int, int]:
     everywhere = needed = 0
     for branch in fusion.branches:
         cells = sum(needed_cells(np.ones_like(mask), branch.grid, BORDER).size for mask in masks)
-        cells_needed = sum(part.outer.cells for part in branch.parts(masks, fusion.memory // branch.bytes_per_cell))
+        cells_needed = sum(
+            part.outer.cells for part in branch.parts(masks, fusion.memory // branch.bytes_per_cell)
+        )
         everywhere += cells * branch.grid**2
         needed += cells_needed * branch.grid**2
     return everywhere, needed
@@ -350,7 +392,11 @@ def compare(photos: list[Path], widths: list[int], rounds: int, out: Path) -> No
             f"| {name} | {per_image} | {base / middle:.2f} | {megapixels / middle:.3f} | {operations[sides[name]][name] / 1e12:.2f}"
             f" | {rate / 1e9:.0f} | {rate / product:.0%} |"
         )
-    lines += ["", "| files in, files out | s an image | times plain | images/s | megapixels/s | peak memory, GiB |", "|---" * 6 + "|"]
+    lines += [
+        "",
+        "| files in, files out | s an image | times plain | images/s | megapixels/s | peak memory, GiB |",
+        "|---" * 6 + "|",
+    ]
     base = np.median(files[PLAIN])
     for name, times in files.items():
         middle = np.median(times)
@@ -360,8 +406,17 @@ def compare(photos: list[Path], widths: list[int], rounds: int, out: Path) -> No
             f" | {megapixels / middle:.3f} | {peak:.2f} |"
         )
     save_text(out.with_suffix(".md"), "\n".join(lines) + "\n")
-    results = {"device": device_label(device), "photos": len(photos), "megapixels": megapixels, "widths": widths, "products": products}
-    save_json(out.with_suffix(".json"), results | {"seconds": seconds, "operations": operations[single] | operations[ours], "files": files})
+    results = {
+        "device": device_label(device),
+        "photos": len(photos),
+        "megapixels": megapixels,
+        "widths": widths,
+        "products": products,
+    }
+    save_json(
+        out.with_suffix(".json"),
+        results | {"seconds": seconds, "operations": operations[single] | operations[ours], "files": files},
+    )
     print("\n".join(lines))
 
 
@@ -378,7 +433,9 @@ def measure_peak(photos: list[Path], widths: list[int], name: str) -> None:
         if name == PLAIN:
             seconds = clock(lambda: plainly(photos, Path(folder), Plain(*networks(widths), device)), device)
         else:
-            precision = next((precision for precision, row in OURS.items() if name in (precision, row)), "float32")
+            precision = next(
+                (precision for precision, row in OURS.items() if name in (precision, row)), "float32"
+            )
             fusion = Fusion(*networks(widths), pick_device("auto"), precision)
             seconds = clock(lambda: predict(photos, Path(folder), fusion), device)
     # VmHWM, since ru_maxrss begins with what the parent process had
@@ -389,7 +446,10 @@ def measure_peak(photos: list[Path], widths: list[int], name: str) -> None:
 
 def compare_workflow(photos: list[Path], rounds: int, out: Path) -> None:
     """Snakemake against `omf predict`, with the default model, all from the start of the process."""
-    direct_way, judged_way = "`omf predict`", "`omf predict`, then `omf evaluate`, which the workflow does too"
+    direct_way, judged_way = (
+        "`omf predict`",
+        "`omf predict`, then `omf evaluate`, which the workflow does too",
+    )
     seconds: dict[str, list[float]] = {direct_way: [], judged_way: [], "workflow": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -397,18 +457,50 @@ def compare_workflow(photos: list[Path], rounds: int, out: Path) -> None:
         for photo in photos:
             shutil.copy(photo, folder / "photos")
         for turn in tqdm(range(rounds), unit="round", disable=None):
-            direct = [sys.executable, "-m", "omf", "predict", folder / "photos", "-o", folder / f"direct{turn}"]
+            direct = [
+                sys.executable,
+                "-m",
+                "omf",
+                "predict",
+                folder / "photos",
+                "-o",
+                folder / f"direct{turn}",
+            ]
             seconds[direct_way].append(clock(partial(run, direct), torch.device("cpu")))
-            judge = [sys.executable, "-m", "omf", "evaluate", folder / f"direct{turn}", "--photos", folder / "photos"]
-            seconds[judged_way].append(seconds[direct_way][-1] + clock(partial(run, judge), torch.device("cpu")))
+            judge = [
+                sys.executable,
+                "-m",
+                "omf",
+                "evaluate",
+                folder / f"direct{turn}",
+                "--photos",
+                folder / "photos",
+            ]
+            seconds[judged_way].append(
+                seconds[direct_way][-1] + clock(partial(run, judge), torch.device("cpu"))
+            )
             work = folder / f"work{turn}"
-            snakemake = ["snakemake", "--snakefile", ROOT / "Snakefile", "--directory", work, "--cores", "all"]
+            snakemake = [
+                "snakemake",
+                "--snakefile",
+                ROOT / "Snakefile",
+                "--directory",
+                work,
+                "--cores",
+                "all",
+            ]
             settings = ["--config", f"images={folder / 'photos'}", "ground_truth="]
             seconds["workflow"].append(clock(partial(run, snakemake + settings), torch.device("cpu")))
     base = np.median(seconds[direct_way])
-    lines = [f"{len(photos)} photos, default model; median (least to most) of {rounds} rounds in turn; start of Python included", ""]
+    lines = [
+        f"{len(photos)} photos, default model; median (least to most) of {rounds} rounds in turn; start of Python included",
+        "",
+    ]
     lines += ["| | s | of `omf predict` |", "|---|---|---|"]
-    lines += [f"| {name} | {spread(values, 1)} | {np.median(values) / base:.2f} |" for name, values in seconds.items()]
+    lines += [
+        f"| {name} | {spread(values, 1)} | {np.median(values) / base:.2f} |"
+        for name, values in seconds.items()
+    ]
     save_text(out.with_name(out.stem + "_workflow.md"), "\n".join(lines) + "\n")
     print("\n".join(lines))
 
@@ -419,14 +511,22 @@ def run(command: list) -> None:
 
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("photos", nargs="+", type=Path, help="photos, or folders of them")
-    parser.add_argument("--count", type=int, default=10, help="photos of the table, evenly chosen by their overexposed pixels")
+    parser.add_argument(
+        "--count", type=int, default=10, help="photos of the table, evenly chosen by their overexposed pixels"
+    )
     parser.add_argument("--widths", type=int, nargs="+", default=list(PUBLISHED_WIDTHS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workflow", action="store_true", help="the workflow against omf predict instead")
-    parser.add_argument("--peak", metavar="ROW", help="instead, one row alone, files to files: seconds and peak memory")
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(""), help="tables: OUT.md, OUT.json")
+    parser.add_argument(
+        "--peak", metavar="ROW", help="instead, one row alone, files to files: seconds and peak memory"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).with_suffix(""), help="tables: OUT.md, OUT.json"
+    )
     arguments = parser.parse_args()
     photos = gather(arguments.photos)
     if arguments.peak:
@@ -439,7 +539,9 @@ def main() -> None:
 
 def evenly(photos: list[Path], count: int) -> list[Path]:
     """So many of the photos, at equal steps through their order by overexposed pixels: the whole folder's mixture."""
-    ordered = sorted(photos, key=lambda photo: (float(overexposure_mask(iio.imread(photo)).mean()), photo.name))
+    ordered = sorted(
+        photos, key=lambda photo: (float(overexposure_mask(iio.imread(photo)).mean()), photo.name)
+    )
     return [ordered[(2 * i + 1) * len(ordered) // (2 * count)] for i in range(min(count, len(ordered)))]
 
 

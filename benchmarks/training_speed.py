@@ -38,7 +38,13 @@ RUNS = [  # network, widths, weight of MS-SSIM, patches in a step
 
 
 def rates(
-    network: str, widths: list[int], ms_ssim: float, batch: int, pictures: SimulatedPictures, steps: int, device: torch.device
+    network: str,
+    widths: list[int],
+    ms_ssim: float,
+    batch: int,
+    pictures: SimulatedPictures,
+    steps: int,
+    device: torch.device,
 ) -> np.ndarray:
     """Patches a second of every tenth of a short training of NOE; the first one, which warms up, is left out."""
     settings = settings_from({"network": network, "widths": widths, "loss": {"noe": {"ms_ssim": ms_ssim}}})
@@ -46,26 +52,40 @@ def rates(
         save_demosaic_net(DemosaicNet(), Path(folder) / "demosaic.safetensors")
         objective = branch_objective("noe", settings, Path(folder), device)
         patches = Patches(pictures, "noe", PATCH, steps * batch, 0, False)
-        fit(build(network, widths), objective, patches, Plan("noe", steps, batch, 1e-3, 1, 0.9, ""), Path(folder), device)
+        fit(
+            build(network, widths),
+            objective,
+            patches,
+            Plan("noe", steps, batch, 1e-3, 1, 0.9, ""),
+            Path(folder),
+            device,
+        )
         with (Path(folder) / "log.csv").open() as file:
             return np.array([float(row["patches_per_second"]) for row in csv.DictReader(file)][1:])
 
 
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--out", type=Path, help="Markdown table")
     arguments = parser.parse_args()
     loop.LOG_EVERY = max(arguments.steps // 10, 1)
     device = pick_device("auto")
     pictures = SimulatedPictures([], draw_scenes(16, 0), load_camera("samsung_s7"))
-    lines = [f"{device_label(device)}; patches of {PATCH} pixels; median (least to most) of nine parts of a short training", ""]
+    lines = [
+        f"{device_label(device)}; patches of {PATCH} pixels; median (least to most) of nine parts of a short training",
+        "",
+    ]
     lines += ["| network | widths | MS-SSIM | patches in a step | patches/s |", "|---|---|---|---|---|"]
     for network, widths, ms_ssim, batch in tqdm(RUNS, unit="network", disable=None):
         found = rates(network, widths, ms_ssim, batch, pictures, arguments.steps, device)
         name = "-".join(map(str, widths))
-        lines.append(f"| {network} | {name} | {ms_ssim:g} | {batch} | {np.median(found):.1f} ({found.min():.1f} to {found.max():.1f}) |")
+        lines.append(
+            f"| {network} | {name} | {ms_ssim:g} | {batch} | {np.median(found):.1f} ({found.min():.1f} to {found.max():.1f}) |"
+        )
     for branch in ("noe", "oe"):
         patches = Patches(pictures, branch, PATCH, 200, 0, False)
         seconds = []
@@ -73,7 +93,9 @@ def main() -> None:
             began = time.perf_counter()
             patches[index]
             seconds.append(time.perf_counter() - began)
-        lines.append(f"| simulation of {branch.upper()}'s pairs alone, one process | | | | {1 / np.mean(seconds):.1f} |")
+        lines.append(
+            f"| simulation of {branch.upper()}'s pairs alone, one process | | | | {1 / np.mean(seconds):.1f} |"
+        )
     print("\n".join(lines))
     if arguments.out:
         save_text(arguments.out, "\n".join(lines) + "\n")

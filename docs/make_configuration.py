@@ -79,7 +79,9 @@ def default(name: str, config: dict, schema: dict) -> str:
 def row(name: str, setting: dict, config: dict, commented: dict[str, str]) -> str:
     said = [text for text in (commented.get(name), setting.get("title")) if text]
     if len(said) != 1:
-        raise ValueError(f"{name}: explained {len(said)} times; give it a comment in config.yaml, or else a title in the schema")
+        raise ValueError(
+            f"{name}: explained {len(said)} times; give it a comment in config.yaml, or else a title in the schema"
+        )
     cells = [f"`{name}`", said[0], setting["description"], default(name, config, setting)]
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 

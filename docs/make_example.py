@@ -40,7 +40,9 @@ def main() -> None:
     packed = read_packed(ROOT / "submission" / f"{name}.npy")
     half = from_challenge_counts(packed[..., [0, 1, 3]])
     top, left = int(0.615 * packed.shape[0]), int(0.85 * packed.shape[1])
-    detail = coloured_mosaic(packed[top : top + HEIGHT // ZOOM // 2 + 1, left : left + WIDTH // ZOOM // 2 + 1])
+    detail = coloured_mosaic(
+        packed[top : top + HEIGHT // ZOOM // 2 + 1, left : left + WIDTH // ZOOM // 2 + 1]
+    )
     panels = {
         "sRGB photo": rgb,
         "overexposure mask": np.where(overexposure_mask(rgb)[..., None], 255, rgb // 4).astype(np.uint8),

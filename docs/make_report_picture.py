@@ -27,7 +27,9 @@ def main() -> None:
     joined = Image.new("RGB", (2 * WIDTH, HEIGHT), "white")
     joined.paste(top, (0, 0))
     joined.paste(examples, (WIDTH, 0))
-    joined.resize((WIDTH, HEIGHT // 2), Image.Resampling.LANCZOS).save(ROOT / "docs" / "report.jpg", quality=88)
+    joined.resize((WIDTH, HEIGHT // 2), Image.Resampling.LANCZOS).save(
+        ROOT / "docs" / "report.jpg", quality=88
+    )
 
 
 if __name__ == "__main__":

@@ -22,7 +22,11 @@ def run_predict(arguments: argparse.Namespace) -> int:
 
     photos = gather(arguments.photos)
     model = find_model(arguments.model)
-    noise = {key: value for key in ("iso", "shot", "read", "seed") if (value := getattr(arguments, f"noise_{key}")) is not None}
+    noise = {
+        key: value
+        for key in ("iso", "shot", "read", "seed")
+        if (value := getattr(arguments, f"noise_{key}")) is not None
+    }
     camera = load_camera(model.camera)
     of = raw_format({**vars(arguments), "output_format": arguments.format, "noise": noise}, camera)
     check_files(model)  # before torch, which takes its time to load
@@ -39,7 +43,8 @@ def run_predict(arguments: argparse.Namespace) -> int:
     problems = predict(photos, arguments.out, method, writer)
     done, seconds = len(photos) - len(problems), time.monotonic() - began
     return conclude(
-        f"{done} of {len(photos)} photos reconstructed into {arguments.out} in {seconds:.1f} s ({done / seconds:.2f} images/s)", problems
+        f"{done} of {len(photos)} photos reconstructed into {arguments.out} in {seconds:.1f} s ({done / seconds:.2f} images/s)",
+        problems,
     )
 
 
@@ -48,9 +53,15 @@ def make_folder(out: Path, photos: list[Path], of: "RawFormat") -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise InputError(f"{out}: no folder can be made there ({error.strerror}); give another one for the RAW files") from error
-    if of.suffix in (".png", ".dng") and any(out.samefile(photo.parent) for photo in photos if photo.parent.is_dir()):
-        raise InputError(f"{out}: the photos lie there, and {of.kind} files might take the place of pictures; give another folder")
+        raise InputError(
+            f"{out}: no folder can be made there ({error.strerror}); give another one for the RAW files"
+        ) from error
+    if of.suffix in (".png", ".dng") and any(
+        out.samefile(photo.parent) for photo in photos if photo.parent.is_dir()
+    ):
+        raise InputError(
+            f"{out}: the photos lie there, and {of.kind} files might take the place of pictures; give another folder"
+        )
 
 
 def run_evaluate(arguments: argparse.Namespace) -> int:
@@ -68,12 +79,24 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     truths = list_ground_truth(arguments.ground_truth) if arguments.ground_truth else {}
     photos = by_name(list_images(arguments.photos))[0] if arguments.photos else {}
     white_level = formats.CHALLENGES[arguments.challenge].white_level
-    records, problems = score_all(match_items(predictions, truths, photos, white_level), load_camera(arguments.camera), arguments.processes)
-    problems += [f"{truths[name]}: no prediction of that name in {arguments.predictions}" for name in sorted(truths.keys() - predictions)]
+    records, problems = score_all(
+        match_items(predictions, truths, photos, white_level),
+        load_camera(arguments.camera),
+        arguments.processes,
+    )
+    problems += [
+        f"{truths[name]}: no prediction of that name in {arguments.predictions}"
+        for name in sorted(truths.keys() - predictions)
+    ]
     if arguments.ground_truth:
-        problems += [f"{predictions[name]}: no ground truth of that name" for name in sorted(predictions.keys() - truths)]
+        problems += [
+            f"{predictions[name]}: no ground truth of that name"
+            for name in sorted(predictions.keys() - truths)
+        ]
     else:
-        problems += [f"{predictions[name]}: no photo of that name" for name in sorted(predictions.keys() - photos)]
+        problems += [
+            f"{predictions[name]}: no photo of that name" for name in sorted(predictions.keys() - photos)
+        ]
     problems = [printable(problem) for problem in problems]  # names of files can hold anything
     scores = summarise(records)
     if arguments.out:
@@ -87,7 +110,9 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     if scores["scored"]:
         print(scores_table(scores))
     if scores["mean"]["consistency_psnr"] is not None:
-        print(f"consistency with the photos (which is not accuracy): {scores['mean']['consistency_psnr']:.2f} dB")
+        print(
+            f"consistency with the photos (which is not accuracy): {scores['mean']['consistency_psnr']:.2f} dB"
+        )
     place = f"; look at {arguments.out / 'report.html'}" if arguments.out else ""
     return conclude(f"{len(records)} of {len(truths or photos)} images scored{place}", problems)
 
@@ -140,7 +165,10 @@ def run_simulate(arguments: argparse.Namespace) -> int:
 
     photos, camera = gather(arguments.photos), load_camera(arguments.camera)
     write_pairs(photos, camera, arguments.out, arguments.count, arguments.size, arguments.seed)
-    return conclude(f"{arguments.count} pairs in {arguments.out}; look at them with: omf dataset {arguments.out} --sheet FILE.png", [])
+    return conclude(
+        f"{arguments.count} pairs in {arguments.out}; look at them with: omf dataset {arguments.out} --sheet FILE.png",
+        [],
+    )
 
 
 def run_dataset(arguments: argparse.Namespace) -> int:

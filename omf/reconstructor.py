@@ -90,8 +90,15 @@ class Reconstructor:
         return torch.from_numpy(np.ascontiguousarray(np.moveaxis(raw, -1, 0))).to(rgb.device)
 
     def _demosaiced(self, rgb: np.ndarray) -> np.ndarray:
-        if rgb.ndim != 3 or rgb.shape[2] != 3 or min(rgb.shape[:2]) < 2 or rgb.dtype not in (np.uint8, np.uint16):
-            raise InputError(f"a picture of {rgb.shape}, {rgb.dtype}; give uint8 or uint16 (H, W, 3), H and W 2 or more")
+        if (
+            rgb.ndim != 3
+            or rgb.shape[2] != 3
+            or min(rgb.shape[:2]) < 2
+            or rgb.dtype not in (np.uint8, np.uint16)
+        ):
+            raise InputError(
+                f"a picture of {rgb.shape}, {rgb.dtype}; give uint8 or uint16 (H, W, 3), H and W 2 or more"
+            )
         return self.method.demosaiced([Picture(rgb, overexposure_mask(rgb), checksum(rgb))])()[0]
 
 

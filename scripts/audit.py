@@ -21,12 +21,19 @@ def pins(text: str) -> list[tuple[str, str]]:
 
 def vulnerabilities(packages: list[tuple[str, str]], service: str) -> dict[tuple[str, str], list[str]]:
     """The numbers of what is known of each package; those without any are left out. Raises RequestException or ValueError."""
-    asked = {"queries": [{"package": {"ecosystem": "PyPI", "name": name}, "version": version} for name, version in packages]}
+    asked = {
+        "queries": [
+            {"package": {"ecosystem": "PyPI", "name": name}, "version": version} for name, version in packages
+        ]
+    }
     answer = requests.post(service, json=asked, timeout=TIMEOUT)
     answer.raise_for_status()
     try:
         results = answer.json()["results"]
-        found = {package: [known["id"] for known in result.get("vulns", [])] for package, result in zip(packages, results, strict=True)}
+        found = {
+            package: [known["id"] for known in result.get("vulns", [])]
+            for package, result in zip(packages, results, strict=True)
+        }
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError("an answer of another form") from error
     return {package: numbers for package, numbers in found.items() if numbers}
@@ -44,7 +51,9 @@ def main() -> int:
         print(f"audit: not done, {arguments.service} can't be asked ({type(error).__name__})")
         return 0
     for (name, version), numbers in found.items():
-        print(f"audit: {name} {version} is vulnerable: {', '.join(f'https://osv.dev/{number}' for number in numbers)}")
+        print(
+            f"audit: {name} {version} is vulnerable: {', '.join(f'https://osv.dev/{number}' for number in numbers)}"
+        )
     print(f"audit: {len(packages)} pinned packages, {len(found)} with known vulnerabilities")
     return 1 if found else 0
 

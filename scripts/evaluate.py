@@ -18,11 +18,20 @@ def main() -> None:
     parser.add_argument("--truths", nargs="*", type=Path, required=True, help="ground-truth files")
     parser.add_argument("--photos", nargs="+", type=Path, required=True, help="the sRGB pictures")
     parser.add_argument("--camera", required=True)
-    parser.add_argument("--white-level", type=int, required=True, help="counts for white, of RAW and ground truth")
+    parser.add_argument(
+        "--white-level", type=int, required=True, help="counts for white, of RAW and ground truth"
+    )
     parser.add_argument("--processes", type=int, default=1)
-    parser.add_argument("--out", type=Path, required=True, help="JSON: records of the images, hashes of their ground truth, problems")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="JSON: records of the images, hashes of their ground truth, problems",
+    )
     arguments = parser.parse_args()
-    predictions, truths = ({path.stem: path for path in paths} for paths in (wait_for_files(arguments.raw), arguments.truths))
+    predictions, truths = (
+        {path.stem: path for path in paths} for paths in (wait_for_files(arguments.raw), arguments.truths)
+    )
     found = match_items(predictions, truths, by_name(arguments.photos)[0], arguments.white_level)
     records, problems = score_all(found, load_camera(arguments.camera), arguments.processes)
     hashes = {truths[name].name: sha256(truths[name]) for name, record in records.items() if "psnr" in record}

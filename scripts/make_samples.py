@@ -47,7 +47,10 @@ def main() -> None:
         rgb, counts = simulate_pair(scene(height + 3, width + 3, rng), shot, camera, rng)
         bayer = linear_raw(counts, camera)
         iio.imwrite(out / "test_rgb" / file, rgb[:height, :width], **options)
-        save_npy(out / "test_raw" / f"{Path(file).stem}.npy", pack(to_challenge_counts(bayer[: height // 2 * 2, : width // 2 * 2])))
+        save_npy(
+            out / "test_raw" / f"{Path(file).stem}.npy",
+            pack(to_challenge_counts(bayer[: height // 2 * 2, : width // 2 * 2])),
+        )
 
 
 if __name__ == "__main__":

@@ -18,7 +18,11 @@ def main() -> None:
     parser.add_argument("demosaiced", type=Path, help="folder of NAME.npy, float32 (H, W, 3)")
     parser.add_argument("--out", nargs="+", type=Path, required=True, help="folders, one for each format")
     parser.add_argument("--record", type=Path, required=True, help="JSON of the problems")
-    parser.add_argument("--formats", required=True, help="JSON list, of omf.io.raw_formats.RawFormat; the first is the challenge's")
+    parser.add_argument(
+        "--formats",
+        required=True,
+        help="JSON list, of omf.io.raw_formats.RawFormat; the first is the challenge's",
+    )
     parser.add_argument("--camera", required=True)
     parser.add_argument("--model", required=True)
     parser.add_argument("--photos", nargs="+", type=Path, required=True, help="the sRGB pictures")
@@ -27,7 +31,10 @@ def main() -> None:
     formats = [from_dict(of) for of in json.loads(arguments.formats)]
     problems = write_mosaics(
         arguments.demosaiced,
-        [Writer(out, of, load_camera(arguments.camera), arguments.model, photos) for out, of in zip(arguments.out, formats, strict=True)],
+        [
+            Writer(out, of, load_camera(arguments.camera), arguments.model, photos)
+            for out, of in zip(arguments.out, formats, strict=True)
+        ],
     )
     save_json(arguments.record, {"problems": problems})
     for problem in problems:

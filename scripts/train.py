@@ -14,11 +14,18 @@ from omf.utils.errors import cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stage", choices=STAGES)
-    parser.add_argument("--settings", type=Path, required=True, help="in the folder that gets weights, log and checkpoints")
+    parser.add_argument(
+        "--settings", type=Path, required=True, help="in the folder that gets weights, log and checkpoints"
+    )
     parser.add_argument("--device", required=True)
     arguments = parser.parse_args()
     start_processes()
-    train_stage(arguments.stage, read_settings(arguments.settings), arguments.settings.parent, pick_device(arguments.device))
+    train_stage(
+        arguments.stage,
+        read_settings(arguments.settings),
+        arguments.settings.parent,
+        pick_device(arguments.device),
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,9 @@ from PIL import Image
 
 from omf.raw.scenes import SCENES
 
-GAINS = np.array([0.55, 1.0, 0.6], np.float32) * 0.45  # RAW of a scene value of 1; no matrix, so that sites can be compared
+GAINS = (
+    np.array([0.55, 1.0, 0.6], np.float32) * 0.45
+)  # RAW of a scene value of 1; no matrix, so that sites can be compared
 
 
 def scene(index: int, height: int, width: int) -> np.ndarray:
@@ -27,11 +29,18 @@ def bayer_of(scene: np.ndarray, cfa: str = "RGGB", noise: float = 0.0) -> np.nda
     for site, colour in enumerate(cfa):
         rows, columns = slice(site // 2, None, 2), slice(site % 2, None, 2)
         bayer[rows, columns] = raw[rows, columns, "RGB".index(colour)]
-    return np.clip(bayer + noise * np.random.default_rng(0).standard_normal(bayer.shape), 0, 1).astype(np.float32)
+    return np.clip(bayer + noise * np.random.default_rng(0).standard_normal(bayer.shape), 0, 1).astype(
+        np.float32
+    )
 
 
 def write_dng(
-    path: Path, bayer: np.ndarray, cfa: str = "RGGB", black: tuple[int, ...] = (64,) * 4, white: int = 16383, orientation: int = 1
+    path: Path,
+    bayer: np.ndarray,
+    cfa: str = "RGGB",
+    black: tuple[int, ...] = (64,) * 4,
+    white: int = 16383,
+    orientation: int = 1,
 ) -> np.ndarray:
     """Write [0, 1] values as counts, a black level for each site; the counts."""
     counts = np.empty(bayer.shape, np.uint16)
@@ -62,13 +71,27 @@ def write_tiff(
         (50778, "H", 1, 21, True),  # CalibrationIlluminant1
     ]
     if counts.ndim == 2:
-        tags += [(33421, "H", 2, repeat, True), (33422, "B", len(pattern), pattern, True)]  # CFARepeatPatternDim, CFAPattern
-        tags += [(50713, "H", 2, (2, 2), True), (50714, "H", 4, black, True)]  # BlackLevelRepeatDim, BlackLevel
-    tifffile.imwrite(path, counts, photometric="cfa" if counts.ndim == 2 else 34892, extratags=tags, metadata=None)
+        tags += [
+            (33421, "H", 2, repeat, True),
+            (33422, "B", len(pattern), pattern, True),
+        ]  # CFARepeatPatternDim, CFAPattern
+        tags += [
+            (50713, "H", 2, (2, 2), True),
+            (50714, "H", 4, black, True),
+        ]  # BlackLevelRepeatDim, BlackLevel
+    tifffile.imwrite(
+        path, counts, photometric="cfa" if counts.ndim == 2 else 34892, extratags=tags, metadata=None
+    )
 
 
 def write_pair(
-    folder: Path, name: str, index: int = 0, height: int = 260, width: int = 340, turns: int = 0, cfa: str = "GRBG"
+    folder: Path,
+    name: str,
+    index: int = 0,
+    height: int = 260,
+    width: int = 340,
+    turns: int = 0,
+    cfa: str = "GRBG",
 ) -> np.ndarray:
     """NAME.jpg and NAME.dng of one scene, the photo turned and smaller than the RAW; the scene."""
     shown = scene(index, height, width)

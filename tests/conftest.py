@@ -30,7 +30,11 @@ LEFT_OUT = pytest.StashKey[int]()
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="run slow tests too")
-    parser.addoption("--thorough", action="store_true", help="tests/faults: as many cases as docs/reliability.md counts, which takes hours")
+    parser.addoption(
+        "--thorough",
+        action="store_true",
+        help="tests/faults: as many cases as docs/reliability.md counts, which takes hours",
+    )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -78,7 +82,9 @@ def files_of_the_project(pattern: str = "*") -> list[Path]:
     """The files that git tracks or would take; without git or its history, those in no hidden folder and not made by a run."""
     command = ["git", "ls-files", "-co", "--exclude-standard", "-z", pattern]
     if (ROOT / ".git").exists() and shutil.which("git"):
-        listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+        listed = (
+            subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
+        )
         return [ROOT / name for name in sorted(listed) if name and (ROOT / name).is_file()]
     made = {"results", "__pycache__"}
     return sorted(
@@ -143,7 +149,12 @@ def photo_folder(tmp_path: Path) -> Path:
 def run(*command: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess:
     """Run a command; stdout and stderr come back as text."""
     return subprocess.run(
-        [str(part) for part in command], cwd=cwd, capture_output=True, text=True, env=os.environ | environment, timeout=900
+        [str(part) for part in command],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+        timeout=900,
     )
 
 
@@ -151,7 +162,9 @@ def omf(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
     return run(sys.executable, "-m", "omf", *arguments, **environment)
 
 
-def snakemake(folder: Path, *arguments: object, root: Path = ROOT, **config: object) -> subprocess.CompletedProcess:
+def snakemake(
+    folder: Path, *arguments: object, root: Path = ROOT, **config: object
+) -> subprocess.CompletedProcess:
     """Run the workflow, or that of a copy of the program in `root`, with `folder` as working directory."""
     settings = [f"{key}={value}" for key, value in config.items()]
     return run(

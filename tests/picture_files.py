@@ -23,9 +23,15 @@ def icc_profile(colorants: tuple = SRGB_COLORANTS, curve: tuple = (1.0,)) -> byt
     def xyz(*values):
         return b"XYZ " + bytes(4) + fixed(*values)
 
-    kinds = {1: 0, 5: 3}  # parametric curves by the number of their parameters: a power, or one with a linear part
+    kinds = {
+        1: 0,
+        5: 3,
+    }  # parametric curves by the number of their parameters: a power, or one with a linear part
     tone = b"para" + bytes(4) + struct.pack(">HH", kinds[len(curve)], 0) + fixed(*curve)
-    tags = {b"desc": b"desc" + bytes(4) + struct.pack(">I", 5) + b"test\0" + bytes(78 + 1), b"wtpt": xyz(0.9642, 1, 0.8249)}
+    tags = {
+        b"desc": b"desc" + bytes(4) + struct.pack(">I", 5) + b"test\0" + bytes(78 + 1),
+        b"wtpt": xyz(0.9642, 1, 0.8249),
+    }
     tags |= {letter + b"XYZ": xyz(*values) for letter, values in zip((b"r", b"g", b"b"), colorants)}
     tags |= {letter + b"TRC": tone for letter in ((b"r", b"g", b"b") if colorants else (b"k",))}
     table, data, offset = b"", b"", 128 + 4 + 12 * len(tags)
@@ -35,7 +41,9 @@ def icc_profile(colorants: tuple = SRGB_COLORANTS, curve: tuple = (1.0,)) -> byt
         data += value
     body = struct.pack(">I", len(tags)) + table + data
     space = b"RGB " if colorants else b"GRAY"
-    header = struct.pack(">I4sI4s4s4s", 128 + len(body), b"lcms", 0x02400000, b"mntr", space, b"XYZ ") + bytes(12)
+    header = struct.pack(
+        ">I4sI4s4s4s", 128 + len(body), b"lcms", 0x02400000, b"mntr", space, b"XYZ "
+    ) + bytes(12)
     header += b"acsp" + bytes(28) + fixed(0.9642, 1, 0.8249)
     return header + bytes(128 - len(header)) + body
 

@@ -10,7 +10,9 @@ from conftest import ROOT
 
 PAGE = (ROOT / "docs" / "architecture.md").read_text()
 PACKAGE = ROOT / "omf"
-FILES = {".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in sorted(PACKAGE.rglob("*.py"))}
+FILES = {
+    ".".join(path.relative_to(PACKAGE).with_suffix("").parts): path for path in sorted(PACKAGE.rglob("*.py"))
+}
 TREES = {name: ast.parse(path.read_text()) for name, path in FILES.items()}
 
 
@@ -107,7 +109,9 @@ def test_where_it_says_no_torch_there_is_none_behind_it_either():
 def test_the_tables_name_what_is_there():
     for name in re.findall(r"`(omf(?:\.\w+)+)`", PAGE):
         parts = name.split(".")[1:]
-        module = next((".".join(parts[:n]) for n in (len(parts), len(parts) - 1) if ".".join(parts[:n]) in FILES), None)
+        module = next(
+            (".".join(parts[:n]) for n in (len(parts), len(parts) - 1) if ".".join(parts[:n]) in FILES), None
+        )
         if module is None:
             assert name == "omf.Reconstructor" or (PACKAGE / parts[0] / "__init__.py").is_file(), name
         elif len(parts) > len(module.split(".")):

@@ -37,7 +37,9 @@ def audit(tmp_path):
             server.server_close()
         else:
             threading.Thread(target=server.handle_request, daemon=True).start()
-        result = run(sys.executable, ROOT / "scripts" / "audit.py", tmp_path / "requirements.txt", "--service", service)
+        result = run(
+            sys.executable, ROOT / "scripts" / "audit.py", tmp_path / "requirements.txt", "--service", service
+        )
         server.server_close()
         return result, getattr(server, "asked", None)
 
@@ -47,7 +49,8 @@ def audit(tmp_path):
 def test_all_pins_are_asked_for_and_nothing_is_known(audit):
     result, asked = audit(b'{"results": [{}, {}]}')
     assert asked["queries"] == [
-        {"package": {"ecosystem": "PyPI", "name": name}, "version": version} for name, version in (("jinja2", "3.1.6"), ("numpy", "2.4.6"))
+        {"package": {"ecosystem": "PyPI", "name": name}, "version": version}
+        for name, version in (("jinja2", "3.1.6"), ("numpy", "2.4.6"))
     ]
     assert result.returncode == 0
     assert result.stdout == "audit: 2 pinned packages, 0 with known vulnerabilities\n"
@@ -60,7 +63,9 @@ def test_a_vulnerability_is_told_and_fails(audit):
     assert "numpy 2.4.6" not in result.stdout
 
 
-@pytest.mark.parametrize("answer", [None, b"<html>a proxy's page</html>", b'{"results": []}', b'{"message": "no"}', b"[]"])
+@pytest.mark.parametrize(
+    "answer", [None, b"<html>a proxy's page</html>", b'{"results": []}', b'{"message": "no"}', b"[]"]
+)
 def test_where_the_database_can_not_be_asked_nothing_is_claimed(audit, answer):
     result, _ = audit(answer)
     assert result.returncode == 0

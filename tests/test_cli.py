@@ -29,7 +29,16 @@ def test_help_loads_nothing_that_takes_its_time():
 
 
 @pytest.mark.parametrize(
-    "command", [["predict"], ["evaluate"], ["models", "list"], ["models", "fetch"], ["models", "verify"], ["train"], ["completion"]]
+    "command",
+    [
+        ["predict"],
+        ["evaluate"],
+        ["models", "list"],
+        ["models", "fetch"],
+        ["models", "verify"],
+        ["train"],
+        ["completion"],
+    ],
 )
 def test_every_command_has_help(command):
     answer = omf(*command, "--help")
@@ -40,7 +49,9 @@ def test_every_command_has_help(command):
 def test_predict_and_evaluate(tmp_path, photo_folder, tiny_model):
     lone = tmp_path / "lone.jpg"
     shutil.copy(ROOT / "test_rgb" / "bricks.jpg", lone)
-    answer = omf("predict", photo_folder, lone, "-o", tmp_path / "out", "--model", tiny_model, "--device", "cpu")
+    answer = omf(
+        "predict", photo_folder, lone, "-o", tmp_path / "out", "--model", tiny_model, "--device", "cpu"
+    )
     assert answer.returncode == 0, answer.stderr
     assert "5 of 5 photos reconstructed" in answer.stderr
     raw = np.load(tmp_path / "out" / "lone.npy")
@@ -56,7 +67,9 @@ def test_predict_and_evaluate(tmp_path, photo_folder, tiny_model):
     assert answer.returncode == 0, answer.stderr
     scores = json.loads((tmp_path / "scored" / "scores.json").read_text())
     assert scores["scored"] == 4
-    assert scores["mean"]["psnr"] == pytest.approx(np.mean([image["psnr"] for image in scores["images"].values()]))
+    assert scores["mean"]["psnr"] == pytest.approx(
+        np.mean([image["psnr"] for image in scores["images"].values()])
+    )
     assert 0 < scores["mean"]["ssim"] < 1
     assert scores["mean"]["unprocess_psnr"] > 10
     assert f"{scores['mean']['psnr']:.2f}" in answer.stdout
@@ -98,7 +111,10 @@ def test_a_bad_photo_is_one_line_and_exit_code_1(tmp_path, photo_folder, tiny_mo
     ("arguments", "message"),
     [
         (["predict", "nowhere", "-o", "out"], "nowhere"),
-        (["predict", "test_rgb", "-o", "out", "--model", "no_model"], "model no_model: neither in models.yaml nor a folder"),
+        (
+            ["predict", "test_rgb", "-o", "out", "--model", "no_model"],
+            "model no_model: neither in models.yaml nor a folder",
+        ),
         (["predict", "test_rgb", "-o", "out", "--model", "published"], "omf models fetch published"),
         (["evaluate", "nowhere", "test_raw"], "nowhere: no such folder"),
         (["models", "fetch", "no_model"], "model no_model: not in models.yaml"),
@@ -129,7 +145,10 @@ def test_quiet_and_verbose(tmp_path, photo_folder):
     command = ["predict", photo_folder, "-o", tmp_path / "out", "--model", "unprocess"]
     usual, quiet, verbose = (omf(*command, *option) for option in ([], ["--quiet"], ["--verbose"]))
     assert [answer.returncode for answer in (usual, quiet, verbose)] == [0, 0, 0]
-    assert usual.stderr.startswith(f"4 of 4 photos reconstructed into {tmp_path / 'out'} in ") and "images/s" in usual.stderr
+    assert (
+        usual.stderr.startswith(f"4 of 4 photos reconstructed into {tmp_path / 'out'} in ")
+        and "images/s" in usual.stderr
+    )
     assert quiet.stderr + quiet.stdout == ""
     assert "model unprocess on CPU\n" in verbose.stderr
     assert all(f"{photo}: done\n" in verbose.stderr for photo in photo_folder.iterdir())
@@ -144,7 +163,12 @@ def on_a_terminal(*arguments: object, **environment: str) -> str:
     outer, inner = pty.openpty()
     termios.tcsetwinsize(inner, (24, 100))
     process = subprocess.Popen(
-        [sys.executable, "-m", "omf", *map(str, arguments)], stdin=inner, stdout=inner, stderr=inner, cwd=ROOT, env=os.environ | environment
+        [sys.executable, "-m", "omf", *map(str, arguments)],
+        stdin=inner,
+        stdout=inner,
+        stderr=inner,
+        cwd=ROOT,
+        env=os.environ | environment,
     )
     os.close(inner)
     shown = b""
@@ -180,7 +204,12 @@ def test_a_wrong_command_line_is_exit_code_2():
 
 @pytest.mark.parametrize(
     ("typed", "offered"),
-    [(["pre"], "predict"), (["predict", "--prec"], "--precision"), (["predict", "--format", "d"], "dng"), (["models", "f"], "fetch")],
+    [
+        (["pre"], "predict"),
+        (["predict", "--prec"], "--precision"),
+        (["predict", "--format", "d"], "dng"),
+        (["models", "f"], "fetch"),
+    ],
 )
 def test_a_shell_completes(tmp_path, typed, offered):
     script = omf("completion", "bash")

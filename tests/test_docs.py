@@ -25,7 +25,9 @@ PAGES = files_of_the_project("*.md")
 
 
 def test_the_page_of_settings_is_what_is_generated():
-    assert make_configuration.PAGE.read_text() == make_configuration.page(), "run: python docs/make_configuration.py"
+    assert make_configuration.PAGE.read_text() == make_configuration.page(), (
+        "run: python docs/make_configuration.py"
+    )
 
 
 def test_every_setting_has_a_description_and_the_default_that_config_yaml_says():
@@ -57,7 +59,9 @@ def slug(heading: str) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    return {slug(heading) for heading in re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text()), re.MULTILINE)}
+    return {
+        slug(heading) for heading in re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text()), re.MULTILINE)
+    }
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -76,14 +80,18 @@ def test_each_formula_names_a_function_that_is_there():
     named = re.findall(r"\[`(\w+)`\]\(\.\./(omf/[\w/]+\.py)\)", (DOCS / "method.md").read_text())
     assert len(named) > 40
     for name, path in named:
-        assert re.search(rf"^(def|class) {name}\b", (ROOT / path).read_text(), re.MULTILINE), f"{path} has no {name}"
+        assert re.search(rf"^(def|class) {name}\b", (ROOT / path).read_text(), re.MULTILINE), (
+            f"{path} has no {name}"
+        )
 
 
 def test_the_index_names_every_page_and_each_says_what_it_is_for():
     pages = [page for page in PAGES if page.parent == DOCS and page != INDEX]
     linked = LINK.findall(INDEX.read_text())
     for page in pages:
-        assert linked.count(page.name) == 1, f"{page.name} stands {linked.count(page.name)} times in docs/README.md"
+        assert linked.count(page.name) == 1, (
+            f"{page.name} stands {linked.count(page.name)} times in docs/README.md"
+        )
         heading, gap, first = page.read_text().splitlines()[:3]
         assert heading.startswith("# "), page.name
         assert not gap, page.name

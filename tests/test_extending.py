@@ -65,7 +65,14 @@ def test_the_camera_and_the_network_of_the_page(copy):
     assert (raw.shape, raw.dtype) == ((101, 150, 4), np.uint16)
     assert raw.std() > 0
     left = {path.name for path in (copy / "model").iterdir()}
-    assert left == {"demosaic.safetensors", "noe.safetensors", "oe.safetensors", "log.csv", "curves.png", "finished.json"}
+    assert left == {
+        "demosaic.safetensors",
+        "noe.safetensors",
+        "oe.safetensors",
+        "log.csv",
+        "curves.png",
+        "finished.json",
+    }
     outputs = (ROOT / "docs" / "outputs.md").read_text()
     assert all(f"`OUT/{name}`" in outputs for name in left)
 

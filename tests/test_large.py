@@ -40,5 +40,7 @@ def test_several_tiles_at_the_published_widths(tmp_path, published_model, precis
     """The tiles are as large as those of a photo of any size."""
     rgb = np.random.default_rng(0).integers(0, 250, (1100, 1400, 3), np.uint8)
     iio.imwrite(tmp_path / "noise.png", rgb)
-    raw = predict_within_memory(tmp_path / "noise.png", tmp_path, "--model", published_model, "--precision", precision)
+    raw = predict_within_memory(
+        tmp_path / "noise.png", tmp_path, "--model", published_model, "--precision", precision
+    )
     assert raw.shape == (550, 700, 4)

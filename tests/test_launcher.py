@@ -66,9 +66,15 @@ def test_a_package_with_another_hash_is_not_installed(clone, tmp_path):
     wheel = tmp_path / "snakemake-1.0-py3-none-any.whl"
     with zipfile.ZipFile(wheel, "w") as archive:
         archive.writestr("snakemake.py", "def main():\n    print('it runs')\n")
-        archive.writestr("snakemake-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: snakemake\nVersion: 1.0\n")
-        archive.writestr("snakemake-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr("snakemake-1.0.dist-info/entry_points.txt", "[console_scripts]\nsnakemake = snakemake:main\n")
+        archive.writestr(
+            "snakemake-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: snakemake\nVersion: 1.0\n"
+        )
+        archive.writestr(
+            "snakemake-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+        )
+        archive.writestr(
+            "snakemake-1.0.dist-info/entry_points.txt", "[console_scripts]\nsnakemake = snakemake:main\n"
+        )
         archive.writestr("snakemake-1.0.dist-info/RECORD", "")
     setting = {"PYTHON": sys.executable, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
     pins = clone / "requirements.txt"
@@ -76,7 +82,9 @@ def test_a_package_with_another_hash_is_not_installed(clone, tmp_path):
     result = run(clone / "test", cwd=clone, **setting)
     assert result.returncode == 1
     assert "DO NOT MATCH THE HASHES" in result.stderr  # pip's words, then ours
-    assert result.stderr.splitlines()[-1].startswith("error: requirements.txt is not installed, for the reason that pip gives above")
+    assert result.stderr.splitlines()[-1].startswith(
+        "error: requirements.txt is not installed, for the reason that pip gives above"
+    )
     assert not list((clone / ".venv").rglob("snakemake*"))
     assert not (clone / ".venv" / "installed-requirements.txt").exists()
 
@@ -87,7 +95,10 @@ def test_a_package_with_another_hash_is_not_installed(clone, tmp_path):
     # and the program is registered, from wherever it is called
     (clone / "omf").mkdir()
     (clone / "omf" / "__main__.py").write_text("import sys\nprint('omf of the clone', sys.argv[1:])\n")
-    assert run(clone / ".venv" / "bin" / "omf", "a b", cwd=tmp_path, PYTHONPATH="").stdout == "omf of the clone ['a b']\n"
+    assert (
+        run(clone / ".venv" / "bin" / "omf", "a b", cwd=tmp_path, PYTHONPATH="").stdout
+        == "omf of the clone ['a b']\n"
+    )
 
 
 def test_no_python_that_is_new_enough(clone, tmp_path):
@@ -137,7 +148,10 @@ def test_an_image_that_was_made_for_other_pins_is_refused(clone, image, changed)
 def pinned(name: str) -> dict[str, set[str]]:
     """The hashes of each pin, with its condition, of a requirements file."""
     text = re.sub(r"^#.*\n", "", (ROOT / name).read_text(), flags=re.MULTILINE).replace("\\\n", "")
-    return {line.partition(" --hash")[0].strip(): set(re.findall(r"--hash=(\S+)", line)) for line in text.splitlines()}
+    return {
+        line.partition(" --hash")[0].strip(): set(re.findall(r"--hash=(\S+)", line))
+        for line in text.splitlines()
+    }
 
 
 def test_the_pins_for_development_hold_those_for_a_run():
@@ -154,6 +168,8 @@ def test_every_package_is_pinned_and_has_hashes_but_pytorch():
             assert re.match(r"[a-z0-9-]+==[0-9][^\s]*( ; |$)", pin), pin
             assert hashes and all(re.fullmatch("sha256:[0-9a-f]{64}", digest) for digest in hashes), pin
             assert not pin.startswith(("torch==", "nvidia-"))
-        assert "setuptools" in {pin.partition("==")[0] for pin in pinned(name)}  # which builds those that are no wheels
+        assert "setuptools" in {
+            pin.partition("==")[0] for pin in pinned(name)
+        }  # which builds those that are no wheels
     assert list(pinned("requirements-torch.txt")) == ["torch==2.13.0"]
     assert '"torch==2.13.0"' in (ROOT / "pyproject.toml").read_text()

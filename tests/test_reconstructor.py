@@ -102,7 +102,9 @@ def test_in_the_workers_of_a_dataloader(tiny_model, start, loaded_before):
     reconstructor = omf.Reconstructor(str(tiny_model), device="cpu")
     if loaded_before:
         reconstructor.predict(random_rgb(16, 16))
-    loaded = torch.cat(list(DataLoader(Pictures(reconstructor), 2, num_workers=2, multiprocessing_context=start, timeout=60)))
+    loaded = torch.cat(
+        list(DataLoader(Pictures(reconstructor), 2, num_workers=2, multiprocessing_context=start, timeout=60))
+    )
     expected = np.stack([reconstructor.predict(random_rgb(16, 16, index)) for index in range(4)])
     # workers have one thread, for which PyTorch takes another algorithm: the last bits differ, and so one count at most
     assert np.abs(loaded.numpy() - expected).max() < 1 / 1024
@@ -119,5 +121,7 @@ def test_importing_omf_stays_quick():
 def test_the_example_learns_to_denoise():
     result = run(sys.executable, "examples/train_denoiser.py", "test_rgb", "--steps", 30)
     assert result.returncode == 0, result.stderr
-    before, after = map(float, re.search(r"photos: ([\d.]+) dB noisy, ([\d.]+) dB denoised", result.stdout).groups())
+    before, after = map(
+        float, re.search(r"photos: ([\d.]+) dB noisy, ([\d.]+) dB denoised", result.stdout).groups()
+    )
     assert after > before + 1.5

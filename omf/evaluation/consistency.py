@@ -81,7 +81,9 @@ def consistency(counts: np.ndarray, photo: np.ndarray, overexposed: float, camer
     }
 
 
-def consistency_warnings(packed: np.ndarray, photo: np.ndarray, clipped: float, overexposed: float, camera: Camera) -> list[str]:
+def consistency_warnings(
+    packed: np.ndarray, photo: np.ndarray, clipped: float, overexposed: float, camera: Camera
+) -> list[str]:
     """What looks wrong about a RAW, in words; see `consistency`."""
     found = []
     linear = decode_srgb(photo)
@@ -90,10 +92,16 @@ def consistency_warnings(packed: np.ndarray, photo: np.ndarray, clipped: float, 
     elif packed.max() == packed.min() and photo.std() > 0:
         found.append("all of one value")
     elif clipped > SATURATED and clipped > 2 * overexposed:
-        found.append(f"saturated: {clipped:.0%} of its samples are white, {overexposed:.0%} of the photo overexposed")
+        found.append(
+            f"saturated: {clipped:.0%} of its samples are white, {overexposed:.0%} of the photo overexposed"
+        )
     else:
         brightest = linear.max(axis=-1)
-        grey = (photo.max(axis=-1) < WHITE) & (brightest > DIM_PHOTO) & (brightest - linear.min(axis=-1) < GREYEST * brightest)
+        grey = (
+            (photo.max(axis=-1) < WHITE)
+            & (brightest > DIM_PHOTO)
+            & (brightest - linear.min(axis=-1) < GREYEST * brightest)
+        )
         if grey.mean() >= MIN_GREY_SHARE and (cast := colour_cast(packed[grey], linear[grey], camera)):
             found.append(cast)
     return found

@@ -17,14 +17,18 @@ def list_ground_truth(folder: Path) -> dict[str, Path]:
     Raises InputError where there is no such folder, or camera RAW and no rawpy to read it.
     """
     packed = list_packed(folder)
-    raws = [path for path in sorted(folder.iterdir(), reverse=True) if path.suffix.lower() in CAMERA_RAW_SUFFIXES]
+    raws = [
+        path for path in sorted(folder.iterdir(), reverse=True) if path.suffix.lower() in CAMERA_RAW_SUFFIXES
+    ]
     camera = {path.stem: path for path in raws if not path.name.startswith(".")}
     if camera.keys() - packed:
         import_rawpy()
     return camera | packed
 
 
-def read_ground_truth(path: Path, shape: tuple[int, ...], rgb: np.ndarray | None, white_level: int = WHITE_LEVEL) -> np.ndarray:
+def read_ground_truth(
+    path: Path, shape: tuple[int, ...], rgb: np.ndarray | None, white_level: int = WHITE_LEVEL
+) -> np.ndarray:
     """Read the ground truth of a reconstruction.
 
     Camera RAW of the reconstruction's size is taken to be what the photo shows, pixel for pixel; other camera RAW is
@@ -61,7 +65,9 @@ def demosaiced(raw: CameraRaw) -> np.ndarray:
     """float32 (H, W, 3)."""
     height, width = raw.mosaic.shape
     # the last odd row or column gets the one that mirroring gives: the colours of the mosaic go on
-    return demosaic(np.pad(raw.mosaic, ((0, height % 2), (0, width % 2)), mode="reflect"), raw.cfa)[:height, :width]
+    return demosaic(np.pad(raw.mosaic, ((0, height % 2), (0, width % 2)), mode="reflect"), raw.cfa)[
+        :height, :width
+    ]
 
 
 def under_photo(path: Path, raw: CameraRaw, rgb: np.ndarray) -> np.ndarray:
@@ -74,6 +80,10 @@ def under_photo(path: Path, raw: CameraRaw, rgb: np.ndarray) -> np.ndarray:
     height, width = to_sensor_orientation(rgb, found.mirrored, found.turns).shape[:2]
     beyond = max(-top, -left, top + height - raw.mosaic.shape[0], left + width - raw.mosaic.shape[1])
     if beyond > 0:
-        raise InputError(f"{path}: its photo reaches {beyond} pixels beyond it; give a photo that lies within its RAW")
-    seen = to_sensor_orientation(demosaiced(raw)[top : top + height, left : left + width], False, -found.turns)
+        raise InputError(
+            f"{path}: its photo reaches {beyond} pixels beyond it; give a photo that lies within its RAW"
+        )
+    seen = to_sensor_orientation(
+        demosaiced(raw)[top : top + height, left : left + width], False, -found.turns
+    )
     return to_sensor_orientation(seen, found.mirrored, 0)

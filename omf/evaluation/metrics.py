@@ -12,7 +12,13 @@ IDENTICAL_PSNR = 999.0
 SSIM_SIGMA = 1.5
 SSIM_BORDER = 5  # pixels on each side that don't count
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2  # Wang et al. 2004, data range 1
-MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # weights of MS-SSIM's scales, the finest first (Wang et al. 2003)
+MS_SSIM_WEIGHTS = (
+    0.0448,
+    0.2856,
+    0.3001,
+    0.2363,
+    0.1333,
+)  # weights of MS-SSIM's scales, the finest first (Wang et al. 2003)
 BRIGHT = 0.8  # from here on RAW counts as highlight
 PLANES = ("r", "gr", "gb", "b")
 
@@ -62,7 +68,11 @@ def ms_ssim(predicted: np.ndarray, truth: np.ndarray) -> float:
     of 2 x 2. Terms below 0 count as 0.
     """
     smallest, product = min(predicted.shape[:2]), 1.0
-    scales = [weight for level, weight in enumerate(MS_SSIM_WEIGHTS) if level == 0 or smallest >> level > 2 * SSIM_BORDER]
+    scales = [
+        weight
+        for level, weight in enumerate(MS_SSIM_WEIGHTS)
+        if level == 0 or smallest >> level > 2 * SSIM_BORDER
+    ]
     for number, weight in enumerate(scales, start=1):
         if number > 1:
             predicted, truth = halved(predicted), halved(truth)

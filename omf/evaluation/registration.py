@@ -54,7 +54,9 @@ class Registration:
         rgb = to_sensor_orientation(rgb, self.mirrored, self.turns)
         rows = shared(rgb.shape[0], bayer.shape[0], self.top)
         columns = shared(rgb.shape[1], bayer.shape[1], self.left)
-        photo = rgb[rows.start - self.top : rows.stop - self.top, columns.start - self.left : columns.stop - self.left]
+        photo = rgb[
+            rows.start - self.top : rows.stop - self.top, columns.start - self.left : columns.stop - self.left
+        ]
         return np.ascontiguousarray(photo), np.ascontiguousarray(bayer[rows, columns])
 
 
@@ -77,7 +79,11 @@ def register(rgb: np.ndarray, bayer: np.ndarray) -> Registration:
     photo = to_sensor_orientation(photo, mirrored, turns)
     for _ in range(3):  # the coarse position is wrong by a few pixels
         tiles = measure_tiles(photo, bayer, top, left)
-        step = np.rint(np.median(tiles.shifts[tiles.clear], axis=0)).astype(int) if tiles.clear.any() else np.zeros(2, int)
+        step = (
+            np.rint(np.median(tiles.shifts[tiles.clear], axis=0)).astype(int)
+            if tiles.clear.any()
+            else np.zeros(2, int)
+        )
         if not step.any():
             break
         top, left = top + int(step[0]), left + int(step[1])
@@ -131,7 +137,9 @@ def coarse_position(photo: np.ndarray, bayer: np.ndarray) -> tuple[bool, int, in
             top, left = best_position(texture(turned), texture(raw))
             on_photo, on_raw = overlap(turned, raw, top, left)
             # brightness tells apart turns of a symmetrical picture, whose edges fit in several ways
-            likeness = correlation(texture(on_photo), texture(on_raw)) + correlation(on_photo - on_photo.mean(), on_raw - on_raw.mean())
+            likeness = correlation(texture(on_photo), texture(on_raw)) + correlation(
+                on_photo - on_photo.mean(), on_raw - on_raw.mean()
+            )
             found.append((likeness, mirrored, turns, top * factor, left * factor))
     return max(found)[1:]
 
@@ -139,7 +147,9 @@ def coarse_position(photo: np.ndarray, bayer: np.ndarray) -> tuple[bool, int, in
 def reduce(picture: np.ndarray, factor: int) -> np.ndarray:
     """The means of factor x factor pixels; what is over at the end is left out."""
     height, width = picture.shape[0] // factor, picture.shape[1] // factor
-    return picture[: height * factor, : width * factor].reshape(height, factor, width, factor).mean(axis=(1, 3))
+    return (
+        picture[: height * factor, : width * factor].reshape(height, factor, width, factor).mean(axis=(1, 3))
+    )
 
 
 def texture(brightness: np.ndarray) -> np.ndarray:
@@ -170,7 +180,9 @@ def overlap(photo: np.ndarray, raw: np.ndarray, top: int, left: int) -> tuple[np
     """What a photo at (top, left) shares with its RAW, cut out of each."""
     bottom, right = (min(start + a, b) for start, a, b in zip((top, left), photo.shape, raw.shape))
     top_shared, left_shared = max(top, 0), max(left, 0)
-    return photo[top_shared - top : bottom - top, left_shared - left : right - left], raw[top_shared:bottom, left_shared:right]
+    return photo[top_shared - top : bottom - top, left_shared - left : right - left], raw[
+        top_shared:bottom, left_shared:right
+    ]
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
@@ -197,14 +209,21 @@ def measure_tiles(photo: np.ndarray, bayer: np.ndarray, top: int, left: int) -> 
     last = min(top + photo.shape[0], bayer.shape[0]) - 1, min(left + photo.shape[1], bayer.shape[1]) - 1
     sides = [end - start for start, end in zip(first, last)]
     tile = min(TILE_SIDE if min(sides) < 8 * TILE_SIDE else 2 * TILE_SIDE, *sides)
-    starts = [np.linspace(begin, begin + side - tile, min(-(-side // tile), MAX_TILES)).astype(int) for begin, side in zip(first, sides)]
+    starts = [
+        np.linspace(begin, begin + side - tile, min(-(-side // tile), MAX_TILES)).astype(int)
+        for begin, side in zip(first, sides)
+    ]
     window = np.outer(np.hanning(tile), np.hanning(tile)).astype(np.float32)
     found = []
     for row in starts[0]:
         for column in starts[1]:
-            ours = means_of_four(photo[row - top : row - top + tile + 1, column - left : column - left + tile + 1])
+            ours = means_of_four(
+                photo[row - top : row - top + tile + 1, column - left : column - left + tile + 1]
+            )
             theirs = means_of_four(bayer[row : row + tile + 1, column : column + tile + 1]) ** (1 / 2.2)
-            comparable = ~maximum_filter((ours > MAX_BRIGHTNESS) | (theirs > MAX_BRIGHTNESS), 17)  # 17: as far as the filters reach
+            comparable = ~maximum_filter(
+                (ours > MAX_BRIGHTNESS) | (theirs > MAX_BRIGHTNESS), 17
+            )  # 17: as far as the filters reach
             weight = (fine_structure(ours) * comparable).std()
             if weight < TEXTURED:
                 continue
@@ -221,7 +240,9 @@ def means_of_four(picture: np.ndarray) -> np.ndarray:
     return (picture[:-1, :-1] + picture[:-1, 1:] + picture[1:, :-1] + picture[1:, 1:]) / 4
 
 
-def tile_shift(photo: np.ndarray, raw: np.ndarray, weight: np.ndarray) -> tuple[tuple[float, float], float, float]:
+def tile_shift(
+    photo: np.ndarray, raw: np.ndarray, weight: np.ndarray
+) -> tuple[tuple[float, float], float, float]:
     """By how much one tile must move to lie on another, to a fraction of a pixel; their correlation there; the next best elsewhere.
 
     The weights belong to the photo's pixels and move with them: weights that stay would pull towards no shift.
@@ -229,13 +250,18 @@ def tile_shift(photo: np.ndarray, raw: np.ndarray, weight: np.ndarray) -> tuple[
     products = irfft2(rfft2(raw) * rfft2(photo * weight).conj(), photo.shape)
     energies = irfft2(rfft2(raw**2) * rfft2(weight).conj(), photo.shape) * (photo**2 * weight).sum()
     correlations = np.fft.fftshift(products / np.sqrt(np.maximum(energies, 0.05 * energies.max() + 1e-9)))
-    row, column = (int(i) + 1 for i in np.unravel_index(correlations[1:-1, 1:-1].argmax(), [side - 2 for side in photo.shape]))
+    row, column = (
+        int(i) + 1
+        for i in np.unravel_index(correlations[1:-1, 1:-1].argmax(), [side - 2 for side in photo.shape])
+    )
     shift = (
         row - photo.shape[0] // 2 + vertex(*correlations[row - 1 : row + 2, column]),
         column - photo.shape[1] // 2 + vertex(*correlations[row, column - 1 : column + 2]),
     )
     best = float(correlations[row, column])
-    correlations[max(row - 6, 0) : row + 7, max(column - 6, 0) : column + 7] = 0  # 6 pixels: as wide as a peak is
+    correlations[max(row - 6, 0) : row + 7, max(column - 6, 0) : column + 7] = (
+        0  # 6 pixels: as wide as a peak is
+    )
     return shift, best, float(correlations.max())
 
 

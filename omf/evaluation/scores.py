@@ -26,8 +26,22 @@ from omf.utils.errors import InputError, printable
 BASELINES = {"unprocess": "classical method of Brooks et al. 2019", "copy": "the photo itself taken for RAW"}
 TONES = 32  # levels of the photo's green that RAW is averaged over
 # what is known of an image, in the order of the table's columns; of ground truth, of the photo
-FULL_REFERENCE_METRICS = ["psnr", "ssim", "ms_ssim", "psnr_overexposed", "psnr_rest", "psnr_r", "psnr_gr", "psnr_gb", "psnr_b"]
-FULL_REFERENCE_METRICS += ["colour_error", "highlight_error", *(f"{name}_{key}" for name in BASELINES for key in ("psnr", "ssim"))]
+FULL_REFERENCE_METRICS = [
+    "psnr",
+    "ssim",
+    "ms_ssim",
+    "psnr_overexposed",
+    "psnr_rest",
+    "psnr_r",
+    "psnr_gr",
+    "psnr_gb",
+    "psnr_b",
+]
+FULL_REFERENCE_METRICS += [
+    "colour_error",
+    "highlight_error",
+    *(f"{name}_{key}" for name in BASELINES for key in ("psnr", "ssim")),
+]
 NO_REFERENCE_METRICS = ["consistency_psnr", "overexposed", "clipped"]
 
 
@@ -43,7 +57,10 @@ class Item:
 
 
 def match_items(
-    predictions: dict[str, Path], truths: dict[str, Path], photos: dict[str, Path], white_level: int = WHITE_LEVEL
+    predictions: dict[str, Path],
+    truths: dict[str, Path],
+    photos: dict[str, Path],
+    white_level: int = WHITE_LEVEL,
 ) -> list[Item]:
     """The predictions that have a ground truth or a photo of their name, by name."""
     names = sorted(predictions.keys() & (truths.keys() | photos.keys()))
@@ -62,7 +79,9 @@ def score_image(candidate: Item, camera: Camera) -> tuple[dict, list[str]]:
         `NO_REFERENCE_METRICS` and `warnings` where there is a photo; `tones`: mean RAW green for each of 32 levels of the
         photo's green, and how many pixels have it; the paths of what was used. And a line for each file that can't be.
     """
-    record: dict = {key: str(getattr(candidate, key)) for key in ("raw", "truth", "photo") if getattr(candidate, key)}
+    record: dict = {
+        key: str(getattr(candidate, key)) for key in ("raw", "truth", "photo") if getattr(candidate, key)
+    }
     record["white_level"] = candidate.white_level
     try:
         counts = read_packed(candidate.raw, candidate.white_level)
@@ -77,7 +96,11 @@ def score_image(candidate: Item, camera: Camera) -> tuple[dict, list[str]]:
         problems.append(str(error))
     try:
         if candidate.truth:
-            truth = same_shape(read_ground_truth(candidate.truth, counts.shape, rgb, candidate.white_level), counts, candidate)
+            truth = same_shape(
+                read_ground_truth(candidate.truth, counts.shape, rgb, candidate.white_level),
+                counts,
+                candidate,
+            )
     except InputError as error:
         problems.append(str(error))
     for key, found in (("truth", truth), ("photo", rgb)):
@@ -89,7 +112,10 @@ def score_image(candidate: Item, camera: Camera) -> tuple[dict, list[str]]:
             record |= scores_beside_photo(counts, truth, rgb, candidate.name, camera)
     if rgb is not None:
         photo, overexposed = half_size_photo(rgb), float(overexposure_mask(rgb).mean())
-        record |= consistency(counts, photo, overexposed, camera) | {"overexposed": overexposed, "tones": tones(counts, photo)}
+        record |= consistency(counts, photo, overexposed, camera) | {
+            "overexposed": overexposed,
+            "tones": tones(counts, photo),
+        }
         if truth is not None:
             record["true_tones"] = tones(truth, photo)
     return (record if truth is not None or rgb is not None else {}), problems
@@ -106,15 +132,22 @@ def full_reference_scores(counts: np.ndarray, truth: np.ndarray) -> dict:
     return record | {f"psnr_{plane}": value for plane, value in psnr_of_planes(x, y).items()}
 
 
-def scores_beside_photo(counts: np.ndarray, truth: np.ndarray, rgb: np.ndarray, name: str, camera: Camera) -> dict:
+def scores_beside_photo(
+    counts: np.ndarray, truth: np.ndarray, rgb: np.ndarray, name: str, camera: Camera
+) -> dict:
     """Scores over the overexposed pixels and over the rest, and those of the baselines."""
     record = {}
     overexposed = packed_mask(rgb)
     for key, own in (("psnr_overexposed", overexposed), ("psnr_rest", ~overexposed)):
-        record[key] = psnr(from_challenge_counts(counts[own]), from_challenge_counts(truth[own])) if own.any() else None
+        record[key] = (
+            psnr(from_challenge_counts(counts[own]), from_challenge_counts(truth[own])) if own.any() else None
+        )
     scaled = rgb / np.float32(np.iinfo(rgb.dtype).max)
     for baseline, answer in (("unprocess", Unprocess(camera)(rgb, name)), ("copy", scaled)):
-        record |= {f"{baseline}_{key}": value for key, value in challenge_scores(to_challenge_format(answer), truth).items()}
+        record |= {
+            f"{baseline}_{key}": value
+            for key, value in challenge_scores(to_challenge_format(answer), truth).items()
+        }
     return record
 
 
@@ -136,7 +169,9 @@ def tones(counts: np.ndarray, photo: np.ndarray) -> dict[str, list]:
 def same_shape(truth: np.ndarray, counts: np.ndarray, candidate: Item) -> np.ndarray:
     """The truth itself, or InputError where the reconstruction has another shape."""
     if counts.shape != truth.shape:
-        raise InputError(f"{candidate.raw}: packed {counts.shape}, but its ground truth is {truth.shape}; both must show the same crop")
+        raise InputError(
+            f"{candidate.raw}: packed {counts.shape}, but its ground truth is {truth.shape}; both must show the same crop"
+        )
     return truth
 
 
@@ -154,7 +189,9 @@ def of_its_size(rgb: np.ndarray, counts: np.ndarray, candidate: Item) -> np.ndar
 def score_all(of: list[Item], camera: Camera, processes: int) -> tuple[dict[str, dict], list[str]]:
     """`score_image` each, in several processes; records by name in the given order, and problems. See there."""
     records, problems = {}, []
-    for candidate, (record, lines) in zip(of, progress(scored(of, camera, processes), "scoring", total=len(of), unit="image")):
+    for candidate, (record, lines) in zip(
+        of, progress(scored(of, camera, processes), "scoring", total=len(of), unit="image")
+    ):
         if record:
             records[candidate.name] = record
         problems += lines
@@ -166,7 +203,9 @@ def scored(of: list[Item], camera: Camera, processes: int) -> Iterator[tuple[dic
         yield from map(partial(score_image, camera=camera), of)
         return
     with ProcessPoolExecutor(min(processes, len(of)), get_context("spawn")) as pool:
-        yield from pool.map(partial(score_image, camera=camera), of, chunksize=max(1, min(16, len(of) // (4 * processes))))
+        yield from pool.map(
+            partial(score_image, camera=camera), of, chunksize=max(1, min(16, len(of) // (4 * processes)))
+        )
 
 
 def warnings_line(record: dict) -> str:
@@ -185,14 +224,19 @@ def summarise(records: dict[str, dict]) -> dict:
     return {
         "scored": sum("psnr" in record for record in records.values()),
         "mean": {key: mean(key) for key in [*FULL_REFERENCE_METRICS, *NO_REFERENCE_METRICS]},
-        "images": {name: {key: record[key] for key in columns if key in record} for name, record in sorted(records.items())},
+        "images": {
+            name: {key: record[key] for key in columns if key in record}
+            for name, record in sorted(records.items())
+        },
     }
 
 
 def scores_csv(summary: dict) -> str:
     """The images as CSV, a line each; cells of what is not known are empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(text, ["name", *FULL_REFERENCE_METRICS, *NO_REFERENCE_METRICS, "warnings"], lineterminator="\n")
+    writer = csv.DictWriter(
+        text, ["name", *FULL_REFERENCE_METRICS, *NO_REFERENCE_METRICS, "warnings"], lineterminator="\n"
+    )
     writer.writeheader()
     for name, image in summary["images"].items():
         writer.writerow({"name": printable(name), **image, "warnings": warnings_line(image)})
@@ -201,7 +245,9 @@ def scores_csv(summary: dict) -> str:
 
 def scores_table(summary: dict) -> str:
     """The challenge's scores as text, a line an image, beside those of the classical method."""
-    rows = {printable(name): image for name, image in summary["images"].items() if "psnr" in image} | {"mean": summary["mean"]}
+    rows = {printable(name): image for name, image in summary["images"].items() if "psnr" in image} | {
+        "mean": summary["mean"]
+    }
     beside = summary["mean"]["unprocess_psnr"] is not None
     width = max(map(len, ["image", *rows]))
     lines = [f"{'image':<{width}}   PSNR    SSIM" + ("   unprocess PSNR    SSIM" if beside else "")]

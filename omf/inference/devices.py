@@ -18,7 +18,9 @@ MAX_KEPT_BYTES = 2**25  # bytes; the most that glibc takes, and larger buffers w
 def pick_device(name: str) -> torch.device:
     """`auto` (a GPU if there is one), `cpu` or `cuda`. Raises InputError for a GPU that is not there."""
     if name == "cuda" and not torch.cuda.is_available():
-        raise InputError("device cuda: torch sees no GPU here; check nvidia-smi, or set the device to auto or cpu")
+        raise InputError(
+            "device cuda: torch sees no GPU here; check nvidia-smi, or set the device to auto or cpu"
+        )
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     if name == "cuda":

@@ -78,7 +78,9 @@ class Fusion:
             precision, which loses a count or more; for a GPU.
     """
 
-    def __init__(self, oe: PaddedNetwork, noe: PaddedNetwork, device: torch.device, precision: str = "float32"):
+    def __init__(
+        self, oe: PaddedNetwork, noe: PaddedNetwork, device: torch.device, precision: str = "float32"
+    ):
         self.device = device
         self.branches = (Branch(noe, False, device, precision), Branch(oe, True, device, precision))
         # pixels worth running at once: a GPU fills up on several small pictures, a CPU on one
@@ -133,7 +135,9 @@ class Fusion:
         return answers
 
     @torch.inference_mode()
-    def fuse(self, pictures: Sequence[Picture], finish: Callable[[Tensor], Tensor]) -> tuple[list[Tensor], Tensor]:
+    def fuse(
+        self, pictures: Sequence[Picture], finish: Callable[[Tensor], Tensor]
+    ) -> tuple[list[Tensor], Tensor]:
         """(H, W, ...) of each picture, as `finish` makes them from (3, h, w); less at a time where memory runs out.
 
         Also (), whether all values were finite.
@@ -146,12 +150,18 @@ class Fusion:
                     raise
                 self.memory //= 2
                 if all(self.memory < branch.bytes_per_cell * branch.smallest for branch in self.branches):
-                    height, width = max((picture.mask.shape for picture in pictures), key=lambda shape: shape[0] * shape[1])
-                    raise InputError(f"not enough memory for a picture of {width} x {height} pixels, in the smallest tiles too") from error
+                    height, width = max(
+                        (picture.mask.shape for picture in pictures), key=lambda shape: shape[0] * shape[1]
+                    )
+                    raise InputError(
+                        f"not enough memory for a picture of {width} x {height} pixels, in the smallest tiles too"
+                    ) from error
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
 
-    def fuse_at_once(self, pictures: Sequence[Picture], finish: Callable[[Tensor], Tensor]) -> tuple[list[Tensor], Tensor]:
+    def fuse_at_once(
+        self, pictures: Sequence[Picture], finish: Callable[[Tensor], Tensor]
+    ) -> tuple[list[Tensor], Tensor]:
         """`fuse`, where the memory is known to do."""
         sources = [self.upload(picture.rgb, picture.mask) for picture in pictures]
         finite = torch.ones((), dtype=torch.bool, device=self.device)
@@ -166,7 +176,11 @@ class Fusion:
                     height, width = pictures[part.picture].mask.shape
                     rows, columns = inside(part.inner, branch.grid, height, width)
                     top, left = part.outer.top * branch.grid - BORDER, part.outer.left * branch.grid - BORDER
-                    there = ..., slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left)
+                    there = (
+                        ...,
+                        slice(rows.start - top, rows.stop - top),
+                        slice(columns.start - left, columns.stop - left),
+                    )
                     piece, own = finish(answer[there].clamp(0, 1)), seen[there][3] == branch.overexposed
                     if results[part.picture] is None:
                         results[part.picture] = piece.new_empty((height, width, *piece.shape[2:]))
@@ -177,7 +191,9 @@ class Fusion:
     def upload(self, rgb: np.ndarray, mask: np.ndarray) -> Tensor:
         """A picture with its mask as a fourth channel, (H, W, 4) of the picture's type, 0 to its largest value, on the device."""
         full = np.iinfo(rgb.dtype).max
-        source = torch.from_numpy(np.concatenate((rgb, np.where(mask, full, 0).astype(rgb.dtype)[..., None]), axis=-1))
+        source = torch.from_numpy(
+            np.concatenate((rgb, np.where(mask, full, 0).astype(rgb.dtype)[..., None]), axis=-1)
+        )
         if self.device.type != "cuda":
             return source
         with torch.cuda.stream(self.uploads):

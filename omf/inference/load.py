@@ -23,7 +23,9 @@ def load_method(model: Model, device: str, precision: str = "float32") -> tuple[
         InputError: a file is missing, wrong or damaged, there is no such device or precision, or float16 is to run on a CPU.
     """
     if precision not in PRECISIONS:
-        raise InputError(f"precision {precision}: there is no such one; set it to one of {', '.join(PRECISIONS)}")
+        raise InputError(
+            f"precision {precision}: there is no such one; set it to one of {', '.join(PRECISIONS)}"
+        )
     if model.method == "unprocess":
         return Unprocess(load_camera(model.camera)), "CPU", True
     # torch, which takes its time to load
@@ -33,7 +35,9 @@ def load_method(model: Model, device: str, precision: str = "float32") -> tuple[
 
     picked = pick_device(device)
     if precision == "float16" and picked.type == "cpu":
-        raise InputError("precision float16: for a GPU only, and the device is a CPU; set precision to float32")
+        raise InputError(
+            "precision float16: for a GPU only, and the device is a CPU; set precision to float32"
+        )
     if picked.type == "cuda":
         claim_gpu()
     fusion = Fusion(*load_pair(model), picked, precision)

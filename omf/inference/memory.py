@@ -45,7 +45,9 @@ def left_in(folder: Path, limit_file: str, used_file: str, droppable_line: str) 
     try:
         limit = (folder / limit_file).read_text().strip()
         used = int((folder / used_file).read_text())
-        droppable = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())[droppable_line]
+        droppable = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())[
+            droppable_line
+        ]
     except (OSError, KeyError, ValueError):
         return []
     return [] if limit == "max" else [int(limit) - used + int(droppable)]

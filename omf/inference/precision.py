@@ -10,5 +10,7 @@ def current_precision(name: str) -> str:
     """Return the name that a precision has now, and tell those who use a former one."""
     if name not in FORMER_PRECISIONS:
         return name
-    log.warning(f"precision: {name} is now called {FORMER_PRECISIONS[name]}; the old name goes with the next version")
+    log.warning(
+        f"precision: {name} is now called {FORMER_PRECISIONS[name]}; the old name goes with the next version"
+    )
     return FORMER_PRECISIONS[name]

@@ -26,7 +26,12 @@ class Box:
 
     def dilated(self, halo: int, height: int, width: int) -> "Box":
         """By `halo` cells on each side, within a picture of `height` x `width` cells."""
-        return Box(max(self.top - halo, 0), min(self.bottom + halo, height), max(self.left - halo, 0), min(self.right + halo, width))
+        return Box(
+            max(self.top - halo, 0),
+            min(self.bottom + halo, height),
+            max(self.left - halo, 0),
+            min(self.right + halo, width),
+        )
 
 
 def needed_cells(needed: np.ndarray, grid: int, border: int) -> np.ndarray:
@@ -90,7 +95,14 @@ def bounding_box(cells: np.ndarray, box: Box) -> list[Box]:
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     if not len(rows):
         return []
-    return [Box(box.top + int(rows[0]), box.top + int(rows[-1]) + 1, box.left + int(columns[0]), box.left + int(columns[-1]) + 1)]
+    return [
+        Box(
+            box.top + int(rows[0]),
+            box.top + int(rows[-1]) + 1,
+            box.left + int(columns[0]),
+            box.left + int(columns[-1]) + 1,
+        )
+    ]
 
 
 def cheapest_cut(cells: np.ndarray, box: Box, halo: int) -> tuple[int, int, int]:

@@ -32,7 +32,9 @@ def import_rawpy() -> ModuleType:
     try:
         import rawpy
     except ImportError:
-        raise InputError("camera RAW needs rawpy; install it with: pip install 'overexposure-mask-fusion[raw]'") from None
+        raise InputError(
+            "camera RAW needs rawpy; install it with: pip install 'overexposure-mask-fusion[raw]'"
+        ) from None
     return rawpy
 
 
@@ -56,12 +58,16 @@ def read_camera_raw(path: Path) -> CameraRaw:
         reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
         raise InputError(f"{path}: can't be decoded ({reason}); give a whole camera RAW file") from error
     if white <= max(black):
-        raise InputError(f"{path}: white level {white}, black level {max(black)}; the white level must be the higher one")
+        raise InputError(
+            f"{path}: white level {white}, black level {max(black)}; the white level must be the higher one"
+        )
     mosaic = np.empty(counts.shape, np.float32)
     for row in range(2):
         for column in range(2):
             level = black[colours[row, column]]
-            mosaic[row::2, column::2] = (counts[row::2, column::2].astype(np.float32) - level) / (white - level)
+            mosaic[row::2, column::2] = (counts[row::2, column::2].astype(np.float32) - level) / (
+                white - level
+            )
     return CameraRaw(np.clip(mosaic, 0, 1), cfa, int(flip))
 
 

@@ -23,8 +23,12 @@ from omf.utils.files import atomic_write
 from omf.utils.version import VERSION
 
 # linear sRGB to XYZ: IEC 61966-2-1, and the same adapted to D50 (Bradford), from brucelindbloom.com
-SRGB_TO_XYZ_D65 = np.array([[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]])
-SRGB_TO_XYZ_D50 = np.array([[0.4360747, 0.3850649, 0.1430804], [0.2225045, 0.7168786, 0.0606169], [0.0139322, 0.0971045, 0.7141733]])
+SRGB_TO_XYZ_D65 = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
+SRGB_TO_XYZ_D50 = np.array(
+    [[0.4360747, 0.3850649, 0.1430804], [0.2225045, 0.7168786, 0.0606169], [0.0139322, 0.0971045, 0.7141733]]
+)
 D65 = 21  # EXIF's number of the light
 
 MAX_FILE_BYTES = 2**32 - 2**20  # bytes of pictures: offsets have 32 bits, and the tags need some room
@@ -79,9 +83,13 @@ def write_dng(
     """
     if counts.nbytes + preview.nbytes > MAX_FILE_BYTES:
         height, width = counts.shape
-        raise InputError(f"{path}: {width} x {height} pixels take more than 4 GiB, which DNG can't hold; write .npy, or cut the picture up")
+        raise InputError(
+            f"{path}: {width} x {height} pixels take more than 4 GiB, which DNG can't hold; write .npy, or cut the picture up"
+        )
     exif = exif or Exif()
-    tiled = compressed and counts.shape[1] >= DNG_TILE  # LibRaw and dcraw misread a tile that is wider than the picture
+    tiled = (
+        compressed and counts.shape[1] >= DNG_TILE
+    )  # LibRaw and dcraw misread a tile that is wider than the picture
     name = "unknown" if camera is None else camera.name
     with atomic_write(path) as temporary:
         with tifffile.TiffWriter(temporary, bigtiff=False, byteorder="<") as tiff:
@@ -107,10 +115,16 @@ def write_dng(
                 software=False,
                 metadata=None,
                 extratags=mosaic_tags(counts.shape, cfa, black_level, white_level, noise),
-                **({"compression": "jpeg", "bitspersample": 16, "tile": (DNG_TILE, DNG_TILE)} if tiled else {}),
+                **(
+                    {"compression": "jpeg", "bitspersample": 16, "tile": (DNG_TILE, DNG_TILE)}
+                    if tiled
+                    else {}
+                ),
             )
         with temporary.open("r+b") as file:
-            patch(file, struct.pack("<HHI", SUB_IFDS, IFD, 1), struct.pack("<HHI", SUB_IFDS, LONG, 1))  # as all readers know it
+            patch(
+                file, struct.pack("<HHI", SUB_IFDS, IFD, 1), struct.pack("<HHI", SUB_IFDS, LONG, 1)
+            )  # as all readers know it
             add_directory(file, EXIF_IFD, exif.taken, TAKEN)
             if exif.place:
                 add_directory(file, GPS_IFD, exif.place, PLACE)
@@ -130,7 +144,9 @@ def tile_bytes(counts: np.ndarray) -> Iterator[bytes]:
             tile = counts[top : top + DNG_TILE, left : left + DNG_TILE]
             tile = np.pad(tile, [(0, DNG_TILE - size) for size in tile.shape], mode="edge")
             # predictor 1, the sample on the left, is the one that every reader knows
-            yield imagecodecs.jpeg8_encode(tile.reshape(DNG_TILE, DNG_TILE // 2, 2), lossless=True, predictor=1, bitspersample=16)
+            yield imagecodecs.jpeg8_encode(
+                tile.reshape(DNG_TILE, DNG_TILE // 2, 2), lossless=True, predictor=1, bitspersample=16
+            )
 
 
 def colour_tags(camera: Camera | None, neutral: np.ndarray) -> list[Tag]:
@@ -161,7 +177,9 @@ def colour_matrices(camera: Camera | None) -> tuple[np.ndarray, np.ndarray]:
         colours, neutral = np.eye(3), np.ones(3)
     else:
         colours, neutral = camera.colour_matrices.mean(axis=0), camera.mean_neutral
-    return np.diag(neutral) @ colours @ np.linalg.inv(SRGB_TO_XYZ_D65), SRGB_TO_XYZ_D50 @ np.linalg.inv(colours)
+    return np.diag(neutral) @ colours @ np.linalg.inv(SRGB_TO_XYZ_D65), SRGB_TO_XYZ_D50 @ np.linalg.inv(
+        colours
+    )
 
 
 def origin_tags(exif: Exif, name: str) -> list[Tag]:
@@ -179,7 +197,9 @@ def origin_tags(exif: Exif, name: str) -> list[Tag]:
     ]
 
 
-def mosaic_tags(shape: tuple[int, int], cfa: str, black_level: int, white_level: int, noise: tuple[float, float] | None) -> list[Tag]:
+def mosaic_tags(
+    shape: tuple[int, int], cfa: str, black_level: int, white_level: int, noise: tuple[float, float] | None
+) -> list[Tag]:
     """What says how the counts become linear values of a colour."""
     height, width = shape
     row, column = CFA_ORIGINS[cfa]
@@ -202,7 +222,9 @@ def mosaic_tags(shape: tuple[int, int], cfa: str, black_level: int, white_level:
 
 def rationals(code: int, values: np.ndarray, signed: bool = True) -> Tag:
     parts = [
-        part for value in np.rint(values.ravel() * RATIONAL_DENOMINATOR).astype(int).tolist() for part in (value, RATIONAL_DENOMINATOR)
+        part
+        for value in np.rint(values.ravel() * RATIONAL_DENOMINATOR).astype(int).tolist()
+        for part in (value, RATIONAL_DENOMINATOR)
     ]
     return code, "2i" if signed else "2I", values.size, parts, True
 

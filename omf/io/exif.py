@@ -100,7 +100,11 @@ def kept(found: Image.Exif, gps: bool) -> Exif:
 
 def valid(values: dict, known: dict) -> dict:
     """The known tags that have values as EXIF wants them."""
-    return {tag: values[tag] for tag, (kind, count) in known.items() if tag in values and is_valid(values[tag], kind, count)}
+    return {
+        tag: values[tag]
+        for tag, (kind, count) in known.items()
+        if tag in values and is_valid(values[tag], kind, count)
+    }
 
 
 def is_valid(value: object, kind: int, count: int) -> bool:
@@ -113,7 +117,9 @@ def is_valid(value: object, kind: int, count: int) -> bool:
         return len(values) == count and all(isinstance(v, int) and 0 <= v < 2**16 for v in values)
     # a rational of n/0 says that the value is not known
     least = 0 if kind == RATIONAL else -math.inf
-    return len(values) == count and all(isinstance(v, IFDRational) and math.isfinite(v) and v >= least for v in values)
+    return len(values) == count and all(
+        isinstance(v, IFDRational) and math.isfinite(v) and v >= least for v in values
+    )
 
 
 def directory(values: dict, known: dict, offset: int) -> bytes:

@@ -30,13 +30,19 @@ def open_heif(path: Path) -> "HeifImage":
     try:
         import pillow_heif
     except ImportError:
-        raise InputError(f"{path}: HEIC needs pillow-heif; install it with: pip install 'overexposure-mask-fusion[heic]'") from None
+        raise InputError(
+            f"{path}: HEIC needs pillow-heif; install it with: pip install 'overexposure-mask-fusion[heic]'"
+        ) from None
     file = pillow_heif.open_heif(path, convert_hdr_to_8bit=False, hdr_to_16bit=False)
     picture = file[file.primary_index]
     video = picture.info.get("nclx_profile") or {}
     primaries, transfer = video.get("color_primaries", 1), video.get("transfer_characteristics", 1)
-    if not picture.info.get("icc_profile") and (primaries not in SRGB_PRIMARIES or transfer not in SRGB_TRANSFERS):
-        raise InputError(f"{path}: colours of primaries {primaries}, transfer {transfer} (HDR) without an ICC profile; save it as sRGB")
+    if not picture.info.get("icc_profile") and (
+        primaries not in SRGB_PRIMARIES or transfer not in SRGB_TRANSFERS
+    ):
+        raise InputError(
+            f"{path}: colours of primaries {primaries}, transfer {transfer} (HDR) without an ICC profile; save it as sRGB"
+        )
     return picture
 
 

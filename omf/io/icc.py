@@ -5,7 +5,9 @@ import numpy as np
 
 SRGB = imagecodecs.cms_profile("srgb")
 SPACES = {1: "gray", 3: "rgb", 4: "cmyk"}  # by the number of channels
-SAME = 2 / 255  # profiles that call themselves sRGB differ by rounding; what changes colours by no more is sRGB
+SAME = (
+    2 / 255
+)  # profiles that call themselves sRGB differ by rounding; what changes colours by no more is sRGB
 
 
 def to_srgb(colours: np.ndarray, profile: bytes | None) -> np.ndarray | None:
@@ -44,4 +46,6 @@ def convert_colours(colours: np.ndarray, profile: bytes, space: str) -> np.ndarr
     exact = space == "gray" or colours.dtype == np.uint16
     flags = imagecodecs.CMS.FLAGS.NOOPTIMIZE if exact else None
     colours = np.ascontiguousarray(colours[..., 0] if space == "gray" else colours)
-    return imagecodecs.cms_transform(colours, profile, SRGB, colorspace=space, outcolorspace="rgb", flags=flags)
+    return imagecodecs.cms_transform(
+        colours, profile, SRGB, colorspace=space, outcolorspace="rgb", flags=flags
+    )

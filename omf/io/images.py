@@ -17,15 +17,34 @@ from omf.io.icc import to_srgb
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write, check_is_file
 
-PILLOW_FORMATS = ("JPEG", "MPO", "PNG", "TIFF")  # MPO: what some phones write under .jpg, a JPEG with a second picture
+PILLOW_FORMATS = (
+    "JPEG",
+    "MPO",
+    "PNG",
+    "TIFF",
+)  # MPO: what some phones write under .jpg, a JPEG with a second picture
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".heic", ".heif"}
 PHOTO_FORMATS = "JPEG, PNG, TIFF or HEIC"
 TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 PNG_MARK = b"\x89PNG\r\n\x1a\n"
 # what Pillow, tifffile, imagecodecs and pillow-heif raise on damaged files
 DECODING_ERRORS = (
-    *(OSError, EOFError, SyntaxError, ValueError, RuntimeError, LookupError, struct.error, tifffile.TiffFileError),
-    *(TypeError, AttributeError, ArithmeticError, AssertionError),  # where a tag is of another type than it should be
+    *(
+        OSError,
+        EOFError,
+        SyntaxError,
+        ValueError,
+        RuntimeError,
+        LookupError,
+        struct.error,
+        tifffile.TiffFileError,
+    ),
+    *(
+        TypeError,
+        AttributeError,
+        ArithmeticError,
+        AssertionError,
+    ),  # where a tag is of another type than it should be
 )
 DNG_VERSION = 50706  # a tag that tells DNG from other TIFF files
 MAX_PIXELS = 2**29  # pixels; more is taken for a decompression bomb
@@ -58,12 +77,16 @@ def read_rgb(path: Path) -> np.ndarray:
     except InputError:
         raise
     except MemoryError:
-        raise InputError(f"{path}: too large for the memory that there is; cut it up, or take a machine with more") from None
+        raise InputError(
+            f"{path}: too large for the memory that there is; cut it up, or take a machine with more"
+        ) from None
     except Image.UnidentifiedImageError:
         raise InputError(f"{path}: not a picture that can be read; give a {PHOTO_FORMATS} file") from None
     except DECODING_ERRORS as error:
         if getattr(error, "errno", None):  # the system's, not the decoder's
-            raise InputError(f"{path}: can't be read ({error.strerror}); give a file that this user may read") from error
+            raise InputError(
+                f"{path}: can't be read ({error.strerror}); give a file that this user may read"
+            ) from error
         # of the others, what they say is for programmers
         reason = "damaged" if isinstance(error, LookupError | struct.error) else str(error).partition("\n")[0]
         raise InputError(f"{path}: can't be decoded ({reason}); give a whole {PHOTO_FORMATS} file") from error
@@ -71,7 +94,9 @@ def read_rgb(path: Path) -> np.ndarray:
 
 def read_pixels(path: Path) -> tuple[np.ndarray, bytes | None]:
     """Pixels as stored, (H, W) or (H, W, C), grey or RGB, with alpha or without; and the ICC profile. Raises `DECODING_ERRORS`."""
-    if path.suffix.lower() in CAMERA_RAW_SUFFIXES:  # many are TIFF files, whose first picture is a small preview
+    if (
+        path.suffix.lower() in CAMERA_RAW_SUFFIXES
+    ):  # many are TIFF files, whose first picture is a small preview
         raise camera_raw(path)
     with path.open("rb") as file:
         start = file.read(26)
@@ -103,7 +128,9 @@ def check_size(path: Path, width: int, height: int) -> None:
         raise InputError(f"{path}: {width} x {height} pixels; {MAX_PIXELS} at most")
     size = path.stat().st_size
     if width * height > max(BOMB_PIXELS, MAX_PIXELS_PER_BYTE * size):
-        raise InputError(f"{path}: {width} x {height} pixels in {size} bytes; give a whole {PHOTO_FORMATS} file")
+        raise InputError(
+            f"{path}: {width} x {height} pixels in {size} bytes; give a whole {PHOTO_FORMATS} file"
+        )
 
 
 def check_chunks(path: Path) -> None:
@@ -150,9 +177,13 @@ def check_parts(path: Path, page: tifffile.TiffPage) -> None:
         raise InputError(f"{path}: {' x '.join(map(str, page.shape))} samples; save it as RGB or grey")
     size, part = path.stat().st_size, math.prod(page.chunks)
     if part > max(page.size, BOMB_PIXELS):
-        raise InputError(f"{path}: tiles or strips of {part} samples, more than the picture has; save it anew")
+        raise InputError(
+            f"{path}: tiles or strips of {part} samples, more than the picture has; save it anew"
+        )
     if any(not 0 < count <= size - offset for offset, count in zip(page.dataoffsets, page.databytecounts)):
-        raise InputError(f"{path}: parts of the picture are not in the file; give a whole {PHOTO_FORMATS} file")
+        raise InputError(
+            f"{path}: parts of the picture are not in the file; give a whole {PHOTO_FORMATS} file"
+        )
 
 
 def read_8_bit(path: Path) -> tuple[np.ndarray, bytes | None]:
@@ -162,8 +193,12 @@ def read_8_bit(path: Path) -> tuple[np.ndarray, bytes | None]:
             raise InputError(f"{path}: a {picture.format} file; convert it to {PHOTO_FORMATS}")
         check_size(path, *picture.size)
         size, pixels = path.stat().st_size, picture.width * picture.height
-        if picture.format in ("JPEG", "MPO") and size < pixels * MIN_JPEG_BYTES_PER_PIXEL:  # else grey would be made of what is missing
-            raise InputError(f"{path}: {picture.width} x {picture.height} pixels in {size} bytes; copy it again from where it came")
+        if (
+            picture.format in ("JPEG", "MPO") and size < pixels * MIN_JPEG_BYTES_PER_PIXEL
+        ):  # else grey would be made of what is missing
+            raise InputError(
+                f"{path}: {picture.width} x {picture.height} pixels in {size} bytes; copy it again from where it came"
+            )
         picture.load()
         profile = picture.info.get("icc_profile")
         if picture.mode == "CMYK":  # without a profile, by Pillow's plain formula
@@ -177,7 +212,9 @@ def three_channels(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     colours = pixels[..., :3] if pixels.shape[-1] >= 3 else pixels[..., :1]
     converted = to_srgb(colours, profile)
-    return np.ascontiguousarray(np.broadcast_to(colours, (*colours.shape[:2], 3)) if converted is None else converted)
+    return np.ascontiguousarray(
+        np.broadcast_to(colours, (*colours.shape[:2], 3)) if converted is None else converted
+    )
 
 
 def save_png(path: Path, rgb: np.ndarray) -> None:

@@ -20,8 +20,14 @@ def list_images(folder: Path) -> list[Path]:
     try:
         names = sorted(folder.iterdir())
     except OSError as error:
-        raise InputError(f"{folder}: can't be read ({error.strerror}); let this user list the folder") from error
-    found = [path for path in names if path.suffix.lower() in PHOTO_SUFFIXES | OTHER_SUFFIXES and not path.name.startswith(".")]
+        raise InputError(
+            f"{folder}: can't be read ({error.strerror}); let this user list the folder"
+        ) from error
+    found = [
+        path
+        for path in names
+        if path.suffix.lower() in PHOTO_SUFFIXES | OTHER_SUFFIXES and not path.name.startswith(".")
+    ]
     if not found:
         raise InputError(f"{folder}: no pictures in it; put {PHOTO_FORMATS} files there")
     return without_raw(found)
@@ -49,13 +55,20 @@ def named_in_utf8(photos: list[Path]) -> tuple[list[Path], list[str]]:
     if not named:
         raise InputError(problems[0])
     more = len(problems) - MOST_LINES
-    return named, problems if more <= 0 else [*problems[:MOST_LINES], f"{more} more photos: their names are not UTF-8; rename them"]
+    return named, problems if more <= 0 else [
+        *problems[:MOST_LINES],
+        f"{more} more photos: their names are not UTF-8; rename them",
+    ]
 
 
 def without_raw(pictures: list[Path]) -> list[Path]:
     """Leave out camera RAW that a photo of the same name lies beside: what the photo was made from, and may be its ground truth."""
     photos = {path.with_suffix("") for path in pictures if path.suffix.lower() in PHOTO_SUFFIXES}
-    return [path for path in pictures if path.suffix.lower() not in CAMERA_RAW_SUFFIXES or path.with_suffix("") not in photos]
+    return [
+        path
+        for path in pictures
+        if path.suffix.lower() not in CAMERA_RAW_SUFFIXES or path.with_suffix("") not in photos
+    ]
 
 
 def matching(photos: list[Path], patterns: Path) -> list[Path]:
@@ -63,7 +76,9 @@ def matching(photos: list[Path], patterns: Path) -> list[Path]:
     try:
         lines = [line.strip() for line in patterns.read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{patterns}: can't be read ({error}); give a text file with a file name or glob in each line") from error
+        raise InputError(
+            f"{patterns}: can't be read ({error}); give a text file with a file name or glob in each line"
+        ) from error
     globs = [line for line in lines if line and not line.startswith("#")]
     return [photo for photo in photos if any(photo.match(glob) for glob in globs)]
 
@@ -85,5 +100,9 @@ def by_name(photos: Iterable[Path]) -> tuple[dict[str, Path], list[str]]:
 
 def same_name(photo: Path, same: list[Path]) -> str:
     """A line about a photo whose RAW would overwrite that of others."""
-    others = ", ".join(other.name if other.parent == photo.parent else str(other) for other in same if other != photo)
-    return printable(f"{photo}: would become {photo.stem}.npy, and so would another picture ({others}); rename one")
+    others = ", ".join(
+        other.name if other.parent == photo.parent else str(other) for other in same if other != photo
+    )
+    return printable(
+        f"{photo}: would become {photo.stem}.npy, and so would another picture ({others}); rename one"
+    )

@@ -77,7 +77,9 @@ def raw_format(settings: dict, camera: Camera) -> RawFormat:
         InputError: settings that contradict each other.
     """
     kind, challenge = settings["output_format"], CHALLENGES[settings["challenge"]]
-    bit_depth, white, black, cfa = (settings[key] for key in ("bit_depth", "white_level", "black_level", "cfa"))
+    bit_depth, white, black, cfa = (
+        settings[key] for key in ("bit_depth", "white_level", "black_level", "cfa")
+    )
     noise = noise_of(settings["noise"] or {}, camera)
     if white is not None and white < 1:
         raise InputError(f"white_level is {white}; give the counts for white, 1 or more")
@@ -107,7 +109,13 @@ def raw_format(settings: dict, camera: Camera) -> RawFormat:
 
 def challenge_of(settings: dict) -> dict:
     """The same settings, but of the challenge's own format, which is scored: noise remains."""
-    return settings | {"output_format": "npy", "bit_depth": None, "white_level": None, "black_level": 0, "cfa": "RGGB"}
+    return settings | {
+        "output_format": "npy",
+        "bit_depth": None,
+        "white_level": None,
+        "black_level": 0,
+        "cfa": "RGGB",
+    }
 
 
 def noise_of(settings: dict, camera: Camera) -> Noise | None:
@@ -118,7 +126,9 @@ def noise_of(settings: dict, camera: Camera) -> Noise | None:
     seed = settings.get("seed", 0)
     for key, value in settings.items():
         if not 0 <= value < math.inf or (key == "iso" and value == 0):
-            raise InputError(f"noise has {key} {value}; give a number {'above 0' if key == 'iso' else 'that is not below 0'}")
+            raise InputError(
+                f"noise has {key} {value}; give a number {'above 0' if key == 'iso' else 'that is not below 0'}"
+            )
     if given == {"iso"}:
         shot = camera.shot_noise * settings["iso"]
         return Noise(shot, typical_read_noise(shot), seed)
@@ -142,7 +152,11 @@ def counts_of(raw: np.ndarray, name: str, of: RawFormat) -> np.ndarray:
     bayer = mosaic_of_all(raw, of.cfa)
     if of.noise:
         bayer = of.noise.on(bayer, name)
-    counts = to_challenge_counts(bayer, of.white_level) if of.kind == "npy" else isp.to_sensor_counts(bayer, of.black_level, of.white_level)
+    counts = (
+        to_challenge_counts(bayer, of.white_level)
+        if of.kind == "npy"
+        else isp.to_sensor_counts(bayer, of.black_level, of.white_level)
+    )
     return pack(whole_cells(counts)) if of.is_packed else counts
 
 
@@ -174,7 +188,9 @@ class Writer:
     def write_dng(self, path: Path, counts: np.ndarray, raw: np.ndarray, photo: Path) -> None:
         of, rgb = self.format, read_rgb(photo)
         if rgb.shape != raw.shape:
-            raise InputError(f"{photo}: changed while it was worked on, to {rgb.shape[1]} x {rgb.shape[0]} pixels; run again")
+            raise InputError(
+                f"{photo}: changed while it was worked on, to {rgb.shape[1]} x {rgb.shape[0]} pixels; run again"
+            )
         write_dng(
             path,
             counts,
@@ -192,7 +208,12 @@ class Writer:
     def description(self) -> dict[str, str | int]:
         """What goes with the counts."""
         of = self.format
-        levels = {"max_val": of.white_level, "white_level": of.white_level, "black_level": of.black_level, "bit_depth": of.bit_depth}
+        levels = {
+            "max_val": of.white_level,
+            "white_level": of.white_level,
+            "black_level": of.black_level,
+            "bit_depth": of.bit_depth,
+        }
         return levels | {"cfa": of.cfa, "camera": self.camera.name, "model": self.model}
 
 

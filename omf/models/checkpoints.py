@@ -20,7 +20,13 @@ from omf.networks.unet import shape_of
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write
 
-NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)  # the last: BatchNorm's count of batches
+NUMBERS = (
+    torch.float16,
+    torch.bfloat16,
+    torch.float32,
+    torch.float64,
+    torch.int64,
+)  # the last: BatchNorm's count of batches
 SHOWN = 4  # keys, or problems, of a file
 DEMOSAIC = "demosaic"  # the architecture of a Demosaic Net's file
 
@@ -33,12 +39,16 @@ def load_pair(model: Model) -> tuple[PaddedNetwork, PaddedNetwork]:
     oe, noe = load_network(model.oe.path), load_network(model.noe.path)
     for file, network in ((model.oe, oe), (model.noe, noe)):
         if model.widths not in (None, network.widths):
-            raise InputError(f"{file.path}: widths {network.widths}, but models.yaml says {model.widths}; correct the list")
+            raise InputError(
+                f"{file.path}: widths {network.widths}, but models.yaml says {model.widths}; correct the list"
+            )
         if (network.in_channels, network.out_channels) != (4, 3):
             channels = f"{network.in_channels} in, {network.out_channels} out"
             raise InputError(f"{file.path}: {channels}; the method needs 4 in (R, G, B, mask), 3 out")
     if oe.depth != noe.depth:
-        raise InputError(f"{model.oe.path}: widths {oe.widths}, but NOE's are {noe.widths}; both need the same number of levels")
+        raise InputError(
+            f"{model.oe.path}: widths {oe.widths}, but NOE's are {noe.widths}; both need the same number of levels"
+        )
     return oe, noe
 
 
@@ -57,7 +67,9 @@ def load_network(path: Path) -> PaddedNetwork:
     name = header.get("architecture")
     if name is None:
         if (shape := shape_of(state)) is None:
-            raise InputError(f"{path}: not a U-Net checkpoint; it has no Conv1.conv.0.weight or no Conv.weight")
+            raise InputError(
+                f"{path}: not a U-Net checkpoint; it has no Conv1.conv.0.weight or no Conv.weight"
+            )
         return build_filled(partial(build, "unet", *shape), state, path)
     if name not in NETWORKS:
         raise InputError(f"{path}: weights of architecture {name}; the method takes {' or '.join(NETWORKS)}")
@@ -70,7 +82,9 @@ def load_demosaic_net(path: Path) -> DemosaicNet:
     """Load a Demosaic Net. Raises InputError as `load_network` does."""
     state, header = read_weights(path)
     if header.get("architecture") != DEMOSAIC:
-        raise InputError(f"{path}: weights of architecture {header.get('architecture', 'unet')}; a Demosaic Net is needed")
+        raise InputError(
+            f"{path}: weights of architecture {header.get('architecture', 'unet')}; a Demosaic Net is needed"
+        )
     width, depth = (header_number(path, header, key) for key in ("width", "depth"))
     return build_filled(partial(DemosaicNet, width, depth), state, path)
 
@@ -85,7 +99,10 @@ def build_filled(make: Callable[[], Network], state: Mapping[str, Tensor], path:
     kind, expected = type(empty).__name__, empty.state_dict()
     problems = [
         f"{word}: {some(sorted(keys), ', ')}"
-        for word, keys in (("missing", expected.keys() - state.keys()), ("not of this network", state.keys() - expected.keys()))
+        for word, keys in (
+            ("missing", expected.keys() - state.keys()),
+            ("not of this network", state.keys() - expected.keys()),
+        )
         if keys
     ]
     problems += [
@@ -94,9 +111,13 @@ def build_filled(make: Callable[[], Network], state: Mapping[str, Tensor], path:
         if key in state and state[key].shape != value.shape
     ]
     if not problems:
-        problems = [f"{key} holds {problem}" for key, value in state.items() if (problem := value_problem(value))]
+        problems = [
+            f"{key} holds {problem}" for key, value in state.items() if (problem := value_problem(value))
+        ]
     if problems:
-        raise InputError(f"{path}: not a whole {kind} checkpoint; {some(problems, '; ')}; give the weights of this network")
+        raise InputError(
+            f"{path}: not a whole {kind} checkpoint; {some(problems, '; ')}; give the weights of this network"
+        )
     network = make()
     network.load_state_dict(state)
     return network.eval()
@@ -124,10 +145,16 @@ def read_weights(path: Path) -> tuple[Mapping[str, Tensor], dict[str, str]]:
             state, header = torch.load(path, map_location="cpu", weights_only=True), {}
     except Exception as error:  # whatever the unpickler stumbles over in a damaged file
         reason = str(error).strip().partition("\n")[0] or "it is empty"
-        if isinstance(error, pickle.UnpicklingError):  # PyTorch's advice is to load it nevertheless, which may run what it holds
+        if isinstance(
+            error, pickle.UnpicklingError
+        ):  # PyTorch's advice is to load it nevertheless, which may run what it holds
             reason = "not tensors alone"
-        raise InputError(f"{path}: can't be read as weights ({reason}); fetch or copy the file again") from error
-    if not isinstance(state, Mapping) or not all(isinstance(key, str) and is_plain(value) for key, value in state.items()):
+        raise InputError(
+            f"{path}: can't be read as weights ({reason}); fetch or copy the file again"
+        ) from error
+    if not isinstance(state, Mapping) or not all(
+        isinstance(key, str) and is_plain(value) for key, value in state.items()
+    ):
         raise InputError(f"{path}: not a state_dict; save the network's state_dict() and nothing else")
     return state, header
 
@@ -143,14 +170,18 @@ def header_number(path: Path, header: Mapping[str, str], key: str) -> int:
     """The one number that a header holds under a key. Raises InputError where there is none, or more."""
     numbers = header_numbers(path, header, key)
     if len(numbers) > 1:
-        raise InputError(f"{path}: its header tells {len(numbers)} {key} of the network; copy the file again from where it came")
+        raise InputError(
+            f"{path}: its header tells {len(numbers)} {key} of the network; copy the file again from where it came"
+        )
     return numbers[0]
 
 
 def header_numbers(path: Path, header: Mapping[str, str], key: str) -> tuple[int, ...]:
     """The numbers that a header holds under a key. Raises InputError where there are none."""
     if not re.fullmatch(r"\d{1,5}(,\d{1,5})*", header.get(key, "")):
-        raise InputError(f"{path}: its header does not tell the {key} of the network; copy the file again from where it came")
+        raise InputError(
+            f"{path}: its header does not tell the {key} of the network; copy the file again from where it came"
+        )
     return tuple(map(int, header[key].split(",")))
 
 
@@ -185,4 +216,6 @@ def save_demosaic_net(network: DemosaicNet, path: Path) -> None:
 
 def write_weights(state: Mapping[str, Tensor], header: Mapping[str, str], path: Path) -> None:
     with atomic_write(path) as temporary:
-        temporary.write_bytes(save({key: value.contiguous() for key, value in state.items()}, {"format": "pt", **header}))
+        temporary.write_bytes(
+            save({key: value.contiguous() for key, value in state.items()}, {"format": "pt", **header})
+        )

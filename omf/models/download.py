@@ -73,7 +73,9 @@ def download(file: WeightsFile, part: Path) -> None:
                 reason = str(error)
             attempt = 0 if part.exists() and part.stat().st_size > there else attempt + 1
             if attempt == ATTEMPTS:
-                raise InputError(f"{file.url}: can't be fetched ({reason}); call again to go on from what has arrived")
+                raise InputError(
+                    f"{file.url}: can't be fetched ({reason}); call again to go on from what has arrived"
+                )
             time.sleep(PAUSE * 2**attempt if attempt else 0)
 
 
@@ -82,7 +84,9 @@ class OnThisMachine(requests.adapters.HTTPAdapter):
 
     def send(self, request: requests.PreparedRequest, *arguments, **settings) -> requests.Response:
         if not is_safe_address(request.url):
-            raise InputError(f"{request.url}: redirected to there, but it is not fetched from, since it is not https://")
+            raise InputError(
+                f"{request.url}: redirected to there, but it is not fetched from, since it is not https://"
+            )
         return super().send(request, *arguments, **settings)
 
 

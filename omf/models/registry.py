@@ -65,7 +65,9 @@ def read_models(folder: Path | None = None) -> dict[str, Model]:
         return {name: listed_model(name, entry, folder) for name, entry in entries.items()}
     except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         reason = str(error).partition("\n")[0]
-        raise InputError(f"{listing}: can't be read as a list of models ({reason}); compare it with the released one") from error
+        raise InputError(
+            f"{listing}: can't be read as a list of models ({reason}); compare it with the released one"
+        ) from error
 
 
 def listed_model(name: str, entry: dict, folder: Path) -> Model:
@@ -76,7 +78,9 @@ def listed_model(name: str, entry: dict, folder: Path) -> Model:
         for network, file in entry["files"].items():
             if problem := entry_problem(file):
                 raise InputError(f"{folder / 'models.yaml'}: {name}, {network}: {problem}")
-            known[network] = WeightsFile(folder / file["name"], **{key: value for key, value in file.items() if key != "name"})
+            known[network] = WeightsFile(
+                folder / file["name"], **{key: value for key, value in file.items() if key != "name"}
+            )
     model = Model(name=name, **known)
     if wrong := wrong_values(model):
         raise ValueError(f"{name}: {wrong}")
@@ -85,7 +89,10 @@ def listed_model(name: str, entry: dict, folder: Path) -> Model:
 
 def wrong_values(model: Model) -> str | None:
     """What of a listed model is not what it must be, in words; None where all is."""
-    if not all(isinstance(text, str) for text in (model.name, model.camera, model.description, model.source, model.licence)):
+    if not all(
+        isinstance(text, str)
+        for text in (model.name, model.camera, model.description, model.source, model.licence)
+    ):
         return "name, camera, description, source and licence must be texts"
     if not all(isinstance(flag, bool) for flag in (model.extra_data, model.trained_here)):
         return "extra_data and trained_here must be true or false"
@@ -118,7 +125,9 @@ def is_safe_address(url: str) -> bool:
         parts = urlsplit(url)
         if parts.scheme == "https":
             return bool(parts.hostname)
-        return parts.scheme == "http" and (parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname or "").is_loopback)
+        return parts.scheme == "http" and (
+            parts.hostname == "localhost" or ipaddress.ip_address(parts.hostname or "").is_loopback
+        )
     except (ValueError, AttributeError):
         return False
 
@@ -139,7 +148,9 @@ def register_model(name: str, entry: dict, folder: Path | None = None) -> None:
     listing = folder / "models.yaml"
     others = re.split(r"^(?=\S+:)", listing.read_text("utf-8"), flags=re.MULTILINE)
     text = "".join(block for block in others if not block.startswith(f"{name}:")).rstrip()
-    save_text(listing, text + "\n\n" + yaml.safe_dump({name: entry | {"trained_here": True}}, sort_keys=False))
+    save_text(
+        listing, text + "\n\n" + yaml.safe_dump({name: entry | {"trained_here": True}}, sort_keys=False)
+    )
 
 
 def check_name(name: str, folder: Path | None = None) -> None:

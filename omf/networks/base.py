@@ -28,8 +28,12 @@ class PaddedNetwork(nn.Module):
         out_channels: 3, for camera R, G, B.
     """
 
-    body: Callable[[Tensor], Tensor]  # (N, in_channels, H, W) -> (N, out_channels, H, W), H and W multiples of `grid`
-    receptive_radius: int  # the farthest, in pixels along an axis, that an input lies from an output that it changes
+    body: Callable[
+        [Tensor], Tensor
+    ]  # (N, in_channels, H, W) -> (N, out_channels, H, W), H and W multiples of `grid`
+    receptive_radius: (
+        int  # the farthest, in pixels along an axis, that an input lies from an output that it changes
+    )
     bytes_per_pixel: int  # about what is held at once for each pixel of `body`'s input, float32
 
     def __init__(self, widths: Sequence[int], in_channels: int, out_channels: int):

@@ -7,7 +7,12 @@ from torch.nn import functional
 
 from omf.raw.bayer import demosaic, unpack
 
-MEASURED = [0, 5, 6, 11]  # of the 12 values of a Bayer cell (colour x site): R at site 0, G at 1 and 2, B at 3
+MEASURED = [
+    0,
+    5,
+    6,
+    11,
+]  # of the 12 values of a Bayer cell (colour x site): R at site 0, G at 1 and 2, B at 3
 MAX_DEPTH = 100  # convolutions
 EPSILON = 1e-4  # keeps the slope of the square root finite; a tenth of a count of 10 bits
 
@@ -38,7 +43,9 @@ class DemosaicNet(nn.Module):
     def __init__(self, width: int = 32, depth: int = 8):
         super().__init__()
         if width < 1 or not 2 <= depth <= MAX_DEPTH or depth % 2:
-            raise ValueError(f"width {width}, depth {depth}; the width must be 1 or more, the depth even, from 2 to {MAX_DEPTH}")
+            raise ValueError(
+                f"width {width}, depth {depth}; the width must be 1 or more, the depth even, from 2 to {MAX_DEPTH}"
+            )
         self.width, self.depth = width, depth
         self.head = nn.Conv2d(4, width, 3)  # the mosaic comes padded
         self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(depth // 2 - 1)))

@@ -22,11 +22,17 @@ class FusedUNet(nn.Module):
     def __init__(self, unet: UNet, dtype: torch.dtype = torch.float32, winograd: bool = False):
         super().__init__()
         self.dtype = dtype
-        self.bytes_per_pixel = 4 * 6 * unet.widths[0]  # about what is held at once for each pixel of the input, float32
+        self.bytes_per_pixel = (
+            4 * 6 * unet.widths[0]
+        )  # about what is held at once for each pixel of the input, float32
         levels = range(1, len(unet.widths) + 1)
-        self.encoders = nn.ModuleList(fused_block(getattr(unet, f"Conv{level}"), winograd) for level in levels)
+        self.encoders = nn.ModuleList(
+            fused_block(getattr(unet, f"Conv{level}"), winograd) for level in levels
+        )
         self.ups = nn.ModuleList(SubPixelUpConv(getattr(unet, f"Up{level}")) for level in levels[:0:-1])
-        self.decoders = nn.ModuleList(fused_block(getattr(unet, f"Up_conv{level}"), winograd) for level in levels[:0:-1])
+        self.decoders = nn.ModuleList(
+            fused_block(getattr(unet, f"Up_conv{level}"), winograd) for level in levels[:0:-1]
+        )
         self.last = copied(unet.Conv, unet.Conv.weight, unet.Conv.bias)
         self.eval().requires_grad_(False).to(dtype, memory_format=torch.channels_last)
         self.last.float()
@@ -57,7 +63,9 @@ class SubPixelUpConv(nn.Module):
         super().__init__()
         _, conv, norm, _ = up.up
         weight, bias = fold(conv, norm)
-        kernels = [merge_taps(merge_taps(weight, 2, row), 3, column) for row in range(2) for column in range(2)]
+        kernels = [
+            merge_taps(merge_taps(weight, 2, row), 3, column) for row in range(2) for column in range(2)
+        ]
         self.conv = nn.Conv2d(conv.in_channels, 4 * conv.out_channels, 2, padding=1)
         self.conv.weight.data = torch.cat(kernels).float()
         self.conv.bias.data = bias.repeat(4).float()
@@ -65,7 +73,12 @@ class SubPixelUpConv(nn.Module):
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """(N, C, H, W) and (N, C', 2H, 2W) -> (N, 2C', 2H, 2W): skip's channels, then the up-sampled ones."""
         batch, channels, height, width = skip.shape
-        merged = torch.empty((batch, 2 * channels, height, width), dtype=skip.dtype, device=skip.device, memory_format=torch.channels_last)
+        merged = torch.empty(
+            (batch, 2 * channels, height, width),
+            dtype=skip.dtype,
+            device=skip.device,
+            memory_format=torch.channels_last,
+        )
         merged[:, :channels] = skip
         phases = functional.relu_(self.conv(x)).split(channels, dim=1)
         for phase, (row, column) in zip(phases, ((0, 0), (0, 1), (1, 0), (1, 1))):
@@ -85,7 +98,9 @@ def merge_taps(weight: Tensor, axis: int, phase: int) -> Tensor:
 def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> tuple[Tensor, Tensor]:
     """float64 weight and bias of the convolution that does what these two do."""
     scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
-    return conv.weight.double() * scale[:, None, None, None], (conv.bias.double() - norm.running_mean.double()) * scale + norm.bias.double()
+    return conv.weight.double() * scale[:, None, None, None], (
+        conv.bias.double() - norm.running_mean.double()
+    ) * scale + norm.bias.double()
 
 
 def fused_block(block: ConvBlock, winograd: bool) -> nn.Sequential:
@@ -93,7 +108,11 @@ def fused_block(block: ConvBlock, winograd: bool) -> nn.Sequential:
     first, first_norm, _, second, second_norm, _ = block.conv
     convs = []
     for conv, norm in ((first, first_norm), (second, second_norm)):
-        kind = WinogradConv if winograd and min(conv.in_channels, conv.out_channels) >= MIN_CHANNELS else partial(copied, conv)
+        kind = (
+            WinogradConv
+            if winograd and min(conv.in_channels, conv.out_channels) >= MIN_CHANNELS
+            else partial(copied, conv)
+        )
         convs += [kind(*fold(conv, norm)), nn.ReLU(inplace=True)]
     return nn.Sequential(*convs)
 

@@ -47,7 +47,10 @@ class Block(nn.Module):
             nn.Conv2d(channels, channels, 1),
         )
         self.pointwise = nn.Sequential(
-            LayerNorm2d(channels), nn.Conv2d(channels, 2 * channels, 1), SimpleGate(), nn.Conv2d(channels, channels, 1)
+            LayerNorm2d(channels),
+            nn.Conv2d(channels, 2 * channels, 1),
+            SimpleGate(),
+            nn.Conv2d(channels, channels, 1),
         )
         self.beta, self.gamma = (nn.Parameter(torch.zeros(channels, 1, 1)) for _ in range(2))
 
@@ -77,9 +80,14 @@ class NAFNet(PaddedNetwork):
         super().__init__(widths, in_channels, out_channels)
         pairs = list(zip(self.widths[:-1], self.widths[1:]))
         self.intro = nn.Conv2d(in_channels, self.widths[0], 3, padding=1)
-        self.encoders = nn.ModuleList(blocks(level, width) for level, width in enumerate(self.widths))  # the last is the bottom of the U
+        self.encoders = nn.ModuleList(
+            blocks(level, width) for level, width in enumerate(self.widths)
+        )  # the last is the bottom of the U
         self.downs = nn.ModuleList(nn.Conv2d(shallow, deep, 2, stride=2) for shallow, deep in pairs)
-        self.ups = nn.ModuleList(nn.Sequential(nn.Conv2d(deep, 4 * shallow, 1, bias=False), nn.PixelShuffle(2)) for shallow, deep in pairs)
+        self.ups = nn.ModuleList(
+            nn.Sequential(nn.Conv2d(deep, 4 * shallow, 1, bias=False), nn.PixelShuffle(2))
+            for shallow, deep in pairs
+        )
         self.decoders = nn.ModuleList(blocks(level, width) for level, width in enumerate(self.widths[:-1]))
         self.ending = nn.Conv2d(self.widths[0], out_channels, 3, padding=1)
 
@@ -94,10 +102,14 @@ class NAFNet(PaddedNetwork):
         farthest = 0
         for position in range(self.grid):
             first, last = position - 1, position + 1  # the ending
-            for level in range(self.depth):  # from the output down: the decoder's blocks, then the pixel shuffle
+            for level in range(
+                self.depth
+            ):  # from the output down: the decoder's blocks, then the pixel shuffle
                 first, last = (first - block_count(level)) // 2, (last + block_count(level)) // 2
             first, last = first - block_count(self.depth), last + block_count(self.depth)
-            for level in reversed(range(self.depth)):  # back up: a convolution of 2 x 2, then the encoder's blocks
+            for level in reversed(
+                range(self.depth)
+            ):  # back up: a convolution of 2 x 2, then the encoder's blocks
                 first, last = 2 * first - block_count(level), 2 * last + 1 + block_count(level)
             farthest = max(farthest, position - first + 1, last + 1 - position)  # and the intro
         return farthest

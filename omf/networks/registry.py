@@ -16,7 +16,9 @@ def build(name: str, widths: Sequence[int], in_channels: int = 4, out_channels: 
     if name not in NETWORKS:
         raise InputError(f"network {name}: there is none of that name; known networks: {', '.join(NETWORKS)}")
     if not 1 <= len(widths) <= MAX_LEVELS or min(widths) < 1:
-        right = f"give the channels of each level, 1 or more, the shallowest first; {MAX_LEVELS} levels at most"
+        right = (
+            f"give the channels of each level, 1 or more, the shallowest first; {MAX_LEVELS} levels at most"
+        )
         raise InputError(f"network {name}: widths {tuple(widths)}; {right}")
     return NETWORKS[name](widths, in_channels, out_channels)
 

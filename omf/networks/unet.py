@@ -15,7 +15,11 @@ PUBLISHED_WIDTHS = (64, 128, 256, 512, 1024)
 
 
 def conv_bn_relu(in_channels: int, out_channels: int) -> list[nn.Module]:
-    return [nn.Conv2d(in_channels, out_channels, 3, padding=1), nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True)]
+    return [
+        nn.Conv2d(in_channels, out_channels, 3, padding=1),
+        nn.BatchNorm2d(out_channels),
+        nn.ReLU(inplace=True),
+    ]
 
 
 class ConvBlock(nn.Module):
@@ -23,7 +27,9 @@ class ConvBlock(nn.Module):
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
-        self.conv = nn.Sequential(*conv_bn_relu(in_channels, out_channels), *conv_bn_relu(out_channels, out_channels))
+        self.conv = nn.Sequential(
+            *conv_bn_relu(in_channels, out_channels), *conv_bn_relu(out_channels, out_channels)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x)
@@ -81,7 +87,9 @@ class UNet(PaddedNetwork):
     def body(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, out_channels, H, W), H and W multiples of `grid`."""
         skips = []
-        for level in range(1, len(self.widths) + 1):  # with C channels at this level, h = H / 2**(level - 1), w likewise
+        for level in range(
+            1, len(self.widths) + 1
+        ):  # with C channels at this level, h = H / 2**(level - 1), w likewise
             if skips:
                 x = functional.max_pool2d(x, 2)
             x = getattr(self, f"Conv{level}")(x)  # (N, C, h, w)

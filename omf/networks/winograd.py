@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 MIN_CHANNELS = 256  # in and out; with fewer, the transforms cost what the multiplications save
-VALUES = 2**18  # of a position's tiles, over all channels, that are worked on at once: they fit into the cache
+VALUES = (
+    2**18
+)  # of a position's tiles, over all channels, that are worked on at once: they fit into the cache
 
 KERNEL_TRANSFORM = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))
 
@@ -29,9 +31,13 @@ class WinogradConv(nn.Module):
     def __init__(self, weight: Tensor, bias: Tensor):
         super().__init__()
         transform = torch.tensor(KERNEL_TRANSFORM, dtype=torch.float64)
-        kernels = torch.einsum("ia,jb,kcab->ijkc", transform, transform, weight.double()).flatten(0, 1).float()
+        kernels = (
+            torch.einsum("ia,jb,kcab->ijkc", transform, transform, weight.double()).flatten(0, 1).float()
+        )
         self.tiles = max(VALUES // weight.shape[1], 1)  # at once
-        self.kernels = [torch.ops.mkldnn._reorder_linear_weight(kernel, self.tiles) for kernel in kernels]  # 16 of (K, C)
+        self.kernels = [
+            torch.ops.mkldnn._reorder_linear_weight(kernel, self.tiles) for kernel in kernels
+        ]  # 16 of (K, C)
         self.bias = nn.Parameter(bias.float(), requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -65,7 +71,12 @@ class WinogradConv(nn.Module):
 def transformed(lines: list[Tensor], out: Tensor | tuple[None, ...] = (None,) * 4) -> tuple[Tensor, ...]:
     """Four lines of input tiles, transformed along one axis."""
     a, b, c, d = lines
-    return torch.sub(a, c, out=out[0]), torch.add(b, c, out=out[1]), torch.sub(c, b, out=out[2]), torch.sub(b, d, out=out[3])
+    return (
+        torch.sub(a, c, out=out[0]),
+        torch.add(b, c, out=out[1]),
+        torch.sub(c, b, out=out[2]),
+        torch.sub(b, d, out=out[3]),
+    )
 
 
 def summed(lines: list[Tensor]) -> tuple[Tensor, Tensor]:

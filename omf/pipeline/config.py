@@ -28,16 +28,22 @@ def check_config(config: dict, schema_file: Path) -> dict:
     try:
         check_tree(config)
     except ValueError as error:
-        raise InputError(f"config: {error}; compare it with the config.yaml that comes with the program") from None
+        raise InputError(
+            f"config: {error}; compare it with the config.yaml that comes with the program"
+        ) from None
     schema = yaml.safe_load(schema_file.read_text("utf-8"))
     config = with_numbers(config, schema)
     problems = list(misspelt(config, schema, ""))
     for error in VALIDATOR(schema).iter_errors(config):
         if error.validator != "additionalProperties":
-            problems.append(f"{'.'.join(map(str, error.path))} is {error.instance!r}; it must be {error.schema['description']}")
+            problems.append(
+                f"{'.'.join(map(str, error.path))} is {error.instance!r}; it must be {error.schema['description']}"
+            )
     if problems:
         raise InputError(f"config: {'; '.join(sorted(problems))}")
-    return {name: setting["default"] for name, setting in schema["properties"].items() if "default" in setting} | config
+    return {
+        name: setting["default"] for name, setting in schema["properties"].items() if "default" in setting
+    } | config
 
 
 def with_numbers(config: dict, schema: dict, nested: bool = False) -> dict:

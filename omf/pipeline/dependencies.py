@@ -7,7 +7,9 @@ from pathlib import Path
 
 from omf.utils.paths import PACKAGE
 
-DATA = {PACKAGE / "report" / "page.py": PACKAGE / "report" / "templates"}  # folders of what a module reads besides
+DATA = {
+    PACKAGE / "report" / "page.py": PACKAGE / "report" / "templates"
+}  # folders of what a module reads besides
 
 
 def fingerprint(script: Path) -> str:

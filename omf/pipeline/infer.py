@@ -39,4 +39,9 @@ def infer(decoded: Path, out: Path, method: Method) -> dict:
             problems.append(str(problem))
     seconds = round(time.perf_counter() - began, 4)
     write_folder_manifest(out)
-    return {"images": len(done), "seconds": seconds, "megapixels": round(sum(done.values()) / 1e6, 4), "problems": problems}
+    return {
+        "images": len(done),
+        "seconds": seconds,
+        "megapixels": round(sum(done.values()) / 1e6, 4),
+        "problems": problems,
+    }

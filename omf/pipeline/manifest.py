@@ -47,6 +47,8 @@ def wait_for_files(folder: Path) -> list[Path]:
     record, until = folder / MANIFEST, time.monotonic() + PATIENCE
     while lacking := find_missing(record):
         if time.monotonic() > until:
-            raise InputError(f"{lacking}: not there, or not whole, after {PATIENCE:.0f} s; start again, and {folder} is made again")
+            raise InputError(
+                f"{lacking}: not there, or not whole, after {PATIENCE:.0f} s; start again, and {folder} is made again"
+            )
         time.sleep(0.2)
     return [folder / name for name in json.loads(record.read_text())]

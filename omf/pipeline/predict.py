@@ -14,7 +14,10 @@ from omf.utils.files import save_npy
 
 
 def predict(
-    photos: Iterable[Path], out: Path, method: Method, writer: Callable[[dict[str, Path]], Callable[[str, np.ndarray], None]] | None = None
+    photos: Iterable[Path],
+    out: Path,
+    method: Method,
+    writer: Callable[[dict[str, Path]], Callable[[str, np.ndarray], None]] | None = None,
 ) -> list[str]:
     """The whole way in one process: photos -> `out`/NAME.npy, in the challenge's format.
 

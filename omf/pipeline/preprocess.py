@@ -52,4 +52,6 @@ def hash_of(photo: Path) -> str:
     try:
         return sha256(photo)
     except OSError as error:
-        raise InputError(f"{photo}: gone while it was worked on ({error.strerror}); put it back, and run again") from error
+        raise InputError(
+            f"{photo}: gone while it was worked on ({error.strerror}); put it back, and run again"
+        ) from error

@@ -11,7 +11,10 @@ from omf.pipeline.manifest import MANIFEST, find_missing
 
 SHARDS = ("decoded", "demosaiced", "raw", "files")  # of results/: a folder for each shard
 RECORDS = ("photos", "timing", "written", "scores")  # a JSON file for each shard
-KNOWN_BY = {"package.json": "readme.txt", "report.json": "summary.txt"}  # what a job leaves in submission/; without it the job runs again
+KNOWN_BY = {
+    "package.json": "readme.txt",
+    "report.json": "summary.txt",
+}  # what a job leaves in submission/; without it the job runs again
 LATEST = 300  # seconds before the last write; what is older has long been on the disk
 
 
@@ -69,9 +72,17 @@ def find_partial_outputs(results: Path, submission: Path) -> list[Path]:
         Folders and records of shards, and what a damaged submission is known by.
     """
     seals = {folder: folder / MANIFEST for kind in SHARDS for folder in (results / kind).glob("s*")}
-    seals |= {submission / known_by: results / "sealed" / job for job, known_by in KNOWN_BY.items() if (submission / known_by).exists()}
+    seals |= {
+        submission / known_by: results / "sealed" / job
+        for job, known_by in KNOWN_BY.items()
+        if (submission / known_by).exists()
+    }
     records = [record for kind in RECORDS for record in (results / kind).glob("*.json")]
-    return [path for path in most_recent([*seals, *records]) if (find_missing(seals[path]) if path in seals else not is_json(path))]
+    return [
+        path
+        for path in most_recent([*seals, *records])
+        if (find_missing(seals[path]) if path in seals else not is_json(path))
+    ]
 
 
 def most_recent(paths: Iterable[Path]) -> list[Path]:

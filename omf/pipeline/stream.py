@@ -106,7 +106,9 @@ def grouped(
         yield group
 
 
-def write_all(names: Sequence[str], answers: Pending, write: Callable[[str, np.ndarray], None]) -> dict[str, InputError | None]:
+def write_all(
+    names: Sequence[str], answers: Pending, write: Callable[[str, np.ndarray], None]
+) -> dict[str, InputError | None]:
     """Wait for the answers and write each; what became of it."""
     outcome: dict[str, InputError | None] = {}
     for name, array in zip(names, answers()):

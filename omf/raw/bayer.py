@@ -8,7 +8,12 @@ import numpy as np
 from omf.raw.isp import clip
 
 WHITE_LEVEL = 1024  # counts for 1.0; the challenge writes truncate(1024 x), so 1024 itself can occur
-CFA_ORIGINS = {"RGGB": (0, 0), "GRBG": (0, 1), "GBRG": (1, 0), "BGGR": (1, 1)}  # row and column of the first red pixel
+CFA_ORIGINS = {
+    "RGGB": (0, 0),
+    "GRBG": (0, 1),
+    "GBRG": (1, 0),
+    "BGGR": (1, 1),
+}  # row and column of the first red pixel
 
 
 def mosaic(rgb: np.ndarray, cfa: str = "RGGB") -> np.ndarray:

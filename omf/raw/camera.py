@@ -51,7 +51,9 @@ class Camera:
     spread: np.ndarray  # (2, 2): covariance of log R/G and log B/G about the neutrals
     colour_matrices: np.ndarray  # (M, 3, 3): linear sRGB to white-balanced camera RGB
     shot_noise: float  # at ISO 1; see isp.add_noise
-    subsampling: np.ndarray  # (4,): how often JPEG's chroma is 4:4:4, 4:2:2, 4:2:0, and how often there is no JPEG
+    subsampling: (
+        np.ndarray
+    )  # (4,): how often JPEG's chroma is 4:4:4, 4:2:2, 4:2:0, and how often there is no JPEG
     prior: CapturePrior
 
     @property
@@ -76,18 +78,30 @@ def load_camera(name: str) -> Camera:
         return read_profile(parse_yaml(path.read_text("utf-8")))
     except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
         reason = str(error).partition("\n")[0]
-        raise InputError(f"{path}: not a whole camera profile ({reason}); compare it with samsung_s7.yaml") from error
+        raise InputError(
+            f"{path}: not a whole camera profile ({reason}); compare it with samsung_s7.yaml"
+        ) from error
 
 
 def read_profile(profile: dict) -> Camera:
     """A profile as the YAML file has it. Raises ValueError, LookupError, TypeError or AttributeError where it is none."""
-    lights = numbers("neutrals", [[light[key] for key in ("red", "blue", "weight")] for light in profile["neutrals"]], (None, 3), TINY, 100)
+    lights = numbers(
+        "neutrals",
+        [[light[key] for key in ("red", "blue", "weight")] for light in profile["neutrals"]],
+        (None, 3),
+        TINY,
+        100,
+    )
     weights = lights[:, 2]
     red, blue = numbers("jitter", [profile["jitter"][key] for key in ("red", "blue")], (2,), 0, 10)
-    covariance = float(numbers("jitter.correlation", profile["jitter"]["correlation"], (), -1, 1)) * red * blue
+    covariance = (
+        float(numbers("jitter.correlation", profile["jitter"]["correlation"], (), -1, 1)) * red * blue
+    )
     levels = black, white = profile["black_level"], profile["white_level"]
     if not all(type(level) is int for level in levels) or not 0 <= black < white < 2**16:
-        raise ValueError(f"black_level {black}, white_level {white}; they must be counts of 16 bits, the white level the higher one")
+        raise ValueError(
+            f"black_level {black}, white_level {white}; they must be counts of 16 bits, the white level the higher one"
+        )
     frame = numbers("frame", profile["frame"], (2,), 2, 1e6)
     if not isinstance(profile["name"], str):
         raise ValueError(f"name: {profile['name']}; it must be a text")
@@ -95,15 +109,23 @@ def read_profile(profile: dict) -> Camera:
     for field in fields(prior):
         ((kind, parameters),) = getattr(prior, field.name).items()
         if kind not in DISTRIBUTIONS or len(parameters) != 2:
-            raise ValueError(f"{field.name}: {kind} {parameters}; it must be one of {', '.join(DISTRIBUTIONS)} with two numbers")
-        low, high = numbers(field.name, parameters, (2,), {"uniform": -1e6, "log_uniform": TINY, "log_normal": 0}[kind], 1e6)
+            raise ValueError(
+                f"{field.name}: {kind} {parameters}; it must be one of {', '.join(DISTRIBUTIONS)} with two numbers"
+            )
+        low, high = numbers(
+            field.name, parameters, (2,), {"uniform": -1e6, "log_uniform": TINY, "log_normal": 0}[kind], 1e6
+        )
         if kind == "log_normal" and high > 10:
             raise ValueError(f"{field.name}: {kind} {parameters}; the deviation must be 10 or less")
         if kind != "log_normal" and low > high:
-            raise ValueError(f"{field.name}: {kind} {parameters}; the first number must not be the larger one")
+            raise ValueError(
+                f"{field.name}: {kind} {parameters}; the first number must not be the larger one"
+            )
     if profile["cfa"] not in CFA_ORIGINS:
         raise ValueError(f"cfa: {profile['cfa']}; it must be one of {', '.join(CFA_ORIGINS)}")
-    subsampling = numbers("jpeg", [profile["jpeg"][kind] for kind in ("4:4:4", "4:2:2", "4:2:0", "none")], (4,), 0, 1e6)
+    subsampling = numbers(
+        "jpeg", [profile["jpeg"][kind] for kind in ("4:4:4", "4:2:2", "4:2:0", "none")], (4,), 0, 1e6
+    )
     if not subsampling.any():
         raise ValueError("jpeg: all are 0; one must be more")
     return Camera(
@@ -122,7 +144,9 @@ def read_profile(profile: dict) -> Camera:
     )
 
 
-def numbers(name: str, values: object, shape: tuple[int | None, ...], least: float, most: float) -> np.ndarray:
+def numbers(
+    name: str, values: object, shape: tuple[int | None, ...], least: float, most: float
+) -> np.ndarray:
     """Values of a profile as an array; None in `shape` is any number of them, 1 or more. Raises ValueError."""
     array = np.array(values)
     fits = (

@@ -82,7 +82,9 @@ def map_tones_locally(linear: np.ndarray, amount: float, size: int = 41) -> np.n
 
 def encode_srgb(linear: np.ndarray) -> np.ndarray:
     """The sRGB transfer function (IEC 61966-2-1), [0, 1] -> [0, 1]."""
-    return np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-8) ** (1 / 2.4) - 0.055)
+    return np.where(
+        linear <= 0.0031308, 12.92 * linear, 1.055 * np.maximum(linear, 1e-8) ** (1 / 2.4) - 0.055
+    )
 
 
 def decode_srgb(srgb: np.ndarray) -> np.ndarray:

@@ -9,7 +9,11 @@ from omf.raw import isp
 from omf.raw.bayer import demosaic, mosaic, to_rggb
 from omf.raw.camera import DISTRIBUTIONS, Camera, typical_read_noise
 
-CLIPPED_LEVEL, GENTLE, GENTLE_SIZE = 250, 200, 9  # of linear_scene: 8-bit levels, and the size of a pixel's surroundings
+CLIPPED_LEVEL, GENTLE, GENTLE_SIZE = (
+    250,
+    200,
+    9,
+)  # of linear_scene: 8-bit levels, and the size of a pixel's surroundings
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,9 @@ def sample_settings(camera: Camera, rng: np.random.Generator) -> CaptureSettings
     subsampling = int(rng.choice(4, p=camera.subsampling))
     return CaptureSettings(
         neutral=np.array([red, 1.0, blue]),
-        colour_matrix=np.tensordot(rng.dirichlet(np.ones(len(camera.colour_matrices))), camera.colour_matrices, 1),
+        colour_matrix=np.tensordot(
+            rng.dirichlet(np.ones(len(camera.colour_matrices))), camera.colour_matrices, 1
+        ),
         shot_noise=shot_noise,
         read_noise=float(typical_read_noise(shot_noise) * np.exp(rng.normal(0, 0.26))),
         centre=rng.uniform(-0.5, 0.5, 2) * camera.frame,
@@ -78,13 +84,17 @@ def run_isp(raw: np.ndarray, shot: CaptureSettings) -> np.ndarray:
     """
     balanced = isp.clip(isp.white_balance(raw, shot.neutral, shot.gain))
     linear = isp.clip(isp.to_srgb_primaries(balanced, shot.colour_matrix))
-    srgb = isp.encode_srgb(isp.lift_midtones(isp.map_tones_locally(linear, shot.local_contrast), shot.midtones))
+    srgb = isp.encode_srgb(
+        isp.lift_midtones(isp.map_tones_locally(linear, shot.local_contrast), shot.midtones)
+    )
     srgb = isp.raise_contrast(isp.clip(isp.saturate(srgb, shot.saturation)), shot.contrast)
     rgb = isp.to_8_bit(isp.sharpen(srgb, shot.sharpening))
     return rgb if shot.subsampling is None else isp.compress_jpeg(rgb, shot.quality, shot.subsampling)
 
 
-def simulate_pair(scene: np.ndarray, shot: CaptureSettings, camera: Camera, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def simulate_pair(
+    scene: np.ndarray, shot: CaptureSettings, camera: Camera, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Take a scene and develop it.
 
     Args:
@@ -115,7 +125,9 @@ def linear_raw(counts: np.ndarray, camera: Camera) -> np.ndarray:
     return to_rggb(isp.linearise(counts, camera.black_level, camera.white_level), camera.cfa)
 
 
-def linear_scene(srgb: np.ndarray, midtones: float = 0.35, growth: float = 0.02, headroom: float = 1.5) -> np.ndarray:
+def linear_scene(
+    srgb: np.ndarray, midtones: float = 0.35, growth: float = 0.02, headroom: float = 1.5
+) -> np.ndarray:
     """A linear scene from an sRGB photo: the ISP's tone curve undone, clipped lights made bright again.
 
     What was there is unknown. Where a clipped area goes over into bright surroundings, it gets brighter from

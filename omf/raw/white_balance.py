@@ -8,7 +8,9 @@ from omf.raw.isp import decode_srgb
 
 WHITE = 250 / 255  # a photo's values from here on are too near to white to fit colours to
 DIM_PHOTO = 0.02  # linear mean below which a photo is black itself
-MAX_NEUTRAL_FACTOR = 1.6  # a factor beyond the camera's known lights that a neutral grey's R/G or B/G may lie at
+MAX_NEUTRAL_FACTOR = (
+    1.6  # a factor beyond the camera's known lights that a neutral grey's R/G or B/G may lie at
+)
 
 SAMPLES = 200_000  # pixels that are enough for a median
 PRIOR = 0.01  # the camera's usual neutral counts as much as this share of grey pixels
@@ -48,7 +50,10 @@ def estimate_neutral(raw: np.ndarray, rgb: np.ndarray, camera: Camera) -> np.nda
         seen = np.array([weighted_median(light[:, channel] - light[:, 1], greyness) for channel in (0, 2)])
         share = greyness.sum() / len(photo)
         estimate += share / (share + PRIOR) * (seen - estimate)
-    lowest, highest = camera.neutrals.min(axis=0) / MAX_NEUTRAL_FACTOR, camera.neutrals.max(axis=0) * MAX_NEUTRAL_FACTOR
+    lowest, highest = (
+        camera.neutrals.min(axis=0) / MAX_NEUTRAL_FACTOR,
+        camera.neutrals.max(axis=0) * MAX_NEUTRAL_FACTOR,
+    )
     red, blue = np.clip(np.exp(estimate), lowest, highest)
     return np.array([red, 1.0, blue])
 

@@ -43,7 +43,11 @@ COLUMNS = {  # of the table: heading, digits, explanation
     "highlight_error": ("highlights", 4, "mean absolute error where the truth is 0.8 or more"),
     "unprocess_psnr": ("unprocess", 2, "PSNR of the classical method, dB"),
     "copy_psnr": ("copy", 2, "PSNR of the photo itself taken for RAW, dB"),
-    "consistency_psnr": ("consistency", 2, "dB between the photo and the RAW, rendered with colours and tones fitted; not accuracy"),
+    "consistency_psnr": (
+        "consistency",
+        2,
+        "dB between the photo and the RAW, rendered with colours and tones fitted; not accuracy",
+    ),
     "overexposed": ("overexposed", 4, "share of the photo's pixels"),
     "clipped": ("clipped", 4, "share of the RAW's samples at white"),
 }
@@ -61,7 +65,9 @@ class Example:
 def examples(records: dict[str, dict]) -> dict[str, list[Example]]:
     """The worst, median and best images by PSNR - without ground truth, by consistency - each image once."""
     key = "psnr" if any("psnr" in record for record in records.values()) else "consistency_psnr"
-    ordered = sorted((name for name in records if records[name].get(key) is not None), key=lambda name: records[name][key])
+    ordered = sorted(
+        (name for name in records if records[name].get(key) is not None), key=lambda name: records[name][key]
+    )
     middle = max((len(ordered) - SHOWN_OF_EACH) // 2, 0)
     groups = {
         "Worst": ordered[:SHOWN_OF_EACH],
@@ -108,25 +114,45 @@ def drawn(records: dict[str, dict], seconds: dict[str, float]) -> dict[str, tupl
     key, label = ("psnr", "PSNR, dB") if scored else ("consistency_psnr", "consistency, dB")
     found = {}
     if values(key):
-        found["Distribution"] = plots.plot_distribution(values(key), label), f"How many images have which {label}."
+        found["Distribution"] = (
+            plots.plot_distribution(values(key), label),
+            f"How many images have which {label}.",
+        )
     both = [record for record in records.values() if record.get(key) is not None and "overexposed" in record]
     if both:
-        picture = plots.plot_against_overexposure([record["overexposed"] for record in both], [record[key] for record in both], label)
-        found["Overexposure"] = picture, f"{label} against the share of overexposed pixels; a dot is an image."
+        picture = plots.plot_against_overexposure(
+            [record["overexposed"] for record in both], [record[key] for record in both], label
+        )
+        found["Overexposure"] = (
+            picture,
+            f"{label} against the share of overexposed pixels; a dot is an image.",
+        )
     if scored:
         picture = plots.plot_planes({plane: values(f"psnr_{plane.lower()}") for plane in plots.PLANE_COLOURS})
         found["Bayer planes"] = picture, "PSNR of each plane over the images: median, quartiles, range."
     # tiny images have too few pixels of every level
-    tones, true_tones = ([one for one in values(key) if max(one["pixels"]) >= plots.MIN_PIXELS] for key in ("tones", "true_tones"))
+    tones, true_tones = (
+        [one for one in values(key) if max(one["pixels"]) >= plots.MIN_PIXELS]
+        for key in ("tones", "true_tones")
+    )
     if tones:
         picture = plots.plot_tone_curve(tones, true_tones)
-        found["Tones"] = picture, "RAW green for the photo's green: the median over the images, and where 8 of 10 lie."
+        found["Tones"] = (
+            picture,
+            "RAW green for the photo's green: the median over the images, and where 8 of 10 lie.",
+        )
     if seconds:
         found["Time"] = plots.plot_step_times(seconds), "Seconds that the jobs of each stage took, added up."
     return found
 
 
-def page(summary: dict, scores: dict, shown: dict[str, list[Example]], plotted: dict[str, tuple[str, str]], when: datetime) -> str:
+def page(
+    summary: dict,
+    scores: dict,
+    shown: dict[str, list[Example]],
+    plotted: dict[str, tuple[str, str]],
+    when: datetime,
+) -> str:
     """The page.
 
     Args:
@@ -137,7 +163,11 @@ def page(summary: dict, scores: dict, shown: dict[str, list[Example]], plotted: 
         when: the run ended.
     """
     images = scores["images"]
-    columns = {key: column for key, column in COLUMNS.items() if any(image.get(key) is not None for image in images.values())}
+    columns = {
+        key: column
+        for key, column in COLUMNS.items()
+        if any(image.get(key) is not None for image in images.values())
+    }
     rows = [
         [
             printable(name),
@@ -149,7 +179,9 @@ def page(summary: dict, scores: dict, shown: dict[str, list[Example]], plotted: 
     mean = scores["mean"]
     methods = [("this run", mean["psnr"], mean["ssim"], "")]
     methods += [(name, mean[f"{name}_psnr"], mean[f"{name}_ssim"], text) for name, text in BASELINES.items()]
-    templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    templates = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
+    )
     script = (TEMPLATES / "report.js").read_text("utf-8")
     return templates.get_template("report.html").render(
         summary=summary,
@@ -159,10 +191,15 @@ def page(summary: dict, scores: dict, shown: dict[str, list[Example]], plotted: 
         version=VERSION,
         methods=[method for method in methods if method[1] is not None],
         leaderboard=LEADERBOARD_S7 if summary["scored"] and summary["camera"] == "samsung_s7" else [],
-        plots=[(title, data_uri("image/svg+xml", svg.encode()), text) for title, (svg, text) in plotted.items()],
+        plots=[
+            (title, data_uri("image/svg+xml", svg.encode()), text) for title, (svg, text) in plotted.items()
+        ],
         shown=embedded(shown),
         error_at_top=ERROR_AT_TOP,
-        error_colours=["#{:02x}{:02x}{:02x}".format(*colormaps[ERROR_MAP](x, bytes=True)[:3]) for x in np.linspace(0, 1, 9)],
+        error_colours=[
+            "#{:02x}{:02x}{:02x}".format(*colormaps[ERROR_MAP](x, bytes=True)[:3])
+            for x in np.linspace(0, 1, 9)
+        ],
         columns=columns,
         rows=rows,
         script=script,
@@ -173,7 +210,12 @@ def page(summary: dict, scores: dict, shown: dict[str, list[Example]], plotted: 
 def embedded(shown: dict[str, list[Example]]) -> dict[str, list[tuple[str, str, dict]]]:
     """Of each group, name, caption and {caption: (data URI, width, height)} of each image; all together not too large."""
     for quality in JPEG_QUALITIES:
-        files = [jpeg_bytes(picture, quality) for group in shown.values() for one in group for picture in one.pictures.values()]
+        files = [
+            jpeg_bytes(picture, quality)
+            for group in shown.values()
+            for one in group
+            for picture in one.pictures.values()
+        ]
         if sum(map(len, files)) <= MAX_PICTURE_BYTES:
             break
     left = iter(files)
@@ -182,7 +224,10 @@ def embedded(shown: dict[str, list[Example]]) -> dict[str, list[tuple[str, str, 
             (
                 one.name,
                 one.caption,
-                {text: (data_uri("image/jpeg", next(left)), p.shape[1], p.shape[0]) for text, p in one.pictures.items()},
+                {
+                    text: (data_uri("image/jpeg", next(left)), p.shape[1], p.shape[0])
+                    for text, p in one.pictures.items()
+                },
             )
             for one in group
         ]
@@ -200,7 +245,9 @@ def data_uri(kind: str, content: bytes) -> str:
     return f"data:{kind};base64,{base64.b64encode(content).decode()}"
 
 
-def write_report(summary: dict, scores: dict, records: dict[str, dict], seconds: dict[str, float], out: Path) -> dict[str, bytes]:
+def write_report(
+    summary: dict, scores: dict, records: dict[str, dict], seconds: dict[str, float], out: Path
+) -> dict[str, bytes]:
     """Write the page to `out`; its pictures come back as files to be, see `files`.
 
     Args:
@@ -217,7 +264,9 @@ def write_report(summary: dict, scores: dict, records: dict[str, dict], seconds:
 
 def files(shown: dict[str, list[Example]], plotted: dict[str, tuple[str, str]]) -> dict[str, bytes]:
     """The page's pictures as files of their own, by name: one strip for each image, and the plots."""
-    found = {f"plot_{title.lower().replace(' ', '_')}.svg": svg.encode() for title, (svg, _) in plotted.items()}
+    found = {
+        f"plot_{title.lower().replace(' ', '_')}.svg": svg.encode() for title, (svg, _) in plotted.items()
+    }
     for heading, group in shown.items():
         for rank, one in enumerate((one for one in group if one.pictures), start=1):
             found[f"images_{heading.lower()}_{rank}.jpg"] = jpeg_bytes(strip(list(one.pictures.values())))

@@ -37,15 +37,23 @@ def panels(record: dict) -> dict[str, np.ndarray]:
         photo = of_size(half_size_photo(rgb), packed, record["photo"])
         share = halved(overexposure_mask(rgb)[..., None].astype(np.float32))
         grey = to_8_bit(np.repeat(photo @ LUMA, 3).reshape(photo.shape)) // 2
-        shown |= {"sRGB photo": to_8_bit(photo), "overexposed": (grey + share * (MARK - grey)).astype(np.uint8)}
+        shown |= {
+            "sRGB photo": to_8_bit(photo),
+            "overexposed": (grey + share * (MARK - grey)).astype(np.uint8),
+        }
     shown["predicted RAW"] = preview(packed)
     if "truth" in record:
-        truth = from_challenge_counts(read_ground_truth(Path(record["truth"]), packed.shape, rgb, record["white_level"]))
+        truth = from_challenge_counts(
+            read_ground_truth(Path(record["truth"]), packed.shape, rgb, record["white_level"])
+        )
         of_size(truth, packed, record["truth"])
         shown |= {"true RAW": preview(truth), "error": error_map(np.abs(packed - truth).mean(axis=-1))}
     elif photo is not None:
         picture = fit_to_photo(half_size_rgb(packed), photo)
-        shown |= {"rendered like the photo": to_8_bit(picture), "difference": error_map(np.abs(picture - photo).mean(axis=-1))}
+        shown |= {
+            "rendered like the photo": to_8_bit(picture),
+            "difference": error_map(np.abs(picture - photo).mean(axis=-1)),
+        }
     return {caption: fitted(picture) for caption, picture in shown.items()}
 
 

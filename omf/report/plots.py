@@ -60,7 +60,12 @@ def plot_against_overexposure(shares: Sequence[float], values: Sequence[float], 
     some = np.linspace(0, len(shares) - 1, min(len(shares), MAX_POINTS)).astype(int)
     figure, plot = axes()
     plot.scatter(
-        100 * np.array(shares)[some], np.array(values)[some], s=60 / max(len(some), 1) ** 0.25, color=MAIN, alpha=0.7, linewidths=0
+        100 * np.array(shares)[some],
+        np.array(values)[some],
+        s=60 / max(len(some), 1) ** 0.25,
+        color=MAIN,
+        alpha=0.7,
+        linewidths=0,
     )
     plot.set(xlabel="overexposed pixels, %", ylabel=label)
     plot.set_xscale("symlog", linthresh=1)
@@ -72,7 +77,11 @@ def plot_planes(psnr_of: dict[str, Sequence[float]]) -> str:
     """PSNR of the Bayer planes R, Gr, Gb and B: median, quartiles, and the range without outliers."""
     figure, plot = axes()
     boxes = plot.boxplot(
-        list(psnr_of.values()), tick_labels=list(psnr_of), patch_artist=True, widths=0.6, showfliers=len(psnr_of["R"]) < 500
+        list(psnr_of.values()),
+        tick_labels=list(psnr_of),
+        patch_artist=True,
+        widths=0.6,
+        showfliers=len(psnr_of["R"]) < 500,
     )
     for part in ("whiskers", "caps", "medians"):
         for line in boxes[part]:

@@ -53,7 +53,12 @@ def commit(root: Path) -> str | None:
 def said_first(command: Iterable[str]) -> str | None:
     """What a command says first; None where it fails, or is not there."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip().partition("\n")[0] or None
+        return (
+            subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+            .stdout.strip()
+            .partition("\n")[0]
+            or None
+        )
     except (OSError, subprocess.SubprocessError):
         return None
 
@@ -61,12 +66,24 @@ def said_first(command: Iterable[str]) -> str | None:
 def environment_line(of: dict) -> str:
     """An environment in one line, for logs."""
     torch = of["packages"].get("torch")
-    parts = [f"overexposure-mask-fusion {of['version']}", f"commit {of['commit'] or 'unknown'}", f"image {of['image'] or 'none'}"]
-    parts += [f"Python {of['python']}", f"PyTorch {torch}", of["device"], f"driver {of['driver'] or 'none'}", of["host"]]
+    parts = [
+        f"overexposure-mask-fusion {of['version']}",
+        f"commit {of['commit'] or 'unknown'}",
+        f"image {of['image'] or 'none'}",
+    ]
+    parts += [
+        f"Python {of['python']}",
+        f"PyTorch {torch}",
+        of["device"],
+        f"driver {of['driver'] or 'none'}",
+        of["host"],
+    ]
     return ", ".join(parts)
 
 
-def provenance(environments: Iterable[dict], model: Model, config: dict, inputs: dict[str, dict[str, str]]) -> dict:
+def provenance(
+    environments: Iterable[dict], model: Model, config: dict, inputs: dict[str, dict[str, str]]
+) -> dict:
     """What provenance.json holds.
 
     Args:
@@ -84,5 +101,7 @@ def provenance(environments: Iterable[dict], model: Model, config: dict, inputs:
             told.append(entry)
         entry["jobs"] += 1
         entry["hosts"] = sorted({*entry["hosts"], one["host"]})
-    weights = {f"{file.path.parent.name}/{file.path.name}": file.sha256 or sha256(file.path) for file in model.files}
+    weights = {
+        f"{file.path.parent.name}/{file.path.name}": file.sha256 or sha256(file.path) for file in model.files
+    }
     return {"environments": told, "model": model.name, "weights": weights, "config": config, "inputs": inputs}

@@ -52,7 +52,9 @@ def step_seconds(folder: Path, shards: list[str]) -> dict[str, float]:
         for table in (folder / stage / f"{shard}.tsv" for shard in shards):
             if table.is_file():
                 with table.open(newline="") as file:
-                    seconds[stage] = seconds.get(stage, 0.0) + sum(float(row["s"]) for row in csv.DictReader(file, delimiter="\t"))
+                    seconds[stage] = seconds.get(stage, 0.0) + sum(
+                        float(row["s"]) for row in csv.DictReader(file, delimiter="\t")
+                    )
     return seconds
 
 
@@ -66,8 +68,18 @@ def run_summary(model: str | None, camera: str, timing: dict, scores: dict, prob
         scores: see `omf.evaluation.scores.summarise`.
         problems: a line each.
     """
-    warnings = [printable(f"{name}: {remark}") for name, image in scores["images"].items() if (remark := warnings_line(image))]
-    known = {"model": model and printable(model), "camera": camera, **timing, "scored": scores["scored"], **scores["mean"]}
+    warnings = [
+        printable(f"{name}: {remark}")
+        for name, image in scores["images"].items()
+        if (remark := warnings_line(image))
+    ]
+    known = {
+        "model": model and printable(model),
+        "camera": camera,
+        **timing,
+        "scored": scores["scored"],
+        **scores["mean"],
+    }
     return redact_home(known | {"problems": problems, "warnings": warnings})
 
 
@@ -96,11 +108,17 @@ def summary_text(summary: dict, scores: dict) -> str:
         "",
     ]
     if summary["scored"]:
-        lines += [scores_table(scores), "", "unprocess: the classical method of Brooks et al. 2019, with random gains"]
+        lines += [
+            scores_table(scores),
+            "",
+            "unprocess: the classical method of Brooks et al. 2019, with random gains",
+        ]
     else:
         lines += ["no ground truth of these names, so no scores"]
     if summary["consistency_psnr"] is not None:
-        lines += [f"consistency with the photos (which is not accuracy): {summary['consistency_psnr']:.2f} dB"]
+        lines += [
+            f"consistency with the photos (which is not accuracy): {summary['consistency_psnr']:.2f} dB"
+        ]
     if summary["warnings"]:
         lines += ["", *(f"warning: {line}" for line in summary["warnings"])]
     if summary["problems"]:
@@ -124,5 +142,11 @@ def readme_text(runtime: float, on_cpu: bool, extra_data: bool, description: str
 def scores_text(psnr: float, ssim: float, readme: str) -> str:
     """The scorer's answer, scores.txt: means over the images, then what the entry's readme.txt says."""
     runtime, on_cpu, extra_data = (line.partition(" : ")[2].strip() for line in readme.splitlines()[:3])
-    values = {"PSNR": psnr, "SSIM": ssim, "ExtraRuntime": runtime, "ExtraPlatform": on_cpu, "ExtraData": extra_data}
+    values = {
+        "PSNR": psnr,
+        "SSIM": ssim,
+        "ExtraRuntime": runtime,
+        "ExtraPlatform": on_cpu,
+        "ExtraData": extra_data,
+    }
     return "".join(f"{key}:{value}\n" for key, value in values.items())

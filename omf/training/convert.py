@@ -65,7 +65,9 @@ def conversion_table(out: Path) -> str:
     for name, photo in json.loads((out / DESCRIPTION).read_text())["photos"].items():
         turned = f"{90 * photo['turns']}" + (" m" if photo["mirrored"] else "")
         crops = photo["rows"] * photo["columns"]
-        lines.append(f"{name:<20}  {crops:5d}  {turned:>6}  {photo['correlation']:11.3f}  {photo['largest_shift']:13.2f}")
+        lines.append(
+            f"{name:<20}  {crops:5d}  {turned:>6}  {photo['correlation']:11.3f}  {photo['largest_shift']:13.2f}"
+        )
     return "\n".join(lines)
 
 
@@ -75,19 +77,28 @@ def made_before(folder: Path, out: Path, crop: int) -> dict:
     if out.exists() and out.resolve() == folder.resolve():
         raise InputError(f"{out}: holds the photos; give another folder for the crops")
     if not path.is_file():
-        return {"white_level": CONVERTED_WHITE_LEVEL, "crop": crop, "source": folder.resolve().name, "photos": {}}
+        return {
+            "white_level": CONVERTED_WHITE_LEVEL,
+            "crop": crop,
+            "source": folder.resolve().name,
+            "photos": {},
+        }
     try:
         made = json.loads(path.read_text())
         white_level, size, photos = made["white_level"], made["crop"], made["photos"]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path}: not from an earlier conversion ({error}); give an empty folder") from error
     if (white_level, size) != (CONVERTED_WHITE_LEVEL, crop) or not isinstance(photos, dict):
-        raise InputError(f"{path}: crops of {size} pixels, white level {white_level}; give another folder, or the same crop")
+        raise InputError(
+            f"{path}: crops of {size} pixels, white level {white_level}; give another folder, or the same crop"
+        )
     return made
 
 
 def all_there(out: Path, name: str, made: dict | None) -> bool:
-    return made is not None and all(path.is_file() for path in crop_files(out, name, made["rows"], made["columns"]))
+    return made is not None and all(
+        path.is_file() for path in crop_files(out, name, made["rows"], made["columns"])
+    )
 
 
 def crop_files(out: Path, name: str, rows: int, columns: int) -> list[Path]:
@@ -111,7 +122,9 @@ def convert_pair(photo: Path, raw: Path, out: Path, crop: int) -> dict:
         for column in range(columns):
             top, left = row * height, column * width
             stem = f"{photo.stem}_{row}_{column}"
-            save_npy(out / f"{stem}.npy", counts[top // 2 : (top + height) // 2, left // 2 : (left + width) // 2])
+            save_npy(
+                out / f"{stem}.npy", counts[top // 2 : (top + height) // 2, left // 2 : (left + width) // 2]
+            )
             save_png(out / f"{stem}.png", rgb[top : top + height, left : left + width])
     return {
         "rows": rows,

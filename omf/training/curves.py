@@ -22,7 +22,9 @@ def draw_curves(log: Path, picture: Path) -> None:
         axes.set_ylabel("loss", color="#0072b2")
         axes.grid(alpha=0.3, which="both")
         right = axes.twinx()
-        right.plot(steps, [float(row["learning_rate"]) for row in own], color="#d55e00", linestyle="--", linewidth=1)
+        right.plot(
+            steps, [float(row["learning_rate"]) for row in own], color="#d55e00", linestyle="--", linewidth=1
+        )
         right.set_ylabel("learning rate", color="#d55e00")
         right.set_ylim(bottom=0)
     with atomic_write(picture) as temporary:

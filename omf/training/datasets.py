@@ -72,7 +72,9 @@ class Pair:
             )
         if low == high:
             raise InputError(f"{self.raw}: every value is {low}; give a RAW that shows something")
-        return rgb[: 2 * height, : 2 * width], unpack(counts).astype(np.float32) / np.float32(self.white_level)
+        return rgb[: 2 * height, : 2 * width], unpack(counts).astype(np.float32) / np.float32(
+            self.white_level
+        )
 
 
 @dataclass(frozen=True)
@@ -82,7 +84,9 @@ class Dataset:
     layout: str  # aim, ntire or dng
     pairs: list[Pair]  # to train on; none in the layout dng
     problems: list[str]  # a line each
-    camera_pairs: list[tuple[Path, Path]] = field(default_factory=list)  # photo and camera RAW, of the layout dng
+    camera_pairs: list[tuple[Path, Path]] = field(
+        default_factory=list
+    )  # photo and camera RAW, of the layout dng
     overexposed: int | None = None  # pairs whose photo holds overexposed pixels; None: not looked at
 
 
@@ -103,7 +107,9 @@ def find_pairs(folder: Path) -> Dataset:
 def pairs_in(folder: Path) -> Dataset | None:
     """As `find_pairs`, of one folder; None where it holds no two files of one name that could be a pair."""
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    photos, packed, camera = (by_stem(files, suffixes) for suffixes in (PHOTO_SUFFIXES, PACKED_SUFFIXES, CAMERA_RAW_SUFFIXES))
+    photos, packed, camera = (
+        by_stem(files, suffixes) for suffixes in (PHOTO_SUFFIXES, PACKED_SUFFIXES, CAMERA_RAW_SUFFIXES)
+    )
     if photos.keys() & packed.keys():
         return packed_pairs(folder, photos, packed, camera)
     if photos.keys() & camera.keys():
@@ -138,7 +144,9 @@ def matched(photos: dict[str, list[Path]], raws: dict[str, list[Path]]) -> tuple
     return names, problems
 
 
-def packed_pairs(folder: Path, photos: dict[str, list[Path]], packed: dict[str, list[Path]], camera: dict[str, list[Path]]) -> Dataset:
+def packed_pairs(
+    folder: Path, photos: dict[str, list[Path]], packed: dict[str, list[Path]], camera: dict[str, list[Path]]
+) -> Dataset:
     names, problems = matched(photos, packed)
     told = read_white_level(folder / DESCRIPTION)
     pairs, layouts = [], set()
@@ -151,7 +159,11 @@ def packed_pairs(folder: Path, photos: dict[str, list[Path]], packed: dict[str, 
         else:
             pairs.append(Pair(photo, raw, level))
             layouts.add(layout)
-    problems += [f"{path}: a camera RAW among packed ones; it is left out" for paths in camera.values() for path in paths]
+    problems += [
+        f"{path}: a camera RAW among packed ones; it is left out"
+        for paths in camera.values()
+        for path in paths
+    ]
     if not pairs:
         raise InputError(f"{folder}: none of its pairs can be used, the first problem is: {problems[0]}")
     return Dataset("ntire" if "ntire" in layouts else "aim", pairs, problems)
@@ -165,12 +177,19 @@ def read_white_level(path: Path) -> int | None:
         told = json.loads(path.read_text())
         level = told.get("white_level")
     except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f'{path}: can\'t be read ({error}); give JSON such as {{"white_level": 4095}}') from error
+        raise InputError(
+            f'{path}: can\'t be read ({error}); give JSON such as {{"white_level": 4095}}'
+        ) from error
     return None if level is None else checked_white_level(path, level)
 
 
 def checked_white_level(path: Path, level: object) -> int:
-    if isinstance(level, bool) or not isinstance(level, int | float) or level != int(level) or not 1 <= level <= 65535:
+    if (
+        isinstance(level, bool)
+        or not isinstance(level, int | float)
+        or level != int(level)
+        or not 1 <= level <= 65535
+    ):
         raise InputError(f"{path}: white level {level}; give a whole number from 1 to 65535")
     return int(level)
 
@@ -204,7 +223,9 @@ def check_pairs(dataset: Dataset, smallest: int = 2) -> Dataset:
         try:
             rgb, _ = pair.load()
             if min(rgb.shape[:2]) < smallest:
-                raise InputError(f"{pair.photo}: {rgb.shape[1]} x {rgb.shape[0]} pixels; {smallest} x {smallest} are needed")
+                raise InputError(
+                    f"{pair.photo}: {rgb.shape[1]} x {rgb.shape[0]} pixels; {smallest} x {smallest} are needed"
+                )
         except InputError as error:
             problems.append(str(error))
         else:

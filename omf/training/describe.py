@@ -28,7 +28,9 @@ def describe(dataset: Dataset) -> str:
     """What was found, as lines for a terminal. Figures come from at most 200 pairs; those that can't be read are left out."""
     if dataset.layout == "dng":
         count = len(dataset.camera_pairs)
-        lines = [f"layout dng: {count} photos with camera RAW; before training, cut them into pairs: omf dataset FOLDER --convert OUT"]
+        lines = [
+            f"layout dng: {count} photos with camera RAW; before training, cut them into pairs: omf dataset FOLDER --convert OUT"
+        ]
         return "\n".join(lines + problem_lines(dataset.problems))
     figures, bad = [], []
     for pair in progress(evenly(dataset.pairs, SAMPLED), "look", unit="pair"):
@@ -42,7 +44,10 @@ def describe(dataset: Dataset) -> str:
     lines += [f"white level   {', '.join(map(str, levels))}"]
     if figures:
         lines += figure_lines(figures)
-    return "\n".join(lines + problem_lines(dataset.problems + [problem for problem in bad if problem not in dataset.problems]))
+    return "\n".join(
+        lines
+        + problem_lines(dataset.problems + [problem for problem in bad if problem not in dataset.problems])
+    )
 
 
 def pair_figures(pair: Pair) -> dict:
@@ -63,21 +68,33 @@ def figure_lines(figures: list[dict]) -> list[str]:
     """The table of many pairs' figures; each pair counts the same."""
     sizes = [figure["size"] for figure in figures]
     counts = sorted(((sizes.count(size), size) for size in set(sizes)), reverse=True)
-    sizes_text = ", ".join(f"{size} ({count})" for count, size in counts[:5]) + (", ..." if len(counts) > 5 else "")
+    sizes_text = ", ".join(f"{size} ({count})" for count, size in counts[:5]) + (
+        ", ..." if len(counts) > 5 else ""
+    )
     low, mean, high = (np.array([figure[key] for figure in figures]) for key in ("low", "mean", "high"))
     lines = [f"sizes         {sizes_text}", "RAW, 1 = white     R      Gr      Gb       B"]
-    for name, row in (("lowest", low.min(axis=0)), ("mean", mean.mean(axis=0)), ("highest", high.max(axis=0))):
+    for name, row in (
+        ("lowest", low.min(axis=0)),
+        ("mean", mean.mean(axis=0)),
+        ("highest", high.max(axis=0)),
+    ):
         lines.append(f"  {name:<10}" + "".join(f"{value:8.4f}" for value in row))
     green = np.maximum(mean[:, 1:3].mean(axis=1), 1e-9)
     for name, ratio in (("R/G", mean[:, 0] / green), ("B/G", mean[:, 3] / green)):
         low_ratio, middle, high_ratio = np.percentile(ratio, (5, 50, 95))
-        lines.append(f"grey-world {name}  {middle:.3f}, 5 to 95 % of the pairs {low_ratio:.3f} to {high_ratio:.3f}")
-    lines.append(f"overexposed   {100 * np.mean([figure['overexposed'] for figure in figures]):.2f} % of the photos' pixels")
+        lines.append(
+            f"grey-world {name}  {middle:.3f}, 5 to 95 % of the pairs {low_ratio:.3f} to {high_ratio:.3f}"
+        )
+    lines.append(
+        f"overexposed   {100 * np.mean([figure['overexposed'] for figure in figures]):.2f} % of the photos' pixels"
+    )
     lines.append(
         f"clipped       {100 * np.mean([figure['clipped'] for figure in figures]):.2f} % of the RAW values ({CLIPPED_RAW:g} or more)"
     )
     if high.max() < 0.5:
-        lines.append(f"note: no RAW value is above {high.max():.2f}; is the white level right? {DESCRIPTION} can tell another")
+        lines.append(
+            f"note: no RAW value is above {high.max():.2f}; is the white level right? {DESCRIPTION} can tell another"
+        )
     return lines
 
 
@@ -115,7 +132,10 @@ def contact_sheet(dataset: Dataset, path: Path, count: int = 20) -> None:
         left, top = MARGIN + i % columns * tile_width, MARGIN + i // columns * tile_height
         photo = rgb if rgb.dtype == np.uint8 else (rgb >> 8).astype(np.uint8)
         for picture, offset in ((photo, 0), (grey_world_preview(bayer), THUMBNAIL)):
-            sheet.paste(ImageOps.pad(Image.fromarray(picture), (THUMBNAIL, THUMBNAIL), color="lightgrey"), (left + offset, top))
+            sheet.paste(
+                ImageOps.pad(Image.fromarray(picture), (THUMBNAIL, THUMBNAIL), color="lightgrey"),
+                (left + offset, top),
+            )
         draw.text((left, top + THUMBNAIL + 2), fitting(pair.name, font), fill="black", font=font)
     with atomic_write(path) as temporary:
         sheet.save(temporary, format="PNG")

@@ -37,10 +37,14 @@ class Plan:
     learning_rate: float  # at its highest
     warm_up: int  # steps
     ema: float  # decay of the moving average of the weights, which is what is kept
-    fingerprint: str  # of everything else that decides the outcome; a checkpoint with another one is not taken
+    fingerprint: (
+        str  # of everything else that decides the outcome; a checkpoint with another one is not taken
+    )
 
 
-def fit(network: nn.Module, objective: Objective, patches: Dataset, plan: Plan, out: Path, device: torch.device) -> nn.Module:
+def fit(
+    network: nn.Module, objective: Objective, patches: Dataset, plan: Plan, out: Path, device: torch.device
+) -> nn.Module:
     """Train a network; leaves rows in `out/log.csv`.
 
     AdamW, a learning rate that rises in a line and falls along a cosine, clipped gradients, bfloat16 on a
@@ -73,7 +77,9 @@ def fit(network: nn.Module, objective: Objective, patches: Dataset, plan: Plan, 
     model = DistributedDataParallel(network) if world_size() > 1 else network
     losses, began, saved_at = [], time.monotonic(), time.monotonic()
     batches = load_batches(patches, plan, done, device)
-    with progress(batches, plan.name, initial=done, total=plan.steps, unit="step", hidden=not is_first()) as bar:
+    with progress(
+        batches, plan.name, initial=done, total=plan.steps, unit="step", hidden=not is_first()
+    ) as bar:
         for step, batch in enumerate(bar, start=done):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(plan, step)
@@ -89,13 +95,22 @@ def fit(network: nn.Module, objective: Objective, patches: Dataset, plan: Plan, 
             if ((step + 1) % LOG_EVERY == 0 or last) and is_first():
                 mean, seconds = torch.stack(losses).mean().item(), time.monotonic() - began
                 if not math.isfinite(mean):
-                    raise InputError(f"{plan.name}: the loss is {mean} at step {step + 1}; set a lower training.learning_rate")
+                    raise InputError(
+                        f"{plan.name}: the loss is {mean} at step {step + 1}; set a lower training.learning_rate"
+                    )
                 rate = plan.batch * len(losses) / seconds
-                say(bar, f"{plan.name} step {step + 1} of {plan.steps}: loss {mean:.4f}, {rate:.1f} patches/s")
-                append_log(out / "log.csv", (plan.name, step + 1, f"{mean:.6f}", f"{learning_rate(plan, step):.3g}", f"{rate:.2f}"))
+                say(
+                    bar, f"{plan.name} step {step + 1} of {plan.steps}: loss {mean:.4f}, {rate:.1f} patches/s"
+                )
+                append_log(
+                    out / "log.csv",
+                    (plan.name, step + 1, f"{mean:.6f}", f"{learning_rate(plan, step):.3g}", f"{rate:.2f}"),
+                )
                 losses, began = [], time.monotonic()
                 if began - saved_at > SAVE_SECONDS or last:
-                    save_state(state_file, plan, step + 1, network=network, optimiser=optimiser, average=average)
+                    save_state(
+                        state_file, plan, step + 1, network=network, optimiser=optimiser, average=average
+                    )
                     saved_at = time.monotonic()
     return average.module.eval()
 
@@ -112,12 +127,16 @@ def load_batches(patches: Dataset, plan: Plan, done: int, device: torch.device) 
     """The batches of this process from step `done` on."""
     share = plan.batch // world_size()
     if share * world_size() != plan.batch:
-        raise InputError(f"training.batch is {plan.batch}; with {world_size()} processes it must be a multiple of that")
+        raise InputError(
+            f"training.batch is {plan.batch}; with {world_size()} processes it must be a multiple of that"
+        )
     first = rank() * share
     mine = [step * plan.batch + first + i for step in range(done, plan.steps) for i in range(share)]
     cores = os.cpu_count() or 1
     workers = max(1, min(16, cores if device.type == "cuda" else cores // 2) // world_size())
-    return DataLoader(Subset(patches, mine), share, num_workers=workers, prefetch_factor=8, pin_memory=device.type == "cuda")
+    return DataLoader(
+        Subset(patches, mine), share, num_workers=workers, prefetch_factor=8, pin_memory=device.type == "cuda"
+    )
 
 
 def learning_rate(plan: Plan, step: int) -> float:
@@ -148,7 +167,9 @@ def load_state(path: Path, plan: Plan, device: torch.device) -> dict | None:
         return None
     state = torch.load(path, map_location=device, weights_only=True)
     if state["fingerprint"] != plan.fingerprint:
-        raise InputError(f"{path}: from a run with other settings; give another folder or name, or delete it to start anew")
+        raise InputError(
+            f"{path}: from a run with other settings; give another folder or name, or delete it to start anew"
+        )
     return state
 
 
@@ -166,7 +187,11 @@ def trim_log(path: Path, name: str, done: int) -> None:
     rows = [LOG_COLUMNS]
     if path.is_file():
         with path.open(newline="") as file:
-            rows += [row for row in csv.reader(file) if row[0] != LOG_COLUMNS[0] and not (row[0] == name and int(row[1]) > done)]
+            rows += [
+                row
+                for row in csv.reader(file)
+                if row[0] != LOG_COLUMNS[0] and not (row[0] == name and int(row[1]) > done)
+            ]
     save_text(path, "".join(",".join(row) + "\n" for row in rows))
 
 

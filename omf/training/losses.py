@@ -18,7 +18,10 @@ SEAM_SPAN = 4  # pixels; a step may be blurred over some
 VGG_URL = "https://download.pytorch.org/models/vgg16-397923af.pth"  # torchvision's IMAGENET1K_V1
 VGG_HASH = "397923af"  # how its sha256 begins
 VGG_WIDTHS = ((3, 64, 64), (64, 128, 128), (128, 256, 256, 256))  # channels of the convolutions up to relu3_3
-VGG_MEAN, VGG_DEVIATION = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of the pictures that VGG was trained on
+VGG_MEAN, VGG_DEVIATION = (
+    (0.485, 0.456, 0.406),
+    (0.229, 0.224, 0.225),
+)  # of the pictures that VGG was trained on
 
 
 class BranchLoss(nn.Module):
@@ -98,7 +101,9 @@ def seam(fused: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
 
 def encode(linear: Tensor) -> Tensor:
     """The sRGB transfer function; its straight piece goes on below 0, so that gradients reach negative values."""
-    return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055)
+    return torch.where(
+        linear <= 0.0031308, 12.92 * linear, 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
+    )
 
 
 def ms_ssim_tensor(predicted: Tensor, truth: Tensor) -> Tensor:
@@ -110,7 +115,9 @@ def ms_ssim_tensor(predicted: Tensor, truth: Tensor) -> Tensor:
         weight for level, weight in enumerate(MS_SSIM_WEIGHTS) if side // max(level**2, 2**level) >= SSIM_TAPS
     ]  # torchmetrics asks for this
     betas = tuple(weight / sum(scales) for weight in scales)
-    return multiscale_structural_similarity_index_measure(predicted, truth, data_range=1.0, kernel_size=SSIM_TAPS, betas=betas)
+    return multiscale_structural_similarity_index_measure(
+        predicted, truth, data_range=1.0, kernel_size=SSIM_TAPS, betas=betas
+    )
 
 
 class VGGLoss(nn.Module):
@@ -127,9 +134,13 @@ class VGGLoss(nn.Module):
         path = Path(torch.hub.get_dir()) / "checkpoints" / Path(VGG_URL).name
         if not path.is_file():
             fetch = f"python -c \"import torch; torch.hub.load_state_dict_from_url('{VGG_URL}')\""
-            raise InputError(f"{path}: not there; the VGG loss needs it. Set training.loss.vgg to 0, or fetch it (528 MB): {fetch}")
+            raise InputError(
+                f"{path}: not there; the VGG loss needs it. Set training.loss.vgg to 0, or fetch it (528 MB): {fetch}"
+            )
         if not sha256(path).startswith(VGG_HASH):
-            raise InputError(f"{path}: its sha256 does not begin with {VGG_HASH}; delete it and fetch it again")
+            raise InputError(
+                f"{path}: its sha256 does not begin with {VGG_HASH}; delete it and fetch it again"
+            )
         self.features = vgg_features()
         state = torch.load(path, map_location="cpu", weights_only=True)
         self.load_state_dict({key: value for key, value in state.items() if key in self.state_dict()})

@@ -44,7 +44,9 @@ class Patches(Dataset):
             return near and (self.branch == "all" or overexposed < 0.8)
 
         rgb, bayer = self.source.draw(rng, self.size, wanted)
-        return network_input(rgb, overexposure_mask(rgb))[0], torch.from_numpy(np.ascontiguousarray(bayer))[None]
+        return network_input(rgb, overexposure_mask(rgb))[0], torch.from_numpy(np.ascontiguousarray(bayer))[
+            None
+        ]
 
 
 class MosaickedScenes(Dataset):
@@ -69,6 +71,10 @@ class MosaickedScenes(Dataset):
         """(1, P, P) mosaic, (3, P, P) what it was made of, float32 in [0, 1]."""
         rng = np.random.default_rng([self.seed, index])
         scene, shot = self.pictures.crop(*self.pictures.pool(rng), rng, 2 * self.size)
-        sharp = randomly_rotate(scene.astype(np.float32), rng).reshape(self.size, 2, self.size, 2, 3).mean(axis=(1, 3))
+        sharp = (
+            randomly_rotate(scene.astype(np.float32), rng)
+            .reshape(self.size, 2, self.size, 2, 3)
+            .mean(axis=(1, 3))
+        )
         raw = np.clip(expose(sharp, shot), 0, 1)
         return torch.from_numpy(mosaic(raw))[None], torch.from_numpy(np.moveaxis(raw, -1, 0).copy())

@@ -30,7 +30,11 @@ def register_trained_model(run: Path, settings: Settings, models: Path) -> None:
     files = {}
     for stage in ("oe", "noe", "demosaic"):
         path = weights_file(folder, stage)
-        files[stage] = {"name": f"{settings.name}/{path.name}", "bytes": path.stat().st_size, "sha256": sha256(path)}
+        files[stage] = {
+            "name": f"{settings.name}/{path.name}",
+            "bytes": path.stat().st_size,
+            "sha256": sha256(path),
+        }
     entry = {
         "description": f"{name_of(noe)}, trained on {data_in_words(settings)}",
         "camera": settings.camera,
@@ -40,14 +44,19 @@ def register_trained_model(run: Path, settings: Settings, models: Path) -> None:
         "files": files,
     }
     register_model(settings.name, entry, models)
-    save_text(folder / "README.md", card(settings, name_of(noe), noe.widths, list(csv.DictReader((folder / "log.csv").open()))))
+    save_text(
+        folder / "README.md",
+        card(settings, name_of(noe), noe.widths, list(csv.DictReader((folder / "log.csv").open()))),
+    )
 
 
 def data_in_words(settings: Settings) -> str:
     if settings.pairs:
         return f"the pairs in {redact_home(str(settings.pairs))}"
     scenes = redact_home([*settings.photos, *settings.linear])
-    return f"simulated pairs of {settings.camera}, scenes: {', '.join(scenes) if scenes else 'drawn ones only'}"
+    return (
+        f"simulated pairs of {settings.camera}, scenes: {', '.join(scenes) if scenes else 'drawn ones only'}"
+    )
 
 
 def card(settings: Settings, network: str, widths: tuple[int, ...], log: list[dict[str, str]]) -> str:

@@ -108,9 +108,13 @@ def read_settings(path: Path) -> Settings:
     try:
         given = parse_yaml(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path}: can't be read as settings ({str(error).partition(chr(10))[0]}); give YAML, as in config.yaml") from error
+        raise InputError(
+            f"{path}: can't be read as settings ({str(error).partition(chr(10))[0]}); give YAML, as in config.yaml"
+        ) from error
     if not isinstance(given, dict):
-        raise InputError(f"{path}: no settings in it; give `name: value` lines, as under `training` in config.yaml")
+        raise InputError(
+            f"{path}: no settings in it; give `name: value` lines, as under `training` in config.yaml"
+        )
     return settings_from(given.get("training", given), f"{path}: training")
 
 
@@ -123,4 +127,6 @@ def check_folders(settings: Settings) -> None:
     """Raise InputError where a folder that the settings name is not there, which a stage would notice after hours."""
     for name in filter(None, [settings.pairs, *settings.photos, *settings.linear]):
         if not Path(name).exists():
-            raise InputError(f"{name}: no such folder; give one that is there for training.pairs, photos or linear")
+            raise InputError(
+                f"{name}: no such folder; give one that is there for training.pairs, photos or linear"
+            )

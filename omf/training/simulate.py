@@ -35,9 +35,14 @@ def write_pairs(photos: list[Path], camera: Camera, out: Path, count: int, size:
         raise InputError(f"size {size}: give an even number of pixels, 16 or more")
     scenes = load_scenes(photos, size + 2)
     if photos and not scenes:
-        raise InputError(f"none of the {len(photos)} photos can be used; they must have {size + 2} x {size + 2} pixels or more")
+        raise InputError(
+            f"none of the {len(photos)} photos can be used; they must have {size + 2} x {size + 2} pixels or more"
+        )
     pictures = SimulatedPictures(scenes, [] if photos else draw_scenes(count, seed, size + 2), camera)
-    save_json(out / "dataset.json", {"white_level": WHITE_LEVEL, "camera": camera.name, "source": "omf simulate", "seed": seed})
+    save_json(
+        out / "dataset.json",
+        {"white_level": WHITE_LEVEL, "camera": camera.name, "source": "omf simulate", "seed": seed},
+    )
     for number in progress(range(count), "simulating", unit="pair"):
         photo, raw = (out / f"{number:06d}.{suffix}" for suffix in ("png", "npy"))
         if photo.is_file() and raw.is_file():

@@ -26,7 +26,9 @@ DRAWN_SIZE = 400  # pixels a side of a drawn scene
 BRIGHTNESS_STRIDE = 4  # every 4th pixel of a patch tells how bright it is
 TRIES = 100  # patches that are looked at before one is taken as it is
 CROPS = 8  # that are looked at in one picture before the next is opened
-Wanted = Callable[[np.ndarray], bool]  # brightness of a patch's pixels, sRGB luma in [0, 1] -> whether to take it
+Wanted = Callable[
+    [np.ndarray], bool
+]  # brightness of a patch's pixels, sRGB luma in [0, 1] -> whether to take it
 
 MIN_PAIRS = 8  # fewer are learnt by heart
 DRAWN = 96  # scenes that are drawn
@@ -51,7 +53,10 @@ class SimulatedPictures:
 
     def __init__(self, photographed: Sequence[np.ndarray], drawn: Sequence[np.ndarray], camera: Camera):
         self.photographed, self.drawn, self.camera = photographed, drawn, camera
-        self.shares = [np.array([scene.shape[0] * scene.shape[1] for scene in scenes]) for scenes in (photographed, drawn)]
+        self.shares = [
+            np.array([scene.shape[0] * scene.shape[1] for scene in scenes])
+            for scenes in (photographed, drawn)
+        ]
 
     @property
     def scenes(self) -> list[np.ndarray]:
@@ -74,12 +79,17 @@ class SimulatedPictures:
     def draw(self, rng: np.random.Generator, size: int, wanted: Wanted) -> tuple[np.ndarray, np.ndarray]:
         scenes, shares = self.pool(rng)
         for _ in range(TRIES):
-            scene, shot = self.crop(scenes, shares, rng, size + 2)  # the sensor's first red pixel may lie in its second row or column
+            scene, shot = self.crop(
+                scenes, shares, rng, size + 2
+            )  # the sensor's first red pixel may lie in its second row or column
             # other weather, sometimes: all colours of a photo move together
             tint = np.exp(rng.normal(0, 0.15, 3)) if rng.uniform() < 0.2 else np.ones(3)
             luma = (
                 np.clip(
-                    scene[::BRIGHTNESS_STRIDE, ::BRIGHTNESS_STRIDE].astype(np.float32) * (tint * shot.exposure).astype(np.float32), 0, 1
+                    scene[::BRIGHTNESS_STRIDE, ::BRIGHTNESS_STRIDE].astype(np.float32)
+                    * (tint * shot.exposure).astype(np.float32),
+                    0,
+                    1,
                 )
                 @ LUMA
             )
@@ -102,7 +112,9 @@ class RecordedPictures:
             for _ in range(CROPS):
                 top, left = (2 * rng.integers((length - size) // 2) for length in bayer.shape)
                 window = np.s_[top : top + size + 2, left : left + size + 2]
-                if wanted(rgb[window][::BRIGHTNESS_STRIDE, ::BRIGHTNESS_STRIDE] @ LUMA / np.iinfo(rgb.dtype).max):
+                if wanted(
+                    rgb[window][::BRIGHTNESS_STRIDE, ::BRIGHTNESS_STRIDE] @ LUMA / np.iinfo(rgb.dtype).max
+                ):
                     return randomly_flip(rgb[window], bayer[window], rng)
         return randomly_flip(rgb[window], bayer[window], rng)
 
@@ -113,14 +125,19 @@ def randomly_rotate(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray
     return picture[:, ::-1] if rng.uniform() < 0.5 else picture
 
 
-def randomly_flip(rgb: np.ndarray, bayer: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+def randomly_flip(
+    rgb: np.ndarray, bayer: np.ndarray, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
     """Mirror and transpose a photo and its RGGB mosaic, both 2 pixels larger than asked; the result is RGGB again.
 
     A mirrored RGGB mosaic begins with green, so that its first row or column is left out. Transposing keeps RGGB.
     """
     for axis in (0, 1):
         if rng.uniform() < 0.5:
-            rgb, bayer = (np.take(np.flip(picture, axis), range(1, picture.shape[axis] - 1), axis) for picture in (rgb, bayer))
+            rgb, bayer = (
+                np.take(np.flip(picture, axis), range(1, picture.shape[axis] - 1), axis)
+                for picture in (rgb, bayer)
+            )
         else:
             rgb, bayer = (np.take(picture, range(picture.shape[axis] - 2), axis) for picture in (rgb, bayer))
     return (rgb.swapaxes(0, 1), bayer.T) if rng.uniform() < 0.5 else (rgb, bayer)
@@ -199,15 +216,22 @@ def training_source(settings: Settings, branch: str) -> Source:
     for problem in dataset.problems:
         log.warning(f"left out: {problem}")
     if len(dataset.pairs) < MIN_PAIRS:
-        raise InputError(f"{folder}: {len(dataset.pairs)} pairs can be used; a training needs {MIN_PAIRS} or more")
+        raise InputError(
+            f"{folder}: {len(dataset.pairs)} pairs can be used; a training needs {MIN_PAIRS} or more"
+        )
     if branch == "oe" and not dataset.overexposed:
-        raise InputError(f"{folder}: no photo holds an overexposed pixel, so there is nothing for OE to learn; add photos with highlights")
+        raise InputError(
+            f"{folder}: no photo holds an overexposed pixel, so there is nothing for OE to learn; add photos with highlights"
+        )
     return RecordedPictures(dataset.pairs)
 
 
 def simulated_pictures(settings: Settings) -> SimulatedPictures:
     """Scenes of photos - those of the dataset's pairs where there are no others - and of linear pictures, and drawn ones."""
-    photos, linear = (gather(map(Path, paths)) for paths in (settings.photos or [settings.pairs] * bool(settings.pairs), settings.linear))
+    photos, linear = (
+        gather(map(Path, paths))
+        for paths in (settings.photos or [settings.pairs] * bool(settings.pairs), settings.linear)
+    )
     if settings.leave_out:
         held_out = {*matching(photos, Path(settings.leave_out)), *matching(linear, Path(settings.leave_out))}
         photos, linear = ([path for path in paths if path not in held_out] for paths in (photos, linear))

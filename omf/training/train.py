@@ -50,19 +50,36 @@ def train_stage(stage: str, settings: Settings, run: Path, device: torch.device)
         return
     for earlier in STAGES[: STAGES.index(stage)]:
         if not weights_file(run, earlier).is_file():
-            raise InputError(f"{weights_file(run, earlier)}: not there, and {stage} needs it; train the stage {earlier} first")
+            raise InputError(
+                f"{weights_file(run, earlier)}: not there, and {stage} needs it; train the stage {earlier} first"
+            )
     torch.manual_seed(settings.seed)
     steps = getattr(settings.steps, stage)
-    plan = Plan(stage, steps, settings.batch, settings.learning_rate, settings.warm_up, settings.ema, fingerprint)
+    plan = Plan(
+        stage, steps, settings.batch, settings.learning_rate, settings.warm_up, settings.ema, fingerprint
+    )
     # each stage has its own patches
-    data = {"size": settings.patch, "length": steps * settings.batch, "seed": 3 * settings.seed + STAGES.index(stage)}
+    data = {
+        "size": settings.patch,
+        "length": steps * settings.batch,
+        "seed": 3 * settings.seed + STAGES.index(stage),
+    }
     if stage == "demosaic":
         save = save_demosaic_net
-        network = fit(DemosaicNet(), demosaic_loss, MosaickedScenes(simulated_pictures(settings), **data), plan, run, device)
+        network = fit(
+            DemosaicNet(),
+            demosaic_loss,
+            MosaickedScenes(simulated_pictures(settings), **data),
+            plan,
+            run,
+            device,
+        )
     else:
         save = partial(save_network, camera=settings.camera)
         objective = branch_objective(stage, settings, run, device)
-        patches = Patches(training_source(settings, stage), stage, even_brightness=settings.even_brightness, **data)
+        patches = Patches(
+            training_source(settings, stage), stage, even_brightness=settings.even_brightness, **data
+        )
         network = fit(first_weights(stage, settings, run), objective, patches, plan, run, device)
     if is_first():
         save(network, weights_file(run, stage))
@@ -77,8 +94,14 @@ def fingerprint_of(stage: str, settings: Settings) -> str:
     if stage != "oe":
         del deciding["loss"]["seam"]
     for part in ("steps", "loss"):
-        deciding[part] = {name: value for name, value in deciding[part].items() if name not in STAGES[STAGES.index(stage) + 1 :]}
-    for name in ("name", "gpus") + (("network", "widths", "start", "even_brightness") if stage == "demosaic" else ()):
+        deciding[part] = {
+            name: value
+            for name, value in deciding[part].items()
+            if name not in STAGES[STAGES.index(stage) + 1 :]
+        }
+    for name in ("name", "gpus") + (
+        ("network", "widths", "start", "even_brightness") if stage == "demosaic" else ()
+    ):
         del deciding[name]
     return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
 
@@ -100,7 +123,9 @@ def demosaic_loss(network: nn.Module, batch: list[Tensor]) -> Tensor:
     return (encode(network(bayer).float()) - encode(truth)).abs().mean()
 
 
-def branch_objective(branch: str, settings: Settings, run: Path, device: torch.device) -> Callable[[nn.Module, list[Tensor]], Tensor]:
+def branch_objective(
+    branch: str, settings: Settings, run: Path, device: torch.device
+) -> Callable[[nn.Module, list[Tensor]], Tensor]:
     """A branch's loss: its output against the RAW, demosaiced by the Demosaic Net, over its own pixels (`all`: every pixel).
 
     OE's may also count how it meets NOE, whose weights are then taken from the run's folder.
@@ -109,7 +134,11 @@ def branch_objective(branch: str, settings: Settings, run: Path, device: torch.d
     neutral = load_camera(settings.camera).mean_neutral
     criterion = BranchLoss(settings.loss.oe if branch == "oe" else settings.loss.noe, neutral).to(device)
     meets = settings.loss.seam > 0 and branch == "oe"
-    noe = load_network(weights_file(run, "noe")).eval().to(device, memory_format=torch.channels_last) if meets else None
+    noe = (
+        load_network(weights_file(run, "noe")).eval().to(device, memory_format=torch.channels_last)
+        if meets
+        else None
+    )
 
     def objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
         x, bayer = batch
@@ -125,7 +154,9 @@ def branch_objective(branch: str, settings: Settings, run: Path, device: torch.d
             own = {"oe": mask, "noe": 1 - mask, "all": torch.ones_like(mask)}[branch]
             loss = criterion(predicted.float(), truth, own)
             if meets:
-                loss = loss + settings.loss.seam * seam(torch.where(mask == 1, predicted, elsewhere).float(), truth, mask)
+                loss = loss + settings.loss.seam * seam(
+                    torch.where(mask == 1, predicted, elsewhere).float(), truth, mask
+                )
             return loss
 
     return objective

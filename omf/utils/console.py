@@ -24,7 +24,9 @@ def configure_logging(level: int = logging.INFO) -> None:
     log.setLevel(level)
 
 
-def progress(items: Iterable | None = None, doing: str | None = None, *, hidden: bool = False, **options: object) -> "tqdm":
+def progress(
+    items: Iterable | None = None, doing: str | None = None, *, hidden: bool = False, **options: object
+) -> "tqdm":
     """A bar that tells how many a second, and the time left; on a terminal only.
 
     Args:

@@ -29,7 +29,9 @@ class InputError(Exception):
     def __init__(self, line: str):
         line = printable(line)
         # the end tells what would be right
-        super().__init__(line if len(line) <= MAX_LINE_LENGTH else f"{line[: MAX_LINE_LENGTH - 505]} ... {line[-500:]}")
+        super().__init__(
+            line if len(line) <= MAX_LINE_LENGTH else f"{line[: MAX_LINE_LENGTH - 505]} ... {line[-500:]}"
+        )
 
 
 class DeviceError(Exception):

@@ -104,6 +104,8 @@ def check_is_file(path: Path, wanted: str) -> None:
     except OSError as error:
         raise InputError(f"{path}: can't be read ({error.strerror}); give {wanted}") from error
     if not stat.S_ISREG(known.st_mode):
-        raise InputError(f"{path}: {OTHERS.get(stat.S_IFMT(known.st_mode), 'something else')}, not a file; give {wanted}")
+        raise InputError(
+            f"{path}: {OTHERS.get(stat.S_IFMT(known.st_mode), 'something else')}, not a file; give {wanted}"
+        )
     if known.st_size == 0:
         raise InputError(f"{path}: an empty file; copy it again from where it came")

@@ -23,22 +23,48 @@ def scores() -> dict:
     rng = np.random.default_rng(0)
     images = {}
     for number in range(IMAGES):
-        images[f"image_{number}"] = {"psnr": rng.uniform(10, 40), "ssim": rng.uniform(), "overexposed": rng.uniform(), "warnings": []}
+        images[f"image_{number}"] = {
+            "psnr": rng.uniform(10, 40),
+            "ssim": rng.uniform(),
+            "overexposed": rng.uniform(),
+            "warnings": [],
+        }
     images["image_7"] |= {"psnr": 5.0, "warnings": ["all black"]}
     del images["image_8"]["psnr"]
-    images["<script>document.title = 'run'</script>"] = {"psnr": 45.0, "ssim": 1.0, "overexposed": 0.0, "warnings": []}
+    images["<script>document.title = 'run'</script>"] = {
+        "psnr": 45.0,
+        "ssim": 1.0,
+        "overexposed": 0.0,
+        "warnings": [],
+    }
     return images
 
 
 @pytest.fixture(scope="module")
 def html(tmp_path_factory) -> Path:
     images = scores()
-    mean = dict.fromkeys(("unprocess_psnr", "copy_psnr", "consistency_psnr", "psnr_overexposed", "unprocess_ssim", "copy_ssim"))
-    summed = {"scored": len(images) - 1, "mean": mean | {"psnr": 25.0, "ssim": 0.5, "colour_error": 1.0}, "images": images}
+    mean = dict.fromkeys(
+        ("unprocess_psnr", "copy_psnr", "consistency_psnr", "psnr_overexposed", "unprocess_ssim", "copy_ssim")
+    )
+    summed = {
+        "scored": len(images) - 1,
+        "mean": mean | {"psnr": 25.0, "ssim": 0.5, "colour_error": 1.0},
+        "images": images,
+    }
     summary = run_summary("tiny", "samsung_s7", {"images": len(images)}, summed, ["a.jpg: broken"])
-    pictures = {caption: np.full((120, 160, 3), 90, np.uint8) for caption in ("sRGB photo", "predicted RAW", "error")}
+    pictures = {
+        caption: np.full((120, 160, 3), 90, np.uint8) for caption in ("sRGB photo", "predicted RAW", "error")
+    }
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(page(summary, summed, {"Worst": [Example("image_7", "PSNR 5.00 dB", pictures)]}, {}, datetime(2026, 1, 2)))
+    path.write_text(
+        page(
+            summary,
+            summed,
+            {"Worst": [Example("image_7", "PSNR 5.00 dB", pictures)]},
+            {},
+            datetime(2026, 1, 2),
+        )
+    )
     return path
 
 
@@ -58,7 +84,10 @@ def opened(browser, html):
     said, asked = [], []
     tab.on("console", lambda message: said.append(message.text))
     tab.on("pageerror", lambda error: said.append(str(error)))
-    tab.on("request", lambda request: asked.append(request.url) if not request.url.startswith(("data:", "file:")) else None)
+    tab.on(
+        "request",
+        lambda request: asked.append(request.url) if not request.url.startswith(("data:", "file:")) else None,
+    )
     tab.goto(html.as_uri())
     yield tab
     assert said == []
@@ -78,15 +107,26 @@ HOSTILE = [
 @pytest.fixture
 def hostile(tmp_path) -> Path:
     """A page with hostile names in all places that a name comes to: table, headings, pictures, problems, remarks, model, device."""
-    images = {name: {"psnr": 20.0, "ssim": 0.5, "overexposed": 0.1, "warnings": [f"{name} is odd"]} for name in HOSTILE}
-    mean = dict.fromkeys(("unprocess_psnr", "copy_psnr", "consistency_psnr", "psnr_overexposed", "unprocess_ssim", "copy_ssim"))
-    summed = {"scored": len(images), "mean": mean | {"psnr": 25.0, "ssim": 0.5, "colour_error": 1.0}, "images": images}
+    images = {
+        name: {"psnr": 20.0, "ssim": 0.5, "overexposed": 0.1, "warnings": [f"{name} is odd"]}
+        for name in HOSTILE
+    }
+    mean = dict.fromkeys(
+        ("unprocess_psnr", "copy_psnr", "consistency_psnr", "psnr_overexposed", "unprocess_ssim", "copy_ssim")
+    )
+    summed = {
+        "scored": len(images),
+        "mean": mean | {"psnr": 25.0, "ssim": 0.5, "colour_error": 1.0},
+        "images": images,
+    }
     timing = {"images": len(images), "device": HOSTILE[1], "seconds": 1.0, "megapixels": 1.0}
     summary = run_summary(HOSTILE[3], HOSTILE[0], timing, summed, [f"{name}.jpg: broken" for name in HOSTILE])
     picture = np.full((12, 16, 3), 90, np.uint8)
     shown = {HOSTILE[1]: [Example(name, name, {name: picture}) for name in HOSTILE]}
     path = tmp_path / "report.html"
-    path.write_text(page(summary, summed, shown, {name: ("<svg/>", name) for name in HOSTILE}, datetime(2026, 1, 2)))
+    path.write_text(
+        page(summary, summed, shown, {name: ("<svg/>", name) for name in HOSTILE}, datetime(2026, 1, 2))
+    )
     return path
 
 
@@ -95,7 +135,9 @@ def what_ran(browser, path: Path, expected_title: str | None = None) -> list[str
     tab = browser.new_page()
     ran = []
     tab.on("dialog", lambda dialog: (ran.append(f"dialog {dialog.message}"), dialog.dismiss()))
-    tab.route(re.compile("^https?:"), lambda route: (ran.append(route.request.url), route.abort()))  # what the policy lets through
+    tab.route(
+        re.compile("^https?:"), lambda route: (ran.append(route.request.url), route.abort())
+    )  # what the policy lets through
     tab.goto(path.as_uri())
     if expected_title:
         assert tab.title() == expected_title
@@ -116,9 +158,7 @@ def test_hostile_names_are_shown_and_not_run(browser, hostile):
 
 def test_scripts_that_get_into_the_page_do_not_run_and_ask_nobody(browser, hostile):
     """Where names were not escaped, and more: the page's policy is a second wall."""
-    more = (
-        '<script>alert(2)</script><script src="https://example.org/x.js"></script><img src="https://example.org/x.png" onerror="alert(3)">'
-    )
+    more = '<script>alert(2)</script><script src="https://example.org/x.js"></script><img src="https://example.org/x.png" onerror="alert(3)">'
     more += '<iframe src="data:text/html,<script>alert(4)</script>"></iframe><link rel="stylesheet" href="https://example.org/x.css">'
     text = hostile.read_text()
     hostile.write_text(text.replace("<main>", f"<main>{more}{''.join(HOSTILE)}", 1))
@@ -129,11 +169,15 @@ def test_scripts_that_get_into_the_page_do_not_run_and_ask_nobody(browser, hosti
 
 
 def column(tab, number: int) -> list[str]:
-    return tab.eval_on_selector_all(f"#images tbody tr td:nth-child({number})", "cells => cells.map(cell => cell.textContent)")
+    return tab.eval_on_selector_all(
+        f"#images tbody tr td:nth-child({number})", "cells => cells.map(cell => cell.textContent)"
+    )
 
 
 def test_it_loads_and_shows_more_on_demand(opened):
-    assert opened.title() == f"RAW reconstruction: {IMAGES + 1} images, tiny"  # the name that holds a script was not run
+    assert (
+        opened.title() == f"RAW reconstruction: {IMAGES + 1} images, tiny"
+    )  # the name that holds a script was not run
     assert len(column(opened, 1)) == 200
     opened.click("#more")
     opened.click("#more")
@@ -219,5 +263,8 @@ def contrast(tab, selector: str) -> float:
             return [ink, getComputedStyle(back).backgroundColor].map(text => text.match(/[0-9.]+/g).slice(0, 3).map(Number));
         }""",
     )
-    light = [np.array([0.2126, 0.7152, 0.0722]) @ [((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour] for colour in colours]
+    light = [
+        np.array([0.2126, 0.7152, 0.0722]) @ [((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
+        for colour in colours
+    ]
     return (max(light) + 0.05) / (min(light) + 0.05)

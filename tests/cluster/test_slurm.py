@@ -19,7 +19,9 @@ from container.engine import calls, stand_in_for_apptainer
 
 HERE = Path(__file__).parent
 DAEMONS = ("slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd")
-MISSING = [daemon for daemon in DAEMONS if not shutil.which(daemon, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")]
+MISSING = [
+    daemon for daemon in DAEMONS if not shutil.which(daemon, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
+]
 
 pytestmark = [
     pytest.mark.slow,
@@ -50,11 +52,34 @@ def settings(photo_folder: Path, tiny_model: Path) -> dict:
     return {"images": photo_folder, "model": tiny_model, "ground_truth": ROOT / "test_raw", "shard_size": 2}
 
 
-def submit(folder: Path, settings: dict, *arguments: str, program: Path = ROOT, **environment: str) -> subprocess.Popen:
+def submit(
+    folder: Path, settings: dict, *arguments: str, program: Path = ROOT, **environment: str
+) -> subprocess.Popen:
     """Start the workflow with the profile for Slurm as users get it, but for the account, and looking at its jobs more often."""
-    command = ["timeout", "-k", "5", "400", Path(sys.executable).parent / "snakemake", "--snakefile", program / "Snakefile"]
-    command += ["--directory", folder, "--workflow-profile", program / "profiles" / "slurm", "--default-resources", "slurm_account=project"]
-    command += ["--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1", *arguments]
+    command = [
+        "timeout",
+        "-k",
+        "5",
+        "400",
+        Path(sys.executable).parent / "snakemake",
+        "--snakefile",
+        program / "Snakefile",
+    ]
+    command += [
+        "--directory",
+        folder,
+        "--workflow-profile",
+        program / "profiles" / "slurm",
+        "--default-resources",
+        "slurm_account=project",
+    ]
+    command += [
+        "--slurm-init-seconds-before-status-checks",
+        "1",
+        "--seconds-between-status-checks",
+        "1",
+        *arguments,
+    ]
     command += ["--config", *(f"{key}={value}" for key, value in settings.items())] if settings else []
     folder.mkdir(exist_ok=True)
     with (folder / "log").open("w") as log:
@@ -78,7 +103,16 @@ def queue(state: str) -> dict[str, str]:
 def accounted(since: str) -> list[dict[str, str]]:
     """What Slurm has on record of the jobs since then, in the order of their submission."""
     columns = ["JobIDRaw", "Comment", "State", "AllocTRES", "Timelimit", "Start", "End"]
-    command = ["sacct", "--allocations", "--parsable2", "--noheader", "--starttime", since, "--format", ",".join(columns)]
+    command = [
+        "sacct",
+        "--allocations",
+        "--parsable2",
+        "--noheader",
+        "--starttime",
+        since,
+        "--format",
+        ",".join(columns),
+    ]
     return [dict(zip(columns, line.split("|"))) for line in run(*command).stdout.splitlines()]
 
 
@@ -106,7 +140,11 @@ def test_a_cancelled_job_and_a_drained_node_in_mid_run(cluster, tmp_path, settin
     began = time.strftime("%Y-%m-%dT%H:%M:%S")
     folder = tmp_path / "run"
     process = submit(folder, settings)
-    number, name = wait_for(lambda: next((job for job in queue("R").items() if job[1].startswith("rule_infer")), None), process, folder)
+    number, name = wait_for(
+        lambda: next((job for job in queue("R").items() if job[1].startswith("rule_infer")), None),
+        process,
+        folder,
+    )
     assert run("scancel", number).returncode == 0
     node("drain")
     # running jobs end, the next ones wait for the node
@@ -129,14 +167,20 @@ def test_a_cancelled_job_and_a_drained_node_in_mid_run(cluster, tmp_path, settin
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))
     # the cancelled one came again, with twice the time and memory
     first, second = [job for job in inference if job["Comment"] == name]
-    assert first["JobIDRaw"] == number and first["State"].startswith("CANCELLED") and second["State"] == "COMPLETED"
+    assert (
+        first["JobIDRaw"] == number
+        and first["State"].startswith("CANCELLED")
+        and second["State"] == "COMPLETED"
+    )
     assert "mem=8000M" in first["AllocTRES"] and "mem=16000M" in second["AllocTRES"]
     assert (first["Timelimit"], second["Timelimit"]) == ("00:11:00", "00:22:00")
     # all others ran once, each after those that it needs
     done = {job["Comment"]: job for job in jobs if job["State"] == "COMPLETED"}
     assert len(done) == len(jobs) - 1
     for shard in {name.rpartition("_")[2] for name in done if "wildcards" in name}:
-        steps = [done[f"rule_{rule}_wildcards_{shard}"] for rule in ("preprocess", "infer", "mosaic", "evaluate")] + [done["rule_report"]]
+        steps = [
+            done[f"rule_{rule}_wildcards_{shard}"] for rule in ("preprocess", "infer", "mosaic", "evaluate")
+        ] + [done["rule_report"]]
         assert all(before["End"] <= after["Start"] for before, after in pairwise(steps))
 
 
@@ -157,7 +201,9 @@ def test_jobs_in_the_image(cluster, docker, image, tmp_path):
     clone = make_clone(tmp_path / "clone")
     environment = stand_in_for_apptainer(docker, image, clone, tmp_path)
     began = time.strftime("%Y-%m-%dT%H:%M:%S")
-    process = submit(clone, {}, "--profile", str(clone / "profiles" / "apptainer"), program=clone, **environment)
+    process = submit(
+        clone, {}, "--profile", str(clone / "profiles" / "apptainer"), program=clone, **environment
+    )
     log = end(process, clone)
     assert process.returncode == 0, log
     assert (clone / "submission" / "scores.txt").is_file()

@@ -27,7 +27,16 @@ with Path(os.environ["STAND_IN_CALLS"]).open("a") as calls:
 if not Path(called.image).is_file():
     sys.exit(f"FATAL: could not open image {called.image}")
 
-command = ["/usr/bin/docker", "run", "--rm", "--read-only", "--cap-drop", "ALL", "--user", f"{os.getuid()}:{os.getgid()}"]
+command = [
+    "/usr/bin/docker",
+    "run",
+    "--rm",
+    "--read-only",
+    "--cap-drop",
+    "ALL",
+    "--user",
+    f"{os.getuid()}:{os.getgid()}",
+]
 for place in {called.home, here, "/tmp", *called.bind}:
     command += ["--volume", place if ":" in place else f"{place}:{place}"]
 for name in os.environ.keys() - {"PATH", "HOME"}:

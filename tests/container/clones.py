@@ -12,8 +12,19 @@ PHOTOS = ("chart.png", "hills.jpg")
 def make_clone(folder: Path) -> Path:
     """A copy of the program with two of its samples and its default model."""
     for part in ("omf", "scripts", "workflow", "profiles", "cameras", "containers", "trained_models"):
-        shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.sif", "*.pt"))
-    files = ("Snakefile", "config.yaml", "pyproject.toml", "requirements.txt", "requirements-torch.txt", "LICENSE", "README.md", "test")
+        shutil.copytree(
+            ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.sif", "*.pt")
+        )
+    files = (
+        "Snakefile",
+        "config.yaml",
+        "pyproject.toml",
+        "requirements.txt",
+        "requirements-torch.txt",
+        "LICENSE",
+        "README.md",
+        "test",
+    )
     for part in (*files, ".dockerignore"):
         shutil.copy(ROOT / part, folder)
     for name in ("test_rgb", "test_raw"):

@@ -31,18 +31,25 @@ class Engine:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.environment = {"DOCKER_HOST": f"unix://{folder}/socket", "DOCKER_CONFIG": str(folder / "config"), "DOCKER_BUILDKIT": "1"}
+        self.environment = {
+            "DOCKER_HOST": f"unix://{folder}/socket",
+            "DOCKER_CONFIG": str(folder / "config"),
+            "DOCKER_BUILDKIT": "1",
+        }
         self.daemon: subprocess.Popen | None = None
 
     def start(self) -> None:
         command = ["dockerd", "--host", self.environment["DOCKER_HOST"], "--storage-driver=overlay2"]
         command += [
-            f"--{option}={self.folder}/{name}" for option, name in (("data-root", "data"), ("exec-root", "exec"), ("pidfile", "pid"))
+            f"--{option}={self.folder}/{name}"
+            for option, name in (("data-root", "data"), ("exec-root", "exec"), ("pidfile", "pid"))
         ]
         command += ["--iptables=false", "--ip6tables=false", "--bridge=none"]
         environment = os.environ | {"PATH": f"{os.environ['PATH']}:{SYSTEM}"}
         with (self.folder / "log").open("wb") as log:
-            self.daemon = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
+            self.daemon = subprocess.Popen(
+                command, stdout=log, stderr=log, env=environment, start_new_session=True
+            )
         deadline = time.monotonic() + 60
         while self("version", check=False).returncode:
             if self.daemon.poll() is not None or time.monotonic() > deadline:
@@ -56,12 +63,16 @@ class Engine:
                 self("kill", container, check=False)
             self.daemon.send_signal(signal.SIGTERM)
             self.daemon.wait(60)
-        subprocess.run(["umount", self.folder / "exec" / "netns" / "default"], stderr=subprocess.DEVNULL, check=False)
+        subprocess.run(
+            ["umount", self.folder / "exec" / "netns" / "default"], stderr=subprocess.DEVNULL, check=False
+        )
         shutil.rmtree(self.folder)
 
     def __call__(self, *arguments: object, check: bool = True) -> subprocess.CompletedProcess:
         command = [DOCKER, *map(str, arguments)]
-        result = subprocess.run(command, env=os.environ | self.environment, capture_output=True, text=True, timeout=900)
+        result = subprocess.run(
+            command, env=os.environ | self.environment, capture_output=True, text=True, timeout=900
+        )
         if check and result.returncode:
             raise AssertionError(f"{' '.join(command)}\n{result.stdout[-2000:]}{result.stderr[-4000:]}")
         return result
@@ -69,7 +80,9 @@ class Engine:
     def build(self, name: str, context: Path, *arguments: object) -> subprocess.CompletedProcess:
         return self("build", "--progress=plain", "--network=host", "--tag", name, *arguments, context)
 
-    def run(self, folder: Path, image: str, *command: object, options: tuple = (), check: bool = True) -> subprocess.CompletedProcess:
+    def run(
+        self, folder: Path, image: str, *command: object, options: tuple = (), check: bool = True
+    ) -> subprocess.CompletedProcess:
         """`docker run`, as the README has it."""
         return self("run", "--rm", *options, "--volume", f"{folder}:/data", image, *command, check=check)
 
@@ -95,7 +108,12 @@ def docker() -> Iterator[Engine]:
         engine.start()
         root = engine.folder / "debian"
         environment = os.environ | {"PATH": f"{os.environ['PATH']}:{SYSTEM}"}
-        subprocess.run(["debootstrap", "--variant=minbase", "bookworm", root], env=environment, check=True, capture_output=True)
+        subprocess.run(
+            ["debootstrap", "--variant=minbase", "bookworm", root],
+            env=environment,
+            check=True,
+            capture_output=True,
+        )
         carry_pip_settings(root, last)
         packed = engine.folder / "debian.tar"
         subprocess.run(["tar", "-C", root, "-cf", packed, "."], check=True)
@@ -120,7 +138,9 @@ def build_image(docker: Engine, name: str, context: Path, *arguments: object) ->
 @pytest.fixture(scope="session")
 def definition_image(docker) -> str:
     """What containers/omf.def makes of this checkout. Docker stands in for Apptainer, step by step as that does it."""
-    definition = read_definition((ROOT / "containers" / "omf.def").read_text(), BASE_IMAGE=BASE, COMMIT=COMMIT)
+    definition = read_definition(
+        (ROOT / "containers" / "omf.def").read_text(), BASE_IMAGE=BASE, COMMIT=COMMIT
+    )
     context = docker.folder / "definition"
     for destination, source in definition.files.items():
         (context / "root" / destination[1:]).parent.mkdir(parents=True, exist_ok=True)
@@ -129,7 +149,9 @@ def definition_image(docker) -> str:
     scripts.mkdir()
     for section in ("post", "environment", "runscript", "test"):
         (scripts / section).write_text("\n".join(definition.sections[section]) + "\n")
-    (context / "Dockerfile").write_text(f"FROM {definition.header['from']}\nCOPY root /\nRUN /bin/sh -ex /.singularity.d/post\n")
+    (context / "Dockerfile").write_text(
+        f"FROM {definition.header['from']}\nCOPY root /\nRUN /bin/sh -ex /.singularity.d/post\n"
+    )
     docker.build("omf:definition", context)
     return "omf:definition"
 
@@ -139,10 +161,14 @@ def stand_in_for_apptainer(docker: Engine, image: str, clone: Path, folder: Path
     (clone / "containers" / "omf.sif").touch()
     program = folder / "bin" / "apptainer"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec {sys.executable} {Path(__file__).parent / "apptainer_stand_in.py"} "$@"\n')
+    program.write_text(
+        f'#!/bin/sh\nexec {sys.executable} {Path(__file__).parent / "apptainer_stand_in.py"} "$@"\n'
+    )
     program.chmod(0o755)
     environment = {"PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": str(clone)}
-    return docker.environment | environment | {"STAND_IN_IMAGE": image, "STAND_IN_CALLS": str(folder / "calls")}
+    return (
+        docker.environment | environment | {"STAND_IN_IMAGE": image, "STAND_IN_CALLS": str(folder / "calls")}
+    )
 
 
 def calls(folder: Path) -> list[dict]:
@@ -152,10 +178,13 @@ def calls(folder: Path) -> list[dict]:
 
 def carry_pip_settings(root: Path, last: ExitStack) -> None:
     """Give the system in `root` this machine's pip settings: files are copied, local folders served during the tests."""
-    listed = subprocess.run([sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True).stdout
+    listed = subprocess.run(
+        [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
+    ).stdout
     # the environment comes first in the list, and wins
     settings = {
-        key.rpartition(".")[2]: ast.literal_eval(value) for key, _, value in (line.partition("=") for line in reversed(listed.splitlines()))
+        key.rpartition(".")[2]: ast.literal_eval(value)
+        for key, _, value in (line.partition("=") for line in reversed(listed.splitlines()))
     }
     settings.setdefault("cert", os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("SSL_CERT_FILE") or "")
     files = root / "etc" / "pip"
@@ -168,7 +197,9 @@ def carry_pip_settings(root: Path, last: ExitStack) -> None:
                 shutil.copy(path, files / f"{option}{number}")
             carried = " ".join(f"/etc/pip/{option}{number}" for number, _ in enumerate(value.split()))
         elif option in ("find-links", "index-url", "extra-index-url"):
-            carried = " ".join(last.enter_context(served(place, option != "find-links")) for place in value.split())
+            carried = " ".join(
+                last.enter_context(served(place, option != "find-links")) for place in value.split()
+            )
         if carried:
             lines.append(f"{option} = {carried}")
     (root / "etc" / "pip.conf").write_text("\n".join(lines) + "\n")

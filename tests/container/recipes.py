@@ -7,7 +7,19 @@ from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 HEADERS = {"bootstrap", "from"}  # those that the agent `docker` needs
-SECTIONS = {"arguments", "environment", "files", "help", "labels", "post", "pre", "runscript", "setup", "startscript", "test"}
+SECTIONS = {
+    "arguments",
+    "environment",
+    "files",
+    "help",
+    "labels",
+    "post",
+    "pre",
+    "runscript",
+    "setup",
+    "startscript",
+    "test",
+}
 
 
 @dataclass

@@ -20,7 +20,17 @@ SNAKEMAKE = Path(sys.executable).parent / "snakemake"
 def apptainer_run(docker, image, folder: Path, section: str, *arguments: str):
     """A section of the definition, as Apptainer runs it: image read-only, caller's user, folder at its own path."""
     script = f'. /.singularity.d/environment && exec /bin/sh /.singularity.d/{section} "$@"'
-    options = ("--read-only", "--tmpfs", "/tmp", "--user", f"{USER}:{USER}", "--volume", f"{folder}:{folder}", "--workdir", folder)
+    options = (
+        "--read-only",
+        "--tmpfs",
+        "/tmp",
+        "--user",
+        f"{USER}:{USER}",
+        "--volume",
+        f"{folder}:{folder}",
+        "--workdir",
+        folder,
+    )
     return docker("run", "--rm", *options, image, "/bin/sh", "-c", script, "sh", *arguments)
 
 
@@ -38,7 +48,10 @@ def test_the_definition_runs_commands_and_its_own_test(docker, definition_image,
     code = "import omf, os; print(omf.__file__, os.getcwd(), os.environ['OMF_IMAGE'])"
     told = apptainer_run(docker, definition_image, folder, "runscript", "python", "-c", code).stdout
     assert told == f"/opt/omf/omf/__init__.py {folder} overexposure-mask-fusion {__version__}\n"
-    assert apptainer_run(docker, definition_image, folder, "runscript", "cat", "/opt/omf/COMMIT").stdout == f"{COMMIT}\n"
+    assert (
+        apptainer_run(docker, definition_image, folder, "runscript", "cat", "/opt/omf/COMMIT").stdout
+        == f"{COMMIT}\n"
+    )
 
 
 @pytest.fixture

@@ -76,7 +76,9 @@ def test_a_folder_that_is_no_clone_without_network_and_with_a_read_only_image(do
 def test_another_user_than_the_owner(docker, image, folder):
     (folder / "out").mkdir()
     (folder / "out").chmod(0o777)
-    result = docker.run(folder, image, "sh", "-c", "touch out/file $HOME/file && id -u", options=("--user", "4321:4321"))
+    result = docker.run(
+        folder, image, "sh", "-c", "touch out/file $HOME/file && id -u", options=("--user", "4321:4321")
+    )
     assert result.stdout == "4321\n"
     assert (folder / "out" / "file").stat().st_uid == 4321
 
@@ -122,7 +124,9 @@ def test_nothing_runs_privileged(docker, image, folder, user, options):
     """Whoever owns the folder, root among them, and however the container was started."""
     expected = {(): user, ("--user", "4321:4321"): 4321, ("--cap-drop", "ALL"): 0}[options]
     for process in (1, "self"):
-        status = docker.run(give(folder, user), image, "cat", f"/proc/{process}/status", options=options).stdout
+        status = docker.run(
+            give(folder, user), image, "cat", f"/proc/{process}/status", options=options
+        ).stdout
         values = dict(line.split(":\t", 1) for line in status.splitlines())
         assert values["Uid"].split() == [str(expected)] * 4
         assert values["Gid"].split() == [str(expected)] * 4
@@ -137,7 +141,9 @@ def test_nothing_runs_privileged(docker, image, folder, user, options):
 def test_docker_stop_ends_a_run_in_order(docker, image, clone):
     for number in range(400):  # more than can be done meanwhile
         (clone / "test_rgb" / f"more{number}.jpg").hardlink_to(clone / "test_rgb" / "hills.jpg")
-    container = docker("run", "--detach", "--volume", f"{clone}:/data", image, "./test", "--config", "shard_size=500").stdout.strip()
+    container = docker(
+        "run", "--detach", "--volume", f"{clone}:/data", image, "./test", "--config", "shard_size=500"
+    ).stdout.strip()
     deadline = time.monotonic() + 120
     while not list(clone.glob("results/demosaiced/*/*")):
         assert time.monotonic() < deadline, docker("logs", container).stderr
@@ -161,7 +167,21 @@ def test_labels_commit_and_version(docker, image, folder):
 
 
 def test_weights_and_samples_only_when_asked_for(docker, image, folder):
-    data = ("find", "/opt/omf", "-name", "*.safetensors", "-o", "-name", "*.npy", "-o", "-name", "*.pt", "-o", "-path", "*/test_rgb/*")
+    data = (
+        "find",
+        "/opt/omf",
+        "-name",
+        "*.safetensors",
+        "-o",
+        "-name",
+        "*.npy",
+        "-o",
+        "-name",
+        "*.pt",
+        "-o",
+        "-path",
+        "*/test_rgb/*",
+    )
     assert docker.run(folder, image, *data).stdout == ""
     build_image(docker, "omf:with-data", ROOT, "--target", "with-data")
     found = docker.run(folder, "omf:with-data", *data).stdout
@@ -177,6 +197,9 @@ def test_a_change_of_the_code_installs_nothing_again(docker, image, tmp_path):
         code.write("# changed\n")
     (changed / "containers" / "README.md").write_text("changed, and not in the image\n")
     build_image(docker, "omf:changed", changed)
-    before, after = (json.loads(docker("inspect", "--format", "{{json .RootFS.Layers}}", name).stdout) for name in (image, "omf:changed"))
+    before, after = (
+        json.loads(docker("inspect", "--format", "{{json .RootFS.Layers}}", name).stdout)
+        for name in (image, "omf:changed")
+    )
     assert before[:3] == after[:3]  # Debian, the pins, the packages
     assert before[3] != after[3]  # omf

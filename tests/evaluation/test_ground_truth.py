@@ -38,7 +38,11 @@ def ideal(shown: np.ndarray) -> np.ndarray:
 def test_packed_raw_comes_before_camera_raw_of_its_name(tmp_path: Path):
     for name in ("a.npy", "a.dng", "b.DNG", "c.nef", "c.CR2", "d.jpg", ".e.dng", ".f.npy"):
         (tmp_path / name).touch()
-    assert {name: path.name for name, path in list_ground_truth(tmp_path).items()} == {"a": "a.npy", "b": "b.DNG", "c": "c.CR2"}
+    assert {name: path.name for name, path in list_ground_truth(tmp_path).items()} == {
+        "a": "a.npy",
+        "b": "b.DNG",
+        "c": "c.CR2",
+    }
     with pytest.raises(InputError, match="nowhere: no such folder"):
         list_ground_truth(tmp_path / "nowhere")
 
@@ -49,7 +53,10 @@ def test_without_rawpy_camera_raw_is_refused_at_once(tmp_path: Path, monkeypatch
         (tmp_path / name).touch()
     assert list_ground_truth(tmp_path) == {"a": tmp_path / "a.npy"}  # nothing to read it for
     (tmp_path / "b.dng").touch()
-    with pytest.raises(InputError, match=r"^camera RAW needs rawpy; install it with: pip install 'overexposure-mask-fusion\[raw\]'$"):
+    with pytest.raises(
+        InputError,
+        match=r"^camera RAW needs rawpy; install it with: pip install 'overexposure-mask-fusion\[raw\]'$",
+    ):
         list_ground_truth(tmp_path)
 
 
@@ -66,7 +73,9 @@ def test_of_the_photos_size_pixel_for_pixel(tmp_path: Path, cfa: str, height: in
     counts = write_dng(tmp_path / "a.dng", bayer_of(shown, cfa), cfa)
     truth = read_ground_truth(tmp_path / "a.dng", (60, width // 2, 4), None)
     assert truth.shape == (60, width // 2, 4) and truth.dtype == np.uint16
-    measured = pack(to_challenge_counts((counts[:120, : width // 2 * 2].astype(np.float32) - 64) / (16383 - 64)))
+    measured = pack(
+        to_challenge_counts((counts[:120, : width // 2 * 2].astype(np.float32) - 64) / (16383 - 64))
+    )
     for site in range(4):
         if cfa[site] == "RGGB"[site]:
             np.testing.assert_array_equal(truth[..., site], measured[..., site])
@@ -75,7 +84,10 @@ def test_of_the_photos_size_pixel_for_pixel(tmp_path: Path, cfa: str, height: in
     )  # colours in their places, the last odd row and column included
 
 
-@pytest.mark.parametrize(("cfa", "turns", "mirrored"), [("RGGB", 0, False), ("GRBG", 1, False), ("GBRG", 2, True), ("BGGR", 3, False)])
+@pytest.mark.parametrize(
+    ("cfa", "turns", "mirrored"),
+    [("RGGB", 0, False), ("GRBG", 1, False), ("GBRG", 2, True), ("BGGR", 3, False)],
+)
 def test_cropped_and_turned_photos_are_found(tmp_path: Path, cfa: str, turns: int, mirrored: bool):
     shown = write_pair(tmp_path, "a", turns=turns, cfa=cfa)
     rgb = read_rgb(tmp_path / "a.jpg")
@@ -115,10 +127,19 @@ def smaller_raw(folder: Path) -> None:
 
 
 REFUSED = {
-    "broken": (lambda folder: (folder / "a.dng").write_bytes((folder / "a.dng").read_bytes()[:6000]), "can't be decoded"),
+    "broken": (
+        lambda folder: (folder / "a.dng").write_bytes((folder / "a.dng").read_bytes()[:6000]),
+        "can't be decoded",
+    ),
     "other scene": (other_scene, "photo and RAW don't match"),
-    "too small": (lambda folder: write_dng(folder / "a.dng", bayer_of(scene(0, 40, 48))), "64 a side or more are needed"),
-    "smaller than its photo": (smaller_raw, "its photo reaches 17 pixels beyond it; give a photo that lies within its RAW"),
+    "too small": (
+        lambda folder: write_dng(folder / "a.dng", bayer_of(scene(0, 40, 48))),
+        "64 a side or more are needed",
+    ),
+    "smaller than its photo": (
+        smaller_raw,
+        "its photo reaches 17 pixels beyond it; give a photo that lies within its RAW",
+    ),
 }
 
 
@@ -128,7 +149,9 @@ def test_what_can_not_be_used_is_one_line_and_costs_its_own_scores_only(tmp_path
     spoil, message = REFUSED[case]
     spoil(tmp_path)
     np.save(tmp_path / "a.npy", np.full(packed_shape(read_rgb(tmp_path / "a.jpg")), 300, np.uint16))
-    record, problems = score_image(Item("a", tmp_path / "a.npy", tmp_path / "a.dng", tmp_path / "a.jpg"), CAMERA)
+    record, problems = score_image(
+        Item("a", tmp_path / "a.npy", tmp_path / "a.dng", tmp_path / "a.jpg"), CAMERA
+    )
     (problem,) = problems
     assert problem.startswith(f"{tmp_path / 'a.dng'}: ") and message in problem and "\n" not in problem
     assert "psnr" not in record and record["consistency_psnr"] > 0
@@ -139,7 +162,9 @@ def test_the_page_shows_the_registered_truth(tmp_path: Path):
     write_pair(tmp_path, "a", turns=1)
     rgb = read_rgb(tmp_path / "a.jpg")
     np.save(tmp_path / "a.npy", read_ground_truth(tmp_path / "a.dng", packed_shape(rgb), rgb))
-    record, problems = score_image(Item("a", tmp_path / "a.npy", tmp_path / "a.dng", tmp_path / "a.jpg"), CAMERA)
+    record, problems = score_image(
+        Item("a", tmp_path / "a.npy", tmp_path / "a.dng", tmp_path / "a.jpg"), CAMERA
+    )
     assert problems == [] and record["psnr"] == 999
     shown = panels(record)
     np.testing.assert_array_equal(shown["true RAW"], shown["predicted RAW"])
@@ -147,7 +172,10 @@ def test_the_page_shows_the_registered_truth(tmp_path: Path):
 
 def test_another_size_needs_the_photo(tmp_path: Path):
     write_pair(tmp_path, "a")
-    with pytest.raises(InputError, match=r"a\.dng: 340 x 260 pixels, but the reconstruction is of 326 x 252; give the photo too"):
+    with pytest.raises(
+        InputError,
+        match=r"a\.dng: 340 x 260 pixels, but the reconstruction is of 326 x 252; give the photo too",
+    ):
         read_ground_truth(tmp_path / "a.dng", (126, 163, 4), None)
 
 
@@ -155,6 +183,8 @@ def test_a_bad_photo_does_not_cost_the_scores_of_raw_of_its_size(tmp_path: Path)
     write_dng(tmp_path / "a.dng", bayer_of(scene(0, 120, 160)))
     np.save(tmp_path / "a.npy", read_ground_truth(tmp_path / "a.dng", (60, 80, 4), None))
     Image.new("RGB", (30, 20)).save(tmp_path / "a.jpg")
-    record, problems = score_image(Item("a", tmp_path / "a.npy", tmp_path / "a.dng", tmp_path / "a.jpg"), CAMERA)
+    record, problems = score_image(
+        Item("a", tmp_path / "a.npy", tmp_path / "a.dng", tmp_path / "a.jpg"), CAMERA
+    )
     assert record["psnr"] == 999 and len(problems) == 1
     assert list(panels(record)) == ["predicted RAW", "true RAW", "error"]

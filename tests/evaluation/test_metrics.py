@@ -15,7 +15,9 @@ EXPECTED = json.loads((REFERENCE / "scores.json").read_text())
 @pytest.mark.parametrize("case", list(cases(REFERENCE / "expected_504.npy")), ids=lambda case: case[0])
 def test_the_scorers_numbers_to_six_decimals(case):
     name, predicted, truth = case
-    assert {key: round(value, 6) for key, value in challenge_scores(predicted, truth).items()} == EXPECTED[name]
+    assert {key: round(value, 6) for key, value in challenge_scores(predicted, truth).items()} == EXPECTED[
+        name
+    ]
 
 
 def test_psnr_of_a_known_error():
@@ -40,12 +42,15 @@ def test_ms_ssim_falls_with_the_error_and_agrees_with_a_library():
     values = [ms_ssim(truth + amount * noise, truth) for amount in (0, 0.05, 0.2)]
     assert values[0] == pytest.approx(1)
     assert values[0] > values[1] > values[2] > 0
-    tensors = (torch.from_numpy(np.moveaxis(picture, -1, 0)[None]) for picture in (truth + 0.05 * noise, truth))
+    tensors = (
+        torch.from_numpy(np.moveaxis(picture, -1, 0)[None]) for picture in (truth + 0.05 * noise, truth)
+    )
     weights = tuple(
         weight / sum(MS_SSIM_WEIGHTS[:4]) for weight in MS_SSIM_WEIGHTS[:4]
     )  # the fifth scale has 15 pixels here, which the library refuses
     assert values[1] == pytest.approx(
-        float(multiscale_structural_similarity_index_measure(*tensors, data_range=1.0, betas=weights)), abs=0.02
+        float(multiscale_structural_similarity_index_measure(*tensors, data_range=1.0, betas=weights)),
+        abs=0.02,
     )
 
 

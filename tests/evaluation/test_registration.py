@@ -68,7 +68,9 @@ def test_wide_crop_of_16_bits():
 def zoomed(photo: np.ndarray, factor: float) -> np.ndarray:
     height, width = (round(side / factor / 2) * 2 for side in photo.shape[:2])
     top, left = (photo.shape[0] - height) // 2, (photo.shape[1] - width) // 2
-    return (resize(photo[top : top + height, left : left + width], photo.shape) * 255).round().astype(np.uint8)
+    return (
+        (resize(photo[top : top + height, left : left + width], photo.shape) * 255).round().astype(np.uint8)
+    )
 
 
 def straightened(photo: np.ndarray, pixels: float) -> np.ndarray:
@@ -77,16 +79,26 @@ def straightened(photo: np.ndarray, pixels: float) -> np.ndarray:
     radius = np.hypot(y, x) / np.hypot(*photo.shape[:2]) * 2
     pull = 1 - radius**2 * pixels / (np.hypot(*photo.shape[:2]) / 2)
     places = [y * pull + photo.shape[0] / 2, x * pull + photo.shape[1] / 2]
-    return np.stack([map_coordinates(photo[..., channel], places, order=1, mode="nearest") for channel in range(3)], axis=-1)
+    return np.stack(
+        [map_coordinates(photo[..., channel], places, order=1, mode="nearest") for channel in range(3)],
+        axis=-1,
+    )
 
 
 @pytest.mark.parametrize("index", [0, 1, 5])
 @pytest.mark.parametrize(
-    "change", [lambda photo: zoomed(photo, 1.03), lambda photo: zoomed(photo, 1.015), lambda photo: straightened(photo, 6)]
+    "change",
+    [
+        lambda photo: zoomed(photo, 1.03),
+        lambda photo: zoomed(photo, 1.015),
+        lambda photo: straightened(photo, 6),
+    ],
 )
 def test_zoom_and_distortion_are_refused(index: int, change):
     shown = scene(index, HEIGHT, WIDTH)
-    with pytest.raises(InputError, match=r"differ in scale or shape: parts are shifted by up to \d+\.\d pixels"):
+    with pytest.raises(
+        InputError, match=r"differ in scale or shape: parts are shifted by up to \d+\.\d pixels"
+    ):
         register(change(photo_of(shown)), bayer_of(shown))
 
 

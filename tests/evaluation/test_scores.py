@@ -59,7 +59,9 @@ def test_overexposed_pixels_and_the_rest(tmp_path):
     truth = to_challenge_format((rgb / np.float32(510)).astype(np.float32))
     np.save(tmp_path / "truth.npy", truth)
     np.save(tmp_path / "x.npy", np.where(packed_mask(rgb), truth // 2, truth + 20).astype(np.uint16))
-    record, problems = score_image(Item("x", tmp_path / "x.npy", tmp_path / "truth.npy", tmp_path / "x.png"), CAMERA)
+    record, problems = score_image(
+        Item("x", tmp_path / "x.npy", tmp_path / "truth.npy", tmp_path / "x.png"), CAMERA
+    )
     assert problems == []
     share = packed_mask(rgb).mean()
     assert 0.01 < share < 0.9
@@ -67,23 +69,38 @@ def test_overexposed_pixels_and_the_rest(tmp_path):
     def error(key):
         return 10 ** (-record[key] / 10)
 
-    assert record["psnr_overexposed"] < record["psnr"] < record["psnr_rest"] == pytest.approx(psnr(np.zeros(1), np.array([20 / 1024])))
-    assert share * error("psnr_overexposed") + (1 - share) * error("psnr_rest") == pytest.approx(error("psnr"))
-    assert np.mean([error(f"psnr_{plane}") for plane in ("r", "gr", "gb", "b")]) == pytest.approx(error("psnr"))
+    assert (
+        record["psnr_overexposed"]
+        < record["psnr"]
+        < record["psnr_rest"]
+        == pytest.approx(psnr(np.zeros(1), np.array([20 / 1024])))
+    )
+    assert share * error("psnr_overexposed") + (1 - share) * error("psnr_rest") == pytest.approx(
+        error("psnr")
+    )
+    assert np.mean([error(f"psnr_{plane}") for plane in ("r", "gr", "gb", "b")]) == pytest.approx(
+        error("psnr")
+    )
     assert set(FULL_REFERENCE_METRICS) <= record.keys()
     assert sum(record["tones"]["pixels"]) == truth[..., 0].size
 
 
 def test_the_copy_is_the_photo_itself():
     rgb = read_rgb(ROOT / "test_rgb" / "hills.jpg")
-    record, _ = score_image(Item("hills", TRUTHS["hills"], TRUTHS["hills"], ROOT / "test_rgb" / "hills.jpg"), CAMERA)
+    record, _ = score_image(
+        Item("hills", TRUTHS["hills"], TRUTHS["hills"], ROOT / "test_rgb" / "hills.jpg"), CAMERA
+    )
     copy = to_challenge_format(rgb / np.float32(255))
-    assert record["copy_psnr"] == pytest.approx(psnr(from_challenge_counts(copy), from_challenge_counts(read_packed(TRUTHS["hills"]))))
+    assert record["copy_psnr"] == pytest.approx(
+        psnr(from_challenge_counts(copy), from_challenge_counts(read_packed(TRUTHS["hills"])))
+    )
     assert record["psnr"] == 999
 
 
 def test_without_ground_truth_there_is_consistency_alone():
-    record, problems = score_image(Item("hills", TRUTHS["hills"], None, ROOT / "test_rgb" / "hills.jpg"), CAMERA)
+    record, problems = score_image(
+        Item("hills", TRUTHS["hills"], None, ROOT / "test_rgb" / "hills.jpg"), CAMERA
+    )
     assert problems == []
     assert record["consistency_psnr"] > 20
     assert "psnr" not in record
@@ -109,7 +126,9 @@ def test_what_can_not_be_scored_is_listed_and_the_rest_is_scored(tmp_path):
 
 
 def test_a_photo_of_another_size_costs_its_own_part_only():
-    record, problems = score_image(Item("hills", TRUTHS["hills"], TRUTHS["hills"], ROOT / "test_rgb" / "night_tall.tif"), CAMERA)
+    record, problems = score_image(
+        Item("hills", TRUTHS["hills"], TRUTHS["hills"], ROOT / "test_rgb" / "night_tall.tif"), CAMERA
+    )
     assert record["psnr"] == 999
     assert "overexposed" not in record
     assert len(problems) == 1

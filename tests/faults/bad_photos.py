@@ -39,7 +39,13 @@ class Case:
         return Path(self.name).stem
 
 
-def saved(kind: str, mode: str = "RGB", size: tuple[int, int] = (32, 24), pixels: np.ndarray = RGB, **options: object) -> bytes:
+def saved(
+    kind: str,
+    mode: str = "RGB",
+    size: tuple[int, int] = (32, 24),
+    pixels: np.ndarray = RGB,
+    **options: object,
+) -> bytes:
     """A picture as Pillow writes it."""
     content = io.BytesIO()
     Image.fromarray(pixels).resize(size).convert(mode).save(content, kind, **options)
@@ -59,7 +65,9 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 def png(width: int, height: int, depth: int = 8, data: bytes = b"", *more: bytes) -> bytes:
     """A PNG that claims a size, RGB, and holds the data."""
     header = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + b"".join([chunk(b"IHDR", header), *more, chunk(b"IDAT", zlib.compress(data)), chunk(b"IEND", b"")])
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        [chunk(b"IHDR", header), *more, chunk(b"IDAT", zlib.compress(data)), chunk(b"IEND", b"")]
+    )
 
 
 def with_chunk(kind: bytes, content: bytes, depth: int = 8) -> bytes:
@@ -80,7 +88,9 @@ def tiff_of_size(width: int, height: int, pixels: np.ndarray) -> bytes:
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         for name, value in (("ImageWidth", width), ("ImageLength", height)):
             tag = file.pages.first.tags[name]
-            content[tag.valueoffset : tag.valueoffset + 4] = struct.pack("<I", value)[: 2 if tag.dtype == 3 else 4].ljust(4, b"\0")
+            content[tag.valueoffset : tag.valueoffset + 4] = struct.pack("<I", value)[
+                : 2 if tag.dtype == 3 else 4
+            ].ljust(4, b"\0")
     return bytes(content)
 
 
@@ -126,20 +136,45 @@ BAD = [
     Case("empty, TIFF", "empty_tiff.tif", b"", "an empty file; copy it again"),
     Case("empty, HEIC", "empty_heic.heic", b"", "an empty file; copy it again"),
     Case("truncated JPEG", "cut_jpeg.jpg", saved("JPEG", size=(200, 200))[:-500], TRUNCATED),
-    Case("truncated progressive JPEG", "cut_progressive.jpg", saved("JPEG", size=(200, 200), progressive=True)[:-3000], TRUNCATED),
+    Case(
+        "truncated progressive JPEG",
+        "cut_progressive.jpg",
+        saved("JPEG", size=(200, 200), progressive=True)[:-3000],
+        TRUNCATED,
+    ),
     Case("JPEG of a header alone", "cut_header.jpg", saved("JPEG")[:40], TRUNCATED),
     Case("truncated PNG", "cut_png.png", saved("PNG")[:-500], TRUNCATED),
     Case("truncated PNG, 16 bit", "cut_png16.png", with_chunk(b"tEXt", b"a\0b", 16)[:-20], TRUNCATED),
     Case("truncated TIFF", "cut_tiff.tif", tiff(RGB)[:1000], TRUNCATED),
     Case("truncated TIFF, 16 bit", "cut_tiff16.tif", tiff(DEEP)[:1000], MISSING_PARTS),
-    Case("truncated TIFF, 16 bit, packed", "cut_packed.tif", tiff(DEEP, compression="zlib", rowsperstrip=4)[:-900], MISSING_PARTS),
+    Case(
+        "truncated TIFF, 16 bit, packed",
+        "cut_packed.tif",
+        tiff(DEEP, compression="zlib", rowsperstrip=4)[:-900],
+        MISSING_PARTS,
+    ),
     Case("truncated HEIC", "cut_heic.heic", heic()[:-200], TRUNCATED),
     Case("HEIC of a header alone", "head.heic", HEIC_HEAD, TRUNCATED),
-    Case("PNG with damage inside", "inside.png", saved("PNG")[:600] + bytes(100) + saved("PNG")[700:], TRUNCATED),
+    Case(
+        "PNG with damage inside",
+        "inside.png",
+        saved("PNG")[:600] + bytes(100) + saved("PNG")[700:],
+        TRUNCATED,
+    ),
     Case("text called .jpg", "text.jpg", b"Dear all,\nhere are the photos.\n", NO_PICTURE),
     Case("text called .heic", "text_heic.heic", b"Dear all,\nhere are the photos.\n", NO_PICTURE),
-    Case("text called .tif", "text_tif.tif", b"II*\0 Dear all,\nhere are the photos.\n", "can't be decoded (damaged)"),
-    Case("error page called .jpg", "page.jpg", b"<!doctype html><html><body>404 Not Found</body></html>", NO_PICTURE),
+    Case(
+        "text called .tif",
+        "text_tif.tif",
+        b"II*\0 Dear all,\nhere are the photos.\n",
+        "can't be decoded (damaged)",
+    ),
+    Case(
+        "error page called .jpg",
+        "page.jpg",
+        b"<!doctype html><html><body>404 Not Found</body></html>",
+        NO_PICTURE,
+    ),
     Case("zeros", "zeros.jpg", bytes(5000), NO_PICTURE),
     Case("archive called .png", "archive.png", b"PK\x03\x04" + bytes(100), NO_PICTURE),
     Case("video called .jpg", "video.jpg", b"\0\0\0\x18ftypisom" + bytes(100), NO_PICTURE),
@@ -150,19 +185,43 @@ BAD = [
     Case("WebP", "web.webp", saved("WEBP"), "a WEBP file; convert it"),
     Case("EPS called .jpg, which a program would draw", "eps.jpg", saved("EPS"), "convert it to"),
     Case("PNG of width 0", "no_width.png", png(0, 10), NO_PICTURE),
-    Case("PNG of height 0, 16 bit", "no_height.png", png(10, 0, 16), "10 x 0 pixels; a Bayer cell needs 2 x 2"),
+    Case(
+        "PNG of height 0, 16 bit", "no_height.png", png(10, 0, 16), "10 x 0 pixels; a Bayer cell needs 2 x 2"
+    ),
     Case("TIFF of width 0", "no_width_tif.tif", tiff_of_size(0, 24, RGB), NO_PICTURE),
     Case("TIFF of width 0, 16 bit", "no_width16.tif", tiff_of_size(0, 24, DEEP), "0 x 24 pixels"),
     Case("JPEG of height 0", "no_height_jpg.jpg", jpeg_of_size(32, 0), "; "),
     Case("1 x 1", "dot.png", saved("PNG", size=(1, 1)), "1 x 1 pixels; a Bayer cell needs 2 x 2"),
     Case("1 x 5000", "column.png", saved("PNG", size=(1, 5000)), "1 x 5000 pixels; a Bayer cell needs 2 x 2"),
     Case("5000 x 1", "row.jpg", saved("JPEG", size=(5000, 1)), "5000 x 1 pixels; a Bayer cell needs 2 x 2"),
-    Case("bomb: PNG", "bomb.png", png(60_000, 60_000, 8, bytes(10_000_000)), "60000 x 60000 pixels; 536870912 at most"),
-    Case("bomb: PNG, 16 bit", "bomb16.png", png(60_000, 60_000, 16, bytes(10_000_000)), "60000 x 60000 pixels; 536870912 at most"),
+    Case(
+        "bomb: PNG",
+        "bomb.png",
+        png(60_000, 60_000, 8, bytes(10_000_000)),
+        "60000 x 60000 pixels; 536870912 at most",
+    ),
+    Case(
+        "bomb: PNG, 16 bit",
+        "bomb16.png",
+        png(60_000, 60_000, 16, bytes(10_000_000)),
+        "60000 x 60000 pixels; 536870912 at most",
+    ),
     Case("bomb: PNG of 2^31 x 2^31", "bomb31.png", png(2**31 - 1, 2**31 - 1), "; "),
-    Case("bomb: JPEG", "bomb_jpg.jpg", jpeg_of_size(65_500, 65_500), "65500 x 65500 pixels; 536870912 at most"),
-    Case("bomb: TIFF", "bomb_tif.tif", tiff_of_size(60_000, 60_000, RGB), "60000 x 60000 pixels; 536870912 at most"),
-    Case("bomb: TIFF, 16 bit", "bomb16_tif.tif", tiff_of_size(60_000, 60_000, DEEP), "60000 x 60000 pixels; 536870912 at most"),
+    Case(
+        "bomb: JPEG", "bomb_jpg.jpg", jpeg_of_size(65_500, 65_500), "65500 x 65500 pixels; 536870912 at most"
+    ),
+    Case(
+        "bomb: TIFF",
+        "bomb_tif.tif",
+        tiff_of_size(60_000, 60_000, RGB),
+        "60000 x 60000 pixels; 536870912 at most",
+    ),
+    Case(
+        "bomb: TIFF, 16 bit",
+        "bomb16_tif.tif",
+        tiff_of_size(60_000, 60_000, DEEP),
+        "60000 x 60000 pixels; 536870912 at most",
+    ),
     Case(
         "JPEG of 500 megapixels without them",
         "claims.jpg",
@@ -185,14 +244,42 @@ BAD = [
     Case("bomb in iCCP, 16 bit", "iccp16.png", with_chunk(b"iCCP", b"a\0\0" + BOMB, 16), TRUNCATED),
     Case("bomb in zTXt", "ztxt.png", with_chunk(b"zTXt", b"a\0\0" + BOMB), TRUNCATED),
     Case(
-        "TIFF of 32-bit integers", "int32.tif", tiff(RGB.astype(np.uint32), photometric="rgb"), "uint32 samples; save it with 8 or 16 bits"
+        "TIFF of 32-bit integers",
+        "int32.tif",
+        tiff(RGB.astype(np.uint32), photometric="rgb"),
+        "uint32 samples; save it with 8 or 16 bits",
     ),
-    Case("TIFF of float", "float.tif", tiff(RGB / np.float32(255), photometric="rgb"), "float32 samples; save it with 8 or 16 bits"),
-    Case("TIFF of NaN", "nan.tif", tiff(np.full((24, 32, 3), np.nan, np.float32), photometric="rgb"), "float32 samples; save it"),
-    Case("TIFF of complex numbers", "complex.tif", tiff(np.zeros((8, 8), np.complex64)), "complex64 samples; save it"),
+    Case(
+        "TIFF of float",
+        "float.tif",
+        tiff(RGB / np.float32(255), photometric="rgb"),
+        "float32 samples; save it with 8 or 16 bits",
+    ),
+    Case(
+        "TIFF of NaN",
+        "nan.tif",
+        tiff(np.full((24, 32, 3), np.nan, np.float32), photometric="rgb"),
+        "float32 samples; save it",
+    ),
+    Case(
+        "TIFF of complex numbers",
+        "complex.tif",
+        tiff(np.zeros((8, 8), np.complex64)),
+        "complex64 samples; save it",
+    ),
     Case("TIFF of signed integers", "signed.tif", tiff(np.zeros((8, 8), np.int16)), "int16 samples; save it"),
-    Case("Lab TIFF, 16 bit", "lab16.tif", tiff(DEEP, photometric="cielab"), "CIELAB colours in 16 bits; save it as RGB or grey"),
-    Case("TIFF of 5 channels", "five.tif", tiff(np.zeros((24, 32, 5), np.uint8), photometric="minisblack", planarconfig="contig"), "; "),
+    Case(
+        "Lab TIFF, 16 bit",
+        "lab16.tif",
+        tiff(DEEP, photometric="cielab"),
+        "CIELAB colours in 16 bits; save it as RGB or grey",
+    ),
+    Case(
+        "TIFF of 5 channels",
+        "five.tif",
+        tiff(np.zeros((24, 32, 5), np.uint8), photometric="minisblack", planarconfig="contig"),
+        "; ",
+    ),
     Case(
         "TIFF of 5 channels, 16 bit",
         "five16.tif",
@@ -200,24 +287,63 @@ BAD = [
         "5 channels; save it as RGB or grey",
     ),
     Case("camera RAW", "raw.dng", dng_like(), "camera RAW; give the photo that was developed from it"),
-    Case("camera RAW called .tif", "raw_as.tif", dng_like(), "camera RAW; give the photo that was developed from it"),
+    Case(
+        "camera RAW called .tif",
+        "raw_as.tif",
+        dng_like(),
+        "camera RAW; give the photo that was developed from it",
+    ),
     Case("camera RAW that is text", "raw_text.nef", b"text", "camera RAW; give the photo"),
     Case("folder called .jpg", "folder.jpg", Path.mkdir, "a folder, not a file; give"),
     Case("pipe", "pipe.jpg", os.mkfifo, "a pipe, not a file; give"),
     Case("socket", "socket.jpg", socket_at, "a socket, not a file; give"),
-    Case("link to a device", "device.jpg", lambda path: path.symlink_to("/dev/zero"), "a device, not a file; give"),
-    Case("link to nothing", "broken_link.jpg", lambda path: path.symlink_to("nowhere.jpg"), "a link to a file that is not there; "),
-    Case("link to itself", "loop.jpg", lambda path: path.symlink_to(path.name), "can't be read (Too many levels of symbolic links"),
-    Case("a, in another format", "clash.png", saved("PNG"), "would become clash.npy, and so would another picture (clash.jpg); rename one"),
-    Case("a", "clash.jpg", saved("JPEG"), "would become clash.npy, and so would another picture (clash.png); rename one"),
-    Case("b, its suffix in capitals", "clash2.PNG", saved("PNG"), "would become clash2.npy, and so would another picture (clash2.png)"),
-    Case("b", "clash2.png", saved("PNG"), "would become clash2.npy, and so would another picture (clash2.PNG)"),
+    Case(
+        "link to a device",
+        "device.jpg",
+        lambda path: path.symlink_to("/dev/zero"),
+        "a device, not a file; give",
+    ),
+    Case(
+        "link to nothing",
+        "broken_link.jpg",
+        lambda path: path.symlink_to("nowhere.jpg"),
+        "a link to a file that is not there; ",
+    ),
+    Case(
+        "link to itself",
+        "loop.jpg",
+        lambda path: path.symlink_to(path.name),
+        "can't be read (Too many levels of symbolic links",
+    ),
+    Case(
+        "a, in another format",
+        "clash.png",
+        saved("PNG"),
+        "would become clash.npy, and so would another picture (clash.jpg); rename one",
+    ),
+    Case(
+        "a",
+        "clash.jpg",
+        saved("JPEG"),
+        "would become clash.npy, and so would another picture (clash.png); rename one",
+    ),
+    Case(
+        "b, its suffix in capitals",
+        "clash2.PNG",
+        saved("PNG"),
+        "would become clash2.npy, and so would another picture (clash2.png)",
+    ),
+    Case(
+        "b", "clash2.png", saved("PNG"), "would become clash2.npy, and so would another picture (clash2.PNG)"
+    ),
     Case("broken, of two lines", "two\nlines.jpg", b"", "an empty file"),
     Case("broken, of escapes", "\x1b[2Jclear\x07.jpg", b"", "an empty file"),
     Case("broken, of no UTF-8", os.fsdecode(b"bad\xff\xfe.jpg"), b"", r"bad\udcff\udcfe.jpg: "),
     Case("broken, of HTML", "<b onclick='x'>&amp;.jpg", b"", "an empty file"),
     Case("two lines, twice", "same\nname.png", saved("PNG"), "and so would another picture"),
-    Case("two lines, twice, in another format", "same\nname.jpg", saved("JPEG"), "and so would another picture"),
+    Case(
+        "two lines, twice, in another format", "same\nname.jpg", saved("JPEG"), "and so would another picture"
+    ),
 ]
 
 ODD = [
@@ -229,7 +355,9 @@ ODD = [
     Case("60,000 pixels high", "high.jpg", saved("JPEG", size=(2, 60_000))),
     Case("2 x 2", "cell.png", saved("PNG", size=(2, 2))),
     Case("palette", "palette.png", saved("PNG", "P")),
-    Case("palette with transparency", "transparent.png", saved("PNG", "P", transparency=3), like="palette.png"),
+    Case(
+        "palette with transparency", "transparent.png", saved("PNG", "P", transparency=3), like="palette.png"
+    ),
     Case("palette TIFF", "palette_tif.tif", saved("TIFF", "P")),
     Case("alpha", "alpha.png", saved("PNG", "RGBA"), like="plain.png"),
     Case("grey and alpha", "grey_alpha.png", saved("PNG", "LA")),
@@ -241,13 +369,42 @@ ODD = [
     Case("Lab TIFF", "lab.tif", saved("TIFF", "LAB")),
     Case("YCbCr TIFF", "ycbcr.tif", saved("TIFF", "YCbCr")),
     Case("16-bit TIFF", "deep.tif", tiff(DEEP, photometric="rgb")),
-    Case("16-bit TIFF in planes", "planes.tif", tiff(DEEP.transpose(2, 0, 1), photometric="rgb", planarconfig="separate"), like="deep.tif"),
-    Case("grey TIFF with alpha, 16 bit", "two.tif", tiff(DEEP[..., :2], photometric="minisblack", planarconfig="contig")),
-    Case("TIFF of three pages: the first", "pages.tif", tiff(np.stack([RGB, RGB // 2, RGB // 3]), photometric="rgb"), like="plain.png"),
-    Case("TIFF of three pages, 16 bit", "pages16.tif", tiff(np.stack([DEEP] * 3), photometric="rgb"), like="deep.tif"),
-    Case("animated PNG", "animated.png", saved("PNG", save_all=True, append_images=[Image.fromarray(RGB // 2)]), like="plain.png"),
+    Case(
+        "16-bit TIFF in planes",
+        "planes.tif",
+        tiff(DEEP.transpose(2, 0, 1), photometric="rgb", planarconfig="separate"),
+        like="deep.tif",
+    ),
+    Case(
+        "grey TIFF with alpha, 16 bit",
+        "two.tif",
+        tiff(DEEP[..., :2], photometric="minisblack", planarconfig="contig"),
+    ),
+    Case(
+        "TIFF of three pages: the first",
+        "pages.tif",
+        tiff(np.stack([RGB, RGB // 2, RGB // 3]), photometric="rgb"),
+        like="plain.png",
+    ),
+    Case(
+        "TIFF of three pages, 16 bit",
+        "pages16.tif",
+        tiff(np.stack([DEEP] * 3), photometric="rgb"),
+        like="deep.tif",
+    ),
+    Case(
+        "animated PNG",
+        "animated.png",
+        saved("PNG", save_all=True, append_images=[Image.fromarray(RGB // 2)]),
+        like="plain.png",
+    ),
     Case("bytes behind the end", "behind.jpg", saved("JPEG") + bytes(10_000), like="jpeg.tif"),
-    Case("EXIF that is no EXIF", "exif.jpg", saved("JPEG", exif=b"Exif\0\0" + b"no EXIF at all" * 9), like="jpeg.tif"),
+    Case(
+        "EXIF that is no EXIF",
+        "exif.jpg",
+        saved("JPEG", exif=b"Exif\0\0" + b"no EXIF at all" * 9),
+        like="jpeg.tif",
+    ),
     Case(
         "EXIF that is cut off",
         "exif_cut.jpg",
@@ -256,11 +413,30 @@ ODD = [
     ),
     Case("EXIF in circles", "exif_circle.jpg", saved("JPEG", exif=CYCLIC), like="jpeg.tif"),
     Case("EXIF in circles, PNG", "exif_circle_png.png", saved("PNG", exif=CYCLIC), like="plain.png"),
-    Case("ICC profile that is none", "icc.jpg", saved("JPEG", icc_profile=b"no profile" * 50), like="jpeg.tif"),
-    Case("ICC profile that is cut off", "icc_cut.jpg", saved("JPEG", icc_profile=PROFILE[:200]), like="jpeg.tif"),
-    Case("ICC profile of other colours", "icc_lab.jpg", saved("JPEG", icc_profile=LAB_PROFILE), like="jpeg.tif"),
-    Case("RGB profile of a grey photo", "icc_grey.jpg", saved("JPEG", "L", icc_profile=PROFILE), like="grey.jpg"),
-    Case("RGB profile of a CMYK photo", "icc_cmyk.jpg", saved("JPEG", "CMYK", icc_profile=PROFILE), like="cmyk.jpg"),
+    Case(
+        "ICC profile that is none", "icc.jpg", saved("JPEG", icc_profile=b"no profile" * 50), like="jpeg.tif"
+    ),
+    Case(
+        "ICC profile that is cut off",
+        "icc_cut.jpg",
+        saved("JPEG", icc_profile=PROFILE[:200]),
+        like="jpeg.tif",
+    ),
+    Case(
+        "ICC profile of other colours", "icc_lab.jpg", saved("JPEG", icc_profile=LAB_PROFILE), like="jpeg.tif"
+    ),
+    Case(
+        "RGB profile of a grey photo",
+        "icc_grey.jpg",
+        saved("JPEG", "L", icc_profile=PROFILE),
+        like="grey.jpg",
+    ),
+    Case(
+        "RGB profile of a CMYK photo",
+        "icc_cmyk.jpg",
+        saved("JPEG", "CMYK", icc_profile=PROFILE),
+        like="cmyk.jpg",
+    ),
     Case("link to a photo", "link.png", lambda path: path.symlink_to("plain.png"), like="plain.png"),
 ]
 
@@ -342,7 +518,10 @@ NPY_FILE = "give a .npy file of uint16 (H/2, W/2, 4)"
 TRUTHS = [
     Case("sound", "plain.npy", npy(TRUTH)),
     Case(
-        "of another shape", "png.npy", npy(TRUTH[:-1]), "packed (12, 16, 4), but its ground truth is (11, 16, 4); both must show the same"
+        "of another shape",
+        "png.npy",
+        npy(TRUTH[:-1]),
+        "packed (12, 16, 4), but its ground truth is (11, 16, 4); both must show the same",
     ),
     Case("float32", "tiff.npy", npy(TRUTH / np.float32(1024)), f"float32 (12, 16, 4); {NPY}"),
     Case("uint8", "jpeg.npy", npy(TRUTH.astype(np.uint8)), f"uint8 (12, 16, 4); {NPY}"),
@@ -355,10 +534,20 @@ TRUTHS = [
     Case("text", "behind.npy", b"text", "can't be read (not an array of numbers); " + NPY_FILE),
     Case("empty file", "exif.npy", b"", "an empty file; copy it again"),
     Case("a header that claims terabytes", "icc.npy", npy_header((10**6, 10**6, 4)), NPY_FILE),
-    Case("of no pixels", "icc_cut.npy", npy(TRUTH[:0]), "but its ground truth is (0, 16, 4); both must show the same"),
+    Case(
+        "of no pixels",
+        "icc_cut.npy",
+        npy(TRUTH[:0]),
+        "but its ground truth is (0, 16, 4); both must show the same",
+    ),
     Case("folder", "link.npy", Path.mkdir, "a folder, not a file; give a .npy file"),
     Case("pipe", "cmyk.npy", os.mkfifo, "a pipe, not a file; give a .npy file"),
-    Case("link to nothing", "lab.npy", lambda path: path.symlink_to("nowhere.npy"), "a link to a file that is not there; give a .npy file"),
+    Case(
+        "link to nothing",
+        "lab.npy",
+        lambda path: path.symlink_to("nowhere.npy"),
+        "a link to a file that is not there; give a .npy file",
+    ),
     Case("camera RAW that is text", "ycbcr.dng", b"text", "give a whole camera RAW file"),
     Case("camera RAW that is a photo", "two.dng", saved("TIFF"), "give"),
     Case("camera RAW, empty", "007.nef", b"", "an empty file; copy it again"),

@@ -44,7 +44,10 @@ def main() -> None:
     scores = summarise(records)
     write_scores(scores, readme, out / "scores")
     summary = run_summary(model.name, camera.name, {"images": len(records)}, scores, [])
-    save_text(out / "page" / "report.html", page(summary, scores, examples(records), drawn(records, {}), datetime(2026, 1, 2)))
+    save_text(
+        out / "page" / "report.html",
+        page(summary, scores, examples(records), drawn(records, {}), datetime(2026, 1, 2)),
+    )
 
 
 if __name__ == "__main__":

@@ -44,7 +44,11 @@ Work = list[tuple[str, int, int]]  # reader, first case, one after the last
 
 def usable() -> list[str]:
     """The readers whose optional packages are here."""
-    return [name for name, reader in READERS.items() if reader.share and (reader.needs is None or find_spec(reader.needs))]
+    return [
+        name
+        for name, reader in READERS.items()
+        if reader.share and (reader.needs is None or find_spec(reader.needs))
+    ]
 
 
 def shared_out(cases: int, readers: list[str]) -> dict[str, int]:
@@ -94,7 +98,9 @@ def work(jobs: Work, seed: int, seeds_folder: Path) -> None:
         for reader, first, last in jobs:
             resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
             seeds = seeds_of(seeds_folder, reader)
-            for whole in seeds if READERS[reader].share else ():  # imports, threads and tables are not what a case takes
+            for whole in (
+                seeds if READERS[reader].share else ()
+            ):  # imports, threads and tables are not what a case takes
                 path = Path(folder) / f"whole{READERS[reader].suffix}"
                 path.write_bytes(whole)
                 outcome(reader, path)
@@ -107,14 +113,25 @@ def work(jobs: Work, seed: int, seeds_folder: Path) -> None:
                 faulthandler.dump_traceback_later(SECONDS - 1)
                 found = outcome(reader, path)
                 faulthandler.cancel_dump_traceback_later()
-                answers.write(json.dumps([found, time.perf_counter() - started, memory("VmHWM") - before]) + "\n")
+                answers.write(
+                    json.dumps([found, time.perf_counter() - started, memory("VmHWM") - before]) + "\n"
+                )
 
 
 def attended(jobs: Work, seed: int, seeds_folder: Path) -> Iterator[tuple[str, int, str, float, int]]:
     """(reader, case, outcome, seconds, bytes) of all jobs; a process that dies or hangs is replaced."""
     while jobs:
         with tempfile.TemporaryFile() as stderr:
-            command = [sys.executable, __file__, "--work", json.dumps(jobs), "--seed", str(seed), "--seeds", str(seeds_folder)]
+            command = [
+                sys.executable,
+                __file__,
+                "--work",
+                json.dumps(jobs),
+                "--seed",
+                str(seed),
+                "--seeds",
+                str(seeds_folder),
+            ]
             worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr)
             try:
                 broken = yield from listen(worker, jobs)
@@ -128,7 +145,9 @@ def attended(jobs: Work, seed: int, seeds_folder: Path) -> Iterator[tuple[str, i
             said = stderr.read().decode(errors="replace")[-3000:]
         yield reader, case, f"{how} (exit code {worker.returncode})\n{said}", float("nan"), 0
         at = next(n for n, (name, first, last) in enumerate(jobs) if name == reader and first <= case < last)
-        jobs = [(reader, case + 1, jobs[at][2]), *jobs[at + 1 :]] if case + 1 < jobs[at][2] else jobs[at + 1 :]
+        jobs = (
+            [(reader, case + 1, jobs[at][2]), *jobs[at + 1 :]] if case + 1 < jobs[at][2] else jobs[at + 1 :]
+        )
 
 
 def listen(worker: subprocess.Popen, jobs: Work) -> Iterator[tuple[str, int, str, float, int]]:
@@ -167,13 +186,19 @@ def fuzz(cases: dict[str, int], seed: int, processes: int) -> dict[str, list[tup
         from seeds import write_seeds  # torch, which only some readers need
 
         write_seeds(Path(folder), list(cases))
-        slices = [(name, first, min(first + SLICE, count)) for name, count in cases.items() for first in range(0, count, SLICE)]
+        slices = [
+            (name, first, min(first + SLICE, count))
+            for name, count in cases.items()
+            for first in range(0, count, SLICE)
+        ]
 
         def follow(jobs: Work) -> None:
             for reader, *result in attended(jobs, seed, Path(folder)):
                 results[reader].append(tuple(result))
                 if result[1] not in ("accepted", "refused"):
-                    print(f"{reader} --seed {seed} --case {result[0]}: {result[1]}", file=sys.stderr, flush=True)
+                    print(
+                        f"{reader} --seed {seed} --case {result[0]}: {result[1]}", file=sys.stderr, flush=True
+                    )
 
         with ThreadPoolExecutor(processes) as pool:
             list(pool.map(follow, (slices[n::processes] for n in range(processes))))
@@ -182,14 +207,20 @@ def fuzz(cases: dict[str, int], seed: int, processes: int) -> dict[str, list[tup
 
 def table(results: dict[str, list[tuple[int, str, float, int]]]) -> str:
     """In Markdown, a row for each reader."""
-    lines = ["| reader | cases | accepted | refused | failed | slowest (s) | largest growth (MB) |", "|---|---|---|---|---|---|---|"]
+    lines = [
+        "| reader | cases | accepted | refused | failed | slowest (s) | largest growth (MB) |",
+        "|---|---|---|---|---|---|---|",
+    ]
     total = np.zeros(4, int)
     for reader, found in results.items():
         outcomes = [result[1] for result in found]
         accepted, refused = outcomes.count("accepted"), outcomes.count("refused")
         counts = np.array([len(found), accepted, refused, len(found) - accepted - refused])
         total += counts
-        slowest, largest = np.nanmax([result[2] for result in found]), max(result[3] for result in found) / 1e6
+        slowest, largest = (
+            np.nanmax([result[2] for result in found]),
+            max(result[3] for result in found) / 1e6,
+        )
         lines.append(f"| {reader} | {' | '.join(map(str, counts))} | {slowest:.2f} | {largest:.0f} |")
     return "\n".join([*lines, f"| all | {' | '.join(map(str, total))} | | |"])
 
@@ -198,8 +229,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cases", type=int, default=10_000, help="in all")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--reader", choices=READERS, action="append", help="this one only; may be given several times")
-    parser.add_argument("--case", type=int, help="run this one here, and leave its file in the working folder")
+    parser.add_argument(
+        "--reader", choices=READERS, action="append", help="this one only; may be given several times"
+    )
+    parser.add_argument(
+        "--case", type=int, help="run this one here, and leave its file in the working folder"
+    )
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--work", help=argparse.SUPPRESS)
     parser.add_argument("--seeds", type=Path, help=argparse.SUPPRESS)
@@ -213,13 +248,17 @@ def main() -> int:
 
         with tempfile.TemporaryDirectory() as folder:
             write_seeds(Path(folder), readers)
-            path = write_case(seeds_of(Path(folder), readers[0]), readers[0], arguments.seed, arguments.case, Path.cwd())
+            path = write_case(
+                seeds_of(Path(folder), readers[0]), readers[0], arguments.seed, arguments.case, Path.cwd()
+            )
         print(f"{path}: {path.stat().st_size} bytes", file=sys.stderr)
         READERS[readers[0]].read(path)
         return 0
     results = fuzz(shared_out(arguments.cases, readers), arguments.seed, arguments.processes)
     print(table(results))
-    return int(any(result[1] not in ("accepted", "refused") for found in results.values() for result in found))
+    return int(
+        any(result[1] not in ("accepted", "refused") for found in results.values() for result in found)
+    )
 
 
 if __name__ == "__main__":

@@ -76,7 +76,17 @@ def write_integer(data: bytes, other: bytes, rng: Rng) -> bytes:
     return data[:at] + number + data[at + size :]
 
 
-OPERATORS = (flip_bits, flip_bits, overwrite, truncate, duplicate, delete, splice, write_integer, write_integer)
+OPERATORS = (
+    flip_bits,
+    flip_bits,
+    overwrite,
+    truncate,
+    duplicate,
+    delete,
+    splice,
+    write_integer,
+    write_integer,
+)
 
 
 def of_bytes(seeds: list[bytes], rng: Rng) -> bytes:
@@ -101,12 +111,29 @@ def of_png(seeds: list[bytes], rng: Rng) -> bytes:
         elif rng.random() < 0.8:
             body = of_bytes([body], rng)
         else:
-            kind = pick((b"IHDR", b"PLTE", b"IDAT", b"IEND", b"tRNS", b"iCCP", b"gAMA", b"eXIf", b"zTXt", b"iTXt", b"acTL", b"fdAT"), rng)
+            kind = pick(
+                (
+                    b"IHDR",
+                    b"PLTE",
+                    b"IDAT",
+                    b"IEND",
+                    b"tRNS",
+                    b"iCCP",
+                    b"gAMA",
+                    b"eXIf",
+                    b"zTXt",
+                    b"iTXt",
+                    b"acTL",
+                    b"fdAT",
+                ),
+                rng,
+            )
         chunks[number] = kind, body
     if rng.random() < 0.2:
         chunks.insert(rng.integers(len(chunks)), pick(chunks, rng))
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
     )
 
 
@@ -175,7 +202,9 @@ def of_tree(tree: object, rng: Rng, values: tuple = odd.VALUES) -> object:
         if kind == 0:
             del node[key]
         elif kind == 1 and isinstance(node, dict):
-            node[pick((f"{key}x", str(key)[:-1], str(other), "", "-", 3, None, True, "x" * 3000, "a\nb"), rng)] = node.pop(key)
+            node[
+                pick((f"{key}x", str(key)[:-1], str(other), "", "-", 3, None, True, "x" * 3000, "a\nb"), rng)
+            ] = node.pop(key)
         elif kind == 2:
             node[key] = pick(([value], {"a": value}, [value, value], str(value)), rng)
         elif kind == 3:
@@ -196,7 +225,9 @@ def of_yaml(seeds: list[bytes], rng: Rng) -> bytes:
     if rng.random() < 0.02:
         return pick(odd.YAML, rng).encode(errors="surrogatepass")
     tree = of_tree(yaml.load(pick(seeds, rng), yaml.CSafeLoader), rng)
-    text = yaml.dump(tree, Dumper=yaml.CSafeDumper, sort_keys=False, default_flow_style=bool(rng.random() < 0.3))
+    text = yaml.dump(
+        tree, Dumper=yaml.CSafeDumper, sort_keys=False, default_flow_style=bool(rng.random() < 0.3)
+    )
     data = text.replace(PLACE, pick(odd.YAML, rng)).encode()
     return of_bytes([data], rng) if rng.random() < 0.1 else data
 
@@ -230,7 +261,9 @@ def of_zip(seeds: list[bytes], rng: Rng) -> bytes:
         number = pickles[0] if pickles and rng.random() < 0.5 else rng.integers(len(entries))
         name, content = entries[number]
         entries[number] = (
-            (name, of_bytes([content], rng)) if rng.random() < 0.9 else (pick(entries, rng)[0] + pick(("", "x"), rng), content)
+            (name, of_bytes([content], rng))
+            if rng.random() < 0.9
+            else (pick(entries, rng)[0] + pick(("", "x"), rng), content)
         )
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:

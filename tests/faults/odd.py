@@ -3,14 +3,43 @@
 NAN, INFINITY = float("nan"), float("inf")
 
 # what a value of YAML or JSON is replaced by
-NUMBERS = (0, 1, -1, 2, 3.5, -0.0, 1e308, 2**15, 2**31, 2**32 - 1, 2**63, 2**64, 10**30, NAN, INFINITY, -INFINITY)
+NUMBERS = (
+    0,
+    1,
+    -1,
+    2,
+    3.5,
+    -0.0,
+    1e308,
+    2**15,
+    2**31,
+    2**32 - 1,
+    2**63,
+    2**64,
+    10**30,
+    NAN,
+    INFINITY,
+    -INFINITY,
+)
 WORDS = ("", "x", "0", "a\nb", "\0", "\x1b[31m", "ü" * 300, "x" * 5000, "../..", "/", "nan", "%s", "{0}")
-VALUES = (*NUMBERS, *WORDS, *(None, True, False, [], {}, [[]], [None], [0], [1, "x"], {"a": 1}, {"": ""}, {0: 1}, list(range(300))))
+VALUES = (
+    *NUMBERS,
+    *WORDS,
+    *(None, True, False, [], {}, [[]], [None], [0], [1, "x"], {"a": 1}, {"": ""}, {0: 1}, list(range(300))),
+)
 
 # and the same as no serialiser writes them: of YAML,
-BOMB = "[&a0 [x,x,x,x,x,x,x,x,x,x]," + ",".join(f"&a{n} [{','.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10)) + "]"
-TREE_OF_MAPS = "{k0: &k0 {x: 1}, " + ", ".join(f"k{n}: &k{n} {{a: *k{n - 1}, b: *k{n - 1}}}" for n in range(1, 40)) + "}"
-MERGED_MAPS = "{k0: &k0 {x: 1}, " + ", ".join(f"k{n}: &k{n} {{<<: [*k{n - 1}, *k{n - 1}]}}" for n in range(1, 40)) + "}"
+BOMB = (
+    "[&a0 [x,x,x,x,x,x,x,x,x,x],"
+    + ",".join(f"&a{n} [{','.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10))
+    + "]"
+)
+TREE_OF_MAPS = (
+    "{k0: &k0 {x: 1}, " + ", ".join(f"k{n}: &k{n} {{a: *k{n - 1}, b: *k{n - 1}}}" for n in range(1, 40)) + "}"
+)
+MERGED_MAPS = (
+    "{k0: &k0 {x: 1}, " + ", ".join(f"k{n}: &k{n} {{<<: [*k{n - 1}, *k{n - 1}]}}" for n in range(1, 40)) + "}"
+)
 NESTED = (
     "[" * 40 + "]" * 40,
     "[" * 3000 + "]" * 3000,
@@ -21,18 +50,117 @@ NESTED = (
     "&r {a: *r}",
 )
 MERGES = ("{<<: {a: 1}, b: 2}", "{<<: [1]}", "{<<: x}")
-SIGNS = ("*unknown", "[", "{", '"', "'", "}", "\t", "@", "`", "%", "!", "|", ">", "? [a]", "{[a]: b}", "{{a: 1}: b}", "a: b: c", "x\n  y")
-TAGS = ("!!python/object/apply:os.getcwd []", "!!python/name:os.system", "!unknown x", "!!set {a, b}", "!!omap [a: 1]", "!!pairs [a: 1]")
-KINDS = ("!!binary abc", "!!int x", "!!float x", "!!bool x", "!!timestamp x", "!!null x", "!!str [a]", "!!map [a]", "!!seq {a: 1}")
+SIGNS = (
+    "*unknown",
+    "[",
+    "{",
+    '"',
+    "'",
+    "}",
+    "\t",
+    "@",
+    "`",
+    "%",
+    "!",
+    "|",
+    ">",
+    "? [a]",
+    "{[a]: b}",
+    "{{a: 1}: b}",
+    "a: b: c",
+    "x\n  y",
+)
+TAGS = (
+    "!!python/object/apply:os.getcwd []",
+    "!!python/name:os.system",
+    "!unknown x",
+    "!!set {a, b}",
+    "!!omap [a: 1]",
+    "!!pairs [a: 1]",
+)
+KINDS = (
+    "!!binary abc",
+    "!!int x",
+    "!!float x",
+    "!!bool x",
+    "!!timestamp x",
+    "!!null x",
+    "!!str [a]",
+    "!!map [a]",
+    "!!seq {a: 1}",
+)
 DATES = ("2001-01-01", "2001-99-99", "2001-01-01 99:99:99")
-DIGITS = ("0x", "0b", "0x1_", "1_000", "0o7", "08", "1:60", "1e5", "1e999", "9" * 5000, "0x" + "f" * 5000, ".nan", "-.inf")
-ESCAPES = (r'"\ud800"', r'"\x"', r'"\U7fffffff"', "'\x07'", "\x00", "\x85", "\u2028", "\ufeff", "---\na: 1", "...", "# comment")
+DIGITS = (
+    "0x",
+    "0b",
+    "0x1_",
+    "1_000",
+    "0o7",
+    "08",
+    "1:60",
+    "1e5",
+    "1e999",
+    "9" * 5000,
+    "0x" + "f" * 5000,
+    ".nan",
+    "-.inf",
+)
+ESCAPES = (
+    r'"\ud800"',
+    r'"\x"',
+    r'"\U7fffffff"',
+    "'\x07'",
+    "\x00",
+    "\x85",
+    "\u2028",
+    "\ufeff",
+    "---\na: 1",
+    "...",
+    "# comment",
+)
 YAML = (BOMB, TREE_OF_MAPS, MERGED_MAPS, *NESTED, *MERGES, *SIGNS, *TAGS, *KINDS, *DATES, *DIGITS, *ESCAPES)
 # of JSON,
-JSON = ("[" * 500 + "]" * 500, "[" * 100_000, "{}", "1e999", "NaN", "9" * 5000, "-1", str(2**64 - 1), str(2**64), '"\\ud800"', "tru")
+JSON = (
+    "[" * 500 + "]" * 500,
+    "[" * 100_000,
+    "{}",
+    "1e999",
+    "NaN",
+    "9" * 5000,
+    "-1",
+    str(2**64 - 1),
+    str(2**64),
+    '"\\ud800"',
+    "tru",
+)
 # of the header of safetensors,
-TENSOR_KINDS = ("F32", "F64", "F16", "BF16", "I64", "I32", "U8", "U16", "U64", "BOOL", "F8_E4M3", "F8_E5M2", "C64", "F4")
-TENSOR_WORDS = ("unet", "nafnet", "demosaic", "4,6", "99999", "99998", "99999,99999", "1," * 3000 + "1", "4,6," * 6 + "4")
+TENSOR_KINDS = (
+    "F32",
+    "F64",
+    "F16",
+    "BF16",
+    "I64",
+    "I32",
+    "U8",
+    "U16",
+    "U64",
+    "BOOL",
+    "F8_E4M3",
+    "F8_E5M2",
+    "C64",
+    "F4",
+)
+TENSOR_WORDS = (
+    "unet",
+    "nafnet",
+    "demosaic",
+    "4,6",
+    "99999",
+    "99998",
+    "99999,99999",
+    "1," * 3000 + "1",
+    "4,6," * 6 + "4",
+)
 SHAPES = ([4, 4, 3, 3], [0, 0], [2**62, 0], [0, 2**40], [1] * 40)
 SAFETENSORS = (*NUMBERS, *WORDS, *TENSOR_KINDS, *TENSOR_WORDS, *SHAPES)
 # and of the header of .npy
@@ -56,7 +184,16 @@ DTYPES = (
     ",".join(["<u2"] * 99),
 )
 DESCRIPTIONS = ("[('a', '<u2')]", "[('a', '<u2', (2, 2))]", "['<u2']", "{}", "None", "True", "'<u2'")
-TUPLES = ("(4,)", "()", "(0, 0, 4)", "(-1, 4, 4)", "(3, 4, 4, 1)", "(2**40, 2, 4)", "(1099511627776, 2, 4)", "(4294967296, 4294967296, 4)")
+TUPLES = (
+    "(4,)",
+    "()",
+    "(0, 0, 4)",
+    "(-1, 4, 4)",
+    "(3, 4, 4, 1)",
+    "(2**40, 2, 4)",
+    "(1099511627776, 2, 4)",
+    "(4294967296, 4294967296, 4)",
+)
 SIZES = (
     "(20000, 20000, 4)",
     "(9223372036854775807, 2, 4)",

@@ -44,7 +44,10 @@ def read_picture(path: Path) -> None:
     from omf.io.images import read_rgb
 
     rgb = read_rgb(path)
-    assert type(rgb) is np.ndarray and rgb.dtype in (np.uint8, np.uint16) and rgb.flags.c_contiguous, (type(rgb), rgb.dtype)
+    assert type(rgb) is np.ndarray and rgb.dtype in (np.uint8, np.uint16) and rgb.flags.c_contiguous, (
+        type(rgb),
+        rgb.dtype,
+    )
     assert rgb.ndim == 3 and rgb.shape[-1] == 3 and min(rgb.shape[:2]) >= 2, rgb.shape
 
 
@@ -78,7 +81,12 @@ def read_packed(path: Path) -> None:
 
     for white in (1024, 4095):
         counts = read(path, white)
-        assert type(counts) is np.ndarray and counts.ndim == 3 and counts.shape[-1] == 4 and counts.max(initial=0) <= 1024
+        assert (
+            type(counts) is np.ndarray
+            and counts.ndim == 3
+            and counts.shape[-1] == 4
+            and counts.max(initial=0) <= 1024
+        )
         assert counts.dtype == (np.uint16 if white == 1024 else np.float64)
 
 
@@ -106,7 +114,11 @@ def read_config(path: Path) -> None:
         camera = load_camera("samsung_s7")
         for settings in (config, challenge_of(config)):
             of = raw_format(settings, camera)
-            assert of.kind in FORMAT_SUFFIXES and of.bit_depth in (10, 12, 14) and 0 <= of.black_level < of.white_level < 2**14 + 1
+            assert (
+                of.kind in FORMAT_SUFFIXES
+                and of.bit_depth in (10, 12, 14)
+                and 0 <= of.black_level < of.white_level < 2**14 + 1
+            )
         check_settings(settings_from(config["training"]))
         assert find_model(config["model"]).camera
         check_message(InputError(repr(config)), "")
@@ -123,14 +135,22 @@ def read_models(path: Path) -> None:
         models = read_models(path.parent)
         for name, model in models.items():
             assert find_model(name, path.parent) is not None and isinstance(name, str)
-            assert model.method in ("fusion", "unprocess") and (model.widths is None) == (model.method != "fusion")
+            assert model.method in ("fusion", "unprocess") and (model.widths is None) == (
+                model.method != "fusion"
+            )
             if model.method == "fusion":
                 assert model.oe and model.noe
                 assert all(type(width) is int and width > 0 for width in model.widths)
             for file in model.files:
-                assert isinstance(file.path, Path) and isinstance(file.bytes, int | None) and isinstance(file.url, str | None)
+                assert (
+                    isinstance(file.path, Path)
+                    and isinstance(file.bytes, int | None)
+                    and isinstance(file.url, str | None)
+                )
                 assert file.sha256 is None or re.fullmatch("[0-9a-f]{64}", file.sha256)
-            assert all(isinstance(getattr(model, key), str) for key in ("camera", "description", "source", "licence"))
+            assert all(
+                isinstance(getattr(model, key), str) for key in ("camera", "description", "source", "licence")
+            )
             assert isinstance(model.extra_data, bool) and isinstance(model.trained_here, bool)
     except InputError as error:
         check_message(error, path.parent / "models.yaml")
@@ -143,7 +163,10 @@ def read_camera(path: Path) -> None:
 
     camera = load_camera(str(path.with_suffix("")))
     assert isinstance(camera.name, str) and 0 <= camera.black_level < camera.white_level <= 65535
-    assert all(np.isfinite(values).all() for values in (camera.neutrals, camera.weights, camera.spread, camera.colour_matrices))
+    assert all(
+        np.isfinite(values).all()
+        for values in (camera.neutrals, camera.weights, camera.spread, camera.colour_matrices)
+    )
     assert camera.colour_matrices.shape[1:] == (3, 3) and camera.neutrals.shape == (len(camera.weights), 2)
     assert camera.mean_neutral.shape == (3,) and (camera.mean_neutral > 0).all()
     assert camera.shot_noise > 0 and abs(camera.subsampling.sum() - 1) < 1e-6 and len(camera.frame) == 2
@@ -165,7 +188,10 @@ def check_settings(settings: object) -> None:
             assert type(value) is int, (field.name, value)
         else:
             kind = int if field.name == "widths" else str
-            assert isinstance(value, list) and all(type(entry) is kind for entry in value), (field.name, value)
+            assert isinstance(value, list) and all(type(entry) is kind for entry in value), (
+                field.name,
+                value,
+            )
 
 
 def read_settings(path: Path) -> None:
@@ -179,7 +205,11 @@ def read_dng(path: Path) -> None:
     from omf.io.camera_raw import read_camera_raw
 
     raw = read_camera_raw(path)
-    assert raw.mosaic.dtype == np.float32 and raw.mosaic.ndim == 2 and raw.cfa in ("RGGB", "GRBG", "GBRG", "BGGR")
+    assert (
+        raw.mosaic.dtype == np.float32
+        and raw.mosaic.ndim == 2
+        and raw.cfa in ("RGGB", "GRBG", "GBRG", "BGGR")
+    )
     assert raw.mosaic.min(initial=0) >= 0 and raw.mosaic.max(initial=0) <= 1 and raw.flip in range(8)
     assert raw.bayer.ndim == 2 and min(raw.bayer.shape) >= 2 and not any(size % 2 for size in raw.bayer.shape)
 
@@ -190,7 +220,9 @@ def read_weights(path: Path) -> None:
     from omf.models.checkpoints import load_network
 
     network = load_network(path)
-    assert not network.training and all(torch.isfinite(value).all() for value in network.state_dict().values())
+    assert not network.training and all(
+        torch.isfinite(value).all() for value in network.state_dict().values()
+    )
     assert len(network.widths) == network.depth + 1
 
 
@@ -209,7 +241,11 @@ def of_any_picture(seeds: list[bytes], rng: Rng) -> bytes:
     seed = mutations.pick(seeds, rng)
     if seed.startswith(b"\x89PNG"):
         return mutations.of_png([seed], rng)
-    return mutations.of_tiff([seed], rng) if seed[:2] in (b"II", b"MM") else mutations.of_bytes([seed, *seeds], rng)
+    return (
+        mutations.of_tiff([seed], rng)
+        if seed[:2] in (b"II", b"MM")
+        else mutations.of_bytes([seed, *seeds], rng)
+    )
 
 
 READERS = {
@@ -252,5 +288,11 @@ def fill(path: Path) -> None:
 # that break the promise in every way, which `test_fuzz.py` expects to be noticed
 READERS |= {
     name: Reader(mutations.of_bytes, read, ".txt", 0)
-    for name, read in {"raises": read_backwards, "tells": tell_much, "dies": lambda path: os.abort(), "hangs": wait, "fills": fill}.items()
+    for name, read in {
+        "raises": read_backwards,
+        "tells": tell_much,
+        "dies": lambda path: os.abort(),
+        "hangs": wait,
+        "fills": fill,
+    }.items()
 }

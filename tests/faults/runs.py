@@ -53,15 +53,38 @@ class Run:
 
 
 def workflow(
-    folder: Path, photos: Path, log: str = "run.log", model: object = "unprocess", size: int = 1, more: tuple = (), **environment: str
+    folder: Path,
+    photos: Path,
+    log: str = "run.log",
+    model: object = "unprocess",
+    size: int = 1,
+    more: tuple = (),
+    **environment: str,
 ) -> Run:
     """The workflow in FOLDER/work, a photo a shard, with the method that needs no PyTorch."""
-    settings = {"images": photos, "model": model, "device": "cpu", "shard_size": size, "ground_truth": ROOT / "test_raw"}
+    settings = {
+        "images": photos,
+        "model": model,
+        "device": "cpu",
+        "shard_size": size,
+        "ground_truth": ROOT / "test_raw",
+    }
     config = [f"{key}={value}" for key, value in settings.items()]
     snakemake = Path(sys.executable).parent / "snakemake"
     return Run.start(
         folder / log,
-        *(snakemake, "--snakefile", ROOT / "Snakefile", "--directory", folder / "work", "--cores", 2, *more, "--config", *config),
+        *(
+            snakemake,
+            "--snakefile",
+            ROOT / "Snakefile",
+            "--directory",
+            folder / "work",
+            "--cores",
+            2,
+            *more,
+            "--config",
+            *config,
+        ),
         **environment,
     )
 
@@ -81,9 +104,13 @@ def undisturbed(tmp_path_factory, photos) -> tuple[dict[str, bytes], float]:
 def result(work: Path) -> dict[str, bytes]:
     """The RAW files, as they lie there and as they are zipped, and the scores."""
     submission = work / "submission"
-    left = {path.name: path.read_bytes() for path in (*submission.glob("*.npy"), *submission.glob("scores.json"))}
+    left = {
+        path.name: path.read_bytes() for path in (*submission.glob("*.npy"), *submission.glob("scores.json"))
+    }
     left |= {path.name: path.read_bytes() for path in submission.glob("scores.csv")}
-    left |= {path.name: path.read_text().splitlines()[:2] for path in submission.glob("scores.txt")}  # then comes the time
+    left |= {
+        path.name: path.read_text().splitlines()[:2] for path in submission.glob("scores.txt")
+    }  # then comes the time
     if (submission / "submission.zip").is_file():
         with zipfile.ZipFile(submission / "submission.zip") as archive:
             assert archive.testzip() is None

@@ -97,17 +97,40 @@ HEIC = [
 
 def lut_profile(space: bytes, inputs: int) -> bytes:
     """An ICC profile that holds a table of colours (ICC.1:2010, lut16Type), as those of inks do."""
-    grid = b"".join(struct.pack(">3H", *(65535 * (n >> bit & 1) for bit in range(3))) for n in range(2**inputs))
+    grid = b"".join(
+        struct.pack(">3H", *(65535 * (n >> bit & 1) for bit in range(3))) for n in range(2**inputs)
+    )
     identity = struct.pack(">9i", *(65536 * (n % 4 == 0) for n in range(9)))
     ramp = struct.pack(">2H", 0, 65535)
-    lut = b"mft2" + bytes(4) + bytes([inputs, 3, 2, 0]) + identity + struct.pack(">HH", 2, 2) + ramp * inputs + grid + ramp * 3
-    head = struct.pack(">I4sI4s4s4s", 144 + len(lut), b"lcms", 0x02400000, b"prtr", space, b"Lab ") + bytes(12) + b"acsp" + bytes(28)
+    lut = (
+        b"mft2"
+        + bytes(4)
+        + bytes([inputs, 3, 2, 0])
+        + identity
+        + struct.pack(">HH", 2, 2)
+        + ramp * inputs
+        + grid
+        + ramp * 3
+    )
+    head = (
+        struct.pack(">I4sI4s4s4s", 144 + len(lut), b"lcms", 0x02400000, b"prtr", space, b"Lab ")
+        + bytes(12)
+        + b"acsp"
+        + bytes(28)
+    )
     head += struct.pack(">3i", 63190, 65536, 54061)
     return head + bytes(128 - len(head)) + struct.pack(">I4sII", 1, b"A2B0", 144, len(lut)) + lut
 
 
 SRGB_LIKE = imagecodecs.cms_profile("srgb")
-PROFILES = [P3, icc_profile(), icc_profile((), (1.0,)), SRGB_LIKE, lut_profile(b"RGB ", 3), lut_profile(b"CMYK", 4)]
+PROFILES = [
+    P3,
+    icc_profile(),
+    icc_profile((), (1.0,)),
+    SRGB_LIKE,
+    lut_profile(b"RGB ", 3),
+    lut_profile(b"CMYK", 4),
+]
 
 
 def npy(array: np.ndarray, version: tuple[int, int] = (1, 0)) -> bytes:
@@ -142,12 +165,22 @@ MODELS = (ROOT / "trained_models" / "models.yaml").read_bytes()
 CAMERAS = [path.read_bytes() for path in sorted((ROOT / "cameras").glob("*.yaml"))]
 CONFIG = (ROOT / "config.yaml").read_bytes()
 # every section in use, which the committed file leaves empty
-BUSY = yaml.safe_load(CONFIG) | {"output_format": "dng", "bit_depth": 12, "white_level": 4000, "black_level": 64}
+BUSY = yaml.safe_load(CONFIG) | {
+    "output_format": "dng",
+    "bit_depth": 12,
+    "white_level": 4000,
+    "black_level": 64,
+}
 BUSY |= {"noise": {"iso": 400, "seed": 3}, "gps": True}
-SETTINGS = [yaml.safe_dump(yaml.safe_load(CONFIG)["training"]).encode(), b"batch: 3\nloss: {oe: {l1: 0.5, gamma: true}}\nwidths: [4, 6]\n"]
+SETTINGS = [
+    yaml.safe_dump(yaml.safe_load(CONFIG)["training"]).encode(),
+    b"batch: 3\nloss: {oe: {l1: 0.5, gamma: true}}\nwidths: [4, 6]\n",
+]
 SETTINGS.append((ROOT / "trained_models" / "samsung_s7" / "training.yaml").read_bytes())
 
-DNG = [lambda path, cfa=cfa: write_dng(path, bayer_of(scene(0, 32, 48), cfa), cfa) for cfa in ("RGGB", "GRBG")]
+DNG = [
+    lambda path, cfa=cfa: write_dng(path, bayer_of(scene(0, 32, 48), cfa), cfa) for cfa in ("RGGB", "GRBG")
+]
 DNG.append(lambda path: write_dng(path, bayer_of(scene(0, 33, 47)), black=(60, 61, 62, 63), orientation=6))
 
 SEEDS: dict[str, list[bytes | Callable[[Path], None]]] = {
@@ -169,7 +202,11 @@ SEEDS: dict[str, list[bytes | Callable[[Path], None]]] = {
     **{name: [b"a text"] for name in ("raises", "tells", "dies", "hangs", "fills")},
 }
 # by the name of what writes them, since some libraries go by it
-SUFFIXES = {id(seed): suffix for seeds, suffix in ((JPEG, ".jpg"), (PNG, ".png"), (TIFF, ".tif"), (HEIC, ".heic")) for seed in seeds}
+SUFFIXES = {
+    id(seed): suffix
+    for seeds, suffix in ((JPEG, ".jpg"), (PNG, ".png"), (TIFF, ".tif"), (HEIC, ".heic"))
+    for seed in seeds
+}
 
 
 def write_seeds(folder: Path, readers: list[str]) -> None:
@@ -178,5 +215,9 @@ def write_seeds(folder: Path, readers: list[str]) -> None:
         (folder / reader).mkdir(parents=True)
         torch.manual_seed(0)  # of networks that are not trained
         for number, seed in enumerate(SEEDS[reader]):
-            path = folder / reader / f"{number:02}{SUFFIXES.get(id(seed), '.safetensors' if reader in ('safetensors', 'demosaic') else '')}"
+            path = (
+                folder
+                / reader
+                / f"{number:02}{SUFFIXES.get(id(seed), '.safetensors' if reader in ('safetensors', 'demosaic') else '')}"
+            )
             path.write_bytes(seed) if isinstance(seed, bytes) else seed(path)

@@ -56,15 +56,24 @@ def folder(tmp_path_factory) -> Path:
 def predicted(folder, tmp_path_factory) -> Run:
     out = tmp_path_factory.mktemp("predicted")
     result = omf("predict", folder, "-o", out, "--model", "unprocess")
-    problems = [line.removeprefix("problem: ") for line in result.stderr.splitlines() if line.startswith("problem: ")]
+    problems = [
+        line.removeprefix("problem: ") for line in result.stderr.splitlines() if line.startswith("problem: ")
+    ]
     return Run(result, out, folder, problems)
 
 
 @pytest.fixture(scope="module")
 def workflow(folder) -> Run:
     """The folder itself is the working folder, so that names that begin with a dash stand alone."""
-    result = snakemake(folder, images=".", ground_truth="truths", model="unprocess", device="cpu", shard_size=100)
-    return Run(result, folder / "submission", Path(), json.loads((folder / "submission" / "summary.json").read_text())["problems"])
+    result = snakemake(
+        folder, images=".", ground_truth="truths", model="unprocess", device="cpu", shard_size=100
+    )
+    return Run(
+        result,
+        folder / "submission",
+        Path(),
+        json.loads((folder / "submission" / "summary.json").read_text())["problems"],
+    )
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +81,9 @@ def as_dng(folder, tmp_path_factory) -> Run:
     """DNG files tell what the photos' EXIF tells."""
     out = tmp_path_factory.mktemp("as_dng")
     result = omf("predict", folder, "-o", out, "--model", "unprocess", "--format", "dng")
-    return Run(result, out, folder, [line.removeprefix("problem: ") for line in result.stderr.splitlines()[:-1]])
+    return Run(
+        result, out, folder, [line.removeprefix("problem: ") for line in result.stderr.splitlines()[:-1]]
+    )
 
 
 @pytest.fixture(scope="module", params=["predicted", "workflow"])
@@ -97,7 +108,9 @@ def test_a_bad_photo_is_told_in_one_line(case, done):
 
 def test_nothing_else_is_told(predicted, workflow):
     assert len(predicted.problems) == len(BAD)
-    assert len(workflow.problems) == len(BAD) + len(REFUSED_BY_THE_WORKFLOW) + sum(case.words is not None for case in TRUTHS)
+    assert len(workflow.problems) == len(BAD) + len(REFUSED_BY_THE_WORKFLOW) + sum(
+        case.words is not None for case in TRUTHS
+    )
 
 
 def test_the_exit_code_and_no_traceback(done):
@@ -108,9 +121,15 @@ def test_the_exit_code_and_no_traceback(done):
 
 @pytest.mark.parametrize("case", GOOD, ids=id_of)
 def test_an_odd_photo_is_reconstructed(case, folder, predicted, workflow):
-    found = [read_packed(run.raw / f"{case.stem}.npy") for run in (predicted, workflow) if (run.raw / f"{case.stem}.npy").exists()]
+    found = [
+        read_packed(run.raw / f"{case.stem}.npy")
+        for run in (predicted, workflow)
+        if (run.raw / f"{case.stem}.npy").exists()
+    ]
     assert len(found) == 1 + (case not in REFUSED_BY_THE_WORKFLOW)
-    same = to_challenge_format(Unprocess(load_camera("samsung_s7"))(read_rgb(folder / (case.like or case.name)), case.stem))
+    same = to_challenge_format(
+        Unprocess(load_camera("samsung_s7"))(read_rgb(folder / (case.like or case.name)), case.stem)
+    )
     assert all((one == same).all() for one in found)
 
 
@@ -189,6 +208,8 @@ def test_thousands_of_photos(tmp_path, thorough):
     assert result.returncode == 1
     bad = {f"{number:04}" for number in range(7, count, 100)}
     problems = json.loads((tmp_path / "submission" / "summary.json").read_text())["problems"]
-    assert sorted(problems) == [f"photos/{name}.png: an empty file; copy it again from where it came" for name in sorted(bad)]
+    assert sorted(problems) == [
+        f"photos/{name}.png: an empty file; copy it again from where it came" for name in sorted(bad)
+    ]
     with zipfile.ZipFile(tmp_path / "submission" / "submission.zip") as archive:
         assert len(archive.namelist()) == count - len(bad) + 1

@@ -59,27 +59,60 @@ def is_one_line(line: str, *words: str) -> None:
 WEIGHTS = {  # how the OE file is made of a sound one, and what is said
     "cut off": (lambda weights: weights.data[:-100], "can't be read as weights"),
     "empty": (lambda weights: b"", "can't be read as weights"),
-    "a header's length that is a lie": (lambda weights: struct.pack("<Q", 2**40) + weights.data[8:], "can't be read as weights"),
-    "a header longer than the file": (lambda weights: struct.pack("<Q", len(weights.data)) + weights.data[8:], "can't be read as weights"),
-    "an error page": (lambda weights: b"<!doctype html><html>404 Not Found</html>", "can't be read as weights"),
+    "a header's length that is a lie": (
+        lambda weights: struct.pack("<Q", 2**40) + weights.data[8:],
+        "can't be read as weights",
+    ),
+    "a header longer than the file": (
+        lambda weights: struct.pack("<Q", len(weights.data)) + weights.data[8:],
+        "can't be read as weights",
+    ),
+    "an error page": (
+        lambda weights: b"<!doctype html><html>404 Not Found</html>",
+        "can't be read as weights",
+    ),
     "an archive": (lambda weights: b"PK\x03\x04" + bytes(100), "can't be read as weights"),
     "a Git LFS pointer": (
         lambda weights: b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
         "run `git lfs pull` where it came from",
     ),
-    "a key less": (lambda weights: weights.changed(**{"Conv.bias": None}), "missing: Conv.bias; give the weights of this network"),
+    "a key less": (
+        lambda weights: weights.changed(**{"Conv.bias": None}),
+        "missing: Conv.bias; give the weights of this network",
+    ),
     "all keys less": (lambda weights: save({}, weights.header), "more; give the weights of this network"),
-    "a key more": (lambda weights: weights.changed(surplus=torch.zeros(2)), "not of this network: surplus; give"),
-    "NaN": (lambda weights: weights.changed(**{"Conv.bias": torch.full((3,), torch.nan)}), "Conv.bias holds values that are not finite"),
+    "a key more": (
+        lambda weights: weights.changed(surplus=torch.zeros(2)),
+        "not of this network: surplus; give",
+    ),
+    "NaN": (
+        lambda weights: weights.changed(**{"Conv.bias": torch.full((3,), torch.nan)}),
+        "Conv.bias holds values that are not finite",
+    ),
     "infinite": (
         lambda weights: weights.changed(**{"Conv.bias": torch.full((3,), -torch.inf)}),
         "Conv.bias holds values that are not finite",
     ),
-    "integers": (lambda weights: weights.changed(**{"Conv.bias": torch.zeros(3, dtype=torch.int32)}), "Conv.bias holds int32, not numbers"),
-    "8 bits": (lambda weights: weights.changed(**{"Conv.bias": torch.zeros(3, dtype=torch.float8_e5m2)}), "Conv.bias holds float8_e5m2"),
-    "complex": (lambda weights: weights.changed(**{"Conv.bias": torch.zeros(3, dtype=torch.complex64)}), "Conv.bias holds complex64"),
-    "of another width": (lambda weights: save(weights.state, weights.header | {"widths": "4,6,16"}), "not a whole UNet checkpoint"),
-    "widths that are none": (lambda weights: save(weights.state, weights.header | {"widths": "many"}), "does not tell the widths"),
+    "integers": (
+        lambda weights: weights.changed(**{"Conv.bias": torch.zeros(3, dtype=torch.int32)}),
+        "Conv.bias holds int32, not numbers",
+    ),
+    "8 bits": (
+        lambda weights: weights.changed(**{"Conv.bias": torch.zeros(3, dtype=torch.float8_e5m2)}),
+        "Conv.bias holds float8_e5m2",
+    ),
+    "complex": (
+        lambda weights: weights.changed(**{"Conv.bias": torch.zeros(3, dtype=torch.complex64)}),
+        "Conv.bias holds complex64",
+    ),
+    "of another width": (
+        lambda weights: save(weights.state, weights.header | {"widths": "4,6,16"}),
+        "not a whole UNet checkpoint",
+    ),
+    "widths that are none": (
+        lambda weights: save(weights.state, weights.header | {"widths": "many"}),
+        "does not tell the widths",
+    ),
     "another architecture": (
         lambda weights: save(weights.state, weights.header | {"architecture": "vgg"}),
         "weights of architecture vgg; the",
@@ -93,10 +126,16 @@ STATE_DICTS = {
     "cut off": (lambda state: pickled(state)[:-500], "can't be read as weights"),
     "empty": (lambda state: b"", "can't be read as weights (it is empty)"),
     "an error page": (lambda state: b"<html>404</html>", "can't be read as weights"),
-    "a list": (lambda state: pickled([1, 2]), "not a state_dict; save the network's state_dict() and nothing else"),
+    "a list": (
+        lambda state: pickled([1, 2]),
+        "not a state_dict; save the network's state_dict() and nothing else",
+    ),
     "a state_dict in a dict": (lambda state: pickled({"model": state}), "not a state_dict"),
     "a whole network": (lambda state: pickled(torch.nn.Conv2d(3, 3, 3)), "not tensors alone); fetch or copy"),
-    "integers": (lambda state: pickled({key: value.int() for key, value in state.items()}), "holds int32, not numbers"),
+    "integers": (
+        lambda state: pickled({key: value.int() for key, value in state.items()}),
+        "holds int32, not numbers",
+    ),
 }
 
 
@@ -110,7 +149,9 @@ class Weights:
             self.state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
 
     def changed(self, **values: torch.Tensor | None) -> bytes:
-        return save({key: value for key, value in (self.state | values).items() if value is not None}, self.header)
+        return save(
+            {key: value for key, value in (self.state | values).items() if value is not None}, self.header
+        )
 
 
 def pickled(value: object) -> bytes:
@@ -173,8 +214,23 @@ def test_weights_that_are_not_there(told, tmp_path, model, photos):
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "- a\n", "text", "a: {b: [", "a: text", "a:", "a: {widths: [4]}", "a: {files: {}}", "a: {widths: [4], files: [x]}", None),
-        *("a: {widths: [4], files: {oe: {bytes: 3}}}", "a: {method: unprocess, colour: 3}", "a: !!python/object/apply:os.abort []"),
+        *(
+            "",
+            "- a\n",
+            "text",
+            "a: {b: [",
+            "a: text",
+            "a:",
+            "a: {widths: [4]}",
+            "a: {files: {}}",
+            "a: {widths: [4], files: [x]}",
+            None,
+        ),
+        *(
+            "a: {widths: [4], files: {oe: {bytes: 3}}}",
+            "a: {method: unprocess, colour: 3}",
+            "a: !!python/object/apply:os.abort []",
+        ),
     ],
 )
 def test_a_bad_list_of_models(tmp_path, text):
@@ -216,9 +272,18 @@ def test_bad_settings(settings, words):
     ("settings", "words"),
     [
         ({"output_format": "png", "white_level": 20_000}, "white_level is 20000; 14 bits hold 16383 at most"),
-        ({"output_format": "png", "white_level": -3}, "white_level is -3; give the counts for white, 1 or more"),
-        ({"output_format": "png", "black_level": -3}, "black_level is -3; give the counts for black, 0 or more"),
-        ({"output_format": "png", "white_level": 500, "black_level": 500}, "black_level is 500; it must lie below the white level, 500"),
+        (
+            {"output_format": "png", "white_level": -3},
+            "white_level is -3; give the counts for white, 1 or more",
+        ),
+        (
+            {"output_format": "png", "black_level": -3},
+            "black_level is -3; give the counts for black, 0 or more",
+        ),
+        (
+            {"output_format": "png", "white_level": 500, "black_level": 500},
+            "black_level is 500; it must lie below the white level, 500",
+        ),
         (
             {"output_format": "npy", "cfa": "BGGR"},
             "cfa is BGGR, but output_format npy is the format of aim2022, which has RGGB; take another",
@@ -226,7 +291,10 @@ def test_bad_settings(settings, words):
         ({"noise": {"iso": 100, "shot": 1}}, "noise has iso, shot; give iso, or shot and read"),
         ({"noise": {"iso": -3}}, "noise has iso -3; give a number above 0"),
         ({"noise": {"iso": float("nan")}}, "noise has iso nan; give a number above 0"),
-        ({"noise": {"shot": float("inf"), "read": 0}}, "noise has shot inf; give a number that is not below 0"),
+        (
+            {"noise": {"shot": float("inf"), "read": 0}},
+            "noise has shot inf; give a number that is not below 0",
+        ),
         ({"noise": {"iso": 100, "seed": -1}}, "noise has seed -1; give a number that is not below 0"),
     ],
 )
@@ -238,34 +306,73 @@ def test_settings_that_contradict(settings, words):
 
 
 COMMANDS = {  # in a folder that holds `photos`, `empty`, `file` and `bad`
-    "a folder that is not there": ("predict none -o out", "none: no such file; give a JPEG, PNG, TIFF or HEIC file"),
-    "a folder without pictures": ("predict empty -o out", "empty: no pictures in it; put JPEG, PNG, TIFF or HEIC files there"),
+    "a folder that is not there": (
+        "predict none -o out",
+        "none: no such file; give a JPEG, PNG, TIFF or HEIC file",
+    ),
+    "a folder without pictures": (
+        "predict empty -o out",
+        "empty: no pictures in it; put JPEG, PNG, TIFF or HEIC files there",
+    ),
     "bad photos alone": ("predict bad -o out", "bad/a.jpg: an empty file; copy it again"),
-    "a text": ("predict file -o out", "file: not a picture that can be read; give a JPEG, PNG, TIFF or HEIC file"),
+    "a text": (
+        "predict file -o out",
+        "file: not a picture that can be read; give a JPEG, PNG, TIFF or HEIC file",
+    ),
     "two of a name": (
         "predict photos/a.png bad/a.jpg -o out",
         "photos/a.png: would become a.npy, and so would another picture (bad/a.jpg)",
     ),
-    "an output that is a file": ("predict photos -o file", "file: no folder can be made there (File exists); give another one"),
-    "an output in a file": ("predict photos -o file/out", "file/out: no folder can be made there (Not a directory); give another one"),
+    "an output that is a file": (
+        "predict photos -o file",
+        "file: no folder can be made there (File exists); give another one",
+    ),
+    "an output in a file": (
+        "predict photos -o file/out",
+        "file/out: no folder can be made there (Not a directory); give another one",
+    ),
     "an output where none can be": ("predict photos -o /proc/out", "/proc/out: no folder can be made there"),
-    "PNG beside the photos": ("predict photos -o photos --format png", "photos: the photos lie there, and png files might take the place"),
-    "DNG beside the photos": ("predict photos/a.png -o photos/. --format dng", "photos: the photos lie there, and dng files might take"),
-    "an unknown model": ("predict photos -o out --model none", "model none: neither in models.yaml nor a folder; known models: samsung_s7"),
+    "PNG beside the photos": (
+        "predict photos -o photos --format png",
+        "photos: the photos lie there, and png files might take the place",
+    ),
+    "DNG beside the photos": (
+        "predict photos/a.png -o photos/. --format dng",
+        "photos: the photos lie there, and dng files might take",
+    ),
+    "an unknown model": (
+        "predict photos -o out --model none",
+        "model none: neither in models.yaml nor a folder; known models: samsung_s7",
+    ),
     "an unknown device": (
         "predict photos -o out --model samsung_s7 --device cuda",
         "device cuda: torch sees no GPU here; check nvidia-smi",
     ),
-    "predictions that are not there": ("evaluate none photos", "none: no such folder; give one that holds NAME.npy files"),
-    "truths that are not there": ("evaluate photos none", "none: no such folder; give one that holds NAME.npy files"),
-    "nothing to judge by": ("evaluate photos", "nothing to judge by; give a folder of ground truth, or --photos"),
+    "predictions that are not there": (
+        "evaluate none photos",
+        "none: no such folder; give one that holds NAME.npy files",
+    ),
+    "truths that are not there": (
+        "evaluate photos none",
+        "none: no such folder; give one that holds NAME.npy files",
+    ),
+    "nothing to judge by": (
+        "evaluate photos",
+        "nothing to judge by; give a folder of ground truth, or --photos",
+    ),
     "an unknown camera": ("evaluate photos photos --camera none", "camera none: there is no none.yaml in"),
     "a dataset that is not there": ("dataset none", "none: no such folder; give one that holds pairs"),
     "pairs without number": ("simulate --count -3 -o out", "count -3; give the number of pairs, 1 or more"),
     "an odd size": ("simulate --size 7 -o out", "an even number of pixels, 16 or more"),
-    "settings that are not there": ("train -o out --settings none.yaml", "none.yaml: can't be read as settings"),
+    "settings that are not there": (
+        "train -o out --settings none.yaml",
+        "none.yaml: can't be read as settings",
+    ),
     "settings that are no YAML": ("train -o out --settings file", "file: "),
-    "weights of a model that is not known": ("models fetch none", "model none: not in models.yaml; known models: samsung_s7"),
+    "weights of a model that is not known": (
+        "models fetch none",
+        "model none: not in models.yaml; known models: samsung_s7",
+    ),
 }
 
 
@@ -279,7 +386,10 @@ def test_bad_commands(tmp_path, monkeypatch, told, photos, kind):
     Path("bad", "a.jpg").touch()
     Path("file").write_text("text")
     command, words = COMMANDS[kind]
-    code, lines = told(*command.split(), *(["--model", "unprocess"] if command.startswith("predict") and "--model" not in command else []))
+    code, lines = told(
+        *command.split(),
+        *(["--model", "unprocess"] if command.startswith("predict") and "--model" not in command else []),
+    )
     assert code == 1
     (line,) = [line for line in lines if words in line]
     assert line.isprintable()
@@ -296,7 +406,14 @@ def test_a_photo_that_is_named_twice_is_meant_once(tmp_path, told, photos):
 
 def test_raw_may_lie_beside_the_photos(told, photos):
     assert told("predict", photos, "-o", photos, "--model", "unprocess")[0] == 0
-    assert sorted(path.name for path in photos.iterdir()) == ["a.npy", "a.png", "b.npy", "b.png", "c.npy", "c.png"]
+    assert sorted(path.name for path in photos.iterdir()) == [
+        "a.npy",
+        "a.png",
+        "b.npy",
+        "b.png",
+        "c.npy",
+        "c.png",
+    ]
 
 
 def test_truths_without_photo_and_photos_without_truth(tmp_path, told, photos):
@@ -335,9 +452,15 @@ def test_what_may_not_be_read(tmp_path, photos):
     inside = run(*command, photos / "a.png", unlisted / "x.png")
     unlisted.chmod(0o700)
     assert one.returncode == folder.returncode == inside.returncode == 1
-    assert f"problem: {photos}/b.png: can't be read (Permission denied); give a file that this user may read" in one.stderr
+    assert (
+        f"problem: {photos}/b.png: can't be read (Permission denied); give a file that this user may read"
+        in one.stderr
+    )
     assert "2 of 3 photos reconstructed" in one.stderr
-    assert folder.stderr == f"error: {unlisted}: can't be read (Permission denied); let this user list the folder\n"
+    assert (
+        folder.stderr
+        == f"error: {unlisted}: can't be read (Permission denied); let this user list the folder\n"
+    )
     assert f"problem: {unlisted}/x.png: can't be read (Permission denied)" in inside.stderr
     assert "1 of 2 photos reconstructed" in inside.stderr
 
@@ -348,7 +471,10 @@ def test_inputs_are_not_taken_from_where_a_run_tidies_up(tmp_path, key, photos):
     settings = {"images": ROOT / "test_rgb", "ground_truth": ""} | {key: "submission/"}
     result = snakemake(tmp_path, **settings)
     assert result.returncode == 1
-    assert f"{key} is {settings[key]}, from which a run removes what is not its own; give another folder" in result.stderr
+    assert (
+        f"{key} is {settings[key]}, from which a run removes what is not its own; give another folder"
+        in result.stderr
+    )
     assert "Traceback" not in result.stderr
     assert len(list((tmp_path / "submission").iterdir())) == 3
 
@@ -358,7 +484,10 @@ def test_inputs_are_not_taken_from_where_a_run_tidies_up(tmp_path, key, photos):
     [
         ("images: [unclosed\n", "Config file is not valid JSON or YAML."),
         ("- a\n- b\n", "Config file must be given as JSON or YAML with keys at top level."),
-        ("images: null\nshard_size: -1\n", "config: images is None; it must be the path of a folder of sRGB photos; shard_size is -1"),
+        (
+            "images: null\nshard_size: -1\n",
+            "config: images is None; it must be the path of a folder of sRGB photos; shard_size is -1",
+        ),
     ],
 )
 def test_a_bad_file_of_settings(tmp_path, text, words):
@@ -411,7 +540,10 @@ def reconstructed(tmp_path, photos) -> Path:
 
 CHANGES = {
     "gone": (lambda path: path.unlink(), "no such file; "),
-    "of another size": (lambda path: path.write_bytes(saved("PNG", size=(48, 32))), "48 x 32 pixels; run again"),
+    "of another size": (
+        lambda path: path.write_bytes(saved("PNG", size=(48, 32))),
+        "48 x 32 pixels; run again",
+    ),
     "no picture": (lambda path: path.write_text("text"), "not a picture that can be read; "),
     "empty": (lambda path: path.write_bytes(b""), "an empty file; "),
 }
@@ -422,7 +554,9 @@ def test_a_photo_that_changes_before_the_dng_is_written(tmp_path, photos, recons
     named = {path.stem: path for path in photos.iterdir()}
     change, words = CHANGES[kind]
     change(photos / "b.png")
-    writers = [Writer(tmp_path / kind, RawFormat(kind), CAMERA, "unprocess", named) for kind in ("npy", "dng")]
+    writers = [
+        Writer(tmp_path / kind, RawFormat(kind), CAMERA, "unprocess", named) for kind in ("npy", "dng")
+    ]
     (line,) = write_mosaics(reconstructed, writers)
     is_one_line(line, f"{photos}/b.png: ", words)
     assert names_in(tmp_path / "npy") == {"a.npy", "b.npy", "c.npy"}

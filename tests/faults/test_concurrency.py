@@ -101,7 +101,12 @@ def test_users_who_share_weights_that_they_can_not_write(tmp_path, photos, tiny_
 def test_of_several_downloads_of_one_file_one_fetches(tmp_path):
     content = np.random.default_rng(0).bytes(3_000_000)
     with serving({"/weights.pt": content}) as server:
-        file = WeightsFile(tmp_path / "weights.pt", hashlib.sha256(content).hexdigest(), len(content), server.url("/weights.pt"))
+        file = WeightsFile(
+            tmp_path / "weights.pt",
+            hashlib.sha256(content).hexdigest(),
+            len(content),
+            server.url("/weights.pt"),
+        )
         fetched = []
         threads = [threading.Thread(target=lambda: fetched.append(fetch(file, "model"))) for _ in range(4)]
         for thread in threads:

@@ -16,16 +16,27 @@ EVERYTHING = Path(__file__).parent / "everything.py"
 USUAL_THREADS = 2
 SURROUNDINGS = {
     "time zone": {"TZ": "Pacific/Auckland"},
-    "language": {"LC_ALL": "C", "LANG": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},  # a Python that would write ASCII
+    "language": {
+        "LC_ALL": "C",
+        "LANG": "C",
+        "PYTHONCOERCECLOCALE": "0",
+        "PYTHONUTF8": "0",
+    },  # a Python that would write ASCII
     "order of sets": {"PYTHONHASHSEED": "1"},
 }
 
 
 def files_of(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
-def everything(out: Path, photos: list[Path], threads: int = USUAL_THREADS, cwd: Path = ROOT, **environment: str) -> dict[str, bytes]:
+def everything(
+    out: Path, photos: list[Path], threads: int = USUAL_THREADS, cwd: Path = ROOT, **environment: str
+) -> dict[str, bytes]:
     environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(threads)}
     result = run(sys.executable, EVERYTHING, out, *photos, cwd=cwd, **environment)
     assert result.returncode == 0, result.stderr
@@ -99,7 +110,14 @@ def test_shards_change_nothing_of_an_entry(thorough, tmp_path, photos):
         for cores, shard_size in ((2, 256), (1, 1)):
             folder = tmp_path / str(cores)
             folder.mkdir()
-            result = snakemake(folder, "--cores", cores, "--configfile", tmp_path / "noise.yaml", **settings | {"shard_size": shard_size})
+            result = snakemake(
+                folder,
+                "--cores",
+                cores,
+                "--configfile",
+                tmp_path / "noise.yaml",
+                **settings | {"shard_size": shard_size},
+            )
             assert result.returncode == 0, result.stderr
             left.append(files_of(folder / "submission"))
             with zipfile.ZipFile(folder / "submission" / "submission.zip") as archive:
@@ -109,5 +127,7 @@ def test_shards_change_nothing_of_an_entry(thorough, tmp_path, photos):
     names = {f"{Path(name).stem}.npy" for name in PHOTOS} | {"scores.json", "scores.csv"}
     assert {name: left[0][name] for name in names} == {name: left[1][name] for name in names}
     for name, measured in (("readme.txt", b"runtime per image"), ("scores.txt", b"ExtraRuntime")):
-        first, second = ([line for line in files[name].splitlines() if not line.startswith(measured)] for files in left)
+        first, second = (
+            [line for line in files[name].splitlines() if not line.startswith(measured)] for files in left
+        )
         assert first == second and len(first) >= 3

@@ -26,8 +26,17 @@ def test_readers_keep_their_promise(thorough):
     cases = fuzzing.shared_out(110_000 if thorough else 1200, fuzzing.usable())
     results = fuzzing.fuzz(cases, seed=0, processes=2)
     assert {reader: len(found) for reader, found in results.items()} == cases
-    assert not [(reader, result) for reader, found in results.items() for result in found if result[1] not in ("accepted", "refused")]
-    assert all(seconds < fuzzing.SECONDS and grown < fuzzing.MEMORY for found in results.values() for _, _, seconds, grown in found)
+    assert not [
+        (reader, result)
+        for reader, found in results.items()
+        for result in found
+        if result[1] not in ("accepted", "refused")
+    ]
+    assert all(
+        seconds < fuzzing.SECONDS and grown < fuzzing.MEMORY
+        for found in results.values()
+        for _, _, seconds, grown in found
+    )
     for reader in cases.keys() - {"exif", "icc"}:  # which say nothing of damage
         assert "refused" in {result[1] for result in results[reader]}, reader
 
@@ -38,7 +47,9 @@ def test_the_whole_files_are_accepted(tmp_path, reader):
     write_seeds(tmp_path, [reader])
     for whole in sorted((tmp_path / reader).iterdir()):
         path = whole.rename(tmp_path / f"whole{READERS[reader].suffix}")
-        other = reader == "packed" and (b">u2" in path.read_bytes() or path.read_bytes()[:2] == b"PK")  # big-endian, an archive
+        other = reader == "packed" and (
+            b">u2" in path.read_bytes() or path.read_bytes()[:2] == b"PK"
+        )  # big-endian, an archive
         assert fuzzing.outcome(reader, path) == ("refused" if other else "accepted"), whole.name
 
 
@@ -46,8 +57,12 @@ def test_broken_promises_are_noticed(monkeypatch):
     """And the process that breaks one is replaced."""
     monkeypatch.setenv("OMF_FUZZ_SECONDS", "2")
     monkeypatch.setattr(fuzzing, "SECONDS", 2)
-    results = fuzzing.fuzz(dict.fromkeys(("raises", "tells", "dies", "hangs", "fills"), 2), seed=0, processes=2)
-    assert {reader: [case for case, *_ in sorted(found)] for reader, found in results.items()} == {reader: [0, 1] for reader in results}
+    results = fuzzing.fuzz(
+        dict.fromkeys(("raises", "tells", "dies", "hangs", "fills"), 2), seed=0, processes=2
+    )
+    assert {reader: [case for case, *_ in sorted(found)] for reader, found in results.items()} == {
+        reader: [0, 1] for reader in results
+    }
     for reader, words in {
         "raises": "KeyError: 'case.txt'",
         "tells": "AssertionError: not one printable line",
@@ -61,7 +76,9 @@ def test_broken_promises_are_noticed(monkeypatch):
 def test_a_case_can_be_made_again(tmp_path):
     write_seeds(tmp_path, ["png"])
     seeds = fuzzing.seeds_of(tmp_path, "png")
-    first, again, other = (fuzzing.write_case(seeds, "png", seed, 7, tmp_path).read_bytes() for seed in (1, 1, 2))
+    first, again, other = (
+        fuzzing.write_case(seeds, "png", seed, 7, tmp_path).read_bytes() for seed in (1, 1, 2)
+    )
     assert first == again != other
 
 
@@ -97,9 +114,10 @@ def test_any_settings(config):
 @settings(max_examples=300)
 @given(
     st.text()
-    | st.lists(st.sampled_from([*"[]{}:,-&*!|>'\"#%@`\n\t ?<~", "a", "0", ".", "e", "- ", ": ", "<<", "!!", "\n  "]), max_size=40).map(
-        "".join
-    )
+    | st.lists(
+        st.sampled_from([*"[]{}:,-&*!|>'\"#%@`\n\t ?<~", "a", "0", ".", "e", "- ", ": ", "<<", "!!", "\n  "]),
+        max_size=40,
+    ).map("".join)
 )
 @example(BOMB)
 @example(TREE_OF_MAPS)

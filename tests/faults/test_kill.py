@@ -68,7 +68,12 @@ def lose_power(run: Run, rng: np.random.Generator) -> None:
     """What was written last is cut off: the newest files, at the end of any byte; Snakemake's own too."""
     kill_all(run, rng)
     work = run.log.parent / "work"
-    files = [path for folder in ("results", "submission", ".snakemake") for path in (work / folder).rglob("*") if path.is_file()]
+    files = [
+        path
+        for folder in ("results", "submission", ".snakemake")
+        for path in (work / folder).rglob("*")
+        if path.is_file()
+    ]
     for path in sorted(files, key=lambda path: path.stat().st_mtime_ns)[-4:]:
         if path.stat().st_nlink > 1:  # the same file under another name too
             path.write_bytes(path.read_bytes()[: rng.integers(path.stat().st_size)])
@@ -80,7 +85,9 @@ WAYS = [kill_all, kill_main, end_main, kill_job, end_job, lose_power]
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_workflow_that_is_killed_goes_on_where_it_was(tmp_path, photos, undisturbed, thorough, way: Callable):  # noqa: F811
+def test_a_workflow_that_is_killed_goes_on_where_it_was(
+    tmp_path, photos, undisturbed, thorough, way: Callable
+):
     whole, seconds = undisturbed
     for moment in range(MOMENTS[thorough]):
         folder = tmp_path / str(moment)
@@ -91,7 +98,11 @@ def test_a_workflow_that_is_killed_goes_on_where_it_was(tmp_path, photos, undist
         way(run, rng)
         if way is not lose_power:
             nothing_partial(folder / "work", whole)
-        done = {path.parent.name for path in (folder / "work" / "results" / "raw").glob("*/*.npy") if path.read_bytes() == whole[path.name]}
+        done = {
+            path.parent.name
+            for path in (folder / "work" / "results" / "raw").glob("*/*.npy")
+            if path.read_bytes() == whole[path.name]
+        }
         again = workflow(folder, photos)
         assert again.ended() == 0, again.said()
         assert result(folder / "work") == whole

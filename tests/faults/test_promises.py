@@ -7,7 +7,11 @@ import pytest
 from conftest import ROOT
 
 PAGE = (ROOT / "docs" / "reliability.md").read_text("utf-8")
-PROMISES = [row for row in re.findall(r"^\| (?!promise|reader|---)(.*) \|$", PAGE, flags=re.MULTILINE) if not re.match(r"\w+ \| \d", row)]
+PROMISES = [
+    row
+    for row in re.findall(r"^\| (?!promise|reader|---)(.*) \|$", PAGE, flags=re.MULTILINE)
+    if not re.match(r"\w+ \| \d", row)
+]
 
 
 def test_there_are_promises():
@@ -20,6 +24,10 @@ def test_a_promise_names_tests_that_are_there(promise):
     assert named or "the same" in promise
     for file, function in named:
         path = ROOT / file if file.startswith("tests/") else ROOT / "tests" / "faults" / file
-        functions = [node.name for node in ast.walk(ast.parse(path.read_text("utf-8"))) if isinstance(node, ast.FunctionDef)]
+        functions = [
+            node.name
+            for node in ast.walk(ast.parse(path.read_text("utf-8")))
+            if isinstance(node, ast.FunctionDef)
+        ]
         assert not function or function in functions, function
         assert any(name.startswith("test_") for name in functions)

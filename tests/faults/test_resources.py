@@ -19,7 +19,9 @@ HERE = Path(__file__).parent
 def small_disk(folder: Path, kilobytes: int) -> Iterator[None]:
     """A file system of its own at `folder`."""
     folder.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "omf-test", folder], capture_output=True).returncode:
+    if subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "omf-test", folder], capture_output=True
+    ).returncode:
         pytest.skip("needs the right to mount")
     try:
         yield
@@ -32,7 +34,20 @@ def mounted_again(folder: Path, options: str) -> None:
 
 
 def predict(log: Path, out: Path, photos: Path, *options: object, **environment: str) -> Run:  # noqa: F811
-    run = Run.start(log, sys.executable, "-m", "omf", "predict", photos, "--device", "cpu", "-o", out, *options, **environment)
+    run = Run.start(
+        log,
+        sys.executable,
+        "-m",
+        "omf",
+        "predict",
+        photos,
+        "--device",
+        "cpu",
+        "-o",
+        out,
+        *options,
+        **environment,
+    )
     run.ended()
     return run
 
@@ -85,7 +100,10 @@ def test_folders_that_are_read_only(tmp_path, photos, undisturbed):  # noqa: F81
         assert "no folder can be made there (Read-only file system); give another one" in the_error(run)
         run = workflow(tmp_path, photos)
         assert run.ended() == 1
-        assert "work: can't be written to; run where you may write" in run.said() and "Traceback" not in run.said()
+        assert (
+            "work: can't be written to; run where you may write" in run.said()
+            and "Traceback" not in run.said()
+        )
         mounted_again(tmp_path / "work", "rw")
         assert workflow(tmp_path, photos).ended() == 0
         assert result(tmp_path / "work") == undisturbed[0]
@@ -93,7 +111,19 @@ def test_folders_that_are_read_only(tmp_path, photos, undisturbed):  # noqa: F81
 
 def test_omf_predict_with_too_little_memory(tmp_path, photos, tiny_model):  # noqa: F811
     """As `ulimit -v` limits it: PyTorch can't be loaded, or the networks can't run."""
-    command = [sys.executable, "-m", "omf", "predict", photos, "--model", tiny_model, "--device", "cpu", "-o", tmp_path / "out"]
+    command = [
+        sys.executable,
+        "-m",
+        "omf",
+        "predict",
+        photos,
+        "--model",
+        tiny_model,
+        "--device",
+        "cpu",
+        "-o",
+        tmp_path / "out",
+    ]
     for megabytes in (300, 700):
         limited = ["bash", "-c", f'ulimit -v {megabytes * 1024}; exec "$@"', "bash", *command]
         run = Run.start(tmp_path / "log", *limited, OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
@@ -107,7 +137,11 @@ def test_omf_predict_with_too_little_memory(tmp_path, photos, tiny_model):  # no
 def control_group(megabytes: int) -> Iterator[Path]:
     """A group whose processes get no more memory than this; what needs more is killed."""
     mount = Path("/sys/fs/cgroup/memory")
-    limit, kept = ("memory.limit_in_bytes", mount / "omf-faults") if mount.is_dir() else ("memory.max", Path("/sys/fs/cgroup/omf-faults"))
+    limit, kept = (
+        ("memory.limit_in_bytes", mount / "omf-faults")
+        if mount.is_dir()
+        else ("memory.max", Path("/sys/fs/cgroup/omf-faults"))
+    )
     try:
         kept.mkdir()
         (kept / limit).write_text(str(megabytes * 2**20))
@@ -127,7 +161,15 @@ def test_a_job_that_runs_out_of_memory_is_killed_and_done_again(tmp_path, photos
         run = Run.start(
             tmp_path / "run.log",
             *("bash", "-c", f'echo $$ > {group}/cgroup.procs; exec "$@"', "bash"),
-            *(Path(sys.executable).parent / "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", tmp_path / "work", "--cores", 1),
+            *(
+                Path(sys.executable).parent / "snakemake",
+                "--snakefile",
+                ROOT / "Snakefile",
+                "--directory",
+                tmp_path / "work",
+                "--cores",
+                1,
+            ),
             *("--config", f"images={photos}", f"model={tiny_model}", "device=cpu", "ground_truth="),
         )
         assert run.ended() == 1
@@ -155,7 +197,10 @@ def test_a_gpu_that_fails_stops_a_program_with_one_line(tmp_path, photos, tiny_m
     (tmp_path / "gpu_fails").touch()
     run = workflow(tmp_path, photos, model=tiny_model, size=3, **injected)
     assert run.ended() == 1
-    assert "error: the GPU failed (CUDA error: an illegal memory access was encountered); start again" in run.said()
+    assert (
+        "error: the GPU failed (CUDA error: an illegal memory access was encountered); start again"
+        in run.said()
+    )
     assert "Traceback" not in run.said()
     done = list((tmp_path / "work" / "results" / "raw").glob("*/*.npy"))
     again = workflow(tmp_path, photos, model=tiny_model, size=3, **injected)

@@ -30,9 +30,22 @@ from omf.utils.yaml import BoundedLoader
 
 # --- the source ---
 
-SOURCES = [path for folder in ("omf", "scripts", "benchmarks", "docs", "examples") for path in sorted((ROOT / folder).rglob("*.py"))]
+SOURCES = [
+    path
+    for folder in ("omf", "scripts", "benchmarks", "docs", "examples")
+    for path in sorted((ROOT / folder).rglob("*.py"))
+]
 RULES = [ROOT / "Snakefile", *sorted((ROOT / "workflow").rglob("*.smk"))]
-UNSAFE_CALLS = {"eval", "exec", "os.system", "os.popen", "pickle.load", "pickle.loads", "pickle.Unpickler", "yaml.load_all"}
+UNSAFE_CALLS = {
+    "eval",
+    "exec",
+    "os.system",
+    "os.popen",
+    "pickle.load",
+    "pickle.loads",
+    "pickle.Unpickler",
+    "yaml.load_all",
+}
 UNSAFE_CALLS |= {
     "yaml.full_load",
     "yaml.unsafe_load",
@@ -93,14 +106,18 @@ def test_nothing_in_the_source_runs_what_a_file_says():
     assert issubclass(BoundedLoader, yaml.SafeLoader)
     # and what is safe is not found
     assert (
-        unsafe_calls("network.eval(); torch.load(p, weights_only=True); np.load(p); np.load(p, allow_pickle=False); yaml.safe_load(t)")
+        unsafe_calls(
+            "network.eval(); torch.load(p, weights_only=True); np.load(p); np.load(p, allow_pickle=False); yaml.safe_load(t)"
+        )
         == []
     )
 
 
 def test_what_rules_hand_to_the_shell_is_quoted_or_of_the_programs_making():
     """In `shell:` a parameter stands with :q, unless its values are numbers or checked words, or a rule's own name."""
-    words = {f"params.{name}" for name in ("device", "precision", "white", "entry", "shards", "branch", "python")}
+    words = {
+        f"params.{name}" for name in ("device", "precision", "white", "entry", "shards", "branch", "python")
+    }
     commands = 0
     for path in RULES:
         text = path.read_text()
@@ -108,7 +125,11 @@ def test_what_rules_hand_to_the_shell_is_quoted_or_of_the_programs_making():
         for command in re.findall(r"shell:\n((?:\s+\".*\"\n)+)", text):
             commands += 1
             for part in re.findall(r"{(.*?)}", command):
-                assert part.endswith(":q") or part in words or re.match(r"(input|output|log|threads|wildcards\.stage)\b", part), command
+                assert (
+                    part.endswith(":q")
+                    or part in words
+                    or re.match(r"(input|output|log|threads|wildcards\.stage)\b", part)
+                ), command
     assert commands == sum(path.read_text().count("shell:\n") for path in RULES) >= 10
 
 
@@ -125,11 +146,20 @@ def test_a_file_with_another_hash_is_never_opened_as_weights(tiny_model, publish
 
     monkeypatch.setattr(checkpoints, "safe_open", opened)
     monkeypatch.setattr(checkpoints.torch, "load", opened)
-    for folder, names in ((tiny_model, ("oe", "noe")), (published_model, ("final_yuv_OE_mask-220", "final_yuv_OE_NOE_mask-220"))):
+    for folder, names in (
+        (tiny_model, ("oe", "noe")),
+        (published_model, ("final_yuv_OE_mask-220", "final_yuv_OE_NOE_mask-220")),
+    ):
         first, second = (next(folder.glob(f"{name}.*")) for name in names)
         right, unknown = WeightsFile(first), WeightsFile(second, sha256="0" * 64)
-        for model in (Model("tiny", right, unknown), Model("tiny", unknown, right), Model("tiny", right, right, demosaic=unknown)):
-            with pytest.raises(InputError, match=r"its sha256 is not the one in models\.yaml, so it is not loaded"):
+        for model in (
+            Model("tiny", right, unknown),
+            Model("tiny", unknown, right),
+            Model("tiny", right, right, demosaic=unknown),
+        ):
+            with pytest.raises(
+                InputError, match=r"its sha256 is not the one in models\.yaml, so it is not loaded"
+            ):
                 checkpoints.load_pair(model)
         with pytest.raises(OpenedError):  # with the hash out of the way, it would be
             checkpoints.load_pair(Model("tiny", right, right))
@@ -166,7 +196,9 @@ def test_the_zip_holds_flat_names_only(tmp_path):
     write_submission(raws, "readme", tmp_path / "out")
     with zipfile.ZipFile(tmp_path / "out" / "submission.zip") as archive:
         assert sorted(archive.namelist()) == sorted([*names, "readme.txt"])
-        assert all("/" not in entry.filename and entry.filename not in (".", "..") for entry in archive.infolist())
+        assert all(
+            "/" not in entry.filename and entry.filename not in (".", "..") for entry in archive.infolist()
+        )
         assert all(entry.external_attr == 0o644 << 16 for entry in archive.infolist())  # files, no links
 
 
@@ -175,7 +207,13 @@ def test_the_zip_holds_flat_names_only(tmp_path):
 MARK = "SECRET"
 LATITUDE = (IFDRational(7919, 104729), IFDRational(7907, 104723), IFDRational(7901, 104717))
 XMP = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><dc:creator>{MARK}-xmp</dc:creator></x:xmpmeta>'.encode()
-IPTC = b"Photoshop 3.0\x008BIM\x04\x04\0\0" + struct.pack(">I", 5 + 11) + b"\x1c\x02\x50" + struct.pack(">H", 11) + b"SECRET-iptc"
+IPTC = (
+    b"Photoshop 3.0\x008BIM\x04\x04\0\0"
+    + struct.pack(">I", 5 + 11)
+    + b"\x1c\x02\x50"
+    + struct.pack(">H", 11)
+    + b"SECRET-iptc"
+)
 
 
 def telling_exif() -> Image.Exif:
@@ -185,12 +223,24 @@ def telling_exif() -> Image.Exif:
     exif.update({tag: f"{MARK}-{tag}" for tag in (270, 315, 33432)})  # ImageDescription, Artist, Copyright
     exif.update({700: XMP, 33723: IPTC, 40092: f"{MARK}-comment".encode("utf-16-le")})  # XMP, IPTC, XPComment
     exif.get_ifd(34665).update(
-        {33434: IFDRational(1, 100), 37500: f"{MARK}-maker-note".encode(), 37510: f"ASCII\0\0\0{MARK}-comment".encode()}
+        {
+            33434: IFDRational(1, 100),
+            37500: f"{MARK}-maker-note".encode(),
+            37510: f"ASCII\0\0\0{MARK}-comment".encode(),
+        }
         # ImageUniqueID, CameraOwnerName, BodySerialNumber, LensSerialNumber
         | {tag: f"{MARK}-{tag}" for tag in (42016, 42032, 42033, 42037)}
     )
     exif.get_ifd(34853).update(
-        {0: b"\2\3\0\0", 1: "N", 2: LATITUDE, 3: "E", 4: LATITUDE, 27: f"ASCII\0\0\0{MARK}-gps".encode(), 28: b"SECRET-area"}
+        {
+            0: b"\2\3\0\0",
+            1: "N",
+            2: LATITUDE,
+            3: "E",
+            4: LATITUDE,
+            27: f"ASCII\0\0\0{MARK}-gps".encode(),
+            28: b"SECRET-area",
+        }
     )
     return exif
 
@@ -202,7 +252,9 @@ def telling_photos(folder: Path) -> list[Path]:
     picture.save(folder / "a.jpg", exif=exif, comment=f"{MARK}-comment")
     jpeg = (folder / "a.jpg").read_bytes()
     segments = [(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + XMP), (0xED, IPTC)]
-    added = b"".join(struct.pack(">BBH", 0xFF, kind, len(content) + 2) + content for kind, content in segments)
+    added = b"".join(
+        struct.pack(">BBH", 0xFF, kind, len(content) + 2) + content for kind, content in segments
+    )
     (folder / "a.jpg").write_bytes(jpeg[:2] + added + jpeg[2:] + f"{MARK}-behind".encode())
     words = PngInfo()
     words.add_text("Author", f"{MARK}-text")
@@ -229,7 +281,9 @@ def all_bytes(path: Path) -> bytes:
         with zipfile.ZipFile(path) as archive:
             content += b"".join(archive.read(name) for name in archive.namelist())
     if path.suffix == ".html":
-        content += b"".join(base64.b64decode(uri) for uri in re.findall(rb"base64,([A-Za-z0-9+/=]+)", content))
+        content += b"".join(
+            base64.b64decode(uri) for uri in re.findall(rb"base64,([A-Za-z0-9+/=]+)", content)
+        )
     return content
 
 
@@ -262,10 +316,22 @@ def test_a_run_tells_nothing_of_the_photographer_and_not_whose_folder_it_was(tmp
     run.mkdir()
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HOME", str(tmp_path))
-        result = snakemake(run, images=tmp_path / "photos", ground_truth="", model="unprocess", device="cpu", output_format="dng", gps=True)
+        result = snakemake(
+            run,
+            images=tmp_path / "photos",
+            ground_truth="",
+            model="unprocess",
+            device="cpu",
+            output_format="dng",
+            gps=True,
+        )
     assert result.returncode == 1 and "~/photos/cut.jpg: can't be decoded" in result.stderr, result.stderr
-    left = [path for folder in ("results", "submission") for path in (run / folder).rglob("*") if path.is_file()]
-    assert {"report.html", "provenance.json", "summary.json", "summary.txt", "a.dng", "b.dng", "c.dng"} <= {path.name for path in left}
+    left = [
+        path for folder in ("results", "submission") for path in (run / folder).rglob("*") if path.is_file()
+    ]
+    assert {"report.html", "provenance.json", "summary.json", "summary.txt", "a.dng", "b.dng", "c.dng"} <= {
+        path.name for path in left
+    }
     for path in left:
         content = all_bytes(path)
         assert not tells(content), path
@@ -278,7 +344,9 @@ def test_a_run_tells_nothing_of_the_photographer_and_not_whose_folder_it_was(tmp
 
 def test_the_users_folder_is_left_out(monkeypatch):
     monkeypatch.setenv("HOME", "/home/alice/")
-    assert redact_home({"a": ["/home/alice/x.jpg: broken ('/home/alice/y')", 7, None]}) == {"a": ["~/x.jpg: broken ('~/y')", 7, None]}
+    assert redact_home({"a": ["/home/alice/x.jpg: broken ('/home/alice/y')", 7, None]}) == {
+        "a": ["~/x.jpg: broken ('~/y')", 7, None]
+    }
     assert redact_home("model=/home/alice") == "model=~"
     for other in ("/home/alice2/x", "/mnt/home/alice/x", "/"):
         assert redact_home(other) == other

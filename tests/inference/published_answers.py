@@ -24,7 +24,10 @@ def difference(given: np.ndarray, expected: np.ndarray) -> tuple[int, float]:
 if __name__ == "__main__":
     checkpoints, threads = sys.argv[1], int(sys.argv[2])
     rgb = iio.imread(REFERENCE / "input_504.png")
-    ways = {precision: load_method(find_model(checkpoints), "cpu", precision)[0] for precision in ("published", "float32")}
+    ways = {
+        precision: load_method(find_model(checkpoints), "cpu", precision)[0]
+        for precision in ("published", "float32")
+    }
     torch.set_num_threads(threads)
     answers = {precision: method(rgb, overexposure_mask(rgb)) for precision, method in ways.items()}
     plain = published_raw(rgb, checkpoints)

@@ -30,14 +30,19 @@ def test_freed_memory_is_used_again_without_asking_the_system():
                 faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt)
         print(faults[-1] - faults[3])
     """
-    faults = {way: int(subprocess.check_output([sys.executable, "-c", code, way])) for way in ("kept", "given back")}
+    faults = {
+        way: int(subprocess.check_output([sys.executable, "-c", code, way])) for way in ("kept", "given back")
+    }
     assert faults["kept"] < faults["given back"] / 10
 
 
 def test_each_process_claims_a_device_of_its_own(tmp_path):
     code = "import sys, pathlib, omf.inference.devices as d; print(d.claim(['a', 'b'], pathlib.Path(sys.argv[1])), flush=True); input()"
     first, second, third = (
-        subprocess.Popen([sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(3)
+        subprocess.Popen(
+            [sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
     )
     places = [int(process.stdout.readline()) for process in (first, second, third)]
     assert sorted(places)[0] == 0

@@ -31,7 +31,9 @@ def test_each_branch_answers_for_its_own_pixels():
     assert 0.05 < mask.mean() < 0.95
     raw = Fusion(oe, noe, CPU)(rgb, mask)
     for network, own in ((oe, mask), (noe, ~mask)):
-        alone, exact = (reference(network, network, rgb, mask, dtype) for dtype in (torch.float32, torch.float64))
+        alone, exact = (
+            reference(network, network, rgb, mask, dtype) for dtype in (torch.float32, torch.float64)
+        )
         assert_as_close(torch.from_numpy(raw)[own], alone[own], exact[own])
 
 
@@ -77,7 +79,9 @@ def test_boxes_and_tiles_give_the_answer_of_the_whole_picture(mask, widths, cell
     fuse = Fusion(oe, noe, CPU, precision)
     fuse.memory = cells * fuse.branches[0].bytes_per_cell
     raw = fuse(rgb, mask)
-    assert_as_close(torch.from_numpy(raw), reference(oe, noe, rgb, mask), reference(oe, noe, rgb, mask, torch.float64))
+    assert_as_close(
+        torch.from_numpy(raw), reference(oe, noe, rgb, mask), reference(oe, noe, rgb, mask, torch.float64)
+    )
     assert (fuse.packed([Picture(rgb, mask)])()[0] == to_challenge_format(raw)).all()
 
 
@@ -121,7 +125,11 @@ def test_a_network_runs_only_where_it_is_asked():
 
 
 @pytest.mark.parametrize(
-    "error", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory"),
+    ],
 )
 def test_less_at_once_where_memory_runs_out(error):
     fuse = Fusion(random_unet((4, 6, 8), 0), random_unet((4, 6, 8), 1), CPU)

@@ -14,10 +14,16 @@ GIB = 2**30
 
 def group(folder: Path, limit: str, used: int, droppable: int, version: int) -> None:
     folder.mkdir(parents=True)
-    names = ("memory.max", "memory.current") if version == 2 else ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    names = (
+        ("memory.max", "memory.current")
+        if version == 2
+        else ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    )
     for name, value in zip(names, (limit, used)):
         (folder / name).write_text(f"{value}\n")
-    (folder / "memory.stat").write_text(f"anon 5\n{'inactive_file' if version == 2 else 'total_inactive_file'} {droppable}\n")
+    (folder / "memory.stat").write_text(
+        f"anon 5\n{'inactive_file' if version == 2 else 'total_inactive_file'} {droppable}\n"
+    )
 
 
 def member(system: Path, lines: str) -> None:
@@ -55,7 +61,11 @@ def test_another_system_than_linux(tmp_path):
 def test_a_real_control_group(tmp_path):
     """In a group of this test's own, with 1 GiB for a process."""
     mount = Path("/sys/fs/cgroup/memory")
-    limit, kept = ("memory.limit_in_bytes", mount / "omf-test") if mount.is_dir() else ("memory.max", Path("/sys/fs/cgroup/omf-test"))
+    limit, kept = (
+        ("memory.limit_in_bytes", mount / "omf-test")
+        if mount.is_dir()
+        else ("memory.max", Path("/sys/fs/cgroup/omf-test"))
+    )
     try:
         kept.mkdir()
         (kept / limit).write_text(str(GIB))
@@ -63,9 +73,13 @@ def test_a_real_control_group(tmp_path):
         kept.rmdir() if kept.is_dir() else None
         pytest.skip("needs the right to make a control group")
     try:
-        code = "import os, pathlib, sys; pathlib.Path(sys.argv[1], 'cgroup.procs').write_text(str(os.getpid()))"
+        code = (
+            "import os, pathlib, sys; pathlib.Path(sys.argv[1], 'cgroup.procs').write_text(str(os.getpid()))"
+        )
         code += "; from omf.inference.memory import free_memory; print(free_memory())"
-        result = subprocess.run([sys.executable, "-c", code, str(kept)], capture_output=True, text=True, check=True)
+        result = subprocess.run(
+            [sys.executable, "-c", code, str(kept)], capture_output=True, text=True, check=True
+        )
         assert 0.9 * GIB < int(result.stdout) <= GIB
     finally:
         kept.rmdir()

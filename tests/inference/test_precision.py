@@ -13,7 +13,10 @@ from omf.utils.errors import InputError
 
 def test_the_default_is_folded_and_published_is_not(tiny_model):
     folded = {
-        precision: [isinstance(branch.run, FusedUNet) for branch in load_method(find_model(str(tiny_model)), "cpu", precision)[0].branches]
+        precision: [
+            isinstance(branch.run, FusedUNet)
+            for branch in load_method(find_model(str(tiny_model)), "cpu", precision)[0].branches
+        ]
         for precision in ("float32", "published")
     }
     assert folded == {"float32": [True, True], "published": [False, False]}
@@ -22,7 +25,10 @@ def test_the_default_is_folded_and_published_is_not(tiny_model):
     assert Reconstructor(tiny_model).precision == "float32"
 
 
-@pytest.mark.parametrize(("name", "line"), [("float16", "set precision to float32"), ("half", "one of float32, published, float16")])
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [("float16", "set precision to float32"), ("half", "one of float32, published, float16")],
+)
 def test_what_a_cpu_does_not_have(tiny_model, name, line):
     with pytest.raises(InputError, match=line):
         load_method(find_model(str(tiny_model)), "cpu", name)
@@ -32,7 +38,9 @@ def test_what_a_cpu_does_not_have(tiny_model, name, line):
 def test_former_names_work_and_are_told(former, name, caplog, tiny_model):
     assert current_precision(former) == name
     assert Reconstructor(tiny_model, precision=former).precision == name
-    assert caplog.messages == 2 * [f"precision: {former} is now called {name}; the old name goes with the next version"]
+    assert caplog.messages == 2 * [
+        f"precision: {former} is now called {name}; the old name goes with the next version"
+    ]
     caplog.clear()
     assert current_precision(name) == name
     assert not caplog.messages
@@ -43,11 +51,23 @@ def test_former_names_on_command_lines(tmp_path, photo_folder):
     for seed, branch in enumerate(("oe", "noe")):
         save_network(random_unet((4, 6), seed), tmp_path / "model" / f"{branch}.safetensors")
     for name in ("exact", "published"):
-        result = omf("predict", photo_folder / "chart.png", "-o", tmp_path / name, "--model", tmp_path / "model", "--precision", name)
+        result = omf(
+            "predict",
+            photo_folder / "chart.png",
+            "-o",
+            tmp_path / name,
+            "--model",
+            tmp_path / "model",
+            "--precision",
+            name,
+        )
         assert result.returncode == 0, result.stderr
         assert ("precision: exact is now called published" in result.stderr) == (name == "exact")
     assert (np.load(tmp_path / "exact" / "chart.npy") == np.load(tmp_path / "published" / "chart.npy")).all()
     told = snakemake(tmp_path, "-n", images=photo_folder, ground_truth="", precision="fast")
     assert told.returncode == 0, told.stderr
     assert told.stderr.count("precision: fast is now called float32") == 1
-    assert "--precision float32" in snakemake(tmp_path, "-n", "-p", images=photo_folder, ground_truth="", precision="fast").stdout
+    assert (
+        "--precision float32"
+        in snakemake(tmp_path, "-n", "-p", images=photo_folder, ground_truth="", precision="fast").stdout
+    )

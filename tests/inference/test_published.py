@@ -29,11 +29,20 @@ QUICK = ("all", 2)
 CASES = [(name, threads) for name in CAPABILITIES for threads in (1, 2)]
 
 
-@pytest.mark.parametrize(("name", "threads"), [pytest.param(*case, marks=() if case == QUICK else pytest.mark.slow) for case in CASES])
+@pytest.mark.parametrize(
+    ("name", "threads"),
+    [pytest.param(*case, marks=() if case == QUICK else pytest.mark.slow) for case in CASES],
+)
 def test_published_is_the_published_procedure_and_every_way_is_right(published_model, name, threads):
     if HIGHEST not in PROCESSORS.get(name, HIGHEST):
         pytest.skip(f"needs a processor with {name}")
-    result = run(sys.executable, PROGRAM, published_model, threads, **{"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"} | CAPABILITIES[name])
+    result = run(
+        sys.executable,
+        PROGRAM,
+        published_model,
+        threads,
+        **{"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"} | CAPABILITIES[name],
+    )
     assert result.returncode == 0, result.stderr
     told = json.loads(result.stdout)
     assert told["bits"] == 0  # not one differs from the plain procedure, run on the same machine

@@ -28,7 +28,9 @@ def test_boxes_hold_every_needed_cell_once(needed, halo, more):
 def test_boxes_cost_no_more_than_one_around_all(needed, halo):
     shape = needed.shape
     together = sum(box.dilated(halo, *shape).cells for box in cover(needed, halo, 10**6))
-    assert together <= sum(box.dilated(halo, *shape).cells for box in bounding_box(needed, Box(0, shape[0], 0, shape[1])))
+    assert together <= sum(
+        box.dilated(halo, *shape).cells for box in bounding_box(needed, Box(0, shape[0], 0, shape[1]))
+    )
 
 
 def test_cells_far_apart_get_boxes_of_their_own():
@@ -51,7 +53,9 @@ def test_a_large_picture_is_cut_into_equal_tiles():
     assert len(boxes) <= 12
 
 
-@pytest.mark.parametrize(("pixel", "cell"), [((0, 0), (0, 0)), ((11, 11), (0, 0)), ((12, 11), (1, 0)), ((39, 60), (2, 4))])
+@pytest.mark.parametrize(
+    ("pixel", "cell"), [((0, 0), (0, 0)), ((11, 11), (0, 0)), ((12, 11), (1, 0)), ((39, 60), (2, 4))]
+)
 def test_cells_of_the_padded_picture(pixel, cell):
     needed = np.zeros((40, 61), bool)
     needed[pixel] = True

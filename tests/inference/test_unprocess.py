@@ -21,7 +21,9 @@ def test_the_gains_are_the_published_ones():
     grey = [np.full((8, 8, 3), level, np.uint8) for level in range(60, 200)]
     raws = np.array([Unprocess(S7)(rgb, str(number))[0, 0] for number, rgb in enumerate(grey)])
     red, blue = raws[:, 1] / raws[:, 0], raws[:, 1] / raws[:, 2]
-    assert 1.89 < red.min() < 1.95 < 2.35 < red.max() < 2.41  # rows of the matrices sum to 1 within a thousandth
+    assert (
+        1.89 < red.min() < 1.95 < 2.35 < red.max() < 2.41
+    )  # rows of the matrices sum to 1 within a thousandth
     assert 1.49 < blue.min() < 1.55 < 1.85 < blue.max() < 1.91
 
 
@@ -36,5 +38,7 @@ def test_the_name_decides_the_gains(dtype):
     assert raw.max() <= 1
     assert (raw == Unprocess(S7)(rgb.copy(), "a")).all()
     assert np.abs(raw - Unprocess(S7)(rgb, "b")).max() > 0.01
-    middle = np.clip(rgb, np.iinfo(dtype).max // 4, np.iinfo(dtype).max // 4 * 3)  # where the inverse curves are not steep
+    middle = np.clip(
+        rgb, np.iinfo(dtype).max // 4, np.iinfo(dtype).max // 4 * 3
+    )  # where the inverse curves are not steep
     assert np.abs(Unprocess(S7)(middle, "a") - Unprocess(S7)(middle ^ 1, "a")).max() < 4 / np.iinfo(dtype).max

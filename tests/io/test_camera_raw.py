@@ -55,7 +55,46 @@ def write_damaged(path: Path) -> None:
     path.write_bytes(path.read_bytes()[:6000])
 
 
-X_TRANS = bytes([1, 1, 0, 1, 1, 2, 1, 1, 2, 1, 1, 0, 2, 0, 1, 0, 2, 1, 1, 1, 2, 1, 1, 0, 1, 1, 0, 1, 1, 2, 0, 2, 1, 2, 0, 1])
+X_TRANS = bytes(
+    [
+        1,
+        1,
+        0,
+        1,
+        1,
+        2,
+        1,
+        1,
+        2,
+        1,
+        1,
+        0,
+        2,
+        0,
+        1,
+        0,
+        2,
+        1,
+        1,
+        1,
+        2,
+        1,
+        1,
+        0,
+        1,
+        1,
+        0,
+        1,
+        1,
+        2,
+        0,
+        2,
+        1,
+        2,
+        0,
+        1,
+    ]
+)
 COUNTS = np.random.default_rng(0).integers(64, 1023, (48, 66, 3)).astype(np.uint16)
 REFUSED = {
     "missing": (lambda path: None, "no such file"),

@@ -26,7 +26,9 @@ from omf.utils.errors import InputError
 
 CAMERA = load_camera("samsung_s7")
 PREVIEW = np.full((12, 16, 3), 128, np.uint8)
-LEAST_RESEMBLANCE = 0.95  # rank correlation of each channel between the photo and what LibRaw makes of the DNG
+LEAST_RESEMBLANCE = (
+    0.95  # rank correlation of each channel between the photo and what LibRaw makes of the DNG
+)
 
 
 @pytest.fixture(scope="session")
@@ -60,10 +62,15 @@ def reconstruct(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.mark.parametrize("compressed", [True, False])
 @pytest.mark.parametrize("shape", [(240, 320), (301, 403), (256, 256), (24, 40), (257, 600)])
-@pytest.mark.parametrize(("cfa", "black", "white"), [("RGGB", 0, 1023), ("GRBG", 64, 4095), ("GBRG", 1024, 16383), ("BGGR", 0, 65535)])
+@pytest.mark.parametrize(
+    ("cfa", "black", "white"),
+    [("RGGB", 0, 1023), ("GRBG", 64, 4095), ("GBRG", 1024, 16383), ("BGGR", 0, 65535)],
+)
 def test_libraw_reads_every_sample(rawpy, tmp_path, compressed, shape, cfa, black, white):
     counts = random_counts(*shape, white)
-    path = write(tmp_path / "x.dng", counts, cfa=cfa, black_level=black, white_level=white, compressed=compressed)
+    path = write(
+        tmp_path / "x.dng", counts, cfa=cfa, black_level=black, white_level=white, compressed=compressed
+    )
     with rawpy.imread(str(path)) as raw:
         assert raw.raw_image_visible.shape == shape
         assert (raw.raw_image_visible == counts).all()
@@ -78,13 +85,17 @@ def test_libraw_reads_every_sample(rawpy, tmp_path, compressed, shape, cfa, blac
 def test_compression_takes_less_room(tmp_path):
     _, raw = reconstruct("balls.jpg")
     counts = (mosaic_of_all(raw) * 16383).astype(np.uint16)
-    small, large = (write(tmp_path / f"{on}.dng", counts, compressed=on).stat().st_size for on in (True, False))
+    small, large = (
+        write(tmp_path / f"{on}.dng", counts, compressed=on).stat().st_size for on in (True, False)
+    )
     assert small < 0.85 * large
 
 
 @pytest.mark.parametrize(("orientation", "flip"), [(1, 0), (3, 3), (6, 6), (8, 5)])
 def test_orientation(rawpy, tmp_path, orientation, flip):
-    with rawpy.imread(str(write(tmp_path / "x.dng", random_counts(60, 80), exif=Exif(orientation=orientation)))) as raw:
+    with rawpy.imread(
+        str(write(tmp_path / "x.dng", random_counts(60, 80), exif=Exif(orientation=orientation)))
+    ) as raw:
         assert raw.sizes.flip == flip
 
 
@@ -96,9 +107,14 @@ def rendered(rawpy: ModuleType, path: Path) -> np.ndarray:
 def resemblance(picture: np.ndarray, rgb: np.ndarray) -> float:
     """The lowest rank correlation of a channel, over blocks of 8 x 8 pixels of the half-size picture: tones don't count."""
     blocks = []
-    for image in (picture, np.asarray(Image.fromarray(rgb).resize(picture.shape[1::-1], Image.Resampling.BOX))):
+    for image in (
+        picture,
+        np.asarray(Image.fromarray(rgb).resize(picture.shape[1::-1], Image.Resampling.BOX)),
+    ):
         height, width = (size // 8 * 8 for size in image.shape[:2])
-        blocks.append(image[:height, :width].reshape(height // 8, 8, width // 8, 8, 3).mean(axis=(1, 3)).reshape(-1, 3))
+        blocks.append(
+            image[:height, :width].reshape(height // 8, 8, width // 8, 8, 3).mean(axis=(1, 3)).reshape(-1, 3)
+        )
     return min(spearmanr(blocks[0][:, channel], blocks[1][:, channel]).statistic for channel in range(3))
 
 
@@ -145,8 +161,20 @@ def test_the_neutral_is_found_on_simulated_pictures():
 
 def photo_with_exif(path: Path) -> Path:
     exif = Image.Exif()
-    exif[271], exif[272], exif[274], exif[306], exif[315] = "Maker", "Model 7", 6, "2024:05:06 07:08:09", "An Owner"
-    taken = {33434: IFDRational(1, 100), 33437: IFDRational(18, 10), 34855: 200, 36867: "2024:05:06 07:08:09", 42036: "A lens"}
+    exif[271], exif[272], exif[274], exif[306], exif[315] = (
+        "Maker",
+        "Model 7",
+        6,
+        "2024:05:06 07:08:09",
+        "An Owner",
+    )
+    taken = {
+        33434: IFDRational(1, 100),
+        33437: IFDRational(18, 10),
+        34855: 200,
+        36867: "2024:05:06 07:08:09",
+        42036: "A lens",
+    }
     exif.get_ifd(34665).update(taken | {42033: "SERIAL42", 37500: b"notes"})
     exif.get_ifd(34853).update({1: "N", 2: (48.0, 51.0, 30.0), 3: "E", 4: (2.0, 17.0, 40.0)})
     Image.fromarray(np.full((48, 64, 3), 99, np.uint8)).save(path, exif=exif)
@@ -169,7 +197,9 @@ def test_the_exif_of_heic(tmp_path, orientation):
 def test_exif_that_no_camera_writes_is_left_out(tmp_path):
     exif = Image.Exif()
     exif[306] = "2024-05-06 07.08.09"
-    exif.get_ifd(34665).update({33434: IFDRational(-1, 100), 33437: IFDRational(1, 0), 37380: IFDRational(-1, 3), 34855: (100, 200)})
+    exif.get_ifd(34665).update(
+        {33434: IFDRational(-1, 100), 33437: IFDRational(1, 0), 37380: IFDRational(-1, 3), 34855: (100, 200)}
+    )
     Image.fromarray(np.full((48, 64, 3), 99, np.uint8)).save(tmp_path / "photo.jpg", exif=exif)
     kept = read_exif(tmp_path / "photo.jpg")
     assert kept.date == "" and set(kept.taken) == {37380}  # an exposure bias may be negative
@@ -179,13 +209,17 @@ def test_exif_that_no_camera_writes_is_left_out(tmp_path):
 def exiftool(*arguments: object) -> str:
     if not shutil.which("exiftool"):
         pytest.skip("needs exiftool (Debian: apt install libimage-exiftool-perl)")
-    return subprocess.run(["exiftool", *map(str, arguments)], capture_output=True, text=True, check=True).stdout
+    return subprocess.run(
+        ["exiftool", *map(str, arguments)], capture_output=True, text=True, check=True
+    ).stdout
 
 
 def test_exiftool_finds_nothing_wrong(tmp_path):
     exif = read_exif(photo_with_exif(tmp_path / "photo.jpg"), gps=True)
     for compressed in (True, False):
-        path = write(tmp_path / "x.dng", random_counts(300, 400), exif=exif, noise=(1e-3, 1e-6), compressed=compressed)
+        path = write(
+            tmp_path / "x.dng", random_counts(300, 400), exif=exif, noise=(1e-3, 1e-6), compressed=compressed
+        )
         assert exiftool("-validate", "-warning", "-error", "-a", path).split() == ["Validate", ":", "OK"]
 
 
@@ -194,7 +228,14 @@ def test_what_the_photo_told_and_nothing_of_its_owner(tmp_path):
     for gps in (False, True):
         path = write(tmp_path / "x.dng", random_counts(300, 400), exif=read_exif(photo, gps))
         told = exiftool("-s", path)
-        for line in ("Make : Maker", "Model : Model 7", "ExposureTime : 1/100", "FNumber : 1.8", "ISO : 200", "LensModel : A lens"):
+        for line in (
+            "Make : Maker",
+            "Model : Model 7",
+            "ExposureTime : 1/100",
+            "FNumber : 1.8",
+            "ISO : 200",
+            "LensModel : A lens",
+        ):
             assert line in " ".join(told.split()), line
         assert "Software : overexposure-mask-fusion" in " ".join(told.split())
         assert ("GPSLatitude" in told) == gps
@@ -207,17 +248,27 @@ def test_what_the_photo_told_and_nothing_of_its_owner(tmp_path):
     [
         ("dcraw", ["-T", "-w", "-c", "IN"], "dcraw"),
         ("rawtherapee-cli", ["-Y", "-o", "OUT", "-c", "IN"], "rawtherapee"),
-        ("darktable-cli", ["IN", "OUT", "--core", "--configdir", "CONFIG", "--library", ":memory:"], "darktable"),
+        (
+            "darktable-cli",
+            ["IN", "OUT", "--core", "--configdir", "CONFIG", "--library", ":memory:"],
+            "darktable",
+        ),
     ],
 )
 def test_raw_developers_open_it(tmp_path, program, arguments, package):
     if not shutil.which(program):
         pytest.skip(f"needs {program} (Debian: apt install {package})")
     rgb, raw = reconstruct("balls.jpg")
-    path = write(tmp_path / "x.dng", (mosaic_of_all(raw) * 16383).astype(np.uint16), neutral=estimate_neutral(raw, rgb, CAMERA))
+    path = write(
+        tmp_path / "x.dng",
+        (mosaic_of_all(raw) * 16383).astype(np.uint16),
+        neutral=estimate_neutral(raw, rgb, CAMERA),
+    )
     out = tmp_path / "out.jpg"
     places = {"IN": str(path), "OUT": str(out), "CONFIG": str(tmp_path / "config")}
-    done = subprocess.run([program, *(places.get(part, part) for part in arguments)], capture_output=True, timeout=120)
+    done = subprocess.run(
+        [program, *(places.get(part, part) for part in arguments)], capture_output=True, timeout=120
+    )
     assert done.returncode == 0, done.stderr
     if program == "dcraw":
         assert done.stderr == b""

@@ -44,7 +44,9 @@ def test_16_bit_tiff_keeps_its_16_bits(tmp_path, options):
 
 
 def test_tiff_in_planes(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", np.moveaxis(RGB16, -1, 0), photometric="rgb", planarconfig="separate")
+    tifffile.imwrite(
+        tmp_path / "a.tif", np.moveaxis(RGB16, -1, 0), photometric="rgb", planarconfig="separate"
+    )
     assert (read_rgb(tmp_path / "a.tif") == RGB16).all()
 
 
@@ -134,7 +136,9 @@ def test_hdr_heic_is_refused(tmp_path):
         read_rgb(tmp_path / "a.heic")
 
 
-@pytest.mark.parametrize("options", [{"progressive": True}, {"quality": 95, "subsampling": 2}, {"restart_marker_rows": 1}])
+@pytest.mark.parametrize(
+    "options", [{"progressive": True}, {"quality": 95, "subsampling": 2}, {"restart_marker_rows": 1}]
+)
 def test_kinds_of_jpeg(tmp_path, options):
     Image.fromarray(RGB).save(tmp_path / "a.jpg", **{"quality": 100, "subsampling": 0, **options})
     expected = np.asarray(Image.open(tmp_path / "a.jpg").convert("RGB"))
@@ -147,7 +151,9 @@ def test_cmyk(tmp_path, name):
     """A JPEG holds it inverted, as Adobe writes it."""
     cyan, magenta, yellow = (255 - np.moveaxis(RGB, -1, 0)).astype(np.uint8)
     black = np.full_like(cyan, 51)
-    Image.merge("CMYK", [Image.fromarray(ink) for ink in (cyan, magenta, yellow, black)]).save(tmp_path / name, quality=100, subsampling=0)
+    Image.merge("CMYK", [Image.fromarray(ink) for ink in (cyan, magenta, yellow, black)]).save(
+        tmp_path / name, quality=100, subsampling=0
+    )
     expected = RGB * 0.8
     assert np.abs(read_rgb(tmp_path / name) - expected).mean() < 1
 
@@ -160,7 +166,10 @@ def p3_to_srgb(rgb: np.ndarray) -> np.ndarray:
         white = np.array([0.3127 / 0.3290, 1, (1 - 0.3127 - 0.3290) / 0.3290])
         return xyz * np.linalg.solve(xyz, white)
 
-    p3, srgb = to_xyz((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)), to_xyz((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
+    p3, srgb = (
+        to_xyz((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
+        to_xyz((0.64, 0.33), (0.30, 0.60), (0.15, 0.06)),
+    )
     full = np.iinfo(rgb.dtype).max
     return full * encode_srgb(np.clip(decode_srgb(rgb / full) @ np.linalg.solve(srgb, p3).T, 0, 1))
 
@@ -261,8 +270,12 @@ WHOLE = {
     "eight.png": lambda path: Image.fromarray(LARGER).save(path),
     "sixteen.png": lambda path: path.write_bytes(imagecodecs.png_encode(LARGER.astype(np.uint16) * 257)),
     "eight.tif": lambda path: tifffile.imwrite(path, LARGER, photometric="rgb"),
-    "packed.tif": lambda path: tifffile.imwrite(path, LARGER, photometric="rgb", compression="lzw", rowsperstrip=10),
-    "sixteen.tif": lambda path: tifffile.imwrite(path, LARGER.astype(np.uint16), photometric="rgb", compression="zlib", rowsperstrip=10),
+    "packed.tif": lambda path: tifffile.imwrite(
+        path, LARGER, photometric="rgb", compression="lzw", rowsperstrip=10
+    ),
+    "sixteen.tif": lambda path: tifffile.imwrite(
+        path, LARGER.astype(np.uint16), photometric="rgb", compression="zlib", rowsperstrip=10
+    ),
     "plain.tif": lambda path: tifffile.imwrite(path, LARGER.astype(np.uint16), photometric="rgb"),
     "photo.heic": lambda path: save_heic(path, LARGER),
 }
@@ -326,9 +339,15 @@ def with_tag(data: bytes, tag: int, value: int) -> bytes:
     """A little-endian TIFF file whose first directory has another value under a tag."""
     (at,) = struct.unpack_from("<I", data, 4)
     (count,) = struct.unpack_from("<H", data, at)
-    entry = next(at + 2 + 12 * n for n in range(count) if struct.unpack_from("<H", data, at + 2 + 12 * n) == (tag,))
+    entry = next(
+        at + 2 + 12 * n for n in range(count) if struct.unpack_from("<H", data, at + 2 + 12 * n) == (tag,)
+    )
     short = struct.unpack_from("<H", data, entry + 2) == (3,)
-    return data[: entry + 8] + struct.pack("<HH" if short else "<I", *((value, 0) if short else (value,))) + data[entry + 12 :]
+    return (
+        data[: entry + 8]
+        + struct.pack("<HH" if short else "<I", *((value, 0) if short else (value,)))
+        + data[entry + 12 :]
+    )
 
 
 @pytest.mark.parametrize(
@@ -351,7 +370,9 @@ def test_tiff_tags_that_claim_too_much_are_refused(tmp_path, tag, value, message
 
 
 def test_a_tile_larger_than_the_picture_is_refused(tmp_path):
-    tifffile.imwrite(tmp_path / "a.tif", RGB16, photometric="rgb", tile=(32, 32), compression="zlib", metadata=None)
+    tifffile.imwrite(
+        tmp_path / "a.tif", RGB16, photometric="rgb", tile=(32, 32), compression="zlib", metadata=None
+    )
     data = with_tag((tmp_path / "a.tif").read_bytes(), 322, 2**15)  # TileWidth
     (tmp_path / "a.tif").write_bytes(with_tag(data, 323, 2**15))
     with pytest.raises(InputError, match="tiles or strips of 3221225472 samples, more than the picture has"):
@@ -360,8 +381,15 @@ def test_a_tile_larger_than_the_picture_is_refused(tmp_path):
 
 def png_of_size(width: int, height: int, bits: int) -> bytes:
     """A PNG file that says so and holds next to nothing."""
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 2, 0, 0, 0)), (b"IDAT", zlib.compress(bytes(100))), (b"IEND", b"")]
-    checked = [struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body)) for kind, body in chunks]
+    chunks = [
+        (b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(bytes(100))),
+        (b"IEND", b""),
+    ]
+    checked = [
+        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+        for kind, body in chunks
+    ]
     return b"\x89PNG\r\n\x1a\n" + b"".join(checked)
 
 

@@ -37,7 +37,9 @@ def npy(header: str) -> bytes:
     "content",
     [
         *(b"", b"not an array", b"\x93NUMPY\x01\x00", b"PK\x03\x04" + bytes(60)),
-        npy("{'descr': '<u2', 'fortran_order': False, 'shape': (1099511627776, 2, 4), }"),  # more than the file holds
+        npy(
+            "{'descr': '<u2', 'fortran_order': False, 'shape': (1099511627776, 2, 4), }"
+        ),  # more than the file holds
         npy("{'descr': '<u2', 'fortran_order': False, 'shape': (4, 6, 4), "),
         npy("{'descr': '<u2', 'fortran_order': False, 'shape': (4, 6, 4), 3: 4}"),
         npy("{'descr': '<u2', 'fortran_order': False, 'shape': (4, 6, 4), []: 4}"),

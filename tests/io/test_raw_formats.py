@@ -65,7 +65,9 @@ def test_mosaics_of_any_order_and_depth(cfa, bits, white):
         rows, columns = slice(site // 2, None, 2), slice(site % 2, None, 2)
         expected = raw[rows, columns, "RGB".index(colour)] * (white - 64) + 64
         assert np.abs(counts[rows, columns] - expected).max() <= 0.51
-    packed = counts_of(raw, "x", asked(output_format="npz", cfa=cfa, bit_depth=bits, white_level=white, black_level=64))
+    packed = counts_of(
+        raw, "x", asked(output_format="npz", cfa=cfa, bit_depth=bits, white_level=white, black_level=64)
+    )
     assert (unpack(packed) == counts[:8]).all()
 
 
@@ -74,7 +76,11 @@ def test_what_files_hold(tmp_path):
     for kind, suffix in formats.FORMAT_SUFFIXES.items():
         if kind == "dng":
             continue  # tests/io/test_dng.py
-        of = asked(output_format=kind, bit_depth=None if kind == "npy" else 12, cfa="RGGB" if kind == "npy" else "BGGR")
+        of = asked(
+            output_format=kind,
+            bit_depth=None if kind == "npy" else 12,
+            cfa="RGGB" if kind == "npy" else "BGGR",
+        )
         Writer(tmp_path / kind, of, CAMERA, "some_model", {})("a name", raw)
         (path,) = (tmp_path / kind).iterdir()
         assert path.name == f"a name{suffix}"
@@ -102,13 +108,25 @@ def test_what_files_hold(tmp_path):
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"bit_depth": 12}, "bit_depth is 12, but output_format npy is the format of aim2022, which has 10; take another"),
-        ({"challenge": "ntire2025", "bit_depth": 10}, "bit_depth is 10, but output_format npy is the format of ntire2025, which has 12"),
+        (
+            {"bit_depth": 12},
+            "bit_depth is 12, but output_format npy is the format of aim2022, which has 10; take another",
+        ),
+        (
+            {"challenge": "ntire2025", "bit_depth": 10},
+            "bit_depth is 10, but output_format npy is the format of ntire2025, which has 12",
+        ),
         ({"white_level": 1023}, "white_level is 1023, but"),
         ({"black_level": 64}, "black_level is 64, but"),
         ({"cfa": "BGGR"}, "cfa is BGGR, but"),
-        ({"output_format": "dng", "bit_depth": 10, "white_level": 4095}, "white_level is 4095; 10 bits hold 1023 at most"),
-        ({"output_format": "png", "bit_depth": 10, "black_level": 1023}, "black_level is 1023; it must lie below the white level, 1023"),
+        (
+            {"output_format": "dng", "bit_depth": 10, "white_level": 4095},
+            "white_level is 4095; 10 bits hold 1023 at most",
+        ),
+        (
+            {"output_format": "png", "bit_depth": 10, "black_level": 1023},
+            "black_level is 1023; it must lie below the white level, 1023",
+        ),
         ({"noise": {"iso": 100, "shot": 0.1}}, "noise has iso, shot; give iso, or shot and read"),
         ({"noise": {"read": 0.1}}, "noise has read; give iso, or shot and read"),
     ],
@@ -120,7 +138,13 @@ def test_settings_that_contradict_each_other(settings, message):
 
 
 def test_what_is_scored_stays_the_challenges():
-    settings = DEFAULTS | {"output_format": "dng", "bit_depth": 12, "cfa": "BGGR", "noise": {"iso": 100}, "black_level": 64}
+    settings = DEFAULTS | {
+        "output_format": "dng",
+        "bit_depth": 12,
+        "cfa": "BGGR",
+        "noise": {"iso": 100},
+        "black_level": 64,
+    }
     scored = raw_format(challenge_of(settings), CAMERA)
     assert (scored.kind, scored.bit_depth, scored.cfa, scored.black_level) == ("npy", 10, "RGGB", 0)
     assert scored.noise == raw_format(settings, CAMERA).noise
@@ -180,9 +204,23 @@ def test_dng_holds_the_counts_and_the_photos_story(tmp_path, photo_folder):
 
 def test_predict_in_a_format(tmp_path, tiny_model, photo_folder):
     arguments = ["--model", tiny_model, "--device", "cpu"]
-    result = omf("predict", photo_folder, "-o", tmp_path / "mosaic", "--format", "mosaic", "--cfa", "GBRG", "--bit-depth", 12, *arguments)
+    result = omf(
+        "predict",
+        photo_folder,
+        "-o",
+        tmp_path / "mosaic",
+        "--format",
+        "mosaic",
+        "--cfa",
+        "GBRG",
+        "--bit-depth",
+        12,
+        *arguments,
+    )
     assert result.returncode == 0, result.stderr
-    assert {path.stem: np.load(path).shape for path in Path(tmp_path / "mosaic").iterdir()}["leaves_odd"][0] % 2 == 1
+    assert {path.stem: np.load(path).shape for path in Path(tmp_path / "mosaic").iterdir()}["leaves_odd"][
+        0
+    ] % 2 == 1
     result = omf("predict", photo_folder, "-o", tmp_path / "npy", "--bit-depth", 12, *arguments)
     assert result.returncode == 1
     assert result.stderr.startswith("error: bit_depth is 12, but output_format npy")
@@ -195,7 +233,15 @@ def test_evaluating_ntire_2025(tmp_path):
     for folder, counts in (("truth", truth), ("raw", truth // 2)):
         (tmp_path / folder).mkdir()
         np.save(tmp_path / folder / "hills.npy", (counts * 4095.0 / 1024).astype(np.uint16))
-    result = omf("evaluate", tmp_path / "raw", tmp_path / "truth", "--challenge", "ntire2025", "--out", tmp_path / "scored")
+    result = omf(
+        "evaluate",
+        tmp_path / "raw",
+        tmp_path / "truth",
+        "--challenge",
+        "ntire2025",
+        "--out",
+        tmp_path / "scored",
+    )
     assert result.returncode == 0, result.stderr
     assert omf("evaluate", tmp_path / "raw", tmp_path / "truth").returncode == 1  # counts above 1024
     psnr = json.loads((tmp_path / "scored" / "scores.json").read_text())["mean"]["psnr"]

@@ -43,7 +43,9 @@ def test_round_trip(tmp_path, widths):
     assert loaded.widths == widths
     x = torch.rand(1, 4, 20, 20)
     with torch.inference_mode():
-        torch.testing.assert_close(loaded(x), network(x), atol=2e-3, rtol=0)  # convolutions are stored in float16
+        torch.testing.assert_close(
+            loaded(x), network(x), atol=2e-3, rtol=0
+        )  # convolutions are stored in float16
 
 
 def test_the_architecture_is_in_the_header(tmp_path, network):
@@ -95,7 +97,10 @@ def test_a_file_without_the_architecture_is_a_unet(tmp_path):
         ({"architecture": "nafnet"}, "does not tell the widths"),
         ({"architecture": "nafnet", "widths": "4,,5"}, "does not tell the widths"),
         ({"architecture": "nafnet", "widths": "4,6", "in_channels": "four"}, "does not tell the in_channels"),
-        ({"architecture": "nafnet", "widths": "4,6", "in_channels": "4", "out_channels": "3"}, "not a whole NAFNet checkpoint; missing"),
+        (
+            {"architecture": "nafnet", "widths": "4,6", "in_channels": "4", "out_channels": "3"},
+            "not a whole NAFNet checkpoint; missing",
+        ),
     ],
 )
 def test_headers_that_fit_no_network_are_refused(tmp_path, header, problem):
@@ -110,7 +115,10 @@ def test_headers_that_fit_no_network_are_refused(tmp_path, header, problem):
         ({}, "architecture unet; a Demosaic Net is needed"),
         ({"architecture": "demosaic", "width": "6"}, "does not tell the depth"),
         ({"architecture": "demosaic", "width": "6", "depth": "3"}, "the depth even"),
-        ({"architecture": "demosaic", "width": "6", "depth": "4"}, "not a whole DemosaicNet checkpoint; missing"),
+        (
+            {"architecture": "demosaic", "width": "6", "depth": "4"},
+            "not a whole DemosaicNet checkpoint; missing",
+        ),
     ],
 )
 def test_files_that_hold_no_demosaic_net_are_refused(tmp_path, header, problem):
@@ -123,7 +131,9 @@ def test_missing_and_extra_keys_are_named(tmp_path, network):
     state = network.state_dict()
     del state["Up2.up.1.bias"]
     state["surplus.weight"] = torch.zeros(1)
-    with pytest.raises(InputError, match=r"net\.pt.*missing: Up2\.up\.1\.bias; not of this network: surplus\.weight"):
+    with pytest.raises(
+        InputError, match=r"net\.pt.*missing: Up2\.up\.1\.bias; not of this network: surplus\.weight"
+    ):
         load_network(save_state(tmp_path / "net.pt", state))
 
 
@@ -194,7 +204,10 @@ def test_branches_may_differ_in_architecture_but_not_in_levels(tmp_path, network
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ({"widths": "99999,99999"}, r"Conv1\.conv\.0\.weight is .*, not \(99999, 4, 3, 3\)"),  # 300 GB, which no memory is taken for
+        (
+            {"widths": "99999,99999"},
+            r"Conv1\.conv\.0\.weight is .*, not \(99999, 4, 3, 3\)",
+        ),  # 300 GB, which no memory is taken for
         ({"widths": "0,0"}, "give the channels of each level"),
         ({"widths": ",".join(["4"] * 3000)}, "16 levels at most"),
         ({"in_channels": "4,4"}, "its header tells 2 in_channels of the network"),
@@ -231,7 +244,9 @@ def test_a_demosaic_net_of_no_end_is_told(tmp_path):
 )
 def test_tensors_that_are_not_plain_numbers_are_refused(tmp_path, network, value):
     path = save_state(tmp_path / "net.pt", network.state_dict() | {"Conv.bias": value})
-    with pytest.raises(InputError, match=r"net\.pt: (not a state_dict|can't be read as weights|not a whole UNet)"):
+    with pytest.raises(
+        InputError, match=r"net\.pt: (not a state_dict|can't be read as weights|not a whole UNet)"
+    ):
         load_network(path)
 
 

@@ -23,7 +23,9 @@ def server(monkeypatch):
 
 @pytest.fixture
 def file(server, tmp_path) -> WeightsFile:
-    return WeightsFile(tmp_path / "weights.pt", hashlib.sha256(CONTENT).hexdigest(), len(CONTENT), server.url("/weights.pt"))
+    return WeightsFile(
+        tmp_path / "weights.pt", hashlib.sha256(CONTENT).hexdigest(), len(CONTENT), server.url("/weights.pt")
+    )
 
 
 def test_a_file_is_fetched_once(server, file):
@@ -104,7 +106,10 @@ def test_a_model_without_an_address_can_not_be_fetched(tmp_path):
         fetch(WeightsFile(tmp_path / "a.pt", "0" * 64, 1), "model")
 
 
-@pytest.mark.parametrize("elsewhere", ["http://example.org/weights.pt", "http://127.0.0.1.example.org/weights.pt", "file:///etc/hostname"])
+@pytest.mark.parametrize(
+    "elsewhere",
+    ["http://example.org/weights.pt", "http://127.0.0.1.example.org/weights.pt", "file:///etc/hostname"],
+)
 def test_a_redirection_to_an_address_that_is_not_safe_is_not_followed(server, file, elsewhere):
     server.elsewhere = elsewhere
     with pytest.raises(InputError, match=r"not fetched from|can't be fetched"):

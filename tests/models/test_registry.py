@@ -22,7 +22,14 @@ def registry(tmp_path, tiny_model):
         }
         for branch in ("oe", "noe")
     }
-    entry = {"widths": [4, 6, 8], "camera": "samsung_s7", "source": "test", "licence": "none", "description": "", "files": files}
+    entry = {
+        "widths": [4, 6, 8],
+        "camera": "samsung_s7",
+        "source": "test",
+        "licence": "none",
+        "description": "",
+        "files": files,
+    }
     (tmp_path / "models.yaml").write_text(yaml.safe_dump({"tiny": entry}))
     return tmp_path
 
@@ -50,7 +57,10 @@ def test_the_released_files_are_listed_with_their_hashes():
 def test_by_name(registry):
     model = find_model("tiny", registry)
     check_files(model)
-    assert (model.name, model.oe.path, model.noe.path) == ("tiny", *(registry / "tiny" / f"{name}.safetensors" for name in ("oe", "noe")))
+    assert (model.name, model.oe.path, model.noe.path) == (
+        "tiny",
+        *(registry / "tiny" / f"{name}.safetensors" for name in ("oe", "noe")),
+    )
 
 
 def test_by_folder(registry, tiny_model, published_model):
@@ -74,7 +84,9 @@ def test_a_listed_pickle_with_another_hash_is_not_opened(tmp_path, published_mod
     shutil.copy(ROOT / "trained_models" / "models.yaml", tmp_path)
     for file in published_model.iterdir():
         (tmp_path / file.name).symlink_to(file)
-    with pytest.raises(InputError, match=r"final_yuv_OE_mask-220\.pt: .*models\.yaml.*omf models fetch published"):
+    with pytest.raises(
+        InputError, match=r"final_yuv_OE_mask-220\.pt: .*models\.yaml.*omf models fetch published"
+    ):
         check_files(find_model("published", tmp_path))
 
 
@@ -96,7 +108,9 @@ def test_an_unknown_model_is_told_with_the_known_ones(registry, name):
 
 def test_a_folder_without_a_pair_is_told(registry, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"does not hold an OE/NOE pair; put oe\.safetensors \+ noe\.safetensors"):
+    with pytest.raises(
+        InputError, match=r"does not hold an OE/NOE pair; put oe\.safetensors \+ noe\.safetensors"
+    ):
         find_model(str(tmp_path / "empty"), registry)
 
 
@@ -135,11 +149,15 @@ def test_a_broken_list_is_told_in_one_line(tmp_path, text):
 def test_wrong_values_of_a_listed_model_are_told(registry, change, message):
     entries = yaml.safe_load((registry / "models.yaml").read_text())
     (registry / "models.yaml").write_text(yaml.safe_dump({"tiny": entries["tiny"] | change}))
-    with pytest.raises(InputError, match=f"models.yaml: can't be read as a list of models .tiny: .*{message}"):
+    with pytest.raises(
+        InputError, match=f"models.yaml: can't be read as a list of models .tiny: .*{message}"
+    ):
         read_models(registry)
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe", b"a: 2001-99-99", b"a: &r [*r]", b"[" * 5000, b"a: !!bool x", b"a: {[b]: c}"])
+@pytest.mark.parametrize(
+    "content", [b"\xff\xfe", b"a: 2001-99-99", b"a: &r [*r]", b"[" * 5000, b"a: !!bool x", b"a: {[b]: c}"]
+)
 def test_what_is_no_text_or_no_yaml_is_told_in_one_line(tmp_path, content):
     (tmp_path / "models.yaml").write_bytes(content)
     with pytest.raises(InputError, match=r"models\.yaml: can't be read as a list of models") as caught:
@@ -162,7 +180,10 @@ def test_a_name_too_long_for_a_file_is_no_model(registry):
         ({"sha256": "5f2d"}, "has no sha256"),
         ({"bytes": None}, "has no bytes"),
         ({"bytes": "many"}, "has no bytes"),
-        ({"url": "http://example.org/oe.pt"}, r"url http://example\.org/oe\.pt is not fetched from; give one that begins with https://"),
+        (
+            {"url": "http://example.org/oe.pt"},
+            r"url http://example\.org/oe\.pt is not fetched from; give one that begins with https://",
+        ),
         ({"url": "http://127.0.0.1@example.org/oe.pt"}, "is not fetched from"),
         ({"url": "ftp://example.org/oe.pt"}, "is not fetched from"),
         ({"url": "file:///etc/hostname"}, "is not fetched from"),
@@ -181,7 +202,9 @@ def test_a_file_that_can_not_be_trusted_is_not_listed(registry, change, problem)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("url", ["https://example.org/oe", "http://127.0.0.1:8000/oe", "http://localhost/oe", "http://[::1]:80/oe"])
+@pytest.mark.parametrize(
+    "url", ["https://example.org/oe", "http://127.0.0.1:8000/oe", "http://localhost/oe", "http://[::1]:80/oe"]
+)
 def test_addresses_that_are_fetched_from(url):
     assert is_safe_address(url)
 

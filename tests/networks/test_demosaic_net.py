@@ -43,7 +43,9 @@ def test_measured_samples_are_kept(depth):
 def test_shifts_by_a_cell_shift_the_answer():
     network, bayer = random_net(), np.random.default_rng(2).random((64, 64), np.float32)
     shifted = answer(network, np.ascontiguousarray(bayer[2:, 4:]))
-    np.testing.assert_allclose(shifted[12:-12, 12:-12], answer(network, bayer)[2:, 4:][12:-12, 12:-12], atol=1e-5)
+    np.testing.assert_allclose(
+        shifted[12:-12, 12:-12], answer(network, bayer)[2:, 4:][12:-12, 12:-12], atol=1e-5
+    )
 
 
 def test_black_and_slightly_negative_samples_leave_gradients_finite():
@@ -57,9 +59,13 @@ def test_a_few_steps_of_training_beat_the_linear_interpolation():
     torch.manual_seed(0)
     network = DemosaicNet(16, 4)
     optimiser = torch.optim.Adam(network.parameters(), lr=3e-3)
-    pictures = np.stack([np.repeat(np.repeat(random_rgb(24, 24, seed), 2, 0), 2, 1) for seed in range(4)]) / np.float32(255)
+    pictures = np.stack(
+        [np.repeat(np.repeat(random_rgb(24, 24, seed), 2, 0), 2, 1) for seed in range(4)]
+    ) / np.float32(255)
     truth = torch.from_numpy(pictures.transpose(0, 3, 1, 2).copy()).float() ** 2.2
-    bayer = torch.from_numpy(np.stack([mosaic(picture.permute(1, 2, 0).numpy()) for picture in truth]))[:, None]
+    bayer = torch.from_numpy(np.stack([mosaic(picture.permute(1, 2, 0).numpy()) for picture in truth]))[
+        :, None
+    ]
     losses = []
     for _ in range(40):
         loss = (network(bayer) - truth).abs().mean()
@@ -80,7 +86,9 @@ def test_the_shipped_net_is_better_than_the_librarys_methods():
     """On drawn scenes of other seeds than those of its training; benchmarks/demosaic.py does the same on photos."""
     library = pytest.importorskip("colour_demosaicing")
     network = load_demosaic_net(ROOT / "trained_models" / "samsung_s7" / "demosaic.safetensors")
-    scenes = MosaickedScenes(SimulatedPictures([], draw_scenes(16, 555), load_camera("samsung_s7")), 96, 24, 556)
+    scenes = MosaickedScenes(
+        SimulatedPictures([], draw_scenes(16, 555), load_camera("samsung_s7")), 96, 24, 556
+    )
     methods = {
         "net": lambda bayer: answer(network, bayer),
         "bilinear": lambda bayer: library.demosaicing_CFA_Bayer_bilinear(bayer, "RGGB"),
@@ -92,6 +100,8 @@ def test_the_shipped_net_is_better_than_the_librarys_methods():
         bayer, truth = scenes[index]
         rgb = np.moveaxis(truth.numpy().astype(np.float64), 0, -1)[8:-8, 8:-8]
         for name, method in methods.items():
-            psnrs[name].append(psnr(np.clip(method(bayer[0].numpy())[8:-8, 8:-8], 0, 1).astype(np.float64), rgb))
+            psnrs[name].append(
+                psnr(np.clip(method(bayer[0].numpy())[8:-8, 8:-8], 0, 1).astype(np.float64), rgb)
+            )
     means = {name: np.mean(values) for name, values in psnrs.items()}
     assert means["net"] > max(means["bilinear"], means["malvar"], means["menon"]) + 1, means

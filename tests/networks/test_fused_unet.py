@@ -19,7 +19,11 @@ def test_the_same_function(widths, winograd):
     before = {key: value.clone() for key, value in network.state_dict().items()}
     x = torch.rand(2, 4, 4 * network.grid, 6 * network.grid)
     with torch.inference_mode():
-        assert_as_close(FusedUNet(network, winograd=winograd)(x), network.body(x), copy.deepcopy(network).double().body(x.double()))
+        assert_as_close(
+            FusedUNet(network, winograd=winograd)(x),
+            network.body(x),
+            copy.deepcopy(network).double().body(x.double()),
+        )
     assert all((value == before[key]).all() for key, value in network.state_dict().items())
 
 
@@ -42,7 +46,9 @@ def test_operations_at_the_published_widths():
                 run(x)
             giga.append(counter.get_total_flops() / 1e9)
     assert giga[0] == pytest.approx(523, abs=1)
-    assert giga[1] == pytest.approx(437, abs=7)  # the four small convolutions run over one more row and column
+    assert giga[1] == pytest.approx(
+        437, abs=7
+    )  # the four small convolutions run over one more row and column
 
 
 @pytest.mark.parametrize("winograd", [False, True])

@@ -10,7 +10,10 @@ from omf.networks.winograd import WinogradConv
 
 def example(batch, channels, outputs, height, width, seed=0):
     torch.manual_seed(seed)
-    x, weight = torch.rand(batch, channels, height, width), torch.randn(outputs, channels, 3, 3) / (3 * channels) ** 0.5
+    x, weight = (
+        torch.rand(batch, channels, height, width),
+        torch.randn(outputs, channels, 3, 3) / (3 * channels) ** 0.5,
+    )
     return x, weight, torch.randn(outputs)
 
 

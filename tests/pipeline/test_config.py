@@ -29,8 +29,14 @@ def test_the_committed_config_holds_every_setting_at_its_default():
         ({"images": None}, "images is None; it must be the path of a folder"),
         ({"model": ""}, "model is ''"),
         ({"training": {"step": {}}}, r"training\.step is not a setting \(did you mean steps\?\)"),
-        ({"training": {"steps": {"neo": 3}}}, r"training\.steps\.neo is not a setting \(did you mean noe\?\)"),
-        ({"training": {"learning_rate": "1e-3"}}, r"training\.learning_rate is '1e-3'; it must be a number above 0, written like 1\.0e-3"),
+        (
+            {"training": {"steps": {"neo": 3}}},
+            r"training\.steps\.neo is not a setting \(did you mean noe\?\)",
+        ),
+        (
+            {"training": {"learning_rate": "1e-3"}},
+            r"training\.learning_rate is '1e-3'; it must be a number above 0, written like 1\.0e-3",
+        ),
         ({"training": {"patch": 121}}, r"training\.patch is 121; it must be an even number"),
         ({"training": {"widths": [8]}}, r"training\.widths is \[8\]; it must be a list of two or more"),
         ({"training": {"name": "a b"}}, r"training\.name is 'a b'; it must be letters"),

@@ -19,8 +19,16 @@ def modules_of(script: Path) -> set[str]:
 
 
 def test_it_follows_imports_also_those_inside_functions():
-    assert {"inference.load", "inference.fusion", "networks.winograd", "inference.unprocess", "raw.isp"} <= modules_of(SCRIPT)
-    assert not {"io.dng", "report.page", "evaluation.scores", "reconstructor", "commands"} & modules_of(SCRIPT)
+    assert {
+        "inference.load",
+        "inference.fusion",
+        "networks.winograd",
+        "inference.unprocess",
+        "raw.isp",
+    } <= modules_of(SCRIPT)
+    assert not {"io.dng", "report.page", "evaluation.scores", "reconstructor", "commands"} & modules_of(
+        SCRIPT
+    )
     assert SCRIPT in source_files(SCRIPT) and PACKAGE / "__init__.py" in source_files(SCRIPT)
 
 
@@ -32,8 +40,14 @@ def test_it_follows_imports_also_those_inside_functions():
         ("from omf.utils import errors as e", {"utils.errors", "utils.console"}),
         ("from omf import __version__", set()),
         ("from omf.utils.errors import InputError", {"utils.errors", "utils.console"}),
-        ("from omf.training import settings", {"training.settings", "utils.errors", "utils.console", "utils.yaml"}),
-        ("def f():\n    if True:\n        from omf.utils.errors import InputError", {"utils.errors", "utils.console"}),
+        (
+            "from omf.training import settings",
+            {"training.settings", "utils.errors", "utils.console", "utils.yaml"},
+        ),
+        (
+            "def f():\n    if True:\n        from omf.utils.errors import InputError",
+            {"utils.errors", "utils.console"},
+        ),
         ("import omfalos, notomf.errors", set()),
     ],
 )
@@ -53,7 +67,14 @@ def test_the_fingerprint_changes_with_each_file(tmp_path):
 
     def printed() -> str:
         command = [sys.executable, "-c", code, tmp_path / "scripts" / "check_problems.py"]
-        return subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": str(tmp_path)}, check=True, capture_output=True, text=True).stdout
+        return subprocess.run(
+            command,
+            cwd=tmp_path,
+            env={"PYTHONPATH": str(tmp_path)},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
 
     for folder in ("omf", "scripts"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))

@@ -30,7 +30,10 @@ def test_the_stages_and_predict_give_the_same_bytes(tmp_path, photo_folder, fuse
     assert predict(photos, tmp_path / "direct", fuse) == []
     assert preprocess(photos, tmp_path / "decoded")["problems"] == []
     measured = infer(tmp_path / "decoded", tmp_path / "demosaiced", fuse)
-    write_mosaics(tmp_path / "demosaiced", [Writer(tmp_path / "raw", RawFormat(), load_camera("samsung_s7"), "some_model", {})])
+    write_mosaics(
+        tmp_path / "demosaiced",
+        [Writer(tmp_path / "raw", RawFormat(), load_camera("samsung_s7"), "some_model", {})],
+    )
     files = sorted(path.name for path in (tmp_path / "raw").glob("*.npy"))
     assert files == ["chart.npy", "hills.npy", "leaves_odd.npy", "night_tall.npy"]
     for name in files:
@@ -41,7 +44,9 @@ def test_the_stages_and_predict_give_the_same_bytes(tmp_path, photo_folder, fuse
     assert measured["megapixels"] == pytest.approx((2 * 240 * 320 + 203 * 301 + 320 * 180) / 1e6, abs=1e-4)
 
 
-def test_a_picture_that_the_networks_cant_take_costs_its_shard_nothing_else(tmp_path, photo_folder, fuse, monkeypatch):
+def test_a_picture_that_the_networks_cant_take_costs_its_shard_nothing_else(
+    tmp_path, photo_folder, fuse, monkeypatch
+):
     preprocess(sorted(photo_folder.iterdir()), tmp_path / "decoded")
     demosaiced = fuse.demosaiced
 
@@ -55,7 +60,11 @@ def test_a_picture_that_the_networks_cant_take_costs_its_shard_nothing_else(tmp_
     assert measured["problems"] == ["night_tall: not enough memory for it"]
     assert measured["images"] == 3
     assert measured["megapixels"] == pytest.approx((2 * 240 * 320 + 203 * 301) / 1e6, abs=1e-4)
-    assert sorted(path.stem for path in (tmp_path / "demosaiced").glob("*.npy")) == ["chart", "hills", "leaves_odd"]
+    assert sorted(path.stem for path in (tmp_path / "demosaiced").glob("*.npy")) == [
+        "chart",
+        "hills",
+        "leaves_odd",
+    ]
 
 
 def test_the_mosaic_of_what_infer_leaves(tmp_path):
@@ -63,7 +72,9 @@ def test_the_mosaic_of_what_infer_leaves(tmp_path):
     (tmp_path / "in").mkdir()
     np.save(tmp_path / "in" / "a.npy", raw)
     write_folder_manifest(tmp_path / "in")
-    write_mosaics(tmp_path / "in", [Writer(tmp_path / "out", RawFormat(), load_camera("samsung_s7"), "some_model", {})])
+    write_mosaics(
+        tmp_path / "in", [Writer(tmp_path / "out", RawFormat(), load_camera("samsung_s7"), "some_model", {})]
+    )
     packed = np.load(tmp_path / "out" / "a.npy")
     assert packed.dtype == np.uint16
     assert (packed[..., 0] == to_challenge_counts(raw[0:4:2, 0::2, 0])).all()
@@ -79,9 +90,21 @@ def test_bad_photos_are_listed_and_the_rest_is_done(tmp_path, photo_folder, fuse
     problems = predict(photos, tmp_path / "out", fuse)
     assert problems == preprocess(photos, tmp_path / "decoded")["problems"]
     assert len(problems) == 4
-    assert "hills.jpg: would become hills.npy, and so would another picture (hills.png); rename one" in problems[0]
-    assert [line.split(":")[0].split("/")[-1] for line in problems] == ["hills.jpg", "hills.png", "broken.jpg", "holiday.heic"]
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["chart.npy", "leaves_odd.npy", "night_tall.npy"]
+    assert (
+        "hills.jpg: would become hills.npy, and so would another picture (hills.png); rename one"
+        in problems[0]
+    )
+    assert [line.split(":")[0].split("/")[-1] for line in problems] == [
+        "hills.jpg",
+        "hills.png",
+        "broken.jpg",
+        "holiday.heic",
+    ]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "chart.npy",
+        "leaves_odd.npy",
+        "night_tall.npy",
+    ]
 
 
 def test_names(tmp_path):

@@ -25,13 +25,19 @@ def left(tmp_path) -> Path:
         save_npy(submission / f"{shard}.npy", np.arange(100))
     save_text(submission / "readme.txt", "runtime\n")
     save_text(submission / "summary.txt", "images\n")
-    write_manifest([submission / name for name in ("s0.npy", "s1.npy", "readme.txt")], results / "sealed" / "package.json")
+    write_manifest(
+        [submission / name for name in ("s0.npy", "s1.npy", "readme.txt")],
+        results / "sealed" / "package.json",
+    )
     write_manifest([submission / "summary.txt"], results / "sealed" / "report.json")
     return tmp_path
 
 
 def cleared(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in remove_partial_outputs(folder / "results", folder / "submission"))
+    return sorted(
+        str(path.relative_to(folder))
+        for path in remove_partial_outputs(folder / "results", folder / "submission")
+    )
 
 
 def truncate(path: Path) -> None:

@@ -26,9 +26,13 @@ def test_everything_is_written_and_told_in_order():
             raise InputError(f"{name}: bad")
         return picture(int(name))
 
-    told = list(stream(map(str, range(30)), read, submit, lambda name, answer: written.update({name: answer[0]}), 1))
+    told = list(
+        stream(map(str, range(30)), read, submit, lambda name, answer: written.update({name: answer[0]}), 1)
+    )
     assert [name for name, _ in told] == list(map(str, range(30)))
-    assert [str(problem) for _, problem in told if problem] == [f"{number}: bad" for number in (3, 10, 17, 24)]
+    assert [str(problem) for _, problem in told if problem] == [
+        f"{number}: bad" for number in (3, 10, 17, 24)
+    ]
     assert written == {str(number): number for number in range(30) if number % 7 != 3}
 
 
@@ -41,7 +45,20 @@ def test_pictures_are_computed_together_up_to_the_capacity(pixels_per_batch, siz
         return submit(pictures)
 
     names = list(map(str, range(6)))
-    assert len(list(stream(names, lambda name: picture(0, pixels[int(name)]), counted, lambda *_: None, pixels_per_batch))) == 6
+    assert (
+        len(
+            list(
+                stream(
+                    names,
+                    lambda name: picture(0, pixels[int(name)]),
+                    counted,
+                    lambda *_: None,
+                    pixels_per_batch,
+                )
+            )
+        )
+        == 6
+    )
     assert seen == sizes
 
 
@@ -80,7 +97,9 @@ def test_an_error_ends_it(where):
 
 
 @pytest.mark.parametrize("where", ["read", "submit", "write"])
-@pytest.mark.parametrize(("error", "line"), [(MemoryError(), "2: not enough memory"), (InputError("2: wrong"), "2: wrong")])
+@pytest.mark.parametrize(
+    ("error", "line"), [(MemoryError(), "2: not enough memory"), (InputError("2: wrong"), "2: wrong")]
+)
 def test_an_error_of_one_leaves_the_others_alone(where, error, line):
     """Also of those that were computed together with it."""
     written = []
@@ -124,7 +143,13 @@ def test_what_can_not_be_computed_is_told_and_the_rest_goes_on(late):
         return lambda: fails(pictures)()
 
     written = []
-    steps = stream("01234", lambda name: picture(int(name)), fails_late if late else fails, lambda name, _: written.append(name), 1)
+    steps = stream(
+        "01234",
+        lambda name: picture(int(name)),
+        fails_late if late else fails,
+        lambda name, _: written.append(name),
+        1,
+    )
     told = [(name, problem and str(problem)) for name, problem in steps]
     assert told == [("0", None), ("1", None), ("2", "2: too large"), ("3", None), ("4", None)]
     assert sorted(written) == list("0134")

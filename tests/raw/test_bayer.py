@@ -4,7 +4,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from omf.raw.bayer import CFA_ORIGINS, demosaic, from_challenge_counts, mosaic, pack, to_challenge_counts, to_challenge_format, unpack
+from omf.raw.bayer import (
+    CFA_ORIGINS,
+    demosaic,
+    from_challenge_counts,
+    mosaic,
+    pack,
+    to_challenge_counts,
+    to_challenge_format,
+    unpack,
+)
 
 EVEN = st.integers(1, 8).map(lambda half: 2 * half)
 
@@ -56,7 +65,9 @@ def test_demosaic_gives_constant_colours_up_to_the_border(size):
     assert (demosaic(mosaic(rgb)) == rgb).all()
 
 
-@given(st.tuples(EVEN, EVEN).flatmap(lambda shape: arrays(np.float32, shape, elements=st.floats(0, 1, width=32))))
+@given(
+    st.tuples(EVEN, EVEN).flatmap(lambda shape: arrays(np.float32, shape, elements=st.floats(0, 1, width=32)))
+)
 def test_demosaic_keeps_measured_samples(bayer):
     rgb = demosaic(bayer)
     assert rgb.dtype == bayer.dtype

@@ -37,7 +37,9 @@ def undevelop(rgb: np.ndarray, shot) -> np.ndarray:
     sRGB, uint8 (H, W, 3) -> demosaiced RAW, float32 (H, W, 3) in [0, 1].
     """
     srgb = isp.lower_contrast(rgb.astype(np.float32) / np.iinfo(rgb.dtype).max, shot.contrast)
-    linear = isp.lower_midtones(isp.decode_srgb(isp.clip(isp.saturate(srgb, 1 / shot.saturation))), shot.midtones)
+    linear = isp.lower_midtones(
+        isp.decode_srgb(isp.clip(isp.saturate(srgb, 1 / shot.saturation))), shot.midtones
+    )
     balanced = isp.to_camera_primaries(linear.astype(np.float32), shot.colour_matrix)
     return isp.clip(isp.invert_white_balance(balanced, shot.neutral, shot.gain))
 
@@ -89,20 +91,38 @@ PRIOR = yaml.safe_load((ROOT / "cameras" / "samsung_s7.yaml").read_text())["sett
         ({"settings": {}}, "exposure"),
         ({"neutrals": None}, "camera profile"),
         ({"settings": {"gain": {"uniformly": [1, 2]}}}, "camera profile"),
-        ({"settings": PRIOR | {"gain": {"uniform": [2, 1]}}}, "gain: uniform .2, 1.; the first number must not be the larger one"),
+        (
+            {"settings": PRIOR | {"gain": {"uniform": [2, 1]}}},
+            "gain: uniform .2, 1.; the first number must not be the larger one",
+        ),
         ({"settings": PRIOR | {"gain": {"uniform": ["1", 2]}}}, "gain: .'1', 2.; it must be 2 numbers"),
-        ({"settings": PRIOR | {"gain": {"log_uniform": [0, 2]}}}, "gain: .0, 2.; it must be 2 numbers from 1e-09"),
+        (
+            {"settings": PRIOR | {"gain": {"log_uniform": [0, 2]}}},
+            "gain: .0, 2.; it must be 2 numbers from 1e-09",
+        ),
         ({"settings": PRIOR | {"gain": {"log_normal": [1, 1e300]}}}, "gain: .*; it must be 2 numbers from"),
-        ({"settings": PRIOR | {"gain": {"log_normal": [1, 700]}}}, "gain: log_normal .1, 700.; the deviation must be 10 or less"),
+        (
+            {"settings": PRIOR | {"gain": {"log_normal": [1, 700]}}},
+            "gain: log_normal .1, 700.; the deviation must be 10 or less",
+        ),
         ({"settings": PRIOR | {"gain": [1, 2]}}, "camera profile"),
         ({"neutrals": [{"red": 0.5, "blue": 0.5, "weight": 0}]}, "neutrals: .*; it must be N x 3 numbers"),
-        ({"jitter": {"red": 0.1, "blue": 0.1, "correlation": -2}}, "jitter.correlation: -2; it must be a number from -1 to 1"),
+        (
+            {"jitter": {"red": 0.1, "blue": 0.1, "correlation": -2}},
+            "jitter.correlation: -2; it must be a number from -1 to 1",
+        ),
         ({"black_level": 2000}, "black_level 2000, white_level 1023; they must be counts"),
         ({"white_level": "1023"}, "they must be counts"),
         ({"frame": [3024]}, "frame: .3024.; it must be 2 numbers"),
         ({"name": 7}, "name: 7; it must be a text"),
-        ({"colour_matrices": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]}, "colour_matrices: .*; it must be N x 3 x 3 numbers"),
-        ({"colour_matrices": [[[1, 0, float("nan")], [0, 1, 0], [0, 0, 1]]]}, "the number nan; give finite ones"),
+        (
+            {"colour_matrices": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]},
+            "colour_matrices: .*; it must be N x 3 x 3 numbers",
+        ),
+        (
+            {"colour_matrices": [[[1, 0, float("nan")], [0, 1, 0], [0, 0, 1]]]},
+            "the number nan; give finite ones",
+        ),
         ({"shot_noise_iso_100": 0}, "shot_noise_iso_100: 0; it must be a number"),
         ({"jpeg": {"4:4:4": 0, "4:2:2": 0, "4:2:0": 0, "none": 0}}, "jpeg: all are 0"),
     ],
@@ -120,7 +140,9 @@ def test_a_broken_profile_is_one_line(tmp_path, monkeypatch, change, message):
 def test_grey_has_the_shots_neutral_in_raw_and_is_grey_in_srgb():
     for seed in range(20):
         shot = plain_shot(seed)
-        rgb, counts = simulate_pair(np.full((16, 16, 3), 0.2 / shot.exposure, np.float32), shot, S7, np.random.default_rng(0))
+        rgb, counts = simulate_pair(
+            np.full((16, 16, 3), 0.2 / shot.exposure, np.float32), shot, S7, np.random.default_rng(0)
+        )
         raw = demosaic(linear_raw(counts, S7))[4, 4]
         np.testing.assert_allclose(raw / raw[1], shot.neutral, rtol=0.02)
         assert np.ptp(rgb.astype(float).mean(axis=(0, 1))) < 2
@@ -131,7 +153,9 @@ def test_highlights_are_lost_in_srgb_but_not_in_raw():
     for seed in range(20):
         shot = plain_shot(seed, gain=1.5)
         ramp = np.linspace(1.05, 1.5, 64, dtype=np.float32)[None, :, None] / shot.exposure
-        rgb, counts = simulate_pair(np.repeat(np.broadcast_to(ramp, (16, 64, 3)), 1, 0), shot, S7, np.random.default_rng(0))
+        rgb, counts = simulate_pair(
+            np.repeat(np.broadcast_to(ramp, (16, 64, 3)), 1, 0), shot, S7, np.random.default_rng(0)
+        )
         assert overexposure_mask(rgb).all()
         green = demosaic(linear_raw(counts, S7))[0, :, 1]
         kept.append(green[-1] - green[0])
@@ -142,7 +166,9 @@ def test_highlights_are_lost_in_srgb_but_not_in_raw():
 @pytest.mark.parametrize("shape", [(40, 48), (41, 47)])
 def test_photo_and_raw_show_the_same_pixels_for_every_cfa(cfa, shape):
     sensor = replace(S7, cfa=cfa, black_level=64)
-    shot = plain_shot(3, colour_matrix=np.eye(3), exposure=1.0, gain=1.0, midtones=0.0, contrast=0.0, saturation=1.0)
+    shot = plain_shot(
+        3, colour_matrix=np.eye(3), exposure=1.0, gain=1.0, midtones=0.0, contrast=0.0, saturation=1.0
+    )
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     scene = np.stack([x, y, x + y], axis=-1) / 150 + 0.1
     rgb, counts = simulate_pair(scene, shot, sensor, np.random.default_rng(0))
@@ -157,7 +183,9 @@ def test_what_can_be_undone_is_undone():
     for seed in range(10):
         shot = plain_shot(seed, gain=1.0)
         rng = np.random.default_rng(seed)
-        scene = np.clip(0.3 + 0.1 * rng.standard_normal((32, 32, 3)), 0.1, 0.6).astype(np.float32) / np.float32(shot.exposure)
+        scene = np.clip(0.3 + 0.1 * rng.standard_normal((32, 32, 3)), 0.1, 0.6).astype(
+            np.float32
+        ) / np.float32(shot.exposure)
         raw = np.clip(expose(scene, shot), 0, 1)
         again = undevelop(run_isp(raw, shot), shot)
         np.testing.assert_allclose(again, raw, atol=0.02)
@@ -176,9 +204,13 @@ def test_clipped_areas_get_brighter_from_bright_surroundings_on_without_a_jump()
     photo[20:40, 60:70] = 30  # an object before the sky
     row = linear_scene(photo, growth=0.02, headroom=0.6)[5, :, 1]
     assert np.diff(row).min() >= 0
-    assert np.diff(row).max() == pytest.approx((1 - row[0]) + 0.02, abs=0.01)  # the photo's own step, and the first of the growth
+    assert np.diff(row).max() == pytest.approx(
+        (1 - row[0]) + 0.02, abs=0.01
+    )  # the photo's own step, and the first of the growth
     assert row[-1] == pytest.approx(1.6, abs=0.01)
-    np.testing.assert_allclose(linear_scene(photo, growth=0.02, headroom=0.6)[30, 70:, 1], row[70:])  # no halo around it
+    np.testing.assert_allclose(
+        linear_scene(photo, growth=0.02, headroom=0.6)[30, 70:, 1], row[70:]
+    )  # no halo around it
 
 
 def test_a_lamp_in_the_dark_has_its_full_brightness():
@@ -213,7 +245,10 @@ def test_the_samples_are_what_the_command_makes(tmp_path):
     names = sorted(path.name for path in (ROOT / "test_raw").glob("*.npy"))
     assert len(names) == 12
     for name in names:
-        again, committed = read_packed(tmp_path / "test_raw" / name).astype(int), read_packed(ROOT / "test_raw" / name)
+        again, committed = (
+            read_packed(tmp_path / "test_raw" / name).astype(int),
+            read_packed(ROOT / "test_raw" / name),
+        )
         # other builds of numpy may differ in the last bit, so a count here and there
         assert np.abs(again - committed).max() <= 1
         assert (again != committed).mean() < 1e-3

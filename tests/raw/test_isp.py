@@ -19,7 +19,9 @@ def test_srgb_curve_and_its_inverse(values):
 @given(UNIT_64, AMOUNT)
 def test_midtones_and_their_inverse(values, amount):
     # float64: near white the curve of a large amount is flat, and float32 can't tell neighbours apart
-    np.testing.assert_allclose(isp.lower_midtones(isp.lift_midtones(values, amount), amount), values, atol=1e-7)
+    np.testing.assert_allclose(
+        isp.lower_midtones(isp.lift_midtones(values, amount), amount), values, atol=1e-7
+    )
 
 
 @given(UNIT)
@@ -30,7 +32,9 @@ def test_smoothstep_and_its_inverse(values):
 
 @given(UNIT, AMOUNT)
 def test_contrast_and_its_inverse(values, amount):
-    np.testing.assert_allclose(isp.raise_contrast(isp.lower_contrast(values, amount), amount), values, atol=1e-4)
+    np.testing.assert_allclose(
+        isp.raise_contrast(isp.lower_contrast(values, amount), amount), values, atol=1e-4
+    )
 
 
 @given(UNIT, st.floats(0.5, 1.5))
@@ -43,12 +47,20 @@ def test_saturation_keeps_the_luma_and_can_be_undone(values, amount):
 @given(UNIT, st.floats(0.3, 0.9), st.floats(0.3, 0.9), st.floats(1, 2))
 def test_gains_and_colour_matrix_and_their_inverses(values, red, blue, gain):
     neutral, matrix = np.array([red, 1, blue]), np.array([[0.6, 0.4, 0.0], [0.1, 0.8, 0.1], [0.0, 0.4, 0.6]])
-    np.testing.assert_allclose(isp.invert_white_balance(isp.white_balance(values, neutral, gain), neutral, gain), values, atol=1e-6)
-    np.testing.assert_allclose(isp.to_camera_primaries(isp.to_srgb_primaries(values, matrix), matrix), values, atol=1e-5)
+    np.testing.assert_allclose(
+        isp.invert_white_balance(isp.white_balance(values, neutral, gain), neutral, gain), values, atol=1e-6
+    )
+    np.testing.assert_allclose(
+        isp.to_camera_primaries(isp.to_srgb_primaries(values, matrix), matrix), values, atol=1e-5
+    )
     np.testing.assert_allclose(isp.white_balance(neutral.astype(np.float32), neutral, gain), gain, rtol=1e-6)
 
 
-@given(st.integers(0, 300), st.integers(900, 16383), arrays(np.float32, (3, 4), elements=st.floats(0, 1, width=32)))
+@given(
+    st.integers(0, 300),
+    st.integers(900, 16383),
+    arrays(np.float32, (3, 4), elements=st.floats(0, 1, width=32)),
+)
 def test_counts_and_back_within_half_a_count(black, white, values):
     counts = isp.to_sensor_counts(values, black, white)
     assert counts.dtype == np.uint16
@@ -101,7 +113,10 @@ def test_sharpening_leaves_flat_areas_and_steepens_edges():
 
 def test_jpeg_loses_more_at_a_lower_quality_and_subsampling():
     rgb = np.random.default_rng(0).integers(0, 256, (64, 64, 3)).astype(np.uint8)
-    errors = [np.abs(isp.compress_jpeg(rgb, *setting).astype(int) - rgb).mean() for setting in ((98, 0), (85, 0), (85, 2))]
+    errors = [
+        np.abs(isp.compress_jpeg(rgb, *setting).astype(int) - rgb).mean()
+        for setting in ((98, 0), (85, 0), (85, 2))
+    ]
     assert 0 < errors[0] < errors[1] < errors[2]
 
 

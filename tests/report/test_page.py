@@ -40,7 +40,9 @@ def page_of(records: dict, problems=(), shown=None, seconds=None) -> str:
     scores = summarise(records)
     summary = run_summary("some_model", "samsung_s7", timing, scores, list(problems))
     shown = examples(records) if shown is None else shown
-    return page(summary, scores, shown, drawn(records, seconds or {"infer": 3.0, "mosaic": 1.0}), datetime(2026, 1, 2))
+    return page(
+        summary, scores, shown, drawn(records, seconds or {"infer": 3.0, "mosaic": 1.0}), datetime(2026, 1, 2)
+    )
 
 
 def rows_of(html: str) -> list:
@@ -48,7 +50,9 @@ def rows_of(html: str) -> list:
 
 
 def test_images_too_small_for_a_tone_curve(records):
-    few = {name: record | {"tones": {"raw": [0.5] * 32, "pixels": [2] * 32}} for name, record in records.items()}
+    few = {
+        name: record | {"tones": {"raw": [0.5] * 32, "pixels": [2] * 32}} for name, record in records.items()
+    }
     assert "Tones" in drawn(records, {})
     assert "Tones" not in drawn(few, {})
     one = dict(list(records.items())[:1])
@@ -136,7 +140,10 @@ def test_file_names_are_shown_and_not_run(records):
 def test_ten_thousand_images_stay_under_15_megabytes(records):
     """With pictures that compress badly, and names as long as they come."""
     rng = np.random.default_rng(0)
-    noise = {caption: rng.integers(0, 256, (MAX_PANEL_SIDE, MAX_PANEL_SIDE, 3), np.uint8) for caption in panels(records["hills"])}
+    noise = {
+        caption: rng.integers(0, 256, (MAX_PANEL_SIDE, MAX_PANEL_SIDE, 3), np.uint8)
+        for caption in panels(records["hills"])
+    }
     shown = {heading: [Example("x" * 100, "", noise)] * 3 for heading in ("Worst", "Median", "Best")}
     many = {f"image_{number:06d}_{'x' * 60}": records["hills"] for number in range(10_000)}
     html = page_of(many, shown=shown)
@@ -162,7 +169,12 @@ def test_the_pictures_as_files(records):
 
 
 def test_stages_from_tables(tmp_path):
-    for path, seconds in (("infer/a.tsv", 1.5), ("infer/b.tsv", 2), ("infer/of_an_earlier_run.tsv", 9), ("mosaic/a.tsv", 4)):
+    for path, seconds in (
+        ("infer/a.tsv", 1.5),
+        ("infer/b.tsv", 2),
+        ("infer/of_an_earlier_run.tsv", 9),
+        ("mosaic/a.tsv", 4),
+    ):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(f"s\th:m:s\n{seconds}\t0:00:01\n")
     assert step_seconds(tmp_path, ["a", "b"]) == {"infer": 3.5, "mosaic": 4}

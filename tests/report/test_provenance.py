@@ -16,7 +16,9 @@ from omf.utils.files import sha256
 
 def git(folder: Path, *arguments: str) -> str:
     identity = ("-c", "user.name=n", "-c", "user.email=e@example.org")
-    return subprocess.run(["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["git", *identity, *arguments], cwd=folder, check=True, capture_output=True, text=True
+    ).stdout.strip()
 
 
 @pytest.fixture
@@ -63,19 +65,36 @@ def test_environment(monkeypatch, tmp_path):
     driver.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     found = environment("a GPU")
-    assert (found["version"], found["image"], found["device"], found["driver"]) == (__version__, "some image", "a GPU", "580.1")
+    assert (found["version"], found["image"], found["device"], found["driver"]) == (
+        __version__,
+        "some image",
+        "a GPU",
+        "580.1",
+    )
     assert found["commit"] == commit(ROOT)
     assert found["packages"]["torch"] == version("torch")
     assert found["packages"]["numpy"] == version("numpy")
     line = environment_line(found)
-    for part in (__version__, "some image", f"PyTorch {version('torch')}", "a GPU", "driver 580.1", found["host"]):
+    for part in (
+        __version__,
+        "some image",
+        f"PyTorch {version('torch')}",
+        "a GPU",
+        "driver 580.1",
+        found["host"],
+    ):
         assert part in line
 
 
 def test_equal_environments_are_told_once(monkeypatch):
     monkeypatch.delenv("OMF_IMAGE", raising=False)
     here = environment("CPU, 2 threads")
-    jobs = [here | {"host": "b"}, here | {"device": "a GPU", "host": "c"}, here | {"host": "a"}, here | {"host": "b"}]
+    jobs = [
+        here | {"host": "b"},
+        here | {"device": "a GPU", "host": "c"},
+        here | {"host": "a"},
+        here | {"host": "b"},
+    ]
     model = find_model("samsung_s7")
     told = provenance.provenance(jobs, model, {"precision": "published"}, {"photos": {"a.jpg": "12"}})
     assert [(one["device"], one["jobs"], one["hosts"]) for one in told["environments"]] == [
@@ -84,6 +103,10 @@ def test_equal_environments_are_told_once(monkeypatch):
     ]
     assert "host" not in told["environments"][0]
     assert told["weights"]["samsung_s7/oe.safetensors"] == sha256(model.oe.path)
-    assert (told["model"], told["config"], told["inputs"]) == ("samsung_s7", {"precision": "published"}, {"photos": {"a.jpg": "12"}})
+    assert (told["model"], told["config"], told["inputs"]) == (
+        "samsung_s7",
+        {"precision": "published"},
+        {"photos": {"a.jpg": "12"}},
+    )
     unlisted = replace(model, oe=replace(model.oe, sha256=None))
     assert provenance.provenance([], unlisted, {}, {})["weights"] == told["weights"]

@@ -13,4 +13,7 @@ def test_the_readme_has_the_scorers_four_lines():
 
 def test_the_scorers_answer():
     readme = readme_text(1.23456, on_cpu=True, extra_data=False, description="a: b")
-    assert scores_text(28.5, 0.8, readme) == "PSNR:28.5\nSSIM:0.8\nExtraRuntime:1.2346\nExtraPlatform:1\nExtraData:0\n"
+    assert (
+        scores_text(28.5, 0.8, readme)
+        == "PSNR:28.5\nSSIM:0.8\nExtraRuntime:1.2346\nExtraPlatform:1\nExtraData:0\n"
+    )

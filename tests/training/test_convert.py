@@ -32,13 +32,19 @@ def test_crops_are_exact(tmp_path: Path, cfa: str, turns: int):
     photo = np.rot90(read_rgb(tmp_path / "in" / "a.jpg"), -turns)
     bayer = bayer_of(shown, cfa)
     dataset = check_pairs(find_pairs(tmp_path / "out"))
-    assert [pair.name for pair in dataset.pairs] == [f"a_{row}_{column}" for row in range(2) for column in range(3)]
+    assert [pair.name for pair in dataset.pairs] == [
+        f"a_{row}_{column}" for row in range(2) for column in range(3)
+    ]
     assert dataset.problems == [] and dataset.pairs[0].white_level == 65535
     for pair in dataset.pairs:
         row, column = (int(part) * 100 for part in pair.name.split("_")[1:])
         rgb, raw = pair.load()
-        np.testing.assert_array_equal(rgb, photo[top - 3 + row : top - 3 + row + 100, left - 6 + column : left - 6 + column + 100])
-        np.testing.assert_allclose(raw, bayer[top + row : top + row + 100, left + column : left + column + 100], atol=5e-5)
+        np.testing.assert_array_equal(
+            rgb, photo[top - 3 + row : top - 3 + row + 100, left - 6 + column : left - 6 + column + 100]
+        )
+        np.testing.assert_allclose(
+            raw, bayer[top + row : top + row + 100, left + column : left + column + 100], atol=5e-5
+        )
     told = json.loads((tmp_path / "out" / "dataset.json").read_text())
     assert told["white_level"] == 65535 and told["crop"] == 100
     assert told["photos"]["a"]["turns"] == -turns % 4 and told["photos"]["a"]["largest_shift"] < 0.5

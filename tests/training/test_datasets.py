@@ -19,7 +19,12 @@ def counts_of(shown: np.ndarray, white: int) -> np.ndarray:
 
 
 def write_packed(
-    folder: Path, name: str, suffix: str = ".jpg", white: int = 1024, size: tuple[int, int] = (60, 80), index: int = 0
+    folder: Path,
+    name: str,
+    suffix: str = ".jpg",
+    white: int = 1024,
+    size: tuple[int, int] = (60, 80),
+    index: int = 0,
 ) -> np.ndarray:
     """NAME and suffix with NAME.npy; the counts."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -33,7 +38,11 @@ def test_aim(tmp_path: Path):
     counts = write_packed(tmp_path, "b")
     write_packed(tmp_path, "a", ".JPG")
     dataset = find_pairs(tmp_path)
-    assert (dataset.layout, dataset.problems, [pair.name for pair in dataset.pairs]) == ("aim", [], ["a", "b"])
+    assert (dataset.layout, dataset.problems, [pair.name for pair in dataset.pairs]) == (
+        "aim",
+        [],
+        ["a", "b"],
+    )
     rgb, bayer = dataset.pairs[1].load()
     assert rgb.shape == (60, 80, 3) and rgb.dtype == np.uint8
     assert bayer.shape == (60, 80) and bayer.dtype == np.float32
@@ -53,7 +62,9 @@ def test_ntire(tmp_path: Path):
     assert dataset.pairs[0].load()[1].shape == (1024, 1024)
 
 
-@pytest.mark.parametrize(("entries", "level"), [({"max_val": 1023}, 1023), ({"max_val": np.float32(4095)}, 4095), ({}, 4095)])
+@pytest.mark.parametrize(
+    ("entries", "level"), [({"max_val": 1023}, 1023), ({"max_val": np.float32(4095)}, 4095), ({}, 4095)]
+)
 def test_npz_tells_its_own_white_level(tmp_path: Path, entries: dict, level: int):
     counts = write_packed(tmp_path, "a", ".png", 1000)
     (tmp_path / "a.npy").unlink()
@@ -74,13 +85,20 @@ def test_dataset_json_wins(tmp_path: Path, suffix: str):
 
 def test_unknown_white_level_is_asked_for(tmp_path: Path):
     write_packed(tmp_path, "a", ".png")
-    with pytest.raises(InputError, match=r"nothing tells the white level of \(30, 40, 4\) beside a.png; put dataset.json"):
+    with pytest.raises(
+        InputError, match=r"nothing tells the white level of \(30, 40, 4\) beside a.png; put dataset.json"
+    ):
         find_pairs(tmp_path)
 
 
 @pytest.mark.parametrize(
     ("text", "told"),
-    [("{", "can't be read"), ("[]", "can't be read"), ('{"white_level": "x"}', "white level x"), ('{"white_level": 0}', "white level 0")],
+    [
+        ("{", "can't be read"),
+        ("[]", "can't be read"),
+        ('{"white_level": "x"}', "white level x"),
+        ('{"white_level": 0}', "white level 0"),
+    ],
 )
 def test_wrong_dataset_json(tmp_path: Path, text: str, told: str):
     write_packed(tmp_path, "a")
@@ -117,7 +135,13 @@ def test_what_has_no_partner_is_a_problem(tmp_path: Path):
     assert [pair.name for pair in dataset.pairs] == ["a", "f"]
     told = "\n".join(dataset.problems)
     assert len(dataset.problems) == 5
-    for expected in ("b.jpg: no RAW", "c.npy: no photo", "d.dng: a camera RAW", "e.jpg: e.png has the same name", "g.npy: can't be read"):
+    for expected in (
+        "b.jpg: no RAW",
+        "c.npy: no photo",
+        "d.dng: a camera RAW",
+        "e.jpg: e.png has the same name",
+        "g.npy: can't be read",
+    ):
         assert expected in told
 
 
@@ -133,7 +157,10 @@ def test_nothing_to_find(tmp_path: Path):
 GOOD = np.arange(30 * 40 * 4, dtype=np.uint16).reshape(30, 40, 4) % 1025
 WRONG = {
     "photo": (lambda folder: (folder / "a.jpg").write_bytes(b"nothing"), "a.jpg: not a picture"),
-    "cut photo": (lambda folder: (folder / "a.jpg").write_bytes((folder / "a.jpg").read_bytes()[:1500]), "a.jpg: can't be decoded"),
+    "cut photo": (
+        lambda folder: (folder / "a.jpg").write_bytes((folder / "a.jpg").read_bytes()[:1500]),
+        "a.jpg: can't be decoded",
+    ),
     "shape": (
         lambda folder: np.save(folder / "a.npy", GOOD[1:]),
         r"uint16 \(29, 40, 4\); to a.jpg of 80 x 60 pixels belongs uint16 \(30, 40, 4\)",
@@ -141,10 +168,16 @@ WRONG = {
     "planes": (lambda folder: np.save(folder / "a.npy", GOOD[..., 0]), r"uint16 \(30, 40\)"),
     "dtype": (lambda folder: np.save(folder / "a.npy", GOOD.astype(np.float32)), "float32"),
     "nan": (lambda folder: np.save(folder / "a.npy", np.full((30, 40, 4), np.nan)), "float64"),
-    "over": (lambda folder: np.save(folder / "a.npy", GOOD + 3), "counts up to 1027, but the white level is 1024"),
+    "over": (
+        lambda folder: np.save(folder / "a.npy", GOOD + 3),
+        "counts up to 1027, but the white level is 1024",
+    ),
     "black": (lambda folder: np.save(folder / "a.npy", GOOD * 0), "every value is 0"),
     "constant": (lambda folder: np.save(folder / "a.npy", GOOD * 0 + 512), "every value is 512"),
-    "cut": (lambda folder: (folder / "a.npy").write_bytes((folder / "a.npy").read_bytes()[:999]), "a.npy: can't be read"),
+    "cut": (
+        lambda folder: (folder / "a.npy").write_bytes((folder / "a.npy").read_bytes()[:999]),
+        "a.npy: can't be read",
+    ),
     "pickle": (lambda folder: np.save(folder / "a.npy", np.array([{}])), "a.npy: can't be read"),
     "gone": (lambda folder: (folder / "a.npy").unlink(), "a.npy: can't be read"),
 }

@@ -42,7 +42,10 @@ def objective(model: nn.Module, batch: list[torch.Tensor]) -> torch.Tensor:
 
 def rows(folder) -> list[dict]:
     with (folder / "log.csv").open() as file:
-        return [{key: row[key] for key in ("network", "step", "loss", "learning_rate")} for row in csv.DictReader(file)]
+        return [
+            {key: row[key] for key in ("network", "step", "loss", "learning_rate")}
+            for row in csv.DictReader(file)
+        ]
 
 
 def test_learning_rate_rises_and_falls():
@@ -111,7 +114,14 @@ def test_other_settings_do_not_resume(tmp_path):
 
 def test_a_loss_that_is_not_finite_ends_the_run_with_a_line(tmp_path):
     with pytest.raises(InputError, match=r"the loss is nan at step 24; set a lower training\.learning_rate"):
-        fit(network(), lambda model, batch: objective(model, batch) * float("nan"), Lines(), PLAN, tmp_path, CPU)
+        fit(
+            network(),
+            lambda model, batch: objective(model, batch) * float("nan"),
+            Lines(),
+            PLAN,
+            tmp_path,
+            CPU,
+        )
 
 
 SCRIPT = """
@@ -132,8 +142,19 @@ def test_two_processes_share_a_batch_and_end_with_the_same_weights(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(tests=str(ROOT / "tests" / "training")))
     environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", script, tmp_path / "run"]
-    answer = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment, timeout=300)
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        script,
+        tmp_path / "run",
+    ]
+    answer = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, env=environment, timeout=300
+    )
     assert answer.returncode == 0, answer.stderr
     sums = [line.split()[2] for line in answer.stdout.splitlines() if line.startswith("RANK")]
     assert len(sums) == 2
@@ -150,13 +171,28 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path):
     (tmp_path / "settings.yaml").write_text(
         "{widths: [4, 6], patch: 40, batch: 2, steps: {demosaic: 20, noe: 150, oe: 20}, warm_up: 5, ema: 0.9}"
     )
-    code = "import sys; from omf.training import loop; loop.SAVE_SECONDS = 0; from omf.cli import main; main()"
+    code = (
+        "import sys; from omf.training import loop; loop.SAVE_SECONDS = 0; from omf.cli import main; main()"
+    )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
 
     def command(run):
-        return [sys.executable, "-c", code, "train", "-o", str(run), "--settings", str(tmp_path / "settings.yaml"), "--device", "cpu"]
+        return [
+            sys.executable,
+            "-c",
+            code,
+            "train",
+            "-o",
+            str(run),
+            "--settings",
+            str(tmp_path / "settings.yaml"),
+            "--device",
+            "cpu",
+        ]
 
-    process = subprocess.Popen(command(tmp_path / "killed"), env=environment, stderr=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen(
+        command(tmp_path / "killed"), env=environment, stderr=subprocess.PIPE, start_new_session=True
+    )
     while not (tmp_path / "killed" / "noe.state.pt").is_file():  # written after step 50's row in log.csv
         assert process.poll() is None, process.stderr.read().decode()
         time.sleep(0.01)
@@ -171,5 +207,7 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path):
             assert "noe step 50 of" not in answer.stderr
     killed, whole = (rows(tmp_path / run) for run in ("killed", "whole"))
     losses = [[float(row.pop("loss")) for row in logged] for logged in (killed, whole)]
-    assert losses[0] == pytest.approx(losses[1], rel=1e-3)  # other patches, or weights of another step, give quite another loss
+    assert losses[0] == pytest.approx(
+        losses[1], rel=1e-3
+    )  # other patches, or weights of another step, give quite another loss
     assert killed == whole

@@ -13,7 +13,9 @@ from omf.utils.files import sha256
 
 def pictures(seed: int = 0, size: int = 120) -> tuple[torch.Tensor, torch.Tensor]:
     torch.manual_seed(seed)
-    truth = torch.nn.functional.interpolate(torch.rand(2, 3, size // 8, size // 8), size=size, mode="bilinear")
+    truth = torch.nn.functional.interpolate(
+        torch.rand(2, 3, size // 8, size // 8), size=size, mode="bilinear"
+    )
     return truth, (torch.rand(2, 1, size, size) < 0.4).float()
 
 
@@ -44,8 +46,12 @@ def test_colour_is_judged_as_a_raw_developer_shows_it():
     loss = BranchLoss(Loss(l1=0, colour=1), neutral)
     clipped = picture(0.9, 1.0, 0.8)
     assert loss(picture(0.7, 1.0, 1.0), clipped, own) == 0  # white is white
-    assert loss(picture(0.4, 0.8, 0.48), clipped, own) == pytest.approx(0, abs=1e-6)  # and a dimmer grey is no cast
-    assert loss(picture(0.6, 0.9, 0.7), clipped, own) == pytest.approx(2 * 0.1**2 / 3)  # pink: red and blue at white, green below
+    assert loss(picture(0.4, 0.8, 0.48), clipped, own) == pytest.approx(
+        0, abs=1e-6
+    )  # and a dimmer grey is no cast
+    assert loss(picture(0.6, 0.9, 0.7), clipped, own) == pytest.approx(
+        2 * 0.1**2 / 3
+    )  # pink: red and blue at white, green below
     assert loss(picture(0.6, 0.9, 0.7), clipped, 0 * own) == 0
 
 
@@ -71,7 +77,9 @@ def test_in_gamma_space_dark_errors_weigh_more():
 def test_encode_is_the_srgb_curve_with_a_slope_everywhere():
     x = torch.linspace(-0.1, 1, 200, dtype=torch.float64, requires_grad=True)
     y = encode(x)
-    torch.testing.assert_close(y[x >= 0].detach(), torch.from_numpy(encode_srgb(x[x >= 0].detach().numpy())), atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        y[x >= 0].detach(), torch.from_numpy(encode_srgb(x[x >= 0].detach().numpy())), atol=1e-6, rtol=0
+    )
     assert (torch.autograd.grad(y.sum(), x)[0] > 0).all()
 
 
@@ -105,7 +113,10 @@ def test_the_vgg_loss_with_weights_in_the_cache(vgg_file, monkeypatch):
     torch.manual_seed(0)
     # keys and shapes of torchvision's file, those of the layers beyond relu3_3 too; random values
     state = {f"features.{key}": value for key, value in losses.vgg_features().state_dict().items()}
-    torch.save(state | {"features.17.weight": torch.rand(512, 256, 3, 3), "classifier.6.bias": torch.rand(1000)}, vgg_file)
+    torch.save(
+        state | {"features.17.weight": torch.rand(512, 256, 3, 3), "classifier.6.bias": torch.rand(1000)},
+        vgg_file,
+    )
     monkeypatch.setattr(losses, "VGG_HASH", sha256(vgg_file)[:8])
     assert list(state)[-2:] == ["features.14.weight", "features.14.bias"]
     truth, own = pictures(size=32)

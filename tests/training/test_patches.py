@@ -12,7 +12,14 @@ from omf.raw.camera import load_camera
 from omf.raw.overexposure import overexposure_mask
 from omf.training.datasets import Pair
 from omf.training.patches import MosaickedScenes, Patches
-from omf.training.sources import RecordedPictures, SimulatedPictures, draw_scenes, load_linear_scenes, load_scenes, randomly_flip
+from omf.training.sources import (
+    RecordedPictures,
+    SimulatedPictures,
+    draw_scenes,
+    load_linear_scenes,
+    load_scenes,
+    randomly_flip,
+)
 from omf.utils.console import configure_logging
 
 CAMERA = load_camera("samsung_s7")
@@ -77,17 +84,24 @@ def test_a_turned_mosaic_is_the_mosaic_of_the_turned_picture(seed, size):
 
 def test_all_orientations_occur():
     rgb = np.arange(36).reshape(6, 6)[..., None].repeat(3, -1)
-    corners = {tuple(randomly_flip(rgb, mosaic(rgb), np.random.default_rng(seed))[0][[0, 0, -1], [0, -1, 0], 1]) for seed in range(100)}
+    corners = {
+        tuple(randomly_flip(rgb, mosaic(rgb), np.random.default_rng(seed))[0][[0, 0, -1], [0, -1, 0], 1])
+        for seed in range(100)
+    }
     assert len(corners) == 8
 
 
 def test_even_brightness_draws_dark_and_bright_patches_alike():
     bright = draw_scenes(4, 0, 80)
-    simulated = SimulatedPictures([*bright, *bright, bright[0] * np.float16(0.2), bright[1] * np.float16(0.03)], [], CAMERA)
+    simulated = SimulatedPictures(
+        [*bright, *bright, bright[0] * np.float16(0.2), bright[1] * np.float16(0.03)], [], CAMERA
+    )
     counts = []
     for flag in (False, True):
         patches = Patches(simulated, "all", 32, 200, 0, flag)
-        counts.append(np.histogram([patches[i][0][:3].mean().item() for i in range(200)], bins=5, range=(0, 1))[0])
+        counts.append(
+            np.histogram([patches[i][0][:3].mean().item() for i in range(200)], bins=5, range=(0, 1))[0]
+        )
     plain, even = counts
     assert even[0] > 1.5 * plain[0]  # the dark ones, of which these scenes give fewest
     assert even.std() < 0.7 * plain.std()

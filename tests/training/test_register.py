@@ -52,7 +52,9 @@ def test_a_trained_model_is_entered_and_can_be_replaced(run, models):
         assert "| noe | 50 | 0.25 | 12.5 |" in card
 
 
-@pytest.mark.parametrize("data", [{"pairs": "/home/alice/pairs"}, {"photos": ["/home/alice/photos", "/home/alice/more"]}])
+@pytest.mark.parametrize(
+    "data", [{"pairs": "/home/alice/pairs"}, {"photos": ["/home/alice/photos", "/home/alice/more"]}]
+)
 def test_a_model_does_not_tell_whose_photos_it_was_trained_on(run, models, monkeypatch, data):
     monkeypatch.setenv("HOME", "/home/alice")
     register_trained_model(run, settings_from(data), models)

@@ -22,7 +22,11 @@ def test_what_is_given_replaces_the_defaults():
 def test_settings_from_a_file_of_their_own_or_a_config(tmp_path):
     (tmp_path / "own.yaml").write_text("batch: 3\n")
     (tmp_path / "config.yaml").write_text("model: x\ntraining: {batch: 3}\n")
-    assert read_settings(tmp_path / "own.yaml") == read_settings(tmp_path / "config.yaml") == settings_from({"batch": 3})
+    assert (
+        read_settings(tmp_path / "own.yaml")
+        == read_settings(tmp_path / "config.yaml")
+        == settings_from({"batch": 3})
+    )
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,18 @@ from omf.utils.errors import InputError
 
 def test_pairs_from_the_command_line_are_a_dataset(tmp_path):
     out = tmp_path / "pairs"
-    made = omf("simulate", ROOT / "test_rgb" / "bricks.jpg", "-o", out, "--count", 5, "--size", 64, "--camera", "huawei_p20")
+    made = omf(
+        "simulate",
+        ROOT / "test_rgb" / "bricks.jpg",
+        "-o",
+        out,
+        "--count",
+        5,
+        "--size",
+        64,
+        "--camera",
+        "huawei_p20",
+    )
     assert made.returncode == 0, made.stderr
     dataset = check_pairs(find_pairs(out))
     assert dataset.problems == []
@@ -33,7 +44,9 @@ def test_the_same_seed_gives_the_same_pairs_also_after_a_cut(tmp_path):
             write_pairs([ROOT / "test_rgb" / "hills.jpg"], camera, tmp_path / folder, count, 32, 5)
     names = sorted(path.name for path in (tmp_path / "once").iterdir())
     assert len(names) == 13
-    assert all((tmp_path / "once" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes() for name in names)
+    assert all(
+        (tmp_path / "once" / name).read_bytes() == (tmp_path / "cut" / name).read_bytes() for name in names
+    )
 
 
 def test_highlights_lose_information_in_the_photo_alone(tmp_path):
@@ -51,7 +64,10 @@ def test_highlights_lose_information_in_the_photo_alone(tmp_path):
 
 @pytest.mark.parametrize(
     ("photos", "size", "message"),
-    [([], 33, "size 33: give an even number"), ([ROOT / "test_rgb" / "bricks.jpg"], 400, "none of the 1 photos can be used")],
+    [
+        ([], 33, "size 33: give an even number"),
+        ([ROOT / "test_rgb" / "bricks.jpg"], 400, "none of the 1 photos can be used"),
+    ],
 )
 def test_mistakes_are_one_line(tmp_path, photos, size, message):
     with pytest.raises(InputError, match=message):

@@ -46,20 +46,38 @@ def test_all_stages_on_real_pairs_from_the_command_line(tmp_path, network):
     (tmp_path / "settings.yaml").write_text(
         f"{{pairs: {pairs}, network: {network}, widths: [4, 6], patch: 40, batch: 2, steps: {{demosaic: 4, noe: 4, oe: 4}}}}"
     )
-    answer = omf("train", "-o", tmp_path / "model", "--settings", tmp_path / "settings.yaml", "--device", "cpu")
+    answer = omf(
+        "train", "-o", tmp_path / "model", "--settings", tmp_path / "settings.yaml", "--device", "cpu"
+    )
     assert answer.returncode == 0, answer.stderr
-    for name in ("broken.npy: can't be read", "lonely.jpg: no RAW", "shape.npy: uint16 (5, 5, 4)", "nan.npy: float64"):
+    for name in (
+        "broken.npy: can't be read",
+        "lonely.jpg: no RAW",
+        "shape.npy: uint16 (5, 5, 4)",
+        "nan.npy: float64",
+    ):
         assert f"{name}" in answer.stderr
     assert load_network(tmp_path / "model" / "oe.safetensors").widths == (4, 6)
     assert not list((tmp_path / "model").glob("*.state.pt"))
-    predicted = omf("predict", pairs / "0.jpg", "-o", tmp_path / "raw", "--model", tmp_path / "model", "--device", "cpu")
+    predicted = omf(
+        "predict", pairs / "0.jpg", "-o", tmp_path / "raw", "--model", tmp_path / "model", "--device", "cpu"
+    )
     assert predicted.returncode == 0, predicted.stderr
 
 
 @pytest.mark.slow
 def test_the_script_under_torchrun(tmp_path):
     (tmp_path / "settings.json").write_text('{"patch": 40, "batch": 2, "steps": {"demosaic": 4}}')
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2, "scripts/train.py", "demosaic"]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        2,
+        "scripts/train.py",
+        "demosaic",
+    ]
     answer = run(*command, "--settings", tmp_path / "settings.json", "--device", "cpu", OMP_NUM_THREADS="1")
     assert answer.returncode == 0, answer.stderr
     assert answer.stderr.count("demosaic step 4 of 4") == 1
@@ -74,7 +92,9 @@ def test_a_finished_stage_is_not_done_again_unless_its_settings_change(tmp_path,
     train_stage("demosaic", QUICK, tmp_path, CPU)
     with pytest.raises(pytest.fail.Exception):
         train_stage("demosaic", replace(QUICK, seed=1), tmp_path, CPU)
-    with pytest.raises(InputError, match=r"noe\.safetensors: not there, and oe needs it; train the stage noe first"):
+    with pytest.raises(
+        InputError, match=r"noe\.safetensors: not there, and oe needs it; train the stage noe first"
+    ):
         train_stage("oe", QUICK, tmp_path, CPU)
 
 
@@ -87,7 +107,9 @@ def test_a_stage_depends_on_its_own_settings():
         (replace(QUICK, loss=Losses(seam=1)), ["oe"]),
         (replace(QUICK, camera="generic_phone"), ["demosaic", "noe", "oe"]),
     ):
-        assert [stage for stage in stages.STAGES if fingerprint_of(stage, changed) != fingerprint_of(stage, QUICK)] == concerned
+        assert [
+            stage for stage in stages.STAGES if fingerprint_of(stage, changed) != fingerprint_of(stage, QUICK)
+        ] == concerned
 
 
 def test_the_truth_of_a_branch_is_the_demosaiced_raw(tmp_path):
@@ -102,7 +124,10 @@ def test_the_truth_of_a_branch_is_the_demosaiced_raw(tmp_path):
             return torch.where(x[:, 3:] == 1, 0.25, 0.75).expand(-1, 3, -1, -1)
 
     settings = replace(QUICK, loss=Losses(noe=Loss(), oe=Loss()))
-    losses = {branch: float(branch_objective(branch, settings, tmp_path, CPU)(Constant(), [x, bayer])) for branch in ("oe", "noe", "all")}
+    losses = {
+        branch: float(branch_objective(branch, settings, tmp_path, CPU)(Constant(), [x, bayer]))
+        for branch in ("oe", "noe", "all")
+    }
     assert losses["oe"] == pytest.approx(0, abs=1e-6)
     assert losses["noe"] == pytest.approx(0.5, abs=1e-6)
     assert 0.2 < losses["all"] < 0.3
@@ -161,11 +186,15 @@ def test_camera_raw_is_to_be_cut_into_pairs_first(tmp_path):
 
 def test_a_full_disk_is_one_line(tmp_path):
     """A file may not grow beyond 100 kB: enough for the data on their way to the network, less than a checkpoint."""
-    (tmp_path / "settings.yaml").write_text("{widths: [4, 6], patch: 40, batch: 2, steps: {demosaic: 2, noe: 2, oe: 2}}")
+    (tmp_path / "settings.yaml").write_text(
+        "{widths: [4, 6], patch: 40, batch: 2, steps: {demosaic: 2, noe: 2, oe: 2}}"
+    )
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
-        answer = omf("train", "-o", tmp_path / "model", "--settings", tmp_path / "settings.yaml", "--device", "cpu")
+        answer = omf(
+            "train", "-o", tmp_path / "model", "--settings", tmp_path / "settings.yaml", "--device", "cpu"
+        )
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert answer.returncode == 1
@@ -177,5 +206,7 @@ def test_a_full_disk_is_one_line(tmp_path):
 
 
 def test_unknown_settings_are_told():
-    with pytest.raises(InputError, match="network resnet: there is none of that name; known networks: unet, nafnet"):
+    with pytest.raises(
+        InputError, match="network resnet: there is none of that name; known networks: unet, nafnet"
+    ):
         stages.first_weights("noe", settings_from({"network": "resnet"}), None)

@@ -27,7 +27,10 @@ def test_names_are_shown_on_one_line(text, shown):
         (OSError("3 requested and 0 written"), "a file: 3 requested and 0 written"),
         (MemoryError(), "not enough memory; close other programs, or give it more"),
         (DeviceError("the GPU failed"), "the GPU failed; start again: what is finished stays"),
-        (KeyError("x"), "KeyError: 'x' (a fault of the program: please report it with what OMF_DEBUG=1 shows)"),
+        (
+            KeyError("x"),
+            "KeyError: 'x' (a fault of the program: please report it with what OMF_DEBUG=1 shows)",
+        ),
     ],
 )
 def test_whatever_stops_a_program_is_one_line(error, line):

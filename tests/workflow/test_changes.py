@@ -26,7 +26,14 @@ AFTER = {  # the steps that read what a step leaves
 def with_those_after(steps: set[str]) -> set[str]:
     """The steps that have to run where these have."""
     needed = steps | (set(PASSED_ON) if steps & set(PASSED_ON) else set())
-    return needed.union(*(with_those_after({after}) for step in needed for after in AFTER.get(step, ()) if after not in PASSED_ON))
+    return needed.union(
+        *(
+            with_those_after({after})
+            for step in needed
+            for after in AFTER.get(step, ())
+            if after not in PASSED_ON
+        )
+    )
 
 
 def planned(output: str) -> set[str]:
@@ -49,7 +56,9 @@ class Program:
 
     def run(self, *arguments: object, **environment: str):
         with pytest.MonkeyPatch.context() as patch:
-            for key, value in ({"PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"} | environment).items():
+            for key, value in (
+                {"PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"} | environment
+            ).items():
                 patch.setenv(key, value)
             result = snakemake(self.folder, *arguments, root=self.root, **self.settings)
         assert result.returncode == 0, result.stdout + result.stderr
@@ -79,7 +88,10 @@ def test_all_that_a_step_loads_is_known_to_decide_its_results(tmp_path, settings
     program.run(PYTHONPROFILEIMPORTTIME="1")
     for step in STEPS:
         known = {path.relative_to(program.root.resolve()) for path in rebased(step, program.root.resolve())}
-        log = next((program.folder / "results" / "logs").glob(f"{step}/*.log"), program.folder / "results" / "logs" / f"{step}.log")
+        log = next(
+            (program.folder / "results" / "logs").glob(f"{step}/*.log"),
+            program.folder / "results" / "logs" / f"{step}.log",
+        )
         loaded = re.findall(r"^import time: .*\| +(omf[\w.]*)$", log.read_text(), re.MULTILINE)
         assert "omf.utils.errors" in loaded, log
         for name in loaded:
@@ -91,17 +103,32 @@ def rebased(step: str, root: Path) -> list[Path]:
     return [root / path.relative_to(ROOT) for path in source_files(ROOT / "scripts" / f"{step}.py")]
 
 
-QUICK = ("omf/raw/isp.py", "omf/inference/unprocess.py", "omf/report/templates/report.js", "cameras/samsung_s7.yaml")
+QUICK = (
+    "omf/raw/isp.py",
+    "omf/inference/unprocess.py",
+    "omf/report/templates/report.js",
+    "cameras/samsung_s7.yaml",
+)
 
 
-@pytest.mark.parametrize("files", [pytest.param(QUICK, id="some"), pytest.param(None, id="each", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "files", [pytest.param(QUICK, id="some"), pytest.param(None, id="each", marks=pytest.mark.slow)]
+)
 def test_a_change_of_the_program_reruns_what_depends_on_it(tmp_path, settings, files):
     program = Program(tmp_path, settings)
     program.run()
-    depends = {step: {str(path.relative_to(ROOT)) for path in source_files(ROOT / "scripts" / f"{step}.py")} for step in STEPS}
+    depends = {
+        step: {str(path.relative_to(ROOT)) for path in source_files(ROOT / "scripts" / f"{step}.py")}
+        for step in STEPS
+    }
     for step in ("infer", "mosaic", "evaluate"):
         depends[step].add("cameras/samsung_s7.yaml")
-    everything = [path for place in ("omf", "scripts", "cameras") for path in sorted((program.root / place).rglob("*")) if path.is_file()]
+    everything = [
+        path
+        for place in ("omf", "scripts", "cameras")
+        for path in sorted((program.root / place).rglob("*"))
+        if path.is_file()
+    ]
     assert len(everything) > 60
     found, expected = {}, {}
     for path in [program.root / name for name in files] if files else everything:
@@ -126,7 +153,10 @@ def state(folder: Path) -> dict[str, tuple]:
     """What lies in a folder, but for Snakemake's own logs and the like."""
     own = ("results", "submission", ".snakemake/locks")
     return {
-        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes() if path.is_file() else None)
+        str(path.relative_to(folder)): (
+            path.stat().st_mtime_ns,
+            path.read_bytes() if path.is_file() else None,
+        )
         for place in own
         for path in (folder / place).rglob("*")
     }
@@ -170,7 +200,11 @@ def damaged(tmp_path_factory) -> tuple[Path, dict]:
 def test_what_runs_no_jobs_changes_no_file(damaged, arguments):
     folder, settings = damaged
     before = state(folder)
-    assert {"submission/.readme.txt.7.part", ".snakemake/locks/0.output.lock", "results/raw/s/hills.npy"} <= before.keys()
+    assert {
+        "submission/.readme.txt.7.part",
+        ".snakemake/locks/0.output.lock",
+        "results/raw/s/hills.npy",
+    } <= before.keys()
     result = snakemake(folder, *arguments, **settings)
     after = state(folder)
     if arguments[0] == "--touch":  # which is there to change times, and finds the lock

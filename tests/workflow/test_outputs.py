@@ -23,7 +23,12 @@ WILDCARDS = {  # in the page's names of files
 }
 RECORDS = [
     *("submission/scores.json", "submission/summary.json", "submission/provenance.json"),
-    *("results/photos/SHARD.json", "results/timing/SHARD.json", "results/written/SHARD.json", "results/scores/SHARD.json"),
+    *(
+        "results/photos/SHARD.json",
+        "results/timing/SHARD.json",
+        "results/written/SHARD.json",
+        "results/scores/SHARD.json",
+    ),
 ]
 
 
@@ -35,7 +40,12 @@ def section(heading: str) -> str:
 def named(text: str, column: str) -> list[str]:
     """What stands in backquotes in the first column of the tables with this heading."""
     tables = re.findall(rf"^\| {column} \|[^\n]*\n\|[-|]+\n((?:\|[^\n]*\n)+)", text, re.MULTILINE)
-    return [name for table in tables for row in table.splitlines() for name in re.findall("`([^`]+)`", row.split(" | ")[0])]
+    return [
+        name
+        for table in tables
+        for row in table.splitlines()
+        for name in re.findall("`([^`]+)`", row.split(" | ")[0])
+    ]
 
 
 SCORE = named(section("`submission/scores.json`"), "score")
@@ -48,18 +58,29 @@ def run(tmp_path_factory) -> Path:
     (folder / "photos").mkdir()
     for name in ("hills.jpg", "leaves_odd.jpg"):
         shutil.copy(ROOT / "test_rgb" / name, folder / "photos")
-    result = snakemake(folder, images="photos", ground_truth=ROOT / "test_raw", model="unprocess", device="cpu")
+    result = snakemake(
+        folder, images="photos", ground_truth=ROOT / "test_raw", model="unprocess", device="cpu"
+    )
     assert result.returncode == 0, result.stderr
     return folder
 
 
 def test_the_files_of_a_run(run):
     patterns = named(section("Of a run: `submission/`") + section("Of a run: `results/`"), "file")
-    between = [pattern for pattern in patterns if pattern.startswith(("results/decoded/", "results/demosaiced/"))]
-    there = [str(path.relative_to(run)) for folder in ("submission", "results") for path in (run / folder).rglob("*") if path.is_file()]
+    between = [
+        pattern for pattern in patterns if pattern.startswith(("results/decoded/", "results/demosaiced/"))
+    ]
+    there = [
+        str(path.relative_to(run))
+        for folder in ("submission", "results")
+        for path in (run / folder).rglob("*")
+        if path.is_file()
+    ]
     expressions = {pattern: as_expression(pattern) for pattern in patterns if pattern not in between}
     for file in there:
-        assert any(expression.fullmatch(file) for expression in expressions.values()), f"{file} is not on the page"
+        assert any(expression.fullmatch(file) for expression in expressions.values()), (
+            f"{file} is not on the page"
+        )
     for pattern, expression in expressions.items():
         assert any(expression.fullmatch(file) for file in there), f"{pattern} is on the page and was not left"
     assert len(between) == 2
@@ -87,12 +108,18 @@ def test_the_fields_of_a_record(run, record):
     (file,) = (run / record).parent.glob(Path(record).name.replace("SHARD", "s*"))
     there = set(fields(json.loads(file.read_text())))
     patterns = named(section(f"`{record}`"), "field")
-    known = [tuple(full.split(".")) for name in patterns for full in ([name] if "SCORE" not in name else spelt_out(name))]
+    known = [
+        tuple(full.split("."))
+        for name in patterns
+        for full in ([name] if "SCORE" not in name else spelt_out(name))
+    ]
     unknown = [path for path in there if not any(matches(path, pattern) for pattern in known)]
     assert not unknown, f"{unknown} of {record} are not on the page"
     absent = [pattern for pattern in known if not any(matches(path, pattern) for path in there)]
     # of a method without weights there are no hashes
-    assert [pattern for pattern in absent if pattern != ("weights", "NAME")] == [], f"on the page, but not in {record}"
+    assert [pattern for pattern in absent if pattern != ("weights", "NAME")] == [], (
+        f"on the page, but not in {record}"
+    )
 
 
 def spelt_out(name: str) -> list[str]:

@@ -28,7 +28,13 @@ def snakemake(checkout: Path, *arguments: str):
 
 def test_training_ends_with_a_model_that_the_workflow_can_use(checkout):
     config = yaml.safe_load((checkout / "config.yaml").read_text())
-    config["training"] |= {"widths": [4, 6], "patch": 40, "batch": 2, "steps": {"demosaic": 4, "noe": 4, "oe": 4}, "name": "tiny"}
+    config["training"] |= {
+        "widths": [4, 6],
+        "patch": 40,
+        "batch": 2,
+        "steps": {"demosaic": 4, "noe": 4, "oe": 4},
+        "name": "tiny",
+    }
     config["device"] = "cpu"
     (checkout / "config.yaml").write_text(yaml.safe_dump(config))
     trained = snakemake(checkout, "--cores", "all", "train")
@@ -57,7 +63,9 @@ def test_training_ends_with_a_model_that_the_workflow_can_use(checkout):
 
 
 def test_a_training_that_fails_says_why(checkout):
-    result = snakemake(checkout, "--cores", "all", "train", "--config", "training={name: tiny, pairs: nowhere}")
+    result = snakemake(
+        checkout, "--cores", "all", "train", "--config", "training={name: tiny, pairs: nowhere}"
+    )
     assert result.returncode != 0
     assert "nowhere: no such folder" in result.stderr
     assert "rule train_network" not in result.stderr  # told before anything is trained

@@ -30,7 +30,11 @@ from omf.utils.files import sha256
 
 def rules_run(result) -> list[str]:
     """The rules that Snakemake ran, by its own words."""
-    return [line.split("rule ")[1].rstrip(":") for line in result.stderr.splitlines() if line.startswith(("rule ", "localrule "))]
+    return [
+        line.split("rule ")[1].rstrip(":")
+        for line in result.stderr.splitlines()
+        if line.startswith(("rule ", "localrule "))
+    ]
 
 
 def zip_names(folder: Path) -> list[str]:
@@ -41,7 +45,9 @@ def zip_names(folder: Path) -> list[str]:
 
 def base64_of_svg(page: str) -> str:
     """All plots of a page, as text."""
-    return "".join(base64.b64decode(uri).decode() for uri in re.findall(r"data:image/svg\+xml;base64,([^\"]+)", page))
+    return "".join(
+        base64.b64decode(uri).decode() for uri in re.findall(r"data:image/svg\+xml;base64,([^\"]+)", page)
+    )
 
 
 @pytest.fixture
@@ -56,7 +62,9 @@ def first_run(tmp_path_factory, tiny_model) -> Path:
     (folder / "photos").mkdir()
     for name in PHOTOS:
         shutil.copy(ROOT / "test_rgb" / name, folder / "photos")
-    result = snakemake(folder, images="photos", model=tiny_model, ground_truth=ROOT / "test_raw", device="cpu")
+    result = snakemake(
+        folder, images="photos", model=tiny_model, ground_truth=ROOT / "test_raw", device="cpu"
+    )
     assert result.returncode == 0, result.stderr
     return folder
 
@@ -90,7 +98,15 @@ def test_a_run_leaves_a_scored_entry(tmp_path, settings):
 
     scores = json.loads((submission / "scores.json").read_text())
     assert list(scores["images"]) == names
-    evaluated = omf("evaluate", submission, ROOT / "test_raw", "--photos", settings["images"], "--out", tmp_path / "evaluated")
+    evaluated = omf(
+        "evaluate",
+        submission,
+        ROOT / "test_raw",
+        "--photos",
+        settings["images"],
+        "--out",
+        tmp_path / "evaluated",
+    )
     assert evaluated.returncode == 1  # the other samples have no prediction here
     for name in ("scores.json", "scores.csv", "scores.txt"):
         assert (tmp_path / "evaluated" / name).read_text() == (submission / name).read_text()
@@ -102,7 +118,9 @@ def test_a_run_leaves_a_scored_entry(tmp_path, settings):
     assert f"{scores['mean']['psnr']:.2f} dB" in page
     assert "infer" in base64_of_svg(page)
     assert len(list((tmp_path / "results" / "report").glob("images_*.jpg"))) == 4
-    assert not (tmp_path / "results" / "decoded").exists() or not list((tmp_path / "results" / "decoded").iterdir())
+    assert not (tmp_path / "results" / "decoded").exists() or not list(
+        (tmp_path / "results" / "decoded").iterdir()
+    )
     assert (tmp_path / "results" / "logs" / "infer" / "s.log").is_file()
     assert (tmp_path / "results" / "benchmarks" / "infer" / "s.tsv").is_file()
 
@@ -175,7 +193,10 @@ def test_the_shard_size_does_not_change_a_byte(finished, settings, tmp_path):
     other = tmp_path / "other"
     other.mkdir()
     assert snakemake(other, **settings | {"shard_size": 1, "images": finished / "photos"}).returncode == 0
-    for path in [*(finished / "submission").glob("*.npy"), *(finished / "submission" / name for name in ("scores.json", "scores.csv"))]:
+    for path in [
+        *(finished / "submission").glob("*.npy"),
+        *(finished / "submission" / name for name in ("scores.json", "scores.csv")),
+    ]:
         assert path.read_bytes() == (other / "submission" / path.name).read_bytes()
 
 
@@ -208,7 +229,9 @@ def test_snakemakes_own_report_holds_the_page_the_table_and_the_pictures(finishe
     with zipfile.ZipFile(finished / "report.zip") as archive:
         names = [Path(name).name for name in archive.namelist()]
         around = archive.read(min(archive.namelist(), key=len)).decode()  # Snakemake's own page
-    assert "<html" in around and "night_tall" not in around  # which names no photos, so that there is nothing to escape
+    assert (
+        "<html" in around and "night_tall" not in around
+    )  # which names no photos, so that there is nothing to escape
     for name in ("report.html", "scores.csv", "images_worst_1.jpg", "plot_tones.svg"):
         assert name in names
 
@@ -250,7 +273,9 @@ def test_camera_raw_beside_the_photos_is_ground_truth(tmp_path, settings):
     shown = scene(2, 120, 160)
     counts = write_dng(folder / "whole.dng", bayer_of(shown))
     Image.fromarray(photo_of(shown)).save(folder / "whole.jpg")
-    np.save(packed / "whole.npy", pack(to_challenge_counts((counts - np.float32(64)) / np.float32(16383 - 64))))
+    np.save(
+        packed / "whole.npy", pack(to_challenge_counts((counts - np.float32(64)) / np.float32(16383 - 64)))
+    )
 
     result = snakemake(tmp_path, **settings | {"images": folder, "ground_truth": folder})
     assert result.returncode == 0, result.stderr
@@ -337,9 +362,17 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, settings):
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
     assert snakemake(undisturbed, **settings).returncode == 0
-    command = [Path(sys.executable).parent / "snakemake", "--snakefile", ROOT / "Snakefile", "--directory", tmp_path / "killed"]
+    command = [
+        Path(sys.executable).parent / "snakemake",
+        "--snakefile",
+        ROOT / "Snakefile",
+        "--directory",
+        tmp_path / "killed",
+    ]
     command += ["--config", *(f"{key}={value}" for key, value in settings.items())]
-    process = subprocess.Popen([str(part) for part in command], stderr=subprocess.DEVNULL, start_new_session=True)
+    process = subprocess.Popen(
+        [str(part) for part in command], stderr=subprocess.DEVNULL, start_new_session=True
+    )
     raw = tmp_path / "killed" / "results" / "raw"
     deadline = time.monotonic() + 120
     while len(list(raw.glob("*/*.npy"))) < 2 and time.monotonic() < deadline:
@@ -376,9 +409,20 @@ def test_missing_weights_are_fetched_by_a_rule(tmp_path, settings, tiny_model):
             for branch, content in weights.items()
         }
         (program / "trained_models").mkdir()
-        (program / "trained_models" / "models.yaml").write_text(yaml.safe_dump({"remote": {"widths": [4, 6, 8], "files": files}}))
-        command = [Path(sys.executable).parent / "snakemake", "--snakefile", program / "Snakefile", "--directory", tmp_path]
-        command += ["--config", *(f"{key}={value}" for key, value in (settings | {"model": "remote"}).items())]
+        (program / "trained_models" / "models.yaml").write_text(
+            yaml.safe_dump({"remote": {"widths": [4, 6, 8], "files": files}})
+        )
+        command = [
+            Path(sys.executable).parent / "snakemake",
+            "--snakefile",
+            program / "Snakefile",
+            "--directory",
+            tmp_path,
+        ]
+        command += [
+            "--config",
+            *(f"{key}={value}" for key, value in (settings | {"model": "remote"}).items()),
+        ]
         result = run(*command, PYTHONPATH=str(program))
     assert result.returncode == 0, result.stderr
     assert {"fetch_oe", "fetch_noe"} <= set(rules_run(result))
@@ -390,7 +434,9 @@ def test_missing_weights_are_fetched_by_a_rule(tmp_path, settings, tiny_model):
 def test_shipped_weights_that_are_damaged_are_told_at_the_start(tmp_path, settings):
     (tmp_path / "model").mkdir()
     for branch in ("oe", "noe"):
-        (tmp_path / "model" / f"{branch}.safetensors").write_text("version https://git-lfs.github.com/spec/v1\n")
+        (tmp_path / "model" / f"{branch}.safetensors").write_text(
+            "version https://git-lfs.github.com/spec/v1\n"
+        )
     result = snakemake(tmp_path, **settings | {"model": tmp_path / "model"})
     assert result.returncode == 1
     assert "Git LFS pointer" in result.stderr
@@ -413,7 +459,17 @@ def test_published_checkpoints_need_one_changed_line(tmp_path, published_model):
 
 
 def test_only_inference_imports_torch(tmp_path):
-    for script in ("preprocess", "mosaic", "evaluate", "package", "report", "check_problems", "fetch", "make_samples", "settings"):
+    for script in (
+        "preprocess",
+        "mosaic",
+        "evaluate",
+        "package",
+        "report",
+        "check_problems",
+        "fetch",
+        "make_samples",
+        "settings",
+    ):
         code = f"import runpy, sys; runpy.run_path('scripts/{script}.py'); sys.exit('torch' in sys.modules)"
         assert run(sys.executable, "-c", code).returncode == 0, script
 
@@ -425,7 +481,10 @@ def test_too_many_shards_are_told_at_the_start(tmp_path, settings):
         (photos / f"{number}.jpg").touch()
     result = snakemake(tmp_path, "-n", **settings | {"images": photos, "shard_size": 1})
     assert result.returncode == 1
-    assert "9000 photos are 9000 shards, more than fit on a command line; raise shard_size" in result.stdout + result.stderr
+    assert (
+        "9000 photos are 9000 shards, more than fit on a command line; raise shard_size"
+        in result.stdout + result.stderr
+    )
 
 
 @pytest.mark.slow
@@ -444,7 +503,9 @@ def test_another_format_leaves_with_the_scores_of_the_challenges(finished, tmp_p
     result = snakemake(finished, **settings | {"output_format": "npz", "bit_depth": 12, "cfa": "BGGR"})
     assert result.returncode == 0, result.stderr
     submission = finished / "submission"
-    assert {path.name for path in submission.glob("*.np?")} == {f"{name}.npz" for name in ("chart", "hills", "leaves_odd", "night_tall")}
+    assert {path.name for path in submission.glob("*.np?")} == {
+        f"{name}.npz" for name in ("chart", "hills", "leaves_odd", "night_tall")
+    }
     assert not (submission / "submission.zip").exists()
     assert (submission / "scores.txt").read_text().splitlines()[:2] == scores
     with np.load(submission / "hills.npz") as hills:
@@ -471,12 +532,23 @@ def test_noise_is_the_same_again(tmp_path, settings):
     (tmp_path / "noise.yaml").write_text("noise: {iso: 800}\n")
     for folder, shards in (("a", 256), ("b", 1)):
         (tmp_path / folder).mkdir()
-        result = snakemake(tmp_path / folder, "--configfile", tmp_path / "noise.yaml", **settings | {"shard_size": shards})
+        result = snakemake(
+            tmp_path / folder, "--configfile", tmp_path / "noise.yaml", **settings | {"shard_size": shards}
+        )
         assert result.returncode == 0, result.stderr
     for path in (tmp_path / "a" / "submission").glob("*.npy"):
         assert path.read_bytes() == (tmp_path / "b" / "submission" / path.name).read_bytes()
     direct = omf(
-        "predict", settings["images"], "-o", tmp_path / "direct", "--model", settings["model"], "--device", "cpu", "--noise-iso", 800
+        "predict",
+        settings["images"],
+        "-o",
+        tmp_path / "direct",
+        "--model",
+        settings["model"],
+        "--device",
+        "cpu",
+        "--noise-iso",
+        800,
     )
     assert direct.returncode == 0, direct.stderr
     for path in (tmp_path / "direct").iterdir():
@@ -489,7 +561,9 @@ def test_the_preset_of_the_second_track(tmp_path, settings):
     photos = tmp_path / "p20"
     photos.mkdir()
     iio.imwrite(photos / "0_1.jpg", random_rgb(496, 496))
-    result = snakemake(tmp_path, **settings | {"images": photos, "ground_truth": "", "model": "unprocess_p20"})
+    result = snakemake(
+        tmp_path, **settings | {"images": photos, "ground_truth": "", "model": "unprocess_p20"}
+    )
     assert result.returncode == 0, result.stderr
     entry = np.load(tmp_path / "submission" / "0_1.npy")
     assert (entry.shape, entry.dtype) == ((248, 248, 4), np.uint16)
@@ -497,7 +571,12 @@ def test_the_preset_of_the_second_track(tmp_path, settings):
     summary = json.loads((tmp_path / "submission" / "summary.json").read_text())
     assert (summary["model"], summary["camera"]) == ("unprocess_p20", "huawei_p20")
     # with a model of one's own too, and another camera gives other colours
-    assert snakemake(tmp_path, **settings | {"images": photos, "ground_truth": "", "model": "unprocess"}).returncode == 0
+    assert (
+        snakemake(
+            tmp_path, **settings | {"images": photos, "ground_truth": "", "model": "unprocess"}
+        ).returncode
+        == 0
+    )
     assert (np.load(tmp_path / "submission" / "0_1.npy") != entry).any()
 
 
@@ -508,14 +587,18 @@ def test_the_preset_of_ntire_2025(tmp_path, settings):
     truths.mkdir()
     iio.imwrite(photos / "1.png", random_rgb(1024, 1024))
     np.save(truths / "1.npy", np.full((512, 512, 4), 2000, np.uint16))
-    result = snakemake(tmp_path, **settings | {"images": photos, "ground_truth": truths, "challenge": "ntire2025"})
+    result = snakemake(
+        tmp_path, **settings | {"images": photos, "ground_truth": truths, "challenge": "ntire2025"}
+    )
     assert result.returncode == 0, result.stderr
     entry = np.load(tmp_path / "submission" / "1.npy")
     assert (entry.shape, entry.dtype) == ((512, 512, 4), np.uint16)
     assert 1024 < entry.max() <= 4095
     assert zip_names(tmp_path) == ["1.npy", "readme.txt"]
     psnr = json.loads((tmp_path / "submission" / "scores.json").read_text())["mean"]["psnr"]
-    assert psnr == pytest.approx(-10 * np.log10(((entry.astype(float) - 2000) ** 2).mean() / 4095**2), abs=1e-9)
+    assert psnr == pytest.approx(
+        -10 * np.log10(((entry.astype(float) - 2000) ** 2).mean() / 4095**2), abs=1e-9
+    )
 
 
 def test_the_classical_method_takes_the_networks_place(tmp_path, settings):
@@ -536,13 +619,19 @@ def test_provenance_tells_what_made_the_result(tmp_path, settings):
     snakemake(tmp_path, **settings | {"shard_size": 2})
     told = json.loads((tmp_path / "submission" / "provenance.json").read_text())
     photos = {path.name: sha256(path) for path in settings["images"].iterdir()}
-    assert told["inputs"]["photos"] == {name: digest for name, digest in photos.items() if name != "broken.jpg"}
+    assert told["inputs"]["photos"] == {
+        name: digest for name, digest in photos.items() if name != "broken.jpg"
+    }
     names = ["chart.npy", "hills.npy", "leaves_odd.npy", "night_tall.npy"]
     assert told["inputs"]["ground_truth"] == {name: sha256(ROOT / "test_raw" / name) for name in names}
     assert told["weights"] == {
-        f"tiny/{branch}.safetensors": sha256(settings["model"] / f"{branch}.safetensors") for branch in ("oe", "noe")
+        f"tiny/{branch}.safetensors": sha256(settings["model"] / f"{branch}.safetensors")
+        for branch in ("oe", "noe")
     }
-    assert told["config"] | {"shard_size": 2, "images": str(settings["images"]), "precision": "float32"} == told["config"]
+    assert (
+        told["config"] | {"shard_size": 2, "images": str(settings["images"]), "precision": "float32"}
+        == told["config"]
+    )
     (made_by,) = told["environments"]
     assert made_by["jobs"] == len(list((tmp_path / "results" / "timing").iterdir())) > 1
     assert made_by["packages"]["torch"] == torch.__version__
@@ -568,7 +657,9 @@ def test_thousands_of_shards_fit_on_a_command_line(tmp_path, settings):
     photos.mkdir()
     for number in range(3000):
         (photos / f"{number}.jpg").touch()
-    result = snakemake(tmp_path, "-n", "-p", "report", "package", **settings | {"images": photos, "shard_size": 1})
+    result = snakemake(
+        tmp_path, "-n", "-p", "report", "package", **settings | {"images": photos, "shard_size": 1}
+    )
     commands = [line for line in result.stdout.splitlines() if "--shards" in line]
     assert len(commands) == 2
     assert all(len(line) < 2**17 / 2 for line in commands)
@@ -577,9 +668,14 @@ def test_thousands_of_shards_fit_on_a_command_line(tmp_path, settings):
 def test_what_jobs_ask_a_cluster_for(tmp_path, settings):
     def jobs(device: str) -> dict[str, str]:
         """What a dry run says of each rule, with the profile for Slurm."""
-        result = snakemake(tmp_path, "-n", "--workflow-profile", ROOT / "profiles" / "slurm", **settings | {"device": device})
+        result = snakemake(
+            tmp_path, "-n", "--workflow-profile", ROOT / "profiles" / "slurm", **settings | {"device": device}
+        )
         assert result.returncode == 0, result.stdout + result.stderr
-        return {part.partition(":")[0]: part for part in re.split(r"^(?:local)?rule ", result.stdout, flags=re.MULTILINE)[1:]}
+        return {
+            part.partition(":")[0]: part
+            for part in re.split(r"^(?:local)?rule ", result.stdout, flags=re.MULTILINE)[1:]
+        }
 
     asked = jobs("auto")
     assert "threads: 8" in asked["infer"]
@@ -598,7 +694,14 @@ def test_the_default_profile_runs_one_inference_at_a_time():
 
 
 def test_the_launcher_passes_arguments_on(tmp_path, settings):
-    result = run(ROOT / "test", "-n", "--directory", tmp_path, "--config", *(f"{key}={value}" for key, value in settings.items()))
+    result = run(
+        ROOT / "test",
+        "-n",
+        "--directory",
+        tmp_path,
+        "--config",
+        *(f"{key}={value}" for key, value in settings.items()),
+    )
     assert result.returncode == 0, result.stderr
     assert "infer" in result.stdout + result.stderr
     assert not (tmp_path / "submission").exists()

@@ -7,7 +7,9 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-FAULT = Path(os.environ.get("FAULT", "none"))  # a file of this name is there as long as the fault is to happen
+FAULT = Path(
+    os.environ.get("FAULT", "none")
+)  # a file of this name is there as long as the fault is to happen
 
 
 class Patch(MetaPathFinder):
@@ -37,7 +39,9 @@ def break_down(module) -> None:
         calls.append(1)
         if len(calls) == 3 and FAULT.exists():
             FAULT.unlink()
-            raise torch.AcceleratorError("CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be asynchronous")
+            raise torch.AcceleratorError(
+                "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be asynchronous"
+            )
         return compute(self, pictures, finish)
 
     module.Fusion.fuse_at_once = fuse_at_once

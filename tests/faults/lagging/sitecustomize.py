@@ -10,9 +10,18 @@ import os
 import time
 
 LAG, LAG_IN_SHARDS = 1.0, 4.0  # seconds
-FOLDERS = [os.path.join("work", name, "") for name in ("results", "submission")]  # of a run in a folder "work"
+FOLDERS = [
+    os.path.join("work", name, "") for name in ("results", "submission")
+]  # of a run in a folder "work"
 own: set[str] = set()
-stat, lstat, listdir, scandir, replace, opened = os.stat, os.lstat, os.listdir, os.scandir, os.replace, io.open
+stat, lstat, listdir, scandir, replace, opened = (
+    os.stat,
+    os.lstat,
+    os.listdir,
+    os.scandir,
+    os.replace,
+    io.open,
+)
 
 
 def hidden(path) -> bool:
@@ -23,7 +32,9 @@ def hidden(path) -> bool:
         state = lstat(path)
     except OSError:
         return False
-    return not os.path.stat.S_ISDIR(state.st_mode) and age_of(state) < lag_of(path)  # not ctime, which a second name would change too
+    return not os.path.stat.S_ISDIR(state.st_mode) and age_of(state) < lag_of(
+        path
+    )  # not ctime, which a second name would change too
 
 
 def age_of(state) -> float:
@@ -81,7 +92,9 @@ class Seen:
 
 
 os.stat, os.lstat = unless_hidden(stat), unless_hidden(lstat)
-os.listdir = lambda path=".": [name for name in listdir(path) if isinstance(path, int) or not hidden(os.path.join(path, name))]
+os.listdir = lambda path=".": [
+    name for name in listdir(path) if isinstance(path, int) or not hidden(os.path.join(path, name))
+]
 os.scandir = lambda path=".": scandir(path) if isinstance(path, int) else Seen(path)
 os.replace = replace_and_remember
 builtins.open = io.open = open_and_remember
