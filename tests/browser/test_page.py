@@ -158,8 +158,10 @@ def test_hostile_names_are_shown_and_not_run(browser, hostile):
 
 def test_scripts_that_get_into_the_page_do_not_run_and_ask_nobody(browser, hostile):
     """Where names were not escaped, and more: the page's policy is a second wall."""
-    more = '<script>alert(2)</script><script src="https://example.org/x.js"></script><img src="https://example.org/x.png" onerror="alert(3)">'
-    more += '<iframe src="data:text/html,<script>alert(4)</script>"></iframe><link rel="stylesheet" href="https://example.org/x.css">'
+    more = '<script>alert(2)</script><script src="https://example.org/x.js"></script>'
+    more += '<img src="https://example.org/x.png" onerror="alert(3)">'
+    more += '<iframe src="data:text/html,<script>alert(4)</script>"></iframe>'
+    more += '<link rel="stylesheet" href="https://example.org/x.css">'
     text = hostile.read_text()
     hostile.write_text(text.replace("<main>", f"<main>{more}{''.join(HOSTILE)}", 1))
     assert what_ran(browser, hostile) == []

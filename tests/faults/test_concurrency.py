@@ -26,7 +26,7 @@ def wait_until(condition, seconds: float = 60) -> None:
         time.sleep(0.02)
 
 
-def test_the_second_run_in_a_folder_refuses(tmp_path, photos, undisturbed):  # noqa: F811
+def test_the_second_run_in_a_folder_refuses(tmp_path, photos, undisturbed):
     (tmp_path / "work").mkdir()
     first = workflow(tmp_path, photos)
     wait_until(lambda: jobs_of(first))
@@ -40,7 +40,7 @@ def test_the_second_run_in_a_folder_refuses(tmp_path, photos, undisturbed):  # n
     assert "Nothing to be done" in third.said()
 
 
-def test_a_dry_run_beside_a_run_disturbs_nothing(tmp_path, photos, undisturbed):  # noqa: F811
+def test_a_dry_run_beside_a_run_disturbs_nothing(tmp_path, photos, undisturbed):
     (tmp_path / "work").mkdir()
     first = workflow(tmp_path, photos)
     wait_until(lambda: jobs_of(first))
@@ -51,7 +51,7 @@ def test_a_dry_run_beside_a_run_disturbs_nothing(tmp_path, photos, undisturbed):
     assert result(tmp_path / "work") == undisturbed[0]
 
 
-def test_jobs_that_a_killed_run_left_behind_are_waited_for(tmp_path, photos, undisturbed):  # noqa: F811
+def test_jobs_that_a_killed_run_left_behind_are_waited_for(tmp_path, photos, undisturbed):
     (tmp_path / "work").mkdir()
     (tmp_path / "slow_job").touch()
     first = workflow(tmp_path, photos, PYTHONPATH=str(HERE / "injected"), FAULT=str(tmp_path / "slow_job"))
@@ -66,7 +66,7 @@ def test_jobs_that_a_killed_run_left_behind_are_waited_for(tmp_path, photos, und
     assert result(tmp_path / "work") == undisturbed[0]
 
 
-def test_a_file_system_that_lags(tmp_path, photos, undisturbed):  # noqa: F811
+def test_a_file_system_that_lags(tmp_path, photos, undisturbed):
     """Of two photos a shard: a folder that is seen before all of its files."""
     (tmp_path / "work").mkdir()
     run = workflow(tmp_path, photos, size=2, PYTHONPATH=str(HERE / "lagging"))
@@ -74,7 +74,7 @@ def test_a_file_system_that_lags(tmp_path, photos, undisturbed):  # noqa: F811
     assert result(tmp_path / "work") == undisturbed[0]
 
 
-def test_two_predictions_into_one_folder(tmp_path, photos, undisturbed):  # noqa: F811
+def test_two_predictions_into_one_folder(tmp_path, photos, undisturbed):
     command = [sys.executable, "-m", "omf", "predict", photos, "--model", "unprocess", "-o", tmp_path / "out"]
     runs = [Run.start(tmp_path / f"{number}.log", *command) for number in range(3)]
     assert [run.ended() for run in runs] == [0, 0, 0]
@@ -83,7 +83,7 @@ def test_two_predictions_into_one_folder(tmp_path, photos, undisturbed):  # noqa
     assert left.items() <= undisturbed[0].items()
 
 
-def test_users_who_share_weights_that_they_can_not_write(tmp_path, photos, tiny_model):  # noqa: F811
+def test_users_who_share_weights_that_they_can_not_write(tmp_path, photos, tiny_model):
     shared = tmp_path / "shared"
     shared.mkdir()
     for branch in ("oe", "noe"):

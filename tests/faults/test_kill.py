@@ -112,7 +112,7 @@ def test_a_workflow_that_is_killed_goes_on_where_it_was(
         shutil.rmtree(folder)
 
 
-def test_omf_predict_that_is_killed_leaves_nothing_partial(tmp_path, undisturbed, photos, thorough):  # noqa: F811
+def test_omf_predict_that_is_killed_leaves_nothing_partial(tmp_path, undisturbed, photos, thorough):
     whole, _ = undisturbed
     expected = {name: content for name, content in whole.items() if name.endswith(".npy") and "/" not in name}
     command = [sys.executable, "-m", "omf", "predict", photos, "--model", "unprocess", "-o"]

@@ -33,7 +33,7 @@ def mounted_again(folder: Path, options: str) -> None:
     subprocess.run(["mount", "-o", f"remount,{options}", folder], check=True)
 
 
-def predict(log: Path, out: Path, photos: Path, *options: object, **environment: str) -> Run:  # noqa: F811
+def predict(log: Path, out: Path, photos: Path, *options: object, **environment: str) -> Run:
     run = Run.start(
         log,
         sys.executable,
@@ -68,7 +68,7 @@ def the_error(run: Run) -> str:
     return line
 
 
-def test_omf_predict_on_a_full_disk(tmp_path, photos, undisturbed):  # noqa: F811
+def test_omf_predict_on_a_full_disk(tmp_path, photos, undisturbed):
     whole = raw_files(undisturbed[0])
     with small_disk(tmp_path / "disk", 300):
         out = tmp_path / "disk" / "out"
@@ -81,7 +81,7 @@ def test_omf_predict_on_a_full_disk(tmp_path, photos, undisturbed):  # noqa: F81
 
 
 @pytest.mark.parametrize("kilobytes", [200, 900, 1600])
-def test_the_workflow_on_a_full_disk(tmp_path, photos, undisturbed, kilobytes):  # noqa: F811
+def test_the_workflow_on_a_full_disk(tmp_path, photos, undisturbed, kilobytes):
     with small_disk(tmp_path / "work", kilobytes):
         run = workflow(tmp_path, photos)
         assert run.ended() == 1
@@ -93,7 +93,7 @@ def test_the_workflow_on_a_full_disk(tmp_path, photos, undisturbed, kilobytes): 
         assert result(tmp_path / "work") == undisturbed[0]
 
 
-def test_folders_that_are_read_only(tmp_path, photos, undisturbed):  # noqa: F811
+def test_folders_that_are_read_only(tmp_path, photos, undisturbed):
     with small_disk(tmp_path / "work", 10_000):
         mounted_again(tmp_path / "work", "ro")
         run = predict(tmp_path / "log", tmp_path / "work" / "out", photos, "--model", "unprocess")
@@ -109,7 +109,7 @@ def test_folders_that_are_read_only(tmp_path, photos, undisturbed):  # noqa: F81
         assert result(tmp_path / "work") == undisturbed[0]
 
 
-def test_omf_predict_with_too_little_memory(tmp_path, photos, tiny_model):  # noqa: F811
+def test_omf_predict_with_too_little_memory(tmp_path, photos, tiny_model):
     """As `ulimit -v` limits it: PyTorch can't be loaded, or the networks can't run."""
     command = [
         sys.executable,
@@ -154,7 +154,7 @@ def control_group(megabytes: int) -> Iterator[Path]:
         kept.rmdir()
 
 
-def test_a_job_that_runs_out_of_memory_is_killed_and_done_again(tmp_path, photos, tiny_model):  # noqa: F811
+def test_a_job_that_runs_out_of_memory_is_killed_and_done_again(tmp_path, photos, tiny_model):
     """The kernel kills the inference; the rest of the run goes on, and a second run with more memory finishes."""
     (tmp_path / "work").mkdir()
     with control_group(250) as group:
@@ -181,7 +181,7 @@ def test_a_job_that_runs_out_of_memory_is_killed_and_done_again(tmp_path, photos
     assert files_in(tmp_path / "out").items() <= result(tmp_path / "work").items()
 
 
-def test_a_gpu_that_fails_stops_a_program_with_one_line(tmp_path, photos, tiny_model):  # noqa: F811
+def test_a_gpu_that_fails_stops_a_program_with_one_line(tmp_path, photos, tiny_model):
     (tmp_path / "gpu_fails").touch()
     injected = {"PYTHONPATH": str(HERE / "injected"), "FAULT": str(tmp_path / "gpu_fails")}
     run = predict(tmp_path / "log", tmp_path / "out", photos, "--model", tiny_model, **injected)
