@@ -1,8 +1,9 @@
-"""For the eye: photos, and the RAW that a model gives for them, as it is and balanced with the camera's usual white balance.
+"""Contact sheet for visual inspection: photos, predicted RAW, and predicted RAW with average white balance.
 
     python benchmarks/contact_sheet.py PHOTO_OR_FOLDER... --count 20 --out sheet.png
 
-RAW that looks neutral as it is would be wrong. Look for casts in the balanced one, for seams along the overexposure mask, for halos.
+Unbalanced RAW must not look neutral. In the balanced one, look for colour casts, halos, and seams along the
+overexposure mask.
 """
 
 import argparse
@@ -13,14 +14,14 @@ from tqdm import tqdm
 
 from omf.inference.load import load_method
 from omf.io.images import read_rgb
-from omf.io.photos import gather
+from omf.io.photos import find_photos
 from omf.models.registry import find_model
 from omf.raw import isp
 from omf.raw.camera import load_camera
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import cli_entry_point
 
-THUMBNAIL, CAPTION, COLUMNS = 200, 14, 2  # pixels, pixels, photos in a row
+THUMBNAIL, CAPTION, COLUMNS = 200, 14, 2  # pixels, pixels, photos per row
 
 
 @cli_entry_point
@@ -34,7 +35,7 @@ def main() -> None:
         "--count",
         type=int,
         default=20,
-        help="photos, evenly chosen: half of them the ones with most overexposed pixels",
+        help="number of photos: half with the most overexposed pixels, half evenly spaced by name",
     )
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
@@ -42,7 +43,7 @@ def main() -> None:
     model = find_model(arguments.model)
     camera = load_camera(model.camera)
     fuse, _, _ = load_method(model, "auto")
-    photos = gather(arguments.photos)
+    photos = find_photos(arguments.photos)
     by_highlights = sorted(photos, key=lambda photo: -overexposure_mask(read_rgb(photo)).mean())
     bright = by_highlights[: arguments.count // 2]
     rest = sorted(set(photos) - set(bright))
@@ -56,15 +57,15 @@ def main() -> None:
     for number, photo in enumerate(tqdm(chosen, unit="photo", disable=None)):
         rgb = read_rgb(photo)
         raw = fuse(rgb, overexposure_mask(rgb))
-        balanced = isp.to_srgb_primaries(
+        balanced = isp.camera_to_srgb(
             isp.clip(isp.white_balance(raw, camera.mean_neutral)), camera.colour_matrices.mean(axis=0)
         )
-        shown = (rgb, isp.to_8_bit(isp.encode_srgb(raw)), isp.to_8_bit(isp.encode_srgb(isp.clip(balanced))))
-        for panel, picture in enumerate(shown):
-            left = (number % COLUMNS * 3 + panel) * (THUMBNAIL + 4)
+        panels = (rgb, isp.to_8_bit(isp.encode_srgb(raw)), isp.to_8_bit(isp.encode_srgb(isp.clip(balanced))))
+        for column, panel in enumerate(panels):
+            left = (number % COLUMNS * 3 + column) * (THUMBNAIL + 4)
             top = number // COLUMNS * (THUMBNAIL + CAPTION + 4)
             sheet.paste(
-                ImageOps.pad(Image.fromarray(picture), (THUMBNAIL, THUMBNAIL), color="lightgrey"), (left, top)
+                ImageOps.pad(Image.fromarray(panel), (THUMBNAIL, THUMBNAIL), color="lightgrey"), (left, top)
             )
         draw.text((number % COLUMNS * 3 * (THUMBNAIL + 4), top + THUMBNAIL), photo.name, fill="black")
     sheet.save(arguments.out)

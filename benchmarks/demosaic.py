@@ -1,10 +1,10 @@
-"""How well the Demosaic Net fills in a Bayer mosaic, beside classical methods, on photos that it was not trained on.
+"""Quality of the Demosaic Net compared with classical methods, on photos that it was not trained on.
 
-Each photo is made linear, reduced (which hides its own demosaicing and JPEG blocks), given the colour
-cast of RAW before white balance, and mosaicked without noise. Malvar and Menon take it that colours
-rise and fall together, so they are also given the balanced mosaic, as RAW converters do; that needs the
-white balance, which the others do without. The same photos and seed give the same crops. Time is the
-median over the crops, the methods taking turns.
+Each photo is linearised, downscaled (which hides its own demosaicing and JPEG blocks), given the colour cast
+of RAW before white balance, and mosaicked without noise. Malvar and Menon assume that colours are correlated,
+so they are also run on the white-balanced mosaic, as in RAW converters; only they need to know the white
+balance. The same photos and seed give the same crops. Time is the median over the crops, with interleaved
+methods.
 
     python benchmarks/demosaic.py PHOTO_OR_FOLDER... --net FILE --out benchmarks/demosaic.md
 """
@@ -18,27 +18,27 @@ import numpy as np
 
 from omf.evaluation.metrics import psnr
 from omf.io.images import read_rgb
-from omf.io.photos import gather, matching
+from omf.io.photos import find_photos, match_patterns
 from omf.raw.bayer import demosaic, mosaic
 from omf.raw.isp import decode_srgb
 from omf.utils.errors import InputError, cli_entry_point
 from omf.utils.files import save_text
 
 HELD_OUT = Path(__file__).with_name("heldout_pairs.txt")
-NEUTRAL = np.array([0.5, 1, 0.6], np.float32)  # RAW of a neutral grey, as phones have it in daylight
-LARGE = 1200  # pixels that a photo's long side is reduced to, or less
+NEUTRAL = np.array([0.5, 1, 0.6], np.float32)  # RAW of a neutral grey, as in phones in daylight
+MAX_SIDE = 1200  # long side of the downscaled photo, pixels
 CROP = 256
-BORDER = 8  # pixels on each side that don't count
+BORDER = 8  # pixels excluded on each side
 SEED = 77
 
 Method = Callable[[np.ndarray], np.ndarray]  # float32 (H, W), RGGB -> (H, W, 3)
 
 
 def linear_crops(photo: Path, number: int, crops: int) -> list[np.ndarray]:
-    """Up to `crops` crops of a photo as demosaiced RAW, float32 (H, W, 3), H and W even and CROP or less."""
+    """Return up to `crops` crops as demosaiced RAW: float32 (H, W, 3), H and W even and at most CROP."""
     rgb = read_rgb(photo)
     linear = decode_srgb(rgb.astype(np.float32) / np.iinfo(rgb.dtype).max)
-    factor = max(2, -(-max(linear.shape) // LARGE))
+    factor = max(2, -(-max(linear.shape) // MAX_SIDE))
     height, width = (size // factor for size in linear.shape[:2])
     reduced = (
         linear[: height * factor, : width * factor]
@@ -46,13 +46,13 @@ def linear_crops(photo: Path, number: int, crops: int) -> list[np.ndarray]:
         .mean(axis=(1, 3))
     )
     raw = (reduced * NEUTRAL).astype(np.float32)
-    taken = []
+    result = []
     for crop in range(crops if min(height, width) > CROP else 1):
         rng = np.random.default_rng([SEED, number, crop])
         top, left = (rng.integers(max(size - CROP, 0) + 1) for size in (height, width))
         rows, columns = (min(CROP, size) // 2 * 2 for size in (height, width))
-        taken.append(raw[top : top + rows, left : left + columns])
-    return taken
+        result.append(raw[top : top + rows, left : left + columns])
+    return result
 
 
 def classical_methods() -> dict[str, Method]:
@@ -60,7 +60,7 @@ def classical_methods() -> dict[str, Method]:
         import colour_demosaicing as library
     except ImportError as error:
         raise InputError(
-            "colour_demosaicing: not installed; do so with: pip install colour-demosaicing"
+            "colour_demosaicing: not installed; install it with: pip install colour-demosaicing"
         ) from error
     plain = {
         "bilinear": lambda bayer: library.demosaicing_CFA_Bayer_bilinear(bayer, "RGGB"),
@@ -74,7 +74,7 @@ def classical_methods() -> dict[str, Method]:
 
 
 def balanced(method: Method) -> Method:
-    """White balance before the method, undone after it."""
+    """Apply white balance before a method and invert it afterwards."""
 
     def run(bayer: np.ndarray) -> np.ndarray:
         return method(bayer / mosaic(np.broadcast_to(NEUTRAL, (*bayer.shape, 3)))) * NEUTRAL
@@ -97,7 +97,7 @@ def learned_method(path: Path) -> Method:
 
 
 def full_reference_scores(rgb: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
-    """PSNR in the linear domain, and after a gamma of 1 / 2.2."""
+    """Return the PSNR of linear values, and that after a gamma of 1/2.2."""
     inner = (slice(BORDER, -BORDER), slice(BORDER, -BORDER))
     rgb, truth = np.clip(rgb[inner], 0, 1).astype(np.float64), truth[inner].astype(np.float64)
     return psnr(rgb, truth), psnr(rgb ** (1 / 2.2), truth ** (1 / 2.2))
@@ -110,28 +110,31 @@ def main() -> None:
     )
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--net", type=Path, help="weights of the Demosaic Net")
-    parser.add_argument("--every", type=int, default=4, help="take every n-th of the held-out photos")
+    parser.add_argument("--every", type=int, default=4, help="use every n-th held-out photo")
     parser.add_argument(
-        "--crops", type=int, default=4, help=f"of each photo that is larger than {CROP} x {CROP} when reduced"
+        "--crops",
+        type=int,
+        default=4,
+        help=f"crops per photo, if larger than {CROP} x {CROP} after downscaling",
     )
     parser.add_argument("--out", type=Path, help="Markdown table")
     arguments = parser.parse_args()
 
-    photos = sorted(matching(gather(arguments.photos), HELD_OUT))[:: arguments.every]
+    photos = sorted(match_patterns(find_photos(arguments.photos), HELD_OUT))[:: arguments.every]
     if not photos:
         raise InputError(f"no photo is one of those listed in {HELD_OUT}; give the folders that hold them")
     methods = classical_methods()
     if arguments.net:
         methods["Demosaic Net"] = learned_method(arguments.net)
-    truths = [
+    references = [
         crop for number, photo in enumerate(photos) for crop in linear_crops(photo, number, arguments.crops)
     ]
 
     results = {name: [] for name in methods}
     times = {name: [] for name in methods}
     for method in methods.values():
-        method(mosaic(truths[0]))  # the first call pays for what is set up once
-    for truth in truths:
+        method(mosaic(references[0]))  # warm up
+    for truth in references:
         bayer = mosaic(truth)
         for name, method in methods.items():
             began = time.perf_counter()
@@ -140,9 +143,9 @@ def main() -> None:
             results[name].append(full_reference_scores(rgb, truth))
 
     lines = [
-        f"{len(truths)} crops from {len(photos)} held-out photos; mean (standard deviation)",
+        f"{len(references)} crops from {len(photos)} held-out photos; mean (standard deviation)",
         "",
-        "| | PSNR, linear | PSNR, gamma 1/2.2 | s per megapixel, CPU |",
+        "| | PSNR (linear) | PSNR (gamma 1/2.2) | s/megapixel (CPU) |",
         "|---|---|---|---|",
     ]
     for name in methods:

@@ -1,10 +1,10 @@
-"""The long run: one process, `omf predict` over the samples again and again; does its memory grow, does it keep files or threads?
+"""Memory, open files and threads of a single long `omf predict` process.
 
-    nice python benchmarks/endurance.py                 an hour; leaves endurance.json here, and docs/endurance.png
+    nice python benchmarks/endurance.py            one hour; writes endurance.json here and docs/endurance.png
     nice python benchmarks/endurance.py --minutes 5 --out FOLDER
 
-The photos are links to the samples of test_rgb under thousands of names, in shuffled order, so that sizes and kinds
-alternate; one in fourteen is broken. What is written is counted and removed at once.
+The photos are thousands of links to the samples in test_rgb, in random order, so that sizes and formats
+alternate; one in fourteen is broken. The outputs are counted and removed immediately.
 """
 
 import argparse
@@ -23,51 +23,52 @@ from matplotlib import pyplot as plt
 from omf.utils.files import atomic_write, save_text
 
 ROOT = Path(__file__).resolve().parent.parent
-SECONDS = 5.0  # between two looks
-A_MINUTE = 1000  # photos, more than a machine without a GPU takes
+INTERVAL = 5.0  # s between measurements
+PHOTOS_PER_MINUTE = 1000  # more than a machine without a GPU can process
 
 
 def make_photos(folder: Path, count: int, samples: list[Path]) -> None:
-    """Links to the samples, and broken files, in an order of names that mixes them."""
-    cut = folder / ".cut.jpg"  # a name that is not listed
+    """Create links to the samples and to two broken files, under names in random order."""
+    cut = folder / ".cut.jpg"  # hidden files are not listed as photos
     cut.write_bytes(samples[0].read_bytes()[:5000])
     (folder / ".text.png").write_text("no picture")
-    kinds = [*samples, cut, folder / ".text.png"]
+    targets = [*samples, cut, folder / ".text.png"]
     rng = random.Random(0)
     for number in range(count):
-        kind = rng.choice(kinds)
-        (folder / f"{number:07}{kind.suffix}").symlink_to(kind)
+        target = rng.choice(targets)
+        (folder / f"{number:07}{target.suffix}").symlink_to(target)
 
 
-def take_away(folder: Path) -> int:
-    """Remove what was written; how many files."""
+def remove_outputs(folder: Path) -> int:
+    """Remove the files written so far and return their number."""
     written = [path for path in folder.glob("*.npy") if not path.name.startswith(".")]
     for path in written:
         path.unlink()
     return len(written)
 
 
-def endure(command: list[str], out: Path, minutes: float, pause: float = SECONDS) -> list[dict[str, float]]:
-    """Run a command for some minutes, unless it ends before; what it holds, every `pause` seconds.
+def monitor(command: list[str], out: Path, minutes: float, pause: float = INTERVAL) -> list[dict[str, float]]:
+    """Run a command for at most the given time, and measure its resources periodically.
 
     Args:
-        command: that writes NAME.npy into `out`.
-        out: a folder, emptied all the time.
-        minutes: after which the command is told to end.
-        pause: in seconds.
+        command: command that writes NAME.npy to `out`.
+        out: output folder, emptied at each measurement.
+        minutes: time until the command is terminated.
+        pause: time between measurements, s.
 
     Returns:
-        `seconds` since the start, `images` written since, `memory` (resident, MB), open `files`, and `threads`.
+        One record per measurement: `seconds` since the start, `images` written, resident `memory` (MB), open
+        `files`, and `threads`.
     """
-    looks, images, began = [], 0, time.monotonic()
+    records, images, began = [], 0, time.monotonic()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     watched = psutil.Process(process.pid)
     try:
         while process.poll() is None and time.monotonic() - began < 60 * minutes:
             time.sleep(pause)
-            images += take_away(out)
+            images += remove_outputs(out)
             try:
-                look = {
+                record = {
                     "seconds": round(time.monotonic() - began, 1),
                     "images": images,
                     "memory": round(watched.memory_info().rss / 1e6, 2),
@@ -75,70 +76,72 @@ def endure(command: list[str], out: Path, minutes: float, pause: float = SECONDS
                     "threads": watched.num_threads(),
                 }
             except psutil.Error:
-                break  # it has ended
-            if process.poll() is None:  # of one that has, some of these would be 0
-                looks.append(look)
+                break  # the process has ended
+            if process.poll() is None:  # an ended process would give zeros
+                records.append(record)
     finally:
         process.terminate()
         process.wait()
-    return looks
+    return records
 
 
 def predict_command(photos: Path, out: Path, *more: str) -> list[str]:
     return [sys.executable, "-m", "omf", "predict", str(photos), "--out", str(out), "--device", "cpu", *more]
 
 
-def growth(looks: list[dict[str, float]]) -> float:
-    """Of memory over the second half of the images, MB per 1,000 images: the slope of a line through it."""
-    later = [look for look in looks if look["images"] >= looks[-1]["images"] / 2]
-    images, memory = ([look[key] for look in later] for key in ("images", "memory"))
+def growth(records: list[dict[str, float]]) -> float:
+    """Return the slope of a line through memory over the second half of the images, MB per 1,000 images."""
+    later = [record for record in records if record["images"] >= records[-1]["images"] / 2]
+    images, memory = ([record[key] for record in later] for key in ("images", "memory"))
     return float(np.polyfit(images, memory, 1)[0] * 1000)
 
 
-def summary_of(looks: list[dict[str, float]]) -> dict[str, object]:
-    last = looks[-1]["images"]
-    later = [look for look in looks if look["images"] >= last / 2]
+def summary_of(records: list[dict[str, float]]) -> dict[str, object]:
+    last = records[-1]["images"]
+    later = [record for record in records if record["images"] >= last / 2]
     return {
-        "minutes": round(looks[-1]["seconds"] / 60, 1),
-        "images": looks[-1]["images"],
-        "growth of memory, second half, MB per 1000 images": round(growth(looks), 3),
-        "least memory in each quarter of the images, MB": [
+        "minutes": round(records[-1]["seconds"] / 60, 1),
+        "images": records[-1]["images"],
+        "memory growth, second half, MB per 1000 images": round(growth(records), 3),
+        "minimum memory per quarter of the images, MB": [
             min(
-                look["memory"]
-                for look in looks
-                if quarter * last <= 4 * look["images"] <= (quarter + 1) * last
+                record["memory"]
+                for record in records
+                if quarter * last <= 4 * record["images"] <= (quarter + 1) * last
             )
             for quarter in range(4)
         ],
     } | {
-        f"{what}, second half": [min(look[what] for look in later), max(look[what] for look in later)]
-        for what in ("memory", "files", "threads")
+        f"{key}, second half": [min(record[key] for record in later), max(record[key] for record in later)]
+        for key in ("memory", "files", "threads")
     }
 
 
-def save(summary: dict[str, object], looks: list[dict[str, float]], path: Path) -> None:
-    """As JSON: the summary, and a list for each thing that was looked at."""
-    columns = {key: [look[key] for look in looks] for key in looks[0]}
+def save(summary: dict[str, object], records: list[dict[str, float]], path: Path) -> None:
+    """Save the summary, and a list for each measured quantity, as JSON."""
+    columns = {key: [record[key] for record in records] for key in records[0]}
     lines = [f'"{key}": {json.dumps(value)}' for key, value in {"summary": summary, **columns}.items()]
     save_text(path, "{\n" + ",\n".join(lines) + "\n}\n")
 
 
-def plot(looks: list[dict[str, float]], path: Path) -> None:
+def plot(records: list[dict[str, float]], path: Path) -> None:
     figure, (upper, lower) = plt.subplots(
         2, 1, figsize=(7, 5), sharex=True, height_ratios=(2, 1), layout="constrained"
     )
-    minutes = [look["seconds"] / 60 for look in looks]
-    upper.plot(minutes, [look["memory"] for look in looks], color="#0b63a5", linewidth=1)
+    minutes = [record["seconds"] / 60 for record in records]
+    upper.plot(minutes, [record["memory"] for record in records], color="#0b63a5", linewidth=1)
     upper.set(
-        ylabel="resident memory (MB)", ylim=(0, None), title=f"{looks[-1]['images']:,} images in one process"
+        ylabel="resident memory (MB)",
+        ylim=(0, None),
+        title=f"{records[-1]['images']:,} images in one process",
     )
-    for what, colour in (("files", "#e69f00"), ("threads", "#0b63a5")):
+    for key, colour in (("files", "#e69f00"), ("threads", "#0b63a5")):
         lower.plot(
             minutes,
-            [look[what] for look in looks],
+            [record[key] for record in records],
             color=colour,
             linewidth=1,
-            label=f"open {what}" if what == "files" else what,
+            label=f"open {key}" if key == "files" else key,
         )
     lower.set(xlabel="minutes", ylabel="number", ylim=(0, None))
     lower.legend(loc="center right")
@@ -157,21 +160,22 @@ def main() -> None:
     parser.add_argument(
         "--out",
         type=Path,
-        help="folder for endurance.json and endurance.png; not given: those that the documentation shows",
+        help="folder for endurance.json and endurance.png; default: update the documentation",
     )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         photos, out = Path(name) / "photos", Path(name) / "raw"
         photos.mkdir()
-        make_photos(photos, int(arguments.minutes * A_MINUTE), sorted((ROOT / "test_rgb").iterdir()))
-        looks = endure(predict_command(photos, out), out, arguments.minutes)
-    if looks[-1]["seconds"] < 60 * arguments.minutes:
+        make_photos(photos, int(arguments.minutes * PHOTOS_PER_MINUTE), sorted((ROOT / "test_rgb").iterdir()))
+        records = monitor(predict_command(photos, out), out, arguments.minutes)
+    if records[-1]["seconds"] < 60 * arguments.minutes:
         sys.exit(
-            f"it ended after {looks[-1]['seconds']} s, with {looks[-1]['images']} images; see what it says: omf predict test_rgb -o FOLDER"
+            f"ended after {records[-1]['seconds']} s with {records[-1]['images']} images;"
+            " for its messages, run: omf predict test_rgb -o FOLDER"
         )
-    summary = summary_of(looks)
-    save(summary, looks, (arguments.out or ROOT / "benchmarks") / "endurance.json")
-    plot(looks, (arguments.out or ROOT / "docs") / "endurance.png")
+    summary = summary_of(records)
+    save(summary, records, (arguments.out or ROOT / "benchmarks") / "endurance.json")
+    plot(records, (arguments.out or ROOT / "docs") / "endurance.png")
     for key, value in summary.items():
         print(f"{key}: {value}")
 

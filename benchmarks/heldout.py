@@ -1,7 +1,7 @@
-"""How good models are on photos that they were not trained on, beside methods without a network.
+"""Quality of models on photos that they were not trained on, compared with methods without a network.
 
-The simulated camera takes and develops scenes of held-out photos and newly drawn ones; each method gets
-the sRGB picture and is scored against the camera's RAW. The same photos give the same pairs.
+The simulated camera captures and renders scenes from held-out photos and newly drawn ones. Each method gets
+the sRGB image and is scored against the camera's RAW. The same photos give the same pairs.
 
     python benchmarks/heldout.py PHOTO_OR_FOLDER... --models samsung_s7 --out benchmarks/heldout.md
 """
@@ -25,17 +25,18 @@ from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_text
 
-SIZE = 384  # pixels a side
+SIZE = 384  # image side, pixels
 Method = Callable[[Picture], np.ndarray]  # -> packed RAW
 
 
 def fused(name: str) -> Method:
+    """Load a model of OE and NOE."""
     fuse, _, _ = load_method(find_model(name), "auto")
     return lambda picture: fuse.packed([picture])()[0]
 
 
 def baseline(rgb: np.ndarray, camera: Camera) -> np.ndarray:
-    """What one gets without a network: undo the sRGB curve, then the average white balance.
+    """Reconstruct RAW without a network: invert the sRGB curve, then the average white balance.
 
     Args:
         rgb: uint8 or uint16 (H, W, 3).
@@ -48,7 +49,7 @@ def baseline(rgb: np.ndarray, camera: Camera) -> np.ndarray:
 
 
 def plain(path: Path) -> Method:
-    """One network for all pixels."""
+    """Load a single network for all pixels."""
     from omf.inference.devices import pick_device
     from omf.inference.fusion import Fusion
     from omf.models.checkpoints import load_network
@@ -77,7 +78,7 @@ def main() -> None:
         methods["plain U-Net of the same size"] = plain(arguments.plain)
     methods["unprocess (Brooks et al. 2019), random gains"] = lambda picture: unprocess.packed([picture])()[0]
     methods["inverse gamma, average white balance"] = lambda picture: baseline(picture.rgb, camera)
-    methods["the input itself"] = lambda picture: to_challenge_format(picture.rgb / np.float32(255))
+    methods["sRGB input, unchanged"] = lambda picture: to_challenge_format(picture.rgb / np.float32(255))
 
     pictures, contents = held_out_pictures(arguments.photos, camera, SIZE)
     scores = {name: [] for name in methods}
@@ -86,11 +87,13 @@ def main() -> None:
         picture = Picture(pair.rgb, overexposure_mask(pair.rgb), f"pair {number}")
         for name, method in methods.items():
             scores[name].append(scores_by_region(method(picture), pair))
-    counted = sum("psnr_oe" in row for row in scores[arguments.models[0]])
+    num_overexposed = sum("psnr_oe" in row for row in scores[arguments.models[0]])
     lines = [
-        f"Simulated pairs of {contents}, {SIZE} x {SIZE} pixels; mean (standard deviation).",
-        f"PSNR and SSIM: {arguments.pairs - arguments.pairs // 2} pairs as they come. Overexposed: the Bayer cells with an overexposed",
-        f"pixel, in the {counted} pairs that hold some, of these and of {arguments.pairs // 2} more that were chosen for their highlights.",
+        f"Simulated pairs from {contents}, {SIZE} x {SIZE} pixels; mean (standard deviation).",
+        f"PSNR and SSIM: {arguments.pairs - arguments.pairs // 2} random pairs. "
+        "Overexposed: the Bayer cells with an overexposed pixel,",
+        f"in the {num_overexposed} pairs that contain some, "
+        f"out of these and {arguments.pairs // 2} more that were selected for highlights.",
         "",
         *table_head(list(COLUMNS)),
         *(table_row(name, rows, list(COLUMNS)) for name, rows in scores.items()),

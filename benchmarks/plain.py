@@ -1,8 +1,10 @@
-"""Train one plain network for all pixels, for comparison: same settings, data and start as a model, NOE's and OE's steps together.
+"""Train a single network for all pixels, for comparison with a model.
 
-    python benchmarks/plain.py trained_models/samsung_s7/training.yaml --demosaic trained_models/samsung_s7/demosaic.safetensors --run RUN
+    python benchmarks/plain.py trained_models/samsung_s7/training.yaml \\
+        --demosaic trained_models/samsung_s7/demosaic.safetensors --run RUN
 
-leaves RUN/all.safetensors, for `benchmarks/heldout.py --plain`. A run that was cut off goes on.
+Settings, data and initial weights are those of the model, and its iterations the sum of NOE's and OE's. The
+result, RUN/all.safetensors, is for `benchmarks/heldout.py --plain`. An interrupted run resumes.
 """
 
 import argparse
@@ -10,6 +12,7 @@ import shutil
 from pathlib import Path
 
 import torch
+from single_network import any_patch, whole_image_objective
 
 from omf.inference.devices import pick_device
 from omf.models.checkpoints import save_network
@@ -17,7 +20,7 @@ from omf.training.loop import Plan, fit
 from omf.training.patches import Patches
 from omf.training.settings import read_settings
 from omf.training.sources import training_source
-from omf.training.train import branch_objective, fingerprint_of, first_weights
+from omf.training.train import initial_network, stage_fingerprint
 from omf.utils.errors import cli_entry_point
 
 
@@ -34,22 +37,26 @@ def main() -> None:
     run.mkdir(parents=True, exist_ok=True)
     shutil.copy(arguments.demosaic, run / "demosaic.safetensors")
     torch.manual_seed(settings.seed)
-    steps = settings.steps.noe + settings.steps.oe
-    fingerprint = fingerprint_of("oe", settings)
+    iterations = settings.iterations.noe + settings.iterations.oe
     plan = Plan(
-        "all", steps, settings.batch, settings.learning_rate, settings.warm_up, settings.ema, fingerprint
+        "all",
+        iterations,
+        settings.batch_size,
+        settings.learning_rate,
+        settings.warmup_iterations,
+        settings.ema_decay,
+        stage_fingerprint("oe", settings),
     )
     patches = Patches(
         training_source(settings, "all"),
-        "all",
-        settings.patch,
-        steps * settings.batch,
+        any_patch,
+        settings.patch_size,
+        iterations * settings.batch_size,
         settings.seed,
-        settings.even_brightness,
     )
     network = fit(
-        first_weights("noe", settings, run),
-        branch_objective("all", settings, run, device),
+        initial_network("noe", settings, run),
+        whole_image_objective(settings, run, device),
         patches,
         plan,
         run,

@@ -1,4 +1,4 @@
-"""By how many counts the ways to run the networks differ from float64.
+"""Difference of each precision from float64, in counts.
 
 python benchmarks/precision.py PHOTOS --out benchmarks/precision.md
 """
@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from omf.inference.devices import device_label, pick_device
 from omf.inference.fusion import Fusion
-from omf.io.photos import gather
+from omf.io.photos import find_photos
 from omf.models.checkpoints import load_network
 from omf.models.registry import Model, find_model
 from omf.networks.fused_unet import FusedUNet
@@ -23,25 +23,27 @@ from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_text
 
 
-def ways(model: Model, device: torch.device) -> dict[str, Fusion]:
-    """Return the method in each arithmetic; float64, the standard, under the name of ''."""
+def load_precisions(model: Model, device: torch.device) -> dict[str, Fusion]:
+    """Return the method in each precision; the float64 reference has the name ''."""
     oe, noe = load_network(model.oe.path), load_network(model.noe.path)
-    found = {
+    fusions = {
         "`precision: published`": Fusion(oe, noe, device, "published"),
         "`precision: float32`, the default": Fusion(oe, noe, device),
-        "`precision: float16`": of_body(oe, noe, device, lambda unet: FusedUNet(unet, torch.float16)),
-        "the same in bfloat16": of_body(oe, noe, device, lambda unet: FusedUNet(unet, torch.bfloat16)),
+        "`precision: float16`": with_body(oe, noe, device, lambda unet: FusedUNet(unet, torch.float16)),
+        "`precision: float16`, in bfloat16": with_body(
+            oe, noe, device, lambda unet: FusedUNet(unet, torch.bfloat16)
+        ),
     }
     double = {
         id(unet): load_network(file.path).double().to(device)
         for unet, file in ((oe, model.oe), (noe, model.noe))
     }
-    found[""] = of_body(oe, noe, device, lambda unet: lambda x: double[id(unet)].body(x.double()))
-    return found
+    fusions[""] = with_body(oe, noe, device, lambda unet: lambda x: double[id(unet)].body(x.double()))
+    return fusions
 
 
-def of_body(oe, noe, device: torch.device, body) -> Fusion:
-    """Return the method with another way to run its networks."""
+def with_body(oe, noe, device: torch.device, body) -> Fusion:
+    """Return the method with replaced functions for its networks."""
     fusion = Fusion(oe, noe, device, "published")
     for branch, unet in zip(fusion.branches, (noe, oe)):
         run = body(unet)
@@ -55,14 +57,14 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("photos", nargs="+", type=Path)
-    parser.add_argument("--count", type=int, default=20, help="photos, at equal steps through the names")
-    parser.add_argument("--model", default="samsung_s7", help="of U-Nets")
+    parser.add_argument("--count", type=int, default=20, help="number of photos, evenly spaced by name")
+    parser.add_argument("--model", default="samsung_s7", help="model of U-Nets")
     parser.add_argument("--out", type=Path, help="Markdown table")
     arguments = parser.parse_args()
-    photos = gather(arguments.photos)
+    photos = find_photos(arguments.photos)
     photos = photos[:: max(len(photos) // arguments.count, 1)][: arguments.count]
     device = pick_device("auto")
-    fusions = ways(find_model(arguments.model), device)
+    fusions = load_precisions(find_model(arguments.model), device)
     in_float64 = fusions.pop("")
     errors: dict[str, list[np.ndarray]] = {name: [] for name in fusions}
     changed: dict[str, list[np.ndarray]] = {name: [] for name in fusions}
@@ -71,17 +73,17 @@ def main() -> None:
         mask = overexposure_mask(rgb)
         expected = mosaic(in_float64(rgb, mask))
         for name, fuse in fusions.items():
-            given = mosaic(fuse(rgb, mask))
-            errors[name].append(np.abs(given - expected).ravel() * WHITE_LEVEL)
+            predicted = mosaic(fuse(rgb, mask))
+            errors[name].append(np.abs(predicted - expected).ravel() * WHITE_LEVEL)
             changed[name].append(
-                np.abs(to_challenge_counts(given).astype(int) - to_challenge_counts(expected)).ravel()
+                np.abs(to_challenge_counts(predicted).astype(int) - to_challenge_counts(expected)).ravel()
             )
     lines = [
         f"{device_label(device)}; model {arguments.model}, {len(photos)} photos; differences from float64",
         "",
     ]
     lines += [
-        "| | mean, before truncation, counts | values that change | worst, counts |",
+        "| | mean before truncation (counts) | fraction of values changed | maximum (counts) |",
         "|---|---|---|---|",
     ]
     for name in fusions:

@@ -1,9 +1,9 @@
-"""How the two networks meet: the rise of RAW across the mask's edge, where the photo is smooth, beside the truth's.
+"""Seams between the two networks: rise of RAW across smooth mask edges, compared with the ground truth.
 
     python benchmarks/seams.py PHOTO_OR_FOLDER... --models samsung_s7 --out benchmarks/seams.md
 
-Pairs as in heldout.py. In each, the Bayer cells within two cells of the edge are compared, those inside the mask with
-those outside.
+The pairs are those of heldout.py. In each, the Bayer cells within two cells of the mask's edge are compared:
+those inside the mask with those outside.
 """
 
 import argparse
@@ -15,18 +15,19 @@ from heldout_pairs import held_out_pairs, held_out_pictures
 from scipy.ndimage import distance_transform_edt, gaussian_gradient_magnitude
 from tqdm import tqdm
 
+from omf.inference.base import Picture
 from omf.raw.camera import load_camera
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_text
 
 NEAR = 2  # cells
-SMOOTH = 2  # counts of the 8-bit photo from pixel to pixel, at most
-MIN_EDGE_CELLS = 100  # cells on each side; fewer say little
+SMOOTH = 2  # maximum gradient of the 8-bit photo, values per pixel
+MIN_EDGE_CELLS = 100  # on each side; fewer are not meaningful
 
 
 def sides(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The smooth Bayer cells just inside and just outside the mask, bool (H/2, W/2) each."""
+    """Return the smooth Bayer cells just inside and just outside the mask: bool (H/2, W/2) each."""
     height, width = rgb.shape[0] // 2, rgb.shape[1] // 2
     overexposed = overexposure_mask(rgb)
     inside, outside, smooth = (
@@ -39,7 +40,7 @@ def sides(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def rise(packed: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
-    """By which part R, Gr, Gb and B grow across the edge."""
+    """Return the relative rise of R, Gr, Gb and B across the edge, from outside to inside."""
     return packed[inside].mean(axis=0) / np.maximum(packed[outside].mean(axis=0), 1) - 1
 
 
@@ -55,21 +56,23 @@ def main() -> None:
     arguments = parser.parse_args()
     methods = {name: fused(name) for name in arguments.models}
     pictures, contents = held_out_pictures(arguments.photos, load_camera("samsung_s7"), SIZE)
-    rises = {name: [] for name in ["the true RAW", *methods]}
+    rises = {name: [] for name in ["ground truth", *methods]}
     for pair in tqdm(
         held_out_pairs(pictures, arguments.pairs, SIZE), total=arguments.pairs, unit="pair", disable=None
     ):
         inside, outside = sides(pair.rgb)
         if min(inside.sum(), outside.sum()) < MIN_EDGE_CELLS:
             continue
-        rises["the true RAW"].append(rise(pair.truth, inside, outside))
+        rises["ground truth"].append(rise(pair.truth, inside, outside))
+        picture = Picture(pair.rgb, overexposure_mask(pair.rgb))
         for name, method in methods.items():
-            rises[name].append(rise(method(pair.rgb), inside, outside))
-    truth = np.array(rises["the true RAW"])
+            rises[name].append(rise(method(picture), inside, outside))
+    truth = np.array(rises["ground truth"])
     lines = [
-        f"{len(truth)} of {arguments.pairs} simulated pairs of {contents} have a smooth edge; medians over these, in percent",
+        f"Medians, in percent, over the {len(truth)} of {arguments.pairs} simulated pairs ({contents}) "
+        "with a smooth mask edge",
         "",
-        "| | rise of R | of G | of B | away from the true rise, R | G | B |",
+        "| | rise of R | of G | of B | error of the rise of R | of G | of B |",
         "|---" * 7 + "|",
     ]
     for name, values in rises.items():

@@ -1,13 +1,13 @@
-"""How fast the fused inference is: plain execution of the published procedure against each technique and all together.
+"""Speed of inference: plain execution compared with each optimisation and with all of them.
 
-    python benchmarks/speed.py PHOTOS                     the table; PHOTOS: a folder of photos
-    python benchmarks/speed.py PHOTOS --workflow          the workflow against `omf predict` instead, default model, all photos
-    python benchmarks/speed.py PHOTO --peak float32       one row alone, for large photos: seconds and peak memory
+    python benchmarks/speed.py PHOTOS                the tables; PHOTOS: a folder of photos
+    python benchmarks/speed.py PHOTOS --workflow     the workflow against `omf predict`, default model, all
+    python benchmarks/speed.py PHOTO --peak float32  a single row, for large photos: seconds and peak memory
 
-Plain execution is the published procedure, written down straightforwardly: one picture at a time, eager PyTorch in
-float32, both networks everywhere. All variants run on the same pictures in turn, several rounds over; those that keep
-freed memory run in a process of their own, since that concerns the whole process.
-Rows of ONNX Runtime and OpenVINO appear where those are installed; the program does not need them.
+Plain execution is a straightforward implementation of the published procedure: one image at a time, eager
+PyTorch in float32, both networks everywhere. All variants run on the same images in several interleaved
+rounds. Those that keep freed memory run in a separate process, since that setting affects the entire process.
+Rows for ONNX Runtime and OpenVINO appear if these are installed; the program does not need them.
 """
 
 import argparse
@@ -39,7 +39,7 @@ from omf.inference.base import Picture
 from omf.inference.devices import device_label, pick_device
 from omf.inference.fusion import Fusion
 from omf.inference.tiling import needed_cells
-from omf.io.photos import gather
+from omf.io.photos import find_photos
 from omf.networks.base import BORDER, network_input
 from omf.networks.fused_unet import FusedUNet
 from omf.networks.unet import PUBLISHED_WIDTHS, UNet
@@ -50,17 +50,17 @@ from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_json, save_text
 
 ROOT = Path(__file__).parent.parent
-MATRIX = 4096  # a side of the matrices whose product tells what the machine can do
+MATRIX = 4096  # side of the square matrices whose product gives the attainable rate of the machine
 
 
 def networks(widths: list[int]) -> tuple[UNet, UNet]:
-    """OE and NOE; the weights are random, which costs as much as trained ones."""
+    """Return OE and NOE with random weights, which cost as much as trained ones."""
     torch.manual_seed(0)
     return UNet(widths).eval(), UNet(widths).eval()
 
 
 class Plain:
-    """The published procedure."""
+    """Plain execution of the published procedure."""
 
     pixels_per_batch = 1
 
@@ -76,7 +76,7 @@ class Plain:
 
 
 class Everywhere:
-    """One way to run a network, both of them everywhere: what a technique does by itself."""
+    """Both networks everywhere, run by given functions: the effect of a single optimisation."""
 
     pixels_per_batch = 1
 
@@ -102,7 +102,7 @@ class Everywhere:
 
 
 def without_batch_norm(unet: UNet) -> UNet:
-    """Batch norm folded by PyTorch's own function."""
+    """Return a copy with batch norm folded by PyTorch's own function."""
     unet = copy.deepcopy(unet)
     for sequence in [module for module in unet.modules() if isinstance(module, nn.Sequential)]:
         for i, module in enumerate(sequence):
@@ -116,7 +116,7 @@ def channels_last(unet: UNet) -> Callable:
     return lambda x: unet.body(x.contiguous(memory_format=torch.channels_last))
 
 
-def of_onnx_runtime(unet: UNet, example: torch.Tensor) -> Callable:
+def compile_onnx_runtime(unet: UNet, example: torch.Tensor) -> Callable:
     import onnxruntime
 
     body = copy.deepcopy(unet)
@@ -128,7 +128,7 @@ def of_onnx_runtime(unet: UNet, example: torch.Tensor) -> Callable:
     return lambda x: torch.from_numpy(session.run(None, {"x": x.numpy()})[0])
 
 
-def of_openvino(unet: UNet, example: torch.Tensor) -> Callable:
+def compile_openvino(unet: UNet, example: torch.Tensor) -> Callable:
     import openvino
 
     body = copy.deepcopy(unet)
@@ -142,7 +142,7 @@ def of_openvino(unet: UNet, example: torch.Tensor) -> Callable:
 
 @dataclass
 class Row:
-    """A way to run the networks, and how many operations that takes for the pictures, once skipped and folded ones are left out."""
+    """A row of the table: a method and its number of operations, without skipped and folded ones."""
 
     name: str
     method: object
@@ -157,120 +157,114 @@ OURS = {
 }
 
 
-class Side:
-    """The rows of one process.
+class Worker:
+    """The rows that run in one process.
 
     Args:
-        photos: to work on.
-        widths: of the networks.
-        ours: whether this is the process that is set up as `omf` sets its own up; else, one technique at a time.
+        photos: photo files.
+        widths: widths of the networks.
+        ours: True to set up the process as `omf` does and run its precisions; False to run plain execution
+            and single optimisations.
     """
 
     def __init__(self, photos: list[Path], widths: list[int], ours: bool):
         self.device = (
             pick_device("auto") if ours else torch.device("cuda" if torch.cuda.is_available() else "cpu")
         )
-        self.photos, self.pictures = (
-            photos,
-            [Picture(rgb, overexposure_mask(rgb)) for rgb in map(iio.imread, photos)],
-        )
+        self.photos = photos
+        self.pictures = [Picture(rgb, overexposure_mask(rgb)) for rgb in map(iio.imread, photos)]
         rows = our_rows if ours else single_rows
         self.rows = {row.name: row for row in rows(widths, self.pictures, self.device)}
-        for row in self.rows.values():
-            run_all(
-                row.method, self.pictures[:1] if self.device.type == "cpu" else self.pictures
-            )  # warm up; torch.compile compiles
+        for row in self.rows.values():  # warm up, which includes torch.compile
+            run_all(row.method, self.pictures[:1] if self.device.type == "cpu" else self.pictures)
 
     def operations(self) -> dict[str, float]:
         return {row.name: row.operations for row in self.rows.values()}
 
     def networks(self, name: str) -> float:
-        """Seconds from pictures to packed Bayer."""
+        """Return seconds from images to packed Bayer."""
         return clock(lambda: run_all(self.rows[name].method, self.pictures), self.device)
 
     def files(self, name: str) -> float:
-        """Seconds from files to files."""
+        """Return seconds from files to files."""
         with tempfile.TemporaryDirectory() as folder:
-            way = plainly if name == PLAIN else predict
-            return clock(lambda: way(self.photos, Path(folder), self.rows[name].method), self.device)
+            run = predict_plainly if name == PLAIN else predict
+            return clock(lambda: run(self.photos, Path(folder), self.rows[name].method), self.device)
 
     @torch.inference_mode()
     def product_rate(self) -> float:
-        """Operations a second of a matrix product; on a CPU the better of PyTorch's own and oneDNN's, which the convolutions use."""
+        """Return operations per second of a matrix product; on a CPU, the best of PyTorch and oneDNN."""
         dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
         a, b = (torch.rand(MATRIX, MATRIX, device=self.device, dtype=dtype) for _ in range(2))
-        ways = [lambda: a @ b]
+        products = [lambda: a @ b]
         if self.device.type == "cpu" and torch.backends.mkldnn.is_available():
             packed = torch.ops.mkldnn._reorder_linear_weight(b, MATRIX)
-            ways.append(lambda: torch.ops.mkldnn._linear_pointwise(a, packed, None, "none", [], ""))
-        return 2 * MATRIX**3 / min(clock(way, self.device) for way in ways)
+            products.append(lambda: torch.ops.mkldnn._linear_pointwise(a, packed, None, "none", [], ""))
+        return 2 * MATRIX**3 / min(clock(product, self.device) for product in products)
 
 
-class SideProcess:
-    """A `Side` in a process of its own."""
+class WorkerProcess:
+    """A `Worker` in a separate process."""
 
     def __init__(self, photos: list[Path], widths: list[int], ours: bool):
-        self.pool = ProcessPoolExecutor(1, get_context("spawn"), start_side, (photos, widths, ours))
+        self.pool = ProcessPoolExecutor(1, get_context("spawn"), start_worker, (photos, widths, ours))
 
-    def ask(self, method: str, *arguments):
-        """What a method of the side answers."""
-        return self.pool.submit(ask_side, method, *arguments).result()
-
-
-def start_side(*arguments) -> None:
-    global side
-    side = Side(*arguments)
+    def call(self, method: str, *arguments):
+        """Call a method of the worker and return its result."""
+        return self.pool.submit(call_worker, method, *arguments).result()
 
 
-def ask_side(method: str, *arguments):
-    return getattr(side, method)(*arguments)
+def start_worker(*arguments) -> None:
+    global worker
+    worker = Worker(*arguments)
+
+
+def call_worker(method: str, *arguments):
+    return getattr(worker, method)(*arguments)
 
 
 def single_rows(widths: list[int], pictures: list, device: torch.device) -> list[Row]:
-    """Plain execution, and each technique."""
+    """Return the rows of plain execution and of each optimisation."""
     both = networks(widths)
     pad, on_cpu = both[0].pad, device.type == "cpu"
     plain_cost, folded_cost = operations_per_pixel(widths)
     everywhere, needed = pixels_to_run(Fusion(*copy.deepcopy(both), device), pictures)
     folded = [without_batch_norm(unet).to(device) for unet in both]
-    small_grid = [FusedUNet(unet, torch.float32 if on_cpu else torch.float16).to(device) for unet in both]
-    ways = {
+    fused = [FusedUNet(unet, torch.float32 if on_cpu else torch.float16).to(device) for unet in both]
+    variants = {
         "both everywhere, batch norm folded": ([unet.body for unet in folded], plain_cost),
-        "the same, channels last": ([channels_last(copy.deepcopy(unet)) for unet in folded], plain_cost),
-        "the same, up-convolutions on the small grid" + ("" if on_cpu else ", float16"): (
-            small_grid,
-            folded_cost,
-        ),
-        "the same, torch.compile": ([torch.compile(body) for body in small_grid], folded_cost),
+        "+ channels last": ([channels_last(copy.deepcopy(unet)) for unet in folded], plain_cost),
+        "+ up-convolutions before up-sampling" + ("" if on_cpu else ", float16"): (fused, folded_cost),
+        "+ torch.compile": ([torch.compile(body) for body in fused], folded_cost),
     }
     if on_cpu:
-        ways["the same, Winograd's convolution in place of torch.compile"] = (
+        variants["+ Winograd convolution instead of torch.compile"] = (
             [FusedUNet(unet, winograd=True) for unet in both],
             folded_cost,
         )
         example = pad(torch.rand(1, 4, *pictures[0].mask.shape))
         for name, package, make in (
-            ("ONNX Runtime", "onnxruntime", of_onnx_runtime),
-            ("OpenVINO", "openvino", of_openvino),
+            ("ONNX Runtime", "onnxruntime", compile_onnx_runtime),
+            ("OpenVINO", "openvino", compile_openvino),
         ):
             if importlib.util.find_spec(package):
-                ways[f"both everywhere, {name}"] = [make(unet, example) for unet in both], plain_cost
+                variants[f"both everywhere, {name}"] = [make(unet, example) for unet in both], plain_cost
     return [
         Row(PLAIN, Plain(*copy.deepcopy(both), device), plain_cost * everywhere),
         Row(
-            "each only where the mask asks",
+            "each only where the mask requires it",
             Fusion(*copy.deepcopy(both), device, "published"),
             plain_cost * needed,
         ),
         *(
             Row(name, Everywhere(bodies, pad, device), cost * everywhere)
-            for name, (bodies, cost) in ways.items()
+            for name, (bodies, cost) in variants.items()
         ),
     ]
 
 
 def our_rows(widths: list[int], pictures: list, device: torch.device) -> list[Row]:
-    """All together, as `omf` runs it."""
+    """Return the rows of all optimisations together, as `omf` runs them."""
     both = networks(widths)
     plain_cost, folded_cost = operations_per_pixel(widths)
     rows = []
@@ -288,18 +282,18 @@ def our_rows(widths: list[int], pictures: list, device: torch.device) -> list[Ro
 
 
 def precisions(device: torch.device) -> list[str]:
-    """The ways to run the networks that there are on a device."""
+    """Return the precisions available on a device."""
     return [precision for precision in OURS if precision != "float16" or device.type == "cuda"]
 
 
 def pixels_to_run(fusion: Fusion, pictures: list) -> tuple[int, int]:
-    """Pixels that both networks run over: without skipping, and with it."""
+    """Return the number of pixels that both networks process, without and with skipping."""
     masks = [picture.mask for picture in pictures]
     everywhere = needed = 0
     for branch in fusion.branches:
         cells = sum(needed_cells(np.ones_like(mask), branch.grid, BORDER).size for mask in masks)
         cells_needed = sum(
-            part.outer.cells for part in branch.parts(masks, fusion.memory // branch.bytes_per_cell)
+            tile.outer.cells for tile in branch.tiles(masks, fusion.memory // branch.bytes_per_cell)
         )
         everywhere += cells * branch.grid**2
         needed += cells_needed * branch.grid**2
@@ -307,7 +301,7 @@ def pixels_to_run(fusion: Fusion, pictures: list) -> tuple[int, int]:
 
 
 def operations_per_pixel(widths: list[int]) -> list[float]:
-    """Floating-point operations of a U-Net for each pixel, as published and folded."""
+    """Return the floating-point operations per pixel of a U-Net, as published and folded."""
     costs = []
     with torch.device("meta"), torch.inference_mode():
         unet = UNet(widths).eval()
@@ -320,28 +314,28 @@ def operations_per_pixel(widths: list[int]) -> list[float]:
 
 
 def run_all(method, pictures: list) -> None:
-    """Every picture, as many at once as the method asks for."""
-    answers, group = [], []
+    """Run a method on all images in batches of its size."""
+    pending, group = [], []
     for picture in pictures:
         group.append(picture)
         if sum(picture.mask.size for picture in group) >= method.pixels_per_batch:
-            answers.append(method.packed(group))
+            pending.append(method.packed(group))
             group = []
     if group:
-        answers.append(method.packed(group))
-    for answer in answers:
-        answer()
+        pending.append(method.packed(group))
+    for wait in pending:
+        wait()
 
 
-def plainly(photos: list[Path], out: Path, plain: Plain) -> None:
-    """Files to files, one after the other."""
+def predict_plainly(photos: list[Path], out: Path, plain: Plain) -> None:
+    """Process files to files, one after the other."""
     for photo in photos:
         rgb = iio.imread(photo)
         np.save(out / f"{photo.stem}.npy", plain.packed([Picture(rgb, overexposure_mask(rgb))])()[0])
 
 
 def clock(work: Callable[[], object], device: torch.device) -> float:
-    """Seconds."""
+    """Return the duration of a call in seconds."""
     began = time.perf_counter()
     work()
     if device.type == "cuda":
@@ -350,60 +344,64 @@ def clock(work: Callable[[], object], device: torch.device) -> float:
 
 
 def spread(values: list[float], digits: int) -> str:
-    """Median (least to most)."""
+    """Format values as median (min to max)."""
     return f"{np.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
 def compare(photos: list[Path], widths: list[int], rounds: int, out: Path) -> None:
-    """The table of techniques, and files to files."""
+    """Write the tables: networks only, and files to files."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    single, ours = SideProcess(photos, widths, False), SideProcess(photos, widths, True)
-    operations = {side: side.ask("operations") for side in (single, ours)}
-    sides = {name: side for side, of_side in operations.items() for name in of_side}
+    single, ours = WorkerProcess(photos, widths, False), WorkerProcess(photos, widths, True)
+    operations = {process: process.call("operations") for process in (single, ours)}
+    processes = {name: process for process, rows in operations.items() for name in rows}
     masks = [overexposure_mask(iio.imread(photo)) for photo in photos]
     megapixels = sum(mask.size for mask in masks) / 1e6
-    seconds: dict[str, list[float]] = {name: [] for name in sides}
+    seconds: dict[str, list[float]] = {name: [] for name in processes}
     files: dict[str, list[float]] = {name: [] for name in (PLAIN, *map(OURS.get, precisions(device)))}
     products = []
     for _ in tqdm(range(rounds), unit="round", disable=None):
-        products.append(ours.ask("product_rate"))
+        products.append(ours.call("product_rate"))
         for name, times in seconds.items():
-            times.append(sides[name].ask("networks", name))
+            times.append(processes[name].call("networks", name))
         for name, times in files.items():
-            times.append(sides[name].ask("files", name))
+            times.append(processes[name].call("files", name))
     for process in (single, ours):
         process.pool.shutdown()
     product = float(np.median(products))
-    flagged = float(np.mean([mask.any() for mask in masks]))
+    overexposed = float(np.mean([mask.any() for mask in masks]))
     lines = [
-        f"{device_label(device)}; {len(photos)} photos ({megapixels:.2f} megapixels; {flagged:.0%} hold overexposed pixels), widths"
-        f" {'-'.join(map(str, widths))}; median (least to most) of {rounds} rounds, the rows in turn; matrix product of {MATRIX} x"
-        f" {MATRIX} in {'bfloat16' if device.type == 'cuda' else 'float32'}: {spread([value / 1e9 for value in products], 0)} GFLOP/s",
+        f"{device_label(device)}; {len(photos)} photos ({megapixels:.2f} megapixels;"
+        f" {overexposed:.0%} contain overexposed pixels), widths {'-'.join(map(str, widths))};"
+        f" median (min to max) of {rounds} rounds with interleaved rows;"
+        f" {MATRIX} x {MATRIX} matrix product in {'bfloat16' if device.type == 'cuda' else 'float32'}:"
+        f" {spread([value / 1e9 for value in products], 0)} GFLOP/s",
         "",
-        "| networks, picture to packed Bayer | s an image | times plain | megapixels/s | TFLOP | GFLOP/s | of the matrix product |",
+        "| networks, image to packed Bayer | s/image | speed-up | megapixels/s | TFLOP | GFLOP/s |"
+        " relative to matrix product |",
         "|---" * 7 + "|",
     ]
     base = np.median(seconds[PLAIN])
     for name, times in seconds.items():
-        middle = np.median(times)
+        median = np.median(times)
         per_image = spread([value / len(photos) for value in times], 3)
-        rate = operations[sides[name]][name] / middle
+        count = operations[processes[name]][name]
         lines.append(
-            f"| {name} | {per_image} | {base / middle:.2f} | {megapixels / middle:.3f} | {operations[sides[name]][name] / 1e12:.2f}"
-            f" | {rate / 1e9:.0f} | {rate / product:.0%} |"
+            f"| {name} | {per_image} | {base / median:.2f} | {megapixels / median:.3f} | {count / 1e12:.2f}"
+            f" | {count / median / 1e9:.0f} | {count / median / product:.0%} |"
         )
     lines += [
         "",
-        "| files in, files out | s an image | times plain | images/s | megapixels/s | peak memory, GiB |",
+        "| file to file | s/image | speed-up | images/s | megapixels/s | peak memory, GiB |",
         "|---" * 6 + "|",
     ]
     base = np.median(files[PLAIN])
     for name, times in files.items():
-        middle = np.median(times)
+        median = np.median(times)
+        per_image = spread([value / len(photos) for value in times], 3)
         peak = child_peak(photos, widths, name)
         lines.append(
-            f"| {name} | {spread([value / len(photos) for value in times], 3)} | {base / middle:.2f} | {len(photos) / middle:.2f}"
-            f" | {megapixels / middle:.3f} | {peak:.2f} |"
+            f"| {name} | {per_image} | {base / median:.2f} | {len(photos) / median:.2f}"
+            f" | {megapixels / median:.3f} | {peak:.2f} |"
         )
     save_text(out.with_suffix(".md"), "\n".join(lines) + "\n")
     results = {
@@ -421,36 +419,35 @@ def compare(photos: list[Path], widths: list[int], rounds: int, out: Path) -> No
 
 
 def child_peak(photos: list[Path], widths: list[int], name: str) -> float:
-    """Peak memory, GiB, of a process that does nothing else."""
+    """Return the peak memory (GiB) of a process that runs only this row."""
     command = [sys.executable, __file__, *map(str, photos), "--widths", *map(str, widths), "--peak", name]
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
 
 
 def measure_peak(photos: list[Path], widths: list[int], name: str) -> None:
-    """Files to files; print the seconds and the peak memory of this process."""
+    """Process files to files; print the seconds and the peak memory of this process."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     with tempfile.TemporaryDirectory() as folder:
         if name == PLAIN:
-            seconds = clock(lambda: plainly(photos, Path(folder), Plain(*networks(widths), device)), device)
+            seconds = clock(
+                lambda: predict_plainly(photos, Path(folder), Plain(*networks(widths), device)), device
+            )
         else:
             precision = next(
                 (precision for precision, row in OURS.items() if name in (precision, row)), "float32"
             )
             fusion = Fusion(*networks(widths), pick_device("auto"), precision)
             seconds = clock(lambda: predict(photos, Path(folder), fusion), device)
-    # VmHWM, since ru_maxrss begins with what the parent process had
+    # VmHWM, since ru_maxrss includes the peak of the parent process
     resident = int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 2**10
     peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else resident
     print(f"{seconds:.2f} s, peak GiB: {peak / 2**30:.2f}")
 
 
 def compare_workflow(photos: list[Path], rounds: int, out: Path) -> None:
-    """Snakemake against `omf predict`, with the default model, all from the start of the process."""
-    direct_way, judged_way = (
-        "`omf predict`",
-        "`omf predict`, then `omf evaluate`, which the workflow does too",
-    )
-    seconds: dict[str, list[float]] = {direct_way: [], judged_way: [], "workflow": []}
+    """Compare Snakemake with `omf predict`, with the default model and including start-up."""
+    predicted, evaluated = "`omf predict`", "`omf predict`, then `omf evaluate`, as in the workflow"
+    seconds: dict[str, list[float]] = {predicted: [], evaluated: [], "workflow": []}
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         (folder / "photos").mkdir()
@@ -466,8 +463,8 @@ def compare_workflow(photos: list[Path], rounds: int, out: Path) -> None:
                 "-o",
                 folder / f"direct{turn}",
             ]
-            seconds[direct_way].append(clock(partial(run, direct), torch.device("cpu")))
-            judge = [
+            seconds[predicted].append(clock(partial(run, direct), torch.device("cpu")))
+            evaluate = [
                 sys.executable,
                 "-m",
                 "omf",
@@ -476,8 +473,8 @@ def compare_workflow(photos: list[Path], rounds: int, out: Path) -> None:
                 "--photos",
                 folder / "photos",
             ]
-            seconds[judged_way].append(
-                seconds[direct_way][-1] + clock(partial(run, judge), torch.device("cpu"))
+            seconds[evaluated].append(
+                seconds[predicted][-1] + clock(partial(run, evaluate), torch.device("cpu"))
             )
             work = folder / f"work{turn}"
             snakemake = [
@@ -491,12 +488,13 @@ def compare_workflow(photos: list[Path], rounds: int, out: Path) -> None:
             ]
             settings = ["--config", f"images={folder / 'photos'}", "ground_truth="]
             seconds["workflow"].append(clock(partial(run, snakemake + settings), torch.device("cpu")))
-    base = np.median(seconds[direct_way])
+    base = np.median(seconds[predicted])
     lines = [
-        f"{len(photos)} photos, default model; median (least to most) of {rounds} rounds in turn; start of Python included",
+        f"{len(photos)} photos, default model; median (min to max) of {rounds} interleaved rounds,"
+        " including the start of Python",
         "",
     ]
-    lines += ["| | s | of `omf predict` |", "|---|---|---|"]
+    lines += ["| | s | relative to `omf predict` |", "|---|---|---|"]
     lines += [
         f"| {name} | {spread(values, 1)} | {np.median(values) / base:.2f} |"
         for name, values in seconds.items()
@@ -514,31 +512,39 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("photos", nargs="+", type=Path, help="photos, or folders of them")
+    parser.add_argument("photos", nargs="+", type=Path, help="photos or folders of photos")
     parser.add_argument(
-        "--count", type=int, default=10, help="photos of the table, evenly chosen by their overexposed pixels"
+        "--count",
+        type=int,
+        default=10,
+        help="number of photos, evenly spaced by their fraction of overexposed pixels",
     )
     parser.add_argument("--widths", type=int, nargs="+", default=list(PUBLISHED_WIDTHS))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--workflow", action="store_true", help="the workflow against omf predict instead")
     parser.add_argument(
-        "--peak", metavar="ROW", help="instead, one row alone, files to files: seconds and peak memory"
+        "--workflow", action="store_true", help="compare the workflow with omf predict instead"
     )
     parser.add_argument(
-        "--out", type=Path, default=Path(__file__).with_suffix(""), help="tables: OUT.md, OUT.json"
+        "--peak", metavar="ROW", help="measure only this row, files to files: seconds and peak memory"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=Path(__file__).with_suffix(""),
+        help="prefix of the results: OUT.md, OUT.json",
     )
     arguments = parser.parse_args()
-    photos = gather(arguments.photos)
+    photos = find_photos(arguments.photos)
     if arguments.peak:
         measure_peak(photos, arguments.widths, arguments.peak)
     elif arguments.workflow:
         compare_workflow(photos, arguments.rounds, arguments.out)
     else:
-        compare(evenly(photos, arguments.count), arguments.widths, arguments.rounds, arguments.out)
+        compare(select_evenly(photos, arguments.count), arguments.widths, arguments.rounds, arguments.out)
 
 
-def evenly(photos: list[Path], count: int) -> list[Path]:
-    """So many of the photos, at equal steps through their order by overexposed pixels: the whole folder's mixture."""
+def select_evenly(photos: list[Path], count: int) -> list[Path]:
+    """Select photos evenly spaced by their fraction of overexposed pixels, to represent the entire folder."""
     ordered = sorted(
         photos, key=lambda photo: (float(overexposure_mask(iio.imread(photo)).mean()), photo.name)
     )

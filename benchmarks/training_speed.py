@@ -1,4 +1,4 @@
-"""How many patches a second training takes in, on this machine: for each size of network, and the simulation of pairs alone.
+"""Training throughput on this machine for several network sizes, and throughput of the simulation.
 
 python benchmarks/training_speed.py --out benchmarks/training_speed.md
 """
@@ -20,15 +20,15 @@ from omf.networks.registry import build
 from omf.raw.camera import load_camera
 from omf.training import loop
 from omf.training.loop import Plan, fit
-from omf.training.patches import Patches
-from omf.training.settings import settings_from
+from omf.training.patches import WANTED, Patches
+from omf.training.settings import Loss, Losses, TrainingSettings
 from omf.training.sources import SimulatedPictures, draw_scenes
 from omf.training.train import branch_objective
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_text
 
 PATCH = 120
-RUNS = [  # network, widths, weight of MS-SSIM, patches in a step
+RUNS = [  # network, widths, weight of MS-SSIM, batch size
     ("unet", [8, 16, 32, 64], 0.0, 12),
     ("unet", [16, 32, 64, 128, 256], 0.0, 12),
     ("unet", [16, 32, 64, 128, 256], 0.2, 12),
@@ -46,12 +46,12 @@ def rates(
     steps: int,
     device: torch.device,
 ) -> np.ndarray:
-    """Patches a second of every tenth of a short training of NOE; the first one, which warms up, is left out."""
-    settings = settings_from({"network": network, "widths": widths, "loss": {"noe": {"ms_ssim": ms_ssim}}})
+    """Return patches per second for each tenth of a short training of NOE, without the first (warm-up)."""
+    settings = TrainingSettings(network=network, widths=widths, loss=Losses(noe=Loss(ms_ssim=ms_ssim)))
     with tempfile.TemporaryDirectory() as folder:
         save_demosaic_net(DemosaicNet(), Path(folder) / "demosaic.safetensors")
         objective = branch_objective("noe", settings, Path(folder), device)
-        patches = Patches(pictures, "noe", PATCH, steps * batch, 0, False)
+        patches = Patches(pictures, WANTED["noe"], PATCH, steps * batch, 0)
         fit(
             build(network, widths),
             objective,
@@ -76,25 +76,27 @@ def main() -> None:
     device = pick_device("auto")
     pictures = SimulatedPictures([], draw_scenes(16, 0), load_camera("samsung_s7"))
     lines = [
-        f"{device_label(device)}; patches of {PATCH} pixels; median (least to most) of nine parts of a short training",
+        f"{device_label(device)}; patches of {PATCH} x {PATCH} pixels;"
+        " median (min to max) over nine parts of a short training",
         "",
     ]
-    lines += ["| network | widths | MS-SSIM | patches in a step | patches/s |", "|---|---|---|---|---|"]
+    lines += ["| network | widths | MS-SSIM | batch size | patches/s |", "|---|---|---|---|---|"]
     for network, widths, ms_ssim, batch in tqdm(RUNS, unit="network", disable=None):
-        found = rates(network, widths, ms_ssim, batch, pictures, arguments.steps, device)
+        measured = rates(network, widths, ms_ssim, batch, pictures, arguments.steps, device)
         name = "-".join(map(str, widths))
         lines.append(
-            f"| {network} | {name} | {ms_ssim:g} | {batch} | {np.median(found):.1f} ({found.min():.1f} to {found.max():.1f}) |"
+            f"| {network} | {name} | {ms_ssim:g} | {batch} |"
+            f" {np.median(measured):.1f} ({measured.min():.1f} to {measured.max():.1f}) |"
         )
     for branch in ("noe", "oe"):
-        patches = Patches(pictures, branch, PATCH, 200, 0, False)
+        patches = Patches(pictures, WANTED[branch], PATCH, 200, 0)
         seconds = []
         for index in range(200):
             began = time.perf_counter()
             patches[index]
             seconds.append(time.perf_counter() - began)
         lines.append(
-            f"| simulation of {branch.upper()}'s pairs alone, one process | | | | {1 / np.mean(seconds):.1f} |"
+            f"| simulation of {branch.upper()} pairs only, one process | | | | {1 / np.mean(seconds):.1f} |"
         )
     print("\n".join(lines))
     if arguments.out:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# What an image holds besides the program, for Dockerfile and omf.def alike: runs as root on Ubuntu 24.04 or Debian 12.
+# Install system and Python packages of the image, for Dockerfile and omf.def; runs as root on Ubuntu 24.04 or Debian 12.
 set -eu
 
 export DEBIAN_FRONTEND=noninteractive
@@ -10,5 +10,4 @@ rm -rf /var/lib/apt/lists/*
 git config --system safe.directory '*' # a clone may belong to another user
 
 python3 -m venv /opt/venv
-# The program is registered before it is there, so that a change of its code takes no step of this again.
-PIP_NO_CACHE_DIR=1 sh /opt/omf/packages.sh /opt/venv /opt/omf/requirements.txt /opt/omf
+PIP_NO_CACHE_DIR=1 sh /opt/omf/packages.sh /opt/venv /opt/omf/requirements.txt

@@ -1,6 +1,6 @@
-"""Train a small RAW denoiser on photos alone: their RAW is reconstructed on the fly.
+"""Train a small RAW denoiser on photos only, with RAW reconstructed on the fly.
 
-python examples/train_denoiser.py PHOTOS              a folder of sRGB photos; about a minute on two cores
+python examples/train_denoiser.py PHOTOS    PHOTOS: a folder of sRGB photos; about a minute on two cores
 """
 
 import argparse
@@ -16,12 +16,12 @@ from omf.io.images import read_rgb
 from omf.io.photos import list_images
 from omf.raw.isp import add_noise
 
-PATCH = 192  # pixels of a photo, a side
-SHOT, READ = 1e-2, 1e-3  # variances for white and for black: a very high sensitivity
+PATCH = 192  # patch side in the photo, pixels
+SHOT, READ = 1e-2, 1e-3  # noise variance at white and at black: a very high ISO
 
 
 class NoisyRaw(Dataset):
-    """Pairs of noisy and clean RAW, float32 (4, 96, 96) each: a random patch of a photo, reconstructed when it is asked for."""
+    """Pairs of noisy and clean RAW, float32 (4, 96, 96) each, reconstructed from random patches on access."""
 
     def __init__(self, photos: list[np.ndarray], count: int, seed: int):
         self.photos, self.count, self.seed = photos, count, seed
@@ -40,11 +40,11 @@ class NoisyRaw(Dataset):
 
 
 class Denoiser(nn.Module):
-    """Predicts the noise of (N, 4, h, w) from how each value departs from the mean of its surroundings."""
+    """Network that predicts the noise of (N, 4, h, w) from the difference of each value to its local mean."""
 
     def __init__(self, width: int = 16, scale: float = 10.0):
         super().__init__()
-        self.scale = scale  # brings noise to about 1
+        self.scale = scale  # scales noise to about 1
         self.smooth = nn.AvgPool2d(5, stride=1, padding=2, count_include_pad=False)
         layers: list[nn.Module] = [nn.Conv2d(4, width, 3, padding=1), nn.ReLU()]
         for _ in range(2):
@@ -56,16 +56,18 @@ class Denoiser(nn.Module):
 
 
 def psnr(error: torch.Tensor) -> float:
+    """Return the PSNR in dB of an error, for a maximum of 1."""
     return float(-10 * torch.log10((error**2).mean()))
 
 
 def train(photos: list[np.ndarray], steps: int) -> tuple[float, float]:
-    """PSNR of patches of held-out photos, noisy and denoised, dB."""
+    """Train a denoiser; return the PSNR (dB) of held-out patches before and after denoising."""
     torch.manual_seed(0)
     network = Denoiser()
     optimiser = torch.optim.Adam(network.parameters(), 3e-3)
-    others = [photo for place, photo in enumerate(photos) if place % 4]
-    for step, (noisy, clean) in enumerate(DataLoader(NoisyRaw(others, 4 * steps, seed=0), batch_size=4)):
+    training_photos = [photo for index, photo in enumerate(photos) if index % 4]
+    loader = DataLoader(NoisyRaw(training_photos, 4 * steps, seed=0), batch_size=4)
+    for step, (noisy, clean) in enumerate(loader):
         loss = (network(noisy) - (noisy - clean)).abs().mean()
         optimiser.zero_grad()
         loss.backward()

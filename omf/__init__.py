@@ -1,4 +1,4 @@
-"""Overexposure Mask Fusion: sRGB photos in, sensor RAW out."""
+"""Overexposure Mask Fusion: reconstruct sensor RAW from sRGB photos."""
 
 from omf.utils.version import VERSION
 
@@ -7,7 +7,7 @@ __all__ = ["Reconstructor"]
 
 
 def __getattr__(name: str):
-    if name == "Reconstructor":  # only when asked for, so that `import omf` stays quick
+    if name == "Reconstructor":  # imported late to keep `import omf` fast
         from omf.reconstructor import Reconstructor
 
         return Reconstructor

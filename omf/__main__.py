@@ -1,4 +1,4 @@
-"""`python -m omf`, the same as the command `omf`."""
+"""Entry point of `python -m omf`, equivalent to the command `omf`."""
 
 from omf.cli import main
 

@@ -1,33 +1,34 @@
-"""The command `omf`: what can be asked for. `omf.commands` does it."""
+"""The command line of `omf`: commands and options. `omf.commands` runs them."""
 
 import argparse
 import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
+from types import UnionType
+from typing import Literal, Union, get_args, get_origin
 
 from omf import commands
 from omf.inference.precision import FORMER_PRECISIONS, PRECISIONS
+from omf.pipeline.config import Config, NoiseSettings
 from omf.utils.console import configure_logging
 from omf.utils.errors import DEBUG, cli_entry_point
+from omf.utils.settings import Section
 from omf.utils.version import VERSION
 
-DEFAULT_MODEL = "samsung_s7"
-FORMATS = ["npy", "mosaic", "npz", "png", "dng"]
-CHALLENGES = ["aim2022", "ntire2025"]
 SHELLS = ["bash", "zsh", "tcsh"]
 
 EXIT_CODES = """exit codes:
-  0  all is done
-  1  something could not be used, and is listed; the rest is done
-  2  a wrong command line"""
+  0  success
+  1  some input could not be used and is listed; the rest is done
+  2  invalid command line"""
 
 
 @cli_entry_point
 def main() -> int:
     arguments = parser().parse_args()
     if arguments.debug:
-        os.environ[DEBUG] = "1"  # other processes that this one starts see it too
+        os.environ[DEBUG] = "1"  # child processes inherit it
     configure_logging(
         logging.WARNING if arguments.quiet else logging.DEBUG if arguments.verbose else logging.INFO
     )
@@ -35,33 +36,51 @@ def main() -> int:
 
 
 class Help(argparse.RawDescriptionHelpFormatter):
-    """Defaults are shown where there are some; examples keep their lines."""
+    """Help that shows defaults and keeps the lines of examples."""
 
     def _get_help_string(self, action: argparse.Action) -> str:
-        return (
-            action.help
-            if action.default in (None, False, argparse.SUPPRESS)
-            else f"{action.help} (default: %(default)s)"
-        )
+        shown = action.default not in (None, False, argparse.SUPPRESS)
+        return f"{action.help} (default: %(default)s)" if shown else action.help
 
 
 def add_command(
     parent, name: str, run: Callable[[argparse.Namespace], int], text: str, *examples: str
 ) -> argparse.ArgumentParser:
-    """A command with its help, and the options that all commands have."""
+    """Add a command with its help and the options that all commands share."""
     epilog = "\n  ".join(["examples:", *examples]) if examples else None
     command = parent.add_parser(name, help=text, description=text, epilog=epilog, formatter_class=Help)
     command.set_defaults(run=run)
-    voice = command.add_mutually_exclusive_group()
-    voice.add_argument("-q", "--quiet", action="store_true", help="say nothing but what went wrong")
-    voice.add_argument(
-        "-v", "--verbose", action="store_true", help="say more: a line for each image in place of the bar"
+    verbosity = command.add_mutually_exclusive_group()
+    verbosity.add_argument("-q", "--quiet", action="store_true", help="print problems only")
+    verbosity.add_argument(
+        "-v", "--verbose", action="store_true", help="print a line for each image instead of the bar"
     )
-    command.add_argument("--debug", action="store_true", help="show where an error came from")
+    command.add_argument("--debug", action="store_true", help="print tracebacks")
     return command
 
 
+def add_setting(parent, option: str, section: type[Section], name: str, **other: object) -> None:
+    """Add an option that has the values, the default and the description of a setting."""
+    field = section.model_fields[name]
+    kinds = (
+        get_args(field.annotation)
+        if get_origin(field.annotation) in (Union, UnionType)
+        else (field.annotation,)
+    )
+    kind = next(kind for kind in kinds if kind is not type(None))
+    values = get_args(kind) if get_origin(kind) is Literal else ()
+    description = (field.description or "").rstrip(".")
+    options = {
+        "type": type(values[0]) if values else kind,
+        "default": field.default,
+        "choices": values or None,
+        "help": description[0].lower() + description[1:] if description[1:2].islower() else description,
+    }
+    parent.add_argument(option, **options | other)
+
+
 def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="omf",
         description="sRGB photos in, sensor RAW out.",
@@ -92,52 +111,33 @@ def add_predict(parents) -> None:
         metavar="PHOTO_OR_FOLDER",
         help="JPEG, PNG, TIFF or HEIC files, or folders of them",
     )
-    predict.add_argument("-o", "--out", type=Path, required=True, metavar="FOLDER", help="for the RAW files")
-    method = predict.add_argument_group("what reconstructs")
-    method.add_argument(
-        "--model", default=DEFAULT_MODEL, help="a name in models.yaml, or a folder that holds an OE/NOE pair"
+    predict.add_argument(
+        "-o", "--out", type=Path, required=True, metavar="FOLDER", help="folder for the RAW files"
     )
-    add_device(method)
-    method.add_argument(
+    method = predict.add_argument_group("method")
+    add_setting(method, "--model", Config, "model", metavar="MODEL")
+    add_setting(method, "--device", Config, "device")
+    add_setting(
+        method,
         "--precision",
+        Config,
+        "precision",
         choices=[*PRECISIONS, *FORMER_PRECISIONS],
-        default="float32",
         metavar=f"{{{','.join(PRECISIONS)}}}",
-        help="published: operation for operation as the published code; float16: on a GPU",
     )
-    leaves = predict.add_argument_group("how the RAW leaves")
-    leaves.add_argument(
-        "--format",
-        choices=FORMATS,
-        default="npy",
-        help="npy: packed, the challenge's; mosaic: NAME.npy, (H, W)",
-    )
-    add_challenge(leaves)
-    leaves.add_argument(
-        "--bit-depth", type=int, choices=[10, 12, 14], help="of the other formats; 14 if not given"
-    )
-    leaves.add_argument(
-        "--white-level",
-        type=int,
-        metavar="COUNTS",
-        help="for white; the most that the bits hold if not given",
-    )
-    leaves.add_argument("--black-level", type=int, default=0, metavar="COUNTS", help="for black")
-    leaves.add_argument(
-        "--cfa", choices=["RGGB", "GRBG", "GBRG", "BGGR"], default="RGGB", help="order of the colours"
-    )
-    leaves.add_argument(
-        "--gps", action="store_true", help="let DNG files tell the place that the photo tells"
-    )
-    noise = predict.add_argument_group("noise of a sensor, added before the counts")
-    noise.add_argument(
-        "--noise-iso", type=float, metavar="ISO", help="of the model's camera at this sensitivity"
-    )
-    noise.add_argument(
-        "--noise-shot", type=float, metavar="VARIANCE", help="or as a variance for a signal of 1"
-    )
-    noise.add_argument("--noise-read", type=float, metavar="VARIANCE", help="and for none")
-    noise.add_argument("--noise-seed", type=int, metavar="NUMBER", help="another seed, other noise")
+    output = predict.add_argument_group("output format")
+    add_setting(output, "--format", Config, "output_format")
+    add_setting(output, "--challenge", Config, "challenge")
+    add_setting(output, "--bit-depth", Config, "bit_depth")
+    add_setting(output, "--white-level", Config, "white_level", metavar="COUNTS")
+    add_setting(output, "--black-level", Config, "black_level", metavar="COUNTS")
+    add_setting(output, "--cfa", Config, "cfa")
+    output.add_argument("--gps", action="store_true", help="copy the photo's GPS position to DNG files")
+    noise = predict.add_argument_group("sensor noise, added before quantisation")
+    add_setting(noise, "--noise-iso", NoiseSettings, "iso", metavar="ISO")
+    add_setting(noise, "--noise-shot", NoiseSettings, "shot", metavar="VARIANCE")
+    add_setting(noise, "--noise-read", NoiseSettings, "read", metavar="VARIANCE")
+    add_setting(noise, "--noise-seed", NoiseSettings, "seed", metavar="NUMBER", default=None)
 
 
 def add_evaluate(parents) -> None:
@@ -145,7 +145,7 @@ def add_evaluate(parents) -> None:
         parents,
         "evaluate",
         commands.run_evaluate,
-        "Score reconstructions: against ground truth as the challenge does, and by their photos.",
+        "Score RAW against ground truth as the challenge does, and check its consistency with the photos.",
         "omf evaluate raw true_raw --photos photos -o scored",
         "omf evaluate raw --photos photos -o scored",
     )
@@ -155,24 +155,26 @@ def add_evaluate(parents) -> None:
         nargs="?",
         type=Path,
         metavar="GROUND_TRUTH",
-        help="folder of NAME.npy, or of camera RAW, the same names",
+        help="folder of NAME.npy, or of camera RAW, with the same names",
     )
     evaluate.add_argument(
         "--photos",
         type=Path,
         metavar="FOLDER",
-        help="of the sRGB photos: scores of baselines and of overexposed pixels, consistency",
+        help="folder of the sRGB photos, for the scores of baselines and overexposed pixels, and consistency",
     )
-    add_camera(evaluate, "whose RAW it is")
-    add_challenge(evaluate)
+    add_camera(evaluate, "camera of the RAW")
+    add_setting(evaluate, "--challenge", Config, "challenge")
     evaluate.add_argument(
         "-o",
         "--out",
         type=Path,
         metavar="FOLDER",
-        help="for scores.json, scores.csv, scores.txt and report.html",
+        help="folder for scores.json, scores.csv, scores.txt, report.html",
     )
-    evaluate.add_argument("--processes", type=int, default=os.cpu_count(), metavar="NUMBER", help="at once")
+    evaluate.add_argument(
+        "--processes", type=int, default=os.cpu_count(), metavar="NUMBER", help="number of parallel processes"
+    )
 
 
 def add_models(parents) -> None:
@@ -185,10 +187,10 @@ def add_models(parents) -> None:
         models,
         "fetch",
         commands.run_models_fetch,
-        "Download a model's files; goes on where an earlier call was cut off.",
+        "Download the files of a model; resumes an interrupted download.",
         "omf models fetch published",
     )
-    fetch.add_argument("name", metavar="NAME", help="a name in models.yaml")
+    fetch.add_argument("name", metavar="NAME", help="name in models.yaml")
     add_command(models, "verify", commands.run_models_verify, "Check the hashes of all files that are here.")
 
 
@@ -197,7 +199,7 @@ def add_simulate(parents) -> None:
         parents,
         "simulate",
         commands.run_simulate,
-        "Take photos as scenes, and simulate a camera's picture of each and its RAW.",
+        "Simulate pairs of sRGB photo and RAW from photos as scenes.",
         "omf simulate photos/ -o pairs --camera huawei_p20 --count 500",
     )
     simulate.add_argument(
@@ -205,7 +207,7 @@ def add_simulate(parents) -> None:
         nargs="*",
         type=Path,
         metavar="PHOTO_OR_FOLDER",
-        help="to take scenes from; none: drawn scenes",
+        help="photos to take scenes from; none: drawn scenes",
     )
     simulate.add_argument(
         "-o",
@@ -213,15 +215,13 @@ def add_simulate(parents) -> None:
         type=Path,
         required=True,
         metavar="FOLDER",
-        help="for the pairs: NUMBER.png and NUMBER.npy",
+        help="folder for the pairs, NUMBER.png and NUMBER.npy",
     )
-    add_camera(simulate, "a profile in cameras/")
-    simulate.add_argument("--count", type=int, default=100, metavar="NUMBER", help="of pairs")
+    add_camera(simulate, "profile in cameras/")
+    simulate.add_argument("--count", type=int, default=100, metavar="NUMBER", help="number of pairs")
+    simulate.add_argument("--size", type=int, default=504, metavar="PIXELS", help="height and width, even")
     simulate.add_argument(
-        "--size", type=int, default=504, metavar="PIXELS", help="their height and width, even"
-    )
-    simulate.add_argument(
-        "--seed", type=int, default=0, metavar="NUMBER", help="the same seed gives the same pairs"
+        "--seed", type=int, default=0, metavar="NUMBER", help="random seed; the same gives the same pairs"
     )
 
 
@@ -230,7 +230,7 @@ def add_dataset(parents) -> None:
         parents,
         "dataset",
         commands.run_dataset,
-        "Look at a folder of photo/RAW pairs: what is there, and what can't be used.",
+        "Describe a folder of photo/RAW pairs and list the pairs that can't be used.",
         "omf dataset pairs --sheet sheet.png",
         "omf dataset phone_photos --convert pairs",
     )
@@ -238,11 +238,14 @@ def add_dataset(parents) -> None:
         "folder",
         type=Path,
         metavar="FOLDER",
-        help="pairs in the layout of AIM, of NTIRE, or camera RAW + JPEG",
+        help="pairs in the layout of AIM or NTIRE, or camera RAW + JPEG",
     )
-    dataset.add_argument("--sheet", type=Path, metavar="FILE", help="write a contact sheet there, PNG")
+    dataset.add_argument("--sheet", type=Path, metavar="FILE", help="write a contact sheet, PNG")
     dataset.add_argument(
-        "--convert", type=Path, metavar="FOLDER", help="cut camera RAW + JPEG into training pairs there"
+        "--convert",
+        type=Path,
+        metavar="FOLDER",
+        help="crop camera RAW + JPEG into training pairs in this folder",
     )
 
 
@@ -261,13 +264,16 @@ def add_train(parents) -> None:
         type=Path,
         required=True,
         metavar="FOLDER",
-        help="for the model; a training that was cut off goes on from there",
+        help="folder for the model; an interrupted training resumes",
     )
     train.add_argument(
-        "--settings", type=Path, metavar="FILE", help="YAML, as the section `training` of config.yaml"
+        "--settings",
+        type=Path,
+        metavar="FILE",
+        help="YAML of settings, as the section `training` of config.yaml",
     )
     train.add_argument("--stage", choices=["demosaic", "noe", "oe"], help="train this network only")
-    add_device(train)
+    add_setting(train, "--device", Config, "device")
 
 
 def add_completion(parents) -> None:
@@ -275,23 +281,11 @@ def add_completion(parents) -> None:
         parents,
         "completion",
         lambda arguments: commands.run_completion(parser(), arguments.shell),
-        "Print what lets a shell complete commands, options and paths.",
+        "Print a shell completion script for commands, options and paths.",
         'eval "$(omf completion bash)"    # a line for ~/.bashrc',
     )
     completion.add_argument("shell", choices=SHELLS)
 
 
-def add_device(command) -> None:
-    command.add_argument(
-        "--device", choices=["auto", "cpu", "cuda"], default="auto", help="auto takes a GPU if there is one"
-    )
-
-
 def add_camera(command, text: str) -> None:
     command.add_argument("--camera", default="samsung_s7", metavar="NAME", help=text)
-
-
-def add_challenge(command) -> None:
-    command.add_argument(
-        "--challenge", choices=CHALLENGES, default="aim2022", help="whose packed format npy is"
-    )

@@ -1,4 +1,4 @@
-"""What the commands of `omf` do. Each imports what it needs when it runs, so that `omf --help` answers at once."""
+"""The commands of `omf`. Each imports its modules when it runs, so that `omf --help` is quick."""
 
 import argparse
 import time
@@ -15,12 +15,12 @@ if TYPE_CHECKING:
 
 
 def run_predict(arguments: argparse.Namespace) -> int:
-    from omf.io.photos import gather
-    from omf.io.raw_formats import RawFormat, Writer, raw_format
+    from omf.io.photos import find_photos
+    from omf.io.raw_formats import RawFormat, Writer, parse_raw_format
     from omf.models.registry import check_files, find_model
     from omf.raw.camera import load_camera
 
-    photos = gather(arguments.photos)
+    photos = find_photos(arguments.photos)
     model = find_model(arguments.model)
     noise = {
         key: value
@@ -28,9 +28,10 @@ def run_predict(arguments: argparse.Namespace) -> int:
         if (value := getattr(arguments, f"noise_{key}")) is not None
     }
     camera = load_camera(model.camera)
-    of = raw_format({**vars(arguments), "output_format": arguments.format, "noise": noise}, camera)
+    settings = {**vars(arguments), "output_format": arguments.format, "noise": noise}
+    raw_format = parse_raw_format(settings, camera)
     check_files(model)  # before torch, which takes its time to load
-    make_folder(arguments.out, photos, of)
+    make_folder(arguments.out, photos, raw_format)
 
     from omf.inference.load import load_method
     from omf.inference.precision import current_precision
@@ -39,28 +40,37 @@ def run_predict(arguments: argparse.Namespace) -> int:
     method, device, _ = load_method(model, arguments.device, current_precision(arguments.precision))
     log.debug(f"model {model.name} on {device}")
     began = time.monotonic()
-    writer = None if of == RawFormat() else partial(Writer, arguments.out, of, camera, Path(model.name).name)
+    writer = (
+        None
+        if raw_format == RawFormat()
+        else partial(Writer, arguments.out, raw_format, camera, Path(model.name).name)
+    )
     problems = predict(photos, arguments.out, method, writer)
     done, seconds = len(photos) - len(problems), time.monotonic() - began
     return conclude(
-        f"{done} of {len(photos)} photos reconstructed into {arguments.out} in {seconds:.1f} s ({done / seconds:.2f} images/s)",
+        f"{done} of {len(photos)} photos reconstructed into {arguments.out} in {seconds:.1f} s"
+        f" ({done / seconds:.2f} images/s)",
         problems,
     )
 
 
-def make_folder(out: Path, photos: list[Path], of: "RawFormat") -> None:
-    """Make the folder for RAW files. Raises InputError where that can't be, or where they would overwrite pictures."""
+def make_folder(out: Path, photos: list[Path], raw_format: "RawFormat") -> None:
+    """Make the folder for RAW files.
+
+    Raises:
+        InputError: it can't be made, or the RAW files might overwrite the photos.
+    """
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
             f"{out}: no folder can be made there ({error.strerror}); give another one for the RAW files"
         ) from error
-    if of.suffix in (".png", ".dng") and any(
+    if raw_format.suffix in (".png", ".dng") and any(
         out.samefile(photo.parent) for photo in photos if photo.parent.is_dir()
     ):
         raise InputError(
-            f"{out}: the photos lie there, and {of.kind} files might take the place of pictures; give another folder"
+            f"{out}: contains the photos, which {raw_format.kind} files might overwrite; give another folder"
         )
 
 
@@ -69,15 +79,15 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     from omf.evaluation.scores import match_items, score_all, scores_table, summarise
     from omf.io import raw_formats as formats
     from omf.io.packed import list_packed
-    from omf.io.photos import by_name, list_images
+    from omf.io.photos import list_images, map_by_name
     from omf.pipeline.submission import README
     from omf.raw.camera import load_camera
 
     if not arguments.ground_truth and not arguments.photos:
-        raise InputError("nothing to judge by; give a folder of ground truth, or --photos, or both")
+        raise InputError("nothing to score against; give a folder of ground truth, or --photos, or both")
     predictions = list_packed(arguments.predictions)
     truths = list_ground_truth(arguments.ground_truth) if arguments.ground_truth else {}
-    photos = by_name(list_images(arguments.photos))[0] if arguments.photos else {}
+    photos = map_by_name(list_images(arguments.photos))[0] if arguments.photos else {}
     white_level = formats.CHALLENGES[arguments.challenge].white_level
     records, problems = score_all(
         match_items(predictions, truths, photos, white_level),
@@ -111,7 +121,8 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
         print(scores_table(scores))
     if scores["mean"]["consistency_psnr"] is not None:
         print(
-            f"consistency with the photos (which is not accuracy): {scores['mean']['consistency_psnr']:.2f} dB"
+            "consistency with the photos (which is not accuracy):"
+            f" {scores['mean']['consistency_psnr']:.2f} dB"
         )
     place = f"; look at {arguments.out / 'report.html'}" if arguments.out else ""
     return conclude(f"{len(records)} of {len(truths or photos)} images scored{place}", problems)
@@ -144,14 +155,14 @@ def run_models_fetch(arguments: argparse.Namespace) -> int:
 
 
 def run_models_verify(arguments: argparse.Namespace) -> int:
-    from omf.models.registry import file_problem, read_models
+    from omf.models.registry import find_file_problem, read_models
 
     problems = []
     for name, model in read_models().items():
         for file in model.files:
             if not file.path.is_file() and file.url:
                 print(f"{name}: {file.path.name} not fetched")
-            elif problem := file_problem(file, name):
+            elif problem := find_file_problem(file, name):
                 problems.append(problem)
             else:
                 print(f"{name}: {file.path.name} ok")
@@ -159,14 +170,15 @@ def run_models_verify(arguments: argparse.Namespace) -> int:
 
 
 def run_simulate(arguments: argparse.Namespace) -> int:
-    from omf.io.photos import gather
+    from omf.io.photos import find_photos
     from omf.raw.camera import load_camera
     from omf.training.simulate import write_pairs
 
-    photos, camera = gather(arguments.photos), load_camera(arguments.camera)
+    photos, camera = find_photos(arguments.photos), load_camera(arguments.camera)
     write_pairs(photos, camera, arguments.out, arguments.count, arguments.size, arguments.seed)
     return conclude(
-        f"{arguments.count} pairs in {arguments.out}; look at them with: omf dataset {arguments.out} --sheet FILE.png",
+        f"{arguments.count} pairs in {arguments.out};"
+        f" inspect them with: omf dataset {arguments.out} --sheet FILE.png",
         [],
     )
 
@@ -190,10 +202,10 @@ def run_dataset(arguments: argparse.Namespace) -> int:
 def run_train(arguments: argparse.Namespace) -> int:
     from omf.inference.devices import pick_device
     from omf.training.loop import start_processes
-    from omf.training.settings import Settings, read_settings
+    from omf.training.settings import TrainingSettings, read_settings
     from omf.training.train import STAGES, train_stage
 
-    settings = read_settings(arguments.settings) if arguments.settings else Settings()
+    settings = read_settings(arguments.settings) if arguments.settings else TrainingSettings()
     start_processes()
     device = pick_device(arguments.device)
     for stage in [arguments.stage] if arguments.stage else STAGES:
@@ -212,7 +224,7 @@ def run_completion(parser: argparse.ArgumentParser, shell: str) -> int:
 
 
 def actions_of(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
-    """All arguments and options of a parser and its commands."""
+    """Yield all arguments and options of a parser and its commands."""
     for action in parser._actions:  # nothing public lists them
         yield action
         if isinstance(action, argparse._SubParsersAction):
@@ -221,7 +233,7 @@ def actions_of(parser: argparse.ArgumentParser) -> Iterator[argparse.Action]:
 
 
 def conclude(summary: str, problems: list[str]) -> int:
-    """Say what was done and what was not; the exit code."""
+    """Report problems and the summary; return the exit code."""
     for problem in problems:
         log.error(f"{label('problem:')} {problem}")
     if summary:

@@ -1,4 +1,4 @@
-"""RAW from Python, without files."""
+"""Python API: reconstruct RAW from arrays and tensors."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ if TYPE_CHECKING:
 
 
 class Reconstructor:
-    """Turns sRGB pictures into the RAW that a sensor would have measured.
+    """Convert sRGB photos to the RAW that a sensor would have measured.
 
-    The weights are loaded at the first picture, in each process anew: an object that goes to the workers of a DataLoader
-    takes its settings along and nothing else.
+    Each process loads the weights at its first photo. Pickling, as for the workers of a DataLoader, copies
+    only the settings.
 
     Args:
-        model: a name in models.yaml, or a folder that holds an OE/NOE pair.
-        device: auto (a GPU if there is one), cpu or cuda. In the workers of a DataLoader take cpu, or start them by spawn:
-            after a fork, CUDA can't be used.
-        precision: float32; published, operation for operation as the published code; or float16, on a GPU.
+        model: name in models.yaml, or a folder that contains an OE/NOE pair.
+        device: auto (a GPU if available), cpu or cuda. CUDA can't be used after a fork: in the workers of a
+            DataLoader use cpu, or start them by spawn.
+        precision: float32; published, with the operations of the published code; or float16, on a GPU.
 
     Raises:
-        InputError: there is no such model, or a file of it is missing, wrong or damaged.
+        InputError: the model does not exist, or one of its files is missing, wrong or damaged.
     """
 
     def __init__(self, model: str = "samsung_s7", device: str = "auto", precision: str = "float32"):
@@ -46,50 +46,64 @@ class Reconstructor:
 
     @property
     def method(self) -> Method:
-        """What reconstructs, loaded when it is first asked for."""
+        """The reconstruction method, loaded on first access."""
         if self._method is None:
             self._method, _, _ = load_method(find_model(self.model), self.device, self.precision)
         return self._method
 
     def predict(self, rgb: np.ndarray | Tensor) -> np.ndarray | Tensor:
-        """Packed RGGB RAW, linear, white at 1, not quantised.
+        """Reconstruct packed RGGB RAW: linear, white at 1, not quantised.
 
         Args:
-            rgb: sRGB. NumPy: (H, W, 3), uint8 or uint16. PyTorch: (3, H, W) or (N, 3, H, W), uint8, or float in [0, 1] (what lies
-                outside is clipped). H and W are 2 or more; a last odd row or column is left out.
+            rgb: sRGB. NumPy: (H, W, 3), uint8 or uint16. PyTorch: (3, H, W) or (N, 3, H, W), uint8, or float
+                in [0, 1] (values outside are clipped). H and W are 2 or more; a trailing odd row or column is
+                cropped.
 
         Returns:
-            NumPy: float32 (H/2, W/2, 4), planes R, Gr, Gb, B. PyTorch: float32 (4, H/2, W/2) or (N, 4, H/2, W/2), on the device of `rgb`.
+            NumPy: float32 (H/2, W/2, 4), planes R, Gr, Gb, B. PyTorch: float32 (4, H/2, W/2) or
+            (N, 4, H/2, W/2), on the device of `rgb`.
 
         Raises:
-            InputError: another shape or type.
+            InputError: `rgb` has another shape or type, or contains values that are not finite.
         """
         return self._each(rgb, lambda raw: pack(mosaic(raw)))
 
     def demosaiced(self, rgb: np.ndarray | Tensor) -> np.ndarray | Tensor:
-        """As `predict`, before the mosaic: camera RGB, float32 (H, W, 3), or (3, H, W) or (N, 3, H, W)."""
+        """Reconstruct RAW before the mosaic: camera RGB, linear, white at 1.
+
+        Args:
+            rgb: as for `predict`.
+
+        Returns:
+            NumPy: float32 (H, W, 3). PyTorch: float32 (3, H, W) or (N, 3, H, W), on the device of `rgb`.
+
+        Raises:
+            InputError: as for `predict`.
+        """
         return self._each(rgb, lambda raw: raw)
 
-    def _each(self, rgb, finish):
+    def _each(self, rgb, postprocess):
+        """Postprocess the demosaiced RAW of each photo; return the type and layout of `rgb`."""
         if isinstance(rgb, np.ndarray):
-            return finish(self._demosaiced(rgb))
+            return postprocess(self._demosaiced(rgb))
         torch = sys.modules.get("torch")
         if torch is None or not isinstance(rgb, torch.Tensor):
-            raise InputError(f"a picture is a {type(rgb).__name__}; give a NumPy array or a PyTorch tensor")
+            raise InputError(f"a photo is a {type(rgb).__name__}; give a NumPy array or a PyTorch tensor")
         if rgb.ndim == 4:
-            return torch.stack([self._each(one, finish) for one in rgb])
+            return torch.stack([self._each(photo, postprocess) for photo in rgb])
         if rgb.ndim != 3 or rgb.shape[0] != 3:
             raise InputError(f"a tensor of {tuple(rgb.shape)}; give (3, H, W) or (N, 3, H, W)")
         if rgb.is_floating_point():
             if not torch.isfinite(rgb).all():
-                raise InputError("a tensor that holds NaN or infinite values; give values in [0, 1]")
-            picture = (rgb.detach().clamp(0, 1).double() * 65535).round().cpu().numpy().astype(np.uint16)
+                raise InputError("a tensor that contains NaN or infinite values; give values in [0, 1]")
+            array = (rgb.detach().clamp(0, 1).double() * 65535).round().cpu().numpy().astype(np.uint16)
         else:
-            picture = rgb.cpu().numpy()
-        raw = finish(self._demosaiced(np.moveaxis(picture, 0, -1)))
+            array = rgb.cpu().numpy()
+        raw = postprocess(self._demosaiced(np.moveaxis(array, 0, -1)))
         return torch.from_numpy(np.ascontiguousarray(np.moveaxis(raw, -1, 0))).to(rgb.device)
 
     def _demosaiced(self, rgb: np.ndarray) -> np.ndarray:
+        """Reconstruct demosaiced RAW: uint8 or uint16 (H, W, 3) -> float32 (H, W, 3)."""
         if (
             rgb.ndim != 3
             or rgb.shape[2] != 3
@@ -97,11 +111,11 @@ class Reconstructor:
             or rgb.dtype not in (np.uint8, np.uint16)
         ):
             raise InputError(
-                f"a picture of {rgb.shape}, {rgb.dtype}; give uint8 or uint16 (H, W, 3), H and W 2 or more"
+                f"a photo of {rgb.shape}, {rgb.dtype}; give uint8 or uint16 (H, W, 3), H and W 2 or more"
             )
         return self.method.demosaiced([Picture(rgb, overexposure_mask(rgb), checksum(rgb))])()[0]
 
 
 def checksum(rgb: np.ndarray) -> str:
-    """Return what stands for the name of a picture that comes from no file."""
+    """Return the CRC-32 of an array in hexadecimal, which replaces the name of a photo without a file."""
     return f"{zlib.crc32(np.ascontiguousarray(rgb)):08x}"

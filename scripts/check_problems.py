@@ -1,4 +1,4 @@
-"""End with an error and the summary if some image could not be used."""
+"""Fail and print the summary if an image could not be used."""
 
 import argparse
 import json

@@ -1,11 +1,12 @@
-"""Judge a shard of reconstructions: against ground truth where there is some, and by the photos."""
+"""Score the RAW of a shard against ground truth, and check its consistency with the photos."""
 
 import argparse
 from pathlib import Path
 
 from omf.evaluation.scores import match_items, score_all
-from omf.io.photos import by_name
+from omf.io.photos import map_by_name
 from omf.pipeline.manifest import wait_for_files
+from omf.pipeline.plan import load_shard_plan
 from omf.raw.camera import load_camera
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_json, sha256
@@ -14,27 +15,21 @@ from omf.utils.files import save_json, sha256
 @cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("plan", type=Path, help="plan file of the shard")
     parser.add_argument("raw", type=Path, help="folder of NAME.npy")
-    parser.add_argument("--truths", nargs="*", type=Path, required=True, help="ground-truth files")
-    parser.add_argument("--photos", nargs="+", type=Path, required=True, help="the sRGB pictures")
-    parser.add_argument("--camera", required=True)
-    parser.add_argument(
-        "--white-level", type=int, required=True, help="counts for white, of RAW and ground truth"
-    )
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        help="JSON: records of the images, hashes of their ground truth, problems",
+        "--out", type=Path, required=True, help="JSON: scores, hashes of the ground truth, problems"
     )
     arguments = parser.parse_args()
-    predictions, truths = (
-        {path.stem: path for path in paths} for paths in (wait_for_files(arguments.raw), arguments.truths)
-    )
-    found = match_items(predictions, truths, by_name(arguments.photos)[0], arguments.white_level)
-    records, problems = score_all(found, load_camera(arguments.camera), arguments.processes)
-    hashes = {truths[name].name: sha256(truths[name]) for name, record in records.items() if "psnr" in record}
+    plan = load_shard_plan(arguments.plan)
+    predictions = {path.stem: path for path in wait_for_files(arguments.raw)}
+    ground_truth = {path.stem: path for path in plan.ground_truth}
+    photos = map_by_name(plan.photos)[0]
+    items = match_items(predictions, ground_truth, photos, plan.formats[0]["white_level"])
+    records, problems = score_all(items, load_camera(plan.camera), arguments.processes)
+    scored = [ground_truth[name] for name, record in records.items() if "psnr" in record]
+    hashes = {path.name: sha256(path) for path in scored}
     save_json(arguments.out, {"images": records, "sha256": hashes, "problems": problems})
 
 

@@ -1,4 +1,4 @@
-"""Download one branch's weights of a model of models.yaml."""
+"""Download the weights of one network of a model in models.yaml."""
 
 import argparse
 

@@ -1,4 +1,4 @@
-"""Reconstruct the demosaiced RAW of a shard, on a GPU where there is one."""
+"""Reconstruct the demosaiced RAW of a shard, on a GPU if there is one."""
 
 import argparse
 from pathlib import Path
@@ -16,7 +16,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("decoded", type=Path, help="folder of NAME.npz")
     parser.add_argument("--out", type=Path, required=True, help="folder for NAME.npy, float32 (H, W, 3)")
-    parser.add_argument("--timing", type=Path, required=True, help="JSON of what was measured")
+    parser.add_argument("--timing", type=Path, required=True, help="JSON of the measurements")
     parser.add_argument("--model", required=True)
     parser.add_argument("--device", required=True)
     parser.add_argument("--precision", required=True)

@@ -1,8 +1,9 @@
-"""Decode a shard of photos; list those that can't be used."""
+"""Decode the photos of a shard and compute their overexposure masks."""
 
 import argparse
 from pathlib import Path
 
+from omf.pipeline.plan import load_shard_plan
 from omf.pipeline.preprocess import preprocess
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_json
@@ -11,11 +12,11 @@ from omf.utils.files import save_json
 @cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("photos", nargs="+", type=Path)
+    parser.add_argument("plan", type=Path, help="plan file of the shard")
     parser.add_argument("--out", type=Path, required=True, help="folder for NAME.npz")
-    parser.add_argument("--record", type=Path, required=True, help="JSON of the photos' hashes, and problems")
+    parser.add_argument("--record", type=Path, required=True, help="JSON of file hashes and problems")
     arguments = parser.parse_args()
-    record = preprocess(arguments.photos, arguments.out)
+    record = preprocess(load_shard_plan(arguments.plan).photos, arguments.out)
     save_json(arguments.record, record)
     for problem in record["problems"]:
         print(f"problem: {problem}")

@@ -1,4 +1,4 @@
-"""Put a finished training into trained_models: weights, model card, entry in models.yaml."""
+"""Register a finished training in trained_models: weights, model card, entry in models.yaml."""
 
 import argparse
 from pathlib import Path

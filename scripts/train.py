@@ -1,4 +1,4 @@
-"""Train one network of a model; goes on where an earlier call was cut off. Under torchrun, on several GPUs."""
+"""Train one network of a model; resumes an interrupted run. Under torchrun, on several GPUs."""
 
 import argparse
 from pathlib import Path

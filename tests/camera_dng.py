@@ -1,4 +1,4 @@
-"""Small cameras for tests: scenes as a sensor counts them, as DNG files, and as a simple JPEG shows them."""
+"""A small camera model for tests: sensor counts, DNG files and sRGB photos of drawn scenes."""
 
 from pathlib import Path
 
@@ -8,22 +8,22 @@ from PIL import Image
 
 from omf.raw.scenes import SCENES
 
-GAINS = (
-    np.array([0.55, 1.0, 0.6], np.float32) * 0.45
-)  # RAW of a scene value of 1; no matrix, so that sites can be compared
+# RAW value of a scene value of 1, per channel; no colour matrix, so sites can be compared directly
+GAINS = np.array([0.55, 1.0, 0.6], np.float32) * 0.45
 
 
 def scene(index: int, height: int, width: int) -> np.ndarray:
+    """Draw a scene: float32 (height, width, 3), linear RGB."""
     return SCENES[index](height, width, np.random.default_rng(index)).astype(np.float32)
 
 
 def photo_of(scene: np.ndarray) -> np.ndarray:
-    """uint8 (H, W, 3)."""
+    """Render a scene as a photo: uint8 (H, W, 3), gamma 1/2.2."""
     return (np.clip(scene, 0, 1) ** (1 / 2.2) * 255).round().astype(np.uint8)
 
 
 def bayer_of(scene: np.ndarray, cfa: str = "RGGB", noise: float = 0.0) -> np.ndarray:
-    """float32 (H, W): each site's colour in the order of `cfa`."""
+    """Mosaic a scene: float32 (H, W) in [0, 1], CFA order `cfa`, with Gaussian `noise`."""
     raw = np.clip(scene * GAINS, 0, 1)
     bayer = np.empty(raw.shape[:2], np.float32)
     for site, colour in enumerate(cfa):
@@ -42,7 +42,7 @@ def write_dng(
     white: int = 16383,
     orientation: int = 1,
 ) -> np.ndarray:
-    """Write [0, 1] values as counts, a black level for each site; the counts."""
+    """Write a mosaic in [0, 1] as a DNG file with one black level per site, and return its uint16 counts."""
     counts = np.empty(bayer.shape, np.uint16)
     for site, level in enumerate(black):
         rows, columns = slice(site // 2, None, 2), slice(site % 2, None, 2)
@@ -60,7 +60,7 @@ def write_tiff(
     white: int = 16383,
     orientation: int = 1,
 ) -> None:
-    """Counts as DNG: (H, W) with a colour pattern, or (H, W, 3), linear."""
+    """Write counts as DNG: (H, W) with a CFA pattern, or (H, W, 3) as linear RAW."""
     tags = [
         (274, "H", 1, orientation, True),  # Orientation
         (50706, "B", 4, bytes([1, 4, 0, 0]), True),  # DNGVersion
@@ -72,13 +72,11 @@ def write_tiff(
     ]
     if counts.ndim == 2:
         tags += [
-            (33421, "H", 2, repeat, True),
-            (33422, "B", len(pattern), pattern, True),
-        ]  # CFARepeatPatternDim, CFAPattern
-        tags += [
-            (50713, "H", 2, (2, 2), True),
-            (50714, "H", 4, black, True),
-        ]  # BlackLevelRepeatDim, BlackLevel
+            (33421, "H", 2, repeat, True),  # CFARepeatPatternDim
+            (33422, "B", len(pattern), pattern, True),  # CFAPattern
+            (50713, "H", 2, (2, 2), True),  # BlackLevelRepeatDim
+            (50714, "H", 4, black, True),  # BlackLevel
+        ]
     tifffile.imwrite(
         path, counts, photometric="cfa" if counts.ndim == 2 else 34892, extratags=tags, metadata=None
     )
@@ -93,7 +91,7 @@ def write_pair(
     turns: int = 0,
     cfa: str = "GRBG",
 ) -> np.ndarray:
-    """NAME.jpg and NAME.dng of one scene, the photo turned and smaller than the RAW; the scene."""
+    """Write NAME.jpg (rotated, smaller than the RAW) and NAME.dng of one scene, and return the scene."""
     shown = scene(index, height, width)
     folder.mkdir(parents=True, exist_ok=True)
     write_dng(folder / f"{name}.dng", bayer_of(shown, cfa), cfa)

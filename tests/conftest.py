@@ -1,4 +1,4 @@
-"""What several tests need."""
+"""Fixtures and helpers shared by the tests."""
 
 import os
 import shutil
@@ -17,15 +17,14 @@ from omf.networks.unet import UNet
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "tests" / "reference"
-PHOTOS = ("hills.jpg", "chart.png", "leaves_odd.jpg", "night_tall.tif")  # small samples of different kinds
+PHOTOS = ("hills.jpg", "chart.png", "leaves_odd.jpg", "night_tall.tif")  # small samples of several kinds
 
 sys.path.insert(0, str(REFERENCE))
 
-settings.register_profile("omf", deadline=None)  # machines differ too much in speed
+settings.register_profile("omf", deadline=None)  # machine speeds vary too much
 settings.load_profile("omf")
 
-
-LEFT_OUT = pytest.StashKey[int]()
+NUM_SKIPPED = pytest.StashKey[int]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,12 +32,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--thorough",
         action="store_true",
-        help="tests/faults: as many cases as docs/reliability.md counts, which takes hours",
+        help="tests/faults: run the number of cases stated in docs/reliability.md, which takes hours",
     )
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Begin with the folders that take longest; leave out slow tests, unless they are asked for: by an option, or by name."""
+    """Run the slowest folders first, and deselect slow tests unless requested by option or name."""
     first = ("workflow", "cluster", "container")
     items.sort(key=lambda item: item.path.parent.name not in first)
     named = any("::" in argument for argument in config.args)
@@ -48,14 +47,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if slow:
         items[:] = [item for item in items if not item.get_closest_marker("slow")]
         config.hook.pytest_deselected(items=slow)
-    config.stash[LEFT_OUT] = len(slow)
-    if hasattr(config, "workeroutput"):  # in a process of pytest-xdist
-        config.workeroutput["left_out"] = len(slow)
+    config.stash[NUM_SKIPPED] = len(slow)
+    if hasattr(config, "workeroutput"):  # in a pytest-xdist worker
+        config.workeroutput["num_skipped"] = len(slow)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log):
-    """Give a file to one process, whose fixtures are made once; and all that needs a Docker engine."""
+    """Run each file in one worker so that its fixtures are built once, and all Docker tests in one worker."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
@@ -68,42 +67,46 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node) -> None:
-    node.config.stash[LEFT_OUT] = node.workeroutput.get("left_out", 0)
+    node.config.stash[NUM_SKIPPED] = node.workeroutput.get("num_skipped", 0)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if slow := config.stash.get(LEFT_OUT, 0):
+    if slow := config.stash.get(NUM_SKIPPED, 0):
         terminalreporter.write_line(
-            f"{slow} slow tests are left out (kills, clusters, containers, large photos, ...); run them with: ./check --all"
+            f"{slow} slow tests skipped (kills, clusters, containers, large photos, ...); run them with: "
+            "./check --all"
         )
 
 
-def files_of_the_project(pattern: str = "*") -> list[Path]:
-    """The files that git tracks or would take; without git or its history, those in no hidden folder and not made by a run."""
+def project_files(pattern: str = "*") -> list[Path]:
+    """Return the files that git tracks or would add.
+
+    Without git or its history: all files outside hidden folders that no run has written.
+    """
     command = ["git", "ls-files", "-co", "--exclude-standard", "-z", pattern]
     if (ROOT / ".git").exists() and shutil.which("git"):
         listed = (
             subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
         )
         return [ROOT / name for name in sorted(listed) if name and (ROOT / name).is_file()]
-    made = {"results", "__pycache__"}
+    generated = {"results", "__pycache__"}
     return sorted(
         path
         for top in ROOT.iterdir()
-        if not top.name.startswith(".") and top.name not in made
+        if not top.name.startswith(".") and top.name not in generated
         for path in (top.rglob(pattern) if top.is_dir() else [top])
-        if path.is_file() and path.match(pattern) and not made & set(path.parts)
+        if path.is_file() and path.match(pattern) and not generated & set(path.parts)
     )
 
 
 @pytest.fixture(scope="session")
 def thorough(request: pytest.FixtureRequest) -> bool:
-    """Whether there is time for all cases."""
+    """True with --thorough: run all cases."""
     return request.config.getoption("--thorough")
 
 
 def random_unet(widths: tuple[int, ...], seed: int) -> UNet:
-    """A U-Net with batch-norm statistics that are not trivial, and outputs spread over [0, 1]."""
+    """Return a U-Net with non-trivial batch-norm statistics and outputs spread over [0, 1]."""
     torch.manual_seed(seed)
     network = UNet(widths).eval()
     for module in network.modules():
@@ -119,7 +122,7 @@ def random_unet(widths: tuple[int, ...], seed: int) -> UNet:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with an untrained OE/NOE pair that runs in no time."""
+    """Return a folder with a small untrained OE/NOE pair that runs fast."""
     folder = tmp_path_factory.mktemp("model") / "tiny"
     for seed, branch in enumerate(("oe", "noe")):
         save_network(random_unet((4, 6, 8), seed), folder / f"{branch}.safetensors")
@@ -128,7 +131,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def published_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the reference checkpoints: published names, shapes and format."""
+    """Return a folder with the reference checkpoints: published names, shapes and format."""
     import reference_checkpoint
 
     folder = tmp_path_factory.mktemp("published")
@@ -138,7 +141,7 @@ def published_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def photo_folder(tmp_path: Path) -> Path:
-    """Four small photos of different kinds."""
+    """Return a folder with four small photos of different kinds."""
     folder = tmp_path / "photos"
     folder.mkdir()
     for name in PHOTOS:
@@ -147,7 +150,7 @@ def photo_folder(tmp_path: Path) -> Path:
 
 
 def run(*command: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess:
-    """Run a command; stdout and stderr come back as text."""
+    """Run a command and capture stdout and stderr as text."""
     return subprocess.run(
         [str(part) for part in command],
         cwd=cwd,
@@ -159,13 +162,14 @@ def run(*command: object, cwd: Path = ROOT, **environment: str) -> subprocess.Co
 
 
 def omf(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
+    """Run the `omf` command line."""
     return run(sys.executable, "-m", "omf", *arguments, **environment)
 
 
 def snakemake(
     folder: Path, *arguments: object, root: Path = ROOT, **config: object
 ) -> subprocess.CompletedProcess:
-    """Run the workflow, or that of a copy of the program in `root`, with `folder` as working directory."""
+    """Run the workflow of this repository (or of the copy in `root`) with `folder` as working directory."""
     settings = [f"{key}={value}" for key, value in config.items()]
     return run(
         Path(sys.executable).parent / "snakemake",
@@ -179,17 +183,24 @@ def snakemake(
 
 
 def assert_as_close(given: torch.Tensor, plain: torch.Tensor, exact: torch.Tensor, times: float = 8) -> None:
-    """A float32 answer lies about as near to the one in float64 as the plain way to compute it, on this processor.
+    """Assert that a float32 result is about as close to float64 as the plain float32 computation is.
 
-    Where chance makes the plain one right to the last bit, an error of four last bits is allowed for.
+    Both run on this processor. An error of four units in the last place is always allowed, because the plain
+    result may happen to be exact.
+
+    Args:
+        given: result under test, float32.
+        plain: result of the plain computation, float32.
+        exact: result in float64.
+        times: allowed ratio of the two errors.
     """
     scale = float(exact.abs().max())
-    error, usual = (float((answer.double() - exact).abs().max()) for answer in (given, plain))
-    assert error <= times * max(usual, scale * 2**-22), (error, usual)
+    error, plain_error = (float((result.double() - exact).abs().max()) for result in (given, plain))
+    assert error <= times * max(plain_error, scale * 2**-22), (error, plain_error)
 
 
 def random_rgb(height: int, width: int, seed: int = 0, dtype: type = np.uint8) -> np.ndarray:
-    """A smooth sRGB picture that holds overexposed pixels."""
+    """Return a smooth random sRGB image with overexposed pixels: (height, width, 3) of `dtype`."""
     y, x = np.mgrid[0:height, 0:width] / max(height, width)
     rng = np.random.default_rng(seed)
     wave = 0.5 + 0.6 * np.sin(12 * x + 9 * y**2 + rng.uniform(0, 6))

@@ -1,4 +1,4 @@
-"""Picture files that libraries do not write by themselves: HEIC without loss, 16-bit PNG with a profile, ICC profiles."""
+"""Files that libraries cannot write directly: lossless HEIC, 16-bit PNG with a profile, ICC profiles."""
 
 import io
 import struct
@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-# Primaries as ICC profiles hold them: XYZ of red, green and blue, adapted to D50. Display P3's are those of Apple's profile.
+# Primaries as stored in ICC profiles: XYZ of red, green and blue, adapted to D50. Display P3 as in Apple's
+# profile.
 SRGB_COLORANTS = (0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141)
 P3_COLORANTS = (0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407)
 SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
 
 
 def icc_profile(colorants: tuple = SRGB_COLORANTS, curve: tuple = (1.0,)) -> bytes:
-    """An ICC profile of three primaries and a tone curve (ICC.1:2010, matrix/TRC); without primaries, of grey."""
+    """Return a matrix/TRC ICC profile (ICC.1:2010): three primaries and a tone curve; no primaries: grey."""
 
     def fixed(*values):
         return struct.pack(f">{len(values)}i", *(round(value * 65536) for value in values))
@@ -23,10 +24,8 @@ def icc_profile(colorants: tuple = SRGB_COLORANTS, curve: tuple = (1.0,)) -> byt
     def xyz(*values):
         return b"XYZ " + bytes(4) + fixed(*values)
 
-    kinds = {
-        1: 0,
-        5: 3,
-    }  # parametric curves by the number of their parameters: a power, or one with a linear part
+    # type of the parametric curve, by number of parameters: a power, or a power with a linear part
+    kinds = {1: 0, 5: 3}
     tone = b"para" + bytes(4) + struct.pack(">HH", kinds[len(curve)], 0) + fixed(*curve)
     tags = {
         b"desc": b"desc" + bytes(4) + struct.pack(">I", 5) + b"test\0" + bytes(78 + 1),
@@ -52,18 +51,19 @@ P3 = icc_profile(P3_COLORANTS, SRGB_CURVE)
 
 
 def save_heic(path, rgb, mode="RGB", **info):
-    """Without loss."""
+    """Write a lossless HEIC file."""
     pillow_heif = pytest.importorskip("pillow_heif")
-    picture = pillow_heif.from_bytes(mode, (rgb.shape[1], rgb.shape[0]), np.ascontiguousarray(rgb).tobytes())
-    picture.info.update(info)
-    picture.save(path, quality=-1, chroma=444, matrix_coefficients=0)
+    image = pillow_heif.from_bytes(mode, (rgb.shape[1], rgb.shape[0]), np.ascontiguousarray(rgb).tobytes())
+    image.info.update(info)
+    image.save(path, quality=-1, chroma=444, matrix_coefficients=0)
 
 
 def save_png_16(path, pixels, profile):
-    """Pillow writes the profile, libpng the pixels: the chunk goes from one file into the other."""
+    """Write a 16-bit PNG with an ICC profile: pixels from libpng, iCCP chunk copied from Pillow."""
     buffer = io.BytesIO()
     Image.new("RGB", (1, 1)).save(buffer, "PNG", icc_profile=profile)
     donor, png = buffer.getvalue(), imagecodecs.png_encode(pixels)
-    at = donor.index(b"iCCP") - 4
-    chunk = donor[at : at + 12 + struct.unpack(">I", donor[at : at + 4])[0]]
+    start = donor.index(b"iCCP") - 4
+    (length,) = struct.unpack_from(">I", donor, start)
+    chunk = donor[start : start + 12 + length]
     path.write_bytes(png[:33] + chunk + png[33:])

@@ -1,4 +1,4 @@
-"""omf/ is built as docs/architecture.md says."""
+"""The structure of omf/ matches docs/architecture.md."""
 
 import ast
 import re
@@ -17,6 +17,7 @@ TREES = {name: ast.parse(path.read_text()) for name, path in FILES.items()}
 
 
 def block(name: str) -> str:
+    """Return the text of the page's fenced block `name`."""
     return re.search(rf"^```{name}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[1]
 
 
@@ -30,83 +31,83 @@ def layers() -> dict[str, int]:
     return layer_of
 
 
-def is_for_types(node: ast.AST) -> bool:
+def is_type_checking(node: ast.AST) -> bool:
     return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
 
 
 def imports(node: ast.AST, late: bool = True) -> Iterator[str]:
-    """The full names that a module imports; `late`: those inside functions too. Imports for type checkers don't count."""
+    """Yield the full names that a module imports, without TYPE_CHECKING; `late`: also inside functions."""
     for child in ast.iter_child_nodes(node):
-        if is_for_types(child) or (isinstance(child, ast.FunctionDef) and not late):
+        if is_type_checking(child) or (isinstance(child, ast.FunctionDef) and not late):
             continue
         if isinstance(child, ast.Import):
             yield from (alias.name for alias in child.names)
         elif isinstance(child, ast.ImportFrom):
-            assert not child.level, "an import that is relative"
+            assert not child.level, "a relative import"
             yield from (f"{child.module}.{alias.name}" for alias in child.names)
         else:
             yield from imports(child, late)
 
 
-def own(name: str, late: bool = True) -> set[str]:
-    """The modules of omf/ that one of them imports."""
-    found = set()
+def internal_imports(name: str, late: bool = True) -> set[str]:
+    """Return the modules of omf/ that a module imports."""
+    modules = set()
     for full in imports(TREES[name], late):
         if full.split(".")[0] == "omf":
             inner = full.removeprefix("omf.")
-            found.add(inner if inner in FILES else inner.rpartition(".")[0])
-    return found
+            modules.add(inner if inner in FILES else inner.rpartition(".")[0])
+    return modules
 
 
-def others(name: str, late: bool = True) -> set[str]:
-    """The packages that it imports."""
+def imported_packages(name: str, late: bool = True) -> set[str]:
+    """Return the top-level packages that a module imports."""
     return {full.split(".")[0] for full in imports(TREES[name], late)}
 
 
-PACKAGES = [name for name in FILES if name.endswith(".__init__")]  # those of the folders
+PACKAGES = [name for name in FILES if name.endswith(".__init__")]
 
 
 def test_every_module_is_on_the_page():
     assert layers().keys() == FILES.keys() - set(PACKAGES)
 
 
-def test_folders_import_nothing():
-    assert not [name for name in PACKAGES if own(name)]
+def test_package_inits_import_nothing():
+    assert not [name for name in PACKAGES if internal_imports(name)]
 
 
 @pytest.mark.parametrize("name", sorted(FILES.keys() - set(PACKAGES)))
-def test_a_module_imports_only_from_its_own_layer_and_those_below(name):
+def test_a_module_imports_only_from_its_layer_or_below(name):
     layer_of = layers()
-    for imported in own(name):
+    for imported in internal_imports(name):
         assert layer_of[imported] >= layer_of[name], f"{name} imports {imported}"
 
 
-def test_there_is_no_circle():
-    left = {name: own(name) - {name} for name in FILES}
-    while free := [name for name, needed in left.items() if not needed & left.keys()]:
-        for name in free:
-            del left[name]
-    assert not left
+def test_no_circular_imports():
+    remaining = {name: internal_imports(name) - {name} for name in FILES}
+    while leaves := [name for name, needed in remaining.items() if not needed & remaining.keys()]:
+        for name in leaves:
+            del remaining[name]
+    assert not remaining
 
 
-def test_torch_is_imported_where_the_page_says_and_snakemake_nowhere():
-    assert {name for name in FILES if "torch" in others(name)} == set(block("torch").split())
-    assert not [name for name in FILES if "snakemake" in others(name)]
+def test_torch_imports_match_the_page_and_snakemake_is_never_imported():
+    assert {name for name in FILES if "torch" in imported_packages(name)} == set(block("torch").split())
+    assert not [name for name in FILES if "snakemake" in imported_packages(name)]
 
 
-def test_where_it_says_no_torch_there_is_none_behind_it_either():
+def test_modules_without_torch_do_not_load_it_indirectly():
     promised = [name for name, tree in TREES.items() if "No torch here" in (ast.get_docstring(tree) or "")]
     assert len(promised) > 5
     for name in promised:
-        seen, ahead = set(), {name}
-        while ahead:
-            module = ahead.pop()
+        seen, pending = set(), {name}
+        while pending:
+            module = pending.pop()
             seen.add(module)
-            assert "torch" not in others(module, late=False), f"{name} loads torch through {module}"
-            ahead |= own(module, late=False) - seen
+            assert "torch" not in imported_packages(module, late=False), f"{name} loads torch via {module}"
+            pending |= internal_imports(module, late=False) - seen
 
 
-def test_the_tables_name_what_is_there():
+def test_names_in_the_tables_exist():
     for name in re.findall(r"`(omf(?:\.\w+)+)`", PAGE):
         parts = name.split(".")[1:]
         module = next(

@@ -11,7 +11,7 @@ import pytest
 from conftest import ROOT, omf, run
 
 
-def test_help_loads_nothing_that_takes_its_time():
+def test_help_loads_no_slow_modules():
     code = """if True:
         import sys
         from omf.cli import main
@@ -25,7 +25,7 @@ def test_help_loads_nothing_that_takes_its_time():
     assert all(word in answer.stdout for word in ("predict", "evaluate", "models", "train"))
     loaded = answer.stdout.partition("LOADED")[2].split()
     assert "omf.commands" in loaded
-    assert not {"numpy", "torch", "scipy", "skimage", "PIL", "imageio", "yaml", "snakemake"} & set(loaded)
+    assert not {"numpy", "torch", "scipy", "skimage", "PIL", "imageio", "snakemake"} & set(loaded)
 
 
 @pytest.mark.parametrize(
@@ -75,14 +75,16 @@ def test_predict_and_evaluate(tmp_path, photo_folder, tiny_model):
     assert f"{scores['mean']['psnr']:.2f}" in answer.stdout
     assert len((tmp_path / "scored" / "scores.csv").read_text().splitlines()) == 5
     assert "4 images, sRGB to RAW" in (tmp_path / "scored" / "report.html").read_text()
-    assert not (tmp_path / "scored" / "scores.txt").exists()  # there is no readme.txt that it would quote
+    assert not (
+        tmp_path / "scored" / "scores.txt"
+    ).exists()  # it would quote readme.txt, which does not exist
 
     answer = omf("evaluate", tmp_path / "out", "--photos", photo_folder)
     assert answer.returncode == 0, answer.stderr
     assert "consistency with the photos" in answer.stdout
     answer = omf("evaluate", tmp_path / "out")
     assert answer.returncode == 1
-    assert "nothing to judge by" in answer.stderr
+    assert "nothing to score against" in answer.stderr
 
 
 def test_missing_files_are_listed_and_the_rest_is_scored(tmp_path):
@@ -97,7 +99,7 @@ def test_missing_files_are_listed_and_the_rest_is_scored(tmp_path):
     assert "999.00" in answer.stdout
 
 
-def test_a_bad_photo_is_one_line_and_exit_code_1(tmp_path, photo_folder, tiny_model):
+def test_a_bad_photo_gives_one_line_and_exit_code_1(tmp_path, photo_folder, tiny_model):
     (photo_folder / "broken.jpg").write_text("no picture")
     answer = omf("predict", photo_folder, "-o", tmp_path / "out", "--model", tiny_model)
     assert answer.returncode == 1
@@ -120,9 +122,9 @@ def test_a_bad_photo_is_one_line_and_exit_code_1(tmp_path, photo_folder, tiny_mo
         (["models", "fetch", "no_model"], "model no_model: not in models.yaml"),
     ],
 )
-def test_wrong_inputs_are_one_line(tmp_path, arguments, message):
+def test_wrong_inputs_give_one_line(tmp_path, arguments, message):
     if "published" in arguments and (ROOT / "trained_models" / "final_yuv_OE_mask-220.pt").exists():
-        pytest.skip("the released weights are here")
+        pytest.skip("the released weights are present")
     answer = omf(*[str(tmp_path / "out") if argument == "out" else argument for argument in arguments])
     assert answer.returncode == 1
     lines = answer.stderr.strip().splitlines()
@@ -143,11 +145,11 @@ def test_models_list_and_verify():
 
 def test_quiet_and_verbose(tmp_path, photo_folder):
     command = ["predict", photo_folder, "-o", tmp_path / "out", "--model", "unprocess"]
-    usual, quiet, verbose = (omf(*command, *option) for option in ([], ["--quiet"], ["--verbose"]))
-    assert [answer.returncode for answer in (usual, quiet, verbose)] == [0, 0, 0]
+    default, quiet, verbose = (omf(*command, *option) for option in ([], ["--quiet"], ["--verbose"]))
+    assert [answer.returncode for answer in (default, quiet, verbose)] == [0, 0, 0]
     assert (
-        usual.stderr.startswith(f"4 of 4 photos reconstructed into {tmp_path / 'out'} in ")
-        and "images/s" in usual.stderr
+        default.stderr.startswith(f"4 of 4 photos reconstructed into {tmp_path / 'out'} in ")
+        and "images/s" in default.stderr
     )
     assert quiet.stderr + quiet.stdout == ""
     assert "model unprocess on CPU\n" in verbose.stderr
@@ -159,7 +161,7 @@ def test_quiet_and_verbose(tmp_path, photo_folder):
 
 
 def on_a_terminal(*arguments: object, **environment: str) -> str:
-    """What `omf` shows there."""
+    """Run `omf` on a pseudo-terminal and return its output."""
     outer, inner = pty.openpty()
     termios.tcsetwinsize(inner, (24, 100))
     process = subprocess.Popen(
@@ -171,18 +173,18 @@ def on_a_terminal(*arguments: object, **environment: str) -> str:
         env=os.environ | environment,
     )
     os.close(inner)
-    shown = b""
+    output = b""
     try:
         while part := os.read(outer, 4096):
-            shown += part
+            output += part
     except OSError:  # the other end is closed
         pass
     process.wait()
     os.close(outer)
-    return shown.decode()
+    return output.decode()
 
 
-def test_bars_and_colours_are_for_terminals(tmp_path, photo_folder):
+def test_progress_bars_and_colours_only_on_terminals(tmp_path, photo_folder):
     (photo_folder / "broken.jpg").write_text("no picture")
     command = ["predict", photo_folder, "-o", tmp_path / "out", "--model", "unprocess"]
     shown = on_a_terminal(*command, TERM="xterm", NO_COLOR="")
@@ -190,13 +192,13 @@ def test_bars_and_colours_are_for_terminals(tmp_path, photo_folder):
     assert "\x1b[31mproblem:\x1b[0m" in shown
     assert "\x1b[31m" not in on_a_terminal(*command, TERM="xterm", NO_COLOR="1")
     assert "5/5 [" not in on_a_terminal(*command, "--quiet")
-    elsewhere = omf(*command).stderr
-    assert "\x1b" not in elsewhere and "5/5 [" not in elsewhere
+    piped = omf(*command).stderr
+    assert "\x1b" not in piped and "5/5 [" not in piped
     shown = on_a_terminal(*command, "--model", "no_model", TERM="xterm", NO_COLOR="")
     assert "\x1b[31merror:\x1b[0m model no_model: neither" in shown
 
 
-def test_a_wrong_command_line_is_exit_code_2():
+def test_a_wrong_command_line_exits_with_2():
     answer = omf("predict", "photo.jpg")
     assert answer.returncode == 2
     assert "the following arguments are required: -o/--out" in answer.stderr
@@ -211,11 +213,14 @@ def test_a_wrong_command_line_is_exit_code_2():
         (["models", "f"], "fetch"),
     ],
 )
-def test_a_shell_completes(tmp_path, typed, offered):
+def test_shell_completion(tmp_path, typed, offered):
     script = omf("completion", "bash")
     assert script.returncode == 0, script.stderr
     (tmp_path / "completion").write_text(script.stdout)
     words = " ".join(f"'{word}'" for word in ["omf", *typed])
-    ask = f"source {tmp_path}/completion; COMP_WORDS=({words}); COMP_CWORD={len(typed)}; _shtab_omf; echo ${{COMPREPLY[@]}}"
-    assert run("bash", "-c", ask).stdout.split() == [offered]
+    request = (
+        f"source {tmp_path}/completion; COMP_WORDS=({words}); COMP_CWORD={len(typed)}; "
+        "_shtab_omf; echo ${COMPREPLY[@]}"
+    )
+    assert run("bash", "-c", request).stdout.split() == [offered]
     assert omf("completion", "zsh").stdout.startswith("#compdef omf")

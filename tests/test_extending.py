@@ -1,4 +1,4 @@
-"""The network and the camera of docs/extending.md work as the page shows them, in a copy of the code."""
+"""The example network and camera of docs/extending.md work in a copy of the code."""
 
 import re
 import shlex
@@ -12,7 +12,7 @@ import yaml
 from conftest import ROOT, run
 
 PAGE = (ROOT / "docs" / "extending.md").read_text()
-# all commands in one process, which loads PyTorch once
+# runs all commands in one process, which loads PyTorch once
 DRIVER = """
 import shlex, sys
 from omf.cli import main
@@ -32,14 +32,14 @@ def blocks(language: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
-    """The library with the page's network and camera in it, and a photo."""
+    """Return a copy of the library with the page's network and camera added, and a photo."""
     folder = tmp_path_factory.mktemp("copy")
     shutil.copytree(ROOT / "omf", folder / "omf", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "cameras", folder / "cameras")
     (folder / "trained_models").mkdir()
     shutil.copy(ROOT / "trained_models" / "models.yaml", folder / "trained_models")
     shutil.copy(ROOT / "test_rgb" / "leaves_odd.jpg", folder / "photo.jpg")
-    network, registered = blocks("python")
+    network, registered, setting = blocks("python")
     settings, camera = blocks("yaml")
     (folder / "omf" / "networks" / "tiny.py").write_text(network)
     networks = folder / "omf" / "networks" / "registry.py"
@@ -47,13 +47,19 @@ def copy(tmp_path_factory) -> Path:
     text, times = re.subn("^NETWORKS = .*$", listed, networks.read_text(), flags=re.MULTILINE)
     assert times == 1
     networks.write_text(text.replace("from omf.networks.unet", f"{imported}\nfrom omf.networks.unet"))
+    defined = folder / "omf" / "training" / "settings.py"
+    text, times = re.subn(
+        "^    network: .*$", f"    {setting.strip()}", defined.read_text(), flags=re.MULTILINE
+    )
+    assert times == 1
+    defined.write_text(text)
     (folder / "settings.yaml").write_text(settings)
     (folder / "cameras" / "my_phone.yaml").write_text(camera)
     return folder
 
 
 @pytest.mark.slow
-def test_the_camera_and_the_network_of_the_page(copy):
+def test_the_pages_camera_and_network_work(copy):
     use, simulate = blocks("sh")
     commands = [line.partition("#")[0] for line in (simulate + use).splitlines()]
     assert {shlex.split(command)[0] for command in commands} == {"omf"}
@@ -64,8 +70,8 @@ def test_the_camera_and_the_network_of_the_page(copy):
     raw = np.load(copy / "raw" / "photo.npy")
     assert (raw.shape, raw.dtype) == ((101, 150, 4), np.uint16)
     assert raw.std() > 0
-    left = {path.name for path in (copy / "model").iterdir()}
-    assert left == {
+    files = {path.name for path in (copy / "model").iterdir()}
+    assert files == {
         "demosaic.safetensors",
         "noe.safetensors",
         "oe.safetensors",
@@ -74,10 +80,10 @@ def test_the_camera_and_the_network_of_the_page(copy):
         "finished.json",
     }
     outputs = (ROOT / "docs" / "outputs.md").read_text()
-    assert all(f"`OUT/{name}`" in outputs for name in left)
+    assert all(f"`OUT/{name}`" in outputs for name in files)
 
 
-def test_the_camera_of_the_page_explains_every_field():
+def test_the_pages_camera_explains_every_field():
     ours = yaml.safe_load(blocks("yaml")[1])
     shipped = yaml.safe_load((ROOT / "cameras" / "samsung_s7.yaml").read_text())
     assert ours.keys() == shipped.keys()

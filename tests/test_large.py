@@ -1,4 +1,4 @@
-"""Large photos, within the memory of a laptop."""
+"""Large photos fit in the memory of a laptop."""
 
 import json
 import sys
@@ -37,7 +37,7 @@ def test_12_megapixels(tmp_path):
 
 @pytest.mark.parametrize("precision", ["published", "float32"])
 def test_several_tiles_at_the_published_widths(tmp_path, published_model, precision):
-    """The tiles are as large as those of a photo of any size."""
+    """Predict an image that is large enough for full-size tiles."""
     rgb = np.random.default_rng(0).integers(0, 250, (1100, 1400, 3), np.uint8)
     iio.imwrite(tmp_path / "noise.png", rgb)
     raw = predict_within_memory(

@@ -1,3 +1,5 @@
+"""The Python interface, `omf.Reconstructor`."""
+
 import pickle
 import re
 import subprocess
@@ -21,7 +23,7 @@ def reconstructor(tiny_model) -> omf.Reconstructor:
     return omf.Reconstructor(str(tiny_model), device="cpu")
 
 
-def test_it_gives_what_the_workflow_gives(reconstructor, tmp_path):
+def test_predict_matches_the_workflow(reconstructor, tmp_path):
     rgb = random_rgb(61, 80)
     raw = reconstructor.predict(rgb)
     assert (raw.shape, raw.dtype) == ((30, 40, 4), np.float32)
@@ -48,7 +50,7 @@ def test_tensors(reconstructor):
 
 
 @pytest.mark.parametrize(
-    "picture",
+    "image",
     [
         np.zeros((8, 8), np.uint8),
         np.zeros((8, 8, 4), np.uint8),
@@ -60,12 +62,12 @@ def test_tensors(reconstructor):
         "photo.jpg",
     ],
 )
-def test_what_is_no_picture(reconstructor, picture):
+def test_wrong_inputs_are_refused(reconstructor, image):
     with pytest.raises(InputError, match="give"):
-        reconstructor.predict(picture)
+        reconstructor.predict(image)
 
 
-def test_a_model_that_is_not_there_is_told_at_once():
+def test_a_missing_model_is_reported_immediately():
     with pytest.raises(InputError, match="model nowhere"):
         omf.Reconstructor("nowhere")
 
@@ -76,15 +78,15 @@ def test_the_classical_method():
     assert raw.shape == (16, 24, 4)
 
 
-def test_it_is_cheap_to_send_to_a_worker(reconstructor):
+def test_pickles_are_small(reconstructor):
     reconstructor.predict(random_rgb(8, 8))
-    sent = pickle.dumps(reconstructor)
-    assert len(sent) < 1000
+    pickled = pickle.dumps(reconstructor)
+    assert len(pickled) < 1000
     rgb = random_rgb(16, 16)
-    assert (pickle.loads(sent).predict(rgb) == reconstructor.predict(rgb)).all()
+    assert (pickle.loads(pickled).predict(rgb) == reconstructor.predict(rgb)).all()
 
 
-class Pictures(Dataset):
+class ReconstructedRaw(Dataset):
     def __init__(self, reconstructor):
         self.reconstructor = reconstructor
 
@@ -97,20 +99,24 @@ class Pictures(Dataset):
 
 @pytest.mark.parametrize("start", ["fork", "spawn"])
 @pytest.mark.parametrize("loaded_before", [False, True])
-def test_in_the_workers_of_a_dataloader(tiny_model, start, loaded_before):
-    torch.randn(1000, 1000).exp().sum()  # PyTorch's threads are up, which a fork does not copy
+def test_dataloader_workers(tiny_model, start, loaded_before):
+    torch.randn(1000, 1000).exp().sum()  # start PyTorch's threads, which a fork does not copy
     reconstructor = omf.Reconstructor(str(tiny_model), device="cpu")
     if loaded_before:
         reconstructor.predict(random_rgb(16, 16))
     loaded = torch.cat(
-        list(DataLoader(Pictures(reconstructor), 2, num_workers=2, multiprocessing_context=start, timeout=60))
+        list(
+            DataLoader(
+                ReconstructedRaw(reconstructor), 2, num_workers=2, multiprocessing_context=start, timeout=60
+            )
+        )
     )
     expected = np.stack([reconstructor.predict(random_rgb(16, 16, index)) for index in range(4)])
-    # workers have one thread, for which PyTorch takes another algorithm: the last bits differ, and so one count at most
+    # PyTorch uses another algorithm in single-threaded workers: last bits differ, so one count at most
     assert np.abs(loaded.numpy() - expected).max() < 1 / 1024
 
 
-def test_importing_omf_stays_quick():
+def test_import_omf_is_fast():
     code = "import omf, sys; sys.exit('torch' in sys.modules or 'numpy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
     with pytest.raises(AttributeError, match="no attribute Reconstruktor"):

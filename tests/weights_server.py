@@ -1,4 +1,4 @@
-"""An HTTP server on this machine that gives out weights, and misbehaves when told to."""
+"""A local HTTP server for weights that can simulate faults."""
 
 import threading
 from collections.abc import Iterator
@@ -7,18 +7,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 class Server(ThreadingHTTPServer):
-    """Its attributes say what it gives out and how it misbehaves."""
+    """Server whose attributes set the files it serves and the faults it simulates."""
 
     files: dict[str, bytes]  # by path
-    drop_after: int | None = None  # bytes after which every answer breaks off
-    ranges = True  # whether it can resume
+    drop_after: int | None = None  # bytes after which every response breaks off
+    ranges = True  # support for Range requests
     status = 200
-    elsewhere: str | None = None  # address that every request is redirected to
+    redirect_to: str | None = None  # redirect target of every request
 
     def __init__(self, files: dict[str, bytes]):
         super().__init__(("127.0.0.1", 0), Handler)
         self.files = files
-        self.asked: list[str | None] = []  # the Range header of each request
+        self.ranges_requested: list[str | None] = []  # Range header of each request
 
     def url(self, path: str) -> str:
         return f"http://127.0.0.1:{self.server_port}{path}"
@@ -28,17 +28,18 @@ class Handler(BaseHTTPRequestHandler):
     server: Server
 
     def do_GET(self):
-        asked = self.headers.get("Range")
-        self.server.asked.append(asked)
-        if self.server.elsewhere:
+        requested = self.headers.get("Range")
+        self.server.ranges_requested.append(requested)
+        if self.server.redirect_to:
             self.send_response(302)
-            self.send_header("Location", self.server.elsewhere)
+            self.send_header("Location", self.server.redirect_to)
             self.end_headers()
             return
         if self.server.status != 200:
             self.send_error(self.server.status)
             return
-        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked and self.server.ranges else 0
+        resumes = requested and self.server.ranges
+        start = int(requested.removeprefix("bytes=").removesuffix("-")) if resumes else 0
         body = self.server.files[self.path][start:]
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(body)))
@@ -51,6 +52,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(files: dict[str, bytes]) -> Iterator[Server]:
+    """Serve `files` (content by path) on 127.0.0.1 until the context ends."""
     server = Server(files)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:

@@ -1,8 +1,11 @@
-"""Without ground truth: whether a reconstruction can be the photo's RAW. This tells consistency, never accuracy.
+"""Consistency of a reconstruction with its photo, which needs no ground truth and is not accuracy.
 
-The RAW is rendered by a simple ISP whose colours and tones are fitted to the photo, and compared with it. A wrong RAW can
-be consistent - the exposure and the white balance are lost in the fit - but an inconsistent one is wrong.
+A simple ISP, whose colours and tones are fitted to the photo, renders the RAW; the result is compared with
+the photo. A wrong RAW can be consistent, because the fit removes errors of exposure and white balance. An
+inconsistent RAW is wrong.
 """
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -12,66 +15,70 @@ from omf.raw.camera import Camera
 from omf.raw.isp import clip, decode_srgb
 from omf.raw.white_balance import DIM_PHOTO, MAX_NEUTRAL_FACTOR, WHITE
 
-KNOTS = 32  # of the tone curve
-FIT_SAMPLES = 50_000  # pixels are enough for nine numbers and a curve
-MIN_LIGHT = 0.002  # of a mean, below which a RAW is black
-SATURATED = 0.5  # share of clipped samples that asks for as many overexposed pixels
-GREYEST = 0.25  # of its brightest channel: by so much the channels of a nearly grey pixel differ at most
-MIN_GREY_SHARE = 0.01  # share of nearly grey pixels that it takes to see a cast
+CURVE_KNOTS = 32
+FIT_SAMPLES = 50_000  # pixels; enough for nine numbers and a curve
+MIN_RAW_MEAN = 0.002  # a RAW with a lower mean is black
+MAX_CLIPPED_SHARE = 0.5  # more clipped samples are plausible only if half as many pixels are overexposed
+MAX_GREY_SPREAD = 0.25  # channel range of a nearly grey pixel, relative to its brightest channel
+MIN_GREY_SHARE = 0.01  # share of nearly grey pixels needed to detect a colour cast
 
 
 def fit_to_photo(raw: np.ndarray, photo: np.ndarray) -> np.ndarray:
-    """RAW as a picture: the colours and the tones that come nearest to a photo's.
+    """Render RAW with the colours and tones that match the photo best.
 
-    The least-squares 3 x 3 matrix from RAW to the linear photo, over pixels that are not near white; then one
-    tone curve for the three colours: the mean of the photo's sRGB over intervals of the rendered values, made to rise.
+    The least-squares 3 x 3 matrix maps RAW to the linear photo, over pixels that are not near white. One tone
+    curve for the three channels follows: the mean sRGB value of the photo over intervals of the rendered
+    values, made non-decreasing.
 
     Args:
-        raw: demosaiced, float (h, w, 3) in [0, 1].
-        photo: sRGB, float, of the same shape and range.
+        raw: demosaiced RAW, float (h, w, 3) in [0, 1].
+        photo: sRGB photo, float, same shape and range.
 
     Returns:
         sRGB, float64 (h, w, 3) in [0, 1].
     """
     raw, srgb = raw.reshape(-1, 3), photo.reshape(-1, 3)
-    some = slice(None, None, max(len(raw) // FIT_SAMPLES, 1))
-    usable = srgb[some].max(axis=-1) < WHITE
+    sample = slice(None, None, max(len(raw) // FIT_SAMPLES, 1))
+    usable = srgb[sample].max(axis=-1) < WHITE
     if usable.sum() < 3:  # all white: any colours will do
         usable[:] = True
-    matrix = np.linalg.lstsq(raw[some][usable], decode_srgb(srgb[some][usable]), rcond=None)[0]
+    matrix = np.linalg.lstsq(raw[sample][usable], decode_srgb(srgb[sample][usable]), rcond=None)[0]
     linear = clip(raw @ matrix)
-    return fit_tone_curve(linear[some].ravel(), srgb[some].ravel())(linear).reshape(photo.shape)
+    return fit_tone_curve(linear[sample].ravel(), srgb[sample].ravel())(linear).reshape(photo.shape)
 
 
-def fit_tone_curve(linear: np.ndarray, srgb: np.ndarray):
-    """The rising curve from rendered values to sRGB values of the same samples, as a function."""
-    edges = np.unique(np.quantile(linear, np.linspace(0, 1, KNOTS + 1)))
-    place = np.clip(np.searchsorted(edges, linear, side="right") - 1, 0, max(len(edges) - 2, 0))
-    counts = np.bincount(place)
-    held = counts > 0
-    x, y = (np.bincount(place, values)[held] / counts[held] for values in (linear, srgb))
+def fit_tone_curve(linear: np.ndarray, srgb: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
+    """Fit a non-decreasing curve from rendered values to sRGB values of the same samples, and return it."""
+    edges = np.unique(np.quantile(linear, np.linspace(0, 1, CURVE_KNOTS + 1)))
+    interval = np.clip(np.searchsorted(edges, linear, side="right") - 1, 0, max(len(edges) - 2, 0))
+    counts = np.bincount(interval)
+    filled = counts > 0
+    x, y = (np.bincount(interval, values)[filled] / counts[filled] for values in (linear, srgb))
     return lambda values: np.interp(values, x, np.maximum.accumulate(y))
 
 
-def again(picture: np.ndarray) -> np.ndarray:
-    """Half the size once more, where that leaves something: at a quarter of the photo's size, the planes' shift no longer counts."""
-    return halved(picture) if min(picture.shape[:2]) >= 2 else picture
+def halve_if_possible(image: np.ndarray) -> np.ndarray:
+    """Average 2 x 2 pixels, unless the image has only one row or column.
+
+    At a quarter of the photo's size, the offset between the planes is negligible.
+    """
+    return halved(image) if min(image.shape[:2]) >= 2 else image
 
 
 def consistency(counts: np.ndarray, photo: np.ndarray, overexposed: float, camera: Camera) -> dict:
-    """How well a reconstruction goes with its photo.
+    """Measure how well a reconstruction matches its photo.
 
     Args:
         counts: packed RAW, uint16 (h, w, 4).
-        photo: see `half_size_photo`.
-        overexposed: share of the photo's pixels.
-        camera: tells the lights under which its RAW is likely.
+        photo: sRGB photo at the size of the packed RAW, see `half_size_photo`.
+        overexposed: share of overexposed pixels in the photo.
+        camera: camera profile, whose lights limit the plausible colours.
 
     Returns:
-        consistency_psnr, dB, of the rendered RAW against the photo at a quarter of its size; clipped, the share of the
-        RAW's samples at white; warnings, a list of texts.
+        consistency_psnr: PSNR in dB between the rendered RAW and the photo, at a quarter of the photo's size;
+        clipped: share of the RAW's samples at white; warnings: list of texts.
     """
-    packed, photo = again(counts.astype(np.float32)) / WHITE_LEVEL, again(photo)
+    packed, photo = halve_if_possible(counts.astype(np.float32)) / WHITE_LEVEL, halve_if_possible(photo)
     raw = np.stack((packed[..., 0], packed[..., 1:3].mean(axis=-1), packed[..., 3]), axis=-1)
     clipped = float((counts >= WHITE_LEVEL - 1).mean())
     return {
@@ -84,15 +91,15 @@ def consistency(counts: np.ndarray, photo: np.ndarray, overexposed: float, camer
 def consistency_warnings(
     packed: np.ndarray, photo: np.ndarray, clipped: float, overexposed: float, camera: Camera
 ) -> list[str]:
-    """What looks wrong about a RAW, in words; see `consistency`."""
-    found = []
+    """Describe everything suspicious about a RAW; see `consistency`."""
+    warnings = []
     linear = decode_srgb(photo)
-    if packed.mean() < MIN_LIGHT and linear.mean() > DIM_PHOTO:
-        found.append("all black")
+    if packed.mean() < MIN_RAW_MEAN and linear.mean() > DIM_PHOTO:
+        warnings.append("all black")
     elif packed.max() == packed.min() and photo.std() > 0:
-        found.append("all of one value")
-    elif clipped > SATURATED and clipped > 2 * overexposed:
-        found.append(
+        warnings.append("constant")
+    elif clipped > MAX_CLIPPED_SHARE and clipped > 2 * overexposed:
+        warnings.append(
             f"saturated: {clipped:.0%} of its samples are white, {overexposed:.0%} of the photo overexposed"
         )
     else:
@@ -100,19 +107,28 @@ def consistency_warnings(
         grey = (
             (photo.max(axis=-1) < WHITE)
             & (brightest > DIM_PHOTO)
-            & (brightest - linear.min(axis=-1) < GREYEST * brightest)
+            & (brightest - linear.min(axis=-1) < MAX_GREY_SPREAD * brightest)
         )
         if grey.mean() >= MIN_GREY_SHARE and (cast := colour_cast(packed[grey], linear[grey], camera)):
-            found.append(cast)
-    return found
+            warnings.append(cast)
+    return warnings
 
 
 def colour_cast(packed: np.ndarray, linear: np.ndarray, camera: Camera) -> str | None:
-    """A colour cast beyond every light of the camera, in words: samples (n, 4) of what is nearly grey in the linear photo (n, 3)."""
-    # the photo is balanced already, so that RAW divided by it tells the light
+    """Describe a colour cast that no light of the camera explains; return None if there is none.
+
+    Args:
+        packed: RAW samples of the nearly grey pixels, (n, 4).
+        linear: the same pixels of the linear photo, (n, 3).
+        camera: camera profile.
+    """
+    # the photo is white-balanced, so the ratio of RAW to photo is the colour of the light
     red, green, blue = mean_colour(packed) / np.maximum(linear.mean(axis=0), 1e-6)
-    for name, value, known in (("red", red, camera.neutrals[:, 0]), ("blue", blue, camera.neutrals[:, 1])):
-        ratio, least, most = value / max(green, 1e-9), known.min(), known.max()
-        if not least / MAX_NEUTRAL_FACTOR <= ratio <= most * MAX_NEUTRAL_FACTOR:
-            return f"a cast: {name} is {ratio:.2f} of green for a neutral grey; this camera's lights give {least:.2f} to {most:.2f}"
+    for name, value, neutrals in (("red", red, camera.neutrals[:, 0]), ("blue", blue, camera.neutrals[:, 1])):
+        ratio, lowest, highest = value / max(green, 1e-9), neutrals.min(), neutrals.max()
+        if not lowest / MAX_NEUTRAL_FACTOR <= ratio <= highest * MAX_NEUTRAL_FACTOR:
+            return (
+                f"colour cast: {name} is {ratio:.2f} of green for a neutral grey;"
+                f" this camera's lights give {lowest:.2f} to {highest:.2f}"
+            )
     return None

@@ -1,4 +1,4 @@
-"""Ground truth: packed RAW files, or the camera RAW that photos were developed from. No torch here."""
+"""Ground truth: packed RAW files, or the camera RAW that the photos were developed from. No torch here."""
 
 from pathlib import Path
 
@@ -12,9 +12,9 @@ from omf.utils.errors import InputError
 
 
 def list_ground_truth(folder: Path) -> dict[str, Path]:
-    """The ground truth in a folder by name: NAME.npy, else the first camera RAW of that name.
+    """Map the names in a folder to ground-truth files: NAME.npy, else the first camera RAW of that name.
 
-    Raises InputError where there is no such folder, or camera RAW and no rawpy to read it.
+    Raises InputError if the folder does not exist, or if it holds camera RAW and rawpy is not installed.
     """
     packed = list_packed(folder)
     raws = [
@@ -31,59 +31,60 @@ def read_ground_truth(
 ) -> np.ndarray:
     """Read the ground truth of a reconstruction.
 
-    Camera RAW of the reconstruction's size is taken to be what the photo shows, pixel for pixel; other camera RAW is
-    registered to the photo. A reconstruction has red at the photo's first pixel. Where the sensor measured red there too, the
-    values are those that it measured; where it did not, they are those of the demosaiced RAW.
+    Camera RAW of the reconstruction's size is assumed to match the photo pixel for pixel; any other camera
+    RAW is registered to the photo. A reconstruction has red at the photo's first pixel. If the sensor
+    measured red there too, the values are the measured ones; otherwise they come from the demosaiced RAW.
 
     Args:
         path: NAME.npy in the challenge's format, or camera RAW.
-        shape: of the reconstruction, (H/2, W/2, 4).
-        rgb: the photo that it was made from, (H, W, 3), uint8 or uint16; None: not known.
-        white_level: of .npy files.
+        shape: shape of the reconstruction, (H/2, W/2, 4).
+        rgb: photo that the reconstruction was made from, (H, W, 3), uint8 or uint16; None if unknown.
+        white_level: white level of .npy files.
 
     Returns:
-        Counts of which 1024 are white, (H/2, W/2, 4), see `omf.io.packed.read_packed`. That of a .npy file may have another shape.
+        (H/2, W/2, 4), 1024 = white, see `omf.io.packed.read_packed`. A .npy file may have another shape.
 
     Raises:
-        InputError: it can't be read, or the photo's place on it can't be found.
+        InputError: the file can't be read, or can't be registered to the photo.
     """
     if path.suffix.lower() not in CAMERA_RAW_SUFFIXES:
         return read_packed(path, white_level)
     raw = read_camera_raw(path)
     height, width = raw.mosaic.shape
     if (height // 2, width // 2) == shape[:2]:
-        return to_challenge_format(demosaiced(raw))
+        return to_challenge_format(demosaic_raw(raw))
     if rgb is None:
         raise InputError(
-            f"{path}: {width} x {height} pixels, but the reconstruction is of {2 * shape[1]} x {2 * shape[0]};"
-            " give the photo too, to find its place"
+            f"{path}: {width} x {height} pixels, but the reconstruction is {2 * shape[1]} x {2 * shape[0]};"
+            " give the photo too, to register the RAW to it"
         )
-    return to_challenge_format(under_photo(path, raw, rgb))
+    return to_challenge_format(crop_to_photo(path, raw, rgb))
 
 
-def demosaiced(raw: CameraRaw) -> np.ndarray:
-    """float32 (H, W, 3)."""
+def demosaic_raw(raw: CameraRaw) -> np.ndarray:
+    """Demosaic camera RAW of any size: float32 (H, W, 3)."""
     height, width = raw.mosaic.shape
-    # the last odd row or column gets the one that mirroring gives: the colours of the mosaic go on
-    return demosaic(np.pad(raw.mosaic, ((0, height % 2), (0, width % 2)), mode="reflect"), raw.cfa)[
-        :height, :width
-    ]
+    # mirroring an odd last row or column continues the colour pattern
+    even = np.pad(raw.mosaic, ((0, height % 2), (0, width % 2)), mode="reflect")
+    return demosaic(even, raw.cfa)[:height, :width]
 
 
-def under_photo(path: Path, raw: CameraRaw, rgb: np.ndarray) -> np.ndarray:
-    """Demosaiced RAW at the pixels of a photo (H, W, 3), turned as it is: float32 (H, W, 3). Raises InputError."""
+def crop_to_photo(path: Path, raw: CameraRaw, rgb: np.ndarray) -> np.ndarray:
+    """Demosaic RAW, crop it to a photo (H, W, 3) and turn it likewise: float32 (H, W, 3).
+
+    Raises InputError if registration fails, or the photo extends beyond the RAW.
+    """
     try:
-        found = register(rgb, raw.bayer)
+        position = register(rgb, raw.bayer)
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
-    top, left = (start + origin for start, origin in zip((found.top, found.left), CFA_ORIGINS[raw.cfa]))
-    height, width = to_sensor_orientation(rgb, found.mirrored, found.turns).shape[:2]
+    top, left = (start + origin for start, origin in zip((position.top, position.left), CFA_ORIGINS[raw.cfa]))
+    height, width = to_sensor_orientation(rgb, position.mirrored, position.turns).shape[:2]
     beyond = max(-top, -left, top + height - raw.mosaic.shape[0], left + width - raw.mosaic.shape[1])
     if beyond > 0:
         raise InputError(
-            f"{path}: its photo reaches {beyond} pixels beyond it; give a photo that lies within its RAW"
+            f"{path}: its photo extends {beyond} pixels beyond it; give a photo that lies within its RAW"
         )
-    seen = to_sensor_orientation(
-        demosaiced(raw)[top : top + height, left : left + width], False, -found.turns
-    )
-    return to_sensor_orientation(seen, found.mirrored, 0)
+    cropped = demosaic_raw(raw)[top : top + height, left : left + width]
+    turned = to_sensor_orientation(cropped, False, -position.turns)
+    return to_sensor_orientation(turned, position.mirrored, 0)

@@ -1,6 +1,7 @@
-"""How near a reconstruction is to the truth: the challenge's PSNR and SSIM, and what helps to understand them.
+"""Full-reference metrics: the challenge's PSNR and SSIM, and others that help to interpret them.
 
-Both pictures are packed RAW, float64 (H/2, W/2, 4), planes R, Gr, Gb, B, values in [0, 1], unless a line says otherwise.
+Both images are packed RAW, float64 (H/2, W/2, 4), planes R, Gr, Gb, B, values in [0, 1], unless stated
+otherwise.
 """
 
 import numpy as np
@@ -10,43 +11,40 @@ from omf.raw.bayer import halved, mean_colour
 
 IDENTICAL_PSNR = 999.0
 SSIM_SIGMA = 1.5
-SSIM_BORDER = 5  # pixels on each side that don't count
+SSIM_BORDER = 5  # pixels excluded on each side
 SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2  # Wang et al. 2004, data range 1
-MS_SSIM_WEIGHTS = (
-    0.0448,
-    0.2856,
-    0.3001,
-    0.2363,
-    0.1333,
-)  # weights of MS-SSIM's scales, the finest first (Wang et al. 2003)
-BRIGHT = 0.8  # from here on RAW counts as highlight
+MS_SSIM_WEIGHTS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)  # finest scale first (Wang et al. 2003)
+HIGHLIGHT_LEVEL = 0.8
 PLANES = ("r", "gr", "gb", "b")
 
 
 def psnr(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """Peak signal-to-noise ratio in dB, peak 1, over all values; 999 where both are identical.
+    """Compute the peak signal-to-noise ratio in dB, peak 1, over all values; 999 if both are identical.
 
-    Both of one shape, any.
+    Both arrays have the same shape, of any rank.
     """
     error = np.mean((predicted - truth) ** 2)
     return IDENTICAL_PSNR if error == 0 else float(-10 * np.log10(error))
 
 
 def ssim(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """Structural similarity, the mean over the planes; see `ssim_map`. Planes of 10 pixels or less a side count with their border."""
-    return mean_inside(ssim_map(predicted, truth))
+    """Compute the structural similarity, averaged over the planes; see `ssim_map`.
+
+    A border of 5 pixels is excluded, unless the planes are 10 pixels or less on a side.
+    """
+    return mean_without_border(ssim_map(predicted, truth))
 
 
 def ssim_map(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """Structural similarity (Wang et al. 2004) around each pixel, the same shape as the pictures."""
+    """Compute the structural similarity (Wang et al. 2004) around each pixel; same shape as the images."""
     luminance, structure = ssim_parts(predicted, truth)
     return luminance * structure
 
 
 def ssim_parts(predicted: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The luminance term of SSIM around each pixel, and contrast times structure.
+    """Compute the luminance term of SSIM around each pixel, and the product of contrast and structure.
 
-    Gaussian weights of sigma 1.5, cut off at 4 sigma (13 taps; scikit-image cuts at 3.5), population
+    Gaussian weights of sigma 1.5, truncated at 4 sigma (13 taps; scikit-image truncates at 3.5), population
     covariance, data range 1.
     """
 
@@ -62,10 +60,10 @@ def ssim_parts(predicted: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np
 
 
 def ms_ssim(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """Multi-scale SSIM (Wang, Simoncelli and Bovik 2003), over as many of its five scales as the size allows.
+    """Compute the multi-scale SSIM (Wang, Simoncelli and Bovik 2003), over as many of five scales as fit.
 
-    Contrast and structure count at every scale, luminance at the coarsest; each scale is half the one before, by means
-    of 2 x 2. Terms below 0 count as 0.
+    Contrast and structure count at every scale, luminance only at the coarsest. Each scale halves the
+    previous one by averaging 2 x 2 pixels. Negative terms are clamped to 0.
     """
     smallest, product = min(predicted.shape[:2]), 1.0
     scales = [
@@ -77,26 +75,29 @@ def ms_ssim(predicted: np.ndarray, truth: np.ndarray) -> float:
         if number > 1:
             predicted, truth = halved(predicted), halved(truth)
         luminance, structure = ssim_parts(predicted, truth)
-        term = mean_inside(luminance * structure if number == len(scales) else structure)
+        term = mean_without_border(luminance * structure if number == len(scales) else structure)
         product *= max(term, 0.0) ** (weight / sum(scales))
     return product
 
 
-def mean_inside(values: np.ndarray) -> float:
-    """The mean over the planes, without the border where there is something inside it."""
+def mean_without_border(values: np.ndarray) -> float:
+    """Average over the planes without their border; small planes are averaged with it, see `ssim`."""
     if min(values.shape[:2]) > 2 * SSIM_BORDER:
         values = values[SSIM_BORDER:-SSIM_BORDER, SSIM_BORDER:-SSIM_BORDER]
     return float(np.mean([values[..., i].mean() for i in range(values.shape[-1])]))
 
 
-def psnr_of_planes(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """PSNR of each of the planes r, gr, gb and b."""
+def psnr_per_plane(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Compute the PSNR of each of the planes r, gr, gb and b."""
     return {plane: psnr(predicted[..., i], truth[..., i]) for i, plane in enumerate(PLANES)}
 
 
 def colour_error(predicted: np.ndarray, truth: np.ndarray) -> float:
-    """Angle between the mean colours (R, mean of the greens, B), in degrees; 90 where one is black and the other not."""
-    x, y = (mean_colour(picture) for picture in (predicted, truth))
+    """Compute the angle between the mean colours (R, mean of the greens, B), in degrees.
+
+    90 if only one of the two is black, 0 if both are.
+    """
+    x, y = (mean_colour(image) for image in (predicted, truth))
     lengths = np.linalg.norm(x) * np.linalg.norm(y)
     if lengths == 0:
         return 0.0 if np.array_equal(x, y) else 90.0
@@ -104,6 +105,6 @@ def colour_error(predicted: np.ndarray, truth: np.ndarray) -> float:
 
 
 def highlight_error(predicted: np.ndarray, truth: np.ndarray) -> float | None:
-    """Mean absolute error of the samples whose truth is 0.8 or more; None where there are none."""
-    bright = truth >= BRIGHT
+    """Compute the mean absolute error of the samples whose true value is 0.8 or more; None without any."""
+    bright = truth >= HIGHLIGHT_LEVEL
     return float(np.abs(predicted - truth)[bright].mean()) if bright.any() else None

@@ -1,8 +1,8 @@
-"""Bring a photo and the RAW it was developed from onto each other, pixel for pixel.
+"""Registration of a photo to the RAW that it was developed from, pixel for pixel.
 
-A camera's JPEG may be turned, and cropped differently from the RAW. Both are undone here without
-resampling: the photo's pixels are turned to the sensor's orientation and both are cropped, so that
-the Bayer data stay as they were measured. What would need resampling (zoom, distortion) is refused.
+A camera's JPEG may be turned, and cropped differently from the RAW. Both are undone without resampling:
+the photo's pixels are turned to the sensor's orientation and both are cropped, so the Bayer samples keep
+their measured values. Pairs that would need resampling (zoom, distortion) are rejected.
 """
 
 from dataclasses import dataclass
@@ -13,47 +13,57 @@ from scipy.ndimage import gaussian_filter, maximum_filter
 
 from omf.utils.errors import InputError
 
-MIN_SIDE = 64  # pixels a side; less holds too little to compare
-COARSE_SIDE = 1024  # the longest side of the reduced pictures in which the position is searched
-OVERLAP = 0.75  # share of the smaller picture that must be on the other; JPEGs are cropped by a few percent, or from 4:3 to 16:9
-TILE_SIDE = 128  # pixels a side where local shifts are measured; twice that in large pictures
-MAX_TILES = 7  # tiles a side
-MIN_TILES = 4  # in all; from fewer a change of scale can't be told
-TOO_FLAT = "the photo has too little texture to be brought onto its RAW; give one that shows detail in several places"
-# Deviation of the fine structure, of a range of 1: more than is left of noise in a flat sky after
-# JPEG compression, less than a single edge makes. Tiles with less say nothing about shifts.
-TEXTURED = 0.005
-# Brightness, gamma-encoded. Around brighter places the photo is clipped where the RAW is not, and
-# edges lie elsewhere.
+MIN_SIDE = 64  # pixels; smaller images hold too little to compare
+COARSE_SIDE = 1024  # longest side of the downscaled images in which the position is searched
+# Share of the smaller image that must lie on the other; JPEGs are cropped by a few percent, or from 4:3 to
+# 16:9.
+OVERLAP = 0.75
+TILE_SIDE = 128  # pixels of the tiles in which local shifts are measured; doubled in large images
+MAX_TILES = 7  # per side
+MIN_TILES = 4  # in total; fewer cannot reveal a change of scale
+TOO_FLAT = "the photo has too little texture for registration; give one that shows detail in several places"
+# Shares of R, G and B in a Bayer cell. They make the photo comparable with `box_mean` of a mosaic.
+BAYER_CELL_WEIGHTS = np.array([0.25, 0.5, 0.25], np.float32)
+# Standard deviation of the fine structure, of a range of 1: above the noise that JPEG compression leaves in a
+# flat sky, below a single edge. Tiles with less contain no information about shifts.
+MIN_TEXTURE = 0.005
+# Brightness, gamma-encoded. Around brighter areas the photo is clipped and the RAW is not, which moves edges.
 MAX_BRIGHTNESS = 0.9
-# Simulated pairs of all kinds of scenes reach 0.75 and more with little noise, 0.4 and more with the
-# noise of a dim room; different pictures reach 0.3 by chance, each tile at its own best shift.
+# Simulated pairs of all kinds of scenes reach 0.75 and more with little noise, 0.4 and more with the noise of
+# a dim room. Unrelated images reach 0.3 by chance, with each tile at its own best shift.
 MIN_CORRELATION = 0.4
-# Along a straight edge and in a repeated pattern a tile fits in many places: the shift of a tile counts
-# where the correlation at any other place is less than this share of the best.
+# Along a straight edge and in a repeated pattern a tile fits at many positions. The shift of a tile counts if
+# the correlation everywhere else is below this share of the best.
 MAX_RIVAL = 0.85
-# Pixels, and a tenth of the tiles may have more. Shifts of exact pairs stay below 0.5, noise included;
-# where a zoom or a distortion correction moves a corner by a whole pixel, the colours at edges are wrong.
+# Pixels; a tenth of the tiles may exceed it. Shifts of exact pairs stay below 0.5, even with noise. If a zoom
+# or a distortion correction moves a corner by a whole pixel, the colours at edges are wrong.
 MAX_SHIFT = 1.0
 
 
 @dataclass(frozen=True)
 class Registration:
-    """How a photo lies on its RAW, and how well."""
+    """Position of a photo on its RAW, and quality of the match."""
 
-    mirrored: bool  # the photo's columns are reversed, before it is turned
-    turns: int  # quarter turns to the left that bring the photo to the sensor's orientation
-    top: int  # where the turned photo's first row lies on the RAW; below 0 if the photo is larger
-    left: int  # the same of its first column
-    correlation: float  # mean of the tiles, by how much texture they have; 1 = equal
-    median_shift: float  # pixels that are left between the two, the median of the tiles
-    largest_shift: float  # the same, of the worst tiles but for a tenth
+    mirrored: bool  # the photo's columns are reversed before it is turned
+    turns: int  # anticlockwise quarter turns from the photo to the sensor's orientation
+    top: int  # row of the RAW at the turned photo's first row; negative if the photo is larger
+    left: int  # column of the RAW at its first column
+    correlation: float  # mean over the tiles, weighted by their texture; 1 = equal
+    largest_shift: float  # remaining shift in pixels, the 90th percentile of the reliable tiles
 
     def apply(self, rgb: np.ndarray, bayer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Crop both to what they share: (H, W, 3) and (H, W), H and W even, RGGB, in the sensor's orientation."""
+        """Crop photo and RAW to their common area.
+
+        Args:
+            rgb: photo, (H, W, 3).
+            bayer: RGGB mosaic, (H', W').
+
+        Returns:
+            (H'', W'', 3) and (H'', W''), H'' and W'' even, RGGB, in the sensor's orientation.
+        """
         rgb = to_sensor_orientation(rgb, self.mirrored, self.turns)
-        rows = shared(rgb.shape[0], bayer.shape[0], self.top)
-        columns = shared(rgb.shape[1], bayer.shape[1], self.left)
+        rows = shared_range(rgb.shape[0], bayer.shape[0], self.top)
+        columns = shared_range(rgb.shape[1], bayer.shape[1], self.left)
         photo = rgb[
             rows.start - self.top : rows.stop - self.top, columns.start - self.left : columns.stop - self.left
         ]
@@ -61,23 +71,25 @@ class Registration:
 
 
 def register(rgb: np.ndarray, bayer: np.ndarray) -> Registration:
-    """Find the turn and the crop that bring a photo onto its RAW, and check the result.
+    """Find the turn and the crop that align a photo with its RAW, and check the result.
 
     Args:
-        rgb: (H, W, 3), uint8 or uint16, sRGB.
-        bayer: float32 (H', W'), RGGB, H' and W' even, values in [0, 1].
+        rgb: sRGB photo, (H, W, 3), uint8 or uint16.
+        bayer: RGGB mosaic, float32 (H', W'), H' and W' even, values in [0, 1].
 
     Raises:
-        InputError: they show different things, or differ by more than a turn and a crop.
+        InputError: either is too small, the photo has too little texture, they show different scenes, or they
+            differ by more than a turn and a crop.
     """
     if min(rgb.shape[:2] + bayer.shape) < MIN_SIDE:
         raise InputError(
-            f"photo of {size_text(rgb)}, RAW of {size_text(bayer)} pixels; {MIN_SIDE} a side or more are needed to bring them together"
+            f"photo of {size_text(rgb)}, RAW of {size_text(bayer)} pixels;"
+            f" registration needs {MIN_SIDE} or more per side"
         )
-    photo = (rgb @ np.array([0.25, 0.5, 0.25], np.float32)) / np.float32(np.iinfo(rgb.dtype).max)
+    photo = (rgb @ BAYER_CELL_WEIGHTS) / np.float32(np.iinfo(rgb.dtype).max)
     mirrored, turns, top, left = coarse_position(photo, bayer)
     photo = to_sensor_orientation(photo, mirrored, turns)
-    for _ in range(3):  # the coarse position is wrong by a few pixels
+    for _ in range(3):  # the coarse position is off by a few pixels
         tiles = measure_tiles(photo, bayer, top, left)
         step = (
             np.rint(np.median(tiles.shifts[tiles.clear], axis=0)).astype(int)
@@ -90,8 +102,8 @@ def register(rgb: np.ndarray, bayer: np.ndarray) -> Registration:
     agreement = float(np.average(tiles.correlations, weights=tiles.weights))
     if agreement < MIN_CORRELATION:
         raise InputError(
-            f"photo and RAW don't match (correlation {agreement:.2f}, {MIN_CORRELATION} or more is needed);"
-            " give the photo that the camera made of this RAW"
+            f"photo and RAW don't match (correlation {agreement:.2f}; at least {MIN_CORRELATION} is needed);"
+            " give the photo that the camera developed from this RAW"
         )
     if tiles.clear.sum() < MIN_TILES:
         raise InputError(TOO_FLAT)
@@ -100,84 +112,93 @@ def register(rgb: np.ndarray, bayer: np.ndarray) -> Registration:
     if largest > MAX_SHIFT:
         raise InputError(
             f"photo and RAW differ in scale or shape: parts are shifted by up to {largest:.1f} pixels"
-            f" (median {median:.1f}, {MAX_SHIFT:g} is the limit); give one without digital zoom or distortion correction"
+            f" (median {median:.1f}, limit {MAX_SHIFT:g});"
+            " give a photo without digital zoom or distortion correction"
         )
-    return Registration(mirrored, turns, top, left, agreement, float(median), float(largest))
+    return Registration(mirrored, turns, top, left, agreement, float(largest))
 
 
-def to_sensor_orientation(picture: np.ndarray, mirrored: bool, turns: int) -> np.ndarray:
-    """Reverse the columns if `mirrored`, then turn to the left by quarters; a view."""
-    return np.rot90(picture[:, ::-1] if mirrored else picture, turns)
+def to_sensor_orientation(image: np.ndarray, mirrored: bool, turns: int) -> np.ndarray:
+    """Reverse the columns if `mirrored`, then apply anticlockwise quarter turns; returns a view."""
+    return np.rot90(image[:, ::-1] if mirrored else image, turns)
 
 
-def shared(photo: int, raw: int, start: int) -> slice:
-    """What of a RAW's rows (or columns) a photo covers that begins at `start`, cut to whole Bayer cells."""
+def shared_range(photo: int, raw: int, start: int) -> slice:
+    """Return the rows (or columns) of a RAW that a photo covers, cropped to complete Bayer cells.
+
+    Args:
+        photo: number of rows of the photo.
+        raw: number of rows of the RAW.
+        start: row of the RAW at the photo's first row.
+    """
     first = max(start, 0) + max(start, 0) % 2
     last = min(start + photo, raw)
     return slice(first, first + (last - first) // 2 * 2)
 
 
-def size_text(picture: np.ndarray) -> str:
-    return f"{picture.shape[1]} x {picture.shape[0]}"
+def size_text(image: np.ndarray) -> str:
+    """Format the size of an image as WIDTH x HEIGHT."""
+    return f"{image.shape[1]} x {image.shape[0]}"
 
 
 def coarse_position(photo: np.ndarray, bayer: np.ndarray) -> tuple[bool, int, int, int]:
-    """The turn and position of highest correlation, in reduced pictures: mirrored, turns, top, left.
+    """Find the turn and position of highest correlation in downscaled images.
 
     Args:
-        photo: (H, W), brightness of the photo.
-        bayer: (H', W'), RGGB.
+        photo: brightness of the photo, (H, W).
+        bayer: RGGB mosaic, (H', W').
+
+    Returns:
+        mirrored, turns, top, left, see `Registration`.
     """
-    factor = 2 * -(-max(bayer.shape) // (2 * COARSE_SIDE))  # even: each mean is over whole Bayer cells
-    raw = reduce(bayer, factor) ** (1 / 2.2)
-    found = []
+    factor = 2 * -(-max(bayer.shape) // (2 * COARSE_SIDE))  # even: each mean is over complete Bayer cells
+    raw = downscale(bayer, factor) ** (1 / 2.2)
+    positions = []
     for mirrored in (False, True):
         for turns in range(4):
-            turned = reduce(to_sensor_orientation(photo, mirrored, turns), factor)
+            turned = downscale(to_sensor_orientation(photo, mirrored, turns), factor)
             top, left = best_position(texture(turned), texture(raw))
             on_photo, on_raw = overlap(turned, raw, top, left)
-            # brightness tells apart turns of a symmetrical picture, whose edges fit in several ways
-            likeness = correlation(texture(on_photo), texture(on_raw)) + correlation(
+            # brightness resolves the turn of a symmetrical image, whose edges match in several orientations
+            similarity = correlation(texture(on_photo), texture(on_raw)) + correlation(
                 on_photo - on_photo.mean(), on_raw - on_raw.mean()
             )
-            found.append((likeness, mirrored, turns, top * factor, left * factor))
-    return max(found)[1:]
+            positions.append((similarity, mirrored, turns, top * factor, left * factor))
+    return max(positions)[1:]
 
 
-def reduce(picture: np.ndarray, factor: int) -> np.ndarray:
-    """The means of factor x factor pixels; what is over at the end is left out."""
-    height, width = picture.shape[0] // factor, picture.shape[1] // factor
-    return (
-        picture[: height * factor, : width * factor].reshape(height, factor, width, factor).mean(axis=(1, 3))
-    )
+def downscale(image: np.ndarray, factor: int) -> np.ndarray:
+    """Average factor x factor pixels; incomplete blocks at the end are cropped."""
+    height, width = image.shape[0] // factor, image.shape[1] // factor
+    return image[: height * factor, : width * factor].reshape(height, factor, width, factor).mean(axis=(1, 3))
 
 
 def texture(brightness: np.ndarray) -> np.ndarray:
-    """Edges and fine structure, equally strong everywhere: what tone curve and white balance leave alone."""
+    """Return locally normalised fine structure, which tone curve and white balance hardly affect."""
     fine = fine_structure(brightness)
-    return fine / (np.sqrt(gaussian_filter(fine**2, 8)) + 0.02)  # 0.02 keeps noise in flat areas small
+    return fine / (np.sqrt(gaussian_filter(fine**2, 8)) + 0.02)  # 0.02 limits the noise in flat areas
 
 
 def fine_structure(brightness: np.ndarray) -> np.ndarray:
-    """What is neither single-pixel noise nor a gradient; gradients would blur where two pictures fit best."""
+    """Remove single-pixel noise and gradients; gradients would widen the correlation peak."""
     return gaussian_filter(brightness, 1) - gaussian_filter(brightness, 3)
 
 
 def best_position(photo: np.ndarray, raw: np.ndarray) -> tuple[int, int]:
-    """Where on `raw` the picture `photo` correlates best: top, left."""
+    """Find the position, top and left, at which `photo` correlates best with `raw`."""
     shape = tuple(next_fast_len(a + b, real=True) for a, b in zip(photo.shape, raw.shape))
     products = irfft2(rfft2(raw, shape) * rfft2(photo, shape).conj(), shape)
     ranges = []
     for photo_side, raw_side in zip(photo.shape, raw.shape):
         needed = int(np.ceil(OVERLAP * min(photo_side, raw_side)))
         ranges.append(np.arange(needed - photo_side, raw_side - needed + 1))
-    allowed = products[np.ix_(*ranges)]  # negative positions count from the end, as the transform has it
+    allowed = products[np.ix_(*ranges)]  # negative positions wrap around, as in the DFT
     row, column = np.unravel_index(allowed.argmax(), allowed.shape)
     return int(ranges[0][row]), int(ranges[1][column])
 
 
 def overlap(photo: np.ndarray, raw: np.ndarray, top: int, left: int) -> tuple[np.ndarray, np.ndarray]:
-    """What a photo at (top, left) shares with its RAW, cut out of each."""
+    """Crop a photo at (top, left) and its RAW to their common area."""
     bottom, right = (min(start + a, b) for start, a, b in zip((top, left), photo.shape, raw.shape))
     top_shared, left_shared = max(top, 0), max(left, 0)
     return photo[top_shared - top : bottom - top, left_shared - left : right - left], raw[
@@ -186,24 +207,24 @@ def overlap(photo: np.ndarray, raw: np.ndarray, top: int, left: int) -> tuple[np
 
 
 def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Of two pictures whose mean is 0: 1 where one is a multiple of the other, 0 where they have nothing in common."""
+    """Compute the correlation of two zero-mean images: 1 if they are proportional, 0 if unrelated."""
     return float((a * b).sum() / max(np.sqrt((a**2).sum() * (b**2).sum()), 1e-9))
 
 
 @dataclass(frozen=True)
 class Tiles:
-    """What was measured on the N textured tiles of a pair."""
+    """Measurements on the N textured tiles of a pair."""
 
     shifts: np.ndarray  # (N, 2), rows and columns by which the photo's tile must move on the RAW
-    correlations: np.ndarray  # (N,), that it then has
-    weights: np.ndarray  # (N,), how much texture it has
-    clear: np.ndarray  # (N,), True where the shift can be relied on
+    correlations: np.ndarray  # (N,), at that shift
+    weights: np.ndarray  # (N,), amount of texture
+    clear: np.ndarray  # (N,), True if the shift is reliable
 
 
 def measure_tiles(photo: np.ndarray, bayer: np.ndarray, top: int, left: int) -> Tiles:
-    """Measure what shifts are left on a grid of tiles, when the photo lies on the RAW at (top, left).
+    """Measure the remaining shifts on a grid of tiles, with the photo at (top, left) of the RAW.
 
-    Raises InputError where hardly any tile has texture.
+    Raises InputError if hardly any tile has texture.
     """
     first = max(top, 0), max(left, 0)
     last = min(top + photo.shape[0], bayer.shape[0]) - 1, min(left + photo.shape[1], bayer.shape[1]) - 1
@@ -214,38 +235,43 @@ def measure_tiles(photo: np.ndarray, bayer: np.ndarray, top: int, left: int) -> 
         for begin, side in zip(first, sides)
     ]
     window = np.outer(np.hanning(tile), np.hanning(tile)).astype(np.float32)
-    found = []
+    measurements = []
     for row in starts[0]:
         for column in starts[1]:
-            ours = means_of_four(
+            photo_tile = box_mean(
                 photo[row - top : row - top + tile + 1, column - left : column - left + tile + 1]
             )
-            theirs = means_of_four(bayer[row : row + tile + 1, column : column + tile + 1]) ** (1 / 2.2)
-            comparable = ~maximum_filter(
-                (ours > MAX_BRIGHTNESS) | (theirs > MAX_BRIGHTNESS), 17
-            )  # 17: as far as the filters reach
-            weight = (fine_structure(ours) * comparable).std()
-            if weight < TEXTURED:
+            raw_tile = box_mean(bayer[row : row + tile + 1, column : column + tile + 1]) ** (1 / 2.2)
+            bright = (photo_tile > MAX_BRIGHTNESS) | (raw_tile > MAX_BRIGHTNESS)
+            comparable = ~maximum_filter(bright, 17)  # 17: extent of the filters
+            weight = (fine_structure(photo_tile) * comparable).std()
+            if weight < MIN_TEXTURE:
                 continue
-            shift, best, rival = tile_shift(texture(ours), texture(theirs), comparable * window)
-            found.append((*shift, best, weight, best >= MIN_CORRELATION and rival <= MAX_RIVAL * best))
-    if len(found) < MIN_TILES:
+            shift, best, rival = tile_shift(texture(photo_tile), texture(raw_tile), comparable * window)
+            measurements.append((*shift, best, weight, best >= MIN_CORRELATION and rival <= MAX_RIVAL * best))
+    if len(measurements) < MIN_TILES:
         raise InputError(TOO_FLAT)
-    table = np.array(found)
+    table = np.array(measurements)
     return Tiles(table[:, :2], table[:, 2], table[:, 3], table[:, 4].astype(bool))
 
 
-def means_of_four(picture: np.ndarray) -> np.ndarray:
-    """(H + 1, W + 1) -> (H, W): the mean of each 2 x 2 pixels. On a Bayer image, one R, two G and one B at every place."""
-    return (picture[:-1, :-1] + picture[:-1, 1:] + picture[1:, :-1] + picture[1:, 1:]) / 4
+def box_mean(image: np.ndarray) -> np.ndarray:
+    """Average each pixel with its right and lower neighbours: (H + 1, W + 1) -> (H, W).
+
+    On a mosaic, every mean is over one R, two G and one B.
+    """
+    return (image[:-1, :-1] + image[:-1, 1:] + image[1:, :-1] + image[1:, 1:]) / 4
 
 
 def tile_shift(
     photo: np.ndarray, raw: np.ndarray, weight: np.ndarray
 ) -> tuple[tuple[float, float], float, float]:
-    """By how much one tile must move to lie on another, to a fraction of a pixel; their correlation there; the next best elsewhere.
+    """Measure the shift of a photo's tile on the RAW's tile, to a fraction of a pixel.
 
-    The weights belong to the photo's pixels and move with them: weights that stay would pull towards no shift.
+    The weights belong to the photo's pixels and move with them; fixed weights would bias the shift towards 0.
+
+    Returns:
+        The shift in rows and columns, the correlation there, and the highest correlation elsewhere.
     """
     products = irfft2(rfft2(raw) * rfft2(photo * weight).conj(), photo.shape)
     energies = irfft2(rfft2(raw**2) * rfft2(weight).conj(), photo.shape) * (photo**2 * weight).sum()
@@ -255,17 +281,15 @@ def tile_shift(
         for i in np.unravel_index(correlations[1:-1, 1:-1].argmax(), [side - 2 for side in photo.shape])
     )
     shift = (
-        row - photo.shape[0] // 2 + vertex(*correlations[row - 1 : row + 2, column]),
-        column - photo.shape[1] // 2 + vertex(*correlations[row, column - 1 : column + 2]),
+        row - photo.shape[0] // 2 + parabola_peak(*correlations[row - 1 : row + 2, column]),
+        column - photo.shape[1] // 2 + parabola_peak(*correlations[row, column - 1 : column + 2]),
     )
     best = float(correlations[row, column])
-    correlations[max(row - 6, 0) : row + 7, max(column - 6, 0) : column + 7] = (
-        0  # 6 pixels: as wide as a peak is
-    )
+    correlations[max(row - 6, 0) : row + 7, max(column - 6, 0) : column + 7] = 0  # a peak extends 6 pixels
     return shift, best, float(correlations.max())
 
 
-def vertex(before: float, peak: float, after: float) -> float:
-    """Where, between -0.5 and 0.5, the parabola through three neighbours is highest."""
-    bend = before - 2 * peak + after
-    return 0.0 if bend >= 0 else float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5))
+def parabola_peak(before: float, peak: float, after: float) -> float:
+    """Return the position, in [-0.5, 0.5], of the maximum of the parabola through three neighbours."""
+    curvature = before - 2 * peak + after
+    return 0.0 if curvature >= 0 else float(np.clip(0.5 * (before - after) / curvature, -0.5, 0.5))

@@ -1,4 +1,4 @@
-"""Fusion: both networks over pictures of any size, each where the overexposure mask asks for it."""
+"""Overexposure mask fusion: run both networks on photos of any size, each only where the mask requires it."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -11,33 +11,33 @@ from torch import Tensor
 
 from omf.inference.base import Pending, Picture
 from omf.inference.memory import free_memory
-from omf.inference.tiling import Box, cover, needed_cells
+from omf.inference.tiling import Box, cover_with_boxes, needed_cells
 from omf.networks.base import BORDER, PAD_VALUE, PaddedNetwork
 from omf.networks.fused_unet import FusedUNet
 from omf.networks.unet import UNet
-from omf.raw.bayer import WHITE_LEVEL, pack, whole_cells
+from omf.raw.bayer import WHITE_LEVEL, crop_to_cells, pack
 from omf.utils.errors import DeviceError, InputError, first_line
 
-# Memory for what a network holds while it runs: half of what is free, and no more than this many bytes.
+# Bytes for the activations of a network: half of the free memory, and at most this.
 MAX_MEMORY = {"cpu": 7 * 2**28, "cuda": 2**32}
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One rectangle that a network has to answer for."""
+    """A rectangle that a network must predict."""
 
-    picture: int
-    inner: Box  # the cells to answer for
-    outer: Box  # the cells to look at
+    picture: int  # index of the photo
+    inner: Box  # cells to predict
+    outer: Box  # cells to read: `inner` and its halo
 
 
 class Branch:
-    """A network where it runs, and which pixels it answers for.
+    """A network on its device, and the pixels that it predicts.
 
     Args:
-        network: trained.
-        overexposed: whether the overexposed pixels are its own, or all others.
-        device: where it runs.
+        network: trained network.
+        overexposed: True if it predicts the overexposed pixels, False if all others.
+        device: device that runs it.
         precision: see `Fusion`.
     """
 
@@ -50,32 +50,32 @@ class Branch:
             bytes_per_pixel = self.run.bytes_per_pixel
         self.overexposed, self.grid = overexposed, network.grid
         self.halo = -(-network.receptive_radius // network.grid)  # cells
-        self.smallest = (3 * self.halo) ** 2  # cells; less would be nearly all halo
+        self.min_cells = (3 * self.halo) ** 2  # of a tile; a smaller one would be mostly halo
         self.bytes_per_cell = bytes_per_pixel * network.grid**2
 
-    def parts(self, masks: Sequence[np.ndarray], largest: int) -> list[Tile]:
-        """What there is to run for pictures with these masks, in boxes of at most `largest` cells."""
-        found = []
+    def tiles(self, masks: Sequence[np.ndarray], max_cells: int) -> list[Tile]:
+        """Return the tiles to run for photos with these masks, of at most `max_cells` cells with halo."""
+        tiles = []
         for picture, mask in enumerate(masks):
             cells = needed_cells(mask == self.overexposed, self.grid, BORDER)
-            for inner in cover(cells, self.halo, largest):
-                found.append(Tile(picture, inner, inner.dilated(self.halo, *cells.shape)))
-        return found
+            for inner in cover_with_boxes(cells, self.halo, max_cells):
+                tiles.append(Tile(picture, inner, inner.dilated(self.halo, *cells.shape)))
+        return tiles
 
 
 class Fusion:
-    """The OE and the NOE network, ready to reconstruct RAW on one device.
+    """The OE and the NOE network on one device: a method that reconstructs RAW.
 
-    Each network runs only on boxes around its own pixels, grown by what its outputs depend on, so that the
-    answer is that of running both everywhere.
+    Each network runs only on boxes around its own pixels, dilated by its receptive field, so that the result
+    equals that of running both networks on every pixel.
 
     Args:
-        oe: answers for overexposed pixels; a U-Net or another network of `omf.networks.registry`.
-        noe: answers for all others.
-        device: where they run.
-        precision: of U-Nets; other networks run as they are. `float32` computes the same function in the order that is quickest
-            on the device, `published` operation for operation as the published code does, `float16` as `float32` but in half
-            precision, which loses a count or more; for a GPU.
+        oe: network that predicts overexposed pixels, from `omf.networks.registry`.
+        noe: network that predicts all other pixels.
+        device: device that runs both.
+        precision: precision of U-Nets; other networks run unchanged. `float32` computes the same function in
+            the order that is fastest on the device, `published` performs the operations of the published
+            code, and `float16`, for a GPU, is `float32` in half precision, which costs one count or more.
     """
 
     def __init__(
@@ -83,9 +83,9 @@ class Fusion:
     ):
         self.device = device
         self.branches = (Branch(noe, False, device, precision), Branch(oe, True, device, precision))
-        # pixels worth running at once: a GPU fills up on several small pictures, a CPU on one
+        # several small photos are needed to occupy a GPU, one suffices for a CPU
         self.pixels_per_batch = 2**21 if device.type == "cuda" else 1
-        if device.type == "cuda":  # copies in both directions run beside the networks
+        if device.type == "cuda":  # copies in both directions overlap with the networks
             self.uploads, self.downloads = torch.cuda.Stream(), torch.cuda.Stream()
         free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
         self.memory = min(free // 2, MAX_MEMORY[device.type])
@@ -95,7 +95,7 @@ class Fusion:
 
         Args:
             rgb: (H, W, 3) sRGB, uint8 or uint16.
-            mask: (H, W) bool, True where OE answers.
+            mask: (H, W) bool, True where OE predicts.
 
         Returns:
             float32 (H, W, 3) in [0, 1], camera RGB, linear.
@@ -103,18 +103,27 @@ class Fusion:
         return self.demosaiced([Picture(rgb, mask)])()[0]
 
     def demosaiced(self, pictures: Sequence[Picture]) -> Pending:
-        """Begin to reconstruct demosaiced RAW; call what comes back to wait for it: float32 (H, W, 3) of each picture."""
+        """Submit photos; the results are demosaiced RAW, float32 (H, W, 3) in [0, 1]."""
         return self.submit(pictures, channels_last)
 
     def packed(self, pictures: Sequence[Picture]) -> Pending:
-        """Begin to reconstruct Bayer RAW; the answers are in the challenge's format: uint16 (H/2, W/2, 4) of each picture."""
-        answers = self.submit(pictures, to_bayer_counts)
-        return lambda: [pack(whole_cells(bayer).view(np.uint16)) for bayer in answers()]
+        """Submit photos; the results are Bayer RAW in the challenge's format, uint16 (H/2, W/2, 4)."""
+        pending = self.submit(pictures, to_bayer_counts)
+        return lambda: [pack(crop_to_cells(bayer).view(np.uint16)) for bayer in pending()]
 
-    def submit(self, pictures: Sequence[Picture], finish: Callable[[Tensor], Tensor]) -> Pending:
-        """Launch the work; on a GPU it is still under way when this returns."""
+    def submit(self, pictures: Sequence[Picture], postprocess: Callable[[Tensor], Tensor]) -> Pending:
+        """Launch the networks; on a GPU they are still running when this returns.
+
+        Args:
+            pictures: photos of any sizes.
+            postprocess: converts demosaiced RAW, (3, h, w) in [0, 1], to the (h, w, ...) of the results.
+
+        Raises:
+            InputError: out of memory, or, when the results are requested, values beyond the range of float16.
+            DeviceError: the GPU failed.
+        """
         with gpu_errors():
-            results, finite = self.fuse(pictures, finish)
+            results, finite = self.fuse(pictures, postprocess)
             if self.device.type == "cuda":
                 self.downloads.wait_stream(torch.cuda.current_stream())
                 with torch.cuda.stream(self.downloads):
@@ -122,119 +131,131 @@ class Fusion:
                     *results, finite = [tensor.to("cpu", non_blocking=True) for tensor in on_device]
                     for tensor in on_device:
                         tensor.record_stream(self.downloads)
-                    done = self.downloads.record_event()
+                    downloaded = self.downloads.record_event()
 
-        def answers() -> list[np.ndarray]:
+        def pending() -> list[np.ndarray]:
             if self.device.type == "cuda":
                 with gpu_errors():
-                    done.synchronize()
+                    downloaded.synchronize()
             if not finite:
-                raise InputError("the networks' values leave the range of float16; set precision to float32")
+                raise InputError("the networks' values exceed the range of float16; set precision to float32")
             return [result.numpy() for result in results]
 
-        return answers
+        return pending
 
     @torch.inference_mode()
     def fuse(
-        self, pictures: Sequence[Picture], finish: Callable[[Tensor], Tensor]
+        self, pictures: Sequence[Picture], postprocess: Callable[[Tensor], Tensor]
     ) -> tuple[list[Tensor], Tensor]:
-        """(H, W, ...) of each picture, as `finish` makes them from (3, h, w); less at a time where memory runs out.
+        """Run both networks, in smaller tiles and batches if memory runs out.
 
-        Also (), whether all values were finite.
+        Returns:
+            The results, (H, W, ...) for each photo, and a bool tensor (), True if all values are finite.
         """
         while True:
             try:
-                return self.fuse_at_once(pictures, finish)
+                return self.fuse_at_once(pictures, postprocess)
             except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
                 self.memory //= 2
-                if all(self.memory < branch.bytes_per_cell * branch.smallest for branch in self.branches):
+                if all(self.memory < branch.bytes_per_cell * branch.min_cells for branch in self.branches):
                     height, width = max(
                         (picture.mask.shape for picture in pictures), key=lambda shape: shape[0] * shape[1]
                     )
                     raise InputError(
-                        f"not enough memory for a picture of {width} x {height} pixels, in the smallest tiles too"
+                        f"not enough memory for a photo of {width} x {height} pixels, even in small tiles"
                     ) from error
                 if self.device.type == "cuda":
                     torch.cuda.empty_cache()
 
     def fuse_at_once(
-        self, pictures: Sequence[Picture], finish: Callable[[Tensor], Tensor]
+        self, pictures: Sequence[Picture], postprocess: Callable[[Tensor], Tensor]
     ) -> tuple[list[Tensor], Tensor]:
-        """`fuse`, where the memory is known to do."""
+        """Run both networks within the current memory budget; returns the same as `fuse`."""
         sources = [self.upload(picture.rgb, picture.mask) for picture in pictures]
         finite = torch.ones((), dtype=torch.bool, device=self.device)
         results: list[Tensor | None] = [None] * len(pictures)
         for branch in self.branches:
-            largest = max(self.memory // branch.bytes_per_cell, branch.smallest)
-            for parts in batches(branch.parts([picture.mask for picture in pictures], largest), largest):
-                x = torch.stack([crop(sources[part.picture], part.outer, branch.grid) for part in parts])
+            max_cells = max(self.memory // branch.bytes_per_cell, branch.min_cells)
+            all_tiles = branch.tiles([picture.mask for picture in pictures], max_cells)
+            for tiles in batch_tiles(all_tiles, max_cells):
+                x = torch.stack([crop(sources[tile.picture], tile.outer, branch.grid) for tile in tiles])
                 y = branch.run(x)
                 finite &= y.isfinite().all()
-                for part, seen, answer in zip(parts, x, y):
-                    height, width = pictures[part.picture].mask.shape
-                    rows, columns = inside(part.inner, branch.grid, height, width)
-                    top, left = part.outer.top * branch.grid - BORDER, part.outer.left * branch.grid - BORDER
-                    there = (
+                for tile, tile_input, tile_output in zip(tiles, x, y):
+                    height, width = pictures[tile.picture].mask.shape
+                    rows, columns = pixel_slices(tile.inner, branch.grid, height, width)
+                    top, left = tile.outer.top * branch.grid - BORDER, tile.outer.left * branch.grid - BORDER
+                    inner = (
                         ...,
                         slice(rows.start - top, rows.stop - top),
                         slice(columns.start - left, columns.stop - left),
                     )
-                    piece, own = finish(answer[there].clamp(0, 1)), seen[there][3] == branch.overexposed
-                    if results[part.picture] is None:
-                        results[part.picture] = piece.new_empty((height, width, *piece.shape[2:]))
-                    region = results[part.picture][rows, columns]
-                    region.copy_(torch.where(own.view(*own.shape, *[1] * (piece.ndim - 2)), piece, region))
+                    values = postprocess(tile_output[inner].clamp(0, 1))
+                    selected = tile_input[inner][3] == branch.overexposed
+                    if results[tile.picture] is None:
+                        results[tile.picture] = values.new_empty((height, width, *values.shape[2:]))
+                    region = results[tile.picture][rows, columns]
+                    selected = selected.view(*selected.shape, *[1] * (values.ndim - 2))
+                    region.copy_(torch.where(selected, values, region))
         return results, finite
 
     def upload(self, rgb: np.ndarray, mask: np.ndarray) -> Tensor:
-        """A picture with its mask as a fourth channel, (H, W, 4) of the picture's type, 0 to its largest value, on the device."""
-        full = np.iinfo(rgb.dtype).max
+        """Copy a photo to the device, with its mask as a fourth channel.
+
+        Args:
+            rgb: (H, W, 3) sRGB, uint8 or uint16.
+            mask: (H, W) bool.
+
+        Returns:
+            (H, W, 4) of the dtype of `rgb`; the mask is 0 or the dtype's maximum.
+        """
+        max_value = np.iinfo(rgb.dtype).max
         source = torch.from_numpy(
-            np.concatenate((rgb, np.where(mask, full, 0).astype(rgb.dtype)[..., None]), axis=-1)
+            np.concatenate((rgb, np.where(mask, max_value, 0).astype(rgb.dtype)[..., None]), axis=-1)
         )
         if self.device.type != "cuda":
             return source
         with torch.cuda.stream(self.uploads):
-            there = source.pin_memory().to(self.device, non_blocking=True)
+            uploaded = source.pin_memory().to(self.device, non_blocking=True)
         torch.cuda.current_stream().wait_stream(self.uploads)
-        there.record_stream(torch.cuda.current_stream())
-        return there
+        uploaded.record_stream(torch.cuda.current_stream())
+        return uploaded
 
 
 @contextmanager
 def gpu_errors() -> Iterator[None]:
-    """A GPU's failure as a DeviceError: after it, no other picture can be computed in this process."""
+    """Raise a GPU failure as DeviceError: afterwards this process cannot compute other photos either."""
     try:
         yield
     except torch.AcceleratorError as error:
         raise DeviceError(f"the GPU failed ({first_line(error)})") from error
 
 
-def batches(parts: Sequence[Tile], largest: int) -> Iterator[list[Tile]]:
-    """Parts that are run together: of one shape, and no more than `largest` cells in all."""
+def batch_tiles(tiles: Sequence[Tile], max_cells: int) -> Iterator[list[Tile]]:
+    """Yield batches of tiles of equal shape, each of at most `max_cells` cells or a single tile."""
     by_shape = defaultdict(list)
-    for part in parts:
-        by_shape[part.outer.shape].append(part)
-    for (height, width), alike in by_shape.items():
-        at_once = max(largest // (height * width), 1)
-        for first in range(0, len(alike), at_once):
-            yield alike[first : first + at_once]
+    for tile in tiles:
+        by_shape[tile.outer.shape].append(tile)
+    for (height, width), same_shape in by_shape.items():
+        batch_size = max(max_cells // (height * width), 1)
+        for first in range(0, len(same_shape), batch_size):
+            yield same_shape[first : first + batch_size]
 
 
 def crop(source: Tensor, box: Box, grid: int) -> Tensor:
-    """What the network sees of a padded picture: (H, W, 4) integers -> float32 (4, h, w) in [0, 1]."""
-    rows, columns = inside(box, grid, *source.shape[:2])
+    """Crop a box of the padded photo as network input: integer (H, W, 4) -> float32 (4, h, w) in [0, 1]."""
+    rows, columns = pixel_slices(box, grid, *source.shape[:2])
     x = torch.full((4, *(side * grid for side in box.shape)), PAD_VALUE, device=source.device)
     top, left = rows.start - (box.top * grid - BORDER), columns.start - (box.left * grid - BORDER)
-    seen = source[rows, columns].permute(2, 0, 1).float() / torch.iinfo(source.dtype).max
-    x[:, top : top + seen.shape[1], left : left + seen.shape[2]] = seen
+    pixels = source[rows, columns].permute(2, 0, 1).float() / torch.iinfo(source.dtype).max
+    x[:, top : top + pixels.shape[1], left : left + pixels.shape[2]] = pixels
     return x
 
 
-def inside(box: Box, grid: int, height: int, width: int) -> tuple[slice, slice]:
-    """The rows and columns of a picture of height x width pixels that lie in a box of its padded cells."""
+def pixel_slices(box: Box, grid: int, height: int, width: int) -> tuple[slice, slice]:
+    """Return the rows and columns of a photo of height x width pixels that a box of padded cells contains."""
     rows, columns = (
         slice(max(first * grid - BORDER, 0), min(last * grid - BORDER, size))
         for first, last, size in ((box.top, box.bottom, height), (box.left, box.right, width))
@@ -243,17 +264,24 @@ def inside(box: Box, grid: int, height: int, width: int) -> tuple[slice, slice]:
 
 
 def channels_last(rgb: Tensor) -> Tensor:
-    """(3, H, W) -> (H, W, 3)."""
+    """Move the channels to the end: (3, H, W) -> (H, W, 3)."""
     return rgb.permute(1, 2, 0)
 
 
 def to_bayer_counts(rgb: Tensor) -> Tensor:
-    """Mosaic and to_challenge_counts: (3, H, W) from an even row and column on, in [0, 1] -> int16 counts (H, W), RGGB."""
+    """Mosaic and truncate to the challenge's counts.
+
+    Args:
+        rgb: (3, H, W) in [0, 1]; its first row and column are even ones of the photo.
+
+    Returns:
+        int16 (H, W), RGGB, 0 to 1024.
+    """
     bayer = rgb[1].clone()
     bayer[0::2, 0::2], bayer[1::2, 1::2] = rgb[0, 0::2, 0::2], rgb[2, 1::2, 1::2]
     return (bayer * WHITE_LEVEL).to(torch.int16)
 
 
 def is_out_of_memory(error: Exception) -> bool:
-    """PyTorch's allocator for the CPU raises a RuntimeError like any other."""
+    """Return True if memory ran out; PyTorch's CPU allocator raises a plain RuntimeError."""
     return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)

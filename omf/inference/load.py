@@ -1,4 +1,4 @@
-"""What reconstructs RAW: a pair of networks, or the classical method."""
+"""Load the reconstruction method of a model: a pair of networks, or the classical method."""
 
 from omf.inference.base import Method
 from omf.inference.precision import PRECISIONS
@@ -12,34 +12,36 @@ def load_method(model: Model, device: str, precision: str = "float32") -> tuple[
     """Load a model's networks, or its classical method.
 
     Args:
-        model: of models.yaml, or a folder of weights.
+        model: model from models.yaml, or from a folder of weights.
         device: auto, cpu or cuda; classical methods use the CPU.
-        precision: one of `omf.inference.precision.PRECISIONS`, see `omf.inference.fusion.Fusion`; classical methods have one only.
+        precision: one of `omf.inference.precision.PRECISIONS`, see `omf.inference.fusion.Fusion`; classical
+            methods ignore it.
 
     Returns:
-        The method, its device in words, and whether that is a CPU.
+        The method, a description of its device, and True if that is a CPU.
 
     Raises:
-        InputError: a file is missing, wrong or damaged, there is no such device or precision, or float16 is to run on a CPU.
+        InputError: a file is missing, wrong or damaged, the device or precision does not exist, or float16
+            was requested on a CPU.
     """
     if precision not in PRECISIONS:
         raise InputError(
-            f"precision {precision}: there is no such one; set it to one of {', '.join(PRECISIONS)}"
+            f"precision {precision}: no such precision; set it to one of {', '.join(PRECISIONS)}"
         )
     if model.method == "unprocess":
         return Unprocess(load_camera(model.camera)), "CPU", True
-    # torch, which takes its time to load
-    from omf.inference.devices import claim_gpu, device_label, give_back_freed_memory, pick_device
+    # torch takes long to import
+    from omf.inference.devices import claim_gpu, device_label, pick_device, release_freed_memory
     from omf.inference.fusion import Fusion
     from omf.models.checkpoints import load_pair
 
     picked = pick_device(device)
     if precision == "float16" and picked.type == "cpu":
         raise InputError(
-            "precision float16: for a GPU only, and the device is a CPU; set precision to float32"
+            "precision float16: requires a GPU, but the device is a CPU; set precision to float32"
         )
     if picked.type == "cuda":
         claim_gpu()
     fusion = Fusion(*load_pair(model), picked, precision)
-    give_back_freed_memory()  # what folding took
+    release_freed_memory()  # of fusing the layers
     return fusion, device_label(picked), picked.type == "cpu"

@@ -1,10 +1,11 @@
-"""How much memory this process may still take. No torch here."""
+"""Memory available to this process. No torch here."""
 
 from pathlib import Path
 
 import psutil
 
-# a control group's limit, what is in use, and the line of memory.stat that tells what of that can be dropped; versions 2 and 1
+# Files of a control group (versions 2 and 1): its limit, its usage, and the line of memory.stat that contains
+# the part of the usage that the kernel can reclaim
 CGROUP_FILES = {
     "": ("memory.max", "memory.current", "inactive_file"),
     "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
@@ -12,42 +13,43 @@ CGROUP_FILES = {
 
 
 def free_memory(system: Path = Path("/")) -> int:
-    """Bytes: what the system has, or what is left of the limit that a batch system or a container sets (Linux control groups).
+    """Return the available memory in bytes, within the limits of batch systems and containers.
+
+    Such limits are set by Linux control groups.
 
     Args:
-        system: where `proc` and `sys` lie.
+        system: folder that contains `proc` and `sys`.
     """
-    return min([psutil.virtual_memory().available, *left_in_cgroups(system)])
+    return min([psutil.virtual_memory().available, *free_in_cgroups(system)])
 
 
-def left_in_cgroups(system: Path) -> list[int]:
-    """Bytes left in each control group with a limit that this process is in."""
+def free_in_cgroups(system: Path) -> list[int]:
+    """Return the bytes available in each control group of this process that has a limit."""
     try:
         groups = [line.split(":", 2)[1:] for line in (system / "proc/self/cgroup").read_text().splitlines()]
     except OSError:
         return []  # not Linux
-    left = []
+    free = []
     for controllers, path in groups:
         if controllers not in CGROUP_FILES:
             continue
         mount = system / "sys/fs/cgroup" / controllers
         group = mount / path.strip("/")
-        # inside a container the path may be the host's; the container's own group is the mount itself
+        # inside a container the path may be that of the host; the container's own group is the mount itself
         for folder in (group, *group.parents):
             if folder == mount.parent:
                 break
-            left += left_in(folder, *CGROUP_FILES[controllers])
-    return left
+            free += free_in_cgroup(folder, *CGROUP_FILES[controllers])
+    return free
 
 
-def left_in(folder: Path, limit_file: str, used_file: str, droppable_line: str) -> list[int]:
-    """One number; or none where there is no limit."""
+def free_in_cgroup(folder: Path, limit_file: str, used_file: str, reclaimable_line: str) -> list[int]:
+    """Return the bytes available in a control group, as a list of one number; empty if it has no limit."""
     try:
         limit = (folder / limit_file).read_text().strip()
         used = int((folder / used_file).read_text())
-        droppable = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())[
-            droppable_line
-        ]
+        statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+        reclaimable = statistics[reclaimable_line]
     except (OSError, KeyError, ValueError):
         return []
-    return [] if limit == "max" else [int(limit) - used + int(droppable)]
+    return [] if limit == "max" else [int(limit) - used + int(reclaimable)]

@@ -1,13 +1,13 @@
-"""The names of the ways to compute the networks. No torch here."""
+"""Names of the precisions of network inference. No torch here."""
 
 from omf.utils.console import log
 
 PRECISIONS = ("float32", "published", "float16")
-FORMER_PRECISIONS = {"exact": "published", "fast": "float32"}  # names of 0.1
+FORMER_PRECISIONS = {"exact": "published", "fast": "float32"}  # names in version 0.1
 
 
 def current_precision(name: str) -> str:
-    """Return the name that a precision has now, and tell those who use a former one."""
+    """Return the current name of a precision; log a warning if it is a former name."""
     if name not in FORMER_PRECISIONS:
         return name
     log.warning(

@@ -1,4 +1,4 @@
-"""Where a network has to run: rectangles that cover the pixels that are asked of it."""
+"""Tiling: boxes that cover the pixels that a network must predict."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Box:
-    """Rectangle of cells (squares of the network's grid); last row and column excluded."""
+    """Rectangle of cells, the squares of a network's grid. `bottom` and `right` are exclusive."""
 
     top: int
     bottom: int
@@ -25,7 +25,7 @@ class Box:
         return self.shape[0] * self.shape[1]
 
     def dilated(self, halo: int, height: int, width: int) -> "Box":
-        """By `halo` cells on each side, within a picture of `height` x `width` cells."""
+        """Return the box extended by `halo` cells on each side, within `height` x `width` cells."""
         return Box(
             max(self.top - halo, 0),
             min(self.bottom + halo, height),
@@ -35,15 +35,15 @@ class Box:
 
 
 def needed_cells(needed: np.ndarray, grid: int, border: int) -> np.ndarray:
-    """The cells that hold a needed pixel.
+    """Return the cells that contain a needed pixel.
 
     Args:
         needed: bool (H, W).
-        grid: pixels a side of a cell.
-        border: pixels that the picture is padded with at the top and left, and at least at the bottom and right.
+        grid: width and height of a cell in pixels.
+        border: pixels of padding at the top and left, and the least at the bottom and right.
 
     Returns:
-        bool, (padded H / grid, padded W / grid).
+        bool (padded H / grid, padded W / grid).
     """
     height, width = (-(-(size + 2 * border) // grid) for size in needed.shape)
     padded = np.zeros((height * grid, width * grid), bool)
@@ -51,46 +51,46 @@ def needed_cells(needed: np.ndarray, grid: int, border: int) -> np.ndarray:
     return padded.reshape(height, grid, width, grid).any(axis=(1, 3))
 
 
-def cover(cells: np.ndarray, halo: int, largest: int) -> list[Box]:
-    """Rectangles that hold all True cells, no cell twice, with little to compute: the boxes' grown areas add up to few cells.
+def cover_with_boxes(cells: np.ndarray, halo: int, max_cells: int) -> list[Box]:
+    """Cover all True cells with disjoint boxes, so that the sum of their dilated areas is small.
 
-    The rectangle around all of them is cut in two where that saves most, again and again, until no cut
-    saves anything; what is too large then is cut into equal tiles.
+    Greedy: the bounding box is split where that saves most, recursively, until no split saves anything.
+    Boxes that are still too large are then split into equal tiles.
 
     Args:
         cells: bool (rows, columns).
-        halo: cells that the network needs to see around a box.
-        largest: cells of a grown box, at most; at least (2 halo + 1) squared.
+        halo: cells that the network reads around a box.
+        max_cells: maximum area of a dilated box in cells, at least (2 halo + 1) squared.
     """
     shape = cells.shape
     boxes = []
-    for box in cut(cells, halo):
-        for tile in split_into_tiles(box, halo, largest, shape):
+    for box in split_boxes(cells, halo):
+        for tile in split_into_tiles(box, halo, max_cells, shape):
             boxes += bounding_box(cells, tile)
     return boxes
 
 
-def cut(cells: np.ndarray, halo: int) -> Iterator[Box]:
-    """Cut the box around the True cells as long as that lowers the sum of the grown areas."""
-    whole = bounding_box(cells, Box(0, cells.shape[0], 0, cells.shape[1]))
-    while whole:
-        box = whole.pop()
+def split_boxes(cells: np.ndarray, halo: int) -> Iterator[Box]:
+    """Split the bounding box of the True cells as long as that reduces the sum of the dilated areas."""
+    boxes = bounding_box(cells, Box(0, cells.shape[0], 0, cells.shape[1]))
+    while boxes:
+        box = boxes.pop()
         cost = box.dilated(halo, *cells.shape).cells
-        at, axis, least = cheapest_cut(cells, box, halo)
-        if least >= cost:
+        position, axis, split_cost = best_cut(cells, box, halo)
+        if split_cost >= cost:
             yield box
         elif axis == 0:
-            whole += bounding_box(cells, Box(box.top, at, box.left, box.right)) + bounding_box(
-                cells, Box(at, box.bottom, box.left, box.right)
+            boxes += bounding_box(cells, Box(box.top, position, box.left, box.right)) + bounding_box(
+                cells, Box(position, box.bottom, box.left, box.right)
             )
         else:
-            whole += bounding_box(cells, Box(box.top, box.bottom, box.left, at)) + bounding_box(
-                cells, Box(box.top, box.bottom, at, box.right)
+            boxes += bounding_box(cells, Box(box.top, box.bottom, box.left, position)) + bounding_box(
+                cells, Box(box.top, box.bottom, position, box.right)
             )
 
 
 def bounding_box(cells: np.ndarray, box: Box) -> list[Box]:
-    """The smallest box around the True cells in a box; none where there are none."""
+    """Return the bounding box of the True cells in a box, as a list; empty if there are none."""
     inside = cells[box.top : box.bottom, box.left : box.right]
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     if not len(rows):
@@ -105,57 +105,76 @@ def bounding_box(cells: np.ndarray, box: Box) -> list[Box]:
     ]
 
 
-def cheapest_cut(cells: np.ndarray, box: Box, halo: int) -> tuple[int, int, int]:
-    """(row or column, 0 for a row or 1 for a column, cells to compute then) of the best cut through a box."""
+def best_cut(cells: np.ndarray, box: Box, halo: int) -> tuple[int, int, int]:
+    """Return the split of a box that minimises the sum of the dilated areas.
+
+    Returns:
+        The row or column at which the second half begins, the axis (0 for a row, 1 for a column), and the
+        sum of the dilated areas in cells.
+    """
     inside = cells[box.top : box.bottom, box.left : box.right]
     candidates = []
     for axis, first, across in ((0, box.top, box.left), (1, box.left, box.top)):
         lines = inside if axis == 0 else inside.T
         if len(lines) < 2:
             continue
-        before = grown_areas(lines, halo, (first, across), (cells.shape[axis], cells.shape[1 - axis]))[:-1]
+        before = dilated_areas(lines, halo, (first, across), (cells.shape[axis], cells.shape[1 - axis]))[:-1]
         flipped = (cells.shape[axis] - first - len(lines), across)
-        after = grown_areas(lines[::-1], halo, flipped, (cells.shape[axis], cells.shape[1 - axis]))[-2::-1]
+        after = dilated_areas(lines[::-1], halo, flipped, (cells.shape[axis], cells.shape[1 - axis]))[-2::-1]
         best = int((before + after).argmin())
         candidates.append((first + best + 1, axis, int((before + after)[best])))
     return min(candidates, key=lambda candidate: candidate[2], default=(0, 0, np.iinfo(int).max))
 
 
-def grown_areas(lines: np.ndarray, halo: int, origin: tuple[int, int], shape: tuple[int, int]) -> np.ndarray:
-    """For each n, the grown area of the smallest box around the True cells of lines 0 to n."""
-    held, width = lines.any(1), lines.shape[1]
+def dilated_areas(
+    lines: np.ndarray, halo: int, origin: tuple[int, int], shape: tuple[int, int]
+) -> np.ndarray:
+    """Return, for each n, the dilated area of the bounding box of the True cells in lines 0 to n.
+
+    Args:
+        lines: bool (lines, cells), rows or columns of a box.
+        halo: cells to extend a box by on each side.
+        origin: position of `lines` in the image, along both axes.
+        shape: size of the image in cells, along both axes.
+
+    Returns:
+        int (lines,), in cells; 0 if there are no True cells.
+    """
+    occupied, width = lines.any(1), lines.shape[1]
     numbers = np.arange(len(lines))
-    first = held.argmax()
-    last = np.maximum.accumulate(np.where(held, numbers, 0))
-    left = np.minimum.accumulate(np.where(held, lines.argmax(1), width))
-    right = np.maximum.accumulate(np.where(held, width - lines[:, ::-1].argmax(1), 0))
+    first = occupied.argmax()
+    last = np.maximum.accumulate(np.where(occupied, numbers, 0))
+    left = np.minimum.accumulate(np.where(occupied, lines.argmax(1), width))
+    right = np.maximum.accumulate(np.where(occupied, width - lines[:, ::-1].argmax(1), 0))
     rows = np.minimum(origin[0] + last + 1 + halo, shape[0]) - max(origin[0] + first - halo, 0)
     columns = np.minimum(origin[1] + right + halo, shape[1]) - np.maximum(origin[1] + left - halo, 0)
     return rows * columns * (numbers >= first)
 
 
-def split_into_tiles(box: Box, halo: int, largest: int, shape: tuple[int, int]) -> list[Box]:
-    """Cut a box into equal tiles, none of them larger than `largest` when it is grown, with the least to compute."""
+def split_into_tiles(box: Box, halo: int, max_cells: int, shape: tuple[int, int]) -> list[Box]:
+    """Split a box into equal tiles of at most `max_cells` cells with halo, at the smallest total area."""
     height, width = box.bottom - box.top, box.right - box.left
-    ways = []
+    candidates = []
     for count in range(1, height + 1):
-        rows = parts(box.top, box.bottom, count)
-        tall = min(-(-height // count) + 2 * halo, shape[0])
-        wide = largest // tall
-        if wide < shape[1] and wide <= 2 * halo:
+        rows = split_evenly(box.top, box.bottom, count)
+        tile_height = min(-(-height // count) + 2 * halo, shape[0])
+        max_width = max_cells // tile_height
+        if max_width < shape[1] and max_width <= 2 * halo:
             continue
-        columns = parts(box.left, box.right, 1 if wide >= shape[1] else -(-width // (wide - 2 * halo)))
-        ways.append((grown_sum(rows, halo, shape[0]) * grown_sum(columns, halo, shape[1]), rows, columns))
-    _, rows, columns = min(ways)
+        column_count = 1 if max_width >= shape[1] else -(-width // (max_width - 2 * halo))
+        columns = split_evenly(box.left, box.right, column_count)
+        cost = dilated_length(rows, halo, shape[0]) * dilated_length(columns, halo, shape[1])
+        candidates.append((cost, rows, columns))
+    _, rows, columns = min(candidates)
     return [Box(*row, *column) for row in rows for column in columns]
 
 
-def grown_sum(sides: list[tuple[int, int]], halo: int, size: int) -> int:
-    """The lengths of all parts of an axis, each grown."""
-    return sum(min(last + halo, size) - max(first - halo, 0) for first, last in sides)
+def dilated_length(intervals: list[tuple[int, int]], halo: int, size: int) -> int:
+    """Return the total length of intervals, each extended by `halo` on both sides within [0, size)."""
+    return sum(min(last + halo, size) - max(first - halo, 0) for first, last in intervals)
 
 
-def parts(first: int, last: int, count: int) -> list[tuple[int, int]]:
-    """Cut [first, last) into `count` parts of equal size, to one."""
+def split_evenly(first: int, last: int, count: int) -> list[tuple[int, int]]:
+    """Split [first, last) into `count` intervals whose lengths differ by at most one."""
     edges = [first + (last - first) * part // count for part in range(count + 1)]
     return list(pairwise(edges))

@@ -1,4 +1,4 @@
-"""The classical method, without a network: "Unprocessing Images for Learned Raw Denoising" (Brooks et al. 2019)."""
+"""Classical method, no network: "Unprocessing Images for Learned Raw Denoising" (Brooks et al. 2019)."""
 
 from collections.abc import Sequence
 
@@ -14,12 +14,13 @@ INFLECTION = 0.9  # grey level above which the inverted gains fade out
 
 
 class Unprocess:
-    """Undo an average ISP with random gains, as published; stands in for `Fusion`.
+    """Invert an average ISP with random gains, as published; an alternative to `Fusion`.
 
-    Each picture has gains of its own, drawn from a seed that follows from its name: decoders may differ in the last bit of a pixel.
+    Each photo has its own gains. Their seed is derived from its name rather than its pixels, since decoders
+    may differ in the last bit.
 
     Args:
-        camera: gives the colour matrices; the published ones are of other cameras.
+        camera: camera profile with the colour matrices; the published ones are for other cameras.
     """
 
     pixels_per_batch = 1
@@ -32,7 +33,7 @@ class Unprocess:
 
         Args:
             rgb: (H, W, 3) sRGB, uint8 or uint16.
-            name: of the picture; the same name gives the same gains.
+            name: name of the photo, which determines the gains.
 
         Returns:
             float32 (H, W, 3) in [0, 1], camera RGB, linear.
@@ -44,19 +45,19 @@ class Unprocess:
         gains = np.array([rng.uniform(1.9, 2.4), 1.0, rng.uniform(1.5, 1.9)]) / rng.normal(0.8, 0.1)
         srgb = rgb.astype(np.float32) / np.iinfo(rgb.dtype).max
         linear = np.maximum(isp.inverse_smoothstep(srgb), 1e-8) ** np.float32(GAMMA)
-        return isp.clip(invert_gains(isp.to_camera_primaries(linear, matrix), gains))
+        return isp.clip(invert_gains(isp.srgb_to_camera(linear, matrix), gains))
 
     def demosaiced(self, pictures: Sequence[Picture]) -> Pending:
-        """As `omf.inference.base.Method` says; the work is done where the answers are asked for."""
+        """Implement `omf.inference.base.Method`; computed when the results are requested."""
         return lambda: [self(picture.rgb, picture.name) for picture in pictures]
 
     def packed(self, pictures: Sequence[Picture]) -> Pending:
-        """As `omf.inference.base.Method` says; the work is done where the answers are asked for."""
+        """Implement `omf.inference.base.Method`; computed when the results are requested."""
         return lambda: [to_challenge_format(self(picture.rgb, picture.name)) for picture in pictures]
 
 
 def invert_gains(balanced: np.ndarray, gains: np.ndarray) -> np.ndarray:
-    """Divide (H, W, 3) by gains (3,), but leave what is near white where it is, so that highlights stay white."""
+    """Divide (H, W, 3) by gains (3,), except near white, so that highlights stay white."""
     inverse = (1 / gains).astype(np.float32)
     grey = balanced.mean(axis=-1, keepdims=True)
     fade = (np.maximum(grey - INFLECTION, 0) / (1 - INFLECTION)) ** 2

@@ -1,7 +1,7 @@
-"""Sensor RAW as DNG, Adobe's Digital Negative, which RAW developers open.
+"""Write sensor RAW as DNG (Adobe Digital Negative), the format that RAW developers open.
 
-The file follows the DNG specification 1.4: IFD 0 holds the JPEG preview and what is said of the camera and the colours,
-its SubIFD the mosaic. tifffile writes both; the Exif and GPS IFDs, which it can't, are added behind.
+The file follows the DNG specification 1.4: IFD 0 contains the JPEG preview and the camera and colour tags,
+its SubIFD the mosaic. tifffile writes both. It cannot write the Exif and GPS IFDs, which are appended.
 """
 
 import os
@@ -15,27 +15,27 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from omf.io.exif import EXIF_IFD, GPS_IFD, PLACE, TAKEN, Exif, directory
+from omf.io.exif import CAPTURE_TAGS, EXIF_IFD, GPS_IFD, GPS_TAGS, Exif, encode_ifd
 from omf.raw.bayer import CFA_ORIGINS
 from omf.raw.camera import Camera
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write
 from omf.utils.version import VERSION
 
-# linear sRGB to XYZ: IEC 61966-2-1, and the same adapted to D50 (Bradford), from brucelindbloom.com
+# linear sRGB to XYZ under D65 (IEC 61966-2-1), and adapted to D50 (Bradford); from brucelindbloom.com
 SRGB_TO_XYZ_D65 = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
 )
 SRGB_TO_XYZ_D50 = np.array(
     [[0.4360747, 0.3850649, 0.1430804], [0.2225045, 0.7168786, 0.0606169], [0.0139322, 0.0971045, 0.7141733]]
 )
-D65 = 21  # EXIF's number of the light
+D65 = 21  # EXIF LightSource
 
-MAX_FILE_BYTES = 2**32 - 2**20  # bytes of pictures: offsets have 32 bits, and the tags need some room
-PREVIEW = 1024  # pixels, the preview's longer side at most
-DNG_TILE = 256  # pixels a side: 128 KiB
-SUB_IFDS, LONG, IFD = 330, 4, 13  # a tag and two types of TIFF
-RATIONAL_DENOMINATOR = 1_000_000  # denominator of rationals
+MAX_FILE_BYTES = 2**32 - 2**20  # of mosaic and preview: offsets have 32 bits, and the tags need some space
+MAX_PREVIEW_SIDE = 1024  # pixels, longer side of the preview
+DNG_TILE = 256  # pixels per side: 128 KiB
+SUB_IFDS, LONG, IFD = 330, 4, 13  # a TIFF tag and two TIFF types
+RATIONAL_DENOMINATOR = 1_000_000
 
 Tag = tuple[int | str, str, int, object, bool]
 
@@ -55,41 +55,44 @@ def write_dng(
     exif: Exif | None = None,
     compressed: bool = True,
 ) -> None:
-    """Write a mosaic as DNG, whole or not at all.
+    """Write a mosaic as a DNG file, atomically.
 
-    The mosaic keeps its size, an odd one too: all of it is ActiveArea and default crop. Compressed, it takes about
-    half the room: tiles of lossless JPEG (ITU-T T.81, process 14), encoded as two components of half the width, so that
-    each sample is predicted from the same colour; what DNG calls compression 7. The preview is an sRGB JPEG.
+    The mosaic keeps its size, even an odd one: ActiveArea and the default crop cover all of it. Compression
+    roughly halves the file size. A compressed mosaic consists of tiles of lossless JPEG (ITU-T T.81, process
+    14; compression 7 in DNG), encoded as two components of half the width, so that each sample is predicted
+    from one of the same colour. The preview is an sRGB JPEG.
 
-    UniqueCameraModel is no real camera's, so that no developer takes a real camera's profile; Make and Model are those of
-    the photo. DateTime is the photo's, so that the same photo gives the same bytes.
+    UniqueCameraModel names no real camera, so that developers do not apply a real camera's profile. Make and
+    Model are copied from the photo. So is DateTime, so that the same photo gives the same bytes.
 
     Args:
-        path: of the file.
-        counts: uint16 (H, W).
-        preview: sRGB, uint8 (h, w, 3), in the orientation of `counts`; see `preview_of`.
-        cfa: the order of the colours, one of `CFA_ORIGINS`.
-        black_level: counts.
-        white_level: counts.
-        neutral: (3,), the RAW of a neutral grey, green at 1; see `omf.raw.white_balance.estimate_neutral`.
-        camera: whose RAW it is; None: its primaries are sRGB's.
-        model: name of what reconstructed it.
-        noise: shot and read noise, see `isp.add_noise`; None: not known.
-        exif: what to say of the photo; None: nothing.
-        compressed: lossless JPEG; otherwise, and where the mosaic is narrower than a tile (256 pixels), the plain samples.
+        path: output file.
+        counts: mosaic, uint16 (H, W).
+        preview: sRGB, uint8 (h, w, 3), in the orientation of `counts`; see `make_preview`.
+        cfa: CFA order, one of `CFA_ORIGINS`.
+        black_level: counts for 0.0.
+        white_level: counts for 1.0.
+        neutral: RAW of a neutral grey, (3,), green at 1; see `omf.raw.white_balance.estimate_neutral`.
+        camera: camera of the RAW; None stands for sRGB primaries.
+        model: name of the model that reconstructed the RAW.
+        noise: shot and read noise, see `isp.add_noise`; None if unknown.
+        exif: EXIF of the photo; None to write none.
+        compressed: True for lossless JPEG; False for uncompressed samples. A mosaic narrower than a tile
+            (256 pixels) is never compressed.
 
     Raises:
-        InputError: it would take more than 4 GiB.
+        InputError: the file would exceed 4 GiB.
     """
     if counts.nbytes + preview.nbytes > MAX_FILE_BYTES:
         height, width = counts.shape
         raise InputError(
-            f"{path}: {width} x {height} pixels take more than 4 GiB, which DNG can't hold; write .npy, or cut the picture up"
+            f"{path}: {width} x {height} pixels take more than 4 GiB, the limit of DNG;"
+            " write .npy, or split the photo into smaller ones"
         )
     exif = exif or Exif()
-    tiled = (
-        compressed and counts.shape[1] >= DNG_TILE
-    )  # LibRaw and dcraw misread a tile that is wider than the picture
+    # LibRaw and dcraw misread a tile that is wider than the image
+    tiled = compressed and counts.shape[1] >= DNG_TILE
+    tiling = {"compression": "jpeg", "bitspersample": 16, "tile": (DNG_TILE, DNG_TILE)} if tiled else {}
     name = "unknown" if camera is None else camera.name
     with atomic_write(path) as temporary:
         with tifffile.TiffWriter(temporary, bigtiff=False, byteorder="<") as tiff:
@@ -99,7 +102,7 @@ def write_dng(
                 compression="jpeg",
                 compressionargs={"level": 90},
                 rowsperstrip=len(preview),
-                subfiletype=1,  # a smaller picture than the main one
+                subfiletype=1,  # reduced-resolution image
                 subifds=1,
                 software=ascii_only(f"overexposure-mask-fusion {VERSION}, model {model}"),
                 datetime=exif.date or None,
@@ -107,7 +110,7 @@ def write_dng(
                 extratags=colour_tags(camera, neutral) + origin_tags(exif, name),
             )
             tiff.write(
-                tile_bytes(counts) if tiled else counts,
+                encode_tiles(counts) if tiled else counts,
                 shape=counts.shape,
                 dtype=counts.dtype,
                 photometric="cfa",
@@ -115,42 +118,44 @@ def write_dng(
                 software=False,
                 metadata=None,
                 extratags=mosaic_tags(counts.shape, cfa, black_level, white_level, noise),
-                **(
-                    {"compression": "jpeg", "bitspersample": 16, "tile": (DNG_TILE, DNG_TILE)}
-                    if tiled
-                    else {}
-                ),
+                **tiling,
             )
         with temporary.open("r+b") as file:
-            patch(
-                file, struct.pack("<HHI", SUB_IFDS, IFD, 1), struct.pack("<HHI", SUB_IFDS, LONG, 1)
-            )  # as all readers know it
-            add_directory(file, EXIF_IFD, exif.taken, TAKEN)
-            if exif.place:
-                add_directory(file, GPS_IFD, exif.place, PLACE)
+            # not every reader knows the type IFD
+            replace_bytes(file, struct.pack("<HHI", SUB_IFDS, IFD, 1), struct.pack("<HHI", SUB_IFDS, LONG, 1))
+            append_ifd(file, EXIF_IFD, exif.capture, CAPTURE_TAGS)
+            if exif.gps:
+                append_ifd(file, GPS_IFD, exif.gps, GPS_TAGS)
 
 
-def preview_of(rgb: np.ndarray) -> np.ndarray:
-    """A photo, sRGB, uint8 or uint16 (H, W, 3), as a preview: uint8 (h, w, 3), the longer side 1024 pixels at most."""
-    picture = Image.fromarray(rgb if rgb.dtype == np.uint8 else (rgb >> 8).astype(np.uint8))
-    picture.thumbnail((PREVIEW, PREVIEW))
-    return np.asarray(picture)
+def make_preview(rgb: np.ndarray) -> np.ndarray:
+    """Shrink an sRGB photo to a preview, at most 1024 pixels on its longer side.
+
+    Args:
+        rgb: photo, uint8 or uint16 (H, W, 3).
+
+    Returns:
+        uint8 (h, w, 3).
+    """
+    preview = Image.fromarray(rgb if rgb.dtype == np.uint8 else (rgb >> 8).astype(np.uint8))
+    preview.thumbnail((MAX_PREVIEW_SIDE, MAX_PREVIEW_SIDE))
+    return np.asarray(preview)
 
 
-def tile_bytes(counts: np.ndarray) -> Iterator[bytes]:
-    """The tiles of a mosaic, by rows, each as lossless JPEG; beyond the right and the lower edge it is repeated."""
+def encode_tiles(counts: np.ndarray) -> Iterator[bytes]:
+    """Encode a mosaic as tiles of lossless JPEG, row by row, replicating the right and lower edges."""
     for top in range(0, counts.shape[0], DNG_TILE):
         for left in range(0, counts.shape[1], DNG_TILE):
             tile = counts[top : top + DNG_TILE, left : left + DNG_TILE]
             tile = np.pad(tile, [(0, DNG_TILE - size) for size in tile.shape], mode="edge")
-            # predictor 1, the sample on the left, is the one that every reader knows
+            # every reader supports predictor 1, the sample on the left
             yield imagecodecs.jpeg8_encode(
                 tile.reshape(DNG_TILE, DNG_TILE // 2, 2), lossless=True, predictor=1, bitspersample=16
             )
 
 
 def colour_tags(camera: Camera | None, neutral: np.ndarray) -> list[Tag]:
-    """What says how the RAW becomes colours; see `colour_matrices`."""
+    """Return the tags for converting RAW to colours; see `colour_matrices`."""
     from_xyz, forward = colour_matrices(camera)
     return [
         rationals(50728, neutral, signed=False),  # AsShotNeutral
@@ -161,30 +166,34 @@ def colour_tags(camera: Camera | None, neutral: np.ndarray) -> list[Tag]:
 
 
 def colour_matrices(camera: Camera | None) -> tuple[np.ndarray, np.ndarray]:
-    """DNG's two matrices of a camera (DNG specification, chapter 6), both float64 (3, 3).
+    """Compute the two DNG matrices of a camera (DNG specification, chapter 6).
 
-    C, the mean of the profile's `colour_matrices`, takes linear sRGB to balanced camera RGB. So ForwardMatrix, balanced
-    camera RGB to XYZ under D50, is P inverse(C), where P is linear sRGB to XYZ under D50: the inverse of what the simulator
-    does. ColorMatrix, XYZ to unbalanced camera RGB, is diag(n) C inverse(Q), where Q is linear sRGB to XYZ under D65
-    and n the camera's usual neutral, which so counts as the camera's grey under D65. The row scale n matters for the
-    colour temperature that a developer shows, hardly for the picture. One pair of matrices for all lights: no profile
-    knows more.
+    C, the mean of the profile's `colour_matrices`, converts linear sRGB to white-balanced camera RGB.
+    ForwardMatrix converts white-balanced camera RGB to XYZ under D50. It is therefore P inverse(C), where P
+    converts linear sRGB to XYZ under D50: the inverse of the simulator. ColorMatrix converts XYZ to
+    unbalanced camera RGB. It is diag(n) C inverse(Q), where Q converts linear sRGB to XYZ under D65 and n is
+    the camera's mean neutral, taken as its grey under D65. The row scale n affects the colour temperature
+    that a developer displays, but hardly the image. A single pair of matrices serves all illuminants, because
+    no profile distinguishes them.
+
+    Args:
+        camera: camera of the RAW; None stands for sRGB primaries.
 
     Returns:
-        ColorMatrix1 and ForwardMatrix1.
+        ColorMatrix1 and ForwardMatrix1, both float64 (3, 3).
     """
     if camera is None:
-        colours, neutral = np.eye(3), np.ones(3)
+        from_srgb, neutral = np.eye(3), np.ones(3)
     else:
-        colours, neutral = camera.colour_matrices.mean(axis=0), camera.mean_neutral
-    return np.diag(neutral) @ colours @ np.linalg.inv(SRGB_TO_XYZ_D65), SRGB_TO_XYZ_D50 @ np.linalg.inv(
-        colours
-    )
+        from_srgb, neutral = camera.colour_matrices.mean(axis=0), camera.mean_neutral
+    from_xyz = np.diag(neutral) @ from_srgb @ np.linalg.inv(SRGB_TO_XYZ_D65)
+    forward = SRGB_TO_XYZ_D50 @ np.linalg.inv(from_srgb)
+    return from_xyz, forward
 
 
 def origin_tags(exif: Exif, name: str) -> list[Tag]:
-    """What the picture is, and room for the offsets of the IFDs that come later."""
-    room = ["ExifTag", "GPSTag"] if exif.place else ["ExifTag"]  # by name, tifffile lets them pass
+    """Return the tags of photo and camera, with placeholders for the offsets of the appended IFDs."""
+    placeholders = ["ExifTag", "GPSTag"] if exif.gps else ["ExifTag"]  # tifffile accepts them by name only
     return [
         (271, "s", 0, ascii_only(exif.make or "Overexposure Mask Fusion"), True),  # Make
         (272, "s", 0, ascii_only(exif.model or name), True),  # Model
@@ -193,14 +202,14 @@ def origin_tags(exif: Exif, name: str) -> list[Tag]:
         (50707, "B", 4, bytes([1, 2, 0, 0]), True),  # DNGBackwardVersion: PreviewColorSpace needs 1.2
         (50708, "s", 0, ascii_only(f"Overexposure Mask Fusion {name}"), True),  # UniqueCameraModel
         (50970, "I", 1, 2, True),  # PreviewColorSpace: sRGB
-        *((tag, "I", 1, 0, True) for tag in room),
+        *((tag, "I", 1, 0, True) for tag in placeholders),
     ]
 
 
 def mosaic_tags(
     shape: tuple[int, int], cfa: str, black_level: int, white_level: int, noise: tuple[float, float] | None
 ) -> list[Tag]:
-    """What says how the counts become linear values of a colour."""
+    """Return the tags for converting counts to linear values of each colour."""
     height, width = shape
     row, column = CFA_ORIGINS[cfa]
     pattern = np.array([[1, 1], [1, 1]])
@@ -221,6 +230,7 @@ def mosaic_tags(
 
 
 def rationals(code: int, values: np.ndarray, signed: bool = True) -> Tag:
+    """Return a tag of rationals with six decimals."""
     parts = [
         part
         for value in np.rint(values.ravel() * RATIONAL_DENOMINATOR).astype(int).tolist()
@@ -230,22 +240,29 @@ def rationals(code: int, values: np.ndarray, signed: bool = True) -> Tag:
 
 
 def ascii_only(text: str) -> str:
-    """As TIFF's texts have to be; other letters become question marks."""
+    """Replace characters outside ASCII, which TIFF text excludes, by question marks."""
     return text.encode("ascii", "replace").decode()
 
 
-def add_directory(file: BinaryIO, tag: int, values: dict, known: dict) -> None:
-    """Put an IFD behind all else, and its offset into the room that `origin_tags` left in IFD 0."""
+def append_ifd(file: BinaryIO, tag: int, values: dict, known: dict) -> None:
+    """Append an IFD to a file, and write its offset to the placeholder of `origin_tags` in IFD 0.
+
+    Args:
+        file: TIFF file, open for reading and writing.
+        tag: tag of IFD 0 that points to the IFD.
+        values: values by tag.
+        known: types and numbers of values by tag, `CAPTURE_TAGS` or `GPS_TAGS`.
+    """
     offset = file.seek(0, os.SEEK_END)
     offset += offset % 2  # IFDs begin at even offsets
     file.seek(offset)
-    file.write(directory(values, known, offset))
-    patch(file, struct.pack("<HHII", tag, LONG, 1, 0), struct.pack("<HHII", tag, LONG, 1, offset))
+    file.write(encode_ifd(values, known, offset))
+    replace_bytes(file, struct.pack("<HHII", tag, LONG, 1, 0), struct.pack("<HHII", tag, LONG, 1, offset))
 
 
-def patch(file: BinaryIO, old: bytes, new: bytes) -> None:
-    """Replace what is found once, near the beginning of a file where IFD 0 lies."""
+def replace_bytes(file: BinaryIO, old: bytes, new: bytes) -> None:
+    """Replace the first occurrence of `old` in the first 4096 bytes of a file, which contain IFD 0."""
     file.seek(0)
-    place = file.read(4096).index(old)
-    file.seek(place)
+    position = file.read(4096).index(old)
+    file.seek(position)
     file.write(new)

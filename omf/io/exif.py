@@ -1,6 +1,6 @@
-"""What of a photo's EXIF a RAW file carries: how and when it was taken and with what, never by whom.
+"""Read the EXIF of a photo for its RAW file: time, exposure, camera and lens, but not the photographer.
 
-Serial numbers, owners' names, comments and maker notes are left behind; so is the place, unless it is asked for.
+Serial numbers, owners' names, comments and maker notes are dropped, and so are GPS fields unless requested.
 """
 
 import math
@@ -12,14 +12,14 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 from PIL.TiffTags import ASCII, BYTE, RATIONAL, SHORT, SIGNED_RATIONAL, UNDEFINED
 
-from omf.io.heif import is_heif, open_heif, orientation
-from omf.io.images import DECODING_ERRORS, TIFF_MARKS
+from omf.io.heif import is_heif, open_heif, stored_orientation
+from omf.io.images import DECODING_ERRORS, TIFF_SIGNATURES
 
 ORIENTATION, MAKE, MODEL, DATE = 274, 271, 272, 306
 EXIF_IFD, GPS_IFD = 34665, 34853
-DATE_FORM = r"\d{4}:\d\d:\d\d \d\d:\d\d:\d\d"
-EXIF_VERSION = (36864, UNDEFINED, b"0230")  # ExifVersion, which an Exif IFD must have
-TAKEN = {  # tag: TIFF type, number of values; Exif 2.3, table 4 and 5
+DATE_PATTERN = r"\d{4}:\d\d:\d\d \d\d:\d\d:\d\d"
+EXIF_VERSION = (36864, UNDEFINED, b"0230")  # ExifVersion, mandatory in an Exif IFD
+CAPTURE_TAGS = {  # tag: TIFF type, number of values; Exif 2.3, tables 4 and 5
     33434: (RATIONAL, 1),  # ExposureTime, s
     33437: (RATIONAL, 1),  # FNumber
     34855: (SHORT, 1),  # ISO
@@ -33,7 +33,7 @@ TAKEN = {  # tag: TIFF type, number of values; Exif 2.3, table 4 and 5
     42035: (ASCII, 1),  # LensMake
     42036: (ASCII, 1),  # LensModel
 }
-PLACE = {  # the same of the GPS IFD; Exif 2.3, table 15
+GPS_TAGS = {  # tag: TIFF type, number of values, in the GPS IFD; Exif 2.3, table 15
     0: (BYTE, 4),  # GPSVersionID
     1: (ASCII, 1),  # GPSLatitudeRef
     2: (RATIONAL, 3),  # GPSLatitude
@@ -48,58 +48,63 @@ PLACE = {  # the same of the GPS IFD; Exif 2.3, table 15
 
 @dataclass(frozen=True)
 class Exif:
-    """What is kept of a photo's EXIF; empty texts and dicts where it says nothing."""
+    """EXIF fields kept of a photo; strings and dicts are empty if the photo lacks the fields."""
 
-    orientation: int = 1  # 1 to 8, as EXIF numbers them
+    orientation: int = 1  # 1 to 8, as in EXIF
     make: str = ""
     model: str = ""
     date: str = ""  # YYYY:MM:DD HH:MM:SS
-    taken: dict = field(default_factory=dict)  # of `TAKEN`: tag: value
-    place: dict = field(default_factory=dict)  # of `PLACE`
+    capture: dict = field(default_factory=dict)  # values by tag, tags of `CAPTURE_TAGS`
+    gps: dict = field(default_factory=dict)  # values by tag, tags of `GPS_TAGS`
 
 
 def read_exif(path: Path, gps: bool = False) -> Exif:
-    """The EXIF of a JPEG, PNG, TIFF or HEIC file, as far as it is kept; none where there is none or it can't be read.
+    """Read the EXIF of a JPEG, PNG, TIFF or HEIC file.
 
     Args:
-        path: of the photo.
-        gps: whether to keep the place.
+        path: photo file.
+        gps: True to keep the GPS fields.
+
+    Returns:
+        The fields to keep; an empty `Exif` if the file has none or cannot be read.
     """
     try:
         with path.open("rb") as file:
             start = file.read(12)
             if is_heif(start):
-                picture, found = open_heif(path), Image.Exif()
-                found.load(picture.info.get("exif") or b"")
-                found[ORIENTATION] = orientation(picture)
-                return kept(found, gps)
-            if start[:4] in TIFF_MARKS[:2]:  # Pillow doesn't open them all, but reads the tags of each
+                image, exif = open_heif(path), Image.Exif()
+                exif.load(image.info.get("exif") or b"")
+                exif[ORIENTATION] = stored_orientation(image)
+                return select_fields(exif, gps)
+            # Pillow cannot open every TIFF file, but reads the tags of each
+            if start[:4] in TIFF_SIGNATURES[:2]:
                 file.seek(0)
-                found = Image.Exif()
-                found.load_from_fp(file)
-                return kept(found, gps)
-        with Image.open(path) as picture:
-            return kept(picture.getexif(), gps)
+                exif = Image.Exif()
+                exif.load_from_fp(file)
+                return select_fields(exif, gps)
+        with Image.open(path) as image:
+            return select_fields(image.getexif(), gps)
     except (UnidentifiedImageError, MemoryError, *DECODING_ERRORS):
         return Exif()
 
 
-def kept(found: Image.Exif, gps: bool) -> Exif:
-    turn = found.get(ORIENTATION)
-    make, model, date = (str(found.get(tag, "")).strip("\0 ") for tag in (MAKE, MODEL, DATE))
-    taken = valid(found.get_ifd(EXIF_IFD), TAKEN)
+def select_fields(exif: Image.Exif, gps: bool) -> Exif:
+    """Select the fields to keep, replacing invalid values by defaults."""
+    orientation = exif.get(ORIENTATION)
+    make, model, date = (str(exif.get(tag, "")).strip("\0 ") for tag in (MAKE, MODEL, DATE))
+    capture = select_valid(exif.get_ifd(EXIF_IFD), CAPTURE_TAGS)
     return Exif(
-        orientation=turn if turn in range(1, 9) else 1,
+        orientation=orientation if orientation in range(1, 9) else 1,
         make=make,
         model=model,
-        date=date if re.fullmatch(DATE_FORM, date, re.ASCII) else "",
-        taken=taken,
-        place=valid(found.get_ifd(GPS_IFD), PLACE) if gps else {},
+        date=date if re.fullmatch(DATE_PATTERN, date, re.ASCII) else "",
+        capture=capture,
+        gps=select_valid(exif.get_ifd(GPS_IFD), GPS_TAGS) if gps else {},
     )
 
 
-def valid(values: dict, known: dict) -> dict:
-    """The known tags that have values as EXIF wants them."""
+def select_valid(values: dict, known: dict) -> dict:
+    """Select the tags of `known` with values that conform to EXIF."""
     return {
         tag: values[tag]
         for tag, (kind, count) in known.items()
@@ -108,6 +113,7 @@ def valid(values: dict, known: dict) -> dict:
 
 
 def is_valid(value: object, kind: int, count: int) -> bool:
+    """Return True if a value conforms to a TIFF type and its range, and has the given number of values."""
     if kind == ASCII:
         return isinstance(value, str) and value.strip("\0 ") != ""
     if kind == BYTE:
@@ -115,18 +121,24 @@ def is_valid(value: object, kind: int, count: int) -> bool:
     values = value if isinstance(value, tuple) else (value,)
     if kind == SHORT:
         return len(values) == count and all(isinstance(v, int) and 0 <= v < 2**16 for v in values)
-    # a rational of n/0 says that the value is not known
-    least = 0 if kind == RATIONAL else -math.inf
+    # EXIF writes an unknown value as n/0
+    minimum = 0 if kind == RATIONAL else -math.inf
     return len(values) == count and all(
-        isinstance(v, IFDRational) and math.isfinite(v) and v >= least for v in values
+        isinstance(v, IFDRational) and math.isfinite(v) and v >= minimum for v in values
     )
 
 
-def directory(values: dict, known: dict, offset: int) -> bytes:
-    """An image file directory (IFD) as it stands in a little-endian TIFF file at `offset`."""
+def encode_ifd(values: dict, known: dict, offset: int) -> bytes:
+    """Encode an image file directory (IFD) for a little-endian TIFF file.
+
+    Args:
+        values: values by tag.
+        known: TIFF types and numbers of values by tag, `CAPTURE_TAGS` or `GPS_TAGS`.
+        offset: position of the IFD in the file, in bytes.
+    """
     ifd = ImageFileDirectory_v2(b"II*\0\0\0\0\0")
     kinds = {tag: kind for tag, (kind, _) in known.items()}
-    if known is TAKEN:
+    if known is CAPTURE_TAGS:
         tag, kind, version = EXIF_VERSION
         values, kinds = values | {tag: version}, kinds | {tag: kind}
     for tag, value in values.items():

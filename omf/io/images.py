@@ -1,4 +1,4 @@
-"""Read sRGB pictures: JPEG, PNG, TIFF and HEIC, 8 or 16 bit; write PNG."""
+"""Read sRGB photos: JPEG, PNG, TIFF and HEIC, 8 or 16 bits per sample; write PNG."""
 
 import logging
 import math
@@ -12,116 +12,114 @@ import tifffile
 from PIL import Image
 
 from omf.io.camera_raw import CAMERA_RAW_SUFFIXES
-from omf.io.heif import as_stored, is_heif, open_heif
+from omf.io.heif import decode_stored, is_heif, open_heif
 from omf.io.icc import to_srgb
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write, check_is_file
 
-PILLOW_FORMATS = (
-    "JPEG",
-    "MPO",
-    "PNG",
-    "TIFF",
-)  # MPO: what some phones write under .jpg, a JPEG with a second picture
+# MPO is a JPEG with a second image, which some phones write as .jpg
+PILLOW_FORMATS = ("JPEG", "MPO", "PNG", "TIFF")
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".heic", ".heif"}
 PHOTO_FORMATS = "JPEG, PNG, TIFF or HEIC"
-TIFF_MARKS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-PNG_MARK = b"\x89PNG\r\n\x1a\n"
-# what Pillow, tifffile, imagecodecs and pillow-heif raise on damaged files
+TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+# exceptions that Pillow, tifffile, imagecodecs and pillow-heif raise for damaged files
 DECODING_ERRORS = (
-    *(
-        OSError,
-        EOFError,
-        SyntaxError,
-        ValueError,
-        RuntimeError,
-        LookupError,
-        struct.error,
-        tifffile.TiffFileError,
-    ),
-    *(
-        TypeError,
-        AttributeError,
-        ArithmeticError,
-        AssertionError,
-    ),  # where a tag is of another type than it should be
+    *(OSError, EOFError, SyntaxError, ValueError, RuntimeError, LookupError),
+    *(struct.error, tifffile.TiffFileError),
+    *(TypeError, AttributeError, ArithmeticError, AssertionError),  # raised for tags of an unexpected type
 )
-DNG_VERSION = 50706  # a tag that tells DNG from other TIFF files
-MAX_PIXELS = 2**29  # pixels; more is taken for a decompression bomb
-# so is more than this in a file of few bytes: a header that says so costs nothing, but memory for the pixels does
-BOMB_PIXELS, MAX_PIXELS_PER_BYTE = 2**24, 10_000  # pixels; a blank picture has about 1000 a byte
-MIN_JPEG_BYTES_PER_PIXEL = 1 / 512  # bytes a pixel: each block of 8 x 8 takes a bit at least
+DNG_VERSION = 50706  # tag that distinguishes DNG from other TIFF files
+MAX_PIXELS = 2**29  # larger images count as decompression bombs
+# a larger image in a small file is one too: the header is cheap, but decoding allocates memory for all pixels
+BOMB_PIXELS, MAX_PIXELS_PER_BYTE = 2**24, 10_000  # a blank image has about 1000 pixels per byte
+MIN_JPEG_BYTES_PER_PIXEL = 1 / 512  # a block of 8 x 8 pixels takes at least one bit
 
 Image.MAX_IMAGE_PIXELS = None  # `read_rgb` has its own limit
-# what they say of a file does not name it; what matters is raised too
+# their warnings do not name the file, and serious problems raise an exception too
 warnings.filterwarnings("ignore", module=r"PIL\.")
 logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 def read_rgb(path: Path) -> np.ndarray:
-    """Decode a picture to sRGB.
+    """Decode a photo to sRGB.
 
-    Grey becomes three equal channels, palettes and CMYK become RGB, alpha is dropped (the colours stay
-    as stored), an embedded ICC profile other than sRGB is converted. Pixels stay in the sensor's
-    orientation: the EXIF orientation is not applied, and the turns that a HEIC file asks for are undone.
+    Grey is expanded to three equal channels, palettes and CMYK are converted to RGB, and alpha is dropped
+    (the colours stay as stored). Colours with an embedded ICC profile other than sRGB are converted. Pixels
+    stay in the sensor's orientation: the EXIF orientation is not applied, and the rotation and mirroring of a
+    HEIC file are undone.
+
+    Args:
+        path: photo file.
 
     Returns:
-        (H, W, 3), uint8, or uint16 where the file has more than 8 bits a sample.
+        (H, W, 3), uint8, or uint16 if the file has more than 8 bits per sample.
 
     Raises:
-        InputError: the file can't be read, or is not a picture of a kind that is taken.
+        InputError: the file cannot be read, or its format is not supported.
     """
     try:
         check_is_file(path, f"a {PHOTO_FORMATS} file")
-        return three_channels(*read_pixels(path))
+        return to_srgb_channels(*read_pixels(path))
     except InputError:
         raise
     except MemoryError:
         raise InputError(
-            f"{path}: too large for the memory that there is; cut it up, or take a machine with more"
+            f"{path}: too large for the available memory;"
+            " split it into smaller photos, or use a machine with more memory"
         ) from None
     except Image.UnidentifiedImageError:
         raise InputError(f"{path}: not a picture that can be read; give a {PHOTO_FORMATS} file") from None
     except DECODING_ERRORS as error:
-        if getattr(error, "errno", None):  # the system's, not the decoder's
+        if getattr(error, "errno", None):  # from the operating system, not from a decoder
             raise InputError(
                 f"{path}: can't be read ({error.strerror}); give a file that this user may read"
             ) from error
-        # of the others, what they say is for programmers
+        # the messages of LookupError and struct.error mean nothing to users
         reason = "damaged" if isinstance(error, LookupError | struct.error) else str(error).partition("\n")[0]
-        raise InputError(f"{path}: can't be decoded ({reason}); give a whole {PHOTO_FORMATS} file") from error
+        raise InputError(
+            f"{path}: can't be decoded ({reason}); give an intact {PHOTO_FORMATS} file"
+        ) from error
 
 
 def read_pixels(path: Path) -> tuple[np.ndarray, bytes | None]:
-    """Pixels as stored, (H, W) or (H, W, C), grey or RGB, with alpha or without; and the ICC profile. Raises `DECODING_ERRORS`."""
-    if (
-        path.suffix.lower() in CAMERA_RAW_SUFFIXES
-    ):  # many are TIFF files, whose first picture is a small preview
-        raise camera_raw(path)
+    """Decode the stored pixels of a photo.
+
+    Returns:
+        Pixels, (H, W) or (H, W, C), grey or RGB, with or without alpha, and the ICC profile or None.
+
+    Raises:
+        InputError: the file is camera RAW, or its content is not supported.
+        DECODING_ERRORS: the file cannot be decoded.
+    """
+    # many camera RAW files are TIFF files whose first image is a small preview
+    if path.suffix.lower() in CAMERA_RAW_SUFFIXES:
+        raise camera_raw_error(path)
     with path.open("rb") as file:
         start = file.read(26)
-    if start[:4] in TIFF_MARKS:
+    if start[:4] in TIFF_SIGNATURES:
         return read_16_bit_tiff(path) or read_8_bit(path)
-    if start[:8] == PNG_MARK:
+    if start[:8] == PNG_SIGNATURE:
         check_chunks(path)
-    if start[:8] == PNG_MARK and start[24:25] == b"\x10":  # 16, the bit depth in the header
+    if start[:8] == PNG_SIGNATURE and start[24:25] == b"\x10":  # 16, the bit depth in the header
         check_size(path, *struct.unpack(">II", start[16:24]))
-        with Image.open(path) as picture:  # reads the file's head only
-            profile = picture.info.get("icc_profile")
+        with Image.open(path) as image:  # reads only the header
+            profile = image.info.get("icc_profile")
         return imagecodecs.png_decode(path.read_bytes()), profile
     if is_heif(start):
-        picture = open_heif(path)
-        check_size(path, *picture.size)
-        return as_stored(picture), picture.info.get("icc_profile")
+        image = open_heif(path)
+        check_size(path, *image.size)
+        return decode_stored(image), image.info.get("icc_profile")
     return read_8_bit(path)
 
 
-def camera_raw(path: Path) -> InputError:
+def camera_raw_error(path: Path) -> InputError:
+    """Return the error for camera RAW given as a photo."""
     return InputError(f"{path}: camera RAW; give the photo that was developed from it")
 
 
 def check_size(path: Path, width: int, height: int) -> None:
-    """Refuse what is too small for a Bayer cell, or too large to be a photo."""
+    """Raise InputError if an image is smaller than a Bayer cell, too large, or too large for its file."""
     if min(width, height) < 2:
         raise InputError(f"{path}: {width} x {height} pixels; a Bayer cell needs 2 x 2 or more")
     if width * height > MAX_PIXELS:
@@ -129,86 +127,106 @@ def check_size(path: Path, width: int, height: int) -> None:
     size = path.stat().st_size
     if width * height > max(BOMB_PIXELS, MAX_PIXELS_PER_BYTE * size):
         raise InputError(
-            f"{path}: {width} x {height} pixels in {size} bytes; give a whole {PHOTO_FORMATS} file"
+            f"{path}: {width} x {height} pixels in {size} bytes; give an intact {PHOTO_FORMATS} file"
         )
 
 
 def check_chunks(path: Path) -> None:
-    """Refuse a PNG file that ends before its last chunk does: decoders take memory for what a chunk says that it holds."""
-    size, at, kind = path.stat().st_size, len(PNG_MARK), b""
+    """Raise InputError if a PNG file ends within a chunk: decoders allocate the declared length."""
+    size, position, kind = path.stat().st_size, len(PNG_SIGNATURE), b""
     with path.open("rb") as file:
         while kind != b"IEND":
-            file.seek(at)
-            head = file.read(8)
-            length, kind = struct.unpack(">I4s", head) if len(head) == 8 else (size, b"")
-            at += 12 + length
-            if at > size:
-                raise InputError(f"{path}: can't be decoded (cut short); give a whole {PHOTO_FORMATS} file")
+            file.seek(position)
+            header = file.read(8)
+            length, kind = struct.unpack(">I4s", header) if len(header) == 8 else (size, b"")
+            position += 12 + length
+            if position > size:
+                raise InputError(f"{path}: can't be decoded (cut short); give an intact {PHOTO_FORMATS} file")
 
 
 def read_16_bit_tiff(path: Path) -> tuple[np.ndarray, bytes | None] | None:
-    """uint16 (H, W) or (H, W, C) of a 16-bit TIFF, and its profile; None for 8 bits and less, which Pillow reads."""
+    """Decode a 16-bit TIFF file.
+
+    Returns:
+        Pixels, uint16 (H, W) or (H, W, C), and the ICC profile or None. None in place of both for files of 8
+        bits per sample or less, which Pillow reads.
+
+    Raises:
+        InputError: the file is DNG, or its samples, colours or layout are not supported.
+    """
     with tifffile.TiffFile(path) as tiff:
         page = tiff.pages.first
         if DNG_VERSION in page.tags:
-            raise camera_raw(path)
+            raise camera_raw_error(path)
         if page.dtype is not None and page.dtype.itemsize == 1:
             return None
         if page.dtype != np.uint16:
-            raise InputError(f"{path}: {page.dtype} samples; save it with 8 or 16 bits a sample")
+            raise InputError(f"{path}: {page.dtype} samples; save it with 8 or 16 bits per sample")
         if page.photometric not in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.MINISBLACK):
             colours = getattr(page.photometric, "name", page.photometric)
             raise InputError(f"{path}: {colours} colours in 16 bits; save it as RGB or grey")
         if page.samplesperpixel > 2 and page.photometric == tifffile.PHOTOMETRIC.MINISBLACK:
             raise InputError(f"{path}: {page.samplesperpixel} channels; save it as RGB or grey")
         check_size(path, page.imagewidth, page.imagelength)
-        check_parts(path, page)
+        check_tiff_layout(path, page)
         pixels = page.asarray()
         if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
             pixels = np.moveaxis(pixels, 0, -1)
         return pixels, page.tags.valueof("InterColorProfile")
 
 
-def check_parts(path: Path, page: tifffile.TiffPage) -> None:
-    """Refuse a picture that is more than rows and columns of up to 5 samples, or whose parts are too large or not in the file."""
+def check_tiff_layout(path: Path, page: tifffile.TiffPage) -> None:
+    """Check the layout that the tags of a TIFF image declare.
+
+    Raises:
+        InputError: the image is not two-dimensional, has more than 5 samples per pixel, or has tiles or
+            strips that are larger than the image or not in the file.
+    """
     rows, columns = page.imagelength, page.imagewidth
     planes = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and len(page.shape) == 3
     if (page.shape[-2:] if planes else page.shape[:2]) != (rows, columns) or page.size > 5 * rows * columns:
         raise InputError(f"{path}: {' x '.join(map(str, page.shape))} samples; save it as RGB or grey")
-    size, part = path.stat().st_size, math.prod(page.chunks)
-    if part > max(page.size, BOMB_PIXELS):
+    size, chunk_samples = path.stat().st_size, math.prod(page.chunks)
+    if chunk_samples > max(page.size, BOMB_PIXELS):
         raise InputError(
-            f"{path}: tiles or strips of {part} samples, more than the picture has; save it anew"
+            f"{path}: tiles or strips of {chunk_samples} samples, more than the image has; save it again"
         )
     if any(not 0 < count <= size - offset for offset, count in zip(page.dataoffsets, page.databytecounts)):
         raise InputError(
-            f"{path}: parts of the picture are not in the file; give a whole {PHOTO_FORMATS} file"
+            f"{path}: parts of the image are not in the file; give an intact {PHOTO_FORMATS} file"
         )
 
 
 def read_8_bit(path: Path) -> tuple[np.ndarray, bytes | None]:
-    """uint8 (H, W), (H, W, 2) or (H, W, 3) of whatever Pillow reads, of the formats that are taken, and its profile."""
-    with Image.open(path) as picture:
-        if picture.format not in PILLOW_FORMATS:
-            raise InputError(f"{path}: a {picture.format} file; convert it to {PHOTO_FORMATS}")
-        check_size(path, *picture.size)
-        size, pixels = path.stat().st_size, picture.width * picture.height
-        if (
-            picture.format in ("JPEG", "MPO") and size < pixels * MIN_JPEG_BYTES_PER_PIXEL
-        ):  # else grey would be made of what is missing
+    """Decode a file of `PILLOW_FORMATS` with Pillow.
+
+    Returns:
+        Pixels, uint8 (H, W), (H, W, 2) or (H, W, 3), and the ICC profile or None.
+
+    Raises:
+        InputError: the format is not supported, or the file is too short for its pixels.
+    """
+    with Image.open(path) as image:
+        if image.format not in PILLOW_FORMATS:
+            raise InputError(f"{path}: a {image.format} file; convert it to {PHOTO_FORMATS}")
+        check_size(path, *image.size)
+        size, pixels = path.stat().st_size, image.width * image.height
+        # the decoder would fill missing data with grey
+        if image.format in ("JPEG", "MPO") and size < pixels * MIN_JPEG_BYTES_PER_PIXEL:
             raise InputError(
-                f"{path}: {picture.width} x {picture.height} pixels in {size} bytes; copy it again from where it came"
+                f"{path}: {image.width} x {image.height} pixels in {size} bytes;"
+                " copy it again from where it came"
             )
-        picture.load()
-        profile = picture.info.get("icc_profile")
-        if picture.mode == "CMYK":  # without a profile, by Pillow's plain formula
-            converted = to_srgb(np.asarray(picture), profile)
-            return (np.array(picture.convert("RGB")) if converted is None else converted), None
-        return np.array(picture if picture.mode in ("L", "LA") else picture.convert("RGB")), profile
+        image.load()
+        profile = image.info.get("icc_profile")
+        if image.mode == "CMYK":  # without a profile, Pillow's simple formula applies
+            converted = to_srgb(np.asarray(image), profile)
+            return (np.array(image.convert("RGB")) if converted is None else converted), None
+        return np.array(image if image.mode in ("L", "LA") else image.convert("RGB")), profile
 
 
-def three_channels(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
-    """(H, W), grey with or without alpha, or RGB with or without -> sRGB (H, W, 3)."""
+def to_srgb_channels(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
+    """Convert grey (H, W) or (H, W, 1 or 2), or RGB (H, W, 3 or 4), to sRGB (H, W, 3); alpha is dropped."""
     pixels = pixels.reshape(*pixels.shape[:2], -1)
     colours = pixels[..., :3] if pixels.shape[-1] >= 3 else pixels[..., :1]
     converted = to_srgb(colours, profile)
@@ -218,6 +236,6 @@ def three_channels(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:
 
 
 def save_png(path: Path, rgb: np.ndarray) -> None:
-    """Write uint8 or uint16 (H, W, 3), whole or not at all."""
+    """Write an image, uint8 or uint16 (H, W, 3), as PNG, atomically."""
     with atomic_write(path) as temporary:
         temporary.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(rgb), level=6))

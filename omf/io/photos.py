@@ -1,4 +1,4 @@
-"""Find photos, and group them by the names that their RAW files get. No torch here."""
+"""Find photos, and map the names of their RAW files to them. Does not import torch."""
 
 import os
 from collections.abc import Iterable
@@ -8,71 +8,96 @@ from omf.io.camera_raw import CAMERA_RAW_SUFFIXES
 from omf.io.images import PHOTO_FORMATS, PHOTO_SUFFIXES
 from omf.utils.errors import InputError, printable
 
-# Pictures that a user may expect to be taken; they are listed too, so that they are refused by name.
+# Formats that a user may expect to work. They are listed too, so that an error names each file.
 OTHER_SUFFIXES = {".avif", ".bmp", ".gif", ".jp2", ".jxl", ".webp"} | CAMERA_RAW_SUFFIXES
-MOST_LINES = 100  # about names; they have to fit on a command line
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The pictures directly in a folder, by name, as `without_raw` leaves them. Raises InputError where there are none."""
+    """List the photos in a folder, sorted by name, without subfolders and without hidden files.
+
+    Camera RAW is listed too, unless `exclude_paired_raw` removes it.
+
+    Raises:
+        InputError: the folder does not exist, cannot be read, or contains no photos.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give one that holds {PHOTO_FORMATS} files")
     try:
-        names = sorted(folder.iterdir())
+        paths = sorted(folder.iterdir())
     except OSError as error:
         raise InputError(
             f"{folder}: can't be read ({error.strerror}); let this user list the folder"
         ) from error
-    found = [
+    photos = [
         path
-        for path in names
+        for path in paths
         if path.suffix.lower() in PHOTO_SUFFIXES | OTHER_SUFFIXES and not path.name.startswith(".")
     ]
-    if not found:
+    if not photos:
         raise InputError(f"{folder}: no pictures in it; put {PHOTO_FORMATS} files there")
-    return without_raw(found)
+    return exclude_paired_raw(photos)
 
 
-def gather(paths: Iterable[Path]) -> list[Path]:
-    """Folders replaced by the pictures in them, as `without_raw` leaves them. Raises InputError for a folder without pictures."""
-    # os.path.isdir takes what can't be looked at for a file, which is told when it is read
-    photos = [photo for path in paths for photo in (list_images(path) if os.path.isdir(path) else [path])]  # noqa: PTH112
-    return without_raw(list(dict.fromkeys(photos)))  # one that is named beside its folder is meant once
+def find_photos(paths: Iterable[Path]) -> list[Path]:
+    """Replace folders by the photos in them, and drop duplicates and camera RAW next to its photo.
 
+    Args:
+        paths: photo files and folders.
 
-def named_in_utf8(photos: list[Path]) -> tuple[list[Path], list[str]]:
-    """The photos whose names are UTF-8, which Snakemake and zip files ask for, and a line for each other one.
-
-    Raises InputError where there are no others.
+    Raises:
+        InputError: a folder contains no photos.
     """
-    named, problems = [], []
+    # os.path.isdir treats an inaccessible path as a file; reading it reports the error
+    photos = [photo for path in paths for photo in (list_images(path) if os.path.isdir(path) else [path])]  # noqa: PTH112
+    return exclude_paired_raw(list(dict.fromkeys(photos)))  # a photo may be given next to its folder
+
+
+def filter_utf8_names(photos: list[Path]) -> tuple[list[Path], list[str]]:
+    """Select the photos with UTF-8 names, which Snakemake and zip files require.
+
+    Returns:
+        The selected photos, and a line for each other photo.
+
+    Raises:
+        InputError: no name is UTF-8.
+    """
+    selected, problems = [], []
     for photo in photos:
         try:
             str(photo).encode()
-            named.append(photo)
+            selected.append(photo)
         except UnicodeEncodeError:
-            problems.append(printable(f"{photo}: its name is not UTF-8, as names in an entry are; rename it"))
-    if not named:
+            problems.append(
+                printable(f"{photo}: its name is not UTF-8, which a submission requires; rename it")
+            )
+    if not selected:
         raise InputError(problems[0])
-    more = len(problems) - MOST_LINES
-    return named, problems if more <= 0 else [
-        *problems[:MOST_LINES],
-        f"{more} more photos: their names are not UTF-8; rename them",
-    ]
+    return selected, problems
 
 
-def without_raw(pictures: list[Path]) -> list[Path]:
-    """Leave out camera RAW that a photo of the same name lies beside: what the photo was made from, and may be its ground truth."""
-    photos = {path.with_suffix("") for path in pictures if path.suffix.lower() in PHOTO_SUFFIXES}
+def exclude_paired_raw(paths: list[Path]) -> list[Path]:
+    """Drop camera RAW next to a photo of the same name.
+
+    The photo was developed from it, so it is not another photo, and may serve as ground truth.
+    """
+    photos = {path.with_suffix("") for path in paths if path.suffix.lower() in PHOTO_SUFFIXES}
     return [
         path
-        for path in pictures
+        for path in paths
         if path.suffix.lower() not in CAMERA_RAW_SUFFIXES or path.with_suffix("") not in photos
     ]
 
 
-def matching(photos: list[Path], patterns: Path) -> list[Path]:
-    """The photos whose names match one of the globs in a file; lines with # are comments."""
+def match_patterns(photos: list[Path], patterns: Path) -> list[Path]:
+    """Select the photos that match one of the patterns in a file.
+
+    Args:
+        photos: photo files.
+        patterns: text file with a file name or glob per line; lines that begin with # are comments.
+
+    Raises:
+        InputError: the file of patterns cannot be read.
+    """
     try:
         lines = [line.strip() for line in patterns.read_text("utf-8").splitlines()]
     except (OSError, UnicodeDecodeError) as error:
@@ -84,24 +109,30 @@ def matching(photos: list[Path], patterns: Path) -> list[Path]:
 
 
 def group_by_stem(photos: Iterable[Path]) -> dict[str, list[Path]]:
-    """Pictures by the name that their RAW gets: the file's name without its suffix."""
+    """Group photos by the name of their RAW file: the photo's file name without its suffix."""
     grouped: dict[str, list[Path]] = {}
     for photo in photos:
         grouped.setdefault(photo.stem, []).append(photo)
     return grouped
 
 
-def by_name(photos: Iterable[Path]) -> tuple[dict[str, Path], list[str]]:
-    """Photos by the name that their RAW gets, and a line for each that shares its name with another."""
+def map_by_name(photos: Iterable[Path]) -> tuple[dict[str, Path], list[str]]:
+    """Map the names of RAW files to their photos.
+
+    Returns:
+        Photos by name, and a line for each photo that shares its name with another one.
+    """
     grouped = group_by_stem(photos)
-    problems = [same_name(photo, same) for same in grouped.values() if len(same) > 1 for photo in same]
-    return {name: same[0] for name, same in grouped.items() if len(same) == 1}, problems
+    problems = [
+        describe_clash(photo, group) for group in grouped.values() if len(group) > 1 for photo in group
+    ]
+    return {name: group[0] for name, group in grouped.items() if len(group) == 1}, problems
 
 
-def same_name(photo: Path, same: list[Path]) -> str:
-    """A line about a photo whose RAW would overwrite that of others."""
+def describe_clash(photo: Path, group: list[Path]) -> str:
+    """Return a line about a photo whose RAW file would overwrite those of the other photos in its group."""
     others = ", ".join(
-        other.name if other.parent == photo.parent else str(other) for other in same if other != photo
+        other.name if other.parent == photo.parent else str(other) for other in group if other != photo
     )
     return printable(
         f"{photo}: would become {photo.stem}.npy, and so would another picture ({others}); rename one"

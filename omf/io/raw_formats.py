@@ -1,4 +1,4 @@
-"""How reconstructed RAW leaves: the challenges' packed counts, or a mosaic of any bit depth, levels and CFA order."""
+"""Formats of reconstructed RAW: a challenge's packed counts, or a mosaic of any bit depth, levels and CFA."""
 
 import math
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 
-from omf.io.dng import preview_of, write_dng
+from omf.io.dng import make_preview, write_dng
 from omf.io.exif import read_exif
 from omf.io.images import read_rgb
 from omf.raw import isp
-from omf.raw.bayer import WHITE_LEVEL, mosaic_of_all, pack, to_challenge_counts, whole_cells
+from omf.raw.bayer import WHITE_LEVEL, crop_to_cells, mosaic_full, pack, to_challenge_counts
 from omf.raw.camera import Camera, name_seed, typical_read_noise
 from omf.raw.white_balance import estimate_neutral
 from omf.utils.errors import InputError
@@ -22,7 +22,7 @@ FORMAT_SUFFIXES = {"npy": ".npy", "mosaic": ".npy", "npz": ".npz", "png": ".png"
 
 @dataclass(frozen=True)
 class Challenge:
-    """What a challenge's packed files hold."""
+    """Levels of a challenge's packed files."""
 
     bit_depth: int
     white_level: int  # counts for 1.0
@@ -33,69 +33,75 @@ CHALLENGES = {"aim2022": Challenge(10, WHITE_LEVEL), "ntire2025": Challenge(12, 
 
 @dataclass(frozen=True)
 class Noise:
-    """Of a sensor; see `isp.add_noise`."""
+    """Shot and read noise of a sensor; see `isp.add_noise`."""
 
     shot: float
     read: float
     seed: int = 0
 
-    def on(self, bayer: np.ndarray, name: str) -> np.ndarray:
-        """A mosaic (H, W) with noise, the same for the same name and seed; what lies below black or above white is not cut off yet."""
+    def add_to(self, bayer: np.ndarray, name: str) -> np.ndarray:
+        """Add noise to a linear mosaic (H, W), without clipping.
+
+        The same photo name and seed give the same noise.
+        """
         rng = np.random.default_rng([self.seed, name_seed(name)])
         return isp.add_noise(bayer, self.shot, self.read, rng)
 
 
 @dataclass(frozen=True)
 class RawFormat:
-    """What is written of a picture; `raw_format` checks the settings."""
+    """File format, levels and CFA of RAW files; `parse_raw_format` checks the settings."""
 
-    kind: str = "npy"  # one of FORMAT_SUFFIXES; npy is the challenge's
+    kind: str = "npy"  # key of FORMAT_SUFFIXES; npy is the challenge's format
     bit_depth: int = 10
     white_level: int = WHITE_LEVEL  # counts for 1.0
     black_level: int = 0  # counts for 0.0
     cfa: str = "RGGB"
     noise: Noise | None = None
-    gps: bool = False  # whether a DNG tells the photo's place
+    gps: bool = False  # True to copy the photo's GPS fields to a DNG
 
     @property
     def suffix(self) -> str:
+        """Suffix of the files, with its dot."""
         return FORMAT_SUFFIXES[self.kind]
 
     @property
     def is_packed(self) -> bool:
+        """True for packed RGGB, False for a mosaic."""
         return self.kind in ("npy", "npz")
 
 
-def raw_format(settings: dict, camera: Camera) -> RawFormat:
-    """The format that settings ask for.
+def parse_raw_format(settings: dict, camera: Camera) -> RawFormat:
+    """Build the RAW format from the settings.
 
     Args:
-        settings: `challenge`, `output_format`, `bit_depth`, `white_level`, `black_level`, `cfa`, `noise` and `gps`, as in config.yaml.
-        camera: of noise that is given as an ISO number.
+        settings: `challenge`, `output_format`, `bit_depth`, `white_level`, `black_level`, `cfa`, `noise` and
+            `gps`, as in config.yaml.
+        camera: camera whose noise is added if `noise` is an ISO sensitivity.
 
     Raises:
-        InputError: settings that contradict each other.
+        InputError: settings are out of range or contradict each other.
     """
     kind, challenge = settings["output_format"], CHALLENGES[settings["challenge"]]
     bit_depth, white, black, cfa = (
         settings[key] for key in ("bit_depth", "white_level", "black_level", "cfa")
     )
-    noise = noise_of(settings["noise"] or {}, camera)
+    noise = parse_noise(settings["noise"] or {}, camera)
     if white is not None and white < 1:
         raise InputError(f"white_level is {white}; give the counts for white, 1 or more")
     if black < 0:
         raise InputError(f"black_level is {black}; give the counts for black, 0 or more")
     if kind == "npy":
-        for key, value, its in (
+        for key, value, expected in (
             ("bit_depth", bit_depth, challenge.bit_depth),
             ("white_level", white, challenge.white_level),
             ("black_level", black, 0),
             ("cfa", cfa, "RGGB"),
         ):
-            if value not in (None, its):
+            if value not in (None, expected):
                 raise InputError(
-                    f"{key} is {value}, but output_format npy is the format of {settings['challenge']}, which has {its};"
-                    " take another output_format, or another challenge"
+                    f"{key} is {value}, but output_format npy is the format of {settings['challenge']},"
+                    f" which has {expected}; use another output_format, or another challenge"
                 )
         return RawFormat(kind, challenge.bit_depth, challenge.white_level, 0, "RGGB", noise)
     bit_depth = bit_depth or 14
@@ -107,8 +113,8 @@ def raw_format(settings: dict, camera: Camera) -> RawFormat:
     return RawFormat(kind, bit_depth, white, black, cfa, noise, settings["gps"] and kind == "dng")
 
 
-def challenge_of(settings: dict) -> dict:
-    """The same settings, but of the challenge's own format, which is scored: noise remains."""
+def challenge_settings(settings: dict) -> dict:
+    """Return a copy of the settings with the challenge's own format, which is scored; noise is kept."""
     return settings | {
         "output_format": "npy",
         "bit_depth": None,
@@ -118,8 +124,19 @@ def challenge_of(settings: dict) -> dict:
     }
 
 
-def noise_of(settings: dict, camera: Camera) -> Noise | None:
-    """`shot` and `read`, or `iso` for the camera's own noise at that sensitivity; and a `seed`. Raises InputError."""
+def parse_noise(settings: dict, camera: Camera) -> Noise | None:
+    """Build the noise from the settings.
+
+    Args:
+        settings: `shot` and `read`, or `iso` for the camera's noise at that sensitivity; `seed` is optional.
+        camera: camera for `iso`.
+
+    Returns:
+        None if the settings contain nothing but a seed.
+
+    Raises:
+        InputError: settings are out of range or contradict each other.
+    """
     given = settings.keys() - {"seed"}
     if not given:
         return None
@@ -127,7 +144,7 @@ def noise_of(settings: dict, camera: Camera) -> Noise | None:
     for key, value in settings.items():
         if not 0 <= value < math.inf or (key == "iso" and value == 0):
             raise InputError(
-                f"noise has {key} {value}; give a number {'above 0' if key == 'iso' else 'that is not below 0'}"
+                f"noise has {key} {value}; give a number {'above 0' if key == 'iso' else 'of 0 or more'}"
             )
     if given == {"iso"}:
         shot = camera.shot_noise * settings["iso"]
@@ -137,46 +154,46 @@ def noise_of(settings: dict, camera: Camera) -> Noise | None:
     raise InputError(f"noise has {', '.join(sorted(given))}; give iso, or shot and read")
 
 
-def counts_of(raw: np.ndarray, name: str, of: RawFormat) -> np.ndarray:
-    """What a file of the format holds.
+def to_counts(raw: np.ndarray, name: str, raw_format: RawFormat) -> np.ndarray:
+    """Convert demosaiced RAW to the counts of a format.
 
     Args:
         raw: demosaiced RAW, float32 (H, W, 3) in [0, 1].
-        name: of the picture, which decides its noise.
-        of: the format.
+        name: name of the photo, which determines its noise.
+        raw_format: output format.
 
     Returns:
-        uint16: packed (H/2, W/2, 4), without a last odd row and column, or the mosaic (H, W). A challenge's counts are truncated,
-        as it does; others are rounded, and the black level lies below them.
+        uint16: packed RGGB (H/2, W/2, 4), with an odd last row and column cropped, or the mosaic (H, W).
+        Counts of a challenge are truncated, as the challenge does; others are rounded and offset by the black
+        level.
     """
-    bayer = mosaic_of_all(raw, of.cfa)
-    if of.noise:
-        bayer = of.noise.on(bayer, name)
-    counts = (
-        to_challenge_counts(bayer, of.white_level)
-        if of.kind == "npy"
-        else isp.to_sensor_counts(bayer, of.black_level, of.white_level)
-    )
-    return pack(whole_cells(counts)) if of.is_packed else counts
+    bayer = mosaic_full(raw, raw_format.cfa)
+    if raw_format.noise:
+        bayer = raw_format.noise.add_to(bayer, name)
+    if raw_format.kind == "npy":
+        counts = to_challenge_counts(bayer, raw_format.white_level)
+    else:
+        counts = isp.to_sensor_counts(bayer, raw_format.black_level, raw_format.white_level)
+    return pack(crop_to_cells(counts)) if raw_format.is_packed else counts
 
 
 @dataclass(frozen=True)
 class Writer:
-    """Writes pictures in a format: the `write` of `omf.pipeline.stream.stream`."""
+    """Writer of RAW files in one format; serves as `write` of `omf.pipeline.stream.stream`."""
 
     folder: Path
     format: RawFormat
-    camera: Camera  # whose RAW it is
-    model: str
-    photos: dict[str, Path]  # by name
+    camera: Camera  # camera of the RAW
+    model: str  # name of the model that reconstructed it
+    photos: dict[str, Path]  # photos by name
 
     def __call__(self, name: str, raw: np.ndarray) -> None:
-        """Write demosaiced RAW, float32 (H, W, 3) in [0, 1], whole or not at all."""
+        """Write demosaiced RAW, float32 (H, W, 3) in [0, 1], atomically."""
         path = self.folder / f"{name}{self.format.suffix}"
-        counts = counts_of(raw, name, self.format)
+        counts = to_counts(raw, name, self.format)
         if self.format.kind == "npz":
             with atomic_write(path) as temporary, temporary.open("wb") as file:
-                np.savez(file, raw=counts, **self.description())
+                np.savez(file, raw=counts, **self.metadata())
         elif self.format.kind == "dng":
             self.write_dng(path, counts, raw, self.photos[name])
         elif self.format.kind == "png":
@@ -186,37 +203,43 @@ class Writer:
             save_npy(path, counts)
 
     def write_dng(self, path: Path, counts: np.ndarray, raw: np.ndarray, photo: Path) -> None:
-        of, rgb = self.format, read_rgb(photo)
+        """Write the counts as DNG, with a preview and the EXIF of the photo.
+
+        Raises:
+            InputError: the photo cannot be read, its size differs from `raw`, or the file would exceed 4 GiB.
+        """
+        raw_format, rgb = self.format, read_rgb(photo)
         if rgb.shape != raw.shape:
             raise InputError(
-                f"{photo}: changed while it was worked on, to {rgb.shape[1]} x {rgb.shape[0]} pixels; run again"
+                f"{photo}: changed during the run, to {rgb.shape[1]} x {rgb.shape[0]} pixels; run again"
             )
         write_dng(
             path,
             counts,
-            preview_of(rgb),
-            cfa=of.cfa,
-            black_level=of.black_level,
-            white_level=of.white_level,
+            make_preview(rgb),
+            cfa=raw_format.cfa,
+            black_level=raw_format.black_level,
+            white_level=raw_format.white_level,
             neutral=estimate_neutral(raw, rgb, self.camera),
             camera=self.camera,
             model=self.model,
-            noise=(of.noise.shot, of.noise.read) if of.noise else None,
-            exif=read_exif(photo, of.gps),
+            noise=(raw_format.noise.shot, raw_format.noise.read) if raw_format.noise else None,
+            exif=read_exif(photo, raw_format.gps),
         )
 
-    def description(self) -> dict[str, str | int]:
-        """What goes with the counts."""
-        of = self.format
-        levels = {
-            "max_val": of.white_level,
-            "white_level": of.white_level,
-            "black_level": of.black_level,
-            "bit_depth": of.bit_depth,
+    def metadata(self) -> dict[str, str | int]:
+        """Return the metadata of a .npz file."""
+        return {
+            "max_val": self.format.white_level,
+            "white_level": self.format.white_level,
+            "black_level": self.format.black_level,
+            "bit_depth": self.format.bit_depth,
+            "cfa": self.format.cfa,
+            "camera": self.camera.name,
+            "model": self.model,
         }
-        return levels | {"cfa": of.cfa, "camera": self.camera.name, "model": self.model}
 
 
-def from_dict(of: dict) -> RawFormat:
-    """Undo `dataclasses.asdict`."""
-    return RawFormat(**of | {"noise": Noise(**of["noise"]) if of["noise"] else None})
+def from_dict(fields: dict) -> RawFormat:
+    """Invert `dataclasses.asdict`."""
+    return RawFormat(**fields | {"noise": Noise(**fields["noise"]) if fields["noise"] else None})

@@ -1,4 +1,4 @@
-"""Weights in and out: safetensors, and the published `.pt` state dicts."""
+"""Load and save weights: safetensors, and the published `.pt` state dicts."""
 
 import pickle
 import re
@@ -20,21 +20,20 @@ from omf.networks.unet import shape_of
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write
 
-NUMBERS = (
-    torch.float16,
-    torch.bfloat16,
-    torch.float32,
-    torch.float64,
-    torch.int64,
-)  # the last: BatchNorm's count of batches
-SHOWN = 4  # keys, or problems, of a file
-DEMOSAIC = "demosaic"  # the architecture of a Demosaic Net's file
+# dtypes of weights; int64 is that of BatchNorm's num_batches_tracked
+NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)
+MAX_LISTED = 4  # keys or problems named in an error message
+DEMOSAIC = "demosaic"  # architecture in the header of a Demosaic Net
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
 def load_pair(model: Model) -> tuple[PaddedNetwork, PaddedNetwork]:
-    """Check and load the OE and the NOE network of a model. Raises InputError where a file is missing, wrong or damaged."""
+    """Check and load the OE and the NOE network of a model.
+
+    Raises:
+        InputError: a file is missing, wrong or damaged, or the networks do not match.
+    """
     check_files(model)
     oe, noe = load_network(model.oe.path), load_network(model.noe.path)
     for file, network in ((model.oe, oe), (model.noe, noe)):
@@ -47,7 +46,8 @@ def load_pair(model: Model) -> tuple[PaddedNetwork, PaddedNetwork]:
             raise InputError(f"{file.path}: {channels}; the method needs 4 in (R, G, B, mask), 3 out")
     if oe.depth != noe.depth:
         raise InputError(
-            f"{model.oe.path}: widths {oe.widths}, but NOE's are {noe.widths}; both need the same number of levels"
+            f"{model.oe.path}: widths {oe.widths}, but NOE's are {noe.widths}; "
+            "both need the same number of levels"
         )
     return oe, noe
 
@@ -55,13 +55,13 @@ def load_pair(model: Model) -> tuple[PaddedNetwork, PaddedNetwork]:
 def load_network(path: Path) -> PaddedNetwork:
     """Load one network of the method.
 
-    Its architecture and widths are told by the header of a safetensors file. A file without them, or a
-    `.pt`, is a U-Net, its widths told by the shapes of its weights. A `.pt` file is read with
-    `weights_only=True`: nothing in it can run.
+    The header of a safetensors file specifies the architecture and the widths. A file without them, or a
+    `.pt` file, is a U-Net whose widths follow from the shapes of its weights. `.pt` files are read with
+    `weights_only=True`, so that no code in them is executed.
 
     Raises:
-        InputError: unreadable, not a network of the method, missing or extra keys, wrong shapes, or
-            values that are not finite.
+        InputError: the file is unreadable or not a network of the method, keys are missing or unexpected,
+            shapes are wrong, or values are not finite.
     """
     state, header = read_weights(path)
     name = header.get("architecture")
@@ -70,35 +70,44 @@ def load_network(path: Path) -> PaddedNetwork:
             raise InputError(
                 f"{path}: not a U-Net checkpoint; it has no Conv1.conv.0.weight or no Conv.weight"
             )
-        return build_filled(partial(build, "unet", *shape), state, path)
+        return build_with_weights(partial(build, "unet", *shape), state, path)
     if name not in NETWORKS:
         raise InputError(f"{path}: weights of architecture {name}; the method takes {' or '.join(NETWORKS)}")
     widths = header_numbers(path, header, "widths")
     in_channels, out_channels = (header_number(path, header, key) for key in ("in_channels", "out_channels"))
-    return build_filled(partial(build, name, widths, in_channels, out_channels), state, path)
+    return build_with_weights(partial(build, name, widths, in_channels, out_channels), state, path)
 
 
 def load_demosaic_net(path: Path) -> DemosaicNet:
-    """Load a Demosaic Net. Raises InputError as `load_network` does."""
+    """Load a Demosaic Net. Raises InputError under the same conditions as `load_network`."""
     state, header = read_weights(path)
     if header.get("architecture") != DEMOSAIC:
         raise InputError(
-            f"{path}: weights of architecture {header.get('architecture', 'unet')}; a Demosaic Net is needed"
+            f"{path}: weights of architecture {header.get('architecture', 'unet')}; expected a Demosaic Net"
         )
     width, depth = (header_number(path, header, key) for key in ("width", "depth"))
-    return build_filled(partial(DemosaicNet, width, depth), state, path)
+    return build_with_weights(partial(DemosaicNet, width, depth), state, path)
 
 
-def build_filled(make: Callable[[], Network], state: Mapping[str, Tensor], path: Path) -> Network:
-    """A network with these weights, for evaluation. Raises InputError unless they are just the ones that it has."""
+def build_with_weights(make: Callable[[], Network], state: Mapping[str, Tensor], path: Path) -> Network:
+    """Build a network in evaluation mode and load its weights.
+
+    Args:
+        make: function that builds the network.
+        state: weights, {parameter name: tensor}.
+        path: weights file, for error messages.
+
+    Raises:
+        InputError: the weights are not exactly those of the network.
+    """
     try:
-        with torch.device("meta"):  # shapes and no memory, of which a damaged header may ask any amount
+        with torch.device("meta"):  # shapes only: a damaged header may request any amount of memory
             empty = make()
     except (InputError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: {error}; copy the file again from where it came") from error
     kind, expected = type(empty).__name__, empty.state_dict()
     problems = [
-        f"{word}: {some(sorted(keys), ', ')}"
+        f"{word}: {join_first(sorted(keys), ', ')}"
         for word, keys in (
             ("missing", expected.keys() - state.keys()),
             ("not of this network", state.keys() - expected.keys()),
@@ -112,42 +121,51 @@ def build_filled(make: Callable[[], Network], state: Mapping[str, Tensor], path:
     ]
     if not problems:
         problems = [
-            f"{key} holds {problem}" for key, value in state.items() if (problem := value_problem(value))
+            f"{key} holds {problem}" for key, value in state.items() if (problem := find_value_problem(value))
         ]
     if problems:
         raise InputError(
-            f"{path}: not a whole {kind} checkpoint; {some(problems, '; ')}; give the weights of this network"
+            f"{path}: not a valid {kind} checkpoint; {join_first(problems, '; ')}; "
+            "give the weights of this network"
         )
     network = make()
     network.load_state_dict(state)
     return network.eval()
 
 
-def some(of: list[str], between: str) -> str:
-    """The first of them, and how many there are besides."""
-    return between.join(of if len(of) <= SHOWN else [*of[:SHOWN], f"and {len(of) - SHOWN} more"])
+def join_first(items: list[str], separator: str) -> str:
+    """Join the first `MAX_LISTED` items, followed by the number of the others."""
+    if len(items) > MAX_LISTED:
+        items = [*items[:MAX_LISTED], f"and {len(items) - MAX_LISTED} more"]
+    return separator.join(items)
 
 
-def value_problem(value: Tensor) -> str | None:
-    """What of a tensor's values no network takes; None where nothing is."""
+def find_value_problem(value: Tensor) -> str | None:
+    """Return why a tensor's values cannot be weights, or None if they can."""
     if value.dtype not in NUMBERS:
         return f"{str(value.dtype).removeprefix('torch.')}, not numbers of 16, 32 or 64 bits"
     return None if torch.isfinite(value).all() else "values that are not finite"
 
 
 def read_weights(path: Path) -> tuple[Mapping[str, Tensor], dict[str, str]]:
-    """{parameter name: tensor} on the CPU, and the header of a safetensors file (empty for others)."""
+    """Read a weights file.
+
+    Returns:
+        {parameter name: tensor} on the CPU, and the header of a safetensors file (empty for others).
+
+    Raises:
+        InputError: the file is unreadable, or contains anything but plain tensors.
+    """
     try:
         if path.suffix == ".safetensors":
             with safe_open(path, framework="pt") as file:
                 state, header = {key: file.get_tensor(key) for key in file.keys()}, file.metadata() or {}  # noqa: SIM118 - not a dict
         else:
             state, header = torch.load(path, map_location="cpu", weights_only=True), {}
-    except Exception as error:  # whatever the unpickler stumbles over in a damaged file
+    except Exception as error:  # the unpickler raises almost anything on a damaged file
         reason = str(error).strip().partition("\n")[0] or "it is empty"
-        if isinstance(
-            error, pickle.UnpicklingError
-        ):  # PyTorch's advice is to load it nevertheless, which may run what it holds
+        # PyTorch's own message recommends weights_only=False, which would execute code from the file
+        if isinstance(error, pickle.UnpicklingError):
             reason = "not tensors alone"
         raise InputError(
             f"{path}: can't be read as weights ({reason}); fetch or copy the file again"
@@ -160,27 +178,29 @@ def read_weights(path: Path) -> tuple[Mapping[str, Tensor], dict[str, str]]:
 
 
 def is_plain(value: object) -> bool:
-    """Whether it is a tensor whose values are all in the file."""
+    """Return True for a dense CPU tensor whose values are all stored in the file."""
     if not isinstance(value, Tensor) or value.layout != torch.strided or value.device.type != "cpu":
         return False
-    return value.numel() * value.itemsize <= value.untyped_storage().nbytes()  # and not one of them repeated
+    return value.numel() * value.itemsize <= value.untyped_storage().nbytes()  # not expanded
 
 
 def header_number(path: Path, header: Mapping[str, str], key: str) -> int:
-    """The one number that a header holds under a key. Raises InputError where there is none, or more."""
+    """Return the number under a key of a header. Raises InputError unless there is exactly one."""
     numbers = header_numbers(path, header, key)
     if len(numbers) > 1:
         raise InputError(
-            f"{path}: its header tells {len(numbers)} {key} of the network; copy the file again from where it came"
+            f"{path}: its header specifies {len(numbers)} {key} of the network; "
+            "copy the file again from where it came"
         )
     return numbers[0]
 
 
 def header_numbers(path: Path, header: Mapping[str, str], key: str) -> tuple[int, ...]:
-    """The numbers that a header holds under a key. Raises InputError where there are none."""
+    """Return the comma-separated numbers under a key of a header. Raises InputError if there are none."""
     if not re.fullmatch(r"\d{1,5}(,\d{1,5})*", header.get(key, "")):
         raise InputError(
-            f"{path}: its header does not tell the {key} of the network; copy the file again from where it came"
+            f"{path}: its header does not specify the {key} of the network; "
+            "copy the file again from where it came"
         )
     return tuple(map(int, header[key].split(",")))
 
@@ -189,9 +209,9 @@ def save_network(network: PaddedNetwork, path: Path, camera: str | None = None) 
     """Write safetensors: the weights of convolutions in float16 (half the bytes), the rest in float32.
 
     Args:
-        network: of the method.
-        path: of the file.
-        camera: whose RAW it gives, where that is known; see `omf.models.registry.find_model`.
+        network: network of the method.
+        path: safetensors file.
+        camera: camera of the RAW that it predicts, if known; see `omf.models.registry.find_model`.
     """
     convolutions = {name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)}
     state = {
@@ -209,12 +229,13 @@ def save_network(network: PaddedNetwork, path: Path, camera: str | None = None) 
 
 
 def save_demosaic_net(network: DemosaicNet, path: Path) -> None:
-    """Write safetensors, all in float32."""
+    """Write a Demosaic Net as safetensors, in float32."""
     header = {"architecture": DEMOSAIC, "width": str(network.width), "depth": str(network.depth)}
     write_weights(network.state_dict(), header, path)
 
 
 def write_weights(state: Mapping[str, Tensor], header: Mapping[str, str], path: Path) -> None:
+    """Write tensors and a header as safetensors."""
     with atomic_write(path) as temporary:
         temporary.write_bytes(
             save({key: value.contiguous() for key, value in state.items()}, {"format": "pt", **header})

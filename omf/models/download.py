@@ -1,4 +1,4 @@
-"""Fetch weights: resumed after a broken connection, verified, then put in place."""
+"""Download weights: resume after broken connections, verify the hash, then rename into place."""
 
 import fcntl
 import time
@@ -9,46 +9,52 @@ import requests
 import urllib3
 from tqdm import tqdm
 
-from omf.models.registry import WeightsFile, file_problem, is_safe_address
+from omf.models.registry import WeightsFile, find_file_problem, is_trusted_url
 from omf.utils.console import progress
 from omf.utils.errors import InputError
 from omf.utils.files import sha256, sync
 
-ATTEMPTS = 5  # without a byte of progress
-PAUSE = 1.0  # seconds before the next attempt, doubled each time
-TIMEOUT = 30  # seconds without an answer
+ATTEMPTS = 5  # in a row without progress
+PAUSE = 1.0  # seconds before another attempt, doubled each time
+TIMEOUT = 30  # seconds without a response
 
 
 def fetch(file: WeightsFile, name: str) -> bool:
-    """Download one file of the model `name` unless the right one is there.
+    """Download one file of a model unless it exists and matches its hash.
 
-    What has arrived waits in FILE.part, from where a later call goes on. Of several processes one fetches, the others wait.
+    A partial download remains in FILE.part, and a later call resumes it. If several processes download the
+    same file, one does and the others wait.
+
+    Args:
+        file: file to download.
+        name: name of the model, for error messages.
 
     Returns:
-        True if something was fetched, False if the right file was there already.
+        True if the file was downloaded, False if it already existed.
 
     Raises:
-        InputError: no address is known, the server can't be reached or does not have the file, or
-            what it gave is not the listed file.
+        InputError: no URL is listed, the server is unreachable or does not have the file, or the download
+            is not the listed file.
     """
-    problem = file_problem(file, name)
+    problem = find_file_problem(file, name)
     if problem is None:
         return False
     if file.url is None:
         raise InputError(problem)
     file.path.parent.mkdir(parents=True, exist_ok=True)
     part = file.path.with_name(file.path.name + ".part")
-    with part.open("ab") as waiting:
-        with suppress(OSError):  # of file systems without locks
-            fcntl.flock(waiting, fcntl.LOCK_EX)
-        if file_problem(file, name) is None:  # another process has fetched it meanwhile
+    with part.open("ab") as lock:
+        with suppress(OSError):  # some file systems have no locks
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        if find_file_problem(file, name) is None:  # another process has downloaded it in the meantime
             part.unlink(missing_ok=True)
             return False
         download(file, part)
         if part.stat().st_size != file.bytes or sha256(part) != file.sha256:
             part.unlink()
             raise InputError(
-                f"{file.url}: what it gave is not the file that models.yaml lists; try again, or copy it to {file.path} by hand"
+                f"{file.url}: the download is not the file that models.yaml lists; try again, "
+                f"or copy it to {file.path} by hand"
             )
         sync(part)
         part.replace(file.path)
@@ -56,52 +62,51 @@ def fetch(file: WeightsFile, name: str) -> bool:
 
 
 def download(file: WeightsFile, part: Path) -> None:
-    """Bring `part` to its full length, over as many connections as it takes."""
+    """Download to `part` until it is complete, over as many connections as needed."""
     attempt = 0
     with progress(total=file.bytes, doing=file.path.name, unit="B", unit_scale=True) as bar:
         while True:
-            there = part.stat().st_size if part.exists() else 0
-            if there >= file.bytes:
+            offset = part.stat().st_size if part.exists() else 0
+            if offset >= file.bytes:
                 return
-            bar.update(there - bar.n)
+            bar.update(offset - bar.n)
             try:
-                receive(file, part, there, bar)
+                receive(file, part, offset, bar)
                 reason = "the connection ended early"
             except requests.HTTPError as error:
                 raise InputError(f"{file.url}: {error}; copy the file to {file.path} by hand") from error
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 reason = str(error)
-            attempt = 0 if part.exists() and part.stat().st_size > there else attempt + 1
+            attempt = 0 if part.exists() and part.stat().st_size > offset else attempt + 1
             if attempt == ATTEMPTS:
-                raise InputError(
-                    f"{file.url}: can't be fetched ({reason}); call again to go on from what has arrived"
-                )
+                raise InputError(f"{file.url}: can't be downloaded ({reason}); call again to resume")
             time.sleep(PAUSE * 2**attempt if attempt else 0)
 
 
-class OnThisMachine(requests.adapters.HTTPAdapter):
-    """For http://, which https:// may not be redirected to, unless it is a server on this machine."""
+class LocalHttpAdapter(requests.adapters.HTTPAdapter):
+    """Adapter for http:// that refuses redirects from https://, except to a server on this machine."""
 
     def send(self, request: requests.PreparedRequest, *arguments, **settings) -> requests.Response:
-        if not is_safe_address(request.url):
-            raise InputError(
-                f"{request.url}: redirected to there, but it is not fetched from, since it is not https://"
-            )
+        if not is_trusted_url(request.url):
+            raise InputError(f"{request.url}: a redirect that is not followed, since it is not https://")
         return super().send(request, *arguments, **settings)
 
 
-def receive(file: WeightsFile, part: Path, there: int, bar: tqdm) -> None:
-    """Append to `part` from byte `there` on, or start over if the server can't resume; a byte too many is the last one taken."""
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={there}-"} if there else {})
+def receive(file: WeightsFile, part: Path, offset: int, bar: tqdm) -> None:
+    """Append to `part` from byte `offset`, or start over if the server can't resume.
+
+    Stops at one byte more than listed, which suffices to reject the file.
+    """
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={offset}-"} if offset else {})
     with requests.Session() as session:
-        session.mount("http://", OnThisMachine())
+        session.mount("http://", LocalHttpAdapter())
         response = session.get(file.url, headers=headers, stream=True, timeout=TIMEOUT)
         response.raise_for_status()
         resumed = response.status_code == requests.codes.partial_content
-        with part.open("ab" if resumed else "wb") as arriving:
+        with part.open("ab" if resumed else "wb") as output:
             if not resumed:
                 bar.reset()
-            # read1 gives what has come, also before a break
-            while arriving.tell() <= file.bytes and (chunk := response.raw.read1(2**16)):
-                arriving.write(chunk[: file.bytes + 1 - arriving.tell()])
+            # read1 returns the bytes received so far, even if the connection breaks then
+            while output.tell() <= file.bytes and (chunk := response.raw.read1(2**16)):
+                output.write(chunk[: file.bytes + 1 - output.tell()])
                 bar.update(len(chunk))

@@ -1,4 +1,4 @@
-"""Which models there are, where their files lie, and whether they are the right ones. No torch here."""
+"""The listed models, the paths of their files, and checks of both. No torch here."""
 
 import ipaddress
 import os
@@ -15,7 +15,7 @@ from omf.utils.files import save_text, sha256
 from omf.utils.paths import data_folder
 from omf.utils.yaml import parse_yaml
 
-# The files of a model that is given as a folder: ours, then the published names.
+# File names in a folder of weights: ours, then the published ones
 FOLDER_FILES = (
     {"oe": "oe.safetensors", "noe": "noe.safetensors"},
     {"oe": "final_yuv_OE_mask-220.pt", "noe": "final_yuv_OE_NOE_mask-220.pt"},
@@ -26,7 +26,7 @@ LFS_POINTER = b"version https://git-lfs"
 
 @dataclass(frozen=True)
 class WeightsFile:
-    """One network's file; what is not known of it is None."""
+    """Weights file of one network; unknown properties are None."""
 
     path: Path
     sha256: str | None = None
@@ -36,33 +36,44 @@ class WeightsFile:
 
 @dataclass(frozen=True)
 class Model:
-    """An OE/NOE pair of networks, or a classical method that takes their place."""
+    """An OE/NOE pair of networks, or a classical method in their place."""
 
     name: str
     oe: WeightsFile | None = None
     noe: WeightsFile | None = None
-    demosaic: WeightsFile | None = None  # the Demosaic Net that made the ground truth
-    method: str = "fusion"  # or unprocess, which has no files
-    widths: tuple[int, ...] | None = None  # channels of each level; None: told by the files
-    camera: str = "samsung_s7"  # whose RAW it gives
+    demosaic: WeightsFile | None = None  # Demosaic Net that produced the ground truth
+    method: str = "fusion"  # or unprocess, which has no weights
+    widths: tuple[int, ...] | None = None  # channels of each level; None: read from the files
+    camera: str = "samsung_s7"  # camera of the predicted RAW
     description: str = ""
     source: str = ""
     licence: str = ""
-    extra_data: bool = True  # trained on more than the challenge's own pairs
-    trained_here: bool = False  # by this checkout; another training may replace it
+    extra_data: bool = True  # trained on more than the challenge's pairs
+    trained_here: bool = False  # in this checkout; may be replaced by another training
 
     @property
     def files(self) -> tuple[WeightsFile, ...]:
+        """All weights files of the model."""
         return tuple(file for file in (self.oe, self.noe, self.demosaic) if file)
 
 
 def read_models(folder: Path | None = None) -> dict[str, Model]:
-    """The models that `trained_models/models.yaml` lists, by name."""
+    """Read the list of models.
+
+    Args:
+        folder: folder that contains models.yaml; `trained_models` by default.
+
+    Returns:
+        {name: model}.
+
+    Raises:
+        InputError: the list is unreadable, or an entry is invalid.
+    """
     folder = folder or data_folder("trained_models")
     listing = folder / "models.yaml"
     try:
         entries = parse_yaml(listing.read_text("utf-8"))
-        return {name: listed_model(name, entry, folder) for name, entry in entries.items()}
+        return {name: parse_entry(name, entry, folder) for name, entry in entries.items()}
     except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(
@@ -70,30 +81,35 @@ def read_models(folder: Path | None = None) -> dict[str, Model]:
         ) from error
 
 
-def listed_model(name: str, entry: dict, folder: Path) -> Model:
-    """One entry of models.yaml."""
-    known = {key: value for key, value in entry.items() if key not in ("files", "widths")}
-    if known.get("method", "fusion") == "fusion":
-        known["widths"] = tuple(entry["widths"])
+def parse_entry(name: str, entry: dict, folder: Path) -> Model:
+    """Convert an entry of models.yaml to a model.
+
+    Raises:
+        InputError: a file entry is invalid.
+        ValueError, KeyError, TypeError or AttributeError: another field is invalid.
+    """
+    fields = {key: value for key, value in entry.items() if key not in ("files", "widths")}
+    if fields.get("method", "fusion") == "fusion":
+        fields["widths"] = tuple(entry["widths"])
         for network, file in entry["files"].items():
-            if problem := entry_problem(file):
+            if problem := find_invalid_file_entry(file):
                 raise InputError(f"{folder / 'models.yaml'}: {name}, {network}: {problem}")
-            known[network] = WeightsFile(
+            fields[network] = WeightsFile(
                 folder / file["name"], **{key: value for key, value in file.items() if key != "name"}
             )
-    model = Model(name=name, **known)
-    if wrong := wrong_values(model):
-        raise ValueError(f"{name}: {wrong}")
+    model = Model(name=name, **fields)
+    if problem := find_invalid_field(model):
+        raise ValueError(f"{name}: {problem}")
     return model
 
 
-def wrong_values(model: Model) -> str | None:
-    """What of a listed model is not what it must be, in words; None where all is."""
+def find_invalid_field(model: Model) -> str | None:
+    """Return what is invalid about a models.yaml entry, or None."""
     if not all(
         isinstance(text, str)
         for text in (model.name, model.camera, model.description, model.source, model.licence)
     ):
-        return "name, camera, description, source and licence must be texts"
+        return "name, camera, description, source and licence must be text"
     if not all(isinstance(flag, bool) for flag in (model.extra_data, model.trained_here)):
         return "extra_data and trained_here must be true or false"
     if model.method not in METHODS:
@@ -105,22 +121,22 @@ def wrong_values(model: Model) -> str | None:
     return None
 
 
-def entry_problem(file: dict) -> str | None:
-    """What may not stand in models.yaml of a file, in one line; None where all is well."""
+def find_invalid_file_entry(file: dict) -> str | None:
+    """Return what is invalid about a file in a models.yaml entry, on one line, or None."""
     name, url = Path(file["name"]), file.get("url")
     if name.is_absolute() or ".." in name.parts:
         return f"name {name} leads out of the folder; give one below it"
     if not re.fullmatch("[0-9a-f]{64}", str(file.get("sha256"))):
-        return f"{name} has no sha256; give the 64 digits that `sha256sum` tells"
+        return f"{name} has no sha256; give the 64 digits that `sha256sum` prints"
     if type(file.get("bytes")) is not int:
         return f"{name} has no bytes; give the file's size"
-    if url is not None and not is_safe_address(url):
-        return f"url {url} is not fetched from; give one that begins with https://"
+    if url is not None and not is_trusted_url(url):
+        return f"url {url} is not trusted; give one that begins with https://"
     return None
 
 
-def is_safe_address(url: str) -> bool:
-    """Whether nobody on the way can change what comes: https, or a server on this machine."""
+def is_trusted_url(url: str) -> bool:
+    """Return True if nobody can tamper with the transfer: https, or a server on this machine."""
     try:
         parts = urlsplit(url)
         if parts.scheme == "https":
@@ -133,15 +149,15 @@ def is_safe_address(url: str) -> bool:
 
 
 def register_model(name: str, entry: dict, folder: Path | None = None) -> None:
-    """Write an entry into models.yaml, at its end or in place of one of the same name.
+    """Add an entry to models.yaml, or replace the one of the same name.
 
     Args:
-        name: of the model.
-        entry: as the others in models.yaml; `trained_here` is added.
-        folder: that holds models.yaml; the program's own by default.
+        name: name of the model.
+        entry: fields as in models.yaml; `trained_here` is added.
+        folder: folder that contains models.yaml; `trained_models` by default.
 
     Raises:
-        InputError: the name belongs to a model that was not trained here.
+        InputError: the name is invalid, or belongs to a model that was not trained here.
     """
     folder = folder or data_folder("trained_models")
     check_name(name, folder)
@@ -154,7 +170,7 @@ def register_model(name: str, entry: dict, folder: Path | None = None) -> None:
 
 
 def check_name(name: str, folder: Path | None = None) -> None:
-    """Raise InputError unless a training may leave a model of this name."""
+    """Raise InputError unless a training may register a model under this name."""
     if not re.fullmatch(r"[A-Za-z0-9_]+", name):
         raise InputError(f"training.name is {name!r}; give letters, digits and underscores")
     model = read_models(folder).get(name)
@@ -163,29 +179,39 @@ def check_name(name: str, folder: Path | None = None) -> None:
 
 
 def find_model(name: str, folder: Path | None = None) -> Model:
-    """A model by its name in models.yaml, or by a folder that holds an OE/NOE pair. Its camera is the one that OE's file names.
+    """Find a model.
 
-    Raises InputError where it is neither.
+    Args:
+        name: name in models.yaml, or a folder that contains an OE/NOE pair. The camera of such a pair is the
+            one in the header of the OE file.
+        folder: folder that contains models.yaml; `trained_models` by default.
+
+    Raises:
+        InputError: the name is neither.
     """
     models = read_models(folder)
     if name in models:
         return models[name]
-    given = Path(name)
+    weights = Path(name)
     listed = {file.path.resolve(): file for model in models.values() for file in model.files}
     for names in FOLDER_FILES:
-        paths = {branch: given / file for branch, file in names.items()}
-        if all(os.path.isfile(path) for path in paths.values()):  # noqa: PTH113 - a name too long for a file is no file
-            # a listed file keeps its listed hash, whichever way it is named
+        paths = {branch: weights / file for branch, file in names.items()}
+        # os.path, since Path.is_file raises on names that are too long
+        if all(os.path.isfile(path) for path in paths.values()):  # noqa: PTH113
+            # a listed file keeps its listed hash, whether it is found by name or by folder
             files = {branch: listed.get(path.resolve(), WeightsFile(path)) for branch, path in paths.items()}
             return Model(name=name, camera=read_camera_name(paths["oe"]) or Model.camera, **files)
-    if os.path.isdir(given):  # noqa: PTH112
+    if os.path.isdir(weights):  # noqa: PTH112
         pairs = " or ".join(" + ".join(names.values()) for names in FOLDER_FILES)
         raise InputError(f"model {name}: the folder does not hold an OE/NOE pair; put {pairs} there")
     raise InputError(f"model {name}: neither in models.yaml nor a folder; known models: {', '.join(models)}")
 
 
 def read_camera_name(path: Path) -> str | None:
-    """The camera that the header of a weights file names; None where there is none, or it can't be read, which loading it will tell."""
+    """Return the camera in the header of a weights file, or None.
+
+    An unreadable file also gives None; loading it reports the error.
+    """
     if path.suffix != ".safetensors":
         return None
     try:
@@ -196,25 +222,33 @@ def read_camera_name(path: Path) -> str | None:
 
 
 def check_files(model: Model) -> None:
-    """Raise InputError unless both files are there and, where their hashes are listed, the right ones."""
+    """Raise InputError unless all files of a model exist and match their listed sizes and hashes."""
     for file in model.files:
-        problem = file_problem(file, model.name)
+        problem = find_file_problem(file, model.name)
         if problem:
             raise InputError(problem)
 
 
-def file_problem(file: WeightsFile, name: str) -> str | None:
-    """What is wrong with one file, in one line; None where nothing is."""
-    again = f"fetch it with: omf models fetch {name}" if file.url else "copy it again from where it came"
+def find_file_problem(file: WeightsFile, name: str) -> str | None:
+    """Return what is wrong with a weights file, and the remedy, on one line, or None.
+
+    Args:
+        file: file to check.
+        name: name of the model, for the remedy.
+    """
+    remedy = f"fetch it with: omf models fetch {name}" if file.url else "copy it again from where it came"
     if not file.path.is_file():
-        return f"{file.path}: not there; {again}"
+        return f"{file.path}: no such file; {remedy}"
     with file.path.open("rb") as opened:
         start = opened.read(len(LFS_POINTER))
     if start == LFS_POINTER:
-        return f"{file.path}: a Git LFS pointer, not the weights themselves; run `git lfs pull` where it came from, or {again}"
+        return (
+            f"{file.path}: a Git LFS pointer, not the weights themselves; "
+            f"run `git lfs pull` where it came from, or {remedy}"
+        )
     size = file.path.stat().st_size
     if file.bytes not in (None, size):
-        return f"{file.path}: {size} bytes, but models.yaml says {file.bytes}; {again}"
+        return f"{file.path}: {size} bytes, but models.yaml says {file.bytes}; {remedy}"
     if file.sha256 and sha256(file.path) != file.sha256:
-        return f"{file.path}: its sha256 is not the one in models.yaml, so it is not loaded; {again}"
+        return f"{file.path}: its sha256 is not the one in models.yaml, so it is not loaded; {remedy}"
     return None

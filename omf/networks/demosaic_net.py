@@ -1,4 +1,4 @@
-"""The Demosaic Net: a small network that fills in the colours which a Bayer sensor does not measure."""
+"""Demosaic Net: a small network that interpolates the colours a Bayer sensor does not measure."""
 
 import numpy as np
 import torch
@@ -7,18 +7,14 @@ from torch.nn import functional
 
 from omf.raw.bayer import demosaic, unpack
 
-MEASURED = [
-    0,
-    5,
-    6,
-    11,
-]  # of the 12 values of a Bayer cell (colour x site): R at site 0, G at 1 and 2, B at 3
+# Of the 12 values of a Bayer cell (colour x site): R at site 0, G at 1 and 2, B at 3
+MEASURED = [0, 5, 6, 11]
 MAX_DEPTH = 100  # convolutions
-EPSILON = 1e-4  # keeps the slope of the square root finite; a tenth of a count of 10 bits
+EPSILON = 1e-4  # keeps the slope of the square root finite; a tenth of a 10-bit count
 
 
 class ResidualBlock(nn.Module):
-    """Two 3 x 3 convolutions beside the identity."""
+    """Two 3 x 3 convolutions with a skip connection."""
 
     def __init__(self, width: int):
         super().__init__()
@@ -29,25 +25,30 @@ class ResidualBlock(nn.Module):
 
 
 class DemosaicNet(nn.Module):
-    """Residual network over packed Bayer cells; it corrects `omf.raw.bayer.demosaic`, with which it starts.
+    """Residual network over packed Bayer cells that corrects `omf.raw.bayer.demosaic`.
 
-    The body sees square roots of the linear values: there noise is about as strong in the dark as in
-    the light, and so are edges. Its answer is a step in these units, brought back to linear ones by
-    the brightness around. Measured samples are put back at the end, so mosaicking gives the input.
+    Untrained, it equals that interpolation. The body operates on square roots of the linear values, for
+    which noise and edges are about as strong in dark areas as in bright ones. Its output is a correction
+    in these units, converted to linear ones by the local brightness. Measured samples are restored at the
+    end, so mosaicking the output gives the input.
 
     Args:
         width: channels of each convolution.
-        depth: 3 x 3 convolutions from input to output, even, 2 to `MAX_DEPTH`.
+        depth: number of 3 x 3 convolutions from input to output, even, 2 to `MAX_DEPTH`.
+
+    Raises:
+        ValueError: width or depth is out of range.
     """
 
     def __init__(self, width: int = 32, depth: int = 8):
         super().__init__()
         if width < 1 or not 2 <= depth <= MAX_DEPTH or depth % 2:
             raise ValueError(
-                f"width {width}, depth {depth}; the width must be 1 or more, the depth even, from 2 to {MAX_DEPTH}"
+                f"width {width}, depth {depth}; "
+                f"the width must be 1 or more, the depth even, from 2 to {MAX_DEPTH}"
             )
         self.width, self.depth = width, depth
-        self.head = nn.Conv2d(4, width, 3)  # the mosaic comes padded
+        self.head = nn.Conv2d(4, width, 3)  # unpadded, since `forward` pads the mosaic
         self.blocks = nn.Sequential(*(ResidualBlock(width) for _ in range(depth // 2 - 1)))
         self.tail = conv(width, 12)
         nn.init.zeros_(self.tail.weight)
@@ -55,22 +56,29 @@ class DemosaicNet(nn.Module):
         self.register_buffer("linear", linear_kernel(), persistent=False)
 
     def forward(self, bayer: Tensor) -> Tensor:
-        """(N, 1, H, W) RGGB, linear in [0, 1] -> (N, 3, H, W), not clipped; H and W even, 4 or more."""
+        """Demosaic linear RGGB in [0, 1]: (N, 1, H, W) -> (N, 3, H, W), not clipped.
+
+        H and W are even, 4 or more.
+        """
         cells = functional.pixel_unshuffle(functional.pad(bayer, (2, 2, 2, 2), mode="reflect"), 2)
         roots = torch.sqrt(cells.clamp(min=0) + EPSILON)
-        step = self.tail(self.blocks(functional.silu(self.head(roots))))
+        correction = self.tail(self.blocks(functional.silu(self.head(roots))))
         brightness = functional.avg_pool2d(roots.mean(dim=1, keepdim=True), 3, stride=1)
-        rgb = functional.conv2d(cells, self.linear) + brightness * step
+        rgb = functional.conv2d(cells, self.linear) + brightness * correction
         rgb[:, MEASURED] = cells[..., 1:-1, 1:-1]
         return functional.pixel_shuffle(rgb, 2)
 
 
 def conv(in_channels: int, out_channels: int) -> nn.Conv2d:
+    """Return a 3 x 3 convolution with reflected borders."""
     return nn.Conv2d(in_channels, out_channels, 3, padding=1, padding_mode="reflect")
 
 
 def linear_kernel() -> Tensor:
-    """`omf.raw.bayer.demosaic` as a convolution over packed cells, read off its answers to single bright pixels: (12, 4, 3, 3)."""
+    """Return `omf.raw.bayer.demosaic` as a convolution over packed cells, (12, 4, 3, 3).
+
+    The kernel consists of its responses to single bright pixels.
+    """
     kernel = np.empty((12, 4, 3, 3), np.float32)
     for site, row, column in np.ndindex(4, 3, 3):
         cells = np.zeros((7, 7, 4), np.float32)

@@ -1,4 +1,4 @@
-"""A second network for the same task: a small one after NAFNet (Chen et al. 2022, "Simple Baselines for Image Restoration")."""
+"""Small network after NAFNet (Chen et al. 2022, "Simple Baselines for Image Restoration")."""
 
 from collections.abc import Sequence
 
@@ -10,12 +10,15 @@ from omf.networks.base import PaddedNetwork
 
 
 def block_count(level: int) -> int:
-    """Blocks at a level on the way down, and again on the way up; 0 is the image's own size, where they cost most time."""
+    """Return the number of blocks at a level, in the encoder and again in the decoder.
+
+    Level 0 has the full image size, where blocks cost the most time.
+    """
     return 1 if level < 2 else 2
 
 
 class LayerNorm2d(nn.Module):
-    """Layer normalisation over the channels of each pixel by itself."""
+    """Layer normalisation over the channels of each pixel."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -27,7 +30,7 @@ class LayerNorm2d(nn.Module):
 
 
 class SimpleGate(nn.Module):
-    """Half of the channels times the other half: the only nonlinearity."""
+    """Product of the two halves of the channels: the only nonlinearity."""
 
     def forward(self, x: Tensor) -> Tensor:
         first, second = x.chunk(2, dim=1)
@@ -35,7 +38,7 @@ class SimpleGate(nn.Module):
 
 
 class Block(nn.Module):
-    """NAFNet's block, without its channel attention."""
+    """NAFNet block without channel attention."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -60,15 +63,16 @@ class Block(nn.Module):
 
 
 def blocks(level: int, channels: int) -> nn.Sequential:
+    """Return the blocks of a level."""
     return nn.Sequential(*(Block(channels) for _ in range(block_count(level))))
 
 
 class NAFNet(PaddedNetwork):
-    """U-shaped stack of NAFNet blocks with one level for each of `widths`, the shallowest first.
+    """U-shaped stack of NAFNet blocks with one level per entry of `widths`, the shallowest first.
 
-    The channel attention of the original takes a mean over the whole image, which would make a pixel
-    depend on all others and on how the image is cut into tiles. It is left out: an output depends on
-    the inputs within `receptive_radius` alone, so tiles give the answer of the whole image.
+    The channel attention of the original averages over the full image, so that each pixel would depend on
+    all others and on the tiling. It is omitted: an output depends only on the inputs within
+    `receptive_radius`, so tiles give the same result as the full image.
 
     Args:
         widths: channels of each level.
@@ -80,9 +84,8 @@ class NAFNet(PaddedNetwork):
         super().__init__(widths, in_channels, out_channels)
         pairs = list(zip(self.widths[:-1], self.widths[1:]))
         self.intro = nn.Conv2d(in_channels, self.widths[0], 3, padding=1)
-        self.encoders = nn.ModuleList(
-            blocks(level, width) for level, width in enumerate(self.widths)
-        )  # the last is the bottom of the U
+        # the last encoder is the bottom of the U
+        self.encoders = nn.ModuleList(blocks(level, width) for level, width in enumerate(self.widths))
         self.downs = nn.ModuleList(nn.Conv2d(shallow, deep, 2, stride=2) for shallow, deep in pairs)
         self.ups = nn.ModuleList(
             nn.Sequential(nn.Conv2d(deep, 4 * shallow, 1, bias=False), nn.PixelShuffle(2))
@@ -93,30 +96,26 @@ class NAFNet(PaddedNetwork):
 
     @property
     def bytes_per_pixel(self) -> int:
-        """About what is held at once for each pixel of the input, float32: ten times the first level's channels."""
+        """Approximate peak memory per input pixel, float32: ten times the first level's channels."""
         return 4 * 10 * self.widths[0]
 
     @property
     def receptive_radius(self) -> int:
-        """The farthest, in pixels along an axis, that an input lies from an output that it changes."""
+        """Receptive-field radius: largest distance, in pixels along an axis, of an input from an output."""
         farthest = 0
         for position in range(self.grid):
             first, last = position - 1, position + 1  # the ending
-            for level in range(
-                self.depth
-            ):  # from the output down: the decoder's blocks, then the pixel shuffle
+            for level in range(self.depth):  # from the output down: decoder blocks, then the pixel shuffle
                 first, last = (first - block_count(level)) // 2, (last + block_count(level)) // 2
             first, last = first - block_count(self.depth), last + block_count(self.depth)
-            for level in reversed(
-                range(self.depth)
-            ):  # back up: a convolution of 2 x 2, then the encoder's blocks
+            for level in reversed(range(self.depth)):  # back up: a 2 x 2 convolution, then encoder blocks
                 first, last = 2 * first - block_count(level), 2 * last + 1 + block_count(level)
             farthest = max(farthest, position - first + 1, last + 1 - position)  # and the intro
         return farthest
 
     def body(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, out_channels, H, W), H and W multiples of `grid`."""
-        x = self.intro(x.contiguous(memory_format=torch.channels_last))  # the layout that LayerNorm2d wants
+        """Map (N, in_channels, H, W) to (N, out_channels, H, W); H and W are multiples of `grid`."""
+        x = self.intro(x.contiguous(memory_format=torch.channels_last))  # the layout that suits LayerNorm2d
         skips = []
         for encoder, down in zip(self.encoders, self.downs):
             x = encoder(x)

@@ -1,6 +1,6 @@
-"""The network: a U-Net that maps sRGB and overexposure mask to demosaiced RAW.
+"""U-Net that maps sRGB and overexposure mask to demosaiced RAW.
 
-Parameter names and shapes are those of the published checkpoints (Kim et al. 2022), at any widths.
+Parameter names and shapes match the published checkpoints (Kim et al. 2022), for any widths.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ PUBLISHED_WIDTHS = (64, 128, 256, 512, 1024)
 
 
 def conv_bn_relu(in_channels: int, out_channels: int) -> list[nn.Module]:
+    """Return a 3 x 3 convolution, batch norm and ReLU."""
     return [
         nn.Conv2d(in_channels, out_channels, 3, padding=1),
         nn.BatchNorm2d(out_channels),
@@ -23,7 +24,7 @@ def conv_bn_relu(in_channels: int, out_channels: int) -> list[nn.Module]:
 
 
 class ConvBlock(nn.Module):
-    """Two 3 x 3 convolutions."""
+    """Two 3 x 3 convolutions, each with batch norm and ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
@@ -36,7 +37,7 @@ class ConvBlock(nn.Module):
 
 
 class UpConv(nn.Module):
-    """Twice the size by nearest neighbour, then a 3 x 3 convolution."""
+    """Nearest-neighbour upsampling by 2, then a 3 x 3 convolution with batch norm and ReLU."""
 
     def __init__(self, in_channels: int, out_channels: int):
         super().__init__()
@@ -47,7 +48,7 @@ class UpConv(nn.Module):
 
 
 class UNet(PaddedNetwork):
-    """U-Net with one level for each of `widths`, the shallowest first.
+    """U-Net with one level per entry of `widths`, the shallowest first.
 
     Args:
         widths: channels of each level.
@@ -67,12 +68,12 @@ class UNet(PaddedNetwork):
 
     @property
     def bytes_per_pixel(self) -> int:
-        """About what is held at once for each pixel of the input, float32: eight times the first level's channels."""
+        """Approximate peak memory per input pixel, float32: eight times the first level's channels."""
         return 4 * 8 * self.widths[0]
 
     @property
     def receptive_radius(self) -> int:
-        """The farthest, in pixels along an axis, that an input lies from an output that it changes."""
+        """Receptive-field radius: largest distance, in pixels along an axis, of an input from an output."""
         farthest = 0
         for position in range(self.grid):
             first = last = position
@@ -85,17 +86,17 @@ class UNet(PaddedNetwork):
         return farthest
 
     def body(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, out_channels, H, W), H and W multiples of `grid`."""
+        """Map (N, in_channels, H, W) to (N, out_channels, H, W); H and W are multiples of `grid`."""
         skips = []
-        for level in range(
-            1, len(self.widths) + 1
-        ):  # with C channels at this level, h = H / 2**(level - 1), w likewise
+        for level in range(1, len(self.widths) + 1):
+            # C channels at this level, h = H / 2**(level - 1), w likewise
             if skips:
                 x = functional.max_pool2d(x, 2)
             x = getattr(self, f"Conv{level}")(x)  # (N, C, h, w)
             skips.append(x)
         skips.pop()
-        for level in range(len(self.widths), 1, -1):  # with C channels at the level above, twice as large
+        for level in range(len(self.widths), 1, -1):
+            # C channels at the level above, which is twice as large
             x = getattr(self, f"Up{level}")(x)  # (N, C, 2 h, 2 w)
             x = torch.cat((skips.pop(), x), dim=1)  # (N, 2 C, 2 h, 2 w)
             x = getattr(self, f"Up_conv{level}")(x)  # (N, C, 2 h, 2 w)
@@ -103,7 +104,7 @@ class UNet(PaddedNetwork):
 
 
 def shape_of(state: Mapping[str, Tensor]) -> tuple[tuple[int, ...], int, int] | None:
-    """(widths, in_channels, out_channels) of a U-Net by the shapes of its weights; None where these are no U-Net's."""
+    """Infer (widths, in_channels, out_channels) from a U-Net's weights; return None for other weights."""
     widths, level = [], 1
     while (weight := state.get(f"Conv{level}.conv.0.weight")) is not None and weight.ndim == 4:
         widths.append(weight.shape[0])

@@ -1,71 +1,110 @@
-"""Settings of the workflow, checked against their schema."""
+"""The settings of the workflow, config.yaml, and the defaults of the options of `omf`. No torch here."""
 
-import difflib
-from collections.abc import Iterator
-from contextlib import suppress
-from pathlib import Path
+from typing import Literal
 
-import jsonschema
-import yaml
+from pydantic import Field, field_validator
 
-from omf.utils.errors import InputError
-from omf.utils.yaml import check_tree, parse_yaml
-
-# 3.0 is no whole number here: what counts with it would be refused a float
-WHOLE = jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", lambda _, value: type(value) is int)
-VALIDATOR = jsonschema.validators.extend(jsonschema.Draft202012Validator, type_checker=WHOLE)
+from omf.inference.precision import current_precision
+from omf.training.settings import TrainingSettings
+from omf.utils.settings import Section, validate
 
 
-def check_config(config: dict, schema_file: Path) -> dict:
-    """Fill in defaults and refuse what the schema doesn't know.
+class NoiseSettings(Section):
+    """Sensor noise to add: iso, or shot and read."""
 
-    Returns:
-        A copy of `config` with the defaults of settings that it leaves out.
+    iso: float | None = Field(
+        None, gt=0, description="ISO sensitivity at which to take the noise of the model's camera."
+    )
+    shot: float | None = Field(None, ge=0, description="Variance of the shot noise of a signal at white.")
+    read: float | None = Field(None, ge=0, description="Variance of the read noise.")
+    seed: int = Field(0, ge=0, description="Random seed of the noise.")
+
+
+class Config(Section):
+    """Settings of a run."""
+
+    images: str = Field(
+        "test_rgb", min_length=1, description="Folder of sRGB photos: JPEG, PNG, TIFF or HEIC."
+    )
+    ground_truth: str | None = Field(
+        "test_raw",
+        description=(
+            "Folder to score against: NAME.npy, uint16 (H/2, W/2, 4), or camera RAW (DNG and others), which"
+            " may be beside the photos; empty: none. Photos without ground truth are not scored."
+        ),
+    )
+    model: str = Field(
+        "samsung_s7",
+        min_length=1,
+        description=(
+            "Name in trained_models/models.yaml, or folder that contains an OE/NOE pair. published: the "
+            "released weights; unprocess: the classical method of Brooks et al. 2019, without a network."
+        ),
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU if there is one.")
+    precision: Literal["float32", "published", "float16"] = Field(
+        "float32",
+        description=(
+            "float32: the fastest order of operations on the device; published: operation for operation as "
+            "the published code, slower; float16: GPU only, some counts off."
+        ),
+    )
+    shard_size: int = Field(256, ge=1, description="Maximum number of photos per job.")
+    challenge: Literal["aim2022", "ntire2025"] = Field(
+        "aim2022",
+        description=(
+            "Packed format of npy and of the ground truth: aim2022 (10 bit, white level 1024) or ntire2025 "
+            "(12 bit, white level 4095)."
+        ),
+    )
+    output_format: Literal["npy", "mosaic", "npz", "png", "dng"] = Field(
+        "npy",
+        description=(
+            "npy: packed (H/2, W/2, 4), the challenge's; mosaic: .npy of the Bayer mosaic (H, W); npz: "
+            "packed, with its levels; png: mosaic, 16 bit; dng: for RAW developers. Only npy goes into "
+            "submission.zip."
+        ),
+    )
+    bit_depth: Literal[10, 12, 14] | None = Field(
+        None, description="Bit depth of formats other than npy, 14 by default."
+    )
+    white_level: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="White level in counts, by default the largest value of the bit depth.",
+    )
+    black_level: int = Field(0, ge=0, description="Black level in counts.")
+    gps: bool = Field(False, description="Whether to copy the photo's GPS position to DNG files.")
+    cfa: Literal["RGGB", "GRBG", "GBRG", "BGGR"] = Field(
+        "RGGB", description="Order of the colours in the CFA."
+    )
+    noise: NoiseSettings = Field(
+        NoiseSettings(),
+        description=(
+            "Sensor noise to add before quantisation: {iso: 400} for that of the model's camera, or {shot: "
+            "1.0e-3, read: 1.0e-6}."
+        ),
+    )
+    training: TrainingSettings = Field(
+        TrainingSettings(), description="Settings of ./test train, which trains a model of your own."
+    )
+
+    def run_settings(self) -> dict:
+        """Return the settings of a run as plain values, without those of the training."""
+        noise = self.noise.model_dump(exclude_defaults=True)
+        return self.model_dump(exclude={"training", "noise"}) | {"noise": noise}
+
+    @field_validator("precision", mode="before")
+    @classmethod
+    def _accept_former_precisions(cls, value: object) -> object:
+        return current_precision(value) if isinstance(value, str) else value
+
+
+def check_config(config: dict) -> Config:
+    """Check the configuration and fill in the defaults.
 
     Raises:
-        InputError: one line that names every misspelt or wrong setting.
+        InputError: one line that names every misspelt or invalid setting.
     """
-    try:
-        check_tree(config)
-    except ValueError as error:
-        raise InputError(
-            f"config: {error}; compare it with the config.yaml that comes with the program"
-        ) from None
-    schema = yaml.safe_load(schema_file.read_text("utf-8"))
-    config = with_numbers(config, schema)
-    problems = list(misspelt(config, schema, ""))
-    for error in VALIDATOR(schema).iter_errors(config):
-        if error.validator != "additionalProperties":
-            problems.append(
-                f"{'.'.join(map(str, error.path))} is {error.instance!r}; it must be {error.schema['description']}"
-            )
-    if problems:
-        raise InputError(f"config: {'; '.join(sorted(problems))}")
-    return {
-        name: setting["default"] for name, setting in schema["properties"].items() if "default" in setting
-    } | config
-
-
-def with_numbers(config: dict, schema: dict, nested: bool = False) -> dict:
-    """Settings in sections as YAML reads them: Snakemake's command line hands their numbers and lists over as texts."""
-    settings, read = schema["properties"], dict(config)
-    for name, value in config.items():
-        known = settings.get(name, {})
-        if isinstance(value, dict) and "properties" in known:
-            read[name] = with_numbers(value, known, nested=True)
-        elif nested and isinstance(value, str) and known.get("type") in ("number", "integer", "boolean"):
-            with suppress(ValueError):  # what is no YAML is refused as it is
-                read[name] = parse_yaml(value)
-    return read
-
-
-def misspelt(config: dict, schema: dict, section: str) -> Iterator[str]:
-    """A problem for each name that the schema doesn't know, in all sections."""
-    settings = schema["properties"]
-    for name, value in config.items():
-        if name not in settings:
-            similar = difflib.get_close_matches(str(name), settings, n=1)
-            hint = f"did you mean {similar[0]}?" if similar else f"there are: {', '.join(settings)}"
-            yield f"{section}{name} is not a setting ({hint})"
-        elif isinstance(value, dict) and "properties" in settings[name]:
-            yield from misspelt(value, settings[name], f"{section}{name}.")
+    return validate(Config, config, "config")

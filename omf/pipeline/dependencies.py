@@ -1,4 +1,4 @@
-"""The files of the program that a step depends on: its script, and what that imports of `omf`. No torch here."""
+"""Source files that a pipeline step depends on: its script and the modules it imports. No torch here."""
 
 import ast
 import functools
@@ -9,11 +9,11 @@ from omf.utils.paths import PACKAGE
 
 DATA = {
     PACKAGE / "report" / "page.py": PACKAGE / "report" / "templates"
-}  # folders of what a module reads besides
+}  # {module: folder of files it reads}
 
 
 def fingerprint(script: Path) -> str:
-    """Return a hash of all files that decide what a script does."""
+    """Return the SHA-256 over all source files that determine the behaviour of a script."""
     digest = hashlib.sha256()
     for path in source_files(script):
         content = path.read_bytes()
@@ -24,23 +24,23 @@ def fingerprint(script: Path) -> str:
 def source_files(script: Path) -> list[Path]:
     """Return a script and the files of `omf` that it may load, sorted.
 
-    These are the modules that it imports, directly or through others, also those that a function imports when it is called; and
-    what these read, see `DATA`.
+    Includes all modules that it imports, directly or indirectly, also inside functions, and the data files
+    that these read, see `DATA`.
     """
-    found, ahead = set(), {script}
-    while ahead:
-        path = ahead.pop()
-        found.add(path)
-        ahead |= imported_files(path) - found
-    data = {file for module, folder in DATA.items() if module in found for file in folder.iterdir()}
-    return sorted(found | data)
+    visited, pending = set(), {script}
+    while pending:
+        path = pending.pop()
+        visited.add(path)
+        pending |= imported_files(path) - visited
+    data = {file for module, folder in DATA.items() if module in visited for file in folder.iterdir()}
+    return sorted(visited | data)
 
 
 @functools.cache
 def imported_files(path: Path) -> frozenset[Path]:
-    """Return the files of `omf` that the imports in one file load, packages' `__init__.py` included.
+    """Return the files of `omf` that the imports in one file load, including the `__init__.py` of packages.
 
-    The imports inside functions of an `__init__.py` serve its users from outside, and are not followed.
+    Imports inside functions of an `__init__.py` are not followed: they serve external users only.
     """
     tree = ast.parse(path.read_bytes())
     names = set()
@@ -53,7 +53,10 @@ def imported_files(path: Path) -> frozenset[Path]:
 
 
 def module_files(name: str) -> list[Path]:
-    """Return the files that importing `omf.a.b` loads; none for the name of another package, or of what stands inside a module."""
+    """Return the files that importing `omf.a.b` loads: the module and the `__init__.py` of its packages.
+
+    A name defined inside a module yields only the packages' files; another package's name yields none.
+    """
     first, *inner = name.split(".")
     if first != PACKAGE.name:
         return []

@@ -1,4 +1,7 @@
-"""The second step: reconstruct the demosaiced RAW of a shard. No torch here; the method may bring it."""
+"""Second pipeline step: reconstruct the demosaiced RAW of a shard.
+
+No torch here; the method may import it.
+"""
 
 import time
 from pathlib import Path
@@ -13,15 +16,23 @@ from omf.utils.files import save_npy
 
 
 def infer(decoded: Path, out: Path, method: Method) -> dict:
-    """Reconstruct a shard: NAME.npz -> NAME.npy, demosaiced RAW.
+    """Reconstruct a shard: `decoded`/NAME.npz -> `out`/NAME.npy, demosaiced RAW, float32 (H, W, 3) in [0, 1].
+
+    Args:
+        decoded: folder that `preprocess` wrote.
+        out: output folder, created if needed.
+        method: reconstruction method.
 
     Returns:
-        What was measured: images, seconds (start and weights not counted), megapixels; and under `problems` a
-        line for each picture that the method could not take.
+        {"images": number of images written, "seconds": time without start-up and loading of weights,
+        "megapixels": total size, "problems": one line for each image that could not be reconstructed}.
+
+    Raises:
+        InputError: files of `decoded` are missing or incomplete.
     """
     out.mkdir(parents=True, exist_ok=True)
     names = [path.stem for path in wait_for_files(decoded)]
-    done: dict[str, int] = {}  # pixels
+    done: dict[str, int] = {}  # {name: pixels}
     problems = []
 
     def read(name: str) -> Picture:
@@ -32,12 +43,12 @@ def infer(decoded: Path, out: Path, method: Method) -> dict:
         save_npy(out / f"{name}.npy", raw, synced=False)
         done[name] = raw.shape[0] * raw.shape[1]
 
-    began = time.perf_counter()
+    start = time.perf_counter()
     steps = stream(names, read, method.demosaiced, write, method.pixels_per_batch)
     for _, problem in progress(steps, "reconstructing", total=len(names), unit="image"):
         if problem:
             problems.append(str(problem))
-    seconds = round(time.perf_counter() - began, 4)
+    seconds = round(time.perf_counter() - start, 4)
     write_folder_manifest(out)
     return {
         "images": len(done),

@@ -1,6 +1,7 @@
-"""A job that is done says which files it left, and of how many bytes: so the next one knows that it sees them all.
+"""Each finished job writes a manifest of its files and their sizes.
 
-After a power failure, a file may be shorter than it was; on a file server, other machines may see a file later than its folder.
+The next job uses it to verify that all files exist in full. After a power failure, a file may be shorter
+than when it was written; on a file server, other machines may see a folder before they see its files.
 """
 
 import json
@@ -12,28 +13,34 @@ from pathlib import Path
 from omf.utils.errors import InputError
 from omf.utils.files import save_json
 
-MANIFEST = ".files.json"  # in a folder of its files
-PATIENCE = 60.0  # seconds that files may take to be seen
+MANIFEST = ".files.json"  # manifest of a folder, inside it
+TIMEOUT_SECONDS = 60.0  # for files to become visible
 
 
-def write_manifest(files: Iterable[Path], record: Path) -> None:
-    """Write down what there is, once all of it is there."""
-    save_json(record, {os.path.relpath(path, record.parent): path.stat().st_size for path in sorted(files)})
+def write_manifest(files: Iterable[Path], manifest: Path) -> None:
+    """Write a manifest, {path relative to the manifest: bytes}, of finished files."""
+    save_json(
+        manifest, {os.path.relpath(path, manifest.parent): path.stat().st_size for path in sorted(files)}
+    )
 
 
 def write_folder_manifest(folder: Path) -> None:
-    """`write_manifest` the files of a folder in the folder itself."""
+    """Write a manifest of the files in a folder, except hidden ones, into the folder itself."""
     write_manifest((path for path in folder.iterdir() if not path.name.startswith(".")), folder / MANIFEST)
 
 
-def find_missing(record: Path) -> str | None:
-    """What is not there as the record says, or the record itself; None where all is. Files that have grown are somebody's own."""
+def find_missing(manifest: Path) -> str | None:
+    """Return the first file that is missing or shorter than its manifest says, or None if all are complete.
+
+    Returns the manifest itself if it cannot be read. Files that have grown are accepted, since users may
+    edit them.
+    """
     try:
-        sizes = json.loads(record.read_text())
+        sizes = json.loads(manifest.read_text())
     except (OSError, ValueError):
-        return str(record)
+        return str(manifest)
     for name, size in sizes.items():
-        path = record.parent / name
+        path = manifest.parent / name
         try:
             if path.stat().st_size < size:
                 return str(path)
@@ -43,12 +50,16 @@ def find_missing(record: Path) -> str | None:
 
 
 def wait_for_files(folder: Path) -> list[Path]:
-    """The files of a folder that was sealed, by name, once all of them are seen. Raises InputError where they are not in a minute."""
-    record, until = folder / MANIFEST, time.monotonic() + PATIENCE
-    while lacking := find_missing(record):
-        if time.monotonic() > until:
+    """Wait until all files in the manifest of a folder exist in full, and return them sorted by name.
+
+    Raises InputError if they do not within a minute.
+    """
+    manifest, deadline = folder / MANIFEST, time.monotonic() + TIMEOUT_SECONDS
+    while missing := find_missing(manifest):
+        if time.monotonic() > deadline:
             raise InputError(
-                f"{lacking}: not there, or not whole, after {PATIENCE:.0f} s; start again, and {folder} is made again"
+                f"{missing}: missing or incomplete after {TIMEOUT_SECONDS:.0f} s;"
+                f" run again, and {folder} is recreated"
             )
         time.sleep(0.2)
-    return [folder / name for name in json.loads(record.read_text())]
+    return [folder / name for name in json.loads(manifest.read_text())]

@@ -1,4 +1,4 @@
-"""The third step: mosaic a shard and write it in its formats. No torch here."""
+"""Third pipeline step: mosaic a shard and write it in the output formats. No torch here."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,15 +7,22 @@ import numpy as np
 
 from omf.io.raw_formats import Writer
 from omf.pipeline.manifest import wait_for_files, write_folder_manifest
-from omf.pipeline.stream import OF_A_PICTURE, as_input_error
+from omf.pipeline.stream import IMAGE_ERRORS, as_input_error
 from omf.utils.console import progress
 
 
 def write_mosaics(demosaiced: Path, writers: Sequence[Writer]) -> list[str]:
-    """Write a shard, NAME.npy float32 (H, W, 3), in one or more formats.
+    """Write a shard of demosaiced RAW, NAME.npy, float32 (H, W, 3), in one or more formats.
+
+    Args:
+        demosaiced: folder that `infer` wrote.
+        writers: one writer for each output format.
 
     Returns:
-        A line for each picture that could not be written in a format.
+        One line for each image and format that could not be written.
+
+    Raises:
+        InputError: files of `demosaiced` are missing or incomplete.
     """
     problems = []
     for writer in writers:
@@ -25,7 +32,7 @@ def write_mosaics(demosaiced: Path, writers: Sequence[Writer]) -> list[str]:
         for write in writers:
             try:
                 write(path.stem, raw)
-            except OF_A_PICTURE as error:
+            except IMAGE_ERRORS as error:
                 problems.append(str(as_input_error(path.stem, error)))
     for writer in writers:
         write_folder_manifest(writer.folder)

@@ -1,4 +1,4 @@
-"""The whole way of an image in one process, for people who don't want a workflow."""
+"""Reconstruction of photos in one process, without a workflow."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from omf.inference.base import Method
-from omf.io.photos import by_name
+from omf.io.photos import map_by_name
 from omf.pipeline.preprocess import decode
 from omf.pipeline.stream import stream
 from omf.utils.console import log, progress
@@ -19,18 +19,19 @@ def predict(
     method: Method,
     writer: Callable[[dict[str, Path]], Callable[[str, np.ndarray], None]] | None = None,
 ) -> list[str]:
-    """The whole way in one process: photos -> `out`/NAME.npy, in the challenge's format.
+    """Reconstruct photos in one process: photos -> `out`/NAME.npy, in the challenge's format.
 
     Args:
-        photos: sRGB pictures.
+        photos: sRGB photo files.
         out: folder for the RAW files.
-        method: what reconstructs.
-        writer: given the photos by name, what writes demosaiced RAW in another format, see `omf.io.raw_formats.Writer`.
+        method: reconstruction method.
+        writer: factory that takes {name: photo} and returns a function that writes demosaiced RAW in another
+            format, see `omf.io.raw_formats.Writer`.
 
     Returns:
-        A line for each photo that can't be used.
+        One line for each photo that could not be used.
     """
-    named, problems = by_name(photos)
+    named, problems = map_by_name(photos)
     submit, write = method.packed, lambda name, raw: save_npy(out / f"{name}.npy", raw)
     if writer:
         submit, write = method.demosaiced, writer(named)

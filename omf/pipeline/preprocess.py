@@ -1,4 +1,4 @@
-"""The first step: decode a shard of photos and mark their overexposed pixels. No torch here."""
+"""First pipeline step: decode a shard of photos and mark their overexposed pixels. No torch here."""
 
 from collections.abc import Iterable
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 
 from omf.inference.base import Picture
 from omf.io.images import read_rgb
-from omf.io.photos import by_name
+from omf.io.photos import map_by_name
 from omf.pipeline.manifest import write_folder_manifest
 from omf.pipeline.stream import as_input_error
 from omf.raw.overexposure import overexposure_mask
@@ -17,7 +17,10 @@ from omf.utils.files import atomic_write, sha256
 
 
 def decode(photo: Path) -> Picture:
-    """Read a photo and mark its overexposed pixels. Raises InputError."""
+    """Read a photo and mark its overexposed pixels.
+
+    Raises InputError if it cannot be read or does not fit in memory.
+    """
     rgb = read_rgb(photo)
     try:
         return Picture(rgb, overexposure_mask(rgb), photo.stem)
@@ -26,18 +29,18 @@ def decode(photo: Path) -> Picture:
 
 
 def preprocess(photos: Iterable[Path], out: Path) -> dict:
-    """Decode a shard: NAME.npz with `rgb` and `mask`.
+    """Decode the photos of a shard to `out`/NAME.npz with `rgb` and `mask`.
 
     Returns:
-        `sha256` of each photo's file, by its name; and `problems`, a line for each photo that can't be used.
+        {"sha256": {file name: hash of the photo file}, "problems": one line for each photo that is skipped}.
     """
-    named, problems = by_name(photos)
+    named, problems = map_by_name(photos)
     hashes = {}
     out.mkdir(parents=True, exist_ok=True)
     for name, photo in progress(named.items(), "decoding", unit="image"):
         try:
             picture = decode(photo)
-            hashes[photo.name] = hash_of(photo)
+            hashes[photo.name] = hash_photo(photo)
         except InputError as error:
             problems.append(str(error))
             continue
@@ -47,11 +50,11 @@ def preprocess(photos: Iterable[Path], out: Path) -> dict:
     return {"sha256": hashes, "problems": problems}
 
 
-def hash_of(photo: Path) -> str:
-    """sha256 of a file that was there a moment ago. Raises InputError."""
+def hash_photo(photo: Path) -> str:
+    """Return the SHA-256 of a photo file. Raises InputError if it can no longer be read."""
     try:
         return sha256(photo)
     except OSError as error:
         raise InputError(
-            f"{photo}: gone while it was worked on ({error.strerror}); put it back, and run again"
+            f"{photo}: removed while it was being processed ({error.strerror}); put it back, and run again"
         ) from error

@@ -1,4 +1,4 @@
-"""What a run leaves that was killed, or that lost its power: how another one finds out, and clears it away. No torch here."""
+"""Detect and remove partial results of a run that was killed or lost power. No torch here."""
 
 import fcntl
 import json
@@ -9,23 +9,21 @@ from pathlib import Path
 
 from omf.pipeline.manifest import MANIFEST, find_missing
 
-SHARDS = ("decoded", "demosaiced", "raw", "files")  # of results/: a folder for each shard
-RECORDS = ("photos", "timing", "written", "scores")  # a JSON file for each shard
-KNOWN_BY = {
-    "package.json": "readme.txt",
-    "report.json": "summary.txt",
-}  # what a job leaves in submission/; without it the job runs again
-LATEST = 300  # seconds before the last write; what is older has long been on the disk
+SHARD_FOLDERS = ("decoded", "demosaiced", "raw", "files")  # in results/; each holds a folder per shard
+SHARD_RECORDS = ("photos", "timing", "written", "scores")  # in results/; each holds a JSON file per shard
+# {manifest of a job: its output in submission/ whose absence makes the job run again}
+COMPLETION_FILES = {"package.json": "readme.txt", "report.json": "summary.txt"}
+RECENT_SECONDS = 300  # before the last write; older files have long reached the disk
 
 
 def lock(path: Path) -> bool:
-    """Take part in a lock until this process ends; whether no other process did.
+    """Hold a shared lock until this process ends, and return True if no other process held it.
 
-    Where the file system has no locks, the answer is False: nothing is known.
+    Returns False if the file system does not support locks, since other holders cannot be ruled out.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)  # stays open, and so locked
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)  # stays open, which keeps the lock
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return True
@@ -37,62 +35,68 @@ def lock(path: Path) -> bool:
         return False
 
 
-def wait_for_lock(path: Path, tell: Callable[[], None]) -> None:
-    """Wait until no process holds a lock any more; `tell` is called if that is not at once."""
+def wait_for_lock(path: Path, on_wait: Callable[[], None]) -> None:
+    """Wait until no process holds the lock; call `on_wait` first if it is held now."""
     with path.open("a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            tell()
+            on_wait()
             fcntl.flock(file, fcntl.LOCK_EX)
 
 
 def remove_partial_outputs(results: Path, submission: Path) -> list[Path]:
-    """Remove what a killed run left half-written, and what a power failure cut off, so that it is made again.
+    """Remove temporary files of a killed run and outputs truncated by a power failure.
+
+    The next run then recomputes them.
 
     Returns:
-        What was not whole, and is gone; see `find_partial_outputs`.
+        The incomplete outputs, now removed; see `find_partial_outputs`.
     """
-    for folder in (submission, *(results / kind for kind in (*RECORDS, "sealed"))):
-        for part in folder.glob(".*.part"):
-            part.unlink()
-    found = find_partial_outputs(results, submission)
-    for path in found:
+    for folder in (submission, *(results / kind for kind in (*SHARD_RECORDS, "manifest"))):
+        for temporary in folder.glob(".*.part"):
+            temporary.unlink()
+    partial = find_partial_outputs(results, submission)
+    for path in partial:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
-    return found
+    return partial
 
 
 def find_partial_outputs(results: Path, submission: Path) -> list[Path]:
-    """Find what is not whole, without a change.
+    """Find incomplete outputs, without changing anything.
 
-    Files get their names when they are whole. But those that pass from one step to the next need not have reached the disk then, and a
-    disk, or a file server, may promise what it does not keep. So whatever was written last is compared with its seal.
+    Files are renamed to their final names only when they are complete. However, intermediate files are not
+    synced to the disk before that, and a disk or file server may lose writes that it has confirmed. The most
+    recent outputs are therefore compared with their manifests.
 
     Returns:
-        Folders and records of shards, and what a damaged submission is known by.
+        Incomplete folders and records of shards, and the completion files of jobs whose outputs are damaged.
     """
-    seals = {folder: folder / MANIFEST for kind in SHARDS for folder in (results / kind).glob("s*")}
-    seals |= {
-        submission / known_by: results / "sealed" / job
-        for job, known_by in KNOWN_BY.items()
-        if (submission / known_by).exists()
+    manifests = {
+        folder: folder / MANIFEST for kind in SHARD_FOLDERS for folder in (results / kind).glob("s*")
     }
-    records = [record for kind in RECORDS for record in (results / kind).glob("*.json")]
+    manifests |= {
+        submission / completion_file: results / "manifest" / manifest
+        for manifest, completion_file in COMPLETION_FILES.items()
+        if (submission / completion_file).exists()
+    }
+    records = [record for kind in SHARD_RECORDS for record in (results / kind).glob("*.json")]
     return [
         path
-        for path in most_recent([*seals, *records])
-        if (find_missing(seals[path]) if path in seals else not is_json(path))
+        for path in most_recent([*manifests, *records])
+        if (find_missing(manifests[path]) if path in manifests else not is_json(path))
     ]
 
 
 def most_recent(paths: Iterable[Path]) -> list[Path]:
-    """Those that were written last."""
-    written = {path: path.stat().st_mtime for path in paths}
-    since = max(written.values(), default=0) - LATEST
-    return [path for path, when in written.items() if when > since]
+    """Return the paths that were modified within `RECENT_SECONDS` of the last modification."""
+    modified = {path: path.stat().st_mtime for path in paths}
+    since = max(modified.values(), default=0) - RECENT_SECONDS
+    return [path for path, seconds in modified.items() if seconds > since]
 
 
 def is_json(path: Path) -> bool:
+    """Return True if the content of a file is valid JSON."""
     try:
         json.loads(path.read_text())
     except ValueError:

@@ -1,18 +1,22 @@
-"""Which images are worked on together."""
+"""Assignment of images to shards, the batches of a workflow's jobs."""
 
 import hashlib
 from collections.abc import Iterable
 
 
 def assign_shards(names: Iterable[str], size: int) -> dict[str, list[str]]:
-    """Split names into shards of at most `size`.
+    """Split names into shards of at most `size` names.
 
-    A name's place follows from its hash: all names start in the shard `s`; one that is too large is
-    split by the next bit of the hash into `...0` and `...1`. So a new name changes its own shard only,
-    whatever the others are.
+    The hash of a name determines its shard: all names start in the shard `s`, and a shard that is too
+    large is split by the next bit of the hash into `...0` and `...1`. A new name therefore changes only
+    its own shard, whatever the other names are.
+
+    Args:
+        names: unique names.
+        size: maximum number of names in a shard, 1 or more.
 
     Returns:
-        {shard: sorted names}, no shard empty.
+        {shard: sorted names}, without empty shards.
     """
     shards: dict[str, list[str]] = {}
 
@@ -29,5 +33,5 @@ def assign_shards(names: Iterable[str], size: int) -> dict[str, list[str]]:
 
 
 def hash_bits(name: str) -> str:
-    """256 bits that look random and are the same on every machine."""
+    """Return the SHA-256 of a name as 256 characters 0 or 1, the same on every machine."""
     return f"{int(hashlib.sha256(name.encode(errors='surrogateescape')).hexdigest(), 16):0256b}"

@@ -1,4 +1,4 @@
-"""Reading, computing and writing at the same time. No torch here."""
+"""Overlapped reading, computation and writing of images. No torch here."""
 
 import os
 from collections import deque
@@ -9,10 +9,10 @@ from itertools import islice
 import numpy as np
 
 from omf.inference.base import Pending, Picture
-from omf.utils.errors import InputError, in_one_line
+from omf.utils.errors import InputError, one_line_message
 
-OF_A_PICTURE = (InputError, MemoryError)  # errors that leave other pictures alone
-UNDER_WAY = 3  # groups that are computed or written while the next one is begun
+IMAGE_ERRORS = (InputError, MemoryError)  # errors of one image, after which the others continue
+MAX_PENDING = 3  # groups being computed or written when the next one is submitted
 MAX_THREADS = 16
 
 
@@ -23,98 +23,100 @@ def stream(
     write: Callable[[str, np.ndarray], None],
     pixels_per_batch: int,
 ) -> Iterator[tuple[str, InputError | None]]:
-    """Take each name through `read` (in threads, ahead), `submit` (here) and `write` (in threads).
+    """Pass each image through `read` (ahead, in threads), `submit` (in this thread) and `write` (in threads).
 
     Args:
-        names: of pictures.
-        read: may raise InputError; the picture is then left out.
-        submit: computes several pictures; may raise InputError, then or when its answers are asked for.
-        write: what came of one; may raise InputError.
-        pixels_per_batch: pixels to give to `submit` at once; a single picture may have more.
+        names: names of the images.
+        read: reads an image; may raise InputError, and the image is then skipped.
+        submit: computes several images; may raise InputError, at once or when the results are requested.
+        write: writes the result of one image; may raise InputError.
+        pixels_per_batch: maximum number of pixels per call of `submit`; a single image may have more.
 
     Yields:
-        Each name once it is written, in the given order, with the error of one that could not be read, computed or written. Not
-        enough memory is such an error, too.
+        Each name once it is written, in the given order, with None, or with the error if the image could not
+        be read, computed or written. Running out of memory counts as such an error.
     """
     threads = min(os.cpu_count() or 1, MAX_THREADS)
     with ThreadPoolExecutor(threads) as pool:
-        under_way: deque[tuple[dict[str, InputError | None], Future]] = deque()
+        pending: deque[tuple[dict[str, InputError | None], Future]] = deque()
 
-        def oldest() -> Iterator[tuple[str, InputError | None]]:
-            outcome, written = under_way.popleft()
+        def finish_oldest() -> Iterator[tuple[str, InputError | None]]:
+            outcome, written = pending.popleft()
             try:
                 outcome |= written.result()
-            except OF_A_PICTURE as error:
-                outcome = failed(outcome, error)
+            except IMAGE_ERRORS as error:
+                outcome = mark_failed(outcome, error)
             yield from outcome.items()
 
-        for group in grouped(ahead(pool, read, names, threads), pixels_per_batch):
+        for group in group_by_pixels(read_ahead(pool, read, names, threads), pixels_per_batch):
             outcome = {name: picture if isinstance(picture, InputError) else None for name, picture in group}
             pictures = {name: picture for name, picture in group if outcome[name] is None}
-            answers: Pending = list
+            results: Pending = list  # no pictures, no results
             try:
                 if pictures:
-                    answers = submit(list(pictures.values()))
-            except OF_A_PICTURE as error:
-                outcome, pictures = failed(outcome, error), {}
-            under_way.append((outcome, pool.submit(write_all, list(pictures), answers, write)))
-            if len(under_way) > UNDER_WAY:
-                yield from oldest()
-        while under_way:
-            yield from oldest()
+                    results = submit(list(pictures.values()))
+            except IMAGE_ERRORS as error:
+                outcome, pictures = mark_failed(outcome, error), {}
+            pending.append((outcome, pool.submit(write_all, list(pictures), results, write)))
+            if len(pending) > MAX_PENDING:
+                yield from finish_oldest()
+        while pending:
+            yield from finish_oldest()
 
 
 def as_input_error(name: object, error: Exception) -> InputError:
-    """The error as one of a picture; a line about an input names it already."""
-    return error if isinstance(error, InputError) else InputError(f"{name}: {in_one_line(error)}")
+    """Return the error as an InputError about one image; an InputError names its image already."""
+    return error if isinstance(error, InputError) else InputError(f"{name}: {one_line_message(error)}")
 
 
-def failed(outcome: dict[str, InputError | None], error: Exception) -> dict[str, InputError | None]:
-    """What became of a group that can't be computed: each picture that could be read has the error."""
-    return {name: before or InputError(f"{name}: {in_one_line(error)}") for name, before in outcome.items()}
+def mark_failed(outcome: dict[str, InputError | None], error: Exception) -> dict[str, InputError | None]:
+    """Return the outcome of a group that failed: all images without an earlier error get this one."""
+    return {
+        name: earlier or InputError(f"{name}: {one_line_message(error)}") for name, earlier in outcome.items()
+    }
 
 
-def ahead(
+def read_ahead(
     pool: ThreadPoolExecutor, read: Callable[[str], Picture], names: Iterable[str], count: int
 ) -> Iterator[tuple[str, Picture | InputError]]:
-    """Each name with what `read` gives, or the InputError that it raises; the next `count` are being read meanwhile."""
-    left, reading = iter(names), deque()
+    """Yield each name with its picture or the InputError of reading it; threads read up to `count` ahead."""
+    remaining, reading = iter(names), deque()
     while True:
-        reading.extend((name, pool.submit(read, name)) for name in islice(left, count - len(reading)))
+        reading.extend((name, pool.submit(read, name)) for name in islice(remaining, count - len(reading)))
         if not reading:
             return
         name, picture = reading.popleft()
         try:
             yield name, picture.result()
-        except OF_A_PICTURE as error:
+        except IMAGE_ERRORS as error:
             yield name, as_input_error(name, error)
 
 
-def grouped(
+def group_by_pixels(
     pictures: Iterable[tuple[str, Picture | InputError]], pixels_per_batch: int
 ) -> Iterator[list[tuple[str, Picture | InputError]]]:
-    """Lists of one picture, or of more that have no more than `pixels_per_batch` pixels in all."""
+    """Yield groups of consecutive pictures, each of at most `pixels_per_batch` pixels or a single picture."""
     group, pixels = [], 0
     for name, picture in pictures:
-        more = 0 if isinstance(picture, InputError) else picture.mask.size
-        if group and pixels + more > pixels_per_batch:
+        size = 0 if isinstance(picture, InputError) else picture.mask.size
+        if group and pixels + size > pixels_per_batch:
             yield group
             group, pixels = [], 0
         group.append((name, picture))
-        pixels += more
+        pixels += size
     if group:
         yield group
 
 
 def write_all(
-    names: Sequence[str], answers: Pending, write: Callable[[str, np.ndarray], None]
+    names: Sequence[str], results: Pending, write: Callable[[str, np.ndarray], None]
 ) -> dict[str, InputError | None]:
-    """Wait for the answers and write each; what became of it."""
+    """Wait for the results, write each, and return the error of each name, or None if it was written."""
     outcome: dict[str, InputError | None] = {}
-    for name, array in zip(names, answers()):
+    for name, array in zip(names, results()):
         try:
             write(name, array)
             outcome[name] = None
-        except OF_A_PICTURE as error:
+        except IMAGE_ERRORS as error:
             outcome[name] = as_input_error(name, error)
     return outcome

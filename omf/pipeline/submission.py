@@ -1,4 +1,4 @@
-"""The challenge's formats: packed RAW files, scores, readme.txt and submission.zip."""
+"""The challenge entry: RAW files, readme.txt and submission.zip."""
 
 import os
 import shutil
@@ -11,16 +11,26 @@ from omf.utils.files import atomic_write, save_text
 
 README = "readme.txt"
 ARCHIVE = "submission.zip"
-RAW_SUFFIXES = (".npy", ".npz", ".png", ".dng")  # that a run may leave
+RAW_SUFFIXES = (".npy", ".npz", ".png", ".dng")  # of all output formats
 
 
 def write_submission(raws: list[Path], readme: str, out: Path, zipped: bool = True) -> list[Path]:
-    """Leave the entry in `out`: the RAW files, readme.txt and, unless the format is no challenge's, the zip of exactly these.
+    """Write the entry to `out`: the RAW files, readme.txt and, if `zipped`, submission.zip.
 
-    Other RAW files in `out` are those of an earlier run and are removed, and so is its zip.
+    The zip contains exactly these files. Other RAW files in `out` stem from an earlier run and are removed,
+    and so is the zip if this run writes none.
+
+    Args:
+        raws: RAW files, with unique names.
+        readme: content of readme.txt.
+        out: submission folder, created if needed.
+        zipped: write the zip; False for formats that the challenge does not accept.
 
     Returns:
         The files of the entry.
+
+    Raises:
+        InputError: `raws` is empty.
     """
     if not raws:
         raise InputError(
@@ -32,7 +42,7 @@ def write_submission(raws: list[Path], readme: str, out: Path, zipped: bool = Tr
     }:
         (out / stale).unlink()
     for raw in raws:
-        place(raw, out / raw.name)
+        link_or_copy(raw, out / raw.name)
     save_text(out / README, readme)
     files = [out / README, *(out / raw.name for raw in sorted(raws))]
     if not zipped:
@@ -40,17 +50,16 @@ def write_submission(raws: list[Path], readme: str, out: Path, zipped: bool = Tr
         return files
     with atomic_write(out / ARCHIVE) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for path in progress(files, ARCHIVE, unit="file"):
-            # a fixed date: the same files give the same bytes
+            # a fixed date, so that the same files give the same bytes
             entry = zipfile.ZipInfo(path.name, (1980, 1, 1, 0, 0, 0))
             entry.external_attr = 0o644 << 16
-            archive.writestr(
-                entry, path.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=1
-            )  # 6 takes 5 times as long for 6 % less
+            # level 6 takes 5 times as long and saves 6 %
+            archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=1)
     return [*files, out / ARCHIVE]
 
 
-def place(source: Path, target: Path) -> None:
-    """Put a finished file under a second name: a hard link where the file system can, else a copy."""
+def link_or_copy(source: Path, target: Path) -> None:
+    """Create a hard link to a finished file, or a copy if the file system does not support links."""
     with atomic_write(target) as temporary:
         try:
             os.link(source, temporary)

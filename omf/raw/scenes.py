@@ -1,7 +1,7 @@
-"""Drawn and computed scenes, for sample pictures and for training: no photos needed.
+"""Synthetic scenes for sample images and for training; they require no photos.
 
-Each scene is a function of size and random generator and returns (H, W, 3) float32, linear sRGB
-primaries under neutral light, 1 = white paper; lights and glints lie above 1.
+Each scene is a function of height, width and random generator and returns float32 (H, W, 3): linear sRGB
+primaries under neutral light, white paper at 1, lights and glints above 1.
 """
 
 from collections.abc import Callable
@@ -15,14 +15,14 @@ from omf.raw.isp import decode_srgb
 
 Scene = Callable[[int, int, np.random.Generator], np.ndarray]
 
-# sRGB of six skins, fair to dark
+# sRGB of six skin tones, fair to dark
 SKINS = np.array(
     [[244, 208, 177], [231, 180, 143], [210, 158, 124], [186, 119, 80], [135, 86, 60], [75, 47, 37]]
 )
 
 
 def random_colours(count: int, rng: np.random.Generator, saturation: float = 1.0) -> np.ndarray:
-    """(count, 3) surface colours, linear, all hues, mostly of moderate saturation."""
+    """Sample linear surface colours, (count, 3), of all hues and mostly moderate saturation."""
     hue, sat, value = (
         rng.uniform(size=count),
         rng.beta(1.3, 2, count) * saturation,
@@ -32,7 +32,7 @@ def random_colours(count: int, rng: np.random.Generator, saturation: float = 1.0
 
 
 def fractal(height: int, width: int, rng: np.random.Generator, slope: float = 1.0) -> np.ndarray:
-    """(H, W) noise with the 1/f spectrum of natural textures, mean 0, deviation 1."""
+    """Generate noise, (H, W), with the 1/f spectrum of natural textures, mean 0 and standard deviation 1."""
     frequency = np.hypot(np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None])
     frequency[0, 0] = np.inf
     spectrum = np.fft.rfft2(rng.standard_normal((height, width))) / frequency**slope
@@ -41,7 +41,7 @@ def fractal(height: int, width: int, rng: np.random.Generator, slope: float = 1.
 
 
 def leaves(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """Textured ellipses that cover each other, of all sizes: the statistics of edges in photos."""
+    """Draw overlapping textured ellipses of all sizes, which have the edge statistics of photos."""
     scene = np.empty((height, width, 3), np.float32)
     scene[:] = random_colours(1, rng)
     texture = np.exp(0.25 * fractal(height, width, rng, 0.8))[..., None]
@@ -64,7 +64,7 @@ def leaves(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def landscape(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """Bright sky with clouds and a sun over hills in the shade: large overexposed areas."""
+    """Draw a bright sky with clouds and a sun over shaded hills: large overexposed areas."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32) / min(height, width)
     horizon = height / min(height, width) * 0.6
     scene = np.array([0.35, 0.55, 0.95]) * (0.5 + 0.6 * y / horizon)[..., None]
@@ -87,7 +87,7 @@ def landscape(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def night(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """Deep shadows with lit windows and street lamps: tiny and small overexposed regions."""
+    """Draw deep shadows with lit windows and street lamps: tiny and small overexposed areas."""
     scene = 0.02 * np.exp(0.5 * fractal(height, width, rng))[..., None] * np.array([0.7, 0.85, 1.2])
     cell = max(min(height, width) // 14, 6)
     for top in range(2 * cell, height - cell, 2 * cell):
@@ -110,7 +110,7 @@ def night(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def chart(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """Patches of skin, saturated and grey colours in uneven light, with a grid between them."""
+    """Draw patches of skin, saturated and grey colours in uneven light, separated by a grid."""
     rows, columns = 4, 6
     greys = np.repeat(np.array([[0.02], [0.05], [0.12], [0.27], [0.55], [0.9]]), 3, axis=1)
     pure = decode_srgb(hsv2rgb(np.stack([np.arange(12) / 12, np.full(12, 0.95), np.full(12, 0.9)], axis=-1)))
@@ -126,7 +126,7 @@ def chart(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def spheres(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """Shaded balls with glints on a table: smooth gradients into small, bright, white spots."""
+    """Draw shaded spheres with glints on a table: smooth gradients into small, bright, white spots."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     scene = (
         random_colours(1, rng, 0.5)[0]
@@ -148,12 +148,12 @@ def spheres(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def bricks(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """A brick wall, half in hard sunlight: regular edges, strong texture, a slanted shadow border."""
+    """Draw a brick wall, half in hard sunlight: regular edges, strong texture, a slanted shadow border."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     brick_height = max(min(height, width) / 16, 8)
     row = np.floor(y / brick_height)
     column = np.floor(x / (2.2 * brick_height) + 0.5 * (row % 2))
-    tone = np.sin(row * 12.9898 + column * 78.233) * 43758.5453 % 1  # a hash: one tone for each brick
+    tone = np.sin(row * 12.9898 + column * 78.233) * 43758.5453 % 1  # a hash: one tone per brick
     mortar = (y / brick_height % 1 < 0.12) | ((x / (2.2 * brick_height) + 0.5 * (row % 2)) % 1 < 0.055)
     wall = np.array([0.42, 0.16, 0.09]) * (0.6 + 0.7 * tone)[..., None]
     wall[mortar] = [0.55, 0.52, 0.47]
@@ -163,7 +163,7 @@ def bricks(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def rosette(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """A zone plate with coloured sectors: every spatial frequency, up to the finest."""
+    """Draw a zone plate with coloured sectors: all spatial frequencies, up to the finest."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     y, x = y - height / 2, x - width / 2
     rings = 0.5 + 0.45 * np.cos(np.pi * (x**2 + y**2) / max(height, width))
@@ -172,7 +172,7 @@ def rosette(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def paper(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
-    """Dark strokes and flat polygons on overexposed paper: thin structures that touch the mask's edge."""
+    """Draw dark strokes and flat polygons on overexposed paper: thin structures at the edge of the mask."""
     scene = (
         np.full((height, width, 3), 1.15, np.float32)
         * (1 + 0.03 * fractal(height, width, rng, 1.5))[..., None]

@@ -1,4 +1,4 @@
-"""The page that a run leaves: one HTML file that holds all it needs."""
+"""The report page of a run: a single self-contained HTML file."""
 
 import base64
 import hashlib
@@ -14,7 +14,7 @@ from PIL import Image
 
 from omf.evaluation.scores import BASELINES, warnings_line
 from omf.report import plots
-from omf.report.panels import ERROR_AT_TOP, ERROR_MAP, panels, strip
+from omf.report.panels import ERROR_COLOURMAP, MAX_SHOWN_ERROR, make_panels, strip
 from omf.utils.errors import InputError, printable
 from omf.utils.files import save_text
 from omf.utils.version import VERSION
@@ -30,69 +30,72 @@ LEADERBOARD_S7 = [
 ]
 
 TEMPLATES = Path(__file__).parent / "templates"
-SHOWN_OF_EACH = 3  # worst, median and best images
-JPEG_QUALITIES = (85, 70, 50, 30, 15)  # the first that keeps the pictures within
-MAX_PICTURE_BYTES = 8_000_000  # of the page's pictures together; a third is added where they are embedded
-COLUMNS = {  # of the table: heading, digits, explanation
-    "psnr": ("PSNR", 2, "dB, the challenge's"),
-    "ssim": ("SSIM", 4, "the challenge's"),
+EXAMPLES_PER_GROUP = 3  # worst, median and best images
+MAX_IMAGE_BYTES = 8_000_000  # of all embedded JPEGs; base64 adds a third
+JPEG_QUALITIES = (85, 70, 50, 30, 15)  # the first that keeps within `MAX_IMAGE_BYTES` is used
+COLUMNS = {  # of the table: heading, digits, tooltip
+    "psnr": ("PSNR", 2, "dB, as the challenge defines it"),
+    "ssim": ("SSIM", 4, "as the challenge defines it"),
     "ms_ssim": ("MS-SSIM", 4, "multi-scale SSIM"),
-    "psnr_overexposed": ("PSNR over", 2, "dB, over the overexposed pixels"),
-    "psnr_rest": ("PSNR rest", 2, "dB, over the other pixels"),
+    "psnr_overexposed": ("PSNR over", 2, "dB, overexposed pixels only"),
+    "psnr_rest": ("PSNR rest", 2, "dB, all other pixels"),
     "colour_error": ("colour °", 2, "angle between the mean colours, degrees"),
-    "highlight_error": ("highlights", 4, "mean absolute error where the truth is 0.8 or more"),
+    "highlight_error": ("highlights", 4, "mean absolute error of samples whose true value is 0.8 or more"),
     "unprocess_psnr": ("unprocess", 2, "PSNR of the classical method, dB"),
-    "copy_psnr": ("copy", 2, "PSNR of the photo itself taken for RAW, dB"),
+    "copy_psnr": ("copy", 2, "PSNR of the photo itself, used as RAW, dB"),
     "consistency_psnr": (
         "consistency",
         2,
-        "dB between the photo and the RAW, rendered with colours and tones fitted; not accuracy",
+        "PSNR in dB of the RAW, rendered to match the photo, against the photo; not accuracy",
     ),
-    "overexposed": ("overexposed", 4, "share of the photo's pixels"),
+    "overexposed": ("overexposed", 4, "share of the photo's pixels that are overexposed"),
     "clipped": ("clipped", 4, "share of the RAW's samples at white"),
 }
 
 
 @dataclass(frozen=True)
 class Example:
-    """An image that the page shows."""
+    """An image that the page shows, with its panels by caption."""
 
     name: str
     caption: str
-    pictures: dict[str, np.ndarray]
+    panels: dict[str, np.ndarray]
 
 
-def examples(records: dict[str, dict]) -> dict[str, list[Example]]:
-    """The worst, median and best images by PSNR - without ground truth, by consistency - each image once."""
+def select_examples(records: dict[str, dict]) -> dict[str, list[Example]]:
+    """Select the worst, median and best images, each image once.
+
+    They are ranked by PSNR, or by consistency if there is no ground truth.
+    """
     key = "psnr" if any("psnr" in record for record in records.values()) else "consistency_psnr"
     ordered = sorted(
         (name for name in records if records[name].get(key) is not None), key=lambda name: records[name][key]
     )
-    middle = max((len(ordered) - SHOWN_OF_EACH) // 2, 0)
+    middle = max((len(ordered) - EXAMPLES_PER_GROUP) // 2, 0)
     groups = {
-        "Worst": ordered[:SHOWN_OF_EACH],
-        "Best": ordered[::-1][:SHOWN_OF_EACH],
-        "Median": ordered[middle : middle + SHOWN_OF_EACH],
+        "Worst": ordered[:EXAMPLES_PER_GROUP],
+        "Best": ordered[::-1][:EXAMPLES_PER_GROUP],
+        "Median": ordered[middle : middle + EXAMPLES_PER_GROUP],
     }
     taken: set[str] = set()
-    found = {}
+    examples = {}
     for heading, names in groups.items():
         new = [name for name in names if name not in taken]
         taken.update(new)
-        found[heading] = [example(name, records[name]) for name in new]
-    return {heading: found[heading] for heading in ("Worst", "Median", "Best") if found[heading]}
+        examples[heading] = [make_example(name, records[name]) for name in new]
+    return {heading: examples[heading] for heading in ("Worst", "Median", "Best") if examples[heading]}
 
 
-def example(name: str, record: dict) -> Example:
-    """An image, without pictures where its files have gone or changed since it was scored."""
+def make_example(name: str, record: dict) -> Example:
+    """Render an image; it has no panels if its files were removed or changed since it was scored."""
     try:
-        return Example(printable(name), caption(record), panels(record))
+        return Example(printable(name), caption(record), make_panels(record))
     except InputError as error:
         return Example(printable(name), f"{caption(record)}; not shown: {error}", {})
 
 
 def caption(record: dict) -> str:
-    """The scores of an image, in words."""
+    """Format the scores and warnings of an image as a caption."""
     parts = []
     if "psnr" in record:
         parts.append(f"PSNR {record['psnr']:.2f} dB, SSIM {record['ssim']:.4f}")
@@ -104,63 +107,60 @@ def caption(record: dict) -> str:
     return "; ".join([*parts, *record.get("warnings", [])])
 
 
-def drawn(records: dict[str, dict], seconds: dict[str, float]) -> dict[str, tuple[str, str]]:
-    """The plots that the records allow: {title: (SVG, what it shows)}."""
+def draw_plots(records: dict[str, dict], seconds: dict[str, float]) -> dict[str, tuple[str, str]]:
+    """Draw the plots that the records allow: {title: (SVG, description)}."""
 
     def values(key: str) -> list[float]:
         return [record[key] for record in records.values() if record.get(key) is not None]
 
     scored = bool(values("psnr"))
     key, label = ("psnr", "PSNR, dB") if scored else ("consistency_psnr", "consistency, dB")
-    found = {}
+    figures = {}
     if values(key):
-        found["Distribution"] = (
+        figures["Distribution"] = (
             plots.plot_distribution(values(key), label),
-            f"How many images have which {label}.",
+            f"Number of images by {label}.",
         )
     both = [record for record in records.values() if record.get(key) is not None and "overexposed" in record]
     if both:
-        picture = plots.plot_against_overexposure(
+        svg = plots.plot_against_overexposure(
             [record["overexposed"] for record in both], [record[key] for record in both], label
         )
-        found["Overexposure"] = (
-            picture,
-            f"{label} against the share of overexposed pixels; a dot is an image.",
-        )
+        figures["Overexposure"] = svg, f"{label} against the share of overexposed pixels; one dot per image."
     if scored:
-        picture = plots.plot_planes({plane: values(f"psnr_{plane.lower()}") for plane in plots.PLANE_COLOURS})
-        found["Bayer planes"] = picture, "PSNR of each plane over the images: median, quartiles, range."
-    # tiny images have too few pixels of every level
+        svg = plots.plot_planes({plane: values(f"psnr_{plane.lower()}") for plane in plots.PLANE_COLOURS})
+        figures["Bayer planes"] = svg, "PSNR of each plane over the images: median, quartiles, range."
+    # tiny images have too few pixels at every level
     tones, true_tones = (
-        [one for one in values(key) if max(one["pixels"]) >= plots.MIN_PIXELS]
+        [curve for curve in values(key) if max(curve["pixels"]) >= plots.MIN_PIXELS]
         for key in ("tones", "true_tones")
     )
     if tones:
-        picture = plots.plot_tone_curve(tones, true_tones)
-        found["Tones"] = (
-            picture,
-            "RAW green for the photo's green: the median over the images, and where 8 of 10 lie.",
+        svg = plots.plot_tone_curve(tones, true_tones)
+        figures["Tones"] = (
+            svg,
+            "RAW green against the photo's green: median over the images, and central 80 %.",
         )
     if seconds:
-        found["Time"] = plots.plot_step_times(seconds), "Seconds that the jobs of each stage took, added up."
-    return found
+        figures["Time"] = plots.plot_step_times(seconds), "Total seconds of the jobs of each step."
+    return figures
 
 
-def page(
+def render_page(
     summary: dict,
     scores: dict,
-    shown: dict[str, list[Example]],
-    plotted: dict[str, tuple[str, str]],
+    examples: dict[str, list[Example]],
+    figures: dict[str, tuple[str, str]],
     when: datetime,
 ) -> str:
-    """The page.
+    """Render the page as HTML.
 
     Args:
         summary: see `omf.report.summary.run_summary`.
         scores: see `omf.evaluation.scores.summarise`.
-        shown: see `examples`.
-        plotted: see `drawn`.
-        when: the run ended.
+        examples: see `select_examples`.
+        figures: see `draw_plots`.
+        when: end of the run.
     """
     images = scores["images"]
     columns = {
@@ -192,12 +192,12 @@ def page(
         methods=[method for method in methods if method[1] is not None],
         leaderboard=LEADERBOARD_S7 if summary["scored"] and summary["camera"] == "samsung_s7" else [],
         plots=[
-            (title, data_uri("image/svg+xml", svg.encode()), text) for title, (svg, text) in plotted.items()
+            (title, data_uri("image/svg+xml", svg.encode()), text) for title, (svg, text) in figures.items()
         ],
-        shown=embedded(shown),
-        error_at_top=ERROR_AT_TOP,
+        examples=embed_panels(examples),
+        max_shown_error=MAX_SHOWN_ERROR,
         error_colours=[
-            "#{:02x}{:02x}{:02x}".format(*colormaps[ERROR_MAP](x, bytes=True)[:3])
+            "#{:02x}{:02x}{:02x}".format(*colormaps[ERROR_COLOURMAP](x, bytes=True)[:3])
             for x in np.linspace(0, 1, 9)
         ],
         columns=columns,
@@ -207,67 +207,73 @@ def page(
     )
 
 
-def embedded(shown: dict[str, list[Example]]) -> dict[str, list[tuple[str, str, dict]]]:
-    """Of each group, name, caption and {caption: (data URI, width, height)} of each image; all together not too large."""
+def embed_panels(examples: dict[str, list[Example]]) -> dict[str, list[tuple[str, str, dict]]]:
+    """Encode all panels as data URIs, at the highest quality that keeps within `MAX_IMAGE_BYTES`.
+
+    Returns:
+        For each group, the name, the caption and {panel caption: (data URI, width, height)} of each image.
+    """
     for quality in JPEG_QUALITIES:
         files = [
-            jpeg_bytes(picture, quality)
-            for group in shown.values()
-            for one in group
-            for picture in one.pictures.values()
+            jpeg_bytes(panel, quality)
+            for group in examples.values()
+            for example in group
+            for panel in example.panels.values()
         ]
-        if sum(map(len, files)) <= MAX_PICTURE_BYTES:
+        if sum(map(len, files)) <= MAX_IMAGE_BYTES:
             break
-    left = iter(files)
+    remaining = iter(files)
     return {
         heading: [
             (
-                one.name,
-                one.caption,
+                example.name,
+                example.caption,
                 {
-                    text: (data_uri("image/jpeg", next(left)), p.shape[1], p.shape[0])
-                    for text, p in one.pictures.items()
+                    text: (data_uri("image/jpeg", next(remaining)), panel.shape[1], panel.shape[0])
+                    for text, panel in example.panels.items()
                 },
             )
-            for one in group
+            for example in group
         ]
-        for heading, group in shown.items()
+        for heading, group in examples.items()
     }
 
 
-def jpeg_bytes(picture: np.ndarray, quality: int = JPEG_QUALITIES[0]) -> bytes:
+def jpeg_bytes(image: np.ndarray, quality: int = JPEG_QUALITIES[0]) -> bytes:
+    """Encode an image, uint8 (H, W, 3), as JPEG."""
     content = io.BytesIO()
-    Image.fromarray(picture).save(content, "jpeg", quality=quality)
+    Image.fromarray(image).save(content, "jpeg", quality=quality)
     return content.getvalue()
 
 
-def data_uri(kind: str, content: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(content).decode()}"
+def data_uri(media_type: str, content: bytes) -> str:
+    """Encode the contents of a file as a data URI."""
+    return f"data:{media_type};base64,{base64.b64encode(content).decode()}"
 
 
 def write_report(
     summary: dict, scores: dict, records: dict[str, dict], seconds: dict[str, float], out: Path
 ) -> dict[str, bytes]:
-    """Write the page to `out`; its pictures come back as files to be, see `files`.
+    """Write the page, and return its images as contents of separate files, see `image_files`.
 
     Args:
-        summary: see `page`.
-        scores: see `page`.
-        records: of the images, see `omf.evaluation.scores.examine`.
-        seconds: of each stage; none: not known.
-        out: the HTML file.
+        summary: see `render_page`.
+        scores: see `render_page`.
+        records: records of the images, see `omf.evaluation.scores.score_image`.
+        seconds: seconds of each step; empty if unknown.
+        out: HTML file to write.
     """
-    shown, plotted = examples(records), drawn(records, seconds)
-    save_text(out, page(summary, scores, shown, plotted, datetime.now()))
-    return files(shown, plotted)
+    examples, figures = select_examples(records), draw_plots(records, seconds)
+    save_text(out, render_page(summary, scores, examples, figures, datetime.now()))
+    return image_files(examples, figures)
 
 
-def files(shown: dict[str, list[Example]], plotted: dict[str, tuple[str, str]]) -> dict[str, bytes]:
-    """The page's pictures as files of their own, by name: one strip for each image, and the plots."""
-    found = {
-        f"plot_{title.lower().replace(' ', '_')}.svg": svg.encode() for title, (svg, _) in plotted.items()
+def image_files(examples: dict[str, list[Example]], figures: dict[str, tuple[str, str]]) -> dict[str, bytes]:
+    """Encode the plots and one strip of panels per image as separate files, by file name."""
+    files = {
+        f"plot_{title.lower().replace(' ', '_')}.svg": svg.encode() for title, (svg, _) in figures.items()
     }
-    for heading, group in shown.items():
-        for rank, one in enumerate((one for one in group if one.pictures), start=1):
-            found[f"images_{heading.lower()}_{rank}.jpg"] = jpeg_bytes(strip(list(one.pictures.values())))
-    return found
+    for heading, group in examples.items():
+        for rank, example in enumerate((example for example in group if example.panels), start=1):
+            files[f"images_{heading.lower()}_{rank}.jpg"] = jpeg_bytes(strip(list(example.panels.values())))
+    return files

@@ -1,4 +1,4 @@
-"""What made a result: code, packages, machine, settings and the hashes of all inputs. No torch here."""
+"""Provenance of a result: code, packages, machine, settings and hashes of all inputs. No torch here."""
 
 import os
 import platform
@@ -16,21 +16,21 @@ DRIVER_QUERY = ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,nohead
 
 
 def environment(device: str) -> dict:
-    """What this process runs with.
+    """Describe the environment of this process.
 
     Args:
-        device: in words, see `omf.inference.load.load_method`.
+        device: name of the device, see `omf.inference.load.load_method`.
 
     Returns:
-        version, commit and image of the program; device, driver (None without a GPU); host, system, python; and under
-        packages the version of each that is installed.
+        version, commit and image of the program; device; driver (None without a GPU); host, system, python;
+        packages: version of each installed package.
     """
     return {
         "version": VERSION,
         "commit": commit(PACKAGE.parent),
         "image": os.environ.get("OMF_IMAGE"),  # set in our container image
         "device": device,
-        "driver": said_first(DRIVER_QUERY),
+        "driver": first_output_line(DRIVER_QUERY),
         "host": platform.node(),
         "system": platform.platform(),
         "python": platform.python_version(),
@@ -39,19 +39,19 @@ def environment(device: str) -> dict:
 
 
 def commit(root: Path) -> str | None:
-    """The commit of the code in `root`, with `-dirty` where it was changed since; None where that is not known."""
+    """Return the commit of the code in `root`, or None if unknown; `-dirty` marks uncommitted changes."""
     built_from = root / "COMMIT"  # in our container image
     if built_from.is_file():
         return built_from.read_text().strip()
     if not (root / ".git").exists():
-        return None  # else git would tell the commit of a checkout that the installed package lies in
-    # the checkout of another user is as good here, and jobs beside each other must not wait for a lock
+        return None  # git would report an enclosing checkout, in which the package may be installed
+    # accept a checkout that another user owns; take no lock, since several jobs run this at once
     git = ("git", "--no-optional-locks", "-c", "safe.directory=*", "-C", str(root))
-    return said_first((*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"))
+    return first_output_line((*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"))
 
 
-def said_first(command: Iterable[str]) -> str | None:
-    """What a command says first; None where it fails, or is not there."""
+def first_output_line(command: Iterable[str]) -> str | None:
+    """Run a command and return the first line of its output; None if it fails or does not exist."""
     try:
         return (
             subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
@@ -63,20 +63,20 @@ def said_first(command: Iterable[str]) -> str | None:
         return None
 
 
-def environment_line(of: dict) -> str:
-    """An environment in one line, for logs."""
-    torch = of["packages"].get("torch")
+def environment_line(record: dict) -> str:
+    """Format an environment as one line, for logs."""
+    torch = record["packages"].get("torch")
     parts = [
-        f"overexposure-mask-fusion {of['version']}",
-        f"commit {of['commit'] or 'unknown'}",
-        f"image {of['image'] or 'none'}",
+        f"overexposure-mask-fusion {record['version']}",
+        f"commit {record['commit'] or 'unknown'}",
+        f"image {record['image'] or 'none'}",
     ]
     parts += [
-        f"Python {of['python']}",
+        f"Python {record['python']}",
         f"PyTorch {torch}",
-        of["device"],
-        f"driver {of['driver'] or 'none'}",
-        of["host"],
+        record["device"],
+        f"driver {record['driver'] or 'none'}",
+        record["host"],
     ]
     return ", ".join(parts)
 
@@ -84,24 +84,30 @@ def environment_line(of: dict) -> str:
 def provenance(
     environments: Iterable[dict], model: Model, config: dict, inputs: dict[str, dict[str, str]]
 ) -> dict:
-    """What provenance.json holds.
+    """Return the contents of provenance.json.
 
     Args:
-        environments: of the inference jobs. Those that differ in their host only are told once.
-        model: in use.
-        config: the settings of the run.
-        inputs: the sha256 of each input file, by kind and name.
+        environments: environments of the inference jobs; those that differ only in their host are merged.
+        model: model of the run.
+        config: settings of the run.
+        inputs: sha256 of each input file, by kind and name.
     """
-    told: list[dict] = []
-    for one in environments:
-        same = {key: value for key, value in one.items() if key != "host"}
-        entry = next((entry for entry in told if entry.items() >= same.items()), None)
+    distinct: list[dict] = []
+    for job in environments:
+        shared = {key: value for key, value in job.items() if key != "host"}
+        entry = next((entry for entry in distinct if entry.items() >= shared.items()), None)
         if entry is None:
-            entry = same | {"jobs": 0, "hosts": []}
-            told.append(entry)
+            entry = shared | {"jobs": 0, "hosts": []}
+            distinct.append(entry)
         entry["jobs"] += 1
-        entry["hosts"] = sorted({*entry["hosts"], one["host"]})
+        entry["hosts"] = sorted({*entry["hosts"], job["host"]})
     weights = {
         f"{file.path.parent.name}/{file.path.name}": file.sha256 or sha256(file.path) for file in model.files
     }
-    return {"environments": told, "model": model.name, "weights": weights, "config": config, "inputs": inputs}
+    return {
+        "environments": distinct,
+        "model": model.name,
+        "weights": weights,
+        "config": config,
+        "inputs": inputs,
+    }

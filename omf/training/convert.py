@@ -1,4 +1,4 @@
-"""Turn a folder of photos with camera RAW into pairs of crops to train on."""
+"""Convert a folder of photos with camera RAW to training pairs."""
 
 import json
 from pathlib import Path
@@ -14,27 +14,27 @@ from omf.utils.console import progress
 from omf.utils.errors import InputError
 from omf.utils.files import save_json, save_npy
 
-CONVERTED_WHITE_LEVEL = 65535  # all of uint16: nothing of a 14-bit RAW is lost
+CONVERTED_WHITE_LEVEL = 65535  # full uint16 range, so that a 14-bit RAW loses no precision
 
 
 def convert_dataset(folder: Path, out: Path, crop: int = 504) -> list[str]:
     """Cut photos and their camera RAW into crops: NAME_ROW_COL.png and NAME_ROW_COL.npy, with dataset.json.
 
-    The photo is turned to the sensor's orientation and its pixels are kept as decoded; the RAW is uint16
-    packed RGGB, 65535 = white. What is over at the right and at the bottom is left out; a side shorter
-    than `crop` is taken whole. A photo whose crops are all there is left alone, so that a call goes on
-    where an earlier one stopped.
+    Photos are rotated to the sensor's orientation without resampling; the RAW is written as packed RGGB,
+    uint16, white level 65535. Remainders at the right and bottom edges are dropped; a side shorter than
+    `crop` is kept in full. Photos whose crops all exist are skipped, so that a repeated call resumes an
+    interrupted one.
 
     Args:
-        folder: NAME.jpg with NAME.dng, or another camera's RAW.
-        out: another folder, made if need be.
-        crop: pixels a side, even.
+        folder: folder with NAME.jpg and NAME.dng, or other camera RAW.
+        out: output folder, other than `folder`; created if needed.
+        crop: height and width of a crop in pixels, even.
 
     Returns:
-        Problems, a line each; their pairs are left out.
+        Problems, one line each; their pairs are skipped.
 
     Raises:
-        InputError: nothing can be converted at all, or `out` holds crops of another size.
+        InputError: nothing can be converted, `out` is `folder`, or `out` contains crops of another size.
     """
     if crop < 2 or crop % 2:
         raise InputError(f"crop {crop}: give an even number, so that crops hold whole Bayer cells")
@@ -42,37 +42,41 @@ def convert_dataset(folder: Path, out: Path, crop: int = 504) -> list[str]:
     if dataset.layout != "dng":
         raise InputError(f"{folder}: its RAW is packed already; train on it as it is")
     import_rawpy()
-    made = made_before(folder, out, crop)
+    conversion = read_previous_conversion(folder, out, crop)
     out.mkdir(parents=True, exist_ok=True)
     problems = list(dataset.problems)
     for photo, raw in progress(dataset.camera_pairs, "convert", unit="pair"):
         name = photo.stem
-        if all_there(out, name, made["photos"].get(name)):
+        if is_converted(out, name, conversion["photos"].get(name)):
             continue
-        save_json(out / DESCRIPTION, made)  # before the first crop: without it their white level is not known
+        save_json(out / DESCRIPTION, conversion)  # before the first crop, since it defines the white level
         try:
-            made["photos"][name] = convert_pair(photo, raw, out, crop)
+            conversion["photos"][name] = convert_pair(photo, raw, out, crop)
         except InputError as error:
             problems.append(str(error))
         else:
-            save_json(out / DESCRIPTION, made)
+            save_json(out / DESCRIPTION, conversion)
     return problems
 
 
 def conversion_table(out: Path) -> str:
-    """What was converted into `out`, a line a photo: how it was turned, and how well it lies on its RAW."""
+    """Return a table of the photos converted into `out`: crops, orientation and registration quality."""
     lines = ["photo                 crops  turned  correlation  largest shift [pixels]"]
     for name, photo in json.loads((out / DESCRIPTION).read_text())["photos"].items():
         turned = f"{90 * photo['turns']}" + (" m" if photo["mirrored"] else "")
         crops = photo["rows"] * photo["columns"]
         lines.append(
-            f"{name:<20}  {crops:5d}  {turned:>6}  {photo['correlation']:11.3f}  {photo['largest_shift']:13.2f}"
+            f"{name:<20}  {crops:5d}  {turned:>6}"
+            f"  {photo['correlation']:11.3f}  {photo['largest_shift']:13.2f}"
         )
     return "\n".join(lines)
 
 
-def made_before(folder: Path, out: Path, crop: int) -> dict:
-    """What dataset.json in `out` tells of an earlier call, or the beginning of it. Raises InputError."""
+def read_previous_conversion(folder: Path, out: Path, crop: int) -> dict:
+    """Read the dataset.json of an earlier conversion into `out`, or return a new one without photos.
+
+    Raises InputError if `out` is `folder`, or was not made by a conversion with the same `crop`.
+    """
     path = out / DESCRIPTION
     if out.exists() and out.resolve() == folder.resolve():
         raise InputError(f"{out}: holds the photos; give another folder for the crops")
@@ -84,31 +88,36 @@ def made_before(folder: Path, out: Path, crop: int) -> dict:
             "photos": {},
         }
     try:
-        made = json.loads(path.read_text())
-        white_level, size, photos = made["white_level"], made["crop"], made["photos"]
+        conversion = json.loads(path.read_text())
+        white_level, size, photos = conversion["white_level"], conversion["crop"], conversion["photos"]
     except (OSError, ValueError, TypeError, KeyError) as error:
         raise InputError(f"{path}: not from an earlier conversion ({error}); give an empty folder") from error
     if (white_level, size) != (CONVERTED_WHITE_LEVEL, crop) or not isinstance(photos, dict):
         raise InputError(
-            f"{path}: crops of {size} pixels, white level {white_level}; give another folder, or the same crop"
+            f"{path}: crops of {size} pixels, white level {white_level};"
+            " give another folder, or the same crop"
         )
-    return made
+    return conversion
 
 
-def all_there(out: Path, name: str, made: dict | None) -> bool:
-    return made is not None and all(
-        path.is_file() for path in crop_files(out, name, made["rows"], made["columns"])
+def is_converted(out: Path, name: str, record: dict | None) -> bool:
+    """Return True if all crops that the record of a photo lists exist."""
+    return record is not None and all(
+        path.is_file() for path in crop_files(out, name, record["rows"], record["columns"])
     )
 
 
 def crop_files(out: Path, name: str, rows: int, columns: int) -> list[Path]:
-    """The files that a photo's crops are in."""
+    """Return the paths of all crops of a photo."""
     stems = [f"{name}_{row}_{column}" for row in range(rows) for column in range(columns)]
     return [out / f"{stem}{suffix}" for stem in stems for suffix in (".png", ".npy")]
 
 
 def convert_pair(photo: Path, raw: Path, out: Path, crop: int) -> dict:
-    """Convert one pair; what dataset.json tells of it. Raises InputError."""
+    """Write the crops of one pair and return its record for dataset.json.
+
+    Raises InputError if a file cannot be read or the photo cannot be registered to its RAW.
+    """
     rgb, bayer = read_rgb(photo), read_camera_raw(raw).bayer
     try:
         registration = register(rgb, bayer)

@@ -1,15 +1,15 @@
-"""Pairs of a photo and its RAW in a folder: find, load and check them.
+"""Folders of photo and RAW pairs: find, load and check them.
 
 Layouts:
 
-aim     NAME.jpg + NAME.npy (AIM 2022 Reversed ISP), in the folder or in its `train/`: uint16 packed
-        RGGB (H/2, W/2, 4), 1024 = white.
+aim     NAME.jpg + NAME.npy (AIM 2022 Reversed ISP), in the folder or in its `train/`: packed RGGB,
+        uint16 (H/2, W/2, 4), white level 1024.
 ntire   NAME.png + NAME.npy (NTIRE 2025 RAW reconstruction): 1024 x 1024 pixels, RAW (512, 512, 4),
-        4095 = white. Or NAME.npz with `raw` and `max_val`, the form of the same organisers' other
-        challenges.
-dng     NAME.jpg + NAME.dng or another camera's RAW; to be converted before training.
+        white level 4095. Or NAME.npz with `raw` and `max_val`, as in other challenges by the same
+        organisers.
+dng     NAME.jpg + NAME.dng or other camera RAW; must be converted before training.
 
-A `dataset.json` beside the pairs, {"white_level": 4095}, tells the white level where it is another.
+A `dataset.json` beside the pairs, {"white_level": 4095}, overrides the white level.
 """
 
 import json
@@ -20,7 +20,7 @@ import numpy as np
 
 from omf.io.camera_raw import CAMERA_RAW_SUFFIXES
 from omf.io.images import PHOTO_SUFFIXES, read_rgb
-from omf.io.packed import PACKED_SUFFIXES, READING_ERRORS, read_counts, unreadable
+from omf.io.packed import NPY_ERRORS, PACKED_SUFFIXES, read_counts, unreadable
 from omf.raw.bayer import WHITE_LEVEL, unpack
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.console import progress
@@ -40,35 +40,36 @@ class Pair:
 
     photo: Path
     raw: Path
-    white_level: int  # counts of the RAW for 1.0
+    white_level: int  # RAW counts that map to 1.0
 
     @property
     def name(self) -> str:
         return self.photo.stem
 
     def load(self) -> tuple[np.ndarray, np.ndarray]:
-        """Read both.
+        """Load the photo and its RAW.
 
         Returns:
-            sRGB, uint8 or uint16 (H, W, 3), and Bayer, float32 (H, W), RGGB, 1 = white level. Of a photo
-            of odd height or width the last row or column is left out.
+            sRGB photo, uint8 or uint16 (H, W, 3), and Bayer mosaic, RGGB, float32 (H, W), 1 = white level.
+            If the height or width of the photo is odd, its last row or column is dropped.
 
         Raises:
-            InputError: one can't be read, they don't fit together, or the RAW can't be one.
+            InputError: a file cannot be read, the two do not match, or the RAW is not valid.
         """
         rgb = read_rgb(self.photo)
         height, width = rgb.shape[0] // 2, rgb.shape[1] // 2
         counts = read_counts(self.raw)
         if counts.dtype != np.uint16 or counts.shape != (height, width, 4):
             raise InputError(
-                f"{self.raw}: {counts.dtype} {counts.shape}; to {self.photo.name} of {rgb.shape[1]} x {rgb.shape[0]} pixels belongs"
-                f" uint16 {(height, width, 4)}, planes R, Gr, Gb, B"
+                f"{self.raw}: {counts.dtype} {counts.shape}; {self.photo.name} of"
+                f" {rgb.shape[1]} x {rgb.shape[0]} pixels requires uint16 {(height, width, 4)},"
+                " planes R, Gr, Gb, B"
             )
         low, high = counts.min(), counts.max()
         if high > self.white_level:
             raise InputError(
                 f"{self.raw}: counts up to {high}, but the white level is {self.white_level};"
-                f' if another is right, put {DESCRIPTION} beside the pairs: {{"white_level": 4095}}, say'
+                f' to set another, put {DESCRIPTION} beside the pairs, for example {{"white_level": 4095}}'
             )
         if low == high:
             raise InputError(f"{self.raw}: every value is {low}; give a RAW that shows something")
@@ -79,47 +80,50 @@ class Pair:
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a folder holds."""
+    """Contents of a dataset folder."""
 
     layout: str  # aim, ntire or dng
-    pairs: list[Pair]  # to train on; none in the layout dng
-    problems: list[str]  # a line each
+    pairs: list[Pair]  # for training; empty in the dng layout
+    problems: list[str]  # one line each
     camera_pairs: list[tuple[Path, Path]] = field(
         default_factory=list
-    )  # photo and camera RAW, of the layout dng
-    overexposed: int | None = None  # pairs whose photo holds overexposed pixels; None: not looked at
+    )  # (photo, camera RAW), dng layout only
+    overexposed: int | None = None  # number of photos with overexposed pixels; None if not checked
 
 
 def find_pairs(folder: Path) -> Dataset:
-    """Find the pairs in a folder or in its `train/` and tell their layout, from names and headers alone.
+    """Find the pairs in a folder or in its `train/`, and their layout, from file names and headers only.
 
     Raises:
-        InputError: there is no such folder, or no pair in it.
+        InputError: the folder does not exist or contains no pairs.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give one that holds pairs of photo and RAW")
-    for place in (folder, folder / "train"):
-        if place.is_dir() and (dataset := pairs_in(place)):
+    for candidate in (folder, folder / "train"):
+        if candidate.is_dir() and (dataset := pairs_in(candidate)):
             return dataset
     raise InputError(f"{folder}: no pairs of photo and RAW in it; {EXPECTED}")
 
 
 def pairs_in(folder: Path) -> Dataset | None:
-    """As `find_pairs`, of one folder; None where it holds no two files of one name that could be a pair."""
+    """Find the pairs directly in a folder, or return None if no photo in it shares its name with a RAW file.
+
+    Raises InputError if none of the pairs can be used.
+    """
     files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
     photos, packed, camera = (
-        by_stem(files, suffixes) for suffixes in (PHOTO_SUFFIXES, PACKED_SUFFIXES, CAMERA_RAW_SUFFIXES)
+        files_by_stem(files, suffixes) for suffixes in (PHOTO_SUFFIXES, PACKED_SUFFIXES, CAMERA_RAW_SUFFIXES)
     )
     if photos.keys() & packed.keys():
         return packed_pairs(folder, photos, packed, camera)
     if photos.keys() & camera.keys():
-        names, problems = matched(photos, camera)
+        names, problems = match_pairs(photos, camera)
         return Dataset("dng", [], problems, [(photos[name][0], camera[name][0]) for name in names])
     return None
 
 
-def by_stem(files: list[Path], suffixes: set[str]) -> dict[str, list[Path]]:
-    """The files of these suffixes, in any case, by name without suffix."""
+def files_by_stem(files: list[Path], suffixes: set[str]) -> dict[str, list[Path]]:
+    """Group the files that have one of the suffixes, in upper or lower case, by name without suffix."""
     grouped: dict[str, list[Path]] = {}
     for path in files:
         if path.suffix.lower() in suffixes:
@@ -127,63 +131,66 @@ def by_stem(files: list[Path], suffixes: set[str]) -> dict[str, list[Path]]:
     return grouped
 
 
-def matched(photos: dict[str, list[Path]], raws: dict[str, list[Path]]) -> tuple[list[str], list[str]]:
-    """(names that have one photo and one RAW, problems with the others)."""
+def match_pairs(photos: dict[str, list[Path]], raws: dict[str, list[Path]]) -> tuple[list[str], list[str]]:
+    """Return (names with exactly one photo and one RAW, problems with the others)."""
     names, problems = [], []
     for name in sorted(photos.keys() | raws.keys()):
-        ours, theirs = photos.get(name, []), raws.get(name, [])
-        if len(ours) == len(theirs) == 1:
+        photo_files, raw_files = photos.get(name, []), raws.get(name, [])
+        if len(photo_files) == len(raw_files) == 1:
             names.append(name)
-        elif not theirs:
-            problems.append(f"{ours[0]}: no RAW of that name; put it beside, or take the photo away")
-        elif not ours:
-            problems.append(f"{theirs[0]}: no photo of that name; put it beside, or take the RAW away")
+        elif not raw_files:
+            problems.append(f"{photo_files[0]}: no RAW of that name; add it, or remove the photo")
+        elif not photo_files:
+            problems.append(f"{raw_files[0]}: no photo of that name; add it, or remove the RAW")
         else:
-            several = ours if len(ours) > 1 else theirs
-            problems.append(f"{several[0]}: {several[1].name} has the same name; leave one of them")
+            duplicates = photo_files if len(photo_files) > 1 else raw_files
+            problems.append(f"{duplicates[0]}: {duplicates[1].name} has the same name; keep one of them")
     return names, problems
 
 
 def packed_pairs(
     folder: Path, photos: dict[str, list[Path]], packed: dict[str, list[Path]], camera: dict[str, list[Path]]
 ) -> Dataset:
-    names, problems = matched(photos, packed)
-    told = read_white_level(folder / DESCRIPTION)
+    """Return the dataset of a folder with packed RAW. Raises InputError if none of the pairs can be used."""
+    names, problems = match_pairs(photos, packed)
+    given = read_white_level(folder / DESCRIPTION)
     pairs, layouts = [], set()
     for name in names:
         photo, raw = photos[name][0], packed[name][0]
         try:
-            layout, level = layout_and_white_level(photo, raw, told)
+            layout, level = layout_and_white_level(photo, raw, given)
         except InputError as error:
             problems.append(str(error))
         else:
             pairs.append(Pair(photo, raw, level))
             layouts.add(layout)
     problems += [
-        f"{path}: a camera RAW among packed ones; it is left out"
-        for paths in camera.values()
-        for path in paths
+        f"{path}: a camera RAW among packed ones; skipped" for paths in camera.values() for path in paths
     ]
     if not pairs:
-        raise InputError(f"{folder}: none of its pairs can be used, the first problem is: {problems[0]}")
+        raise InputError(f"{folder}: none of its pairs can be used; the first problem is: {problems[0]}")
     return Dataset("ntire" if "ntire" in layouts else "aim", pairs, problems)
 
 
 def read_white_level(path: Path) -> int | None:
-    """The white level in a `dataset.json`; None where there is no such file, or it doesn't say. Raises InputError."""
+    """Read the white level from a `dataset.json`, or return None if the file or the entry does not exist.
+
+    Raises InputError if the file or its white level is not valid.
+    """
     if not path.is_file():
         return None
     try:
-        told = json.loads(path.read_text())
-        level = told.get("white_level")
+        description = json.loads(path.read_text())
+        level = description.get("white_level")
     except (OSError, ValueError, AttributeError) as error:
         raise InputError(
             f'{path}: can\'t be read ({error}); give JSON such as {{"white_level": 4095}}'
         ) from error
-    return None if level is None else checked_white_level(path, level)
+    return None if level is None else check_white_level(path, level)
 
 
-def checked_white_level(path: Path, level: object) -> int:
+def check_white_level(path: Path, level: object) -> int:
+    """Return the white level as an int. Raises InputError unless it is a whole number from 1 to 65535."""
     if (
         isinstance(level, bool)
         or not isinstance(level, int | float)
@@ -194,37 +201,45 @@ def checked_white_level(path: Path, level: object) -> int:
     return int(level)
 
 
-def layout_and_white_level(photo: Path, raw: Path, told: int | None) -> tuple[str, int]:
-    """Which layout a pair is of, and its white level: what `dataset.json` tells (`told`), else the RAW file, else the layout.
+def layout_and_white_level(photo: Path, raw: Path, given: int | None) -> tuple[str, int]:
+    """Return the layout of a pair and its white level.
 
-    Raises InputError where the RAW is damaged, or nothing tells the white level.
+    The white level comes from `dataset.json` (`given`), else from the RAW file, else from the layout.
+
+    Raises InputError if the RAW is damaged or its white level is unknown.
     """
     try:
         if raw.suffix.lower() == ".npz":
             with np.load(raw, allow_pickle=False) as archive:
-                own = archive["max_val"].item() if "max_val" in archive else NTIRE_WHITE_LEVEL
-            return "ntire", told or checked_white_level(raw, own)
-        shape = np.load(raw, mmap_mode="r", allow_pickle=False).shape  # reads the header alone
-    except READING_ERRORS as error:
+                stored = archive["max_val"].item() if "max_val" in archive else NTIRE_WHITE_LEVEL
+            return "ntire", given or check_white_level(raw, stored)
+        shape = np.load(raw, mmap_mode="r", allow_pickle=False).shape  # reads only the header
+    except NPY_ERRORS as error:
         raise unreadable(raw, error) from error
     if photo.suffix.lower() == ".png" and shape == NTIRE_SHAPE:
-        return "ntire", told or NTIRE_WHITE_LEVEL
-    if told is None and photo.suffix.lower() not in (".jpg", ".jpeg"):
+        return "ntire", given or NTIRE_WHITE_LEVEL
+    if given is None and photo.suffix.lower() not in (".jpg", ".jpeg"):
         raise InputError(
-            f'{raw}: nothing tells the white level of {shape} beside {photo.name}; put {DESCRIPTION} there: {{"white_level": 1023}}, say'
+            f"{raw}: the white level of {shape} beside {photo.name} is unknown;"
+            f' put {DESCRIPTION} there, for example {{"white_level": 1023}}'
         )
-    return "aim", told or WHITE_LEVEL
+    return "aim", given or WHITE_LEVEL
 
 
-def check_pairs(dataset: Dataset, smallest: int = 2) -> Dataset:
-    """Load every pair once; those that can't be used, or are less than `smallest` pixels high or wide, become problems."""
+def check_pairs(dataset: Dataset, min_side: int = 2) -> Dataset:
+    """Load every pair once and return the dataset without those that cannot be used.
+
+    Pairs that fail to load, or are less than `min_side` pixels high or wide, become problems. The result
+    also has `overexposed` set.
+    """
     pairs, problems, overexposed = [], [], 0
     for pair in progress(dataset.pairs, "checking", unit="pair"):
         try:
             rgb, _ = pair.load()
-            if min(rgb.shape[:2]) < smallest:
+            if min(rgb.shape[:2]) < min_side:
                 raise InputError(
-                    f"{pair.photo}: {rgb.shape[1]} x {rgb.shape[0]} pixels; {smallest} x {smallest} are needed"
+                    f"{pair.photo}: {rgb.shape[1]} x {rgb.shape[0]} pixels;"
+                    f" {min_side} x {min_side} are needed"
                 )
         except InputError as error:
             problems.append(str(error))

@@ -1,4 +1,4 @@
-"""The training loop: one network, one objective, on one or several devices; a killed run goes on where it was."""
+"""The training loop: one network, one objective, one or several devices; interrupted runs resume."""
 
 import csv
 import io
@@ -22,54 +22,52 @@ from omf.utils.files import atomic_write, save_text
 
 Objective = Callable[[nn.Module, list[Tensor]], Tensor]  # network, batch -> loss
 
-LOG_EVERY = 50  # steps
+LOG_EVERY = 50  # iterations
 SAVE_SECONDS = 120  # between checkpoints
-LOG_COLUMNS = ("network", "step", "loss", "learning_rate", "patches_per_second")
+LOG_COLUMNS = ("network", "iteration", "loss", "learning_rate", "patches_per_second")
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How one network is trained."""
+    """Hyperparameters of the training of one network."""
 
-    name: str  # of the network, in the log and the checkpoint's file name
-    steps: int
-    batch: int  # patches of a step, of all devices together
-    learning_rate: float  # at its highest
-    warm_up: int  # steps
-    ema: float  # decay of the moving average of the weights, which is what is kept
-    fingerprint: (
-        str  # of everything else that decides the outcome; a checkpoint with another one is not taken
-    )
+    name: str  # of the network, in the log and in the file name of the checkpoint
+    iterations: int
+    batch_size: int  # patches in an iteration, over all devices
+    learning_rate: float  # peak
+    warmup_iterations: int
+    ema_decay: float  # of the moving average of the weights, which is the result
+    fingerprint: str  # of everything else that decides the result; other checkpoints are refused
 
 
 def fit(
     network: nn.Module, objective: Objective, patches: Dataset, plan: Plan, out: Path, device: torch.device
 ) -> nn.Module:
-    """Train a network; leaves rows in `out/log.csv`.
+    """Train a network and log to `out/log.csv`.
 
-    AdamW, a learning rate that rises in a line and falls along a cosine, clipped gradients, bfloat16 on a
-    GPU. The state is saved to `out/NAME.state.pt` every two minutes, from where a run that was cut off
-    goes on; it is removed at the end. Under torchrun, each process trains on its part of each batch.
+    AdamW with linear warm-up, cosine decay and clipped gradients; bfloat16 autocast on a GPU. The state is
+    saved to `out/NAME.state.pt` every two minutes; an interrupted run resumes from it. Under torchrun, each
+    process trains on its share of each batch.
 
     Args:
-        network: moved to `device`, trained in place.
-        objective: gives the loss of a batch.
-        patches: patch i of step s is number s * batch + i.
-        plan: how.
+        network: network to train in place; moved to `device`.
+        objective: function that returns the loss of a batch.
+        patches: training patches; iteration i takes those from i * batch_size on.
+        plan: hyperparameters.
         out: folder of the run.
-        device: of this process.
+        device: device of this process.
 
     Returns:
-        The average of the network's weights over its last steps, in evaluation mode.
+        The moving average of the network's weights, in evaluation mode.
     """
     out.mkdir(parents=True, exist_ok=True)
     state_file = out / f"{plan.name}.state.pt"
     network.to(device, memory_format=torch.channels_last).train()  # the faster layout on a CPU too
     optimiser = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=1e-4)
-    average = AveragedModel(network, multi_avg_fn=moving_average(plan.ema), use_buffers=True)
+    average = AveragedModel(network, multi_avg_fn=moving_average(plan.ema_decay), use_buffers=True)
     done = 0
     if state := load_state(state_file, plan, device):
-        done = state["step"]
+        done = state["iteration"]
         for part, saved in ((network, "network"), (optimiser, "optimiser"), (average, "average")):
             part.load_state_dict(state[saved])
     if is_first():
@@ -78,11 +76,11 @@ def fit(
     losses, began, saved_at = [], time.monotonic(), time.monotonic()
     batches = load_batches(patches, plan, done, device)
     with progress(
-        batches, plan.name, initial=done, total=plan.steps, unit="step", hidden=not is_first()
+        batches, plan.name, initial=done, total=plan.iterations, unit="iteration", hidden=not is_first()
     ) as bar:
-        for step, batch in enumerate(bar, start=done):
+        for iteration, batch in enumerate(bar, start=done):
             for group in optimiser.param_groups:
-                group["lr"] = learning_rate(plan, step)
+                group["lr"] = learning_rate(plan, iteration)
             with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
                 loss = objective(model, [part.to(device, non_blocking=True) for part in batch])
             optimiser.zero_grad()
@@ -91,32 +89,40 @@ def fit(
             optimiser.step()
             average.update_parameters(network)
             losses.append(loss.detach())
-            last = step + 1 == plan.steps
-            if ((step + 1) % LOG_EVERY == 0 or last) and is_first():
+            last = iteration + 1 == plan.iterations
+            if ((iteration + 1) % LOG_EVERY == 0 or last) and is_first():
                 mean, seconds = torch.stack(losses).mean().item(), time.monotonic() - began
                 if not math.isfinite(mean):
                     raise InputError(
-                        f"{plan.name}: the loss is {mean} at step {step + 1}; set a lower training.learning_rate"
+                        f"{plan.name}: the loss is {mean} at iteration {iteration + 1};"
+                        " set a lower training.learning_rate"
                     )
-                rate = plan.batch * len(losses) / seconds
-                say(
-                    bar, f"{plan.name} step {step + 1} of {plan.steps}: loss {mean:.4f}, {rate:.1f} patches/s"
+                rate = plan.batch_size * len(losses) / seconds
+                show(
+                    bar,
+                    f"{plan.name} {iteration + 1} of {plan.iterations}: loss {mean:.4f}, {rate:.1f}/s",
                 )
                 append_log(
                     out / "log.csv",
-                    (plan.name, step + 1, f"{mean:.6f}", f"{learning_rate(plan, step):.3g}", f"{rate:.2f}"),
+                    (
+                        plan.name,
+                        iteration + 1,
+                        f"{mean:.6f}",
+                        f"{learning_rate(plan, iteration):.3g}",
+                        f"{rate:.2f}",
+                    ),
                 )
                 losses, began = [], time.monotonic()
                 if began - saved_at > SAVE_SECONDS or last:
                     save_state(
-                        state_file, plan, step + 1, network=network, optimiser=optimiser, average=average
+                        state_file, plan, iteration + 1, network=network, optimiser=optimiser, average=average
                     )
                     saved_at = time.monotonic()
     return average.module.eval()
 
 
-def say(bar: tqdm, text: str) -> None:
-    """Beside the progress bar, or where there is none, in a line of its own."""
+def show(bar: tqdm, text: str) -> None:
+    """Show a text beside the progress bar, or log it if there is no bar."""
     if bar.disable:
         log.info(text)
     else:
@@ -124,14 +130,18 @@ def say(bar: tqdm, text: str) -> None:
 
 
 def load_batches(patches: Dataset, plan: Plan, done: int, device: torch.device) -> Iterator[list[Tensor]]:
-    """The batches of this process from step `done` on."""
-    share = plan.batch // world_size()
-    if share * world_size() != plan.batch:
+    """Return the batches of this process from iteration `done` on.
+
+    Raises:
+        InputError: the batch size is not a multiple of the number of processes.
+    """
+    share = plan.batch_size // world_size()
+    if share * world_size() != plan.batch_size:
         raise InputError(
-            f"training.batch is {plan.batch}; with {world_size()} processes it must be a multiple of that"
+            f"training.batch_size is {plan.batch_size}; it must be a multiple of {world_size()} (processes)"
         )
     first = rank() * share
-    mine = [step * plan.batch + first + i for step in range(done, plan.steps) for i in range(share)]
+    mine = [n * plan.batch_size + first + i for n in range(done, plan.iterations) for i in range(share)]
     cores = os.cpu_count() or 1
     workers = max(1, min(16, cores if device.type == "cuda" else cores // 2) // world_size())
     return DataLoader(
@@ -139,16 +149,16 @@ def load_batches(patches: Dataset, plan: Plan, done: int, device: torch.device) 
     )
 
 
-def learning_rate(plan: Plan, step: int) -> float:
-    """Up in a line, then down along half a cosine to a hundredth."""
-    if step < plan.warm_up:
-        return plan.learning_rate * (step + 1) / plan.warm_up
-    progress = (step - plan.warm_up) / max(plan.steps - plan.warm_up, 1)
+def learning_rate(plan: Plan, iteration: int) -> float:
+    """Return the learning rate: linear warm-up, then half a cosine down to a hundredth of the peak."""
+    if iteration < plan.warmup_iterations:
+        return plan.learning_rate * (iteration + 1) / plan.warmup_iterations
+    progress = (iteration - plan.warmup_iterations) / max(plan.iterations - plan.warmup_iterations, 1)
     return plan.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 def moving_average(decay: float) -> Callable:
-    """Exponential moving average of weights, over few steps at first, so that the beginning is soon forgotten."""
+    """Return the update of an exponential moving average, shorter at first to forget the initial weights."""
 
     @torch.no_grad()
     def update(averages: list[Tensor], values: list[Tensor], count: Tensor) -> None:
@@ -162,7 +172,11 @@ def moving_average(decay: float) -> Callable:
 
 
 def load_state(path: Path, plan: Plan, device: torch.device) -> dict | None:
-    """The checkpoint of a run with the same plan; None where there is no checkpoint."""
+    """Return the checkpoint of a run with the same plan, None if there is no checkpoint.
+
+    Raises:
+        InputError: the checkpoint is from a run with other settings.
+    """
     if not path.is_file():
         return None
     state = torch.load(path, map_location=device, weights_only=True)
@@ -173,17 +187,17 @@ def load_state(path: Path, plan: Plan, device: torch.device) -> dict | None:
     return state
 
 
-def save_state(path: Path, plan: Plan, step: int, **parts: nn.Module | torch.optim.Optimizer) -> None:
-    """Write a checkpoint, whole or not at all."""
+def save_state(path: Path, plan: Plan, iteration: int, **parts: nn.Module | torch.optim.Optimizer) -> None:
+    """Write a checkpoint atomically."""
     state = {name: part.state_dict() for name, part in parts.items()}
-    buffer = io.BytesIO()  # a full disk is then an error of the file, not of torch
-    torch.save(state | {"step": step, "fingerprint": plan.fingerprint}, buffer)
+    buffer = io.BytesIO()  # so that a full disk raises OSError
+    torch.save(state | {"iteration": iteration, "fingerprint": plan.fingerprint}, buffer)
     with atomic_write(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 
 
 def trim_log(path: Path, name: str, done: int) -> None:
-    """Take out what a cut-off run logged of a network after its last checkpoint; write the header of a new log."""
+    """Remove the rows after the last checkpoint of an interrupted run; start a new log with a header."""
     rows = [LOG_COLUMNS]
     if path.is_file():
         with path.open(newline="") as file:
@@ -196,13 +210,13 @@ def trim_log(path: Path, name: str, done: int) -> None:
 
 
 def append_log(path: Path, row: tuple) -> None:
-    """Add a row."""
+    """Append a row to a CSV file."""
     with path.open("a", newline="") as file:
         csv.writer(file, lineterminator="\n").writerow(row)
 
 
 def start_processes() -> None:
-    """Join the other processes, if torchrun started this one."""
+    """Join the process group if torchrun started this process."""
     if int(os.environ.get("WORLD_SIZE", 1)) > 1:
         distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
         if torch.cuda.is_available():

@@ -1,4 +1,4 @@
-"""Training patches: simulated on the fly or cut out of a dataset's pictures, the same for the same seed and index."""
+"""Training patches: simulated on the fly, or cropped from a dataset; the seed and index decide each patch."""
 
 import numpy as np
 import torch
@@ -6,57 +6,58 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from omf.networks.base import network_input
-from omf.raw.bayer import mosaic
+from omf.raw.bayer import halved, mosaic
 from omf.raw.overexposure import THRESHOLD, overexposure_mask
 from omf.raw.simulator import expose
-from omf.training.sources import SimulatedPictures, Source, randomly_rotate
+from omf.training.sources import SimulatedPictures, Source, Wanted, randomly_rotate
+
+
+def wants_overexposed(luma: np.ndarray) -> bool:
+    """Return whether a patch has enough overexposed pixels for OE: more than 2 %. Luma is sRGB in [0, 1]."""
+    return (luma >= THRESHOLD / 1000).mean() > 0.02
+
+
+def wants_others(luma: np.ndarray) -> bool:
+    """Return whether a patch has enough other pixels for NOE: more than 20 %. Luma is sRGB in [0, 1]."""
+    return (luma >= THRESHOLD / 1000).mean() < 0.8
+
+
+WANTED = {"oe": wants_overexposed, "noe": wants_others}
 
 
 class Patches(Dataset):
-    """Patches of a source, as the network gets them.
+    """Patches of a source, as network input and RAW mosaic.
 
     Args:
-        source: where they come from.
-        branch: `oe` asks for patches with overexposed pixels, `noe` for those with others, `all` for any.
+        source: source of the patches.
+        wanted: predicate of a patch's luma that selects the patches, see `WANTED`.
         size: height and width in pixels, even.
         length: number of patches.
-        seed: patch i depends on (seed, i) alone.
-        even_brightness: as many dark patches as bright ones (stratified sampling, Berdan et al. 2025), `noe` and `all` only.
+        seed: random seed; patch i depends on (seed, i) alone.
     """
 
-    def __init__(self, source: Source, branch: str, size: int, length: int, seed: int, even_brightness: bool):
-        self.source, self.branch, self.size, self.length, self.seed = source, branch, size, length, seed
-        self.even_brightness = even_brightness
+    def __init__(self, source: Source, wanted: Wanted, size: int, length: int, seed: int):
+        self.source, self.wanted, self.size, self.length, self.seed = source, wanted, size, length, seed
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """(4, P, P) sRGB and mask, (1, P, P) RAW mosaic, float32."""
+        """Return network input (4, P, P) and RAW mosaic (1, P, P), float32."""
         rng = np.random.default_rng([self.seed, index])
-        level = rng.uniform()
-
-        def wanted(brightness: np.ndarray) -> bool:
-            overexposed = (brightness >= THRESHOLD / 1000).mean()
-            if self.branch == "oe":
-                return overexposed > 0.02
-            near = not self.even_brightness or abs(brightness.mean() - level) < 0.1
-            return near and (self.branch == "all" or overexposed < 0.8)
-
-        rgb, bayer = self.source.draw(rng, self.size, wanted)
-        return network_input(rgb, overexposure_mask(rgb))[0], torch.from_numpy(np.ascontiguousarray(bayer))[
-            None
-        ]
+        rgb, bayer = self.source.draw(rng, self.size, self.wanted)
+        raw = torch.from_numpy(np.ascontiguousarray(bayer))
+        return network_input(rgb, overexposure_mask(rgb))[0], raw[None]
 
 
 class MosaickedScenes(Dataset):
-    """Sharp scenes in RAW's colours and their mosaics, for the Demosaic Net.
+    """Sharp scenes in camera RGB and their mosaics, for the Demosaic Net.
 
     Args:
-        pictures: their scenes are reduced to half, which hides what the cameras of the photos made up themselves.
+        pictures: simulated camera; its scenes are reduced to half, which hides the demosaicing of the photos.
         size: height and width in pixels, even.
         length: number of patches.
-        seed: patch i depends on (seed, i) alone.
+        seed: random seed; patch i depends on (seed, i) alone.
     """
 
     def __init__(self, pictures: SimulatedPictures, size: int, length: int, seed: int):
@@ -68,13 +69,9 @@ class MosaickedScenes(Dataset):
         return self.length
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """(1, P, P) mosaic, (3, P, P) what it was made of, float32 in [0, 1]."""
+        """Return mosaic (1, P, P) and the camera RGB (3, P, P) it samples, float32 in [0, 1]."""
         rng = np.random.default_rng([self.seed, index])
-        scene, shot = self.pictures.crop(*self.pictures.pool(rng), rng, 2 * self.size)
-        sharp = (
-            randomly_rotate(scene.astype(np.float32), rng)
-            .reshape(self.size, 2, self.size, 2, 3)
-            .mean(axis=(1, 3))
-        )
-        raw = np.clip(expose(sharp, shot), 0, 1)
+        scene, settings = self.pictures.crop(*self.pictures.pool(rng), rng, 2 * self.size)
+        sharp = halved(randomly_rotate(scene.astype(np.float32), rng))
+        raw = np.clip(expose(sharp, settings), 0, 1)
         return torch.from_numpy(mosaic(raw))[None], torch.from_numpy(np.moveaxis(raw, -1, 0).copy())

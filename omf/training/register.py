@@ -1,4 +1,4 @@
-"""A finished training becomes a model: weights, model card, entry in models.yaml."""
+"""Register a finished training as a model: weights, model card, entry in models.yaml."""
 
 import csv
 import shutil
@@ -9,17 +9,17 @@ import yaml
 from omf.models.checkpoints import load_network
 from omf.models.registry import check_name, register_model
 from omf.networks.registry import name_of
-from omf.training.settings import Settings, as_dict
+from omf.training.settings import TrainingSettings
 from omf.training.train import STAGES, weights_file
 from omf.utils.files import atomic_write, save_text, sha256
 from omf.utils.paths import redact_home
 
 
-def register_trained_model(run: Path, settings: Settings, models: Path) -> None:
-    """Copy a run's weights and curves to `models`/NAME, write its card, and enter it in `models`/models.yaml.
+def register_trained_model(run: Path, settings: TrainingSettings, models: Path) -> None:
+    """Copy a run to `models`/NAME, write its model card and list it in models.yaml.
 
     Raises:
-        InputError: the name belongs to a model that was not trained here.
+        InputError: the name is that of a model which was not trained here.
     """
     check_name(settings.name, models)
     folder = models / settings.name
@@ -36,7 +36,7 @@ def register_trained_model(run: Path, settings: Settings, models: Path) -> None:
             "sha256": sha256(path),
         }
     entry = {
-        "description": f"{name_of(noe)}, trained on {data_in_words(settings)}",
+        "description": f"{name_of(noe)}, trained on {describe_data(settings)}",
         "camera": settings.camera,
         "widths": list(noe.widths),
         "extra_data": not settings.pairs,
@@ -50,22 +50,23 @@ def register_trained_model(run: Path, settings: Settings, models: Path) -> None:
     )
 
 
-def data_in_words(settings: Settings) -> str:
+def describe_data(settings: TrainingSettings) -> str:
+    """Return the training data in words."""
     if settings.pairs:
         return f"the pairs in {redact_home(str(settings.pairs))}"
-    scenes = redact_home([*settings.photos, *settings.linear])
+    scenes = redact_home([*settings.photos, *settings.linear_images])
     return (
         f"simulated pairs of {settings.camera}, scenes: {', '.join(scenes) if scenes else 'drawn ones only'}"
     )
 
 
-def card(settings: Settings, network: str, widths: tuple[int, ...], log: list[dict[str, str]]) -> str:
-    """The model card, in the form of Hugging Face."""
-    lines = ["| network | steps | last loss | patches/s |", "|---|---|---|---|"]
+def card(settings: TrainingSettings, network: str, widths: tuple[int, ...], log: list[dict[str, str]]) -> str:
+    """Return the model card, in the format of Hugging Face."""
+    lines = ["| Network | Iterations | Last loss | Patches/s |", "|---|---|---|---|"]
     for stage in STAGES:
         rows = [row for row in log if row["network"] == stage]
         rate = sorted(float(row["patches_per_second"]) for row in rows)[len(rows) // 2]
-        lines.append(f"| {stage} | {rows[-1]['step']} | {rows[-1]['loss']} | {rate:.1f} |")
+        lines.append(f"| {stage} | {rows[-1]['iteration']} | {rows[-1]['loss']} | {rate:.1f} |")
     table = "\n".join(lines)
     return f"""---
 tags: [reverse-isp, raw, image-to-image]
@@ -73,20 +74,21 @@ tags: [reverse-isp, raw, image-to-image]
 
 # {settings.name}
 
-An OE/NOE pair that turns sRGB photos into the RAW of the camera `{settings.camera}`: {network}, widths {"-".join(map(str, widths))}.
-`demosaic.safetensors` is the Demosaic Net that made its ground truth.
+An OE/NOE pair that turns sRGB photos into the RAW of the camera `{settings.camera}`: {network}, widths
+{"-".join(map(str, widths))}.
+`demosaic.safetensors` is the Demosaic Net that demosaiced its ground truth.
 
-Trained on {data_in_words(settings)}.
+Trained on {describe_data(settings)}.
 
 {table}
 
-![The training curves](curves.png)
+![Training curves](curves.png)
 
 ## Settings
 
 ```yaml
-{yaml.safe_dump(redact_home(as_dict(settings)), sort_keys=False).strip()}
+{yaml.safe_dump(redact_home(settings.model_dump()), sort_keys=False).strip()}
 ```
 
-Not evaluated yet; `omf evaluate` scores its answers against ground truth.
+Not evaluated yet; `omf evaluate` scores its RAW against ground truth.
 """

@@ -1,132 +1,122 @@
-"""What a training run is. A run resumes only with the same settings."""
+"""The settings of a training run. A run resumes only with the same settings. No torch here."""
 
-from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
-from typing import Any, get_args, get_origin
+from typing import ClassVar, Literal
+
+from pydantic import Field
 
 from omf.utils.errors import InputError
+from omf.utils.settings import Section, validate
 from omf.utils.yaml import parse_yaml
 
-KINDS = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    list[int]: "a list of whole numbers",
-    list[str]: "a list of texts",
-}
+
+class Iterations(Section):
+    """Training iterations of each network."""
+
+    demosaic: int = Field(300, ge=1, description="Of the Demosaic Net, which demosaics the ground truth.")
+    noe: int = Field(400, ge=1, description="Of NOE.")
+    oe: int = Field(200, ge=1, description="Of OE; fewer suffice, since it starts from NOE's weights.")
 
 
-@dataclass(frozen=True)
-class Steps:
-    """Training steps of each network."""
+class Loss(Section):
+    """Weights of the terms of one network's loss, over its own pixels."""
 
-    demosaic: int = 300
-    noe: int = 400
-    oe: int = 200  # fewer: OE starts from NOE's weights
+    REMOVED: ClassVar = ("gamma", "vgg")
 
-
-@dataclass(frozen=True)
-class Loss:
-    """Weights of the parts of a branch's loss, and in which space the errors count."""
-
-    l1: float = 1.0
-    l2: float = 0.0
-    ms_ssim: float = 0.0
-    colour: float = 0.0  # of white-balanced RAW, clipped at white, as a RAW developer shows it
-    vgg: float = 0.0  # perceptual loss; asks for torchvision's VGG16 weights
-    gamma: bool = False  # errors count after the sRGB curve, where dark tones weigh more
+    l1: float = Field(1.0, ge=0, description="Weight of the mean absolute error.")
+    l2: float = Field(0.0, ge=0, description="Weight of the mean squared error.")
+    ms_ssim: float = Field(0.0, ge=0, description="Weight of 1 - MS-SSIM.")
+    colour: float = Field(
+        0.0, ge=0, description="Weight of the squared error of R - G and B - G, white-balanced."
+    )
 
 
-@dataclass(frozen=True)
-class Losses:
-    """Of both branches, and of how they meet."""
+class Losses(Section):
+    """The losses of both networks, and of their fusion."""
 
-    noe: Loss = field(default_factory=lambda: Loss(ms_ssim=0.2))
-    oe: Loss = field(default_factory=lambda: Loss(ms_ssim=0.2))
-    seam: float = 0.0  # in OE's loss: weight of the steps that the fusion would show along the mask's edge
-
-
-@dataclass(frozen=True)
-class Settings:
-    """The section `training` of config.yaml, which explains each."""
-
-    name: str = "my_model"
-    pairs: str = ""
-    photos: list[str] = field(default_factory=list)
-    linear: list[str] = field(default_factory=list)
-    leave_out: str = ""
-    camera: str = "samsung_s7"
-    network: str = "unet"
-    widths: list[int] = field(default_factory=lambda: [8, 16, 32, 64])
-    start: str = ""
-    steps: Steps = field(default_factory=Steps)
-    loss: Losses = field(default_factory=Losses)
-    batch: int = 12
-    patch: int = 120  # with the network's border of 4 a multiple of 16
-    learning_rate: float = 2e-3
-    warm_up: int = 50
-    ema: float = 0.998
-    even_brightness: bool = False
-    seed: int = 0
-    gpus: int = 1
+    noe: Loss = Field(Loss(ms_ssim=0.2), description="Over the pixels that are not overexposed.")
+    oe: Loss = Field(Loss(ms_ssim=0.2), description="Over the overexposed pixels.")
+    seam: float = Field(0.0, ge=0, description="Weight, in OE's loss, of steps along the edge of the mask.")
 
 
-def settings_from(given: dict, where: str = "training") -> Settings:
-    """Settings from a mapping as config.yaml has it; what it leaves out keeps its default.
+class TrainingSettings(Section):
+    """Settings of `./test train` and `omf train`. The defaults train a tiny model in a few minutes."""
 
-    Raises InputError for names that are not settings, and for values of another type.
+    RENAMED: ClassVar = {
+        "linear": "linear_images",
+        "leave_out": "exclude",
+        "start": "init_from",
+        "steps": "iterations",
+        "batch": "batch_size",
+        "patch": "patch_size",
+        "warm_up": "warmup_iterations",
+        "ema": "ema_decay",
+        "gpus": "num_gpus",
+    }
+    REMOVED: ClassVar = ("even_brightness",)
+
+    name: str = Field(
+        "my_model",
+        pattern="^[A-Za-z0-9_]+$",
+        description="Name of the model in trained_models/models.yaml.",
+        json_schema_extra={"requirement": "letters, digits and underscores"},
+    )
+    pairs: str = Field("", description="Folder of photo/RAW pairs; empty: simulate pairs.")
+    photos: list[str] = Field([], description="Folders of photos to simulate from; none: drawn scenes.")
+    linear_images: list[str] = Field([], description="Folders of linear 16-bit images to simulate from.")
+    exclude: str = Field("", description="Text file of photo names (globs) never to train on.")
+    camera: str = Field("samsung_s7", min_length=1, description="Camera to simulate: a profile in cameras/.")
+    network: Literal["unet", "nafnet"] = Field("unet", description="Architecture of OE and NOE.")
+    widths: list[int] = Field(
+        [8, 16, 32, 64],
+        min_length=2,
+        description="Channels of each level, finest first.",
+        json_schema_extra={"requirement": "a list of two or more whole numbers, 1 or more"},
+    )
+    init_from: str = Field("", description="Model to fine-tune; empty: random weights.")
+    iterations: Iterations = Field(Iterations(), description="Training iterations of each network.")
+    loss: Losses = Field(Losses(), description="Weights of the terms of the loss.")
+    batch_size: int = Field(12, ge=1, description="Patches in an iteration, over all GPUs.")
+    patch_size: int = Field(
+        120,
+        ge=24,
+        multiple_of=2,
+        description="Height and width of a patch, pixels.",
+        json_schema_extra={"requirement": "an even number of pixels, 24 or more"},
+    )
+    learning_rate: float = Field(2e-3, gt=0, description="Peak learning rate.")
+    warmup_iterations: int = Field(
+        50, ge=0, description="Iterations until the learning rate reaches its peak."
+    )
+    ema_decay: float = Field(0.998, ge=0, lt=1, description="Decay of the moving average of the weights.")
+    seed: int = Field(0, ge=0, description="Random seed of patches and initial weights.")
+    num_gpus: int = Field(1, ge=1, description="GPUs that share each batch (DistributedDataParallel).")
+
+
+def read_settings(path: Path) -> TrainingSettings:
+    """Read training settings from a YAML or JSON file, or from the section `training` of a config.yaml.
+
+    Raises:
+        InputError: unreadable file, unknown setting or invalid value.
     """
-    return filled(Settings(), given, where)
-
-
-def filled(defaults: Any, given: dict, where: str) -> Any:
-    """A copy of a dataclass with the values of `given`; sections are filled in alike."""
-    known = {entry.name: entry.type for entry in fields(defaults)}
-    if not isinstance(given, dict):
-        raise InputError(f"{where} is {given!r}; it must be a section of {', '.join(known)}")
-    values = {}
-    for name, value in given.items():
-        if name not in known:
-            raise InputError(f"{where}: {name} is not a setting; there are: {', '.join(known)}")
-        default = getattr(defaults, name)
-        if not is_dataclass(default) and not fits(value, known[name]):
-            raise InputError(f"{where}.{name} is {value!r}; it must be {KINDS[known[name]]}")
-        values[name] = filled(default, value, f"{where}.{name}") if is_dataclass(default) else value
-    return replace(defaults, **values)
-
-
-def fits(value: object, kind: type) -> bool:
-    """Whether a value is of a setting's type; a whole number is a number too."""
-    if get_origin(kind) is list:
-        return isinstance(value, list) and all(fits(entry, *get_args(kind)) for entry in value)
-    return type(value) in ((int, float) if kind is float else (kind,))
-
-
-def read_settings(path: Path) -> Settings:
-    """Settings from a YAML or JSON file."""
     try:
         given = parse_yaml(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
+        reason = str(error).partition("\n")[0]
         raise InputError(
-            f"{path}: can't be read as settings ({str(error).partition(chr(10))[0]}); give YAML, as in config.yaml"
+            f"{path}: can't be read as settings ({reason}); give YAML, as in config.yaml"
         ) from error
     if not isinstance(given, dict):
         raise InputError(
             f"{path}: no settings in it; give `name: value` lines, as under `training` in config.yaml"
         )
-    return settings_from(given.get("training", given), f"{path}: training")
+    return validate(TrainingSettings, given.get("training", given), f"{path}: training")
 
 
-def as_dict(settings: Settings) -> dict:
-    """For files: plain types all through."""
-    return asdict(settings)
-
-
-def check_folders(settings: Settings) -> None:
-    """Raise InputError where a folder that the settings name is not there, which a stage would notice after hours."""
-    for name in filter(None, [settings.pairs, *settings.photos, *settings.linear]):
+def check_folders(settings: TrainingSettings) -> None:
+    """Raise InputError if a folder in the settings is missing, before a stage notices it after hours."""
+    for name in filter(None, [settings.pairs, *settings.photos, *settings.linear_images]):
         if not Path(name).exists():
             raise InputError(
-                f"{name}: no such folder; give one that is there for training.pairs, photos or linear"
+                f"{name}: no such folder; give one that exists for training.pairs, photos or linear_images"
             )

@@ -1,4 +1,4 @@
-"""Simulated pairs as files, in the layout of the AIM challenge."""
+"""Simulated training pairs, written in the layout of the AIM challenge."""
 
 from pathlib import Path
 
@@ -14,20 +14,20 @@ from omf.utils.files import save_json, save_npy
 
 
 def write_pairs(photos: list[Path], camera: Camera, out: Path, count: int, size: int, seed: int) -> None:
-    """Simulate pairs: `out`/NUMBER.png (sRGB, its JPEG traces included), NUMBER.npy (packed RAW) and dataset.json.
+    """Simulate pairs: `out`/NUMBER.png (sRGB with JPEG artefacts), NUMBER.npy (packed RAW) and dataset.json.
 
-    Pair i depends on the scenes and on (seed, i) alone; those that are there already are left as they are.
+    Pair i depends only on the scenes and on (seed, i). Pairs that already exist are skipped.
 
     Args:
-        photos: to take scenes from; none: drawn scenes.
-        camera: whose pictures are simulated.
-        out: folder, made where there is none.
+        photos: photos to use as scenes; if empty, synthetic scenes are used.
+        camera: camera to simulate.
+        out: output folder, created if needed.
         count: number of pairs.
         size: height and width in pixels, even, 16 or more.
-        seed: of the pairs.
+        seed: random seed.
 
     Raises:
-        InputError: no photo is large enough, or the size is none for a Bayer picture, or nothing is to be done.
+        InputError: no photo is large enough, the size is odd or too small, or `count` is less than 1.
     """
     if count < 1:
         raise InputError(f"count {count}; give the number of pairs, 1 or more")
@@ -36,7 +36,8 @@ def write_pairs(photos: list[Path], camera: Camera, out: Path, count: int, size:
     scenes = load_scenes(photos, size + 2)
     if photos and not scenes:
         raise InputError(
-            f"none of the {len(photos)} photos can be used; they must have {size + 2} x {size + 2} pixels or more"
+            f"none of the {len(photos)} photos can be used;"
+            f" they must have {size + 2} x {size + 2} pixels or more"
         )
     pictures = SimulatedPictures(scenes, [] if photos else draw_scenes(count, seed, size + 2), camera)
     save_json(

@@ -1,4 +1,4 @@
-"""The stages of a training run: Demosaic Net, NOE, OE. Each leaves its weights in the run's folder."""
+"""The stages of a training run: Demosaic Net, NOE, OE. Each saves its weights in the folder of the run."""
 
 import hashlib
 import json
@@ -17,8 +17,8 @@ from omf.raw.camera import load_camera
 from omf.training.curves import draw_curves
 from omf.training.loop import Plan, fit, is_first
 from omf.training.losses import BranchLoss, encode, seam
-from omf.training.patches import MosaickedScenes, Patches
-from omf.training.settings import Settings, as_dict
+from omf.training.patches import WANTED, MosaickedScenes, Patches
+from omf.training.settings import TrainingSettings
 from omf.training.sources import simulated_pictures, training_source
 from omf.utils.errors import InputError
 from omf.utils.files import save_json
@@ -28,59 +28,56 @@ FINISHED = "finished.json"  # the fingerprint of each finished stage
 
 
 def weights_file(run: Path, stage: str) -> Path:
-    """Where a stage leaves its weights."""
+    """Return the path of a stage's weights."""
     return run / f"{stage}.safetensors"
 
 
-def train_stage(stage: str, settings: Settings, run: Path, device: torch.device) -> None:
-    """Train one network of the run, unless it is finished already with the same settings.
+def train_stage(stage: str, settings: TrainingSettings, run: Path, device: torch.device) -> None:
+    """Train one network of a run, unless it is finished with the same settings.
 
     Args:
-        stage: one of `STAGES`; `noe` needs the weights of `demosaic` in the run's folder, `oe` those of both.
-        settings: of the run.
+        stage: one of `STAGES`; `noe` requires the weights of `demosaic`, `oe` those of both.
+        settings: settings of the run.
         run: folder of weights, checkpoints, log.csv and curves.png.
-        device: of this process.
+        device: device of this process.
 
     Raises:
-        InputError: an earlier stage's weights, or something to train on, is missing.
+        InputError: missing weights of an earlier stage, or too little training data.
     """
-    fingerprint = fingerprint_of(stage, settings)
+    fingerprint = stage_fingerprint(stage, settings)
     finished = json.loads((run / FINISHED).read_text()) if (run / FINISHED).is_file() else {}
     if finished.get(stage) == fingerprint and weights_file(run, stage).is_file():
         return
     for earlier in STAGES[: STAGES.index(stage)]:
         if not weights_file(run, earlier).is_file():
             raise InputError(
-                f"{weights_file(run, earlier)}: not there, and {stage} needs it; train the stage {earlier} first"
+                f"{weights_file(run, earlier)}: not there; {stage} needs it: train the stage {earlier} first"
             )
     torch.manual_seed(settings.seed)
-    steps = getattr(settings.steps, stage)
+    iterations = getattr(settings.iterations, stage)
     plan = Plan(
-        stage, steps, settings.batch, settings.learning_rate, settings.warm_up, settings.ema, fingerprint
+        stage,
+        iterations,
+        settings.batch_size,
+        settings.learning_rate,
+        settings.warmup_iterations,
+        settings.ema_decay,
+        fingerprint,
     )
-    # each stage has its own patches
     data = {
-        "size": settings.patch,
-        "length": steps * settings.batch,
-        "seed": 3 * settings.seed + STAGES.index(stage),
+        "size": settings.patch_size,
+        "length": iterations * settings.batch_size,
+        "seed": 3 * settings.seed + STAGES.index(stage),  # each stage has its own patches
     }
     if stage == "demosaic":
         save = save_demosaic_net
-        network = fit(
-            DemosaicNet(),
-            demosaic_loss,
-            MosaickedScenes(simulated_pictures(settings), **data),
-            plan,
-            run,
-            device,
-        )
+        patches = MosaickedScenes(simulated_pictures(settings), **data)
+        network = fit(DemosaicNet(), demosaic_loss, patches, plan, run, device)
     else:
         save = partial(save_network, camera=settings.camera)
         objective = branch_objective(stage, settings, run, device)
-        patches = Patches(
-            training_source(settings, stage), stage, even_brightness=settings.even_brightness, **data
-        )
-        network = fit(first_weights(stage, settings, run), objective, patches, plan, run, device)
+        patches = Patches(training_source(settings, stage), WANTED[stage], **data)
+        network = fit(initial_network(stage, settings, run), objective, patches, plan, run, device)
     if is_first():
         save(network, weights_file(run, stage))
         save_json(run / FINISHED, finished | {stage: fingerprint})
@@ -88,28 +85,23 @@ def train_stage(stage: str, settings: Settings, run: Path, device: torch.device)
         draw_curves(run / "log.csv", run / "curves.png")
 
 
-def fingerprint_of(stage: str, settings: Settings) -> str:
-    """Changes with every setting that decides the weights of a stage."""
-    deciding = as_dict(settings)
+def stage_fingerprint(stage: str, settings: TrainingSettings) -> str:
+    """Return a hash of all settings that decide the weights of a stage."""
+    values = settings.model_dump()
     if stage != "oe":
-        del deciding["loss"]["seam"]
-    for part in ("steps", "loss"):
-        deciding[part] = {
-            name: value
-            for name, value in deciding[part].items()
-            if name not in STAGES[STAGES.index(stage) + 1 :]
-        }
-    for name in ("name", "gpus") + (
-        ("network", "widths", "start", "even_brightness") if stage == "demosaic" else ()
-    ):
-        del deciding[name]
-    return hashlib.sha256(json.dumps(deciding, sort_keys=True).encode()).hexdigest()
+        del values["loss"]["seam"]
+    later = STAGES[STAGES.index(stage) + 1 :]
+    for section in ("iterations", "loss"):
+        values[section] = {name: value for name, value in values[section].items() if name not in later}
+    for name in ("name", "num_gpus") + (("network", "widths", "init_from") if stage == "demosaic" else ()):
+        del values[name]
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def first_weights(branch: str, settings: Settings, run: Path) -> nn.Module:
-    """What a branch starts from: the model to go on from, NOE's weights for OE, else random ones."""
-    if settings.start:
-        model = find_model(settings.start)
+def initial_network(branch: str, settings: TrainingSettings, run: Path) -> nn.Module:
+    """Return the initial network: of the model to fine-tune, or NOE for OE, or with random weights."""
+    if settings.init_from:
+        model = find_model(settings.init_from)
         check_files(model)
         return load_network(getattr(model, branch).path)
     if branch == "oe":
@@ -118,25 +110,26 @@ def first_weights(branch: str, settings: Settings, run: Path) -> nn.Module:
 
 
 def demosaic_loss(network: nn.Module, batch: list[Tensor]) -> Tensor:
-    """Mean absolute error after the sRGB curve: mosaic (N, 1, H, W), truth (N, 3, H, W) -> ()."""
+    """Return the mean absolute error after the sRGB curve for mosaics (N, 1, H, W), RAW (N, 3, H, W)."""
     bayer, truth = batch
     return (encode(network(bayer).float()) - encode(truth)).abs().mean()
 
 
 def branch_objective(
-    branch: str, settings: Settings, run: Path, device: torch.device
+    branch: str, settings: TrainingSettings, run: Path, device: torch.device
 ) -> Callable[[nn.Module, list[Tensor]], Tensor]:
-    """A branch's loss: its output against the RAW, demosaiced by the Demosaic Net, over its own pixels (`all`: every pixel).
+    """Return the objective of `oe` or `noe`: its output against the demosaiced RAW, over its own pixels.
 
-    OE's may also count how it meets NOE, whose weights are then taken from the run's folder.
+    The Demosaic Net in the folder of the run demosaics the ground truth. OE's objective may contain the seam
+    with NOE, whose weights are in the same folder.
     """
     demosaic = load_demosaic_net(weights_file(run, "demosaic")).to(device)
     neutral = load_camera(settings.camera).mean_neutral
-    criterion = BranchLoss(settings.loss.oe if branch == "oe" else settings.loss.noe, neutral).to(device)
-    meets = settings.loss.seam > 0 and branch == "oe"
+    criterion = BranchLoss(getattr(settings.loss, branch), neutral).to(device)
+    with_seam = settings.loss.seam > 0 and branch == "oe"
     noe = (
         load_network(weights_file(run, "noe")).eval().to(device, memory_format=torch.channels_last)
-        if meets
+        if with_seam
         else None
     )
 
@@ -144,19 +137,17 @@ def branch_objective(
         x, bayer = batch
         x = x.contiguous(memory_format=torch.channels_last)
         predicted = network(x)
-        if meets:
+        if with_seam:
             with torch.no_grad():
                 elsewhere = noe(x)
         with torch.autocast(device.type, enabled=False):
             with torch.no_grad():
                 truth = demosaic(bayer).clamp(0, 1)
             mask = x[:, 3:]
-            own = {"oe": mask, "noe": 1 - mask, "all": torch.ones_like(mask)}[branch]
-            loss = criterion(predicted.float(), truth, own)
-            if meets:
-                loss = loss + settings.loss.seam * seam(
-                    torch.where(mask == 1, predicted, elsewhere).float(), truth, mask
-                )
+            loss = criterion(predicted.float(), truth, mask if branch == "oe" else 1 - mask)
+            if with_seam:
+                fused = torch.where(mask == 1, predicted, elsewhere).float()
+                loss = loss + settings.loss.seam * seam(fused, truth, mask)
             return loss
 
     return objective

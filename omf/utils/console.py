@@ -1,4 +1,4 @@
-"""How programs speak to people: on stderr, with bars and colours where that is a terminal. The library alone is silent."""
+"""Console output of the commands, on stderr: log, progress bars, colours. The library is silent."""
 
 import logging
 import os
@@ -14,10 +14,10 @@ RED = "\x1b[31m{}\x1b[0m"
 
 
 def configure_logging(level: int = logging.INFO) -> None:
-    """Let what `log` is told be seen.
+    """Display the log on stderr.
 
     Args:
-        level: INFO, what a user wants to know; DEBUG, more of it, in lines and not in bars; WARNING, trouble only.
+        level: INFO for normal use, DEBUG for details, as lines instead of bars, WARNING for problems only.
     """
     log.handlers = [logging.StreamHandler()]
     log.propagate = False
@@ -27,20 +27,20 @@ def configure_logging(level: int = logging.INFO) -> None:
 def progress(
     items: Iterable | None = None, doing: str | None = None, *, hidden: bool = False, **options: object
 ) -> "tqdm":
-    """A bar that tells how many a second, and the time left; on a terminal only.
+    """Return a progress bar with the speed and the remaining time, visible on a terminal only.
 
     Args:
-        items: to go through; none: the bar is moved by hand.
-        doing: what stands before it.
-        hidden: no bar, on a terminal neither.
-        options: of tqdm: `unit`, `total` and others.
+        items: items to iterate over; None if the caller updates the bar.
+        doing: description in front of the bar.
+        hidden: True to hide the bar on a terminal too.
+        options: options of tqdm, such as `unit` and `total`.
     """
-    from tqdm import tqdm  # which `omf --help` need not wait for
+    from tqdm import tqdm  # imported late to keep `omf --help` fast
 
     wanted = not hidden and log.level in (logging.NOTSET, logging.INFO)
     return tqdm(items, doing, disable=None if wanted else True, **options)
 
 
 def label(word: str) -> str:
-    """What a line of trouble begins with; red on a terminal, unless NO_COLOR is set."""
+    """Return the first word of a problem's line, in red on a terminal unless NO_COLOR is set."""
     return RED.format(word) if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else word

@@ -1,4 +1,4 @@
-"""What a user is meant to see of errors: one line."""
+"""User-facing errors, reported on a single line."""
 
 import functools
 import os
@@ -9,39 +9,39 @@ from collections.abc import Callable
 
 from omf.utils.console import configure_logging, label
 
-MAX_LINE_LENGTH = 2000  # characters of a line that is read; what a damaged file quotes may have millions
+MAX_LINE_LENGTH = 2000  # characters; a quotation from a damaged file may have millions
 
-DEBUG = "OMF_DEBUG"  # environment variable: show where an error came from; in the jobs of a workflow too
+DEBUG = "OMF_DEBUG"  # environment variable: show tracebacks, in the jobs of a workflow too
 
-# control characters, which would break lines, command a terminal or turn the order of letters, and what stands for bytes of a
-# name that are no UTF-8
+# Control characters, which break lines, control a terminal or change the writing direction, and surrogates,
+# which represent the bytes of names that are not UTF-8
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
 def printable(text: object) -> str:
-    """The text on one line: what can't be printed, which names of files may hold, is written as Python's escapes."""
-    return UNPRINTABLE.sub(lambda found: repr(found[0])[1:-1], str(text))
+    """Return a text on one line; unprintable characters, as in file names, become Python escapes."""
+    return UNPRINTABLE.sub(lambda match: repr(match[0])[1:-1], str(text))
 
 
 class InputError(Exception):
-    """A wrong input, told in one line: which file, what is wrong, what would be right."""
+    """Invalid input, described on one line: the file, the fault and the remedy."""
 
     def __init__(self, line: str):
         line = printable(line)
-        # the end tells what would be right
+        # the remedy is at the end
         super().__init__(
             line if len(line) <= MAX_LINE_LENGTH else f"{line[: MAX_LINE_LENGTH - 505]} ... {line[-500:]}"
         )
 
 
 class DeviceError(Exception):
-    """A GPU that failed while it computed: nothing more can be done with it in this process."""
+    """Failure of the GPU, after which this process can no longer use it."""
 
 
 def cli_entry_point(main: Callable[[], int | None]) -> Callable[[], None]:
-    """Make a program of `main`: it speaks, whatever stops it is told in one line, and the exit code is 1.
+    """Wrap an entry point: set up logging, report any exception as one line, exit with status 1.
 
-    A signal to end (SIGTERM) ends it as Ctrl-C does, so that half-written files are removed.
+    SIGTERM raises SystemExit, as Ctrl-C raises KeyboardInterrupt, so that partial files are removed.
     """
 
     @functools.wraps(main)
@@ -55,23 +55,27 @@ def cli_entry_point(main: Callable[[], int | None]) -> Callable[[], None]:
         except Exception as error:
             if os.environ.get(DEBUG):
                 raise
-            sys.exit(f"{label('error:')} {in_one_line(error)}")
+            sys.exit(f"{label('error:')} {one_line_message(error)}")
 
     return program
 
 
-def in_one_line(error: Exception) -> str:
-    """What stopped a program, and what to do about it."""
+def one_line_message(error: Exception) -> str:
+    """Describe an exception on one line, with the remedy if there is one."""
     if isinstance(error, InputError):
         return str(error)
     if isinstance(error, DeviceError):
-        return f"{error}; start again: what is finished stays"
+        return f"{error}; start again: finished results are kept"
     if isinstance(error, OSError):
         return printable(f"{error.filename or 'a file'}: {error.strerror or first_line(error)}")
     if isinstance(error, MemoryError):
         return "not enough memory; close other programs, or give it more"
-    return f"{type(error).__name__}: {first_line(error)} (a fault of the program: please report it with what {DEBUG}=1 shows)"
+    return (
+        f"{type(error).__name__}: {first_line(error)} "
+        f"(a bug in the program: please report it with the output of {DEBUG}=1)"
+    )
 
 
 def first_line(error: Exception) -> str:
+    """Return the first line of an exception's message, printable."""
     return printable(str(error).strip().partition("\n")[0])

@@ -1,4 +1,4 @@
-"""Files that appear under their name only when they are whole."""
+"""Atomic writes, hashes and checks of files."""
 
 import hashlib
 import json
@@ -12,8 +12,8 @@ import numpy as np
 
 from omf.utils.errors import InputError
 
-MAX_NAME_BYTES = 200  # bytes of a name
-OTHERS = {
+MAX_NAME_BYTES = 200
+SPECIAL_FILES = {
     stat.S_IFDIR: "a folder",
     stat.S_IFIFO: "a pipe",
     stat.S_IFSOCK: "a socket",
@@ -24,17 +24,18 @@ OTHERS = {
 
 @contextmanager
 def atomic_write(path: Path, synced: bool = True) -> Iterator[Path]:
-    """Give a temporary name beside `path` to write to; rename to `path` if the block succeeds.
+    """Yield a temporary path beside `path` to write to, and rename it to `path` if the block succeeds.
 
     Args:
-        path: of the file to be.
-        synced: whether its content reaches the disk before its name does, so that it is whole after a power failure too.
+        path: file to write.
+        synced: True to sync the content to disk before the renaming, so that the file is complete after a
+            power failure too.
 
     Raises:
-        OSError: it can't be written; its `filename` is `path`.
+        OSError: the file can't be written; `filename` is `path`.
     """
-    # a dot in front keeps it out of listings; process and host number keep two writers apart
-    temporary = path.with_name(f".{short(path.name)}.{os.getpid()}.part")
+    # the dot hides the file from listings; the process ID keeps concurrent writers apart
+    temporary = path.with_name(f".{shorten_name(path.name)}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary
@@ -44,15 +45,15 @@ def atomic_write(path: Path, synced: bool = True) -> Iterator[Path]:
     except OSError as error:
         if error.filename not in (None, str(temporary)):
             raise
-        # NumPy tells neither the number nor the name
+        # NumPy's OSError contains neither the number nor the name
         raise OSError(error.errno, error.strerror or f"{error}: is the disk full?", str(path)) from error
     finally:
-        with suppress(OSError):  # on a file system that is read-only by now
+        with suppress(OSError):  # the file system may be read-only by now
             temporary.unlink(missing_ok=True)
 
 
 def sync(path: Path) -> None:
-    """Wait until a file's content is on the disk."""
+    """Flush a file's content to disk."""
     file = os.open(path, os.O_RDONLY)
     try:
         os.fsync(file)
@@ -60,52 +61,54 @@ def sync(path: Path) -> None:
         os.close(file)
 
 
-def short(name: str) -> str:
-    """A name to which more can be added: file systems take 255 bytes. Of a long one, its hash."""
+def shorten_name(name: str) -> str:
+    """Return a name short enough to be extended (file systems allow 255 bytes): itself, or its hash."""
     encoded = os.fsencode(name)
     return name if len(encoded) <= MAX_NAME_BYTES else hashlib.sha256(encoded).hexdigest()
 
 
 def save_npy(path: Path, array: np.ndarray, synced: bool = True) -> None:
+    """Write an array as .npy, atomically."""
     with atomic_write(path, synced) as temporary, temporary.open("wb") as file:
         np.save(file, array)
 
 
 def save_text(path: Path, text: str) -> None:
+    """Write a text in UTF-8, atomically."""
     with atomic_write(path) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
 def save_json(path: Path, value: object) -> None:
+    """Write a value as indented JSON, atomically."""
     save_text(path, json.dumps(value, indent=2) + "\n")
 
 
 def sha256(path: Path) -> str:
-    """The file's hash, in hexadecimal."""
+    """Return the hash of a file in hexadecimal."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def check_is_file(path: Path, wanted: str) -> None:
-    """Refuse what is not there, is empty, or would be waited for: a pipe, a device.
+    """Raise InputError unless a path is a non-empty regular file; reading pipes or devices could block.
 
     Args:
-        path: of the input.
-        wanted: what to give instead.
+        path: input file.
+        wanted: description of a valid input, for the error message.
 
     Raises:
-        InputError: it is no file with something in it, or can't be looked at.
+        InputError: the file is missing, empty, inaccessible or not a regular file.
     """
     try:
-        known = path.stat()
+        status = path.stat()
     except FileNotFoundError:
-        gone = "a link to a file that is not there" if path.is_symlink() else "no such file"
-        raise InputError(f"{path}: {gone}; give {wanted}") from None
+        fault = "a broken symbolic link" if path.is_symlink() else "no such file"
+        raise InputError(f"{path}: {fault}; give {wanted}") from None
     except OSError as error:
         raise InputError(f"{path}: can't be read ({error.strerror}); give {wanted}") from error
-    if not stat.S_ISREG(known.st_mode):
-        raise InputError(
-            f"{path}: {OTHERS.get(stat.S_IFMT(known.st_mode), 'something else')}, not a file; give {wanted}"
-        )
-    if known.st_size == 0:
+    if not stat.S_ISREG(status.st_mode):
+        kind = SPECIAL_FILES.get(stat.S_IFMT(status.st_mode), "something else")
+        raise InputError(f"{path}: {kind}, not a file; give {wanted}")
+    if status.st_size == 0:
         raise InputError(f"{path}: an empty file; copy it again from where it came")

@@ -1,4 +1,4 @@
-"""Where the files that come with the program are; and the user's folder, which results don't name."""
+"""Folders of the installed data, and removal of the home directory from results."""
 
 import os
 import pwd
@@ -10,17 +10,17 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def data_folder(name: str) -> Path:
-    """The folder `trained_models` or `cameras`: of the checkout, or inside an installed package."""
+    """Return the folder `trained_models` or `cameras`, of the checkout or of the installed package."""
     in_package = PACKAGE / name
     return in_package if in_package.is_dir() else PACKAGE.parent / name
 
 
 def redact_home(value: object) -> object:
-    """Texts, also in lists and dicts, with `~` in place of the user's own folder, whose name tells who that is."""
+    """Replace the home directory, which identifies the user, by `~` in strings, also in lists and dicts."""
     if isinstance(value, dict):
-        return {key: redact_home(one) for key, one in value.items()}
+        return {key: redact_home(item) for key, item in value.items()}
     if isinstance(value, list):
-        return [redact_home(one) for one in value]
+        return [redact_home(item) for item in value]
     if not isinstance(value, str):
         return value
     for home in home_directories():
@@ -29,8 +29,8 @@ def redact_home(value: object) -> object:
 
 
 def home_directories() -> set[str]:
-    """$HOME; and what the system knows, since a workflow's jobs may be told another."""
-    found = {os.environ.get("HOME", "")}
-    with suppress(KeyError):  # in containers, not all users are known
-        found.add(pwd.getpwuid(os.getuid()).pw_dir)
-    return {home.rstrip("/") for home in found} - {""}
+    """Return $HOME and the home directory of the user database; in a workflow's jobs they may differ."""
+    homes = {os.environ.get("HOME", "")}
+    with suppress(KeyError):  # in a container the user may have no entry
+        homes.add(pwd.getpwuid(os.getuid()).pw_dir)
+    return {home.rstrip("/") for home in homes} - {""}

@@ -1,3 +1,3 @@
-"""The version of the program; the build and the library read it here."""
+"""Version of the program, read by the build and the library."""
 
 VERSION = "0.1.0"

@@ -1,17 +1,17 @@
-"""YAML that users write, read with bounds: a small file with aliases can stand for more than memory holds."""
+"""Bounded YAML parser: a small file with aliases can expand to more than the memory."""
 
 import math
 
 import yaml
 
-MAX_VALUES, MAX_NESTING = 100_000, 20  # values in all, and levels of them
+MAX_VALUES, MAX_NESTING = 100_000, 20  # values in total, levels
 
-# what PyYAML raises on texts that are no YAML, and on values that are not what they seem
+# exceptions that PyYAML raises on invalid YAML, and on values that do not match their tag
 ERRORS = (yaml.YAMLError, ValueError, LookupError, TypeError, AttributeError)
 
 
 class BoundedLoader(yaml.SafeLoader):
-    """Plain values only, and an end to levels, and to merged mappings (<<), each of which can double the last."""
+    """Loader of plain values with limits on nesting and on merged mappings (<<), each of which can double."""
 
     depth = 0
 
@@ -30,7 +30,7 @@ class BoundedLoader(yaml.SafeLoader):
 
 
 def parse_yaml(text: str) -> object:
-    """The value that a text stands for. Raises ValueError, of one line, where it is no YAML or out of bounds."""
+    """Parse a text. Raises ValueError with a one-line message if it is not YAML or exceeds the bounds."""
     try:
         tree = yaml.load(text, BoundedLoader)
     except ERRORS as error:
@@ -40,7 +40,7 @@ def parse_yaml(text: str) -> object:
 
 
 def check_tree(tree: object) -> None:
-    """Raise ValueError where there are too many values, or numbers of which no setting can be."""
+    """Raise ValueError if there are too many values, or numbers that are not finite or exceed 64 bits."""
     count, waiting = 0, [(tree, 0)]
     while waiting:
         value, depth = waiting.pop()

@@ -1,4 +1,4 @@
-"""The workflow on a real Slurm cluster: one node, started here, with accounting and a counted stand-in GPU."""
+"""The workflow on a real single-node Slurm cluster, started here, with accounting and a counted mock GPU."""
 
 import getpass
 import json
@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, run, snakemake
 from container.clones import make_clone
-from container.engine import calls, stand_in_for_apptainer
+from container.engine import read_calls, stand_in_for_apptainer
 
 HERE = Path(__file__).parent
 DAEMONS = ("slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd")
@@ -37,7 +37,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         if parent.is_relative_to(tempfile.gettempdir()) and parent != Path(tempfile.gettempdir()):
             parent.chmod(0o755)  # the database runs as another user
     try:
-        # its daemons stay, so their output must not be waited for
+        # the daemons keep running, so do not wait for the end of their output
         with (folder.parent / "slurm_up.log").open("w+") as log:
             done = subprocess.run(["bash", HERE / "slurm_up.sh", folder], stdout=log, stderr=log, timeout=200)
             log.seek(0)
@@ -55,7 +55,7 @@ def settings(photo_folder: Path, tiny_model: Path) -> dict:
 def submit(
     folder: Path, settings: dict, *arguments: str, program: Path = ROOT, **environment: str
 ) -> subprocess.Popen:
-    """Start the workflow with the profile for Slurm as users get it, but for the account, and looking at its jobs more often."""
+    """Start the workflow with the Slurm profile, an account, and frequent status checks."""
     command = [
         "timeout",
         "-k",
@@ -83,25 +83,25 @@ def submit(
     command += ["--config", *(f"{key}={value}" for key, value in settings.items())] if settings else []
     folder.mkdir(exist_ok=True)
     with (folder / "log").open("w") as log:
-        # every login has USER, which the plugin asks for
+        # the plugin needs USER, which every login sets
         environment = os.environ | {"USER": getpass.getuser()} | environment
         return subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, env=environment)
 
 
-def end(process: subprocess.Popen, folder: Path) -> str:
-    """Wait for the workflow; what it said."""
+def finish(process: subprocess.Popen, folder: Path) -> str:
+    """Wait for the workflow and return its log."""
     process.wait()
     return (folder / "log").read_text()
 
 
 def queue(state: str) -> dict[str, str]:
-    """The jobs in a state: {number: what Snakemake calls it}."""
+    """Return the jobs in a state: {number: Snakemake's name}."""
     lines = run("squeue", "--noheader", "--states", state, "--format", "%i %k").stdout.splitlines()
     return dict(line.split(" ", 1) for line in lines)
 
 
 def accounted(since: str) -> list[dict[str, str]]:
-    """What Slurm has on record of the jobs since then, in the order of their submission."""
+    """Return Slurm's accounting records of the jobs since then, in order of submission."""
     columns = ["JobIDRaw", "Comment", "State", "AllocTRES", "Timelimit", "Start", "End"]
     command = [
         "sacct",
@@ -116,15 +116,15 @@ def accounted(since: str) -> list[dict[str, str]]:
     return [dict(zip(columns, line.split("|"))) for line in run(*command).stdout.splitlines()]
 
 
-def wait_for(what: Callable[[], object], process: subprocess.Popen, folder: Path) -> object:
-    """The first answer that is something, while the workflow runs."""
+def wait_for(condition: Callable[[], object], process: subprocess.Popen, folder: Path) -> object:
+    """Poll while the workflow runs, and return the first true value."""
     deadline = time.monotonic() + 120
     while time.monotonic() < deadline and process.poll() is None:
-        if found := what():
-            return found
+        if value := condition():
+            return value
         time.sleep(0.1)
     process.terminate()
-    pytest.fail(f"never came: {end(process, folder)}")
+    pytest.fail(f"condition not reached: {finish(process, folder)}")
 
 
 def node(state: str) -> None:
@@ -132,7 +132,7 @@ def node(state: str) -> None:
     assert run("scontrol", "update", f"NodeName={name}", f"State={state}", "Reason=test").returncode == 0
 
 
-def test_a_cancelled_job_and_a_drained_node_in_mid_run(cluster, tmp_path, settings):
+def test_a_cancelled_job_and_a_drained_node_during_a_run(cluster, tmp_path, settings):
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
     assert snakemake(undisturbed, **settings).returncode == 0
@@ -147,25 +147,25 @@ def test_a_cancelled_job_and_a_drained_node_in_mid_run(cluster, tmp_path, settin
     )
     assert run("scancel", number).returncode == 0
     node("drain")
-    # running jobs end, the next ones wait for the node
+    # running jobs end, and the next ones wait for the node
     wait_for(lambda: queue("PD") and not queue("R,CG"), process, folder)
     waiting = queue("PD")
     time.sleep(5)
     assert queue("PD").keys() >= waiting.keys() and not queue("R")
     node("resume")
-    log = end(process, folder)
+    log = finish(process, folder)
     assert process.returncode == 0, log
 
     for path in (undisturbed / "submission").glob("*.npy"):
         assert path.read_bytes() == (folder / "submission" / path.name).read_bytes()
     assert (folder / "submission" / "scores.txt").is_file()
     jobs = accounted(began)
-    # infer alone asks for the GPU, and one job has it at a time
+    # only infer requests the GPU, and only one job has it at a time
     inference = [job for job in jobs if job["Comment"].startswith("rule_infer")]
     assert all(("gres/gpu=1" in job["AllocTRES"]) == (job in inference) for job in jobs)
     spans = sorted((job["Start"], job["End"]) for job in inference)
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))
-    # the cancelled one came again, with twice the time and memory
+    # the cancelled job was resubmitted with twice the time and memory
     first, second = [job for job in inference if job["Comment"] == name]
     assert (
         first["JobIDRaw"] == number
@@ -174,7 +174,7 @@ def test_a_cancelled_job_and_a_drained_node_in_mid_run(cluster, tmp_path, settin
     )
     assert "mem=8000M" in first["AllocTRES"] and "mem=16000M" in second["AllocTRES"]
     assert (first["Timelimit"], second["Timelimit"]) == ("00:11:00", "00:22:00")
-    # all others ran once, each after those that it needs
+    # all others ran once, each after its dependencies
     done = {job["Comment"]: job for job in jobs if job["State"] == "COMPLETED"}
     assert len(done) == len(jobs) - 1
     for shard in {name.rpartition("_")[2] for name in done if "wildcards" in name}:
@@ -184,10 +184,10 @@ def test_a_cancelled_job_and_a_drained_node_in_mid_run(cluster, tmp_path, settin
         assert all(before["End"] <= after["Start"] for before, after in pairwise(steps))
 
 
-def test_a_failing_job_is_told_with_its_log(cluster, tmp_path, settings):
+def test_a_failed_job_is_reported_with_its_log(cluster, tmp_path, settings):
     folder = tmp_path / "run"
     process = submit(folder, settings | {"device": "cuda", "shard_size": 256}, "--retries", "0")
-    log = end(process, folder)
+    log = finish(process, folder)
     assert process.returncode == 1
     assert "Error in rule infer" in log
     assert "error: device cuda: torch sees no GPU here" in log
@@ -197,18 +197,18 @@ def test_a_failing_job_is_told_with_its_log(cluster, tmp_path, settings):
 
 
 def test_jobs_in_the_image(cluster, docker, image, tmp_path):
-    """As docs/cluster.md has it; the command `apptainer` is a stand-in, as in tests/container."""
+    """Run as described in docs/cluster.md, with the stand-in for `apptainer` of tests/container."""
     clone = make_clone(tmp_path / "clone")
     environment = stand_in_for_apptainer(docker, image, clone, tmp_path)
     began = time.strftime("%Y-%m-%dT%H:%M:%S")
     process = submit(
         clone, {}, "--profile", str(clone / "profiles" / "apptainer"), program=clone, **environment
     )
-    log = end(process, clone)
+    log = finish(process, clone)
     assert process.returncode == 0, log
     assert (clone / "submission" / "scores.txt").is_file()
     (made_by,) = json.loads((clone / "submission" / "provenance.json").read_text())["environments"]
     assert made_by["image"].startswith("overexposure-mask-fusion")
     assert sum("gres/gpu=1" in job["AllocTRES"] for job in accounted(began)) == 1
-    assert all(call["nv"] for call in calls(tmp_path))
+    assert all(call["nv"] for call in read_calls(tmp_path))
     assert len(accounted(began)) == 6  # check_problems needs no job

@@ -1,7 +1,7 @@
-"""Stands in for the command `apptainer`, as far as Snakemake calls it: the rules run in a Docker image instead.
+"""Stand-in for the command `apptainer`, as Snakemake calls it: the rules run in a Docker image instead.
 
-It sees what Apptainer would show them: the image, read-only; the home that is given, the current folder, /tmp and what is
-bound, at their own paths; the caller's user; the caller's environment, except for PATH.
+The container is set up as by Apptainer: a read-only image; the given home, the current folder, /tmp and all
+binds at their own paths; the caller's user; the caller's environment except PATH.
 """
 
 import argparse
@@ -19,13 +19,13 @@ execute.add_argument("--nv", action="store_true")
 execute.add_argument("--bind", action="append", default=[])
 execute.add_argument("image")
 execute.add_argument("arguments", nargs=argparse.REMAINDER)
-called = parser.parse_args()
+arguments = parser.parse_args()
 here = str(Path.cwd())
 
 with Path(os.environ["STAND_IN_CALLS"]).open("a") as calls:
-    calls.write(json.dumps(vars(called)) + "\n")
-if not Path(called.image).is_file():
-    sys.exit(f"FATAL: could not open image {called.image}")
+    calls.write(json.dumps(vars(arguments)) + "\n")
+if not Path(arguments.image).is_file():
+    sys.exit(f"FATAL: could not open image {arguments.image}")
 
 command = [
     "/usr/bin/docker",
@@ -37,9 +37,9 @@ command = [
     "--user",
     f"{os.getuid()}:{os.getgid()}",
 ]
-for place in {called.home, here, "/tmp", *called.bind}:
+for place in {arguments.home, here, "/tmp", *arguments.bind}:
     command += ["--volume", place if ":" in place else f"{place}:{place}"]
 for name in os.environ.keys() - {"PATH", "HOME"}:
     command += ["--env", name]
-command += ["--env", f"HOME={called.home}", "--workdir", here, "--entrypoint", called.arguments[0]]
-os.execv(command[0], [*command, os.environ["STAND_IN_IMAGE"], *called.arguments[1:]])
+command += ["--env", f"HOME={arguments.home}", "--workdir", here, "--entrypoint", arguments.arguments[0]]
+os.execv(command[0], [*command, os.environ["STAND_IN_IMAGE"], *arguments.arguments[1:]])

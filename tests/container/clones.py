@@ -1,4 +1,4 @@
-"""Folders that a container works in."""
+"""Working folders for containers."""
 
 import os
 import shutil
@@ -10,8 +10,17 @@ PHOTOS = ("chart.png", "hills.jpg")
 
 
 def make_clone(folder: Path) -> Path:
-    """A copy of the program with two of its samples and its default model."""
-    for part in ("omf", "scripts", "workflow", "profiles", "cameras", "containers", "trained_models"):
+    """Copy the program with two of its samples and its default model."""
+    for part in (
+        "omf",
+        "scripts",
+        "tools",
+        "workflow",
+        "profiles",
+        "cameras",
+        "containers",
+        "trained_models",
+    ):
         shutil.copytree(
             ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.sif", "*.pt")
         )
@@ -35,13 +44,13 @@ def make_clone(folder: Path) -> Path:
     return folder
 
 
-def give(folder: Path, user: int) -> Path:
-    """Make `user` the owner of all that is there."""
+def change_owner(folder: Path, user: int) -> Path:
+    """Make `user` the owner of a folder and everything in it, and return the folder."""
     for path in (folder, *folder.rglob("*")):
         os.chown(path, user, user, follow_symlinks=False)
     return folder
 
 
 def owners(folder: Path) -> set[tuple[int, int]]:
-    """The users and groups that own something there."""
+    """Return (user, group) of all owners of a folder and its content."""
     return {(path.lstat().st_uid, path.lstat().st_gid) for path in (folder, *folder.rglob("*"))}

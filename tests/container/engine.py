@@ -1,4 +1,4 @@
-"""A Docker engine of the tests' own, and the images that they look at."""
+"""A private Docker engine for the tests, and the images under test."""
 
 import ast
 import functools
@@ -20,14 +20,14 @@ import pytest
 from container.recipes import read_definition
 
 ROOT = Path(__file__).parent.parent.parent
-DOCKER = "/usr/bin/docker"  # beside its daemon; another one on the PATH may lack what this needs
+DOCKER = "/usr/bin/docker"  # the client of this daemon; another on PATH may lack features
 SYSTEM = "/usr/sbin:/usr/bin:/sbin:/bin"
 BASE = "base:local"
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 
 class Engine:
-    """Docker on a private socket, with all that it keeps in one folder. Call it with Docker's arguments."""
+    """Docker on a private socket, with all its data in one folder. Call it with Docker's arguments."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -57,7 +57,7 @@ class Engine:
             time.sleep(0.2)
 
     def stop(self) -> None:
-        """Leave nothing behind."""
+        """Stop the daemon and remove all its data."""
         if self.daemon and self.daemon.poll() is None:
             for container in self("ps", "-q", check=False).stdout.split():
                 self("kill", container, check=False)
@@ -83,28 +83,28 @@ class Engine:
     def run(
         self, folder: Path, image: str, *command: object, options: tuple = (), check: bool = True
     ) -> subprocess.CompletedProcess:
-        """`docker run`, as the README has it."""
+        """Run `docker run` as described in the README."""
         return self("run", "--rm", *options, "--volume", f"{folder}:/data", image, *command, check=check)
 
 
-def missing() -> str | None:
-    """Why there can be no engine here."""
+def reason_to_skip() -> str | None:
+    """Return why the engine cannot run here, or None."""
     if os.getuid():
         return "needs root, for a Docker engine of its own"
     programs = ("dockerd", "docker", "debootstrap")
-    absent = [program for program in programs if not shutil.which(program, path=SYSTEM)]
-    return f"needs {', '.join(absent)} (Debian: apt install docker.io debootstrap)" if absent else None
+    missing = [program for program in programs if not shutil.which(program, path=SYSTEM)]
+    return f"needs {', '.join(missing)} (Debian: apt install docker.io debootstrap)" if missing else None
 
 
 @pytest.fixture(scope="session")
 def docker() -> Iterator[Engine]:
-    """The engine, with the image BASE: Debian, and the settings that this machine's pip has."""
-    reason = missing()
+    """Start the engine and import the image BASE: Debian with this machine's pip settings."""
+    reason = reason_to_skip()
     if reason:
         pytest.skip(reason)
-    with ExitStack() as last:
+    with ExitStack() as cleanup:
         engine = Engine(Path(tempfile.mkdtemp(prefix="omf-docker-")))
-        last.callback(engine.stop)
+        cleanup.callback(engine.stop)
         engine.start()
         root = engine.folder / "debian"
         environment = os.environ | {"PATH": f"{os.environ['PATH']}:{SYSTEM}"}
@@ -114,18 +114,18 @@ def docker() -> Iterator[Engine]:
             check=True,
             capture_output=True,
         )
-        carry_pip_settings(root, last)
-        packed = engine.folder / "debian.tar"
-        subprocess.run(["tar", "-C", root, "-cf", packed, "."], check=True)
-        engine("import", packed, BASE)
-        packed.unlink()
+        copy_pip_settings(root, cleanup)
+        archive = engine.folder / "debian.tar"
+        subprocess.run(["tar", "-C", root, "-cf", archive, "."], check=True)
+        engine("import", archive, BASE)
+        archive.unlink()
         shutil.rmtree(root)
         yield engine
 
 
 @pytest.fixture(scope="session")
 def image(docker) -> str:
-    """The image that containers/Dockerfile makes of this checkout."""
+    """Build the image of containers/Dockerfile from this checkout."""
     build_image(docker, "omf:plain", ROOT)
     return "omf:plain"
 
@@ -137,7 +137,7 @@ def build_image(docker: Engine, name: str, context: Path, *arguments: object) ->
 
 @pytest.fixture(scope="session")
 def definition_image(docker) -> str:
-    """What containers/omf.def makes of this checkout. Docker stands in for Apptainer, step by step as that does it."""
+    """Build the image of containers/omf.def from this checkout, with Docker in place of Apptainer."""
     definition = read_definition(
         (ROOT / "containers" / "omf.def").read_text(), BASE_IMAGE=BASE, COMMIT=COMMIT
     )
@@ -157,7 +157,7 @@ def definition_image(docker) -> str:
 
 
 def stand_in_for_apptainer(docker: Engine, image: str, clone: Path, folder: Path) -> dict[str, str]:
-    """Put a stand-in for the command `apptainer` into `folder`, and for the image into the clone; the environment that it needs."""
+    """Install stand-ins for the command `apptainer` and the image file; return the environment to use."""
     (clone / "containers" / "omf.sif").touch()
     program = folder / "bin" / "apptainer"
     program.parent.mkdir()
@@ -171,17 +171,17 @@ def stand_in_for_apptainer(docker: Engine, image: str, clone: Path, folder: Path
     )
 
 
-def calls(folder: Path) -> list[dict]:
-    """What the stand-in was called with: home, nv, bind, image, arguments."""
+def read_calls(folder: Path) -> list[dict]:
+    """Return the arguments of each call of the stand-in: home, nv, bind, image, arguments."""
     return [json.loads(line) for line in (folder / "calls").read_text().splitlines()]
 
 
-def carry_pip_settings(root: Path, last: ExitStack) -> None:
-    """Give the system in `root` this machine's pip settings: files are copied, local folders served during the tests."""
+def copy_pip_settings(root: Path, cleanup: ExitStack) -> None:
+    """Copy this machine's pip settings to the system in `root`: copy files, serve local folders over HTTP."""
     listed = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=True
     ).stdout
-    # the environment comes first in the list, and wins
+    # the environment comes first in the list and takes precedence
     settings = {
         key.rpartition(".")[2]: ast.literal_eval(value)
         for key, _, value in (line.partition("=") for line in reversed(listed.splitlines()))
@@ -191,28 +191,28 @@ def carry_pip_settings(root: Path, last: ExitStack) -> None:
     files.mkdir()
     lines = ["[global]"]
     for option, value in settings.items():
-        carried = value
+        copied = value
         if option in ("cert", "constraint"):
             for number, path in enumerate(value.split()):
                 shutil.copy(path, files / f"{option}{number}")
-            carried = " ".join(f"/etc/pip/{option}{number}" for number, _ in enumerate(value.split()))
+            copied = " ".join(f"/etc/pip/{option}{number}" for number, _ in enumerate(value.split()))
         elif option in ("find-links", "index-url", "extra-index-url"):
-            carried = " ".join(
-                last.enter_context(served(place, option != "find-links")) for place in value.split()
+            copied = " ".join(
+                cleanup.enter_context(served(place, option != "find-links")) for place in value.split()
             )
-        if carried:
-            lines.append(f"{option} = {carried}")
+        if copied:
+            lines.append(f"{option} = {copied}")
     (root / "etc" / "pip.conf").write_text("\n".join(lines) + "\n")
 
 
 @contextmanager
 def served(place: str, is_index: bool) -> Iterator[str]:
-    """The address of a place that pip looks into; a local folder is given out on this machine alone."""
+    """Return the address of a package source for pip; serve it on 127.0.0.1 if it is a local folder."""
     folder = Path(place.removeprefix("file://"))
     if not folder.is_dir():
         yield place
         return
-    # an index links to files beside it
+    # an index links to files beside it, so serve its parent folder
     handler = functools.partial(Quiet, directory=str(folder.parent if is_index else folder))
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()

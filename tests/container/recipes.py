@@ -1,4 +1,4 @@
-"""Reads the two recipes of the image, as far as they are used here."""
+"""Parsers for the two recipes of the image, limited to the features used here."""
 
 import json
 import re
@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-HEADERS = {"bootstrap", "from"}  # those that the agent `docker` needs
+HEADERS = {"bootstrap", "from"}  # required by the agent `docker`
 SECTIONS = {
     "arguments",
     "environment",
@@ -24,27 +24,27 @@ SECTIONS = {
 
 @dataclass
 class Definition:
-    """An Apptainer definition of one stage, with its build arguments filled in."""
+    """A single-stage Apptainer definition with substituted build arguments."""
 
     header: dict[str, str]
-    sections: dict[str, list[str]]  # lines without comments and indentation
+    sections: dict[str, list[str]]  # lines, without comments and indentation
 
     @property
     def files(self) -> dict[str, str]:
-        """Where each file or folder comes to lie: sources by destination."""
+        """Sources of files and folders by destination."""
         pairs = [line.split() for line in self.sections["files"]]
-        return {placed(source, destination): source for source, destination in pairs}
+        return {image_path(source, destination): source for source, destination in pairs}
 
 
 def read_definition(text: str, **arguments: str) -> Definition:
     """Parse a definition.
 
     Args:
-        text: of the file.
-        arguments: as `apptainer build --build-arg` takes them; for others %arguments has the values.
+        text: content of the file.
+        arguments: build arguments, as for `apptainer build --build-arg`; defaults are in %arguments.
 
     Raises:
-        ValueError: an unknown section or header, a missing header, or a build argument without a value.
+        ValueError: if a section or header is unknown, a header is missing, or a build argument has no value.
     """
     values = dict(line.split("=", 1) for line in read_sections(text)[1].get("arguments", [])) | arguments
     undefined = set(re.findall(r"{{\s*(\w+)\s*}}", text)) - set(values)
@@ -54,7 +54,7 @@ def read_definition(text: str, **arguments: str) -> Definition:
 
 
 def read_sections(text: str) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """The header and the sections, as they stand."""
+    """Return header and sections without substitution."""
     header: dict[str, str] = {}
     sections: dict[str, list[str]] = {}
     section = None
@@ -80,11 +80,11 @@ def read_sections(text: str) -> tuple[dict[str, str], dict[str, list[str]]]:
 
 @dataclass
 class Dockerfile:
-    """The first stage of a Dockerfile, and the names of all."""
+    """The first stage of a Dockerfile, and the names of all stages."""
 
-    arguments: dict[str, str] = field(default_factory=dict)  # ARG, "" where there is no default
-    files: dict[str, str] = field(default_factory=dict)  # COPY, sources by destination
-    commands: list[str] = field(default_factory=list)  # RUN, cut at &&
+    arguments: dict[str, str] = field(default_factory=dict)  # ARG; "" without a default
+    files: dict[str, str] = field(default_factory=dict)  # COPY; sources by destination
+    commands: list[str] = field(default_factory=list)  # RUN, split at &&
     environment: dict[str, str] = field(default_factory=dict)
     labels: dict[str, str] = field(default_factory=dict)
     entrypoint: list[str] = field(default_factory=list)
@@ -92,31 +92,31 @@ class Dockerfile:
 
 
 def read_dockerfile(text: str) -> Dockerfile:
-    """Parse the instructions; those that it doesn't know raise ValueError."""
-    read = Dockerfile()
+    """Parse a Dockerfile. Raises ValueError if an instruction is unknown."""
+    dockerfile = Dockerfile()
     lines = re.sub(r"^\s*#.*\n", "", text, flags=re.MULTILINE).replace("\\\n", " ").splitlines()
     for instruction, _, rest in (line.partition(" ") for line in lines if line):
         if instruction == "FROM":
-            read.stages.append(rest.partition(" AS ")[2])
-        elif len(read.stages) > 1:
+            dockerfile.stages.append(rest.partition(" AS ")[2])
+        elif len(dockerfile.stages) > 1:
             continue
         elif instruction == "ARG":
-            name, _, read.arguments[name] = rest.partition("=")
+            name, _, dockerfile.arguments[name] = rest.partition("=")
         elif instruction == "COPY":
             *sources, destination = rest.split()
-            read.files |= {placed(source, destination): source for source in sources}
+            dockerfile.files |= {image_path(source, destination): source for source in sources}
         elif instruction == "RUN":
-            read.commands += rest.split(" && ")
+            dockerfile.commands += [command.strip() for command in rest.split(" && ")]
         elif instruction in ("ENV", "LABEL"):
             pairs = dict(pair.split("=", 1) for pair in shlex.split(rest))
-            (read.environment if instruction == "ENV" else read.labels).update(pairs)
+            (dockerfile.environment if instruction == "ENV" else dockerfile.labels).update(pairs)
         elif instruction == "ENTRYPOINT":
-            read.entrypoint = json.loads(rest)
+            dockerfile.entrypoint = json.loads(rest)
         elif instruction not in ("WORKDIR", "STOPSIGNAL"):
             raise ValueError(f"unknown instruction: {instruction}")
-    return read
+    return dockerfile
 
 
-def placed(source: str, destination: str) -> str:
-    """The path in the image: with a slash at its end, the destination is the folder to copy into."""
+def image_path(source: str, destination: str) -> str:
+    """Return the path in the image; a destination that ends with a slash is a folder to copy into."""
     return destination + PurePosixPath(source).name if destination.endswith("/") else destination

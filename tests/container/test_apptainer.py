@@ -1,4 +1,4 @@
-"""What can be told about Apptainer without it. Docker stands in, both to build the definition and for the command."""
+"""Tests of the Apptainer support without Apptainer: Docker builds the definition and replaces the command."""
 
 import json
 import sys
@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 from conftest import run
-from container.clones import give, make_clone, owners
-from container.engine import COMMIT, calls, stand_in_for_apptainer
+from container.clones import change_owner, make_clone, owners
+from container.engine import COMMIT, read_calls, stand_in_for_apptainer
 
 from omf import __version__
 
@@ -18,7 +18,7 @@ SNAKEMAKE = Path(sys.executable).parent / "snakemake"
 
 
 def apptainer_run(docker, image, folder: Path, section: str, *arguments: str):
-    """A section of the definition, as Apptainer runs it: image read-only, caller's user, folder at its own path."""
+    """Run a section as Apptainer does: read-only image, caller's user, folder at its own path."""
     script = f'. /.singularity.d/environment && exec /bin/sh /.singularity.d/{section} "$@"'
     options = (
         "--read-only",
@@ -35,7 +35,7 @@ def apptainer_run(docker, image, folder: Path, section: str, *arguments: str):
 
 
 def test_the_definition_runs_a_clone(docker, definition_image, tmp_path):
-    clone = give(make_clone(tmp_path / "clone"), USER)
+    clone = change_owner(make_clone(tmp_path / "clone"), USER)
     apptainer_run(docker, definition_image, clone, "runscript")
     assert json.loads((clone / "submission" / "scores.json").read_text())["mean"]["psnr"] > 10
     assert (clone / "submission" / "submission.zip").is_file()
@@ -43,11 +43,11 @@ def test_the_definition_runs_a_clone(docker, definition_image, tmp_path):
 
 
 def test_the_definition_runs_commands_and_its_own_test(docker, definition_image, tmp_path):
-    folder = give(tmp_path, USER)
+    folder = change_owner(tmp_path, USER)
     assert f"omf {__version__}\n" in apptainer_run(docker, definition_image, folder, "test").stdout
     code = "import omf, os; print(omf.__file__, os.getcwd(), os.environ['OMF_IMAGE'])"
-    told = apptainer_run(docker, definition_image, folder, "runscript", "python", "-c", code).stdout
-    assert told == f"/opt/omf/omf/__init__.py {folder} overexposure-mask-fusion {__version__}\n"
+    output = apptainer_run(docker, definition_image, folder, "runscript", "python", "-c", code).stdout
+    assert output == f"/opt/omf/omf/__init__.py {folder} overexposure-mask-fusion {__version__}\n"
     assert (
         apptainer_run(docker, definition_image, folder, "runscript", "cat", "/opt/omf/COMMIT").stdout
         == f"{COMMIT}\n"
@@ -56,23 +56,23 @@ def test_the_definition_runs_commands_and_its_own_test(docker, definition_image,
 
 @pytest.fixture
 def clone(tmp_path) -> Path:
-    """Its code tells in every log whose it is and which Python runs it."""
-    made = make_clone(tmp_path / "clone")
-    with (made / "omf" / "__init__.py").open("a") as code:
+    """Return a clone whose code logs its own path and that of Python."""
+    folder = make_clone(tmp_path / "clone")
+    with (folder / "omf" / "__init__.py").open("a") as code:
         code.write("\nimport sys\n\nprint(__file__, sys.executable, file=sys.stderr)\n")
-    return made
+    return folder
 
 
 def test_snakemake_runs_every_rule_in_the_image(docker, image, clone, tmp_path):
-    """The command `apptainer` is a stand-in here: this shows what Snakemake asks of it, and that the rules can live with it."""
+    """Check Snakemake's calls of `apptainer`, here a stand-in, and that the rules work in the image."""
     environment = stand_in_for_apptainer(docker, image, clone, tmp_path)
     before = {path.name for path in clone.iterdir()}
     result = run(SNAKEMAKE, "--profile", "profiles/apptainer", cwd=clone, **environment)
     assert result.returncode == 0, result.stderr
 
-    told = calls(tmp_path)
-    assert len(told) >= 7  # rules
-    for call in told:
+    calls = read_calls(tmp_path)
+    assert len(calls) >= 7  # rules
+    for call in calls:
         assert call["nv"]
         assert call["home"] == str(clone)
         assert call["image"] == str(clone / "containers" / "omf.sif")
@@ -86,10 +86,10 @@ def test_snakemake_runs_every_rule_in_the_image(docker, image, clone, tmp_path):
     assert {path.name for path in clone.iterdir()} - before == {".snakemake", "results", "submission"}
 
 
-def test_an_image_that_is_not_there_is_told_at_the_start(tmp_path):
+def test_a_missing_image_is_reported_at_start_up(tmp_path):
     clone = make_clone(tmp_path / "clone")
     result = run(SNAKEMAKE, "-n", "--sdm", "apptainer", cwd=clone, PYTHONPATH=str(clone))
     assert result.returncode == 1
-    said = result.stdout + result.stderr
-    assert f"{clone}/containers/omf.sif: not there; build it as containers/README.md tells" in said
-    assert "Traceback" not in said
+    output = result.stdout + result.stderr
+    assert f"{clone}/containers/omf.sif: not there; build it as containers/README.md tells" in output
+    assert "Traceback" not in output

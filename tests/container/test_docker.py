@@ -1,4 +1,4 @@
-"""The image, built from Debian in a Docker engine of the tests' own."""
+"""The image, built from Debian in a private Docker engine."""
 
 import json
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, run
-from container.clones import PHOTOS, give, make_clone, owners
+from container.clones import PHOTOS, change_owner, make_clone, owners
 from container.engine import COMMIT, build_image
 
 from omf import __version__
@@ -22,18 +22,18 @@ SUBMITTED = [f"{Path(photo).stem}.npy" for photo in PHOTOS]
 
 @pytest.fixture
 def clone(tmp_path) -> Path:
-    return give(make_clone(tmp_path / "clone"), USER)
+    return change_owner(make_clone(tmp_path / "clone"), USER)
 
 
 @pytest.fixture
 def folder(tmp_path, tiny_model) -> Path:
-    """No clone: photos and a model."""
-    made = tmp_path / "folder"
-    (made / "photos").mkdir(parents=True)
+    """Return a folder with photos and a model that is not a clone."""
+    folder = tmp_path / "folder"
+    (folder / "photos").mkdir(parents=True)
     for photo in PHOTOS:
-        shutil.copy(ROOT / "test_rgb" / photo, made / "photos")
-    shutil.copytree(tiny_model, made / "model")
-    return give(made, USER)
+        shutil.copy(ROOT / "test_rgb" / photo, folder / "photos")
+    shutil.copytree(tiny_model, folder / "model")
+    return change_owner(folder, USER)
 
 
 WORKFLOW = ("./test", "--config", "images=photos", "model=model", "ground_truth=")
@@ -52,19 +52,19 @@ def test_a_clone_gives_the_same_entry_as_outside(docker, image, clone, tmp_path)
     assert owners(clone) == {(USER, USER)}
     (made_by,) = json.loads((clone / "submission" / "provenance.json").read_text())["environments"]
     assert made_by["image"] == f"overexposure-mask-fusion {__version__}"
-    assert made_by["commit"] is None  # of a copy without .git; not the image's
+    assert made_by["commit"] is None  # a copy without .git has none; not the image's
 
     versions = "import sys, torch, numpy; print(*sys.version_info[:2], torch.__version__, numpy.__version__)"
     inside = docker.run(clone, image, "python", "-c", versions).stdout
     if inside != run(sys.executable, "-c", versions).stdout:
-        pytest.skip(f"to compare bytes, this Python would need what the image has: {inside}")
+        pytest.skip(f"comparing bytes needs the versions of the image: {inside}")
     outside = make_clone(tmp_path / "outside")
     done = run(Path(sys.executable).parent / "snakemake", cwd=outside, PYTHONPATH=str(outside))
     assert done.returncode == 0, done.stderr
     assert npy(outside) == npy(clone)
 
 
-def test_a_folder_that_is_no_clone_without_network_and_with_a_read_only_image(docker, image, folder):
+def test_a_folder_without_clone_and_network_in_a_read_only_image(docker, image, folder):
     docker.run(folder, image, *WORKFLOW, options=("--read-only", "--tmpfs", "/tmp", "--network", "none"))
     assert list(npy(folder)) == SUBMITTED
     assert (folder / "submission" / "submission.zip").is_file()
@@ -83,7 +83,7 @@ def test_another_user_than_the_owner(docker, image, folder):
     assert (folder / "out" / "file").stat().st_uid == 4321
 
 
-def test_arguments_go_on_to_snakemake(docker, image, clone):
+def test_arguments_are_passed_to_snakemake(docker, image, clone):
     result = docker.run(clone, image, "./test", "-n")
     assert "infer" in result.stdout + result.stderr
     assert not (clone / "submission").exists()
@@ -95,10 +95,10 @@ def test_a_command(docker, image, folder):
     assert owners(folder) == {(USER, USER)}
 
 
-def test_the_code_of_a_clone_comes_first(docker, image, clone, folder):
-    where = ("python", "-c", "import omf; print(omf.__file__)")
-    assert docker.run(clone, image, *where).stdout == "/data/omf/__init__.py\n"
-    assert docker.run(folder, image, *where).stdout == "/opt/omf/omf/__init__.py\n"
+def test_the_code_of_a_clone_takes_precedence(docker, image, clone, folder):
+    command = ("python", "-c", "import omf; print(omf.__file__)")
+    assert docker.run(clone, image, *command).stdout == "/data/omf/__init__.py\n"
+    assert docker.run(folder, image, *command).stdout == "/opt/omf/omf/__init__.py\n"
 
 
 def test_a_clone_with_other_pins_is_refused_in_one_line(docker, image, clone):
@@ -113,7 +113,7 @@ def test_a_clone_with_other_pins_is_refused_in_one_line(docker, image, clone):
 
 def test_git_works_in_a_clone_of_another_user(docker, image, clone):
     subprocess.run(["git", "init", "--quiet", clone], check=True)
-    give(clone / ".git", USER)
+    change_owner(clone / ".git", USER)
     for options in ((), ("--user", "4321:4321")):
         assert "Snakefile" in docker.run(clone, image, "git", "status", "--short", options=options).stdout
 
@@ -121,11 +121,11 @@ def test_git_works_in_a_clone_of_another_user(docker, image, clone):
 @pytest.mark.parametrize("user", [USER, 0])
 @pytest.mark.parametrize("options", [(), ("--user", "4321:4321"), ("--cap-drop", "ALL")])
 def test_nothing_runs_privileged(docker, image, folder, user, options):
-    """Whoever owns the folder, root among them, and however the container was started."""
+    """Check owners of the folder, including root, and ways to start the container."""
     expected = {(): user, ("--user", "4321:4321"): 4321, ("--cap-drop", "ALL"): 0}[options]
     for process in (1, "self"):
         status = docker.run(
-            give(folder, user), image, "cat", f"/proc/{process}/status", options=options
+            change_owner(folder, user), image, "cat", f"/proc/{process}/status", options=options
         ).stdout
         values = dict(line.split(":\t", 1) for line in status.splitlines())
         assert values["Uid"].split() == [str(expected)] * 4
@@ -138,8 +138,8 @@ def test_nothing_runs_privileged(docker, image, folder, user, options):
             assert values["Groups"].strip() == ""
 
 
-def test_docker_stop_ends_a_run_in_order(docker, image, clone):
-    for number in range(400):  # more than can be done meanwhile
+def test_docker_stop_ends_a_run_cleanly(docker, image, clone):
+    for number in range(400):  # more than are processed before the stop
         (clone / "test_rgb" / f"more{number}.jpg").hardlink_to(clone / "test_rgb" / "hills.jpg")
     container = docker(
         "run", "--detach", "--volume", f"{clone}:/data", image, "./test", "--config", "shard_size=500"
@@ -152,7 +152,7 @@ def test_docker_stop_ends_a_run_in_order(docker, image, clone):
     docker("stop", "--time", 20, container)
     assert time.monotonic() - started < 10
     assert docker("inspect", "--format", "{{.State.ExitCode}}", container).stdout == "1\n"  # 137: killed
-    assert not list(clone.glob("results/timing/*.json"))  # inference didn't come to its end
+    assert not list(clone.glob("results/timing/*.json"))  # inference did not finish
     # the next run needs no --unlock
     assert docker.run(clone, image, "./test", "-n", "--config", "shard_size=500").returncode == 0
     assert owners(clone) == {(USER, USER)}
@@ -162,36 +162,25 @@ def test_labels_commit_and_version(docker, image, folder):
     labels = json.loads(docker("inspect", "--format", "{{json .Config.Labels}}", image).stdout)
     assert labels["org.opencontainers.image.revision"] == COMMIT
     assert labels["org.opencontainers.image.version"] == __version__
-    told = docker.run(folder, image, "sh", "-c", "cat /opt/omf/COMMIT; echo $OMF_IMAGE; omf --version").stdout
-    assert told == f"{COMMIT}\noverexposure-mask-fusion {__version__}\nomf {__version__}\n"
+    output = docker.run(
+        folder, image, "sh", "-c", "cat /opt/omf/COMMIT; echo $OMF_IMAGE; omf --version"
+    ).stdout
+    assert output == f"{COMMIT}\noverexposure-mask-fusion {__version__}\nomf {__version__}\n"
 
 
-def test_weights_and_samples_only_when_asked_for(docker, image, folder):
-    data = (
-        "find",
-        "/opt/omf",
-        "-name",
-        "*.safetensors",
-        "-o",
-        "-name",
-        "*.npy",
-        "-o",
-        "-name",
-        "*.pt",
-        "-o",
-        "-path",
-        "*/test_rgb/*",
-    )
+def test_weights_and_samples_only_on_request(docker, image, folder):
+    names = ("-name", "*.safetensors", "-o", "-name", "*.npy", "-o", "-name", "*.pt")
+    data = ("find", "/opt/omf", *names, "-o", "-path", "*/test_rgb/*")
     assert docker.run(folder, image, *data).stdout == ""
     build_image(docker, "omf:with-data", ROOT, "--target", "with-data")
-    found = docker.run(folder, "omf:with-data", *data).stdout
+    listed = docker.run(folder, "omf:with-data", *data).stdout
     for name in ("trained_models/samsung_s7/oe.safetensors", "test_rgb/hills.jpg", "test_raw/hills.npy"):
-        assert f"/opt/omf/{name}\n" in found
+        assert f"/opt/omf/{name}\n" in listed
     docker.run(folder, "omf:with-data", "omf", "predict", "photos", "-o", "raw")
     assert sorted(path.name for path in (folder / "raw").glob("*.npy")) == SUBMITTED
 
 
-def test_a_change_of_the_code_installs_nothing_again(docker, image, tmp_path):
+def test_a_change_of_the_code_reuses_the_installed_packages(docker, image, tmp_path):
     changed = make_clone(tmp_path / "changed")
     with (changed / "omf" / "__init__.py").open("a") as code:
         code.write("# changed\n")

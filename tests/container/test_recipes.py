@@ -1,4 +1,4 @@
-"""Dockerfile and omf.def make the same image. Nothing is built here."""
+"""Dockerfile and omf.def describe the same image. Nothing is built here."""
 
 import re
 
@@ -19,7 +19,7 @@ def dockerfile():
 
 @pytest.fixture
 def definition():
-    """With each build argument written as the Dockerfile writes it."""
+    """Read the definition with the build arguments written as in the Dockerfile."""
     return read_definition((CONTAINERS / "omf.def").read_text(), **{name: f"${name}" for name in ARGUMENTS})
 
 
@@ -32,11 +32,11 @@ def test_same_base_and_arguments(dockerfile, definition):
     assert defaults == dockerfile.arguments
     assert set(defaults) == set(ARGUMENTS)
     assert definition.header == {"bootstrap": "docker", "from": "$BASE_IMAGE"}
-    # Apptainer before 1.4 takes a tag or a digest
+    # Apptainer before 1.4 accepts a tag or a digest, not both
     assert re.fullmatch(r"nvidia/cuda@sha256:[0-9a-f]{64}", defaults["BASE_IMAGE"])
 
 
-def test_the_version_is_the_programs(dockerfile):
+def test_the_version_is_that_of_the_package(dockerfile):
     assert dockerfile.arguments["VERSION"] == __version__
 
 
@@ -47,12 +47,12 @@ def test_same_files(dockerfile, definition):
 
 
 def test_same_commands(dockerfile, definition):
-    own, common = definition.sections["post"][:3], definition.sections["post"][3:]
+    specific, common = definition.sections["post"][:3], definition.sections["post"][3:]
     assert common == dockerfile.commands
     assert common[0] == "sh /opt/omf/install.sh"
-    # what ARG does in a Dockerfile
-    assert own[0] == "set -eu"
-    assert exports(own[1:]) == {name: f"${name}" for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")}
+    # equivalent of ARG in a Dockerfile
+    assert specific[0] == "set -eu"
+    assert exports(specific[1:]) == {name: f"${name}" for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")}
 
 
 def test_same_environment(dockerfile, definition):
@@ -72,7 +72,7 @@ def test_same_entrypoint(dockerfile, definition):
     assert entrypoint in dockerfile.files
 
 
-def test_data_is_no_part_of_the_default_stage(dockerfile):
+def test_the_default_stage_contains_no_data(dockerfile):
     assert dockerfile.stages == ["program", "with-data", ""]
 
 
@@ -96,12 +96,12 @@ def test_wrong_definitions_are_refused(text, problem):
         read_definition(text)
 
 
-def test_a_definition_is_read():
+def test_reading_a_definition():
     text = (
         MINIMAL.replace("debian", "{{ BASE }}")
         + "%arguments\n    BASE=a=b\n    N=1\n%files\n    a/b /c/\n    a /d\n%test\n    # no\n    {{N}}\n"
     )
-    read = read_definition(text, N="2")
-    assert read.header == {"bootstrap": "docker", "from": "a=b"}
-    assert read.files == {"/c/b": "a/b", "/d": "a"}
-    assert read.sections["test"] == ["2"]
+    definition = read_definition(text, N="2")
+    assert definition.header == {"bootstrap": "docker", "from": "a=b"}
+    assert definition.files == {"/c/b": "a/b", "/d": "a"}
+    assert definition.sections["test"] == ["2"]

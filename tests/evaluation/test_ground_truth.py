@@ -16,7 +16,7 @@ from omf.io.camera_raw import read_camera_raw
 from omf.io.images import read_rgb
 from omf.raw.bayer import demosaic, from_challenge_counts, pack, to_challenge_counts, to_challenge_format
 from omf.raw.camera import load_camera
-from omf.report.panels import panels
+from omf.report.panels import make_panels
 from omf.utils.errors import InputError
 
 pytest.importorskip("rawpy")
@@ -29,13 +29,13 @@ def packed_shape(rgb: np.ndarray) -> tuple[int, int, int]:
     return rgb.shape[0] // 2, rgb.shape[1] // 2, 4
 
 
-def ideal(shown: np.ndarray) -> np.ndarray:
-    """What an RGGB sensor whose first pixel is the first of the scene measures: (H/2, W/2, 4) counts."""
-    height, width = (side // 2 * 2 for side in shown.shape[:2])
-    return pack(to_challenge_counts(bayer_of(shown[:height, :width])))
+def ideal(linear: np.ndarray) -> np.ndarray:
+    """Return the counts (H/2, W/2, 4) of an RGGB sensor whose first pixel is the first of the scene."""
+    height, width = (side // 2 * 2 for side in linear.shape[:2])
+    return pack(to_challenge_counts(bayer_of(linear[:height, :width])))
 
 
-def test_packed_raw_comes_before_camera_raw_of_its_name(tmp_path: Path):
+def test_packed_raw_takes_precedence_over_camera_raw_of_the_same_name(tmp_path: Path):
     for name in ("a.npy", "a.dng", "b.DNG", "c.nef", "c.CR2", "d.jpg", ".e.dng", ".f.npy"):
         (tmp_path / name).touch()
     assert {name: path.name for name, path in list_ground_truth(tmp_path).items()} == {
@@ -47,11 +47,11 @@ def test_packed_raw_comes_before_camera_raw_of_its_name(tmp_path: Path):
         list_ground_truth(tmp_path / "nowhere")
 
 
-def test_without_rawpy_camera_raw_is_refused_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_without_rawpy_camera_raw_is_rejected_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "rawpy", None)
     for name in ("a.npy", "a.dng"):
         (tmp_path / name).touch()
-    assert list_ground_truth(tmp_path) == {"a": tmp_path / "a.npy"}  # nothing to read it for
+    assert list_ground_truth(tmp_path) == {"a": tmp_path / "a.npy"}  # a.dng is not needed
     (tmp_path / "b.dng").touch()
     with pytest.raises(
         InputError,
@@ -60,7 +60,7 @@ def test_without_rawpy_camera_raw_is_refused_at_once(tmp_path: Path, monkeypatch
         list_ground_truth(tmp_path)
 
 
-def test_packed_raw_is_read_as_it_is(tmp_path: Path):
+def test_packed_raw_is_read_unchanged(tmp_path: Path):
     counts = np.random.default_rng(0).integers(0, 1025, (5, 6, 4)).astype(np.uint16)
     np.save(tmp_path / "a.npy", counts)
     np.testing.assert_array_equal(read_ground_truth(tmp_path / "a.npy", (8, 9, 4), None), counts)
@@ -68,9 +68,11 @@ def test_packed_raw_is_read_as_it_is(tmp_path: Path):
 
 @pytest.mark.parametrize("cfa", ORDERS)
 @pytest.mark.parametrize(("height", "width"), [(120, 160), (121, 163)])
-def test_of_the_photos_size_pixel_for_pixel(tmp_path: Path, cfa: str, height: int, width: int):
-    shown = scene(0, height, width)
-    counts = write_dng(tmp_path / "a.dng", bayer_of(shown, cfa), cfa)
+def test_camera_raw_of_the_photos_size_matches_pixel_for_pixel(
+    tmp_path: Path, cfa: str, height: int, width: int
+):
+    linear = scene(0, height, width)
+    counts = write_dng(tmp_path / "a.dng", bayer_of(linear, cfa), cfa)
     truth = read_ground_truth(tmp_path / "a.dng", (60, width // 2, 4), None)
     assert truth.shape == (60, width // 2, 4) and truth.dtype == np.uint16
     measured = pack(
@@ -79,42 +81,41 @@ def test_of_the_photos_size_pixel_for_pixel(tmp_path: Path, cfa: str, height: in
     for site in range(4):
         if cfa[site] == "RGGB"[site]:
             np.testing.assert_array_equal(truth[..., site], measured[..., site])
-    assert (
-        psnr(from_challenge_counts(truth), from_challenge_counts(ideal(shown))) > 30
-    )  # colours in their places, the last odd row and column included
+    # the colours are at the right sites, including an odd last row and column
+    assert psnr(from_challenge_counts(truth), from_challenge_counts(ideal(linear))) > 30
 
 
 @pytest.mark.parametrize(
     ("cfa", "turns", "mirrored"),
     [("RGGB", 0, False), ("GRBG", 1, False), ("GBRG", 2, True), ("BGGR", 3, False)],
 )
-def test_cropped_and_turned_photos_are_found(tmp_path: Path, cfa: str, turns: int, mirrored: bool):
-    shown = write_pair(tmp_path, "a", turns=turns, cfa=cfa)
+def test_cropped_and_turned_photos_are_registered(tmp_path: Path, cfa: str, turns: int, mirrored: bool):
+    linear = write_pair(tmp_path, "a", turns=turns, cfa=cfa)
     rgb = read_rgb(tmp_path / "a.jpg")
-    seen = np.rot90(shown[3:-5, 6:-7], turns)
-    whole = np.rot90(demosaic(read_camera_raw(tmp_path / "a.dng").mosaic, cfa)[3:-5, 6:-7], turns)
+    expected_scene = np.rot90(linear[3:-5, 6:-7], turns)
+    expected_raw = np.rot90(demosaic(read_camera_raw(tmp_path / "a.dng").mosaic, cfa)[3:-5, 6:-7], turns)
     if mirrored:
-        rgb, seen, whole = rgb[:, ::-1], seen[:, ::-1], whole[:, ::-1]
+        rgb, expected_scene, expected_raw = (array[:, ::-1] for array in (rgb, expected_scene, expected_raw))
     truth = read_ground_truth(tmp_path / "a.dng", packed_shape(rgb), rgb)
-    np.testing.assert_array_equal(truth, to_challenge_format(whole))
-    assert psnr(from_challenge_counts(truth), from_challenge_counts(ideal(seen))) > 30
+    np.testing.assert_array_equal(truth, to_challenge_format(expected_raw))
+    assert psnr(from_challenge_counts(truth), from_challenge_counts(ideal(expected_scene))) > 30
 
 
-def test_a_photo_that_begins_on_red_has_the_measured_values(tmp_path: Path):
-    shown = write_pair(tmp_path, "a", cfa="BGGR")  # the photo begins in row 3 and column 6
+def test_a_photo_whose_first_pixel_is_red_has_the_measured_values(tmp_path: Path):
+    linear = write_pair(tmp_path, "a", cfa="BGGR")  # the photo begins at row 3 and column 6
     rgb = read_rgb(tmp_path / "a.jpg")[:, 1:]
     truth = read_ground_truth(tmp_path / "a.dng", packed_shape(rgb), rgb)
     bayer = read_camera_raw(tmp_path / "a.dng").mosaic
-    assert shown.shape[:2] == bayer.shape
+    assert linear.shape[:2] == bayer.shape
     np.testing.assert_array_equal(truth, pack(to_challenge_counts(bayer[3:-5, 7:-7])))
 
 
-def test_a_photo_of_an_odd_raw_that_is_turned(tmp_path: Path):
-    shown = scene(0, 261, 341)
-    write_dng(tmp_path / "a.dng", bayer_of(shown, "GRBG"), "GRBG")
-    rgb = np.rot90(photo_of(shown))
+def test_a_turned_photo_of_raw_of_odd_size(tmp_path: Path):
+    linear = scene(0, 261, 341)
+    write_dng(tmp_path / "a.dng", bayer_of(linear, "GRBG"), "GRBG")
+    rgb = np.rot90(photo_of(linear))
     truth = read_ground_truth(tmp_path / "a.dng", packed_shape(rgb), rgb)
-    assert psnr(from_challenge_counts(truth), from_challenge_counts(ideal(np.rot90(shown)))) > 30
+    assert psnr(from_challenge_counts(truth), from_challenge_counts(ideal(np.rot90(linear)))) > 30
 
 
 def other_scene(folder: Path) -> None:
@@ -126,7 +127,7 @@ def smaller_raw(folder: Path) -> None:
     write_dng(folder / "a.dng", bayer_of(scene(0, 260, 340)[20:-20, 20:-20]))
 
 
-REFUSED = {
+UNUSABLE = {
     "broken": (
         lambda folder: (folder / "a.dng").write_bytes((folder / "a.dng").read_bytes()[:6000]),
         "can't be decoded",
@@ -134,19 +135,21 @@ REFUSED = {
     "other scene": (other_scene, "photo and RAW don't match"),
     "too small": (
         lambda folder: write_dng(folder / "a.dng", bayer_of(scene(0, 40, 48))),
-        "64 a side or more are needed",
+        "registration needs 64 or more per side",
     ),
     "smaller than its photo": (
         smaller_raw,
-        "its photo reaches 17 pixels beyond it; give a photo that lies within its RAW",
+        "its photo extends 17 pixels beyond it; give a photo that lies within its RAW",
     ),
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_what_can_not_be_used_is_one_line_and_costs_its_own_scores_only(tmp_path: Path, case: str):
+@pytest.mark.parametrize("case", UNUSABLE)
+def test_unusable_ground_truth_is_reported_on_one_line_and_costs_only_its_own_scores(
+    tmp_path: Path, case: str
+):
     write_pair(tmp_path, "a", cfa="RGGB")
-    spoil, message = REFUSED[case]
+    spoil, message = UNUSABLE[case]
     spoil(tmp_path)
     np.save(tmp_path / "a.npy", np.full(packed_shape(read_rgb(tmp_path / "a.jpg")), 300, np.uint16))
     record, problems = score_image(
@@ -155,7 +158,7 @@ def test_what_can_not_be_used_is_one_line_and_costs_its_own_scores_only(tmp_path
     (problem,) = problems
     assert problem.startswith(f"{tmp_path / 'a.dng'}: ") and message in problem and "\n" not in problem
     assert "psnr" not in record and record["consistency_psnr"] > 0
-    assert "rendered like the photo" in panels(record)
+    assert "rendered to match the photo" in make_panels(record)
 
 
 def test_the_page_shows_the_registered_truth(tmp_path: Path):
@@ -166,20 +169,20 @@ def test_the_page_shows_the_registered_truth(tmp_path: Path):
         Item("a", tmp_path / "a.npy", tmp_path / "a.dng", tmp_path / "a.jpg"), CAMERA
     )
     assert problems == [] and record["psnr"] == 999
-    shown = panels(record)
-    np.testing.assert_array_equal(shown["true RAW"], shown["predicted RAW"])
+    panels = make_panels(record)
+    np.testing.assert_array_equal(panels["true RAW"], panels["predicted RAW"])
 
 
 def test_another_size_needs_the_photo(tmp_path: Path):
     write_pair(tmp_path, "a")
     with pytest.raises(
         InputError,
-        match=r"a\.dng: 340 x 260 pixels, but the reconstruction is of 326 x 252; give the photo too",
+        match=r"a\.dng: 340 x 260 pixels, but the reconstruction is 326 x 252; give the photo too",
     ):
         read_ground_truth(tmp_path / "a.dng", (126, 163, 4), None)
 
 
-def test_a_bad_photo_does_not_cost_the_scores_of_raw_of_its_size(tmp_path: Path):
+def test_a_bad_photo_does_not_cost_the_scores_of_raw_of_the_right_size(tmp_path: Path):
     write_dng(tmp_path / "a.dng", bayer_of(scene(0, 120, 160)))
     np.save(tmp_path / "a.npy", read_ground_truth(tmp_path / "a.dng", (60, 80, 4), None))
     Image.new("RGB", (30, 20)).save(tmp_path / "a.jpg")
@@ -187,4 +190,4 @@ def test_a_bad_photo_does_not_cost_the_scores_of_raw_of_its_size(tmp_path: Path)
         Item("a", tmp_path / "a.npy", tmp_path / "a.dng", tmp_path / "a.jpg"), CAMERA
     )
     assert record["psnr"] == 999 and len(problems) == 1
-    assert list(panels(record)) == ["predicted RAW", "true RAW", "error"]
+    assert list(make_panels(record)) == ["predicted RAW", "true RAW", "error"]

@@ -13,7 +13,7 @@ EXPECTED = json.loads((REFERENCE / "scores.json").read_text())
 
 
 @pytest.mark.parametrize("case", list(cases(REFERENCE / "expected_504.npy")), ids=lambda case: case[0])
-def test_the_scorers_numbers_to_six_decimals(case):
+def test_scores_agree_with_the_scorer_to_six_decimals(case):
     name, predicted, truth = case
     assert {key: round(value, 6) for key, value in challenge_scores(predicted, truth).items()} == EXPECTED[
         name
@@ -26,7 +26,7 @@ def test_psnr_of_a_known_error():
     assert psnr(truth, truth) == 999
 
 
-def test_small_planes_are_scored_too():
+def test_small_planes_are_scored():
     truth = np.random.default_rng(0).uniform(size=(3, 7, 4))
     assert ssim(truth, truth) == pytest.approx(1)
     assert 0 < ssim(0.5 * truth, truth) < 1
@@ -42,12 +42,9 @@ def test_ms_ssim_falls_with_the_error_and_agrees_with_a_library():
     values = [ms_ssim(truth + amount * noise, truth) for amount in (0, 0.05, 0.2)]
     assert values[0] == pytest.approx(1)
     assert values[0] > values[1] > values[2] > 0
-    tensors = (
-        torch.from_numpy(np.moveaxis(picture, -1, 0)[None]) for picture in (truth + 0.05 * noise, truth)
-    )
-    weights = tuple(
-        weight / sum(MS_SSIM_WEIGHTS[:4]) for weight in MS_SSIM_WEIGHTS[:4]
-    )  # the fifth scale has 15 pixels here, which the library refuses
+    tensors = (torch.from_numpy(np.moveaxis(image, -1, 0)[None]) for image in (truth + 0.05 * noise, truth))
+    # the fifth scale has 15 pixels here, which the library rejects
+    weights = tuple(weight / sum(MS_SSIM_WEIGHTS[:4]) for weight in MS_SSIM_WEIGHTS[:4])
     assert values[1] == pytest.approx(
         float(multiscale_structural_similarity_index_measure(*tensors, data_range=1.0, betas=weights)),
         abs=0.02,
@@ -55,13 +52,13 @@ def test_ms_ssim_falls_with_the_error_and_agrees_with_a_library():
 
 
 @pytest.mark.parametrize("size", [1, 7, 11, 23, 60])
-def test_ms_ssim_of_small_pictures(size):
+def test_ms_ssim_of_small_images(size):
     truth = np.random.default_rng(0).uniform(size=(size, size + 3, 4))
     assert ms_ssim(truth, truth) == pytest.approx(1)
     assert 0 <= ms_ssim(1 - truth, truth) < 0.9
 
 
-def test_colour_error_is_an_angle_that_brightness_does_not_change():
+def test_colour_error_is_an_angle_independent_of_brightness():
     truth = np.full((4, 4, 4), 0.2)
     assert colour_error(2 * truth, truth) == pytest.approx(0, abs=1e-5)
     red = truth * (1, 0, 0, 0)
@@ -70,7 +67,7 @@ def test_colour_error_is_an_angle_that_brightness_does_not_change():
     assert colour_error(0 * truth, 0 * truth) == 0
 
 
-def test_highlight_error_counts_bright_truth_alone():
+def test_highlight_error_counts_only_bright_ground_truth():
     truth = np.array([0.1, 0.85, 0.95, 0.2]).reshape(1, 1, 4)
     assert highlight_error(truth - (0.1, 0.2, 0.4, 0), truth) == pytest.approx(0.3)
     assert highlight_error(truth, truth / 2) is None

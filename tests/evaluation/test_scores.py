@@ -25,15 +25,15 @@ from omf.raw.bayer import from_challenge_counts, to_challenge_format
 from omf.raw.camera import load_camera
 
 CAMERA = load_camera("samsung_s7")
-TRUTHS = list_packed(ROOT / "test_raw")
+GROUND_TRUTH = list_packed(ROOT / "test_raw")
 
 
 def test_means_and_images(tmp_path):
     names = ("hills", "night")
     for name in names:
-        np.save(tmp_path / f"{name}.npy", read_packed(TRUTHS[name]) // 2)
+        np.save(tmp_path / f"{name}.npy", read_packed(GROUND_TRUTH[name]) // 2)
     photos = {"hills": ROOT / "test_rgb" / "hills.jpg"}
-    records, problems = score_all(match_items(list_packed(tmp_path), TRUTHS, photos), CAMERA, 1)
+    records, problems = score_all(match_items(list_packed(tmp_path), GROUND_TRUTH, photos), CAMERA, 1)
     scores = summarise(records)
     assert problems == []
     assert list(scores["images"]) == ["hills", "night"]
@@ -53,7 +53,7 @@ def test_means_and_images(tmp_path):
 
 
 def test_overexposed_pixels_and_the_rest(tmp_path):
-    """All scores add up: the mean square error of all samples is that of both parts, by their shares; so it is of the planes."""
+    """The mean squared error is the weighted mean over both parts, and the mean over the planes."""
     rgb = random_rgb(80, 121)
     iio.imwrite(tmp_path / "x.png", rgb)
     truth = to_challenge_format((rgb / np.float32(510)).astype(np.float32))
@@ -85,21 +85,21 @@ def test_overexposed_pixels_and_the_rest(tmp_path):
     assert sum(record["tones"]["pixels"]) == truth[..., 0].size
 
 
-def test_the_copy_is_the_photo_itself():
+def test_the_copy_baseline_is_the_photo_itself():
     rgb = read_rgb(ROOT / "test_rgb" / "hills.jpg")
     record, _ = score_image(
-        Item("hills", TRUTHS["hills"], TRUTHS["hills"], ROOT / "test_rgb" / "hills.jpg"), CAMERA
+        Item("hills", GROUND_TRUTH["hills"], GROUND_TRUTH["hills"], ROOT / "test_rgb" / "hills.jpg"), CAMERA
     )
     copy = to_challenge_format(rgb / np.float32(255))
     assert record["copy_psnr"] == pytest.approx(
-        psnr(from_challenge_counts(copy), from_challenge_counts(read_packed(TRUTHS["hills"])))
+        psnr(from_challenge_counts(copy), from_challenge_counts(read_packed(GROUND_TRUTH["hills"])))
     )
     assert record["psnr"] == 999
 
 
-def test_without_ground_truth_there_is_consistency_alone():
+def test_without_ground_truth_there_is_only_consistency():
     record, problems = score_image(
-        Item("hills", TRUTHS["hills"], None, ROOT / "test_rgb" / "hills.jpg"), CAMERA
+        Item("hills", GROUND_TRUTH["hills"], None, ROOT / "test_rgb" / "hills.jpg"), CAMERA
     )
     assert problems == []
     assert record["consistency_psnr"] > 20
@@ -109,13 +109,13 @@ def test_without_ground_truth_there_is_consistency_alone():
     assert scores["mean"]["psnr"] is None
 
 
-def test_what_can_not_be_scored_is_listed_and_the_rest_is_scored(tmp_path):
-    np.save(tmp_path / "hills.npy", read_packed(TRUTHS["hills"]))
-    np.save(tmp_path / "night.npy", read_packed(TRUTHS["night"])[1:])
-    np.save(tmp_path / "leaves.npy", read_packed(TRUTHS["leaves"]).astype(np.float32))
+def test_unusable_files_are_listed_and_the_others_are_scored(tmp_path):
+    np.save(tmp_path / "hills.npy", read_packed(GROUND_TRUTH["hills"]))
+    np.save(tmp_path / "night.npy", read_packed(GROUND_TRUTH["night"])[1:])
+    np.save(tmp_path / "leaves.npy", read_packed(GROUND_TRUTH["leaves"]).astype(np.float32))
     (tmp_path / "chart.npy").write_bytes(b"broken")
     np.save(tmp_path / "other.npy", np.zeros((2, 2, 4), np.uint16))
-    records, problems = score_all(match_items(list_packed(tmp_path), TRUTHS, {}), CAMERA, 1)
+    records, problems = score_all(match_items(list_packed(tmp_path), GROUND_TRUTH, {}), CAMERA, 1)
     assert list(records) == ["hills"]
     assert records["hills"]["psnr"] == 999
     assert records["hills"]["ssim"] == pytest.approx(1)
@@ -125,9 +125,10 @@ def test_what_can_not_be_scored_is_listed_and_the_rest_is_scored(tmp_path):
     assert "night.npy: packed (119, 160, 4), but its ground truth is (120, 160, 4)" in problems[2]
 
 
-def test_a_photo_of_another_size_costs_its_own_part_only():
+def test_a_photo_of_another_size_costs_only_its_own_scores():
     record, problems = score_image(
-        Item("hills", TRUTHS["hills"], TRUTHS["hills"], ROOT / "test_rgb" / "night_tall.tif"), CAMERA
+        Item("hills", GROUND_TRUTH["hills"], GROUND_TRUTH["hills"], ROOT / "test_rgb" / "night_tall.tif"),
+        CAMERA,
     )
     assert record["psnr"] == 999
     assert "overexposed" not in record
@@ -136,13 +137,13 @@ def test_a_photo_of_another_size_costs_its_own_part_only():
     assert "give the photo that it was made from" in problems[0]
 
 
-def test_processes_do_not_change_the_answer():
+def test_processes_do_not_change_the_result():
     photos = {name: ROOT / "test_rgb" / f"{name}.jpg" for name in ("hills", "leaves", "balls")}
-    found = match_items(TRUTHS, TRUTHS, photos)
-    assert score_all(found, CAMERA, 3) == score_all(found, CAMERA, 1)
+    items = match_items(GROUND_TRUTH, GROUND_TRUTH, photos)
+    assert score_all(items, CAMERA, 3) == score_all(items, CAMERA, 1)
 
 
-def test_nothing_scored_has_no_means():
+def test_without_scores_there_are_no_means():
     scores = summarise({})
     assert scores["scored"] == 0
     assert scores["images"] == {}

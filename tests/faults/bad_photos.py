@@ -1,4 +1,4 @@
-"""A table of photos as users may have them: what is made, and what is said of it."""
+"""Tables of photos that users may have, and the message expected for each."""
 
 import io
 import os
@@ -20,13 +20,13 @@ DEEP = random_rgb(24, 32, dtype=np.uint16)
 
 @dataclass(frozen=True)
 class Case:
-    """A file in a folder of photos."""
+    """A file in a folder of photos, and its expected result."""
 
     kind: str
     name: str
-    made: bytes | Callable[[Path], object]  # its content, or what makes it at a path
-    words: str | None = None  # of the line that tells what is wrong; None: it works
-    like: str | None = None  # a file that holds the same pixels
+    made: bytes | Callable[[Path], object]  # content, or a function that creates the file
+    words: str | None = None  # part of the expected message; None: the photo is valid
+    like: str | None = None  # file with the same pixels
 
     def make(self, folder: Path) -> None:
         if isinstance(self.made, bytes):
@@ -46,7 +46,7 @@ def saved(
     pixels: np.ndarray = RGB,
     **options: object,
 ) -> bytes:
-    """A picture as Pillow writes it."""
+    """Return an image file written by Pillow."""
     content = io.BytesIO()
     Image.fromarray(pixels).resize(size).convert(mode).save(content, kind, **options)
     return content.getvalue()
@@ -63,7 +63,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def png(width: int, height: int, depth: int = 8, data: bytes = b"", *more: bytes) -> bytes:
-    """A PNG that claims a size, RGB, and holds the data."""
+    """Return an RGB PNG with the given size in its header and the given (uncompressed) data."""
     header = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
         [chunk(b"IHDR", header), *more, chunk(b"IDAT", zlib.compress(data)), chunk(b"IEND", b"")]
@@ -71,19 +71,19 @@ def png(width: int, height: int, depth: int = 8, data: bytes = b"", *more: bytes
 
 
 def with_chunk(kind: bytes, content: bytes, depth: int = 8) -> bytes:
-    """A sound PNG, 2 x 2 pixels, with one chunk more."""
+    """Return a valid PNG of 2 x 2 pixels with an extra chunk."""
     return png(2, 2, depth, 2 * (b"\0" + bytes(6 * depth // 8)), chunk(kind, content))
 
 
 def jpeg_of_size(width: int, height: int) -> bytes:
-    """A small JPEG whose header claims another size."""
+    """Return a small JPEG whose header claims another size."""
     content = saved("JPEG")
-    place = content.index(b"\xff\xc0") + 5
-    return content[:place] + struct.pack(">HH", height, width) + content[place + 4 :]
+    offset = content.index(b"\xff\xc0") + 5
+    return content[:offset] + struct.pack(">HH", height, width) + content[offset + 4 :]
 
 
 def tiff_of_size(width: int, height: int, pixels: np.ndarray) -> bytes:
-    """A small TIFF whose header claims another size."""
+    """Return a small TIFF whose header claims another size."""
     content = bytearray(tiff(pixels, photometric="rgb"))
     with tifffile.TiffFile(io.BytesIO(content)) as file:
         for name, value in (("ImageWidth", width), ("ImageLength", height)):
@@ -98,19 +98,19 @@ def exif(ifd: bytes) -> bytes:
     return b"Exif\0\0II*\0\x08\0\0\0" + ifd
 
 
-# one tag, the Exif IFD, at the place of the IFD that holds it; and the next IFD is the same one
+# an IFD with one tag, an Exif IFD that points back to it; the next IFD is the same one again
 CYCLIC = exif(struct.pack("<HHHII", 1, 34665, 4, 1, 8) + struct.pack("<I", 8))
-BOMB = zlib.compress(bytes(100_000_000), 9)  # 100 KB
+BOMB = zlib.compress(bytes(100_000_000), 9)  # 100 KB compressed
 PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 LAB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
 HEIC_HEAD = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
 
 
 def socket_at(path: Path) -> None:
-    here = Path.cwd()
-    os.chdir(path.parent)  # the whole path may be longer than a socket's may
+    previous = Path.cwd()
+    os.chdir(path.parent)  # the full path may exceed the limit for sockets
     socket.socket(socket.AF_UNIX).bind(path.name)
-    os.chdir(here)
+    os.chdir(previous)
 
 
 def heic() -> bytes:
@@ -122,12 +122,12 @@ def heic() -> bytes:
 
 
 def dng_like() -> bytes:
-    """What tells a DNG from other TIFF files: DNGVersion."""
+    """Return a TIFF with the tag that marks DNG files, DNGVersion."""
     return tiff(RGB, photometric="rgb", extratags=[(50706, "B", 4, bytes([1, 4, 0, 0]), True)])
 
 
 TRUNCATED = "can't be decoded"
-MISSING_PARTS = "parts of the picture are not in the file; give a whole"
+MISSING_PARTS = "parts of the image are not in the file; give an intact"
 NO_PICTURE = "not a picture that can be read"
 
 BAD = [
@@ -142,21 +142,21 @@ BAD = [
         saved("JPEG", size=(200, 200), progressive=True)[:-3000],
         TRUNCATED,
     ),
-    Case("JPEG of a header alone", "cut_header.jpg", saved("JPEG")[:40], TRUNCATED),
+    Case("JPEG header only", "cut_header.jpg", saved("JPEG")[:40], TRUNCATED),
     Case("truncated PNG", "cut_png.png", saved("PNG")[:-500], TRUNCATED),
     Case("truncated PNG, 16 bit", "cut_png16.png", with_chunk(b"tEXt", b"a\0b", 16)[:-20], TRUNCATED),
     Case("truncated TIFF", "cut_tiff.tif", tiff(RGB)[:1000], TRUNCATED),
     Case("truncated TIFF, 16 bit", "cut_tiff16.tif", tiff(DEEP)[:1000], MISSING_PARTS),
     Case(
-        "truncated TIFF, 16 bit, packed",
+        "truncated TIFF, 16 bit, compressed",
         "cut_packed.tif",
         tiff(DEEP, compression="zlib", rowsperstrip=4)[:-900],
         MISSING_PARTS,
     ),
     Case("truncated HEIC", "cut_heic.heic", heic()[:-200], TRUNCATED),
-    Case("HEIC of a header alone", "head.heic", HEIC_HEAD, TRUNCATED),
+    Case("HEIC header only", "head.heic", HEIC_HEAD, TRUNCATED),
     Case(
-        "PNG with damage inside",
+        "damaged PNG data",
         "inside.png",
         saved("PNG")[:600] + bytes(100) + saved("PNG")[700:],
         TRUNCATED,
@@ -183,7 +183,7 @@ BAD = [
     Case("BMP called .jpg", "bmp.jpg", saved("BMP"), "a BMP file; convert it"),
     Case("WebP called .jpg", "webp.jpg", saved("WEBP"), "a WEBP file; convert it"),
     Case("WebP", "web.webp", saved("WEBP"), "a WEBP file; convert it"),
-    Case("EPS called .jpg, which a program would draw", "eps.jpg", saved("EPS"), "convert it to"),
+    Case("EPS called .jpg, which would be rendered by a program", "eps.jpg", saved("EPS"), "convert it to"),
     Case("PNG of width 0", "no_width.png", png(0, 10), NO_PICTURE),
     Case(
         "PNG of height 0, 16 bit", "no_height.png", png(10, 0, 16), "10 x 0 pixels; a Bayer cell needs 2 x 2"
@@ -223,19 +223,19 @@ BAD = [
         "60000 x 60000 pixels; 536870912 at most",
     ),
     Case(
-        "JPEG of 500 megapixels without them",
+        "JPEG header claiming 500 megapixels",
         "claims.jpg",
         jpeg_of_size(22_000, 22_000),
-        "22000 x 22000 pixels in 901 bytes; give a whole",
+        "22000 x 22000 pixels in 901 bytes; give an intact",
     ),
     Case(
-        "PNG, 16 bit, of 300 megapixels without them",
+        "PNG header claiming 300 megapixels, 16 bit",
         "claims_png.png",
         png(20_000, 15_000, 16, bytes(100)),
         "20000 x 15000 pixels in 69 bytes",
     ),
     Case(
-        "TIFF, 16 bit, of 300 megapixels without them",
+        "TIFF header claiming 300 megapixels, 16 bit",
         "claims_tif.tif",
         tiff_of_size(20_000, 15_000, DEEP),
         "20000 x 15000 pixels in 4880 bytes",
@@ -256,7 +256,7 @@ BAD = [
         "float32 samples; save it with 8 or 16 bits",
     ),
     Case(
-        "TIFF of NaN",
+        "TIFF of NaNs",
         "nan.tif",
         tiff(np.full((24, 32, 3), np.nan, np.float32), photometric="rgb"),
         "float32 samples; save it",
@@ -275,13 +275,13 @@ BAD = [
         "CIELAB colours in 16 bits; save it as RGB or grey",
     ),
     Case(
-        "TIFF of 5 channels",
+        "TIFF with 5 channels",
         "five.tif",
         tiff(np.zeros((24, 32, 5), np.uint8), photometric="minisblack", planarconfig="contig"),
         "; ",
     ),
     Case(
-        "TIFF of 5 channels, 16 bit",
+        "TIFF with 5 channels, 16 bit",
         "five16.tif",
         tiff(np.zeros((24, 32, 5), np.uint16), photometric="minisblack", planarconfig="contig"),
         "5 channels; save it as RGB or grey",
@@ -293,7 +293,7 @@ BAD = [
         dng_like(),
         "camera RAW; give the photo that was developed from it",
     ),
-    Case("camera RAW that is text", "raw_text.nef", b"text", "camera RAW; give the photo"),
+    Case("text called .nef", "raw_text.nef", b"text", "camera RAW; give the photo"),
     Case("folder called .jpg", "folder.jpg", Path.mkdir, "a folder, not a file; give"),
     Case("pipe", "pipe.jpg", os.mkfifo, "a pipe, not a file; give"),
     Case("socket", "socket.jpg", socket_at, "a socket, not a file; give"),
@@ -304,10 +304,10 @@ BAD = [
         "a device, not a file; give",
     ),
     Case(
-        "link to nothing",
+        "dangling link",
         "broken_link.jpg",
         lambda path: path.symlink_to("nowhere.jpg"),
-        "a link to a file that is not there; ",
+        "a broken symbolic link; ",
     ),
     Case(
         "link to itself",
@@ -316,34 +316,35 @@ BAD = [
         "can't be read (Too many levels of symbolic links",
     ),
     Case(
-        "a, in another format",
+        "name clash, PNG and JPEG: the PNG",
         "clash.png",
         saved("PNG"),
         "would become clash.npy, and so would another picture (clash.jpg); rename one",
     ),
     Case(
-        "a",
+        "name clash, PNG and JPEG: the JPEG",
         "clash.jpg",
         saved("JPEG"),
         "would become clash.npy, and so would another picture (clash.png); rename one",
     ),
     Case(
-        "b, its suffix in capitals",
+        "name clash, capital suffix",
         "clash2.PNG",
         saved("PNG"),
         "would become clash2.npy, and so would another picture (clash2.png)",
     ),
     Case(
-        "b", "clash2.png", saved("PNG"), "would become clash2.npy, and so would another picture (clash2.PNG)"
+        "name clash, small suffix",
+        "clash2.png",
+        saved("PNG"),
+        "would become clash2.npy, and so would another picture (clash2.PNG)",
     ),
-    Case("broken, of two lines", "two\nlines.jpg", b"", "an empty file"),
-    Case("broken, of escapes", "\x1b[2Jclear\x07.jpg", b"", "an empty file"),
-    Case("broken, of no UTF-8", os.fsdecode(b"bad\xff\xfe.jpg"), b"", r"bad\udcff\udcfe.jpg: "),
-    Case("broken, of HTML", "<b onclick='x'>&amp;.jpg", b"", "an empty file"),
-    Case("two lines, twice", "same\nname.png", saved("PNG"), "and so would another picture"),
-    Case(
-        "two lines, twice, in another format", "same\nname.jpg", saved("JPEG"), "and so would another picture"
-    ),
+    Case("empty, newline in the name", "two\nlines.jpg", b"", "an empty file"),
+    Case("empty, escape sequence in the name", "\x1b[2Jclear\x07.jpg", b"", "an empty file"),
+    Case("empty, name not UTF-8", os.fsdecode(b"bad\xff\xfe.jpg"), b"", r"bad\udcff\udcfe.jpg: "),
+    Case("empty, HTML in the name", "<b onclick='x'>&amp;.jpg", b"", "an empty file"),
+    Case("name clash, newline, PNG", "same\nname.png", saved("PNG"), "and so would another picture"),
+    Case("name clash, newline, JPEG", "same\nname.jpg", saved("JPEG"), "and so would another picture"),
 ]
 
 ODD = [
@@ -370,7 +371,7 @@ ODD = [
     Case("YCbCr TIFF", "ycbcr.tif", saved("TIFF", "YCbCr")),
     Case("16-bit TIFF", "deep.tif", tiff(DEEP, photometric="rgb")),
     Case(
-        "16-bit TIFF in planes",
+        "16-bit TIFF, planar",
         "planes.tif",
         tiff(DEEP.transpose(2, 0, 1), photometric="rgb", planarconfig="separate"),
         like="deep.tif",
@@ -381,7 +382,7 @@ ODD = [
         tiff(DEEP[..., :2], photometric="minisblack", planarconfig="contig"),
     ),
     Case(
-        "TIFF of three pages: the first",
+        "TIFF of three pages (the first is used)",
         "pages.tif",
         tiff(np.stack([RGB, RGB // 2, RGB // 3]), photometric="rgb"),
         like="plain.png",
@@ -398,41 +399,37 @@ ODD = [
         saved("PNG", save_all=True, append_images=[Image.fromarray(RGB // 2)]),
         like="plain.png",
     ),
-    Case("bytes behind the end", "behind.jpg", saved("JPEG") + bytes(10_000), like="jpeg.tif"),
+    Case("trailing bytes", "behind.jpg", saved("JPEG") + bytes(10_000), like="jpeg.tif"),
     Case(
-        "EXIF that is no EXIF",
+        "invalid EXIF",
         "exif.jpg",
         saved("JPEG", exif=b"Exif\0\0" + b"no EXIF at all" * 9),
         like="jpeg.tif",
     ),
     Case(
-        "EXIF that is cut off",
+        "truncated EXIF",
         "exif_cut.jpg",
         saved("JPEG", exif=exif(struct.pack("<HHHII", 900, 34665, 4, 1, 4_000_000_000))),
         like="jpeg.tif",
     ),
-    Case("EXIF in circles", "exif_circle.jpg", saved("JPEG", exif=CYCLIC), like="jpeg.tif"),
-    Case("EXIF in circles, PNG", "exif_circle_png.png", saved("PNG", exif=CYCLIC), like="plain.png"),
+    Case("cyclic EXIF", "exif_circle.jpg", saved("JPEG", exif=CYCLIC), like="jpeg.tif"),
+    Case("cyclic EXIF, PNG", "exif_circle_png.png", saved("PNG", exif=CYCLIC), like="plain.png"),
+    Case("invalid ICC profile", "icc.jpg", saved("JPEG", icc_profile=b"no profile" * 50), like="jpeg.tif"),
     Case(
-        "ICC profile that is none", "icc.jpg", saved("JPEG", icc_profile=b"no profile" * 50), like="jpeg.tif"
-    ),
-    Case(
-        "ICC profile that is cut off",
+        "truncated ICC profile",
         "icc_cut.jpg",
         saved("JPEG", icc_profile=PROFILE[:200]),
         like="jpeg.tif",
     ),
+    Case("Lab ICC profile", "icc_lab.jpg", saved("JPEG", icc_profile=LAB_PROFILE), like="jpeg.tif"),
     Case(
-        "ICC profile of other colours", "icc_lab.jpg", saved("JPEG", icc_profile=LAB_PROFILE), like="jpeg.tif"
-    ),
-    Case(
-        "RGB profile of a grey photo",
+        "RGB profile in a grey photo",
         "icc_grey.jpg",
         saved("JPEG", "L", icc_profile=PROFILE),
         like="grey.jpg",
     ),
     Case(
-        "RGB profile of a CMYK photo",
+        "RGB profile in a CMYK photo",
         "icc_cmyk.jpg",
         saved("JPEG", "CMYK", icc_profile=PROFILE),
         like="cmyk.jpg",
@@ -440,7 +437,7 @@ ODD = [
     Case("link to a photo", "link.png", lambda path: path.symlink_to("plain.png"), like="plain.png"),
 ]
 
-# all hold the same picture
+# all contain the same image
 NAMES = [
     Case(kind, name, saved("PNG"), like="plain.png")
     for kind, name in [
@@ -461,9 +458,9 @@ NAMES = [
         ("two dashes", "--.png"),
         ("dots", "a...png"),
         ("several suffixes", "photo.tar.jpg.png"),
-        ("as long as a name may be", "n" * 251 + ".png"),
-        ("as long as a name may be, another", "n" * 250 + "m.png"),
-        ("as long as a name may be, in bytes", "é" * 125 + "n.png"),
+        ("maximum length", "n" * 251 + ".png"),
+        ("maximum length, differs in the last letter", "n" * 250 + "m.png"),
+        ("maximum length in bytes", "é" * 125 + "n.png"),
         ("braces", "{braces} {{two}} {0} {wildcards.shard} {input}.png"),
         ("percent", "100% %s %d %(name)s %2F.png"),
         ("substitution", "$(touch injected) `touch injected` $HOME ${PATH}.png"),
@@ -472,9 +469,9 @@ NAMES = [
         ("shell", "a;b|c&d>e<f#g!h~.png"),
         ("HTML", "<img src=x onerror=alert(1)> &amp; <!--.png"),
         ("a formula", "=1+1,;.png"),
-        ("of the entry", "readme.png"),
-        ("of the zip", "submission.png"),
-        ("of Windows", "CON.png"),
+        ("file of the entry", "readme.png"),
+        ("name of the zip", "submission.png"),
+        ("reserved on Windows", "CON.png"),
         ("suffix in capitals", "CAPITALS.PNG"),
         ("capitals", "Plain.png"),
         ("a number", "007.png"),
@@ -482,10 +479,10 @@ NAMES = [
     ]
 ]
 
-# not listed at all: hidden files, and what is no picture by its name
+# not listed: hidden files, and files without an image suffix
 IGNORED = [
     Case("hidden", ".hidden.png", b""),
-    Case("hidden, of dots", "..png", b""),
+    Case("hidden, only dots", "..png", b""),
     Case("no suffix", "photo", b""),
     Case("notes", "notes.txt", b"text"),
     Case("thumbnails", "Thumbs.db", b"text"),
@@ -510,45 +507,45 @@ def npz(array: np.ndarray) -> bytes:
     return content.getvalue()
 
 
-TRUTH = np.full((12, 16, 4), 500, np.uint16)
+COUNTS = np.full((12, 16, 4), 500, np.uint16)
 NPY = "give uint16 (H/2, W/2, 4)"
 NPY_FILE = "give a .npy file of uint16 (H/2, W/2, 4)"
 
-# ground truth of some of the photos above
-TRUTHS = [
-    Case("sound", "plain.npy", npy(TRUTH)),
+# ground truth for some of the photos above
+GROUND_TRUTH = [
+    Case("valid", "plain.npy", npy(COUNTS)),
     Case(
-        "of another shape",
+        "another shape",
         "png.npy",
-        npy(TRUTH[:-1]),
+        npy(COUNTS[:-1]),
         "packed (12, 16, 4), but its ground truth is (11, 16, 4); both must show the same",
     ),
-    Case("float32", "tiff.npy", npy(TRUTH / np.float32(1024)), f"float32 (12, 16, 4); {NPY}"),
-    Case("uint8", "jpeg.npy", npy(TRUTH.astype(np.uint8)), f"uint8 (12, 16, 4); {NPY}"),
+    Case("float32", "tiff.npy", npy(COUNTS / np.float32(1024)), f"float32 (12, 16, 4); {NPY}"),
+    Case("uint8", "jpeg.npy", npy(COUNTS.astype(np.uint8)), f"uint8 (12, 16, 4); {NPY}"),
     Case("NaN", "grey.npy", npy(np.full((12, 16, 4), np.nan)), f"float64 (12, 16, 4); {NPY}"),
-    Case("above white", "palette.npy", npy(TRUTH * 3), "counts up to 1500; the white level is 1024"),
-    Case("a mosaic", "alpha.npy", npy(TRUTH[..., 0]), f"uint16 (12, 16); {NPY}"),
+    Case("above white", "palette.npy", npy(COUNTS * 3), "counts up to 1500; the white level is 1024"),
+    Case("a mosaic", "alpha.npy", npy(COUNTS[..., 0]), f"uint16 (12, 16); {NPY}"),
     Case("pickled", "deep.npy", npy(np.array([{}, []], object)), NPY_FILE),
-    Case("cut off", "pages.npy", npy(TRUTH)[:300], NPY_FILE),
-    Case("an archive called .npy", "animated.npy", npz(TRUTH), f"an archive; {NPY}"),
+    Case("truncated", "pages.npy", npy(COUNTS)[:300], NPY_FILE),
+    Case("an archive called .npy", "animated.npy", npz(COUNTS), f"an archive; {NPY}"),
     Case("text", "behind.npy", b"text", "can't be read (not an array of numbers); " + NPY_FILE),
     Case("empty file", "exif.npy", b"", "an empty file; copy it again"),
-    Case("a header that claims terabytes", "icc.npy", npy_header((10**6, 10**6, 4)), NPY_FILE),
+    Case("header claiming terabytes", "icc.npy", npy_header((10**6, 10**6, 4)), NPY_FILE),
     Case(
-        "of no pixels",
+        "no pixels",
         "icc_cut.npy",
-        npy(TRUTH[:0]),
+        npy(COUNTS[:0]),
         "but its ground truth is (0, 16, 4); both must show the same",
     ),
     Case("folder", "link.npy", Path.mkdir, "a folder, not a file; give a .npy file"),
     Case("pipe", "cmyk.npy", os.mkfifo, "a pipe, not a file; give a .npy file"),
     Case(
-        "link to nothing",
+        "dangling link",
         "lab.npy",
         lambda path: path.symlink_to("nowhere.npy"),
-        "a link to a file that is not there; give a .npy file",
+        "a broken symbolic link; give a .npy file",
     ),
-    Case("camera RAW that is text", "ycbcr.dng", b"text", "give a whole camera RAW file"),
-    Case("camera RAW that is a photo", "two.dng", saved("TIFF"), "give"),
-    Case("camera RAW, empty", "007.nef", b"", "an empty file; copy it again"),
+    Case("text called .dng", "ycbcr.dng", b"text", "give an intact camera RAW file"),
+    Case("photo called .dng", "two.dng", saved("TIFF"), "give"),
+    Case("empty camera RAW", "007.nef", b"", "an empty file; copy it again"),
 ]

@@ -1,4 +1,4 @@
-"""All that is meant to come out the same again, of photos in the order given: python everything.py OUT PHOTO..."""
+"""Write all outputs that must be reproducible: python everything.py OUT PHOTO..."""
 
 import sys
 from datetime import datetime
@@ -8,13 +8,13 @@ from pathlib import Path
 from omf.evaluation.scores import match_items, score_all, summarise
 from omf.inference.load import load_method
 from omf.io.packed import list_packed
-from omf.io.photos import by_name
+from omf.io.photos import map_by_name
 from omf.io.raw_formats import Noise, RawFormat, Writer
 from omf.models.registry import find_model
 from omf.pipeline.predict import predict
 from omf.pipeline.submission import write_submission
 from omf.raw.camera import load_camera
-from omf.report.page import drawn, examples, page
+from omf.report.page import draw_plots, render_page, select_examples
 from omf.report.summary import entry_readme, run_summary, write_scores
 from omf.utils.files import save_text
 
@@ -34,19 +34,22 @@ def main() -> None:
     model, camera = find_model("samsung_s7"), load_camera("samsung_s7")
     method, device, _ = load_method(model, "cpu")
     print(device)
-    for kind, of in FORMATS.items():
-        assert predict(photos, out / kind, method, partial(Writer, out / kind, of, camera, model.name)) == []
-    assert predict(photos, out / "packed", method) == []  # counted by the networks' own way
+    for kind, raw_format in FORMATS.items():
+        writer = partial(Writer, out / kind, raw_format, camera, model.name)
+        assert predict(photos, out / kind, method, writer) == []
+    assert predict(photos, out / "packed", method) == []  # converted to counts by the method itself
     readme = entry_readme(model, {"seconds_per_image": 1.0, "cpu": True, "device": "CPU"})
     write_submission(sorted((out / "noisy").iterdir()), readme, out / "entry")
-    truths = list_packed(Path(__file__).parents[2] / "test_raw")
-    records, _ = score_all(match_items(list_packed(out / "npy"), truths, by_name(photos)[0]), camera, 1)
+    ground_truth = list_packed(Path(__file__).parents[2] / "test_raw")
+    records, _ = score_all(
+        match_items(list_packed(out / "npy"), ground_truth, map_by_name(photos)[0]), camera, 1
+    )
     scores = summarise(records)
     write_scores(scores, readme, out / "scores")
     summary = run_summary(model.name, camera.name, {"images": len(records)}, scores, [])
     save_text(
         out / "page" / "report.html",
-        page(summary, scores, examples(records), drawn(records, {}), datetime(2026, 1, 2)),
+        render_page(summary, scores, select_examples(records), draw_plots(records, {}), datetime(2026, 1, 2)),
     )
 
 

@@ -1,9 +1,9 @@
-"""Feed damaged files to every reader, each case in a process that may die, hang or fill the memory.
+"""Feed damaged files to every reader, in worker processes that may die, hang or run out of memory.
 
-    python tests/faults/fuzzing.py --cases 100000              # a table: what was accepted and what was refused
-    python tests/faults/fuzzing.py --reader png --case 1234    # one of them, in this process, with its traceback
+    python tests/faults/fuzzing.py --cases 100000            # print a table of accepted and refused cases
+    python tests/faults/fuzzing.py --reader png --case 1234  # run one case in this process, with traceback
 
-A case is made by its reader, the seed and its number alone, so it can be run again.
+A case depends only on its reader, the seed and its number, so it can be repeated.
 """
 
 import argparse
@@ -33,17 +33,17 @@ from readers import READERS, check_message  # noqa: E402
 
 from omf.utils.errors import InputError  # noqa: E402
 
-SECONDS = int(os.environ.get("OMF_FUZZ_SECONDS", "10"))  # that a case may take
-START = 120  # and a process until its first case, where it imports what it needs and reads the whole files
+SECONDS = int(os.environ.get("OMF_FUZZ_SECONDS", "10"))  # time limit of a case
+START = 120  # s until the first case of a process: imports, and reading the undamaged files
 READY = "ready"
-MEMORY = 2**30  # bytes of address space that a case may ask for
-SLICE = 500  # cases of one reader that a process is given at once
+MEMORY = 2**30  # limit of additional address space of a case, bytes
+SLICE = 500  # cases per job
 
-Work = list[tuple[str, int, int]]  # reader, first case, one after the last
+Work = list[tuple[str, int, int]]  # reader, first case, one past the last case
 
 
 def usable() -> list[str]:
-    """The readers whose optional packages are here."""
+    """Return the readers whose optional packages are installed."""
     return [
         name
         for name, reader in READERS.items()
@@ -51,13 +51,13 @@ def usable() -> list[str]:
     ]
 
 
-def shared_out(cases: int, readers: list[str]) -> dict[str, int]:
-    """How many cases each reader gets."""
-    whole = sum(READERS[name].share for name in readers)
-    return {name: -(-cases * READERS[name].share // whole) for name in readers}
+def split_cases(cases: int, readers: list[str]) -> dict[str, int]:
+    """Return the number of cases of each reader, in proportion to its share."""
+    total = sum(READERS[name].share for name in readers)
+    return {name: -(-cases * READERS[name].share // total) for name in readers}
 
 
-def seeds_of(folder: Path, reader: str) -> list[bytes]:
+def load_seeds(folder: Path, reader: str) -> list[bytes]:
     return [path.read_bytes() for path in sorted((folder / reader).iterdir())]
 
 
@@ -69,7 +69,7 @@ def write_case(seeds: list[bytes], reader: str, seed: int, case: int, folder: Pa
 
 
 def outcome(reader: str, path: Path) -> str:
-    """accepted, refused, or how the promise was broken."""
+    """Return "accepted", "refused", or the traceback of a violation."""
     try:
         READERS[reader].read(path)
     except InputError as error:
@@ -84,25 +84,24 @@ def outcome(reader: str, path: Path) -> str:
 
 
 def memory(key: str) -> int:
-    """Bytes of this process: VmRSS, VmHWM (the peak of it) or VmSize."""
+    """Return a memory figure of this process in bytes: VmRSS, VmHWM (peak of VmRSS) or VmSize."""
     status = Path("/proc/self/status").read_text()
     return int(status.split(f"{key}:")[1].split()[0]) * 1024
 
 
 def work(jobs: Work, seed: int, seeds_folder: Path) -> None:
-    """In a process of its own: a line of JSON for each case."""
+    """Run jobs in a worker process and write a line of JSON per case."""
     faulthandler.enable()
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)  # libraries may print
     with tempfile.TemporaryDirectory(dir=seeds_folder) as folder:
         for reader, first, last in jobs:
             resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
-            seeds = seeds_of(seeds_folder, reader)
-            for whole in (
-                seeds if READERS[reader].share else ()
-            ):  # imports, threads and tables are not what a case takes
-                path = Path(folder) / f"whole{READERS[reader].suffix}"
-                path.write_bytes(whole)
+            seeds = load_seeds(seeds_folder, reader)
+            # warm up on the undamaged files, so that imports, threads and tables do not count for a case
+            for seed_file in seeds if READERS[reader].share else ():
+                path = Path(folder) / f"undamaged{READERS[reader].suffix}"
+                path.write_bytes(seed_file)
                 outcome(reader, path)
             resource.setrlimit(resource.RLIMIT_AS, (memory("VmSize") + MEMORY, resource.RLIM_INFINITY))
             answers.write(json.dumps(READY) + "\n")
@@ -111,15 +110,15 @@ def work(jobs: Work, seed: int, seeds_folder: Path) -> None:
                 Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
                 before, started = memory("VmRSS"), time.perf_counter()
                 faulthandler.dump_traceback_later(SECONDS - 1)
-                found = outcome(reader, path)
+                result = outcome(reader, path)
                 faulthandler.cancel_dump_traceback_later()
                 answers.write(
-                    json.dumps([found, time.perf_counter() - started, memory("VmHWM") - before]) + "\n"
+                    json.dumps([result, time.perf_counter() - started, memory("VmHWM") - before]) + "\n"
                 )
 
 
-def attended(jobs: Work, seed: int, seeds_folder: Path) -> Iterator[tuple[str, int, str, float, int]]:
-    """(reader, case, outcome, seconds, bytes) of all jobs; a process that dies or hangs is replaced."""
+def run_jobs(jobs: Work, seed: int, seeds_folder: Path) -> Iterator[tuple[str, int, str, float, int]]:
+    """Yield (reader, case, outcome, seconds, bytes) for all jobs, replacing processes that die or hang."""
     while jobs:
         with tempfile.TemporaryFile() as stderr:
             command = [
@@ -140,38 +139,39 @@ def attended(jobs: Work, seed: int, seeds_folder: Path) -> Iterator[tuple[str, i
                 worker.wait()
             if not broken:
                 return
-            reader, case, how = broken
+            reader, case, failure = broken
             stderr.seek(0)
-            said = stderr.read().decode(errors="replace")[-3000:]
-        yield reader, case, f"{how} (exit code {worker.returncode})\n{said}", float("nan"), 0
-        at = next(n for n, (name, first, last) in enumerate(jobs) if name == reader and first <= case < last)
-        jobs = (
-            [(reader, case + 1, jobs[at][2]), *jobs[at + 1 :]] if case + 1 < jobs[at][2] else jobs[at + 1 :]
+            log = stderr.read().decode(errors="replace")[-3000:]
+        yield reader, case, f"{failure} (exit code {worker.returncode})\n{log}", float("nan"), 0
+        index = next(
+            n for n, (name, first, last) in enumerate(jobs) if name == reader and first <= case < last
         )
+        last = jobs[index][2]
+        jobs = [(reader, case + 1, last), *jobs[index + 1 :]] if case + 1 < last else jobs[index + 1 :]
 
 
 def listen(worker: subprocess.Popen, jobs: Work) -> Iterator[tuple[str, int, str, float, int]]:
-    """Pass on what a process answers. Returns the case at which it died or hung, and which of both."""
-    rest = b""
+    """Yield the results of a worker; return the case at which it died or hung, and which, or None."""
+    buffer = b""
 
-    def answer(patience: float) -> object:
-        nonlocal rest
-        while b"\n" not in rest:
-            if not select.select([worker.stdout], [], [], patience)[0]:
+    def next_line(timeout: float) -> object:
+        nonlocal buffer
+        while b"\n" not in buffer:
+            if not select.select([worker.stdout], [], [], timeout)[0]:
                 raise TimeoutError
-            if not (read := os.read(worker.stdout.fileno(), 2**16)):
+            if not (data := os.read(worker.stdout.fileno(), 2**16)):
                 worker.wait()
                 raise EOFError
-            rest += read
-        line, _, rest = rest.partition(b"\n")
+            buffer += data
+        line, _, buffer = buffer.partition(b"\n")
         return json.loads(line)
 
     for reader, first, last in jobs:
         case = first
         try:
-            assert answer(START) == READY
+            assert next_line(START) == READY
             for case in range(first, last):
-                yield reader, case, *answer(SECONDS)
+                yield reader, case, *next_line(SECONDS)
         except TimeoutError:
             return reader, case, f"hung for {SECONDS} s"
         except EOFError:
@@ -180,10 +180,10 @@ def listen(worker: subprocess.Popen, jobs: Work) -> Iterator[tuple[str, int, str
 
 
 def fuzz(cases: dict[str, int], seed: int, processes: int) -> dict[str, list[tuple[int, str, float, int]]]:
-    """(case, outcome, seconds, bytes) of all cases of each reader."""
+    """Run all cases; return (case, outcome, seconds, bytes) per reader."""
     results = defaultdict(list)
     with tempfile.TemporaryDirectory() as folder:
-        from seeds import write_seeds  # torch, which only some readers need
+        from seeds import write_seeds  # imports torch, which only some readers need
 
         write_seeds(Path(folder), list(cases))
         slices = [
@@ -192,8 +192,8 @@ def fuzz(cases: dict[str, int], seed: int, processes: int) -> dict[str, list[tup
             for first in range(0, count, SLICE)
         ]
 
-        def follow(jobs: Work) -> None:
-            for reader, *result in attended(jobs, seed, Path(folder)):
+        def collect(jobs: Work) -> None:
+            for reader, *result in run_jobs(jobs, seed, Path(folder)):
                 results[reader].append(tuple(result))
                 if result[1] not in ("accepted", "refused"):
                     print(
@@ -201,39 +201,37 @@ def fuzz(cases: dict[str, int], seed: int, processes: int) -> dict[str, list[tup
                     )
 
         with ThreadPoolExecutor(processes) as pool:
-            list(pool.map(follow, (slices[n::processes] for n in range(processes))))
+            list(pool.map(collect, (slices[n::processes] for n in range(processes))))
     return results
 
 
 def table(results: dict[str, list[tuple[int, str, float, int]]]) -> str:
-    """In Markdown, a row for each reader."""
+    """Return a Markdown table with a row per reader."""
     lines = [
         "| reader | cases | accepted | refused | failed | slowest (s) | largest growth (MB) |",
         "|---|---|---|---|---|---|---|",
     ]
     total = np.zeros(4, int)
-    for reader, found in results.items():
-        outcomes = [result[1] for result in found]
+    for reader, cases in results.items():
+        outcomes = [result[1] for result in cases]
         accepted, refused = outcomes.count("accepted"), outcomes.count("refused")
-        counts = np.array([len(found), accepted, refused, len(found) - accepted - refused])
+        counts = np.array([len(cases), accepted, refused, len(cases) - accepted - refused])
         total += counts
-        slowest, largest = (
-            np.nanmax([result[2] for result in found]),
-            max(result[3] for result in found) / 1e6,
-        )
+        slowest = np.nanmax([result[2] for result in cases])
+        largest = max(result[3] for result in cases) / 1e6
         lines.append(f"| {reader} | {' | '.join(map(str, counts))} | {slowest:.2f} | {largest:.0f} |")
     return "\n".join([*lines, f"| all | {' | '.join(map(str, total))} | | |"])
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--cases", type=int, default=10_000, help="in all")
+    parser.add_argument("--cases", type=int, default=10_000, help="total number of cases")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
-        "--reader", choices=READERS, action="append", help="this one only; may be given several times"
+        "--reader", choices=READERS, action="append", help="run only this reader; may be repeated"
     )
     parser.add_argument(
-        "--case", type=int, help="run this one here, and leave its file in the working folder"
+        "--case", type=int, help="run this case in this process and keep its file in the working folder"
     )
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--work", help=argparse.SUPPRESS)
@@ -249,15 +247,15 @@ def main() -> int:
         with tempfile.TemporaryDirectory() as folder:
             write_seeds(Path(folder), readers)
             path = write_case(
-                seeds_of(Path(folder), readers[0]), readers[0], arguments.seed, arguments.case, Path.cwd()
+                load_seeds(Path(folder), readers[0]), readers[0], arguments.seed, arguments.case, Path.cwd()
             )
         print(f"{path}: {path.stat().st_size} bytes", file=sys.stderr)
         READERS[readers[0]].read(path)
         return 0
-    results = fuzz(shared_out(arguments.cases, readers), arguments.seed, arguments.processes)
+    results = fuzz(split_cases(arguments.cases, readers), arguments.seed, arguments.processes)
     print(table(results))
     return int(
-        any(result[1] not in ("accepted", "refused") for found in results.values() for result in found)
+        any(result[1] not in ("accepted", "refused") for cases in results.values() for result in cases)
     )
 
 

@@ -1,8 +1,8 @@
-"""Values and texts that readers of text files stumble over."""
+"""Values and texts that often break readers of text files."""
 
 NAN, INFINITY = float("nan"), float("inf")
 
-# what a value of YAML or JSON is replaced by
+# replacements for a value in YAML or JSON
 NUMBERS = (
     0,
     1,
@@ -28,7 +28,7 @@ VALUES = (
     *(None, True, False, [], {}, [[]], [None], [0], [1, "x"], {"a": 1}, {"": ""}, {0: 1}, list(range(300))),
 )
 
-# and the same as no serialiser writes them: of YAML,
+# texts that no serialiser writes: YAML
 BOMB = (
     "[&a0 [x,x,x,x,x,x,x,x,x,x],"
     + ",".join(f"&a{n} [{','.join([f'*a{n - 1}'] * 10)}]" for n in range(1, 10))
@@ -119,7 +119,7 @@ ESCAPES = (
     "# comment",
 )
 YAML = (BOMB, TREE_OF_MAPS, MERGED_MAPS, *NESTED, *MERGES, *SIGNS, *TAGS, *KINDS, *DATES, *DIGITS, *ESCAPES)
-# of JSON,
+# JSON
 JSON = (
     "[" * 500 + "]" * 500,
     "[" * 100_000,
@@ -133,7 +133,7 @@ JSON = (
     '"\\ud800"',
     "tru",
 )
-# of the header of safetensors,
+# safetensors headers
 TENSOR_KINDS = (
     "F32",
     "F64",
@@ -163,7 +163,7 @@ TENSOR_WORDS = (
 )
 SHAPES = ([4, 4, 3, 3], [0, 0], [2**62, 0], [0, 2**40], [1] * 40)
 SAFETENSORS = (*NUMBERS, *WORDS, *TENSOR_KINDS, *TENSOR_WORDS, *SHAPES)
-# and of the header of .npy
+# .npy headers
 DTYPES = (
     "<u2",
     ">u2",

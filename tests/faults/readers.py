@@ -1,6 +1,6 @@
-"""What reads files of each kind, and what it promises: a proper value, or an InputError of one line that names the file."""
+"""The reader of each kind of file, which must return a valid value or raise a one-line InputError."""
 
-import dataclasses
+import json
 import math
 import os
 import re
@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+import jsonschema
 import mutations
 import numpy as np
 import yaml
 from mutations import Damage, Rng
 
 from omf.utils.errors import MAX_LINE_LENGTH, UNPRINTABLE, InputError
+from omf.utils.settings import Section
 from omf.utils.yaml import BoundedLoader
 
 ROOT = Path(__file__).parents[2]
@@ -23,24 +25,25 @@ ROOT = Path(__file__).parents[2]
 
 @dataclass(frozen=True)
 class Reader:
-    """Of one kind of file."""
+    """The reader of one kind of file, and the mutation to test it with."""
 
     damage: Damage
-    read: Callable[[Path], None]  # AssertionError where the value is not proper
+    read: Callable[[Path], None]  # raises AssertionError if the value is not valid
     suffix: str
-    share: int = 1  # of the cases
-    needs: str | None = None  # an optional package
+    share: int = 1  # relative number of cases
+    needs: str | None = None  # required optional package
 
 
 def check_message(error: InputError, path: Path | str) -> None:
+    """Assert that the message is one printable line of limited length that names the file."""
     line = str(error)
     assert str(path) in line, f"does not name {path}: {line[:300]}"
     assert not UNPRINTABLE.search(line), f"not one printable line: {line[:300]!r}"
     assert len(line) <= MAX_LINE_LENGTH, f"{len(line)} characters: {line[:300]}"
-    assert "memory that there is" not in line, line  # no file here is so large
+    assert "available memory" not in line, line  # no file here is that large
 
 
-def read_picture(path: Path) -> None:
+def read_image(path: Path) -> None:
     from omf.io.images import read_rgb
 
     rgb = read_rgb(path)
@@ -52,15 +55,15 @@ def read_picture(path: Path) -> None:
 
 
 def read_exif(path: Path) -> None:
-    from omf.io.exif import PLACE, TAKEN, directory
+    from omf.io.exif import CAPTURE_TAGS, GPS_TAGS, encode_ifd
     from omf.io.exif import read_exif as read
 
     exif = read(path, gps=True)
     assert exif.orientation in range(1, 9)
     assert all(isinstance(text, str) for text in (exif.make, exif.model, exif.date))
-    for values, known in ((exif.taken, TAKEN), (exif.place, PLACE)):
+    for values, known in ((exif.capture, CAPTURE_TAGS), (exif.gps, GPS_TAGS)):
         assert values.keys() <= known.keys()
-        directory(values, known, 8)  # as a DNG takes it up
+        encode_ifd(values, known, 8)  # as written to a DNG
 
 
 @cache
@@ -90,36 +93,31 @@ def read_packed(path: Path) -> None:
         assert counts.dtype == (np.uint16 if white == 1024 else np.float64)
 
 
-@cache
-def schema() -> dict:
-    return yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
-
-
 def read_config(path: Path) -> None:
-    """As the workflow does, which leaves parsing to Snakemake."""
-    from omf.io.raw_formats import FORMAT_SUFFIXES, challenge_of, raw_format
+    """Check settings as the workflow does, which leaves parsing to Snakemake."""
+    from omf.io.raw_formats import FORMAT_SUFFIXES, challenge_settings, parse_raw_format
     from omf.models.registry import find_model
     from omf.pipeline.config import check_config
     from omf.raw.camera import load_camera
-    from omf.training.settings import settings_from
 
     try:
         config = yaml.load(path.read_bytes(), BoundedLoader)
-    except Exception:  # PyYAML's, which Snakemake tells
+    except Exception:  # PyYAML's, which Snakemake reports
         raise InputError(f"{path}: no YAML") from None
     if not isinstance(config, dict):
         raise InputError(f"{path}: no settings")
     try:
-        config = check_config(config, ROOT / "workflow" / "schemas" / "config.schema.yaml")
+        checked = check_config(config)
+        config = checked.run_settings()
         camera = load_camera("samsung_s7")
-        for settings in (config, challenge_of(config)):
-            of = raw_format(settings, camera)
+        for settings in (config, challenge_settings(config)):
+            raw_format = parse_raw_format(settings, camera)
             assert (
-                of.kind in FORMAT_SUFFIXES
-                and of.bit_depth in (10, 12, 14)
-                and 0 <= of.black_level < of.white_level < 2**14 + 1
+                raw_format.kind in FORMAT_SUFFIXES
+                and raw_format.bit_depth in (10, 12, 14)
+                and 0 <= raw_format.black_level < raw_format.white_level < 2**14 + 1
             )
-        check_settings(settings_from(config["training"]))
+        check_settings(checked)
         assert find_model(config["model"]).camera
         check_message(InputError(repr(config)), "")
     except InputError as error:
@@ -170,28 +168,15 @@ def read_camera(path: Path) -> None:
     assert camera.colour_matrices.shape[1:] == (3, 3) and camera.neutrals.shape == (len(camera.weights), 2)
     assert camera.mean_neutral.shape == (3,) and (camera.mean_neutral > 0).all()
     assert camera.shot_noise > 0 and abs(camera.subsampling.sum() - 1) < 1e-6 and len(camera.frame) == 2
-    shot = sample_settings(camera, np.random.default_rng(0))
-    assert (shot.neutral > 0).all() and math.isfinite(shot.exposure)
+    settings = sample_settings(camera, np.random.default_rng(0))
+    assert (settings.neutral > 0).all() and math.isfinite(settings.exposure)
 
 
-def check_settings(settings: object) -> None:
-    """Types as the defaults have them, all through."""
-    for field in dataclasses.fields(settings):
-        value, default = getattr(settings, field.name), getattr(type(settings)(), field.name)
-        if dataclasses.is_dataclass(default):
-            check_settings(value)
-        elif isinstance(default, bool | str):
-            assert type(value) is type(default), (field.name, value)
-        elif isinstance(default, float):
-            assert type(value) in (int, float) and math.isfinite(value), (field.name, value)
-        elif isinstance(default, int):
-            assert type(value) is int, (field.name, value)
-        else:
-            kind = int if field.name == "widths" else str
-            assert isinstance(value, list) and all(type(entry) is kind for entry in value), (
-                field.name,
-                value,
-            )
+def check_settings(settings: Section) -> None:
+    """Assert that accepted settings satisfy their JSON schema, an independent check, and are finite."""
+    values = settings.model_dump()
+    jsonschema.validate(values, settings.model_json_schema())
+    json.dumps(values, allow_nan=False)
 
 
 def read_settings(path: Path) -> None:
@@ -210,7 +195,7 @@ def read_dng(path: Path) -> None:
         and raw.mosaic.ndim == 2
         and raw.cfa in ("RGGB", "GRBG", "GBRG", "BGGR")
     )
-    assert raw.mosaic.min(initial=0) >= 0 and raw.mosaic.max(initial=0) <= 1 and raw.flip in range(8)
+    assert raw.mosaic.min(initial=0) >= 0 and raw.mosaic.max(initial=0) <= 1
     assert raw.bayer.ndim == 2 and min(raw.bayer.shape) >= 2 and not any(size % 2 for size in raw.bayer.shape)
 
 
@@ -236,42 +221,42 @@ def read_demosaic_net(path: Path) -> None:
         assert network(torch.zeros(1, 1, 4, 4)).shape == (1, 3, 4, 4)
 
 
-def of_any_picture(seeds: list[bytes], rng: Rng) -> bytes:
-    """By the format of the file that is drawn."""
+def mutate_image(seeds: list[bytes], rng: Rng) -> bytes:
+    """Mutate a random file according to its format."""
     seed = mutations.pick(seeds, rng)
     if seed.startswith(b"\x89PNG"):
-        return mutations.of_png([seed], rng)
+        return mutations.mutate_png([seed], rng)
     return (
-        mutations.of_tiff([seed], rng)
+        mutations.mutate_tiff([seed], rng)
         if seed[:2] in (b"II", b"MM")
-        else mutations.of_bytes([seed, *seeds], rng)
+        else mutations.mutate_bytes([seed, *seeds], rng)
     )
 
 
 READERS = {
-    "jpeg": Reader(mutations.of_bytes, read_picture, ".jpg", 12),
-    "png": Reader(mutations.of_png, read_picture, ".png", 12),
-    "tiff": Reader(mutations.of_tiff, read_picture, ".tif", 16),
-    "heic": Reader(mutations.of_bytes, read_picture, ".heic", 8, "pillow_heif"),
-    "exif": Reader(of_any_picture, read_exif, ".jpg", 8),
-    "icc": Reader(mutations.of_bytes, read_icc, ".icc", 8),
-    "packed": Reader(mutations.of_npy, read_packed, ".npy", 8),
-    "config": Reader(mutations.of_yaml, read_config, ".yaml", 3),
-    "models": Reader(mutations.of_yaml, read_models, ".yaml", 3),
-    "camera": Reader(mutations.of_yaml, read_camera, ".yaml", 3),
-    "settings": Reader(mutations.of_yaml, read_settings, ".yaml", 4),
-    "dng": Reader(mutations.of_tiff, read_dng, ".dng", 8, "rawpy"),
-    "safetensors": Reader(mutations.of_safetensors, read_weights, ".safetensors", 6),
-    "pt": Reader(mutations.of_zip, read_weights, ".pt", 6),
-    "demosaic": Reader(mutations.of_safetensors, read_demosaic_net, ".safetensors", 3),
+    "jpeg": Reader(mutations.mutate_bytes, read_image, ".jpg", 12),
+    "png": Reader(mutations.mutate_png, read_image, ".png", 12),
+    "tiff": Reader(mutations.mutate_tiff, read_image, ".tif", 16),
+    "heic": Reader(mutations.mutate_bytes, read_image, ".heic", 8, "pillow_heif"),
+    "exif": Reader(mutate_image, read_exif, ".jpg", 8),
+    "icc": Reader(mutations.mutate_bytes, read_icc, ".icc", 8),
+    "packed": Reader(mutations.mutate_npy, read_packed, ".npy", 8),
+    "config": Reader(mutations.mutate_yaml, read_config, ".yaml", 3),
+    "models": Reader(mutations.mutate_yaml, read_models, ".yaml", 3),
+    "camera": Reader(mutations.mutate_yaml, read_camera, ".yaml", 3),
+    "settings": Reader(mutations.mutate_yaml, read_settings, ".yaml", 4),
+    "dng": Reader(mutations.mutate_tiff, read_dng, ".dng", 8, "rawpy"),
+    "safetensors": Reader(mutations.mutate_safetensors, read_weights, ".safetensors", 6),
+    "pt": Reader(mutations.mutate_zip, read_weights, ".pt", 6),
+    "demosaic": Reader(mutations.mutate_safetensors, read_demosaic_net, ".safetensors", 3),
 }
 
 
-def read_backwards(path: Path) -> None:
+def raise_key_error(path: Path) -> None:
     raise KeyError(path.name)
 
 
-def tell_much(path: Path) -> None:
+def raise_two_lines(path: Path) -> None:
     error = InputError(f"{path}: wrong")
     error.args = (f"{path}: wrong\nand more",)
     raise error
@@ -285,12 +270,12 @@ def fill(path: Path) -> None:
     bytearray(3 * 2**30)
 
 
-# that break the promise in every way, which `test_fuzz.py` expects to be noticed
+# readers that violate the contract in every way; `test_fuzz.py` checks that this is detected
 READERS |= {
-    name: Reader(mutations.of_bytes, read, ".txt", 0)
+    name: Reader(mutations.mutate_bytes, read, ".txt", 0)
     for name, read in {
-        "raises": read_backwards,
-        "tells": tell_much,
+        "raises": raise_key_error,
+        "two_lines": raise_two_lines,
         "dies": lambda path: os.abort(),
         "hangs": wait,
         "fills": fill,

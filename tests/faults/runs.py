@@ -1,4 +1,4 @@
-"""Runs as users start them, in processes of their own, to be disturbed."""
+"""Runs of the real commands in separate processes, to be interrupted by tests."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ def photos(tmp_path_factory) -> Path:
 
 @dataclass
 class Run:
-    """A command, started in a session of its own."""
+    """A command started in a new session."""
 
     process: subprocess.Popen
     log: Path
@@ -44,11 +44,11 @@ class Run:
             )
         return cls(process, log)
 
-    def ended(self) -> int:
-        """The exit code, once there is one."""
+    def wait(self) -> int:
+        """Wait for the process to end and return its exit code."""
         return self.process.wait(timeout=300)
 
-    def said(self) -> str:
+    def output(self) -> str:
         return self.log.read_text()
 
 
@@ -61,7 +61,7 @@ def workflow(
     more: tuple = (),
     **environment: str,
 ) -> Run:
-    """The workflow in FOLDER/work, a photo a shard, with the method that needs no PyTorch."""
+    """Start the workflow in FOLDER/work, by default one photo per shard and the method without PyTorch."""
     settings = {
         "images": photos,
         "model": model,
@@ -91,35 +91,38 @@ def workflow(
 
 @pytest.fixture(scope="session")
 def undisturbed(tmp_path_factory, photos) -> tuple[dict[str, bytes], float]:
-    """What an undisturbed run leaves that is the same each time, and its seconds."""
+    """Return the reproducible outputs of an uninterrupted run, and its duration in seconds."""
     folder = tmp_path_factory.mktemp("undisturbed")
     began = time.monotonic()
     run = workflow(folder, photos)
-    assert run.ended() == 0, run.log.read_text()
-    left = result(folder / "work")
-    assert len(left) == 2 * len(NAMES) + 3
-    return left, time.monotonic() - began
+    assert run.wait() == 0, run.log.read_text()
+    outputs = result(folder / "work")
+    assert len(outputs) == 2 * len(NAMES) + 3
+    return outputs, time.monotonic() - began
 
 
 def result(work: Path) -> dict[str, bytes]:
-    """The RAW files, as they lie there and as they are zipped, and the scores."""
+    """Return the RAW files, also those in the zip, and the scores."""
     submission = work / "submission"
-    left = {
-        path.name: path.read_bytes() for path in (*submission.glob("*.npy"), *submission.glob("scores.json"))
+    outputs = {
+        path.name: path.read_bytes()
+        for pattern in ("*.npy", "scores.json", "scores.csv")
+        for path in submission.glob(pattern)
     }
-    left |= {path.name: path.read_bytes() for path in submission.glob("scores.csv")}
-    left |= {
+    outputs |= {  # the third line is the runtime
         path.name: path.read_text().splitlines()[:2] for path in submission.glob("scores.txt")
-    }  # then comes the time
+    }
     if (submission / "submission.zip").is_file():
         with zipfile.ZipFile(submission / "submission.zip") as archive:
             assert archive.testzip() is None
-            left |= {f"zip/{name}": archive.read(name) for name in archive.namelist() if name != "readme.txt"}
-    return left
+            outputs |= {
+                f"zip/{name}": archive.read(name) for name in archive.namelist() if name != "readme.txt"
+            }
+    return outputs
 
 
 def jobs_of(run: Run) -> list[psutil.Process]:
-    """The processes that run our scripts, oldest first."""
+    """Return the processes that run scripts of the workflow, oldest first."""
     try:
         children = psutil.Process(run.process.pid).children(recursive=True)
         return [child for child in children if any("scripts/" in part for part in child.cmdline())]

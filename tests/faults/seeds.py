@@ -1,4 +1,4 @@
-"""Small whole files of every kind that the program reads, which the fuzzing damages."""
+"""Small valid files of every kind that the program reads, as input for fuzzing."""
 
 import io
 import struct
@@ -24,7 +24,7 @@ RGB, RGB16 = random_rgb(20, 31), random_rgb(20, 31, dtype=np.uint16)
 
 
 def camera_exif() -> Image.Exif:
-    """What a camera writes, with a place."""
+    """Return EXIF as a camera writes it, with a location."""
     exif = Image.Exif()
     exif[274], exif[271], exif[306] = 6, "Maker", "2024:01:02 03:04:05"
     exposure, lens = IFDRational(1, 125), tuple(IFDRational(n, 1) for n in (24, 70, 2, 4))
@@ -38,7 +38,7 @@ def camera_exif() -> Image.Exif:
 EXIF = camera_exif()
 
 
-def picture(pixels: np.ndarray, **options: object) -> Callable[[Path], None]:
+def image(pixels: np.ndarray, **options: object) -> Callable[[Path], None]:
     return lambda path: Image.fromarray(pixels).save(path, **options)
 
 
@@ -47,29 +47,29 @@ def tiff(pixels: np.ndarray, **options: object) -> Callable[[Path], None]:
 
 
 JPEG = [
-    picture(RGB, exif=EXIF, icc_profile=P3),
-    picture(RGB, progressive=True, quality=90, subsampling=0),
-    picture(RGB, restart_marker_rows=1, optimize=True),
-    picture(RGB[..., 0]),
+    image(RGB, exif=EXIF, icc_profile=P3),
+    image(RGB, progressive=True, quality=90, subsampling=0),
+    image(RGB, restart_marker_rows=1, optimize=True),
+    image(RGB[..., 0]),
     lambda path: Image.fromarray(RGB).convert("CMYK").save(path, "JPEG"),
     lambda path: Image.fromarray(RGB).save(path, "MPO", save_all=True, append_images=[Image.fromarray(RGB)]),
 ]
 PNG = [
-    picture(RGB, exif=EXIF, icc_profile=P3),
-    picture(np.dstack([RGB, RGB[..., :1]])),
+    image(RGB, exif=EXIF, icc_profile=P3),
+    image(np.dstack([RGB, RGB[..., :1]])),
     lambda path: Image.fromarray(RGB).quantize(16).save(path, transparency=3),
     lambda path: Image.fromarray(RGB[..., 0] > 128).save(path),
-    picture(RGB[..., 0]),
+    image(RGB[..., 0]),
     lambda path: path.write_bytes(imagecodecs.png_encode(RGB16)),
     lambda path: path.write_bytes(imagecodecs.png_encode(np.dstack([RGB16, RGB16[..., :1]]))),
     lambda path: path.write_bytes(imagecodecs.png_encode(RGB16[..., 0].copy())),
     lambda path: save_png_16(path, RGB16, P3),
 ]
 TIFF = [
-    picture(RGB, exif=EXIF, icc_profile=P3),
-    picture(RGB, compression="jpeg"),
-    picture(RGB, compression="tiff_lzw"),
-    picture(RGB, compression="packbits"),
+    image(RGB, exif=EXIF, icc_profile=P3),
+    image(RGB, compression="jpeg"),
+    image(RGB, compression="tiff_lzw"),
+    image(RGB, compression="packbits"),
     lambda path: Image.fromarray(RGB).quantize(16).save(path),
     lambda path: Image.fromarray(RGB[..., 0] > 128).save(path, compression="group4"),
     lambda path: Image.fromarray(RGB).convert("CMYK").save(path),
@@ -96,7 +96,7 @@ HEIC = [
 
 
 def lut_profile(space: bytes, inputs: int) -> bytes:
-    """An ICC profile that holds a table of colours (ICC.1:2010, lut16Type), as those of inks do."""
+    """Return an ICC profile with a colour table (ICC.1:2010, lut16Type), as printers use."""
     grid = b"".join(
         struct.pack(">3H", *(65535 * (n >> bit & 1) for bit in range(3))) for n in range(2**inputs)
     )
@@ -149,8 +149,8 @@ COUNTS = np.random.default_rng(0).integers(0, 1025, (6, 5, 4)).astype(np.uint16)
 PACKED = [npy(COUNTS), npy(COUNTS.astype(">u2")), npy(np.asfortranarray(COUNTS)), npz(COUNTS)]
 
 
-def with_history(path: Path) -> None:
-    """A state_dict as training programs leave it: a prefix, and in the format before zip files."""
+def save_legacy(path: Path) -> None:
+    """Save a state_dict in the legacy format of PyTorch, before zip files."""
     torch.save(random_unet((4, 6), 1).state_dict(), path, _use_new_zipfile_serialization=False)
 
 
@@ -158,23 +158,23 @@ SAFETENSORS = [
     lambda path: save_network(random_unet((4, 6), 0), path),
     lambda path: save_network(NAFNet((3, 5)).eval(), path),
 ]
-PT = [lambda path: torch.save(random_unet((4, 6), 0).state_dict(), path), with_history]
+PT = [lambda path: torch.save(random_unet((4, 6), 0).state_dict(), path), save_legacy]
 DEMOSAIC = [lambda path: save_demosaic_net(DemosaicNet(4, 4), path)]
 
 MODELS = (ROOT / "trained_models" / "models.yaml").read_bytes()
 CAMERAS = [path.read_bytes() for path in sorted((ROOT / "cameras").glob("*.yaml"))]
 CONFIG = (ROOT / "config.yaml").read_bytes()
-# every section in use, which the committed file leaves empty
-BUSY = yaml.safe_load(CONFIG) | {
+# every section filled in, while the committed file leaves some empty
+FULL_CONFIG = yaml.safe_load(CONFIG) | {
     "output_format": "dng",
     "bit_depth": 12,
     "white_level": 4000,
     "black_level": 64,
 }
-BUSY |= {"noise": {"iso": 400, "seed": 3}, "gps": True}
+FULL_CONFIG |= {"noise": {"iso": 400, "seed": 3}, "gps": True}
 SETTINGS = [
     yaml.safe_dump(yaml.safe_load(CONFIG)["training"]).encode(),
-    b"batch: 3\nloss: {oe: {l1: 0.5, gamma: true}}\nwidths: [4, 6]\n",
+    b"batch_size: 3\nloss: {oe: {l1: 0.5, colour: 1}}\nwidths: [4, 6]\n",
 ]
 SETTINGS.append((ROOT / "trained_models" / "samsung_s7" / "training.yaml").read_bytes())
 
@@ -191,7 +191,7 @@ SEEDS: dict[str, list[bytes | Callable[[Path], None]]] = {
     "exif": [JPEG[0], PNG[0], TIFF[0], TIFF[12], HEIC[3]],
     "icc": PROFILES,
     "packed": PACKED,
-    "config": [CONFIG, yaml.safe_dump(BUSY).encode()],
+    "config": [CONFIG, yaml.safe_dump(FULL_CONFIG).encode()],
     "models": [MODELS],
     "camera": CAMERAS,
     "settings": SETTINGS,
@@ -199,9 +199,9 @@ SEEDS: dict[str, list[bytes | Callable[[Path], None]]] = {
     "safetensors": SAFETENSORS,
     "pt": PT,
     "demosaic": DEMOSAIC,
-    **{name: [b"a text"] for name in ("raises", "tells", "dies", "hangs", "fills")},
+    **{name: [b"a text"] for name in ("raises", "two_lines", "dies", "hangs", "fills")},
 }
-# by the name of what writes them, since some libraries go by it
+# suffix of the files to write, since some libraries select the format by it
 SUFFIXES = {
     id(seed): suffix
     for seeds, suffix in ((JPEG, ".jpg"), (PNG, ".png"), (TIFF, ".tif"), (HEIC, ".heic"))
@@ -210,14 +210,11 @@ SUFFIXES = {
 
 
 def write_seeds(folder: Path, readers: list[str]) -> None:
-    """FOLDER/READER/NUMBER for each whole file."""
+    """Write each file as FOLDER/READER/NUMBER."""
     for reader in readers:
         (folder / reader).mkdir(parents=True)
-        torch.manual_seed(0)  # of networks that are not trained
+        torch.manual_seed(0)  # for the untrained networks
         for number, seed in enumerate(SEEDS[reader]):
-            path = (
-                folder
-                / reader
-                / f"{number:02}{SUFFIXES.get(id(seed), '.safetensors' if reader in ('safetensors', 'demosaic') else '')}"
-            )
+            default = ".safetensors" if reader in ("safetensors", "demosaic") else ""
+            path = folder / reader / f"{number:02}{SUFFIXES.get(id(seed), default)}"
             path.write_bytes(seed) if isinstance(seed, bytes) else seed(path)

@@ -1,6 +1,7 @@
-"""Each wrong input is told in one line, in which a user finds the file and what to do; the others are done.
+"""Each bad input gives one line with the file and the remedy, and the other inputs are processed.
 
-The tables are in `bad_photos.py`. All photos of them lie in one folder, which goes through `omf predict` and through the workflow once.
+The tables are in `bad_photos.py`. One folder contains all their photos; `omf predict` and the workflow
+process it once.
 """
 
 import csv
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 import tifffile
-from bad_photos import BAD, IGNORED, NAMES, ODD, TRUTHS, Case, saved
+from bad_photos import BAD, GROUND_TRUTH, IGNORED, NAMES, ODD, Case, saved
 from conftest import omf, snakemake
 from markupsafe import escape
 
@@ -27,17 +28,17 @@ GOOD = ODD + NAMES
 REFUSED_BY_THE_WORKFLOW = [case for case in NAMES if case.kind == "no UTF-8"]
 
 
-def id_of(case: Case) -> str:
+def kind_of(case: Case) -> str:
     return case.kind
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a program said and left."""
+    """The messages and outputs of a program."""
 
     result: subprocess.CompletedProcess
     raw: Path  # folder of NAME.npy
-    photos: Path  # as lines name it
+    photos: Path  # folder as named in messages
     problems: list[str]
 
 
@@ -47,7 +48,7 @@ def folder(tmp_path_factory) -> Path:
     (folder / "truths").mkdir()
     for case in BAD + GOOD + IGNORED:
         case.make(folder)
-    for case in TRUTHS:
+    for case in GROUND_TRUTH:
         case.make(folder / "truths")
     return folder
 
@@ -64,7 +65,7 @@ def predicted(folder, tmp_path_factory) -> Run:
 
 @pytest.fixture(scope="module")
 def workflow(folder) -> Run:
-    """The folder itself is the working folder, so that names that begin with a dash stand alone."""
+    """Run the workflow inside the folder, so that names that begin with a dash have no path before them."""
     result = snakemake(
         folder, images=".", ground_truth="truths", model="unprocess", device="cpu", shard_size=100
     )
@@ -78,7 +79,7 @@ def workflow(folder) -> Run:
 
 @pytest.fixture(scope="module")
 def as_dng(folder, tmp_path_factory) -> Run:
-    """DNG files tell what the photos' EXIF tells."""
+    """Write DNG files, which also reads the photos' EXIF."""
     out = tmp_path_factory.mktemp("as_dng")
     result = omf("predict", folder, "-o", out, "--model", "unprocess", "--format", "dng")
     return Run(
@@ -91,53 +92,53 @@ def done(request) -> Run:
     return request.getfixturevalue(request.param)
 
 
-def line_of(case: Case, of: Run) -> str:
-    """The line about a file: there must be just one, which begins with its name, and ends with what to do."""
-    (line,) = [line for line in of.problems if line.startswith(f"{printable(of.photos / case.name)}: ")]
+def line_of(case: Case, run: Run) -> str:
+    """Return the only line about a file, which must begin with its name and end with the remedy."""
+    (line,) = [line for line in run.problems if line.startswith(f"{printable(run.photos / case.name)}: ")]
     assert printable(line) == line
-    what, _, remedy = line.rpartition("; ")
-    assert what and remedy
+    fault, _, remedy = line.rpartition("; ")
+    assert fault and remedy
     return line
 
 
-@pytest.mark.parametrize("case", BAD, ids=id_of)
-def test_a_bad_photo_is_told_in_one_line(case, done):
+@pytest.mark.parametrize("case", BAD, ids=kind_of)
+def test_a_bad_photo_is_reported_on_one_line(case, done):
     assert case.words in line_of(case, done)
     assert not (done.raw / f"{case.stem}.npy").exists()
 
 
-def test_nothing_else_is_told(predicted, workflow):
+def test_no_other_problems_are_reported(predicted, workflow):
     assert len(predicted.problems) == len(BAD)
     assert len(workflow.problems) == len(BAD) + len(REFUSED_BY_THE_WORKFLOW) + sum(
-        case.words is not None for case in TRUTHS
+        case.words is not None for case in GROUND_TRUTH
     )
 
 
-def test_the_exit_code_and_no_traceback(done):
+def test_exit_code_1_and_no_traceback(done):
     assert done.result.returncode == 1
     assert "Traceback" not in done.result.stdout + done.result.stderr
     assert "\x1b" not in done.result.stderr and "\x07" not in done.result.stderr
 
 
-@pytest.mark.parametrize("case", GOOD, ids=id_of)
+@pytest.mark.parametrize("case", GOOD, ids=kind_of)
 def test_an_odd_photo_is_reconstructed(case, folder, predicted, workflow):
-    found = [
+    outputs = [
         read_packed(run.raw / f"{case.stem}.npy")
         for run in (predicted, workflow)
         if (run.raw / f"{case.stem}.npy").exists()
     ]
-    assert len(found) == 1 + (case not in REFUSED_BY_THE_WORKFLOW)
-    same = to_challenge_format(
+    assert len(outputs) == 1 + (case not in REFUSED_BY_THE_WORKFLOW)
+    expected = to_challenge_format(
         Unprocess(load_camera("samsung_s7"))(read_rgb(folder / (case.like or case.name)), case.stem)
     )
-    assert all((one == same).all() for one in found)
+    assert all((output == expected).all() for output in outputs)
 
 
-def test_the_reconstruction_holds_a_picture(predicted):
+def test_the_reconstruction_is_not_uniform(predicted):
     assert read_packed(predicted.raw / "plain.npy").std() > 50
 
 
-def test_there_is_nothing_but_the_good_ones(predicted, workflow):
+def test_only_good_photos_are_written(predicted, workflow):
     names = {f"{case.stem}.npy" for case in GOOD}
     assert {path.name for path in predicted.raw.iterdir()} == names
     names -= {f"{case.stem}.npy" for case in REFUSED_BY_THE_WORKFLOW}
@@ -148,7 +149,7 @@ def test_there_is_nothing_but_the_good_ones(predicted, workflow):
     assert not (workflow.raw.parent / "injected").exists()
 
 
-def test_all_of_it_becomes_dng_too(predicted, as_dng):
+def test_all_photos_convert_to_dng(predicted, as_dng):
     assert as_dng.result.returncode == 1
     assert as_dng.problems == predicted.problems
     assert {path.name for path in as_dng.raw.iterdir()} == {f"{case.stem}.dng" for case in GOOD}
@@ -158,13 +159,13 @@ def test_all_of_it_becomes_dng_too(predicted, as_dng):
         assert (height // 2, width // 2, 4) == read_packed(predicted.raw / f"{case.stem}.npy").shape
 
 
-@pytest.mark.parametrize("case", REFUSED_BY_THE_WORKFLOW, ids=id_of)
-def test_what_a_zip_cannot_name_is_told(case, workflow):
-    assert "its name is not UTF-8, as names in an entry are; rename it" in line_of(case, workflow)
+@pytest.mark.parametrize("case", REFUSED_BY_THE_WORKFLOW, ids=kind_of)
+def test_a_name_that_is_not_utf_8_is_reported(case, workflow):
+    assert "its name is not UTF-8, which a submission requires; rename it" in line_of(case, workflow)
 
 
-@pytest.mark.parametrize("case", TRUTHS, ids=id_of)
-def test_bad_ground_truth_is_told_in_one_line(case, workflow):
+@pytest.mark.parametrize("case", GROUND_TRUTH, ids=kind_of)
+def test_bad_ground_truth_is_reported_on_one_line(case, workflow):
     images = json.loads((workflow.raw / "scores.json").read_text())["images"]
     lines = [line for line in workflow.problems if f"/{case.name}: " in line]
     assert ("psnr" in images[case.stem]) == (case.words is None)
@@ -173,7 +174,7 @@ def test_bad_ground_truth_is_told_in_one_line(case, workflow):
     assert all(case.words in line for line in lines)
 
 
-def test_the_log_and_the_page_hold_each_line(workflow):
+def test_the_log_and_the_page_contain_each_line(workflow):
     page = (workflow.raw / "report.html").read_text()
     logs = "".join(path.read_text() for path in (workflow.raw.parent / "results" / "logs").rglob("*.log"))
     summary = (workflow.raw / "summary.txt").read_text()
@@ -186,7 +187,7 @@ def test_the_log_and_the_page_hold_each_line(workflow):
     assert "<img src=x" not in page
 
 
-def test_the_tables_name_all_images(workflow):
+def test_the_tables_list_all_images(workflow):
     names = {printable(case.stem) for case in GOOD if case not in REFUSED_BY_THE_WORKFLOW}
     with (workflow.raw / "scores.csv").open(newline="") as file:
         assert {row["name"] for row in csv.DictReader(file)} == names
@@ -196,14 +197,14 @@ def test_the_tables_name_all_images(workflow):
 
 
 def test_thousands_of_photos(tmp_path, thorough):
-    """Each hundredth is bad."""
+    """Process 5,000 photos, one in a hundred of them bad."""
     if not thorough:
         pytest.skip("takes minutes; give --thorough")
     photos, count = tmp_path / "photos", 5000
     photos.mkdir()
-    sound = saved("PNG", size=(8, 8))
+    valid = saved("PNG", size=(8, 8))
     for number in range(count):
-        (photos / f"{number:04}.png").write_bytes(b"" if number % 100 == 7 else sound)
+        (photos / f"{number:04}.png").write_bytes(b"" if number % 100 == 7 else valid)
     result = snakemake(tmp_path, images="photos", ground_truth="", model="unprocess", device="cpu")
     assert result.returncode == 1
     bad = {f"{number:04}" for number in range(7, count, 100)}

@@ -1,4 +1,4 @@
-"""The same photos give the same bytes, whatever surrounds the run. With the shipped networks, and on one machine."""
+"""The same photos give the same bytes in any environment, with the shipped networks and on one machine."""
 
 import os
 import shutil
@@ -13,15 +13,11 @@ from conftest import ROOT, run, snakemake
 
 PHOTOS = ("hills.jpg", "leaves_odd.jpg", "night_tall.tif")
 EVERYTHING = Path(__file__).parent / "everything.py"
-USUAL_THREADS = 2
-SURROUNDINGS = {
+DEFAULT_THREADS = 2
+ENVIRONMENTS = {
     "time zone": {"TZ": "Pacific/Auckland"},
-    "language": {
-        "LC_ALL": "C",
-        "LANG": "C",
-        "PYTHONCOERCECLOCALE": "0",
-        "PYTHONUTF8": "0",
-    },  # a Python that would write ASCII
+    # a Python that writes ASCII by default
+    "language": {"LC_ALL": "C", "LANG": "C", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"},
     "order of sets": {"PYTHONHASHSEED": "1"},
 }
 
@@ -35,7 +31,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 
 def everything(
-    out: Path, photos: list[Path], threads: int = USUAL_THREADS, cwd: Path = ROOT, **environment: str
+    out: Path, photos: list[Path], threads: int = DEFAULT_THREADS, cwd: Path = ROOT, **environment: str
 ) -> dict[str, bytes]:
     environment |= {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": str(threads)}
     result = run(sys.executable, EVERYTHING, out, *photos, cwd=cwd, **environment)
@@ -50,19 +46,20 @@ def photos(tmp_path_factory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def usual(tmp_path_factory, photos) -> dict[str, bytes]:
-    found = everything(tmp_path_factory.mktemp("usual"), photos)
-    assert len(found) == 7 * len(photos) + (len(photos) + 2) + 3 + 1  # formats, the entry, scores, the page
-    return found
+def reference(tmp_path_factory, photos) -> dict[str, bytes]:
+    files = everything(tmp_path_factory.mktemp("reference"), photos)
+    assert len(files) == 7 * len(photos) + (len(photos) + 2) + 3 + 1  # formats, entry, scores, page
+    return files
 
 
-def differing(found: dict[str, bytes], usual: dict[str, bytes]) -> list[str]:
-    assert found.keys() == usual.keys()
-    return [name for name in found if found[name] != usual[name]]
+def differing(files: dict[str, bytes], reference: dict[str, bytes]) -> list[str]:
+    """Return the names of files that differ from the reference."""
+    assert files.keys() == reference.keys()
+    return [name for name in files if files[name] != reference[name]]
 
 
 def moved(photos: list[Path], folder: Path) -> list[Path]:
-    """Copies of another date, in reverse order."""
+    """Copy the photos with another date, in reverse order."""
     folder.mkdir()
     copies = [Path(shutil.copy(photo, folder)) for photo in reversed(photos)]
     for copy in copies:
@@ -70,42 +67,42 @@ def moved(photos: list[Path], folder: Path) -> list[Path]:
     return copies
 
 
-def test_nothing_around_a_run_changes_a_byte(tmp_path, photos, usual):
-    """All at once: another order, folder and date of the photos, working folder, time zone, language and order of sets."""
-    other = {key: value for changed in SURROUNDINGS.values() for key, value in changed.items()}
+def test_the_environment_does_not_change_a_byte(tmp_path, photos, reference):
+    """Change order, folder and date of the photos, working folder, time zone, language and hash seed."""
+    other = {key: value for changed in ENVIRONMENTS.values() for key, value in changed.items()}
     copies = [Path(copy.name) for copy in moved(photos, tmp_path / "elsewhere")]
-    found = everything(tmp_path / "out", copies, cwd=tmp_path / "elsewhere", **other)
-    assert differing(found, usual) == []
+    files = everything(tmp_path / "out", copies, cwd=tmp_path / "elsewhere", **other)
+    assert differing(files, reference) == []
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, 3, 8, 16])
-def test_threads_change_a_count_at_most(thorough, tmp_path, photos, usual, threads):
-    """Of no more than 5 values in 10,000: sums are split among threads, and so added in another order."""
+def test_threads_change_values_by_one_count_at_most(thorough, tmp_path, photos, reference, threads):
+    """Allow one count in at most 5 values of 10,000: threads split sums, which changes their order."""
     if threads != 3 and not thorough:
-        pytest.skip("with --thorough")
-    assert everything(tmp_path / "out", photos, threads).keys() == usual.keys()
+        pytest.skip("needs --thorough")
+    assert everything(tmp_path / "out", photos, threads).keys() == reference.keys()
     for photo in photos:
-        expected = np.load(BytesIO(usual[f"npy/{photo.stem}.npy"])).astype(int)
+        expected = np.load(BytesIO(reference[f"npy/{photo.stem}.npy"])).astype(int)
         difference = np.abs(np.load(tmp_path / "out" / "npy" / f"{photo.stem}.npy") - expected)
         assert difference.max() <= 1
         assert (difference > 0).mean() <= 5e-4
 
 
-@pytest.mark.parametrize("changed", SURROUNDINGS)
-def test_each_surrounding_by_itself(thorough, tmp_path, photos, usual, changed):
+@pytest.mark.parametrize("changed", ENVIRONMENTS)
+def test_each_environment_change_alone(thorough, tmp_path, photos, reference, changed):
     if not thorough:
-        pytest.skip("with --thorough")
-    assert differing(everything(tmp_path / "out", photos, **SURROUNDINGS[changed]), usual) == []
+        pytest.skip("needs --thorough")
+    assert differing(everything(tmp_path / "out", photos, **ENVIRONMENTS[changed]), reference) == []
 
 
-def test_shards_change_nothing_of_an_entry(thorough, tmp_path, photos):
-    """The workflow, with noise; of readme.txt and scores.txt all but the measured time. A smaller one is in tests/workflow/."""
+def test_the_shard_size_does_not_change_the_entry(thorough, tmp_path, photos):
+    """Run the workflow with noise; compare all but measured times. tests/workflow/ has a smaller test."""
     if not thorough:
-        pytest.skip("with --thorough")
+        pytest.skip("needs --thorough")
     (tmp_path / "noise.yaml").write_text("noise: {iso: 800}\n")
     settings = {"images": photos[0].parent, "ground_truth": ROOT / "test_raw", "device": "cpu"}
-    left = []
+    outputs = []
     with pytest.MonkeyPatch.context() as patch:
         for cores, shard_size in ((2, 256), (1, 1)):
             folder = tmp_path / str(cores)
@@ -119,15 +116,17 @@ def test_shards_change_nothing_of_an_entry(thorough, tmp_path, photos):
                 **settings | {"shard_size": shard_size},
             )
             assert result.returncode == 0, result.stderr
-            left.append(files_of(folder / "submission"))
+            outputs.append(files_of(folder / "submission"))
             with zipfile.ZipFile(folder / "submission" / "submission.zip") as archive:
-                assert {name: archive.read(name) for name in archive.namelist()}.items() <= left[-1].items()
-            for key, value in SURROUNDINGS["time zone"].items():  # of the second run
+                assert {name: archive.read(name) for name in archive.namelist()}.items() <= outputs[
+                    -1
+                ].items()
+            for key, value in ENVIRONMENTS["time zone"].items():  # for the second run
                 patch.setenv(key, value)
     names = {f"{Path(name).stem}.npy" for name in PHOTOS} | {"scores.json", "scores.csv"}
-    assert {name: left[0][name] for name in names} == {name: left[1][name] for name in names}
+    assert {name: outputs[0][name] for name in names} == {name: outputs[1][name] for name in names}
     for name, measured in (("readme.txt", b"runtime per image"), ("scores.txt", b"ExtraRuntime")):
         first, second = (
-            [line for line in files[name].splitlines() if not line.startswith(measured)] for files in left
+            [line for line in files[name].splitlines() if not line.startswith(measured)] for files in outputs
         )
         assert first == second and len(first) >= 3

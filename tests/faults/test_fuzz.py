@@ -1,71 +1,67 @@
-"""Damaged files: every reader gives a proper value or one line that names the file, in bounded time and memory."""
+"""Damaged files: every reader returns a valid value or a one-line error, in bounded time and memory."""
 
 import tempfile
 from pathlib import Path
+from typing import get_args
 
 import fuzzing
 import pytest
-import yaml
-from conftest import ROOT
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from odd import BOMB, MERGED_MAPS, TREE_OF_MAPS, VALUES
 from readers import READERS, check_message, check_settings
 from seeds import write_seeds
 
-from omf.io.raw_formats import CHALLENGES, FORMAT_SUFFIXES
-from omf.pipeline.config import check_config
-from omf.training.settings import read_settings, settings_from
+from omf.pipeline.config import Config, check_config
+from omf.training.settings import read_settings
 from omf.utils.errors import InputError
+from omf.utils.settings import Section, section_of
 from omf.utils.yaml import parse_yaml
 
-SCHEMA = ROOT / "workflow" / "schemas" / "config.schema.yaml"
 
-
-def test_readers_keep_their_promise(thorough):
-    cases = fuzzing.shared_out(110_000 if thorough else 1200, fuzzing.usable())
+def test_readers_handle_damaged_files(thorough):
+    cases = fuzzing.split_cases(110_000 if thorough else 1200, fuzzing.usable())
     results = fuzzing.fuzz(cases, seed=0, processes=2)
-    assert {reader: len(found) for reader, found in results.items()} == cases
+    assert {reader: len(outcomes) for reader, outcomes in results.items()} == cases
     assert not [
         (reader, result)
-        for reader, found in results.items()
-        for result in found
+        for reader, outcomes in results.items()
+        for result in outcomes
         if result[1] not in ("accepted", "refused")
     ]
     assert all(
         seconds < fuzzing.SECONDS and grown < fuzzing.MEMORY
-        for found in results.values()
-        for _, _, seconds, grown in found
+        for outcomes in results.values()
+        for _, _, seconds, grown in outcomes
     )
-    for reader in cases.keys() - {"exif", "icc"}:  # which say nothing of damage
+    for reader in cases.keys() - {"exif", "icc"}:  # these ignore damage
         assert "refused" in {result[1] for result in results[reader]}, reader
 
 
 @pytest.mark.parametrize("reader", fuzzing.usable())
-def test_the_whole_files_are_accepted(tmp_path, reader):
-    """Else the damage to them would show nothing."""
+def test_undamaged_files_are_accepted(tmp_path, reader):
+    """Check the seeds themselves, so that the fuzzing starts from valid files."""
     write_seeds(tmp_path, [reader])
-    for whole in sorted((tmp_path / reader).iterdir()):
-        path = whole.rename(tmp_path / f"whole{READERS[reader].suffix}")
-        other = reader == "packed" and (
-            b">u2" in path.read_bytes() or path.read_bytes()[:2] == b"PK"
-        )  # big-endian, an archive
-        assert fuzzing.outcome(reader, path) == ("refused" if other else "accepted"), whole.name
+    for seed in sorted((tmp_path / reader).iterdir()):
+        path = seed.rename(tmp_path / f"undamaged{READERS[reader].suffix}")
+        content = path.read_bytes()
+        refused = reader == "packed" and (b">u2" in content or content[:2] == b"PK")  # big-endian, archive
+        assert fuzzing.outcome(reader, path) == ("refused" if refused else "accepted"), seed.name
 
 
-def test_broken_promises_are_noticed(monkeypatch):
-    """And the process that breaks one is replaced."""
+def test_violations_are_detected(monkeypatch):
+    """Detect every kind of violation, and replace the process."""
     monkeypatch.setenv("OMF_FUZZ_SECONDS", "2")
     monkeypatch.setattr(fuzzing, "SECONDS", 2)
     results = fuzzing.fuzz(
-        dict.fromkeys(("raises", "tells", "dies", "hangs", "fills"), 2), seed=0, processes=2
+        dict.fromkeys(("raises", "two_lines", "dies", "hangs", "fills"), 2), seed=0, processes=2
     )
-    assert {reader: [case for case, *_ in sorted(found)] for reader, found in results.items()} == {
+    assert {reader: [case for case, *_ in sorted(outcomes)] for reader, outcomes in results.items()} == {
         reader: [0, 1] for reader in results
     }
     for reader, words in {
         "raises": "KeyError: 'case.txt'",
-        "tells": "AssertionError: not one printable line",
+        "two_lines": "AssertionError: not one printable line",
         "dies": "died (exit code -6)",
         "hangs": "hung for 2 s",
         "fills": "MemoryError",
@@ -73,42 +69,41 @@ def test_broken_promises_are_noticed(monkeypatch):
         assert all(words in result[1] for result in results[reader]), (reader, results[reader])
 
 
-def test_a_case_can_be_made_again(tmp_path):
+def test_cases_are_reproducible(tmp_path):
     write_seeds(tmp_path, ["png"])
-    seeds = fuzzing.seeds_of(tmp_path, "png")
+    seeds = fuzzing.load_seeds(tmp_path, "png")
     first, again, other = (
         fuzzing.write_case(seeds, "png", seed, 7, tmp_path).read_bytes() for seed in (1, 1, 2)
     )
     assert first == again != other
 
 
-def names(section: dict) -> st.SearchStrategy[str]:
-    return st.sampled_from([*section["properties"]]) | st.text(max_size=8)
+def names(section: type[Section]) -> st.SearchStrategy[str]:
+    return st.sampled_from([*section.model_fields]) | st.text(max_size=8)
 
 
-def values(section: dict) -> st.SearchStrategy:
-    """Of a setting: proper ones, its neighbours', and of any type."""
-    proper = [setting["default"] for setting in section["properties"].values() if "default" in setting]
-    choices = [choice for setting in section["properties"].values() for choice in setting.get("enum", [])]
-    return st.sampled_from([*VALUES, *proper, *choices]) | st.integers() | st.floats() | st.text(max_size=20)
+def values(section: type[Section]) -> st.SearchStrategy:
+    """Return values for the settings of a section: defaults and choices of all of them, and any type."""
+    fields = section.model_fields.values()
+    defaults = [field.default for field in fields if not isinstance(field.default, Section)]
+    choices = [choice for field in fields for choice in get_args(field.annotation) if isinstance(choice, str)]
+    return (
+        st.sampled_from([*VALUES, *defaults, *choices]) | st.integers() | st.floats() | st.text(max_size=20)
+    )
 
 
-def sections(section: dict) -> st.SearchStrategy[dict]:
-    inner = [sections(setting) for setting in section["properties"].values() if "properties" in setting]
+def sections(section: type[Section]) -> st.SearchStrategy[dict]:
+    inner = [sections(part) for name in section.model_fields if (part := section_of(section, name))]
     return st.dictionaries(names(section), st.one_of(values(section), *inner), max_size=6)
 
 
-@given(sections(yaml.safe_load(SCHEMA.read_text())))
+@given(sections(Config))
 def test_any_settings(config):
-    """What is accepted can be used, what is refused is told in one line."""
+    """Accepted settings are usable, and refused ones give one line."""
     try:
-        checked = check_config(config, SCHEMA)
-        check_settings(settings_from(checked["training"]))
+        check_settings(check_config(config))
     except InputError as error:
         check_message(error, "config")
-        return
-    assert checked["output_format"] in FORMAT_SUFFIXES and checked["challenge"] in CHALLENGES
-    assert type(checked["shard_size"]) is int and 1 <= checked["shard_size"] <= 500
 
 
 @settings(max_examples=300)

@@ -1,4 +1,4 @@
-"""Runs that are killed at random moments: the same command again finishes, with the same bytes."""
+"""Runs killed at random moments: rerunning the same command completes with the same bytes."""
 
 import os
 import shutil
@@ -15,33 +15,34 @@ from runs import NAMES, Run, jobs_of, photos, result, undisturbed, workflow  # n
 
 pytestmark = pytest.mark.slow
 
-MOMENTS = {False: 1, True: 20}  # of each way to kill the workflow
+MOMENTS = {False: 1, True: 20}  # per way to kill the workflow; keys: --thorough
 MOMENTS_OF_PREDICT = {False: 10, True: 100}
 
 
-def nothing_partial(work: Path, whole: dict[str, bytes]) -> None:
+def check_no_partial_files(work: Path, expected_files: dict[str, bytes]) -> None:
+    """Assert that every output file has its final content."""
     for path in (work / "results" / "raw").glob("*/*.npy"):
         if not path.name.startswith("."):
-            assert path.read_bytes() == whole[path.name]
+            assert path.read_bytes() == expected_files[path.name]
     for name, content in result(work).items():
-        assert content == whole[name], name
+        assert content == expected_files[name], name
 
 
 def kill_all(run: Run, rng: np.random.Generator) -> None:
-    """As when the machine goes down."""
+    """Kill all processes, as when the machine goes down."""
     os.killpg(run.process.pid, signal.SIGKILL)
-    run.ended()
+    run.wait()
 
 
 def kill_main(run: Run, rng: np.random.Generator) -> None:
-    """Its jobs go on without it."""
+    """Kill Snakemake only; its jobs continue."""
     run.process.kill()
-    run.ended()
+    run.wait()
 
 
-def end_main(run: Run, rng: np.random.Generator) -> None:
+def terminate_main(run: Run, rng: np.random.Generator) -> None:
     run.process.terminate()
-    run.ended()
+    run.wait()
 
 
 def signal_job(run: Run, rng: np.random.Generator, number: signal.Signals) -> None:
@@ -53,19 +54,19 @@ def signal_job(run: Run, rng: np.random.Generator, number: signal.Signals) -> No
             except psutil.NoSuchProcess:
                 pass
         time.sleep(0.01)
-    run.ended()
+    run.wait()
 
 
 def kill_job(run: Run, rng: np.random.Generator) -> None:
     signal_job(run, rng, signal.SIGKILL)
 
 
-def end_job(run: Run, rng: np.random.Generator) -> None:
+def terminate_job(run: Run, rng: np.random.Generator) -> None:
     signal_job(run, rng, signal.SIGTERM)
 
 
 def lose_power(run: Run, rng: np.random.Generator) -> None:
-    """What was written last is cut off: the newest files, at the end of any byte; Snakemake's own too."""
+    """Kill all, and truncate the newest files (also Snakemake's own) at a random byte."""
     kill_all(run, rng)
     work = run.log.parent / "work"
     files = [
@@ -75,20 +76,18 @@ def lose_power(run: Run, rng: np.random.Generator) -> None:
         if path.is_file()
     ]
     for path in sorted(files, key=lambda path: path.stat().st_mtime_ns)[-4:]:
-        if path.stat().st_nlink > 1:  # the same file under another name too
+        if path.stat().st_nlink > 1:  # a hard link: do not change the other name
             path.write_bytes(path.read_bytes()[: rng.integers(path.stat().st_size)])
         else:
             os.truncate(path, rng.integers(path.stat().st_size + 1))
 
 
-WAYS = [kill_all, kill_main, end_main, kill_job, end_job, lose_power]
+WAYS = [kill_all, kill_main, terminate_main, kill_job, terminate_job, lose_power]
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_a_workflow_that_is_killed_goes_on_where_it_was(
-    tmp_path, photos, undisturbed, thorough, way: Callable
-):
-    whole, seconds = undisturbed
+def test_a_killed_workflow_resumes(tmp_path, photos, undisturbed, thorough, way: Callable):
+    expected_files, seconds = undisturbed
     for moment in range(MOMENTS[thorough]):
         folder = tmp_path / str(moment)
         (folder / "work").mkdir(parents=True)
@@ -97,27 +96,29 @@ def test_a_workflow_that_is_killed_goes_on_where_it_was(
         time.sleep(rng.uniform(0, seconds))
         way(run, rng)
         if way is not lose_power:
-            nothing_partial(folder / "work", whole)
+            check_no_partial_files(folder / "work", expected_files)
         done = {
             path.parent.name
             for path in (folder / "work" / "results" / "raw").glob("*/*.npy")
-            if path.read_bytes() == whole[path.name]
+            if path.read_bytes() == expected_files[path.name]
         }
         again = workflow(folder, photos)
-        assert again.ended() == 0, again.said()
-        assert result(folder / "work") == whole
+        assert again.wait() == 0, again.output()
+        assert result(folder / "work") == expected_files
         if way is not lose_power:
-            # what was finished is not done again
-            assert again.said().count("rule infer:") <= len(NAMES) - len(done), again.said()
+            # finished shards are not recomputed
+            assert again.output().count("rule infer:") <= len(NAMES) - len(done), again.output()
         shutil.rmtree(folder)
 
 
-def test_omf_predict_that_is_killed_leaves_nothing_partial(tmp_path, undisturbed, photos, thorough):
-    whole, _ = undisturbed
-    expected = {name: content for name, content in whole.items() if name.endswith(".npy") and "/" not in name}
+def test_a_killed_omf_predict_leaves_no_partial_files(tmp_path, undisturbed, photos, thorough):
+    expected_files, _ = undisturbed
+    expected = {
+        name: content for name, content in expected_files.items() if name.endswith(".npy") and "/" not in name
+    }
     command = [sys.executable, "-m", "omf", "predict", photos, "--model", "unprocess", "-o"]
     began = time.monotonic()
-    assert Run.start(tmp_path / "log", *command, tmp_path / "first").ended() == 0
+    assert Run.start(tmp_path / "log", *command, tmp_path / "first").wait() == 0
     seconds = time.monotonic() - began
     rng = np.random.default_rng(0)
     caught = 0
@@ -126,13 +127,13 @@ def test_omf_predict_that_is_killed_leaves_nothing_partial(tmp_path, undisturbed
         run = Run.start(tmp_path / "log", *command, out)
         time.sleep(rng.uniform(0.3, 1) * seconds)
         run.process.send_signal(signal.SIGKILL if moment % 2 else signal.SIGTERM)
-        code = run.ended()
-        left = {path.name: path.read_bytes() for path in out.glob("*")}
+        code = run.wait()
+        outputs = {path.name: path.read_bytes() for path in out.glob("*")}
         if code == 128 + signal.SIGTERM:
-            assert not [name for name in left if name.startswith(".")]  # it cleans up
-        named = {name: content for name, content in left.items() if not name.startswith(".")}
+            assert not [name for name in outputs if name.startswith(".")]  # temporary files were removed
+        named = {name: content for name, content in outputs.items() if not name.startswith(".")}
         assert named.items() <= expected.items()
         caught += 0 < len(named) < len(expected)
-        assert Run.start(tmp_path / "log", *command, out).ended() == 0
+        assert Run.start(tmp_path / "log", *command, out).wait() == 0
         assert {path.name: path.read_bytes() for path in out.glob("*.npy")} == expected
     assert not thorough or caught > 0

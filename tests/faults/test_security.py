@@ -1,4 +1,4 @@
-"""What must never happen, whatever the files say: code that runs, weights that nobody vouches for, and a word about the owner."""
+"""Security: no code from files runs, no unverified weights are loaded, and no personal data is written."""
 
 import ast
 import base64
@@ -55,14 +55,12 @@ UNSAFE_CALLS |= {
     "tempfile.mktemp",
     "shutil.unpack_archive",
 }
-
-
-SAFE_LOADERS = {"yaml.SafeLoader", "BoundedLoader"}  # as the last argument of yaml.load
+SAFE_LOADERS = {"yaml.SafeLoader", "BoundedLoader"}  # allowed as last argument of yaml.load
 
 
 def unsafe_calls(source: str) -> list[str]:
-    """Calls that may run what a file says, or what a name spells."""
-    found = []
+    """Return calls that may execute code from a file or a file name."""
+    unsafe = []
     for call in (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call)):
         name = ast.unparse(call.func)
         settings = {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
@@ -74,8 +72,8 @@ def unsafe_calls(source: str) -> list[str]:
             or settings.get("allow_pickle", "False") != "False"
             or settings.get("shell", "False") != "False"
         ):
-            found.append(ast.unparse(call))
-    return found
+            unsafe.append(ast.unparse(call))
+    return unsafe
 
 
 @pytest.mark.parametrize(
@@ -96,25 +94,23 @@ def unsafe_calls(source: str) -> list[str]:
         "zipfile.ZipFile(path).extractall()",
     ],
 )
-def test_the_search_finds_what_it_looks_for(source):
+def test_unsafe_calls_are_detected(source):
     assert len(unsafe_calls(source)) == 1
 
 
-def test_nothing_in_the_source_runs_what_a_file_says():
+def test_the_source_contains_no_unsafe_calls():
     assert len(SOURCES) > 70
-    assert {str(path): found for path in SOURCES if (found := unsafe_calls(path.read_text()))} == {}
+    assert {str(path): calls for path in SOURCES if (calls := unsafe_calls(path.read_text()))} == {}
     assert issubclass(BoundedLoader, yaml.SafeLoader)
-    # and what is safe is not found
-    assert (
-        unsafe_calls(
-            "network.eval(); torch.load(p, weights_only=True); np.load(p); np.load(p, allow_pickle=False); yaml.safe_load(t)"
-        )
-        == []
+    safe = (
+        "network.eval(); torch.load(p, weights_only=True); np.load(p); np.load(p, allow_pickle=False); "
+        "yaml.safe_load(t)"
     )
+    assert unsafe_calls(safe) == []
 
 
-def test_what_rules_hand_to_the_shell_is_quoted_or_of_the_programs_making():
-    """In `shell:` a parameter stands with :q, unless its values are numbers or checked words, or a rule's own name."""
+def test_shell_parameters_of_rules_are_quoted_or_safe():
+    """Require :q for parameters in `shell:`, except numbers, validated words and names set by the rule."""
     words = {
         f"params.{name}" for name in ("device", "precision", "white", "entry", "shards", "branch", "python")
     }
@@ -137,10 +133,10 @@ def test_what_rules_hand_to_the_shell_is_quoted_or_of_the_programs_making():
 
 
 class OpenedError(BaseException):
-    """That no reader takes for damage of a file."""
+    """Exception that no reader mistakes for a damaged file."""
 
 
-def test_a_file_with_another_hash_is_never_opened_as_weights(tiny_model, published_model, monkeypatch):
+def test_a_file_with_the_wrong_hash_is_never_opened(tiny_model, published_model, monkeypatch):
     def opened(*_, **__):
         raise OpenedError
 
@@ -161,12 +157,12 @@ def test_a_file_with_another_hash_is_never_opened_as_weights(tiny_model, publish
                 InputError, match=r"its sha256 is not the one in models\.yaml, so it is not loaded"
             ):
                 checkpoints.load_pair(model)
-        with pytest.raises(OpenedError):  # with the hash out of the way, it would be
+        with pytest.raises(OpenedError):  # without a hash to check, the file is opened
             checkpoints.load_pair(Model("tiny", right, right))
 
 
 class Bomb:
-    """A pickle of it writes a file when it is loaded the unsafe way."""
+    """Object whose pickle writes a file when it is loaded unsafely."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -175,19 +171,19 @@ class Bomb:
         return Path.touch, (self.path,)
 
 
-def test_nothing_in_a_pickle_runs(tmp_path):
+def test_pickled_code_does_not_run(tmp_path):
     torch.save({"Conv.weight": Bomb(tmp_path / "ran")}, tmp_path / "weights.pt")
     with pytest.raises(InputError, match=r"weights\.pt: can't be read as weights"):
         checkpoints.load_network(tmp_path / "weights.pt")
     assert not (tmp_path / "ran").exists()
     torch.load(tmp_path / "weights.pt", weights_only=False)
-    assert (tmp_path / "ran").exists()  # it would have
+    assert (tmp_path / "ran").exists()  # unsafe loading runs it
 
 
 # --- the archive ---
 
 
-def test_the_zip_holds_flat_names_only(tmp_path):
+def test_the_zip_contains_flat_names_only(tmp_path):
     names = ["a.npy", "..npy", "-n.npy", "C:a.npy", "~.npy", "$(touch x).npy"]
     raws = []
     for number, name in enumerate(names):
@@ -199,10 +195,12 @@ def test_the_zip_holds_flat_names_only(tmp_path):
         assert all(
             "/" not in entry.filename and entry.filename not in (".", "..") for entry in archive.infolist()
         )
-        assert all(entry.external_attr == 0o644 << 16 for entry in archive.infolist())  # files, no links
+        assert all(
+            entry.external_attr == 0o644 << 16 for entry in archive.infolist()
+        )  # regular files, no links
 
 
-# --- who took the photo, and where ---
+# --- personal data ---
 
 MARK = "SECRET"
 LATITUDE = (IFDRational(7919, 104729), IFDRational(7907, 104723), IFDRational(7901, 104717))
@@ -216,8 +214,8 @@ IPTC = (
 )
 
 
-def telling_exif() -> Image.Exif:
-    """Each field that could tell who or where, with the mark or with the numbers of `LATITUDE`; and some that may travel."""
+def personal_exif() -> Image.Exif:
+    """Return EXIF with MARK or `LATITUDE` in every personal field, and some fields that may be copied."""
     exif = Image.Exif()
     exif[271], exif[272] = "Maker", "Model 7"
     exif.update({tag: f"{MARK}-{tag}" for tag in (270, 315, 33432)})  # ImageDescription, Artist, Copyright
@@ -245,11 +243,11 @@ def telling_exif() -> Image.Exif:
     return exif
 
 
-def telling_photos(folder: Path) -> list[Path]:
-    """A photo of each kind, with the mark wherever the kind has room for words."""
+def personal_photos(folder: Path) -> list[Path]:
+    """Write a photo of each kind with MARK in every text field of the format."""
     folder.mkdir()
-    picture, exif = Image.fromarray(random_rgb(96, 128)), telling_exif()
-    picture.save(folder / "a.jpg", exif=exif, comment=f"{MARK}-comment")
+    image, exif = Image.fromarray(random_rgb(96, 128)), personal_exif()
+    image.save(folder / "a.jpg", exif=exif, comment=f"{MARK}-comment")
     jpeg = (folder / "a.jpg").read_bytes()
     segments = [(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + XMP), (0xED, IPTC)]
     added = b"".join(
@@ -259,23 +257,23 @@ def telling_photos(folder: Path) -> list[Path]:
     words = PngInfo()
     words.add_text("Author", f"{MARK}-text")
     words.add_itxt("XML:com.adobe.xmp", XMP.decode())
-    picture.save(folder / "b.png", exif=exif, pnginfo=words)
+    image.save(folder / "b.png", exif=exif, pnginfo=words)
     tags = ImageFileDirectory_v2()
     for tag, value in (dict(exif) | {tag: dict(exif.get_ifd(tag)) for tag in (34665, 34853)}).items():
         tags[tag] = value
-    picture.save(folder / "c.tif", tiffinfo=tags)
+    image.save(folder / "c.tif", tiffinfo=tags)
     for photo in folder.iterdir():
         assert photo.read_bytes().count(MARK.encode()) >= 10
-        assert numbers_of_place(photo.read_bytes())
+        assert contains_location(photo.read_bytes())
     return sorted(folder.iterdir())
 
 
-def numbers_of_place(content: bytes) -> bool:
+def contains_location(content: bytes) -> bool:
     return any(struct.pack(f"{order}II", 7919, 104729) in content for order in "<>")
 
 
 def all_bytes(path: Path) -> bytes:
-    """Of a file, also of what is in it as an archive or in base64."""
+    """Return the content of a file, including files in an archive and base64 data in HTML."""
     content = path.read_bytes()
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
@@ -287,13 +285,13 @@ def all_bytes(path: Path) -> bytes:
     return content
 
 
-def tells(content: bytes) -> bool:
+def contains_mark(content: bytes) -> bool:
     return any(MARK.encode(coding) in content for coding in ("utf-8", "utf-16-le", "utf-16-be"))
 
 
 @pytest.mark.parametrize("kind", FORMAT_SUFFIXES)
-def test_no_format_tells_who_took_the_photo_and_none_but_dng_on_request_where(tmp_path, kind):
-    photos = {photo.stem: photo for photo in telling_photos(tmp_path / "photos")}
+def test_no_format_contains_personal_data_and_only_dng_contains_the_location(tmp_path, kind):
+    photos = {photo.stem: photo for photo in personal_photos(tmp_path / "photos")}
     raw = np.zeros((96, 128, 3), np.float32)
     for gps in (False, True):
         out = tmp_path / f"out_{gps}"
@@ -302,14 +300,14 @@ def test_no_format_tells_who_took_the_photo_and_none_but_dng_on_request_where(tm
             write(name, raw)
             (written,) = out.glob(f"{name}.*")
             content = all_bytes(written)
-            assert not tells(content), photo
-            assert numbers_of_place(content) == (gps and kind == "dng"), photo
-            assert (b"Model 7" in content) == (kind == "dng")  # what may travel does
+            assert not contains_mark(content), photo
+            assert contains_location(content) == (gps and kind == "dng"), photo
+            assert (b"Model 7" in content) == (kind == "dng")  # the allowed fields are copied
 
 
-def test_a_run_tells_nothing_of_the_photographer_and_not_whose_folder_it_was(tmp_path):
-    """The workflow, with the page, the pictures and all else that it leaves; one photo can't be used, and is named."""
-    photos = telling_photos(tmp_path / "photos")
+def test_a_run_contains_no_personal_data_and_no_home_folder(tmp_path):
+    """Check all files of a workflow run, in which one photo is damaged and therefore named in messages."""
+    photos = personal_photos(tmp_path / "photos")
     shutil.copy(photos[0], tmp_path / "photos" / "cut.jpg")
     (tmp_path / "photos" / "cut.jpg").write_bytes(photos[0].read_bytes()[:-3000])
     run = tmp_path / "run"
@@ -326,23 +324,23 @@ def test_a_run_tells_nothing_of_the_photographer_and_not_whose_folder_it_was(tmp
             gps=True,
         )
     assert result.returncode == 1 and "~/photos/cut.jpg: can't be decoded" in result.stderr, result.stderr
-    left = [
+    outputs = [
         path for folder in ("results", "submission") for path in (run / folder).rglob("*") if path.is_file()
     ]
     assert {"report.html", "provenance.json", "summary.json", "summary.txt", "a.dng", "b.dng", "c.dng"} <= {
-        path.name for path in left
+        path.name for path in outputs
     }
-    for path in left:
+    for path in outputs:
         content = all_bytes(path)
-        assert not tells(content), path
-        assert numbers_of_place(content) == (path.suffix == ".dng"), path
+        assert not contains_mark(content), path
+        assert contains_location(content) == (path.suffix == ".dng"), path
         if path.is_relative_to(run / "submission"):
             assert str(tmp_path).encode() not in content, path
     settings = json.loads((run / "submission" / "provenance.json").read_text())["config"]
     assert settings["images"] == "~/photos"
 
 
-def test_the_users_folder_is_left_out(monkeypatch):
+def test_the_home_folder_is_redacted(monkeypatch):
     monkeypatch.setenv("HOME", "/home/alice/")
     assert redact_home({"a": ["/home/alice/x.jpg: broken ('/home/alice/y')", 7, None]}) == {
         "a": ["~/x.jpg: broken ('~/y')", 7, None]

@@ -1,4 +1,7 @@
-"""Print, as JSON, how this process's answers compare on the reference picture: python published_answers.py CHECKPOINTS THREADS."""
+"""Compare the outputs of this process on the reference image, and print the differences as JSON.
+
+python published_answers.py CHECKPOINTS THREADS
+"""
 
 import json
 import sys
@@ -16,7 +19,7 @@ from omf.raw.overexposure import overexposure_mask
 
 
 def difference(given: np.ndarray, expected: np.ndarray) -> tuple[int, float]:
-    """The largest difference in counts, and the share of the values that differ."""
+    """Return the largest difference in counts, and the fraction of values that differ."""
     difference = np.abs(given.astype(int) - expected)
     return int(difference.max()), float((difference > 0).mean())
 
@@ -24,15 +27,17 @@ def difference(given: np.ndarray, expected: np.ndarray) -> tuple[int, float]:
 if __name__ == "__main__":
     checkpoints, threads = sys.argv[1], int(sys.argv[2])
     rgb = iio.imread(REFERENCE / "input_504.png")
-    ways = {
+    methods = {
         precision: load_method(find_model(checkpoints), "cpu", precision)[0]
         for precision in ("published", "float32")
     }
     torch.set_num_threads(threads)
-    answers = {precision: method(rgb, overexposure_mask(rgb)) for precision, method in ways.items()}
+    outputs = {precision: method(rgb, overexposure_mask(rgb)) for precision, method in methods.items()}
     plain = published_raw(rgb, checkpoints)
     in_float64 = np.load(REFERENCE / "expected_504_float64.npy")
-    told = {precision: difference(to_challenge_format(raw), in_float64) for precision, raw in answers.items()}
-    told["plain"] = difference(counts(plain), in_float64)
-    told["bits"] = float((answers["published"] != plain).mean())
-    print(json.dumps(told))
+    differences = {
+        precision: difference(to_challenge_format(raw), in_float64) for precision, raw in outputs.items()
+    }
+    differences["plain"] = difference(counts(plain), in_float64)
+    differences["bits"] = float((outputs["published"] != plain).mean())
+    print(json.dumps(differences))

@@ -1,3 +1,5 @@
+"""Fusion equals running both networks on every pixel, for any mask, tile size and number of threads."""
+
 import copy
 
 import numpy as np
@@ -18,36 +20,36 @@ CPU = torch.device("cpu")
 
 
 def assert_same_counts(given: np.ndarray, expected: np.ndarray) -> None:
-    """The bound on every equal answer: 1 count at most, at no more than 5 values in 10,000."""
+    """Assert equality up to rounding: a difference of at most 1 count, in at most 5 of 10,000 values."""
     difference = np.abs(given.astype(int) - expected)
     assert difference.max() <= 1
     assert (difference > 0).mean() <= 5e-4
 
 
-def test_each_branch_answers_for_its_own_pixels():
+def test_each_branch_predicts_its_own_pixels():
     oe, noe = random_unet((4, 8), 0), random_unet((4, 8), 1)
     rgb = random_rgb(40, 52)
     mask = overexposure_mask(rgb)
     assert 0.05 < mask.mean() < 0.95
     raw = Fusion(oe, noe, CPU)(rgb, mask)
-    for network, own in ((oe, mask), (noe, ~mask)):
+    for network, selected in ((oe, mask), (noe, ~mask)):
         alone, exact = (
             reference(network, network, rgb, mask, dtype) for dtype in (torch.float32, torch.float64)
         )
-        assert_as_close(torch.from_numpy(raw)[own], alone[own], exact[own])
+        assert_as_close(torch.from_numpy(raw)[selected], alone[selected], exact[selected])
 
 
 def reference(oe, noe, rgb: np.ndarray, mask: np.ndarray, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """Both networks everywhere, as the published code runs them."""
+    """Run both networks on every pixel, as the published code does."""
     x = network_input(rgb, mask).to(dtype)
     with torch.inference_mode():
-        answers = [copy.deepcopy(network).to(dtype)(x)[0] for network in (oe, noe)]
-        return torch.where(torch.from_numpy(mask), *answers).clamp(0, 1).permute(1, 2, 0)
+        outputs = [copy.deepcopy(network).to(dtype)(x)[0] for network in (oe, noe)]
+        return torch.where(torch.from_numpy(mask), *outputs).clamp(0, 1).permute(1, 2, 0)
 
 
 @st.composite
 def masks(draw) -> np.ndarray:
-    """Rectangles, single pixels and borders, marked or left out."""
+    """Draw masks with rectangles, single pixels and borders, set or cleared."""
     height, width = draw(st.integers(2, 400)), draw(st.integers(2, 400))
     mask = np.full((height, width), draw(st.booleans()))
     for _ in range(draw(st.integers(0, 4))):
@@ -58,7 +60,7 @@ def masks(draw) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def one_thread():
-    """Networks this small take longest to wait for a second one, where another process has the core."""
+    """Limit PyTorch to one thread: with networks this small, waiting for a second one takes longest."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -73,7 +75,7 @@ def one_thread():
     st.sampled_from([0, 100, 10_000]),
     st.sampled_from(["float32", "published"]),
 )
-def test_boxes_and_tiles_give_the_answer_of_the_whole_picture(mask, widths, cells, precision):
+def test_boxes_and_tiles_do_not_change_the_result(mask, widths, cells, precision):
     oe, noe = random_unet(widths, 0), random_unet(widths, 1)
     rgb = random_rgb(*mask.shape, seed=mask.sum())
     fuse = Fusion(oe, noe, CPU, precision)
@@ -85,7 +87,7 @@ def test_boxes_and_tiles_give_the_answer_of_the_whole_picture(mask, widths, cell
     assert (fuse.packed([Picture(rgb, mask)])()[0] == to_challenge_format(raw)).all()
 
 
-def test_pictures_of_many_sizes_at_once():
+def test_a_batch_of_photos_of_different_sizes():
     fuse = Fusion(random_unet((4, 6, 8), 0), random_unet((4, 6, 8), 1), CPU)
     pictures = [
         Picture(rgb, overexposure_mask(rgb))
@@ -97,7 +99,7 @@ def test_pictures_of_many_sizes_at_once():
 
 
 def count_pixels(fuse: Fusion) -> list[int]:
-    """Pixels that the NOE and the OE network have run on since."""
+    """Return the numbers of pixels, updated by later calls, that the NOE and the OE network run on."""
     pixels = [0, 0]
     for i, branch in enumerate(fuse.branches):
 
@@ -109,7 +111,7 @@ def count_pixels(fuse: Fusion) -> list[int]:
     return pixels
 
 
-def test_a_network_runs_only_where_it_is_asked():
+def test_a_network_runs_only_where_the_mask_requires_it():
     networks = random_unet((3, 4, 4, 5, 6), 0), random_unet((3, 4, 4, 5, 6), 1)
     rgb, mask = random_rgb(504, 504), np.zeros((504, 504), bool)
     fuse = Fusion(*networks, CPU)
@@ -118,7 +120,7 @@ def test_a_network_runs_only_where_it_is_asked():
     assert pixels == [512**2, 0]
     mask[10, 20] = True
     fuse(rgb, mask)
-    assert pixels[1] == (16 + 128) * (16 * 2 + 128)  # the cell, and eight more where the picture does not end
+    assert pixels[1] == (16 + 128) * (16 * 2 + 128)  # the cell, and eight more on each side within the photo
     pixels[:] = [0, 0]
     fuse(rgb, ~np.zeros_like(mask))
     assert pixels == [0, 512**2]
@@ -131,7 +133,7 @@ def test_a_network_runs_only_where_it_is_asked():
         RuntimeError("DefaultCPUAllocator: can't allocate memory"),
     ],
 )
-def test_less_at_once_where_memory_runs_out(error):
+def test_tiles_shrink_if_memory_runs_out(error):
     fuse = Fusion(random_unet((4, 6, 8), 0), random_unet((4, 6, 8), 1), CPU)
     rgb = random_rgb(300, 300)
     mask = overexposure_mask(rgb)
@@ -148,7 +150,7 @@ def test_less_at_once_where_memory_runs_out(error):
     assert fuse.memory < before
 
 
-def test_no_memory_at_all_is_told():
+def test_too_little_memory_for_any_tile_is_reported():
     fuse = Fusion(random_unet((4, 6), 0), random_unet((4, 6), 1), CPU)
     for branch in fuse.branches:
 
@@ -156,11 +158,11 @@ def test_no_memory_at_all_is_told():
             raise MemoryError
 
         branch.run = fails
-    with pytest.raises(InputError, match="not enough memory for a picture of 40 x 30 pixels"):
+    with pytest.raises(InputError, match="not enough memory for a photo of 40 x 30 pixels"):
         fuse(random_rgb(30, 40), np.zeros((30, 40), bool))
 
 
-def test_other_errors_are_not_taken_for_a_lack_of_memory():
+def test_other_errors_are_not_treated_as_out_of_memory():
     fuse = Fusion(random_unet((4, 6), 0), random_unet((4, 6), 1), CPU)
     fuse.branches[0].run = lambda x: x.reshape(7)
     with pytest.raises(RuntimeError, match="invalid for input of size"):

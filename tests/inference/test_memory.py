@@ -1,4 +1,4 @@
-"""Limits of control groups, in stand-ins for /proc and /sys."""
+"""Limits of control groups, in imitations of /proc and /sys."""
 
 import subprocess
 import sys
@@ -7,12 +7,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from omf.inference.memory import free_memory, left_in_cgroups
+from omf.inference.memory import free_in_cgroups, free_memory
 
 GIB = 2**30
 
 
-def group(folder: Path, limit: str, used: int, droppable: int, version: int) -> None:
+def write_group(folder: Path, limit: str, used: int, reclaimable: int, version: int) -> None:
+    """Write the files of a control group."""
     folder.mkdir(parents=True)
     names = (
         ("memory.max", "memory.current")
@@ -22,64 +23,65 @@ def group(folder: Path, limit: str, used: int, droppable: int, version: int) -> 
     for name, value in zip(names, (limit, used)):
         (folder / name).write_text(f"{value}\n")
     (folder / "memory.stat").write_text(
-        f"anon 5\n{'inactive_file' if version == 2 else 'total_inactive_file'} {droppable}\n"
+        f"anon 5\n{'inactive_file' if version == 2 else 'total_inactive_file'} {reclaimable}\n"
     )
 
 
-def member(system: Path, lines: str) -> None:
+def write_membership(system: Path, lines: str) -> None:
+    """Write the list of control groups of the process."""
     (system / "proc/self").mkdir(parents=True)
     (system / "proc/self/cgroup").write_text(lines)
 
 
-def test_a_batch_systems_limit_of_version_2(tmp_path):
-    member(tmp_path, "0::/slurm/job_7/step_0\n")
+def test_limit_of_a_batch_system_in_version_2(tmp_path):
+    write_membership(tmp_path, "0::/slurm/job_7/step_0\n")
     job = tmp_path / "sys/fs/cgroup/slurm/job_7"
-    group(job / "step_0", "max", 300, 100, 2)
+    write_group(job / "step_0", "max", 300, 100, 2)
     for name, value in (("memory.max", 1000), ("memory.current", 400), ("memory.stat", "inactive_file 150")):
         (job / name).write_text(f"{value}\n")
-    assert left_in_cgroups(tmp_path) == [1000 - 400 + 150]
+    assert free_in_cgroups(tmp_path) == [1000 - 400 + 150]
     assert free_memory(tmp_path) == 750
 
 
-def test_a_containers_limit_where_the_path_is_the_hosts(tmp_path):
-    member(tmp_path, "5:devices:/docker/abc\n4:memory:/docker/abc\n0::/\n")
-    group(tmp_path / "sys/fs/cgroup/memory", "2000", 500, 0, 1)
-    assert left_in_cgroups(tmp_path) == [1500]
+def test_limit_of_a_container_with_the_path_of_the_host(tmp_path):
+    write_membership(tmp_path, "5:devices:/docker/abc\n4:memory:/docker/abc\n0::/\n")
+    write_group(tmp_path / "sys/fs/cgroup/memory", "2000", 500, 0, 1)
+    assert free_in_cgroups(tmp_path) == [1500]
 
 
 @pytest.mark.parametrize("lines", ["0::/\n", "4:memory:/gone\n", "", "3:cpu:/a:b\n"])
 def test_no_limit(tmp_path, lines):
-    member(tmp_path, lines)
-    assert left_in_cgroups(tmp_path) == []
+    write_membership(tmp_path, lines)
+    assert free_in_cgroups(tmp_path) == []
     assert 0.5 < free_memory(tmp_path) / psutil.virtual_memory().available < 2
 
 
-def test_another_system_than_linux(tmp_path):
-    assert left_in_cgroups(tmp_path) == []
+def test_systems_other_than_linux(tmp_path):
+    assert free_in_cgroups(tmp_path) == []
 
 
 def test_a_real_control_group(tmp_path):
-    """In a group of this test's own, with 1 GiB for a process."""
+    """Create a group with a limit of 1 GiB, and join it in a process."""
     mount = Path("/sys/fs/cgroup/memory")
-    limit, kept = (
+    limit, group = (
         ("memory.limit_in_bytes", mount / "omf-test")
         if mount.is_dir()
         else ("memory.max", Path("/sys/fs/cgroup/omf-test"))
     )
     try:
-        kept.mkdir()
-        (kept / limit).write_text(str(GIB))
+        group.mkdir()
+        (group / limit).write_text(str(GIB))
     except OSError:
-        kept.rmdir() if kept.is_dir() else None
-        pytest.skip("needs the right to make a control group")
+        group.rmdir() if group.is_dir() else None
+        pytest.skip("requires permission to create a control group")
     try:
         code = (
             "import os, pathlib, sys; pathlib.Path(sys.argv[1], 'cgroup.procs').write_text(str(os.getpid()))"
         )
         code += "; from omf.inference.memory import free_memory; print(free_memory())"
         result = subprocess.run(
-            [sys.executable, "-c", code, str(kept)], capture_output=True, text=True, check=True
+            [sys.executable, "-c", code, str(group)], capture_output=True, text=True, check=True
         )
         assert 0.9 * GIB < int(result.stdout) <= GIB
     finally:
-        kept.rmdir()
+        group.rmdir()

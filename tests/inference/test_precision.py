@@ -1,3 +1,5 @@
+"""The precisions of network inference, and their former names."""
+
 import numpy as np
 import pytest
 from conftest import omf, random_unet, snakemake
@@ -11,15 +13,15 @@ from omf.reconstructor import Reconstructor
 from omf.utils.errors import InputError
 
 
-def test_the_default_is_folded_and_published_is_not(tiny_model):
-    folded = {
+def test_layers_are_fused_by_default_but_not_in_published(tiny_model):
+    fused = {
         precision: [
             isinstance(branch.run, FusedUNet)
             for branch in load_method(find_model(str(tiny_model)), "cpu", precision)[0].branches
         ]
         for precision in ("float32", "published")
     }
-    assert folded == {"float32": [True, True], "published": [False, False]}
+    assert fused == {"float32": [True, True], "published": [False, False]}
     default, _, _ = load_method(find_model(str(tiny_model)), "cpu")
     assert isinstance(default.branches[0].run, FusedUNet)
     assert Reconstructor(tiny_model).precision == "float32"
@@ -29,13 +31,13 @@ def test_the_default_is_folded_and_published_is_not(tiny_model):
     ("name", "line"),
     [("float16", "set precision to float32"), ("half", "one of float32, published, float16")],
 )
-def test_what_a_cpu_does_not_have(tiny_model, name, line):
+def test_unavailable_precisions_are_refused(tiny_model, name, line):
     with pytest.raises(InputError, match=line):
         load_method(find_model(str(tiny_model)), "cpu", name)
 
 
 @pytest.mark.parametrize(("former", "name"), [("exact", "published"), ("fast", "float32")])
-def test_former_names_work_and_are_told(former, name, caplog, tiny_model):
+def test_former_names_work_with_a_warning(former, name, caplog, tiny_model):
     assert current_precision(former) == name
     assert Reconstructor(tiny_model, precision=former).precision == name
     assert caplog.messages == 2 * [
@@ -64,9 +66,9 @@ def test_former_names_on_command_lines(tmp_path, photo_folder):
         assert result.returncode == 0, result.stderr
         assert ("precision: exact is now called published" in result.stderr) == (name == "exact")
     assert (np.load(tmp_path / "exact" / "chart.npy") == np.load(tmp_path / "published" / "chart.npy")).all()
-    told = snakemake(tmp_path, "-n", images=photo_folder, ground_truth="", precision="fast")
-    assert told.returncode == 0, told.stderr
-    assert told.stderr.count("precision: fast is now called float32") == 1
+    result = snakemake(tmp_path, "-n", images=photo_folder, ground_truth="", precision="fast")
+    assert result.returncode == 0, result.stderr
+    assert result.stderr.count("precision: fast is now called float32") == 1
     assert (
         "--precision float32"
         in snakemake(tmp_path, "-n", "-p", images=photo_folder, ground_truth="", precision="fast").stdout

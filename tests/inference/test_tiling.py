@@ -1,10 +1,12 @@
+"""Boxes cover every needed cell once, at low cost."""
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from omf.inference.tiling import Box, bounding_box, cover, needed_cells
+from omf.inference.tiling import Box, bounding_box, cover_with_boxes, needed_cells
 
 cells = st.one_of(
     arrays.arrays(bool, st.tuples(st.integers(1, 40), st.integers(1, 40))),
@@ -13,40 +15,41 @@ cells = st.one_of(
 
 
 @given(cells, st.integers(0, 8), st.sampled_from([0, 30, 500, 10**6]))
-def test_boxes_hold_every_needed_cell_once(needed, halo, more):
-    largest = (2 * halo + 1) ** 2 + more
+def test_boxes_contain_every_needed_cell_once(needed, halo, extra):
+    max_cells = (2 * halo + 1) ** 2 + extra
     count = np.zeros(needed.shape, int)
-    for box in cover(needed, halo, largest):
+    for box in cover_with_boxes(needed, halo, max_cells):
         assert min(box.shape) > 0
-        assert box.dilated(halo, *needed.shape).cells <= largest
+        assert box.dilated(halo, *needed.shape).cells <= max_cells
         count[box.top : box.bottom, box.left : box.right] += 1
     assert count.max() <= 1
     assert (count[needed] == 1).all()
 
 
 @given(cells, st.integers(0, 8))
-def test_boxes_cost_no_more_than_one_around_all(needed, halo):
+def test_boxes_cost_no_more_than_the_bounding_box(needed, halo):
     shape = needed.shape
-    together = sum(box.dilated(halo, *shape).cells for box in cover(needed, halo, 10**6))
-    assert together <= sum(
+    cost = sum(box.dilated(halo, *shape).cells for box in cover_with_boxes(needed, halo, 10**6))
+    assert cost <= sum(
         box.dilated(halo, *shape).cells for box in bounding_box(needed, Box(0, shape[0], 0, shape[1]))
     )
 
 
-def test_cells_far_apart_get_boxes_of_their_own():
+def test_distant_cells_get_separate_boxes():
     needed = np.zeros((100, 100), bool)
     needed[3, 4] = needed[90, 80:84] = True
-    assert sorted(cover(needed, 8, 10**6), key=lambda box: box.top) == [Box(3, 4, 4, 5), Box(90, 91, 80, 84)]
+    boxes = sorted(cover_with_boxes(needed, 8, 10**6), key=lambda box: box.top)
+    assert boxes == [Box(3, 4, 4, 5), Box(90, 91, 80, 84)]
 
 
-def test_cells_close_by_share_one():
+def test_nearby_cells_share_a_box():
     needed = np.zeros((100, 100), bool)
     needed[50, 50] = needed[52, 53] = True
-    assert cover(needed, 8, 10**6) == [Box(50, 53, 50, 54)]
+    assert cover_with_boxes(needed, 8, 10**6) == [Box(50, 53, 50, 54)]
 
 
-def test_a_large_picture_is_cut_into_equal_tiles():
-    boxes = cover(np.ones((190, 253), bool), 8, 80 * 80)
+def test_a_large_image_is_split_into_equal_tiles():
+    boxes = cover_with_boxes(np.ones((190, 253), bool), 8, 80 * 80)
     heights, widths = ({box.shape[axis] for box in boxes} for axis in (0, 1))
     assert max(heights) - min(heights) <= 1
     assert max(widths) - min(widths) <= 1
@@ -56,7 +59,7 @@ def test_a_large_picture_is_cut_into_equal_tiles():
 @pytest.mark.parametrize(
     ("pixel", "cell"), [((0, 0), (0, 0)), ((11, 11), (0, 0)), ((12, 11), (1, 0)), ((39, 60), (2, 4))]
 )
-def test_cells_of_the_padded_picture(pixel, cell):
+def test_cells_of_the_padded_image(pixel, cell):
     needed = np.zeros((40, 61), bool)
     needed[pixel] = True
     cells = needed_cells(needed, 16, 4)

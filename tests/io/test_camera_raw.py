@@ -1,4 +1,4 @@
-"""Camera RAW files: all colour orders, black levels, and what is refused."""
+"""Camera RAW files: every CFA order, black levels, and the files that are rejected."""
 
 import sys
 from pathlib import Path
@@ -12,28 +12,29 @@ from omf.utils.errors import InputError
 
 pytest.importorskip("rawpy")
 
-ORDERS = {"RGGB": (0, 0), "GRBG": (0, 1), "GBRG": (1, 0), "BGGR": (1, 1)}
+# row and column of the first red pixel
+ORIGINS = {"RGGB": (0, 0), "GRBG": (0, 1), "GBRG": (1, 0), "BGGR": (1, 1)}
 
 
-@pytest.mark.parametrize("cfa", ORDERS)
+@pytest.mark.parametrize("cfa", ORIGINS)
 @pytest.mark.parametrize("black", [(0,) * 4, (64,) * 4, (60, 61, 62, 63)])
-def test_starts_on_red_without_black(tmp_path: Path, cfa: str, black: tuple[int, ...]):
+def test_mosaic_begins_at_red_with_black_subtracted(tmp_path: Path, cfa: str, black: tuple[int, ...]):
     bayer = bayer_of(scene(0, 64, 96), cfa)
     write_dng(tmp_path / "x.dng", bayer, cfa, black)
     raw = read_camera_raw(tmp_path / "x.dng").bayer
-    top, left = ORDERS[cfa]
+    top, left = ORIGINS[cfa]
     expected = bayer[top : top + (64 - top) // 2 * 2, left : left + (96 - left) // 2 * 2]
     assert raw.dtype == np.float32 and raw.shape == expected.shape
     np.testing.assert_allclose(raw, expected, atol=0.51 / 16300)
 
 
-def test_odd_sizes_become_even(tmp_path: Path):
+def test_odd_sizes_are_cropped_to_even(tmp_path: Path):
     bayer = bayer_of(scene(0, 63, 97), "BGGR")
     write_dng(tmp_path / "x.dng", bayer, "BGGR")
     np.testing.assert_allclose(read_camera_raw(tmp_path / "x.dng").bayer, bayer[1:, 1:], atol=1e-4)
 
 
-def test_clipped_to_black_and_white(tmp_path: Path):
+def test_values_are_clipped_to_black_and_white(tmp_path: Path):
     counts = np.full((32, 48), 5000, np.uint16)
     counts[:4], counts[-4:] = 10, 12000
     write_tiff(tmp_path / "x.dng", counts, (2, 2), bytes([0, 1, 1, 2]), (100,) * 4, 10100)
@@ -42,12 +43,11 @@ def test_clipped_to_black_and_white(tmp_path: Path):
     np.testing.assert_allclose(bayer[4:-4], 0.49)
 
 
-@pytest.mark.parametrize(("orientation", "flip"), [(1, 0), (3, 3), (6, 6), (8, 5)])
-def test_orientation_is_told_and_not_applied(tmp_path: Path, orientation: int, flip: int):
+@pytest.mark.parametrize("orientation", [1, 3, 6, 8])
+def test_orientation_is_not_applied(tmp_path: Path, orientation: int):
     bayer = bayer_of(scene(0, 32, 48))
     write_dng(tmp_path / "x.dng", bayer, orientation=orientation)
-    raw = read_camera_raw(tmp_path / "x.dng")
-    assert raw.flip == flip and raw.bayer.shape == (32, 48)
+    np.testing.assert_allclose(read_camera_raw(tmp_path / "x.dng").bayer, bayer, atol=1e-4)
 
 
 def write_damaged(path: Path) -> None:
@@ -56,47 +56,10 @@ def write_damaged(path: Path) -> None:
 
 
 X_TRANS = bytes(
-    [
-        1,
-        1,
-        0,
-        1,
-        1,
-        2,
-        1,
-        1,
-        2,
-        1,
-        1,
-        0,
-        2,
-        0,
-        1,
-        0,
-        2,
-        1,
-        1,
-        1,
-        2,
-        1,
-        1,
-        0,
-        1,
-        1,
-        0,
-        1,
-        1,
-        2,
-        0,
-        2,
-        1,
-        2,
-        0,
-        1,
-    ]
+    int(colour) for row in ("110112", "112110", "201021", "112110", "110112", "021201") for colour in row
 )
 COUNTS = np.random.default_rng(0).integers(64, 1023, (48, 66, 3)).astype(np.uint16)
-REFUSED = {
+INVALID = {
     "missing": (lambda path: None, "no such file"),
     "text": (lambda path: path.write_text("hello"), "can't be decoded"),
     "empty": (lambda path: path.write_bytes(b""), "an empty file"),
@@ -114,9 +77,9 @@ REFUSED = {
 }
 
 
-@pytest.mark.parametrize("case", REFUSED)
-def test_one_clear_line(tmp_path: Path, case: str):
-    write, text = REFUSED[case]
+@pytest.mark.parametrize("case", INVALID)
+def test_invalid_file_is_reported_on_one_line(tmp_path: Path, case: str):
+    write, text = INVALID[case]
     write(tmp_path / "x.dng")
     with pytest.raises(InputError) as error:
         read_camera_raw(tmp_path / "x.dng")

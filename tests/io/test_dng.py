@@ -1,4 +1,4 @@
-"""DNG files, read by software that is not ours."""
+"""DNG files, read back with independent software."""
 
 import shutil
 import subprocess
@@ -14,10 +14,10 @@ from PIL.TiffImagePlugin import IFDRational
 from scipy.stats import spearmanr
 
 from omf.inference.unprocess import Unprocess
-from omf.io.dng import colour_matrices, preview_of, write_dng
+from omf.io.dng import colour_matrices, make_preview, write_dng
 from omf.io.exif import Exif, read_exif
 from omf.io.images import read_rgb
-from omf.raw.bayer import demosaic, mosaic_of_all
+from omf.raw.bayer import demosaic, mosaic_full
 from omf.raw.camera import load_camera
 from omf.raw.scenes import SCENES
 from omf.raw.simulator import linear_raw, sample_settings, simulate_pair
@@ -26,19 +26,19 @@ from omf.utils.errors import InputError
 
 CAMERA = load_camera("samsung_s7")
 PREVIEW = np.full((12, 16, 3), 128, np.uint8)
-LEAST_RESEMBLANCE = (
-    0.95  # rank correlation of each channel between the photo and what LibRaw makes of the DNG
-)
+# least rank correlation of each channel between the photo and LibRaw's rendering of the DNG
+MIN_CORRELATION = 0.95
 
 
 @pytest.fixture(scope="session")
 def rawpy() -> ModuleType:
-    """LibRaw."""
+    """Return rawpy, the bindings of LibRaw, or skip the test."""
     return pytest.importorskip("rawpy")
 
 
-def write(path: Path, counts: np.ndarray, **changed) -> Path:
-    told = {
+def write(path: Path, counts: np.ndarray, **options) -> Path:
+    """Write a DNG file with default options, except for `options`, and return its path."""
+    defaults = {
         "cfa": "RGGB",
         "black_level": 0,
         "white_level": 16383,
@@ -46,7 +46,7 @@ def write(path: Path, counts: np.ndarray, **changed) -> Path:
         "camera": CAMERA,
         "model": "some_model",
     }
-    write_dng(path, counts, changed.pop("preview", PREVIEW), **told | changed)
+    write_dng(path, counts, options.pop("preview", PREVIEW), **defaults | options)
     return path
 
 
@@ -55,7 +55,7 @@ def random_counts(height: int, width: int, white: int = 16383) -> np.ndarray:
 
 
 def reconstruct(name: str) -> tuple[np.ndarray, np.ndarray]:
-    """A sample, and its demosaiced RAW by the classical method."""
+    """Return a sample photo and its demosaiced RAW, reconstructed by the classical method."""
     rgb = read_rgb(ROOT / "test_rgb" / name)
     return rgb, Unprocess(CAMERA)(rgb, "photo")
 
@@ -82,11 +82,12 @@ def test_libraw_reads_every_sample(rawpy, tmp_path, compressed, shape, cfa, blac
         assert dng.pages.first.pages.first.bitspersample == 16
 
 
-def test_compression_takes_less_room(tmp_path):
+def test_compression_reduces_the_size(tmp_path):
     _, raw = reconstruct("balls.jpg")
-    counts = (mosaic_of_all(raw) * 16383).astype(np.uint16)
+    counts = (mosaic_full(raw) * 16383).astype(np.uint16)
     small, large = (
-        write(tmp_path / f"{on}.dng", counts, compressed=on).stat().st_size for on in (True, False)
+        write(tmp_path / f"{compressed}.dng", counts, compressed=compressed).stat().st_size
+        for compressed in (True, False)
     )
     assert small < 0.85 * large
 
@@ -99,18 +100,20 @@ def test_orientation(rawpy, tmp_path, orientation, flip):
         assert raw.sizes.flip == flip
 
 
-def rendered(rawpy: ModuleType, path: Path) -> np.ndarray:
+def render(rawpy: ModuleType, path: Path) -> np.ndarray:
+    """Develop a DNG file with LibRaw at half size: uint8 (H/2, W/2, 3)."""
     with rawpy.imread(str(path)) as raw:
         return raw.postprocess(use_camera_wb=True, no_auto_bright=True, half_size=True)
 
 
-def resemblance(picture: np.ndarray, rgb: np.ndarray) -> float:
-    """The lowest rank correlation of a channel, over blocks of 8 x 8 pixels of the half-size picture: tones don't count."""
+def rank_correlation(rendering: np.ndarray, rgb: np.ndarray) -> float:
+    """Return the lowest rank correlation of the channels of a half-size rendering and a photo.
+
+    It is computed over blocks of 8 x 8 pixels. Ranks make it independent of tone curves.
+    """
+    photo = np.asarray(Image.fromarray(rgb).resize(rendering.shape[1::-1], Image.Resampling.BOX))
     blocks = []
-    for image in (
-        picture,
-        np.asarray(Image.fromarray(rgb).resize(picture.shape[1::-1], Image.Resampling.BOX)),
-    ):
+    for image in (rendering, photo):
         height, width = (size // 8 * 8 for size in image.shape[:2])
         blocks.append(
             image[:height, :width].reshape(height // 8, 8, width // 8, 8, 3).mean(axis=(1, 3)).reshape(-1, 3)
@@ -119,94 +122,98 @@ def resemblance(picture: np.ndarray, rgb: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("name", ["balls.jpg", "leaves.jpg", "leaves_odd.jpg", "night.jpg"])
-def test_what_libraw_renders_resembles_the_photo(rawpy, tmp_path, name):
+def test_rendering_by_libraw_resembles_the_photo(rawpy, tmp_path, name):
     rgb, raw = reconstruct(name)
-    told = {"neutral": estimate_neutral(raw, rgb, CAMERA), "preview": preview_of(rgb)}
+    options = {"neutral": estimate_neutral(raw, rgb, CAMERA), "preview": make_preview(rgb)}
 
-    def of(counts: np.ndarray, **changed) -> float:
-        return resemblance(rendered(rawpy, write(tmp_path / "x.dng", counts, **told | changed)), rgb)
+    def correlation(counts: np.ndarray, cfa: str) -> float:
+        path = write(tmp_path / "x.dng", counts, cfa=cfa, **options)
+        return rank_correlation(render(rawpy, path), rgb)
 
-    counts = (mosaic_of_all(raw, "GRBG") * 16383).astype(np.uint16)
-    assert of(counts, cfa="GRBG") > LEAST_RESEMBLANCE
-    # what the check is good for
-    assert of(counts, cfa="GBRG") < LEAST_RESEMBLANCE  # red and blue exchanged
-    assert of(counts, cfa="RGGB") < LEAST_RESEMBLANCE  # a row off
-    assert of(np.ascontiguousarray(counts[::-1, ::-1]), cfa="GBRG") < LEAST_RESEMBLANCE  # turned
+    counts = (mosaic_full(raw, "GRBG") * 16383).astype(np.uint16)
+    assert correlation(counts, "GRBG") > MIN_CORRELATION
+    # the check detects errors
+    assert correlation(counts, "GBRG") < MIN_CORRELATION  # red and blue exchanged
+    assert correlation(counts, "RGGB") < MIN_CORRELATION  # shifted by a row
+    assert correlation(np.ascontiguousarray(counts[::-1, ::-1]), "GBRG") < MIN_CORRELATION  # rotated
 
 
-def test_matrices_take_grey_to_grey():
+def test_matrices_map_grey_to_grey():
     from_xyz, forward = colour_matrices(CAMERA)
     assert forward @ np.ones(3) == pytest.approx([0.9642, 1.0, 0.8251], abs=2e-3)  # white under D50
     grey = from_xyz @ np.array([0.9505, 1.0, 1.089])  # white under D65
     assert grey / grey[1] == pytest.approx(CAMERA.mean_neutral, rel=5e-3)
 
 
-def test_the_neutral_is_found_on_simulated_pictures():
-    """Of 24: half are within 3 %, nine of ten within 12 %; the camera's usual neutral alone is several times as far off."""
-    errors, without = [], []
+def test_neutral_is_estimated_on_simulated_photos():
+    """Of 24 estimates, half are within 3 % and nine of ten within 12 %.
+
+    The errors of the camera's mean neutral are several times as large.
+    """
+    errors, baseline_errors = [], []
     for seed in range(24):
         rng = np.random.default_rng(seed)
-        shot = sample_settings(CAMERA, rng)
+        settings = sample_settings(CAMERA, rng)
         scene = SCENES[seed % len(SCENES)](128, 128, rng).astype(np.float32)
-        rgb, counts = simulate_pair(scene, shot, CAMERA, rng)
+        rgb, counts = simulate_pair(scene, settings, CAMERA, rng)
         raw = np.clip(demosaic(linear_raw(counts, CAMERA)), 0, 1)
-        found = estimate_neutral(raw[: rgb.shape[0], : rgb.shape[1]], rgb, CAMERA)
-        assert found[1] == 1
-        errors.append(np.abs(np.log(found / shot.neutral)).max())
-        without.append(np.abs(np.log(CAMERA.mean_neutral / shot.neutral)).max())
+        estimate = estimate_neutral(raw[: rgb.shape[0], : rgb.shape[1]], rgb, CAMERA)
+        assert estimate[1] == 1
+        errors.append(np.abs(np.log(estimate / settings.neutral)).max())
+        baseline_errors.append(np.abs(np.log(CAMERA.mean_neutral / settings.neutral)).max())
     assert np.median(errors) < 0.03
     assert np.quantile(errors, 0.9) < 0.12
-    assert np.median(errors) < 0.3 * np.median(without)
+    assert np.median(errors) < 0.3 * np.median(baseline_errors)
 
 
 def photo_with_exif(path: Path) -> Path:
+    """Write a JPEG with EXIF, personal fields included, and return its path."""
     exif = Image.Exif()
-    exif[271], exif[272], exif[274], exif[306], exif[315] = (
-        "Maker",
-        "Model 7",
-        6,
-        "2024:05:06 07:08:09",
-        "An Owner",
-    )
-    taken = {
+    exif[271] = "Maker"
+    exif[272] = "Model 7"
+    exif[274] = 6  # Orientation
+    exif[306] = "2024:05:06 07:08:09"
+    exif[315] = "An Owner"
+    capture = {
         33434: IFDRational(1, 100),
         33437: IFDRational(18, 10),
         34855: 200,
         36867: "2024:05:06 07:08:09",
         42036: "A lens",
     }
-    exif.get_ifd(34665).update(taken | {42033: "SERIAL42", 37500: b"notes"})
+    exif.get_ifd(34665).update(capture | {42033: "SERIAL42", 37500: b"notes"})
     exif.get_ifd(34853).update({1: "N", 2: (48.0, 51.0, 30.0), 3: "E", 4: (2.0, 17.0, 40.0)})
     Image.fromarray(np.full((48, 64, 3), 99, np.uint8)).save(path, exif=exif)
     return path
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_exif_of_heic(tmp_path, orientation):
-    """pillow-heif writes the orientation as turns of the container too, as phones do; those count."""
+def test_exif_of_heic(tmp_path, orientation):
+    """As phones do, pillow-heif writes the orientation as transforms of the container too; these apply."""
     pillow_heif = pytest.importorskip("pillow_heif")
     exif = Image.open(photo_with_exif(tmp_path / "photo.jpg")).getexif()
     exif[274] = orientation
-    picture = pillow_heif.from_pillow(Image.fromarray(np.full((48, 64, 3), 99, np.uint8)))
-    picture.save(tmp_path / "photo.heic", exif=exif.tobytes())
-    found = read_exif(tmp_path / "photo.heic")
-    assert (found.orientation, found.make, found.taken[34855]) == (orientation, "Maker", 200)
-    assert found.place == {}
+    image = pillow_heif.from_pillow(Image.fromarray(np.full((48, 64, 3), 99, np.uint8)))
+    image.save(tmp_path / "photo.heic", exif=exif.tobytes())
+    heic_exif = read_exif(tmp_path / "photo.heic")
+    assert (heic_exif.orientation, heic_exif.make, heic_exif.capture[34855]) == (orientation, "Maker", 200)
+    assert heic_exif.gps == {}
 
 
-def test_exif_that_no_camera_writes_is_left_out(tmp_path):
+def test_invalid_exif_is_dropped(tmp_path):
     exif = Image.Exif()
     exif[306] = "2024-05-06 07.08.09"
     exif.get_ifd(34665).update(
         {33434: IFDRational(-1, 100), 33437: IFDRational(1, 0), 37380: IFDRational(-1, 3), 34855: (100, 200)}
     )
     Image.fromarray(np.full((48, 64, 3), 99, np.uint8)).save(tmp_path / "photo.jpg", exif=exif)
-    kept = read_exif(tmp_path / "photo.jpg")
-    assert kept.date == "" and set(kept.taken) == {37380}  # an exposure bias may be negative
-    write(tmp_path / "x.dng", random_counts(60, 80), exif=kept)
+    valid = read_exif(tmp_path / "photo.jpg")
+    assert valid.date == "" and set(valid.capture) == {37380}  # an exposure bias may be negative
+    write(tmp_path / "x.dng", random_counts(60, 80), exif=valid)
 
 
 def exiftool(*arguments: object) -> str:
+    """Run ExifTool and return its output, or skip the test."""
     if not shutil.which("exiftool"):
         pytest.skip("needs exiftool (Debian: apt install libimage-exiftool-perl)")
     return subprocess.run(
@@ -214,7 +221,7 @@ def exiftool(*arguments: object) -> str:
     ).stdout
 
 
-def test_exiftool_finds_nothing_wrong(tmp_path):
+def test_exiftool_validates_the_file(tmp_path):
     exif = read_exif(photo_with_exif(tmp_path / "photo.jpg"), gps=True)
     for compressed in (True, False):
         path = write(
@@ -223,11 +230,11 @@ def test_exiftool_finds_nothing_wrong(tmp_path):
         assert exiftool("-validate", "-warning", "-error", "-a", path).split() == ["Validate", ":", "OK"]
 
 
-def test_what_the_photo_told_and_nothing_of_its_owner(tmp_path):
+def test_exif_of_the_photo_without_personal_fields(tmp_path):
     photo = photo_with_exif(tmp_path / "photo.jpg")
     for gps in (False, True):
         path = write(tmp_path / "x.dng", random_counts(300, 400), exif=read_exif(photo, gps))
-        told = exiftool("-s", path)
+        output = exiftool("-s", path)
         for line in (
             "Make : Maker",
             "Model : Model 7",
@@ -236,9 +243,9 @@ def test_what_the_photo_told_and_nothing_of_its_owner(tmp_path):
             "ISO : 200",
             "LensModel : A lens",
         ):
-            assert line in " ".join(told.split()), line
-        assert "Software : overexposure-mask-fusion" in " ".join(told.split())
-        assert ("GPSLatitude" in told) == gps
+            assert line in " ".join(output.split()), line
+        assert "Software : overexposure-mask-fusion" in " ".join(output.split())
+        assert ("GPSLatitude" in output) == gps
         content = path.read_bytes()
         assert b"SERIAL42" not in content and b"An Owner" not in content
 
@@ -255,37 +262,39 @@ def test_what_the_photo_told_and_nothing_of_its_owner(tmp_path):
         ),
     ],
 )
-def test_raw_developers_open_it(tmp_path, program, arguments, package):
+def test_raw_developers_open_the_file(tmp_path, program, arguments, package):
     if not shutil.which(program):
         pytest.skip(f"needs {program} (Debian: apt install {package})")
     rgb, raw = reconstruct("balls.jpg")
     path = write(
         tmp_path / "x.dng",
-        (mosaic_of_all(raw) * 16383).astype(np.uint16),
+        (mosaic_full(raw) * 16383).astype(np.uint16),
         neutral=estimate_neutral(raw, rgb, CAMERA),
     )
     out = tmp_path / "out.jpg"
-    places = {"IN": str(path), "OUT": str(out), "CONFIG": str(tmp_path / "config")}
-    done = subprocess.run(
-        [program, *(places.get(part, part) for part in arguments)], capture_output=True, timeout=120
+    paths = {"IN": str(path), "OUT": str(out), "CONFIG": str(tmp_path / "config")}
+    result = subprocess.run(
+        [program, *(paths.get(argument, argument) for argument in arguments)],
+        capture_output=True,
+        timeout=120,
     )
-    assert done.returncode == 0, done.stderr
+    assert result.returncode == 0, result.stderr
     if program == "dcraw":
-        assert done.stderr == b""
-        out.write_bytes(done.stdout)
-    picture = np.asarray(Image.open(out).convert("RGB"))
-    assert np.abs(np.array(picture.shape[:2]) - raw.shape[:2]).max() <= 16  # some leave a border out
-    small = np.asarray(Image.fromarray(picture).resize((raw.shape[1] // 2, raw.shape[0] // 2)))
-    assert resemblance(small, rgb) > 0.9
+        assert result.stderr == b""
+        out.write_bytes(result.stdout)
+    rendering = np.asarray(Image.open(out).convert("RGB"))
+    assert np.abs(np.array(rendering.shape[:2]) - raw.shape[:2]).max() <= 16  # some developers crop a border
+    small = np.asarray(Image.fromarray(rendering).resize((raw.shape[1] // 2, raw.shape[0] // 2)))
+    assert rank_correlation(small, rgb) > 0.9
 
 
-def test_more_than_4_gib_is_refused(tmp_path):
+def test_more_than_4_gib_is_rejected(tmp_path):
     counts = np.broadcast_to(np.uint16(1), (50_000, 50_000))
     with pytest.raises(InputError, match=r"x.dng: 50000 x 50000 pixels take more than 4 GiB"):
         write(tmp_path / "x.dng", counts)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_same_bytes_again(tmp_path):
+def test_bytes_are_reproducible(tmp_path):
     counts = random_counts(300, 400)
     assert write(tmp_path / "a.dng", counts).read_bytes() == write(tmp_path / "b.dng", counts).read_bytes()

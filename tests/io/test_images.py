@@ -1,3 +1,5 @@
+"""Photo decoding: formats, bit depths, colour profiles, orientation, and damaged files."""
+
 import io
 import struct
 import sys
@@ -12,7 +14,7 @@ from picture_files import P3, SRGB_COLORANTS, SRGB_CURVE, icc_profile, save_heic
 from PIL import Image, ImageCms
 
 from omf.io.images import read_rgb
-from omf.io.photos import gather, group_by_stem, list_images
+from omf.io.photos import find_photos, group_by_stem, list_images
 from omf.raw.isp import decode_srgb, encode_srgb
 from omf.utils.errors import InputError
 
@@ -21,7 +23,7 @@ RGB16 = random_rgb(20, 31, dtype=np.uint16)
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.tif", "A.PNG", "with space.tiff"])
-def test_8_bit_is_read_as_it_is(tmp_path, name):
+def test_8_bit_samples_are_unchanged(tmp_path, name):
     Image.fromarray(RGB).save(tmp_path / name)
     assert (read_rgb(tmp_path / name) == RGB).all()
     assert read_rgb(tmp_path / name).dtype == np.uint8
@@ -32,18 +34,18 @@ def test_jpeg(tmp_path):
     assert np.abs(read_rgb(tmp_path / "a.jpg").astype(int) - RGB).mean() < 1
 
 
-def test_16_bit_png_keeps_its_16_bits(tmp_path):
+def test_16_bit_png_keeps_16_bits(tmp_path):
     (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(RGB16))
     assert (read_rgb(tmp_path / "a.png") == RGB16).all()
 
 
 @pytest.mark.parametrize("options", [{}, {"compression": "zlib", "predictor": True}, {"compression": "lzw"}])
-def test_16_bit_tiff_keeps_its_16_bits(tmp_path, options):
+def test_16_bit_tiff_keeps_16_bits(tmp_path, options):
     tifffile.imwrite(tmp_path / "a.tif", RGB16, photometric="rgb", **options)
     assert (read_rgb(tmp_path / "a.tif") == RGB16).all()
 
 
-def test_tiff_in_planes(tmp_path):
+def test_planar_tiff(tmp_path):
     tifffile.imwrite(
         tmp_path / "a.tif", np.moveaxis(RGB16, -1, 0), photometric="rgb", planarconfig="separate"
     )
@@ -51,7 +53,7 @@ def test_tiff_in_planes(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["grey.jpg", "grey.png", "grey.tif"])
-def test_grey_becomes_three_equal_channels(tmp_path, name):
+def test_grey_is_expanded_to_three_equal_channels(tmp_path, name):
     Image.fromarray(RGB[..., 1]).save(tmp_path / name)
     pixels = read_rgb(tmp_path / name)
     assert pixels.shape == RGB.shape
@@ -62,7 +64,7 @@ def test_grey_becomes_three_equal_channels(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["grey.png", "grey.tif"])
-def test_grey_of_16_bits(tmp_path, name):
+def test_16_bit_grey(tmp_path, name):
     if name == "grey.png":
         (tmp_path / name).write_bytes(imagecodecs.png_encode(RGB16[..., 0].copy()))
     else:
@@ -70,7 +72,7 @@ def test_grey_of_16_bits(tmp_path, name):
     assert (read_rgb(tmp_path / name) == RGB16[..., :1]).all()
 
 
-def test_alpha_is_dropped_and_the_colours_stay(tmp_path):
+def test_alpha_is_dropped_and_colours_are_unchanged(tmp_path):
     alpha = np.random.default_rng(0).integers(0, 256, RGB.shape[:2]).astype(np.uint8)
     Image.fromarray(np.dstack([RGB, alpha])).save(tmp_path / "a.png")
     assert (read_rgb(tmp_path / "a.png") == RGB).all()
@@ -86,34 +88,34 @@ def test_palette_and_bilevel(tmp_path):
     assert set(np.unique(read_rgb(tmp_path / "b.tif"))) == {0, 255}
 
 
-def test_pixels_stay_in_the_sensors_orientation(tmp_path):
+def test_pixels_stay_in_sensor_orientation(tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees to look at it
+    exif[0x0112] = 6  # rotate by 90 degrees for display
     Image.fromarray(RGB).save(tmp_path / "a.jpg", exif=exif)
     assert read_rgb(tmp_path / "a.jpg").shape == RGB.shape
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_the_turns_of_heic_are_undone(tmp_path, orientation):
+def test_transforms_of_heic_are_undone(tmp_path, orientation):
     exif = Image.Exif()
-    exif[0x0112] = orientation  # pillow-heif writes it as turns of the container too, as phones do
+    exif[0x0112] = orientation  # as phones do, pillow-heif also writes it as transforms of the container
     rgb = random_rgb(64, 80)
     save_heic(tmp_path / "a.heic", rgb, exif=exif.tobytes())
     assert (read_rgb(tmp_path / "a.heic") == rgb).all()
 
 
-def test_heic_of_10_bits_comes_in_16(tmp_path):
+def test_10_bit_heic_is_scaled_to_16_bits(tmp_path):
     save_heic(tmp_path / "a.heic", RGB16, "RGB;16")
-    ten = RGB16 >> 6
-    assert (read_rgb(tmp_path / "a.heic") == ten.astype(np.uint32) * 65535 // 1023).all()
+    stored = RGB16 >> 6
+    assert (read_rgb(tmp_path / "a.heic") == stored.astype(np.uint32) * 65535 // 1023).all()
 
 
-def test_heic_under_another_name(tmp_path):
+def test_heic_with_another_suffix(tmp_path):
     save_heic(tmp_path / "a.jpg", RGB)
     assert (read_rgb(tmp_path / "a.jpg") == RGB).all()
 
 
-def test_the_main_picture_of_a_heic_with_more(tmp_path):
+def test_primary_image_of_heic_with_several_images(tmp_path):
     pillow_heif = pytest.importorskip("pillow_heif")
     file = pillow_heif.from_pillow(Image.fromarray(random_rgb(64, 80, seed=1)))
     file.add_from_pillow(Image.fromarray(RGB))
@@ -128,10 +130,10 @@ def test_without_pillow_heif(tmp_path, monkeypatch):
         read_rgb(tmp_path / "a.heic")
 
 
-def test_hdr_heic_is_refused(tmp_path):
+def test_hdr_heic_is_rejected(tmp_path):
     pillow_heif = pytest.importorskip("pillow_heif")
-    picture = pillow_heif.from_pillow(Image.fromarray(RGB))
-    picture.save(tmp_path / "a.heic", color_primaries=9, transfer_characteristics=16)
+    image = pillow_heif.from_pillow(Image.fromarray(RGB))
+    image.save(tmp_path / "a.heic", color_primaries=9, transfer_characteristics=16)
     with pytest.raises(InputError, match=r"primaries 9, transfer 16 .* save it as sRGB"):
         read_rgb(tmp_path / "a.heic")
 
@@ -139,16 +141,16 @@ def test_hdr_heic_is_refused(tmp_path):
 @pytest.mark.parametrize(
     "options", [{"progressive": True}, {"quality": 95, "subsampling": 2}, {"restart_marker_rows": 1}]
 )
-def test_kinds_of_jpeg(tmp_path, options):
+def test_jpeg_variants(tmp_path, options):
     Image.fromarray(RGB).save(tmp_path / "a.jpg", **{"quality": 100, "subsampling": 0, **options})
     expected = np.asarray(Image.open(tmp_path / "a.jpg").convert("RGB"))
     assert (read_rgb(tmp_path / "a.jpg") == expected).all()
-    assert np.abs(expected.astype(int) - RGB).mean() < 8  # noise of 5 % in the chroma is lost
+    assert np.abs(expected.astype(int) - RGB).mean() < 8  # chroma noise of 5 % is lost
 
 
 @pytest.mark.parametrize("name", ["ink.jpg", "ink.tif"])
 def test_cmyk(tmp_path, name):
-    """A JPEG holds it inverted, as Adobe writes it."""
+    """CMYK is inverted in JPEG, as Adobe writes it."""
     cyan, magenta, yellow = (255 - np.moveaxis(RGB, -1, 0)).astype(np.uint8)
     black = np.full_like(cyan, 51)
     Image.merge("CMYK", [Image.fromarray(ink) for ink in (cyan, magenta, yellow, black)]).save(
@@ -159,7 +161,10 @@ def test_cmyk(tmp_path, name):
 
 
 def p3_to_srgb(rgb: np.ndarray) -> np.ndarray:
-    """Display P3 -> sRGB, float of the same range, from the chromaticities of both and their common curve and white."""
+    """Convert Display P3 to sRGB, float in the same range, from the chromaticities.
+
+    Both spaces share transfer function and white point.
+    """
 
     def to_xyz(*primaries):
         xyz = np.array([(x / y, 1, (1 - x - y) / y) for x, y in primaries]).T
@@ -189,7 +194,7 @@ WITH_PROFILE = {
 
 
 @pytest.mark.parametrize("name", WITH_PROFILE)
-def test_display_p3_becomes_srgb(tmp_path, name):
+def test_display_p3_is_converted_to_srgb(tmp_path, name):
     WITH_PROFILE[name](tmp_path / name)
     pixels = read_rgb(tmp_path / name)
     stored = CUBE16 if "sixteen" in name else CUBE
@@ -199,7 +204,7 @@ def test_display_p3_becomes_srgb(tmp_path, name):
     assert np.abs(stored - p3_to_srgb(stored)).mean() > 20 * error.mean()
 
 
-def test_display_p3_in_a_jpeg_and_in_a_palette(tmp_path):
+def test_display_p3_in_jpeg_and_palette(tmp_path):
     Image.fromarray(RGB).save(tmp_path / "a.jpg", quality=100, subsampling=0, icc_profile=P3)
     stored = np.asarray(Image.open(tmp_path / "a.jpg"))
     assert np.abs(read_rgb(tmp_path / "a.jpg") - p3_to_srgb(stored)).max() < 1.1
@@ -209,14 +214,14 @@ def test_display_p3_in_a_jpeg_and_in_a_palette(tmp_path):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_linear_grey(tmp_path, dtype):
+def test_linear_grey_profile(tmp_path, dtype):
     full = np.iinfo(dtype).max
     grey = np.linspace(0, full, 60).astype(dtype).reshape(6, 10)
     tifffile.imwrite(tmp_path / "a.tif", grey, photometric="minisblack", iccprofile=icc_profile((), (1.0,)))
     assert np.abs(read_rgb(tmp_path / "a.tif") / full - encode_srgb(grey / full)[..., None]).max() < 0.006
 
 
-def test_a_linear_profile(tmp_path):
+def test_linear_rgb_profile(tmp_path):
     Image.fromarray(RGB).save(tmp_path / "linear.png", icc_profile=icc_profile())
     expected = 255 * encode_srgb(RGB / 255)
     assert np.abs(read_rgb(tmp_path / "linear.png") - expected).max() <= 2
@@ -227,17 +232,18 @@ def test_a_linear_profile(tmp_path):
     [
         ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
         icc_profile(SRGB_COLORANTS, SRGB_CURVE),
-        icc_profile((), (1.0,)),  # of grey
+        icc_profile((), (1.0,)),  # for grey
         P3[:200],
         b"not a profile",
     ],
 )
-def test_srgb_and_profiles_that_say_nothing_change_nothing(tmp_path, profile):
+def test_srgb_and_invalid_profiles_are_ignored(tmp_path, profile):
     Image.fromarray(RGB).save(tmp_path / "a.png", icc_profile=profile)
     assert (read_rgb(tmp_path / "a.png") == RGB).all()
 
 
 def jpeg_bytes() -> bytes:
+    """Return a JPEG file of 200 x 200 pixels."""
     buffer = io.BytesIO()
     Image.fromarray(random_rgb(200, 200)).save(buffer, "JPEG")
     return buffer.getvalue()
@@ -253,7 +259,7 @@ def jpeg_bytes() -> bytes:
         ("gone.jpg", None, "no such file"),
     ],
 )
-def test_what_can_not_be_read_is_told_in_one_line(tmp_path, name, content, message):
+def test_unreadable_file_is_reported_on_one_line(tmp_path, name, content, message):
     if content is not None:
         (tmp_path / name).write_bytes(content)
     with pytest.raises(InputError, match=message) as caught:
@@ -263,7 +269,7 @@ def test_what_can_not_be_read_is_told_in_one_line(tmp_path, name, content, messa
 
 
 LARGER = random_rgb(120, 160)
-WHOLE = {
+INTACT = {
     "baseline.jpg": lambda path: Image.fromarray(LARGER).save(path),
     "progressive.jpg": lambda path: Image.fromarray(LARGER).save(path, progressive=True),
     "ink.jpg": lambda path: Image.fromarray(LARGER).convert("CMYK").save(path),
@@ -281,20 +287,20 @@ WHOLE = {
 }
 
 
-@pytest.mark.parametrize("share", [0.02, 0.1, 0.5, 0.9, 0.99])
-@pytest.mark.parametrize("name", WHOLE)
-def test_truncated_files_are_refused_and_not_half_decoded(tmp_path, name, share):
+@pytest.mark.parametrize("fraction", [0.02, 0.1, 0.5, 0.9, 0.99])
+@pytest.mark.parametrize("name", INTACT)
+def test_truncated_files_are_rejected(tmp_path, name, fraction):
     path = tmp_path / name
-    WHOLE[name](path)
+    INTACT[name](path)
     content = path.read_bytes()
     assert read_rgb(path).shape == LARGER.shape
-    path.write_bytes(content[: int(len(content) * share)])
+    path.write_bytes(content[: int(len(content) * fraction)])
     with pytest.raises(InputError) as caught:
         read_rgb(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_other_kinds_of_pictures_are_refused(tmp_path):
+def test_unsupported_formats_are_rejected(tmp_path):
     Image.fromarray(RGB).save(tmp_path / "a.gif")
     with pytest.raises(InputError, match="a GIF file; convert it"):
         read_rgb(tmp_path / "a.gif")
@@ -313,22 +319,22 @@ def test_listing(tmp_path):
     assert group_by_stem(list_images(tmp_path)).keys() == {"a", "b", "c", "d"}
 
 
-def test_raw_beside_its_photo_is_no_photo(tmp_path):
+def test_raw_next_to_its_photo_is_excluded(tmp_path):
     (tmp_path / "other").mkdir()
     for name in ("a.jpg", "a.dng", "b.HEIC", "b.CR2", "b.nef", "c.dng", "d.gif", "d.arw", "other/a.dng"):
         (tmp_path / name).touch()
     assert [path.name for path in list_images(tmp_path)] == ["a.jpg", "b.HEIC", "c.dng", "d.arw", "d.gif"]
-    given = [tmp_path / "a.dng", tmp_path / "a.jpg", tmp_path / "other"]  # as a shell's * gives them
-    assert gather(given) == [tmp_path / "a.jpg", tmp_path / "other" / "a.dng"]
+    given = [tmp_path / "a.dng", tmp_path / "a.jpg", tmp_path / "other"]  # as expanded from a shell's *
+    assert find_photos(given) == [tmp_path / "a.jpg", tmp_path / "other" / "a.dng"]
 
 
-def test_camera_raw_is_not_taken_for_its_preview(tmp_path):
+def test_camera_raw_is_rejected_despite_its_preview(tmp_path):
     tifffile.imwrite(tmp_path / "a.dng", RGB, photometric="rgb")
     with pytest.raises(InputError, match=r"a\.dng: camera RAW; give the photo that was developed from it"):
         read_rgb(tmp_path / "a.dng")
 
 
-def test_a_folder_without_pictures_is_told(tmp_path):
+def test_folder_without_photos_is_rejected(tmp_path):
     with pytest.raises(InputError, match="no pictures in it"):
         list_images(tmp_path)
     with pytest.raises(InputError, match="no such folder"):
@@ -336,12 +342,11 @@ def test_a_folder_without_pictures_is_told(tmp_path):
 
 
 def with_tag(data: bytes, tag: int, value: int) -> bytes:
-    """A little-endian TIFF file whose first directory has another value under a tag."""
-    (at,) = struct.unpack_from("<I", data, 4)
-    (count,) = struct.unpack_from("<H", data, at)
-    entry = next(
-        at + 2 + 12 * n for n in range(count) if struct.unpack_from("<H", data, at + 2 + 12 * n) == (tag,)
-    )
+    """Return a little-endian TIFF file with a tag of its first IFD set to another value."""
+    (ifd,) = struct.unpack_from("<I", data, 4)
+    (count,) = struct.unpack_from("<H", data, ifd)
+    entries = (ifd + 2 + 12 * index for index in range(count))
+    entry = next(entry for entry in entries if struct.unpack_from("<H", data, entry) == (tag,))
     short = struct.unpack_from("<H", data, entry + 2) == (3,)
     return (
         data[: entry + 8]
@@ -355,13 +360,13 @@ def with_tag(data: bytes, tag: int, value: int) -> bytes:
     [
         (256, 20_000, "can.t be decoded"),  # ImageWidth
         (262, 12_345, "12345 colours in 16 bits"),  # PhotometricInterpretation
-        (273, 2**31, "parts of the picture are not in the file"),  # StripOffsets
-        (279, 2**32 - 1, "parts of the picture are not in the file"),  # StripByteCounts
-        (279, 0, "parts of the picture are not in the file"),
+        (273, 2**31, "parts of the image are not in the file"),  # StripOffsets
+        (279, 2**32 - 1, "parts of the image are not in the file"),  # StripByteCounts
+        (279, 0, "parts of the image are not in the file"),
         (277, 60_000, "samples"),  # SamplesPerPixel
     ],
 )
-def test_tiff_tags_that_claim_too_much_are_refused(tmp_path, tag, value, message):
+def test_invalid_tiff_tags_are_rejected(tmp_path, tag, value, message):
     tifffile.imwrite(tmp_path / "a.tif", RGB16, photometric="rgb", metadata=None)
     (tmp_path / "a.tif").write_bytes(with_tag((tmp_path / "a.tif").read_bytes(), tag, value))
     with pytest.raises(InputError, match=message) as caught:
@@ -369,46 +374,47 @@ def test_tiff_tags_that_claim_too_much_are_refused(tmp_path, tag, value, message
     assert str(caught.value).startswith(str(tmp_path / "a.tif"))
 
 
-def test_a_tile_larger_than_the_picture_is_refused(tmp_path):
+def test_tile_larger_than_the_image_is_rejected(tmp_path):
     tifffile.imwrite(
         tmp_path / "a.tif", RGB16, photometric="rgb", tile=(32, 32), compression="zlib", metadata=None
     )
     data = with_tag((tmp_path / "a.tif").read_bytes(), 322, 2**15)  # TileWidth
     (tmp_path / "a.tif").write_bytes(with_tag(data, 323, 2**15))
-    with pytest.raises(InputError, match="tiles or strips of 3221225472 samples, more than the picture has"):
+    with pytest.raises(InputError, match="tiles or strips of 3221225472 samples, more than the image has"):
         read_rgb(tmp_path / "a.tif")
 
 
 def png_of_size(width: int, height: int, bits: int) -> bytes:
-    """A PNG file that says so and holds next to nothing."""
+    """Return a PNG file with the given header and almost no data."""
     chunks = [
         (b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 2, 0, 0, 0)),
         (b"IDAT", zlib.compress(bytes(100))),
         (b"IEND", b""),
     ]
-    checked = [
+    encoded = [
         struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
         for kind, body in chunks
     ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(checked)
+    return b"\x89PNG\r\n\x1a\n" + b"".join(encoded)
 
 
 @pytest.mark.parametrize("bits", [8, 16])
-def test_a_small_file_that_claims_a_large_picture_is_refused(tmp_path, bits):
+def test_large_image_in_a_small_file_is_rejected(tmp_path, bits):
     (tmp_path / "a.png").write_bytes(data := png_of_size(20_000, 20_000, bits))
-    with pytest.raises(InputError, match=f"20000 x 20000 pixels in {len(data)} bytes; give a whole"):
+    with pytest.raises(InputError, match=f"20000 x 20000 pixels in {len(data)} bytes; give an intact"):
         read_rgb(tmp_path / "a.png")
 
 
-def test_a_blank_picture_is_no_such_claim(tmp_path):
+def test_large_blank_image_is_accepted(tmp_path):
     Image.new("L", (5000, 5000), 255).save(tmp_path / "blank.png")
     assert read_rgb(tmp_path / "blank.png").shape == (5000, 5000, 3)
 
 
-def test_a_png_chunk_that_ends_behind_the_file_is_refused(tmp_path):
+def test_png_chunk_beyond_the_end_of_the_file_is_rejected(tmp_path):
     Image.fromarray(RGB).save(tmp_path / "a.png")
     data = (tmp_path / "a.png").read_bytes()
-    at = data.index(b"IEND") - 4
-    (tmp_path / "a.png").write_bytes(data[:at] + struct.pack(">I", 2**31 - 1) + b"tEXt" + data[at:])
+    position = data.index(b"IEND") - 4
+    chunk = struct.pack(">I", 2**31 - 1) + b"tEXt"
+    (tmp_path / "a.png").write_bytes(data[:position] + chunk + data[position:])
     with pytest.raises(InputError, match=r"a\.png: can't be decoded \(cut short\)"):
         read_rgb(tmp_path / "a.png")

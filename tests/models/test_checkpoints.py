@@ -1,3 +1,5 @@
+"""Loading and saving of weights."""
+
 import pickle
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +28,7 @@ def save_state(path: Path, state: object) -> Path:
     return path
 
 
-def test_published_files_load_as_they_are(published_model):
+def test_published_files_load_unchanged(published_model):
     for name in ("final_yuv_OE_mask-220.pt", "final_yuv_OE_NOE_mask-220.pt"):
         loaded = load_network(published_model / name)
         original = torch.load(published_model / name, weights_only=True)
@@ -43,9 +45,8 @@ def test_round_trip(tmp_path, widths):
     assert loaded.widths == widths
     x = torch.rand(1, 4, 20, 20)
     with torch.inference_mode():
-        torch.testing.assert_close(
-            loaded(x), network(x), atol=2e-3, rtol=0
-        )  # convolutions are stored in float16
+        # convolutions are stored in float16
+        torch.testing.assert_close(loaded(x), network(x), atol=2e-3, rtol=0)
 
 
 def test_the_architecture_is_in_the_header(tmp_path, network):
@@ -94,16 +95,19 @@ def test_a_file_without_the_architecture_is_a_unet(tmp_path):
     [
         ({"architecture": "resnet"}, "architecture resnet; the method takes unet or nafnet"),
         ({"architecture": "demosaic"}, "architecture demosaic; the method takes unet or nafnet"),
-        ({"architecture": "nafnet"}, "does not tell the widths"),
-        ({"architecture": "nafnet", "widths": "4,,5"}, "does not tell the widths"),
-        ({"architecture": "nafnet", "widths": "4,6", "in_channels": "four"}, "does not tell the in_channels"),
+        ({"architecture": "nafnet"}, "does not specify the widths"),
+        ({"architecture": "nafnet", "widths": "4,,5"}, "does not specify the widths"),
+        (
+            {"architecture": "nafnet", "widths": "4,6", "in_channels": "four"},
+            "does not specify the in_channels",
+        ),
         (
             {"architecture": "nafnet", "widths": "4,6", "in_channels": "4", "out_channels": "3"},
-            "not a whole NAFNet checkpoint; missing",
+            "not a valid NAFNet checkpoint; missing",
         ),
     ],
 )
-def test_headers_that_fit_no_network_are_refused(tmp_path, header, problem):
+def test_invalid_headers_are_refused(tmp_path, header, problem):
     save_file({"a": torch.zeros(2)}, tmp_path / "net.safetensors", header)
     with pytest.raises(InputError, match=rf"net\.safetensors: .*{problem}"):
         load_network(tmp_path / "net.safetensors")
@@ -112,16 +116,16 @@ def test_headers_that_fit_no_network_are_refused(tmp_path, header, problem):
 @pytest.mark.parametrize(
     ("header", "problem"),
     [
-        ({}, "architecture unet; a Demosaic Net is needed"),
-        ({"architecture": "demosaic", "width": "6"}, "does not tell the depth"),
+        ({}, "architecture unet; expected a Demosaic Net"),
+        ({"architecture": "demosaic", "width": "6"}, "does not specify the depth"),
         ({"architecture": "demosaic", "width": "6", "depth": "3"}, "the depth even"),
         (
             {"architecture": "demosaic", "width": "6", "depth": "4"},
-            "not a whole DemosaicNet checkpoint; missing",
+            "not a valid DemosaicNet checkpoint; missing",
         ),
     ],
 )
-def test_files_that_hold_no_demosaic_net_are_refused(tmp_path, header, problem):
+def test_files_without_a_demosaic_net_are_refused(tmp_path, header, problem):
     save_file({"a": torch.zeros(2)}, tmp_path / "net.safetensors", header)
     with pytest.raises(InputError, match=rf"net\.safetensors: .*{problem}"):
         load_demosaic_net(tmp_path / "net.safetensors")
@@ -144,7 +148,7 @@ def test_wrong_shapes_are_named(tmp_path, network):
         load_network(save_state(tmp_path / "net.pt", state))
 
 
-def test_values_that_are_not_finite_are_refused(tmp_path, network):
+def test_non_finite_values_are_refused(tmp_path, network):
     state = network.state_dict()
     state["Conv.bias"][1] = float("nan")
     with pytest.raises(InputError, match=r"Conv\.bias holds values that are not finite"):
@@ -152,10 +156,10 @@ def test_values_that_are_not_finite_are_refused(tmp_path, network):
 
 
 @pytest.mark.filterwarnings("ignore:Detected pickle protocol")
-def test_a_pickle_can_not_run_code(tmp_path):
+def test_pickles_cannot_execute_code(tmp_path):
     class Evil:
         def __reduce__(self):
-            return (Path.touch, (tmp_path / "was_run",))
+            return (Path.touch, (tmp_path / "executed",))
 
     (tmp_path / "net.pt").write_bytes(pickle.dumps(Evil()))
     with pytest.raises(InputError, match=r"net\.pt"):
@@ -163,7 +167,7 @@ def test_a_pickle_can_not_run_code(tmp_path):
     save_state(tmp_path / "net.pt", {"Conv.weight": Evil()})
     with pytest.raises(InputError, match=r"net\.pt"):
         load_network(tmp_path / "net.pt")
-    assert not (tmp_path / "was_run").exists()
+    assert not (tmp_path / "executed").exists()
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
@@ -182,7 +186,7 @@ def test_other_contents_are_refused(tmp_path, content):
         load_network(save_state(tmp_path / "net.pt", content))
 
 
-def test_a_pair_of_other_channels_or_widths_is_refused(tmp_path, tiny_model):
+def test_a_pair_with_wrong_channels_or_widths_is_refused(tmp_path, tiny_model):
     for branch in ("oe", "noe"):
         save_network(UNet((4, 6), in_channels=3), tmp_path / f"{branch}.safetensors")
     with pytest.raises(InputError, match="3 in, 3 out; the method needs 4 in"):
@@ -192,7 +196,7 @@ def test_a_pair_of_other_channels_or_widths_is_refused(tmp_path, tiny_model):
         load_pair(other)
 
 
-def test_branches_may_differ_in_architecture_but_not_in_levels(tmp_path, network):
+def test_branches_may_differ_in_architecture_but_not_in_depth(tmp_path, network):
     save_network(network, tmp_path / "oe.safetensors")
     save_network(NAFNet((3, 5, 7)), tmp_path / "noe.safetensors")
     load_pair(find_model(str(tmp_path)))
@@ -204,17 +208,15 @@ def test_branches_may_differ_in_architecture_but_not_in_levels(tmp_path, network
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        (
-            {"widths": "99999,99999"},
-            r"Conv1\.conv\.0\.weight is .*, not \(99999, 4, 3, 3\)",
-        ),  # 300 GB, which no memory is taken for
+        # 300 GB, which must not be allocated
+        ({"widths": "99999,99999"}, r"Conv1\.conv\.0\.weight is .*, not \(99999, 4, 3, 3\)"),
         ({"widths": "0,0"}, "give the channels of each level"),
         ({"widths": ",".join(["4"] * 3000)}, "16 levels at most"),
-        ({"in_channels": "4,4"}, "its header tells 2 in_channels of the network"),
-        ({"out_channels": "x"}, "its header does not tell the out_channels"),
+        ({"in_channels": "4,4"}, "its header specifies 2 in_channels of the network"),
+        ({"out_channels": "x"}, "its header does not specify the out_channels"),
     ],
 )
-def test_a_header_that_asks_for_another_network_is_told(tmp_path, network, header, message):
+def test_a_header_of_another_network_is_reported(tmp_path, network, header, message):
     save_network(network, path := tmp_path / "net.safetensors")
     with safe_open(path, "pt") as file:
         header = file.metadata() | header
@@ -224,7 +226,7 @@ def test_a_header_that_asks_for_another_network_is_told(tmp_path, network, heade
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_a_demosaic_net_of_no_end_is_told(tmp_path):
+def test_a_huge_demosaic_net_is_reported(tmp_path):
     save_demosaic_net(DemosaicNet(4, 4), path := tmp_path / "net.safetensors")
     with safe_open(path, "pt") as file:
         header = file.metadata() | {"depth": "99998"}
@@ -242,20 +244,20 @@ def test_a_demosaic_net_of_no_end_is_told(tmp_path):
         torch.zeros(4, device="meta"),
     ],
 )
-def test_tensors_that_are_not_plain_numbers_are_refused(tmp_path, network, value):
+def test_tensors_other_than_plain_numbers_are_refused(tmp_path, network, value):
     path = save_state(tmp_path / "net.pt", network.state_dict() | {"Conv.bias": value})
     with pytest.raises(
-        InputError, match=r"net\.pt: (not a state_dict|can't be read as weights|not a whole UNet)"
+        InputError, match=r"net\.pt: (not a state_dict|can't be read as weights|not a valid UNet)"
     ):
         load_network(path)
 
 
-def test_a_damaged_pickle_is_told(tmp_path, network):
-    """The unpickler raises KeyError, IndexError, TypeError or AssertionError where bytes are wrong."""
+def test_damaged_pickles_are_reported(tmp_path, network):
+    """The unpickler raises KeyError, IndexError, TypeError or AssertionError on damaged bytes."""
     torch.save(network.state_dict(), path := tmp_path / "net.pt", _use_new_zipfile_serialization=False)
     content = path.read_bytes()
-    for at in range(0, 1200, 7):
-        path.write_bytes(content[:at] + bytes([content[at] ^ 0x15]) + content[at + 1 :])
+    for index in range(0, 1200, 7):
+        path.write_bytes(content[:index] + bytes([content[index] ^ 0x15]) + content[index + 1 :])
         try:
             load_network(path)
         except InputError as error:

@@ -1,4 +1,4 @@
-"""Downloads from a real HTTP server on this machine, which also misbehaves."""
+"""Downloads from a local HTTP server, which can simulate faults."""
 
 import hashlib
 
@@ -28,11 +28,11 @@ def file(server, tmp_path) -> WeightsFile:
     )
 
 
-def test_a_file_is_fetched_once(server, file):
+def test_a_file_is_downloaded_once(server, file):
     assert fetch(file, "model")
     assert file.path.read_bytes() == CONTENT
     assert not fetch(file, "model")
-    assert len(server.asked) == 1
+    assert len(server.ranges_requested) == 1
     assert [path.name for path in file.path.parent.iterdir()] == ["weights.pt"]
 
 
@@ -40,57 +40,57 @@ def test_dropped_connections_are_resumed(server, file):
     server.drop_after = 300_000
     assert fetch(file, "model")
     assert file.path.read_bytes() == CONTENT
-    starts = [int(asked.removeprefix("bytes=").removesuffix("-")) for asked in server.asked[1:]]
+    starts = [int(asked.removeprefix("bytes=").removesuffix("-")) for asked in server.ranges_requested[1:]]
     assert starts == [300_000, 600_000, 900_000]
 
 
-def test_a_server_that_can_not_resume_starts_over(server, file):
+def test_the_download_starts_over_if_the_server_cannot_resume(server, file):
     file.path.with_name("weights.pt.part").write_bytes(b"x" * 1000)
     server.ranges = False
     assert fetch(file, "model")
     assert file.path.read_bytes() == CONTENT
 
 
-def test_a_later_call_goes_on_from_what_has_arrived(server, file):
+def test_a_later_call_resumes(server, file):
     file.path.with_name("weights.pt.part").write_bytes(CONTENT[:400_000])
     assert fetch(file, "model")
     assert file.path.read_bytes() == CONTENT
-    assert server.asked == ["bytes=400000-"]
+    assert server.ranges_requested == ["bytes=400000-"]
 
 
-def test_a_connection_that_gives_nothing_ends_with_one_line_and_keeps_the_part(server, file):
+def test_a_connection_without_data_is_reported_and_the_part_is_kept(server, file):
     file.path.with_name("weights.pt.part").write_bytes(CONTENT[:5000])
     server.drop_after = 0
-    with pytest.raises(InputError, match=r"can't be fetched.*call again to go on"):
+    with pytest.raises(InputError, match=r"can't be downloaded.*call again to resume"):
         fetch(file, "model")
-    assert len(server.asked) == download.ATTEMPTS
+    assert len(server.ranges_requested) == download.ATTEMPTS
     assert not file.path.exists()
     assert file.path.with_name("weights.pt.part").read_bytes() == CONTENT[:5000]
 
 
 @pytest.mark.parametrize("content", [bytes(len(CONTENT)), CONTENT + b"more"])
-def test_wrong_bytes_never_get_the_final_name(server, file, content):
+def test_a_wrong_file_never_gets_the_final_name(server, file, content):
     server.files["/weights.pt"] = content
     with pytest.raises(InputError, match=r"not the file that models\.yaml lists"):
         fetch(file, "model")
     assert list(file.path.parent.iterdir()) == []
 
 
-def test_a_file_that_is_not_there_is_told(server, file):
+def test_a_file_missing_on_the_server_is_reported(server, file):
     server.status = 404
     with pytest.raises(InputError, match=r"404.*copy the file to .*weights\.pt by hand"):
         fetch(file, "model")
-    assert len(server.asked) == 1
+    assert len(server.ranges_requested) == 1
 
 
-def test_nobody_answers(server, file):
+def test_an_unreachable_server_is_reported(server, file):
     server.shutdown()
     server.server_close()
-    with pytest.raises(InputError, match="can't be fetched"):
+    with pytest.raises(InputError, match="can't be downloaded"):
         fetch(file, "model")
 
 
-def test_a_wrong_file_in_place_is_replaced_only_by_the_right_one(server, file):
+def test_an_existing_wrong_file_is_replaced_only_by_the_listed_one(server, file):
     file.path.write_bytes(b"something else")
     server.status = 500
     with pytest.raises(InputError):
@@ -101,30 +101,30 @@ def test_a_wrong_file_in_place_is_replaced_only_by_the_right_one(server, file):
     assert file.path.read_bytes() == CONTENT
 
 
-def test_a_model_without_an_address_can_not_be_fetched(tmp_path):
-    with pytest.raises(InputError, match="not there; copy it again"):
+def test_a_model_without_a_url_cannot_be_downloaded(tmp_path):
+    with pytest.raises(InputError, match="no such file; copy it again"):
         fetch(WeightsFile(tmp_path / "a.pt", "0" * 64, 1), "model")
 
 
 @pytest.mark.parametrize(
-    "elsewhere",
+    "target",
     ["http://example.org/weights.pt", "http://127.0.0.1.example.org/weights.pt", "file:///etc/hostname"],
 )
-def test_a_redirection_to_an_address_that_is_not_safe_is_not_followed(server, file, elsewhere):
-    server.elsewhere = elsewhere
-    with pytest.raises(InputError, match=r"not fetched from|can't be fetched"):
+def test_a_redirect_to_an_untrusted_url_is_not_followed(server, file, target):
+    server.redirect_to = target
+    with pytest.raises(InputError, match=r"not followed|can't be downloaded"):
         fetch(file, "model")
     assert not file.path.exists() and file.path.with_name("weights.pt.part").stat().st_size == 0
 
 
-def test_a_redirection_on_this_machine_is_followed(server, file):
+def test_a_redirect_on_this_machine_is_followed(server, file):
     with serving({"/other": CONTENT}) as other:
-        server.elsewhere = other.url("/other")
+        server.redirect_to = other.url("/other")
         assert fetch(file, "model")
     assert file.path.read_bytes() == CONTENT
 
 
-def test_of_a_file_without_end_one_byte_too_many_is_taken(server, file):
+def test_an_endless_file_is_read_to_one_byte_beyond_its_size(server, file):
     server.files["/weights.pt"] = CONTENT + bytes(10 * len(CONTENT))
     download.download(file, file.path)
     assert file.path.read_bytes() == CONTENT + bytes(1)

@@ -1,3 +1,5 @@
+"""The list of models, and checks of its entries and files."""
+
 import shutil
 
 import pytest
@@ -5,14 +7,14 @@ import yaml
 from conftest import ROOT, random_unet
 
 from omf.models.checkpoints import save_network
-from omf.models.registry import check_files, file_problem, find_model, is_safe_address, read_models
+from omf.models.registry import check_files, find_file_problem, find_model, is_trusted_url, read_models
 from omf.utils.errors import InputError
 from omf.utils.files import sha256
 
 
 @pytest.fixture
 def registry(tmp_path, tiny_model):
-    """A models.yaml with one good model, and its files."""
+    """A models.yaml with one valid model, and its files."""
     shutil.copytree(tiny_model, tmp_path / "tiny")
     files = {
         branch: {
@@ -34,7 +36,7 @@ def registry(tmp_path, tiny_model):
     return tmp_path
 
 
-def test_the_shipped_list_is_complete_and_its_files_are_right():
+def test_the_shipped_list_and_its_files_are_complete():
     models = read_models()
     for model in models.values():
         assert model.source
@@ -54,7 +56,7 @@ def test_the_released_files_are_listed_with_their_hashes():
     assert {file.bytes for file in published.files} == {138216713}
 
 
-def test_by_name(registry):
+def test_find_by_name(registry):
     model = find_model("tiny", registry)
     check_files(model)
     assert (model.name, model.oe.path, model.noe.path) == (
@@ -63,14 +65,14 @@ def test_by_name(registry):
     )
 
 
-def test_by_folder(registry, tiny_model, published_model):
+def test_find_by_folder(registry, tiny_model, published_model):
     check_files(find_model(str(tiny_model), registry))
     published = find_model(str(published_model), registry)
     assert published.oe.path.name == "final_yuv_OE_mask-220.pt"
     assert published.oe.sha256 is None
 
 
-def test_a_listed_file_with_another_hash_is_refused_also_by_its_folder(registry):
+def test_a_listed_file_with_another_hash_is_refused_by_name_and_by_folder(registry):
     path = registry / "tiny" / "oe.safetensors"
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
@@ -90,23 +92,23 @@ def test_a_listed_pickle_with_another_hash_is_not_opened(tmp_path, published_mod
         check_files(find_model("published", tmp_path))
 
 
-def test_what_is_wrong_with_a_file_is_told(registry):
+def test_problems_of_a_file_are_described(registry):
     model = find_model("tiny", registry)
     model.oe.path.write_bytes(model.oe.path.read_bytes()[:100])
-    assert "100 bytes, but models.yaml says" in file_problem(model.oe, "tiny")
+    assert "100 bytes, but models.yaml says" in find_file_problem(model.oe, "tiny")
     model.oe.path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
-    assert "Git LFS pointer" in file_problem(model.oe, "tiny")
+    assert "Git LFS pointer" in find_file_problem(model.oe, "tiny")
     model.oe.path.unlink()
-    assert "not there" in file_problem(model.oe, "tiny")
+    assert "no such file" in find_file_problem(model.oe, "tiny")
 
 
 @pytest.mark.parametrize("name", ["tny", "nowhere/at/all"])
-def test_an_unknown_model_is_told_with_the_known_ones(registry, name):
+def test_an_unknown_model_is_reported_with_the_known_ones(registry, name):
     with pytest.raises(InputError, match=f"{name}: neither in models.yaml nor a folder; known models: tiny"):
         find_model(name, registry)
 
 
-def test_a_folder_without_a_pair_is_told(registry, tmp_path):
+def test_a_folder_without_a_pair_is_reported(registry, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(
         InputError, match=r"does not hold an OE/NOE pair; put oe\.safetensors \+ noe\.safetensors"
@@ -127,7 +129,7 @@ HASH = "0" * 64
         f"m: {{files: {{oe: {{name: x, sha256: '{HASH}', bytes: 1, color: red}}}}, widths: [1]}}",
     ],
 )
-def test_a_broken_list_is_told_in_one_line(tmp_path, text):
+def test_an_invalid_list_is_reported_on_one_line(tmp_path, text):
     (tmp_path / "models.yaml").write_text(text)
     with pytest.raises(InputError, match=r"models\.yaml: can't be read as a list of models") as caught:
         read_models(tmp_path)
@@ -140,13 +142,13 @@ def test_a_broken_list_is_told_in_one_line(tmp_path, text):
         ({"widths": ["4", 6]}, "widths must be whole numbers"),
         ({"widths": []}, "it must have widths"),
         ({"method": "magic"}, "method must be fusion or unprocess"),
-        ({"camera": 7}, "camera, description, source and licence must be texts"),
+        ({"camera": 7}, "camera, description, source and licence must be text"),
         ({"extra_data": "no"}, "must be true or false"),
         ({"files": {"oe": {"name": "a", "sha256": "0" * 64, "bytes": 1}}}, "files oe and noe"),
-        ({"description": "x" * 10_000, "licence": 3}, "must be texts"),
+        ({"description": "x" * 10_000, "licence": 3}, "must be text"),
     ],
 )
-def test_wrong_values_of_a_listed_model_are_told(registry, change, message):
+def test_invalid_fields_of_a_listed_model_are_reported(registry, change, message):
     entries = yaml.safe_load((registry / "models.yaml").read_text())
     (registry / "models.yaml").write_text(yaml.safe_dump({"tiny": entries["tiny"] | change}))
     with pytest.raises(
@@ -158,14 +160,14 @@ def test_wrong_values_of_a_listed_model_are_told(registry, change, message):
 @pytest.mark.parametrize(
     "content", [b"\xff\xfe", b"a: 2001-99-99", b"a: &r [*r]", b"[" * 5000, b"a: !!bool x", b"a: {[b]: c}"]
 )
-def test_what_is_no_text_or_no_yaml_is_told_in_one_line(tmp_path, content):
+def test_a_list_that_is_not_text_or_yaml_is_reported_on_one_line(tmp_path, content):
     (tmp_path / "models.yaml").write_bytes(content)
     with pytest.raises(InputError, match=r"models\.yaml: can't be read as a list of models") as caught:
         read_models(tmp_path)
     assert "\n" not in str(caught.value)
 
 
-def test_a_name_too_long_for_a_file_is_no_model(registry):
+def test_a_name_too_long_for_a_file_is_unknown(registry):
     with pytest.raises(InputError, match=r"neither in models\.yaml nor a folder"):
         find_model("x" * 5000, registry)
 
@@ -182,17 +184,17 @@ def test_a_name_too_long_for_a_file_is_no_model(registry):
         ({"bytes": "many"}, "has no bytes"),
         (
             {"url": "http://example.org/oe.pt"},
-            r"url http://example\.org/oe\.pt is not fetched from; give one that begins with https://",
+            r"url http://example\.org/oe\.pt is not trusted; give one that begins with https://",
         ),
-        ({"url": "http://127.0.0.1@example.org/oe.pt"}, "is not fetched from"),
-        ({"url": "ftp://example.org/oe.pt"}, "is not fetched from"),
-        ({"url": "file:///etc/hostname"}, "is not fetched from"),
-        ({"url": "https:///oe.pt"}, "is not fetched from"),
-        ({"url": "http://[::1/oe.pt"}, "is not fetched from"),
-        ({"url": 7}, "is not fetched from"),
+        ({"url": "http://127.0.0.1@example.org/oe.pt"}, "is not trusted"),
+        ({"url": "ftp://example.org/oe.pt"}, "is not trusted"),
+        ({"url": "file:///etc/hostname"}, "is not trusted"),
+        ({"url": "https:///oe.pt"}, "is not trusted"),
+        ({"url": "http://[::1/oe.pt"}, "is not trusted"),
+        ({"url": 7}, "is not trusted"),
     ],
 )
-def test_a_file_that_can_not_be_trusted_is_not_listed(registry, change, problem):
+def test_an_untrusted_file_entry_is_refused(registry, change, problem):
     listing = registry / "models.yaml"
     entries = yaml.safe_load(listing.read_text())
     entries["tiny"]["files"]["noe"].update(change)
@@ -205,18 +207,18 @@ def test_a_file_that_can_not_be_trusted_is_not_listed(registry, change, problem)
 @pytest.mark.parametrize(
     "url", ["https://example.org/oe", "http://127.0.0.1:8000/oe", "http://localhost/oe", "http://[::1]:80/oe"]
 )
-def test_addresses_that_are_fetched_from(url):
-    assert is_safe_address(url)
+def test_trusted_urls(url):
+    assert is_trusted_url(url)
 
 
-@pytest.mark.parametrize(("told", "camera"), [("huawei_p20", "huawei_p20"), (None, "samsung_s7")])
-def test_a_folder_of_weights_tells_its_camera(tmp_path, told, camera):
+@pytest.mark.parametrize(("header_camera", "camera"), [("huawei_p20", "huawei_p20"), (None, "samsung_s7")])
+def test_the_header_of_the_weights_names_the_camera(tmp_path, header_camera, camera):
     for branch in ("oe", "noe"):
-        save_network(random_unet((4, 6), 0), tmp_path / f"{branch}.safetensors", told)
+        save_network(random_unet((4, 6), 0), tmp_path / f"{branch}.safetensors", header_camera)
     assert find_model(str(tmp_path)).camera == camera
 
 
-def test_weights_that_can_not_be_read_name_no_camera(tmp_path):
+def test_unreadable_weights_name_no_camera(tmp_path):
     for branch in ("oe", "noe"):
         (tmp_path / f"{branch}.safetensors").write_text("no weights")
     assert find_model(str(tmp_path)).camera == "samsung_s7"

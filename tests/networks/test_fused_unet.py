@@ -7,14 +7,14 @@ import torch
 from conftest import assert_as_close, random_unet
 from torch.utils.flop_counter import FlopCounterMode
 
-from omf.networks.fused_unet import FusedUNet, SubPixelUpConv
+from omf.networks.fused_unet import FusedUNet, SubPixelUpConv, fuse_conv_bn
 from omf.networks.unet import UNet
 from omf.networks.winograd import WinogradConv
 
 
 @pytest.mark.parametrize("winograd", [False, True])
 @pytest.mark.parametrize("widths", [(3,), (4, 6), (8, 16, 32, 64, 128), (4, 256)])
-def test_the_same_function(widths, winograd):
+def test_output_equals_that_of_the_unet(widths, winograd):
     network = random_unet(widths, 0)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     x = torch.rand(2, 4, 4 * network.grid, 6 * network.grid)
@@ -27,7 +27,19 @@ def test_the_same_function(widths, winograd):
     assert all((value == before[key]).all() for key, value in network.state_dict().items())
 
 
-def test_phases_do_what_the_up_convolution_does():
+def test_fused_convolution_matches_the_formula_of_batch_norm():
+    conv, norm, *_ = random_unet((64, 128), 0).Conv2.conv
+    weight, bias = conv.weight.double(), conv.bias.double()
+    scale = norm.weight.double() / (norm.running_var.double() + norm.eps).sqrt()
+    shift = norm.bias.double() - norm.running_mean.double() * scale
+    fused = fuse_conv_bn(conv, norm)
+    assert fused.weight.dtype == fused.bias.dtype == torch.float64
+    torch.testing.assert_close(fused.weight, weight * scale[:, None, None, None], rtol=1e-14, atol=0)
+    torch.testing.assert_close(fused.bias, bias * scale + shift, rtol=0, atol=1e-14)
+    assert conv.weight.dtype == norm.weight.dtype == torch.float32  # the originals are not modified
+
+
+def test_sub_pixel_convolution_equals_the_up_convolution():
     up = random_unet((5, 7), 0).Up2
     x, skip = torch.rand(2, 7, 6, 9), torch.rand(2, 5, 12, 18)
     with torch.inference_mode():
@@ -46,26 +58,25 @@ def test_operations_at_the_published_widths():
                 run(x)
             giga.append(counter.get_total_flops() / 1e9)
     assert giga[0] == pytest.approx(523, abs=1)
-    assert giga[1] == pytest.approx(
-        437, abs=7
-    )  # the four small convolutions run over one more row and column
+    # the four small convolutions run over one more row and column
+    assert giga[1] == pytest.approx(437, abs=7)
 
 
 @pytest.mark.parametrize("winograd", [False, True])
-def test_the_trained_weights_are_not_held(winograd):
+def test_trained_weights_are_not_kept_in_memory(winograd):
     network = random_unet((4, 256), 0)
     weights = [weakref.ref(parameter) for parameter in network.parameters()]
-    folded = FusedUNet(network, winograd=winograd)
+    fused = FusedUNet(network, winograd=winograd)
     del network
     gc.collect()
     assert not any(weight() is not None for weight in weights)
-    assert folded(torch.rand(1, 4, 8, 8)).isfinite().all()
+    assert fused(torch.rand(1, 4, 8, 8)).isfinite().all()
 
 
-def test_convolutions_of_many_channels_are_winograds():
-    found = {
+def test_convolutions_with_many_channels_use_winograd():
+    names = {
         name
         for name, module in FusedUNet(UNet((64, 128, 256, 512)).eval(), winograd=True).named_modules()
         if isinstance(module, WinogradConv)
     }
-    assert found == {"encoders.2.2", "encoders.3.0", "encoders.3.2", "decoders.0.0", "decoders.0.2"}
+    assert names == {"encoders.2.2", "encoders.3.0", "encoders.3.2", "decoders.0.0", "decoders.0.2"}

@@ -10,7 +10,7 @@ from omf.raw.overexposure import overexposure_mask
 
 
 def random_nafnet(widths: tuple[int, ...], seed: int) -> NAFNet:
-    """A network whose blocks do something: as made, their beta and gamma are 0."""
+    """Create a network whose blocks have an effect: in a new one, beta and gamma are 0."""
     torch.manual_seed(seed)
     network = NAFNet(widths).eval()
     for name, parameter in network.named_parameters():
@@ -25,13 +25,13 @@ def test_any_widths_and_sizes(widths, size):
     assert random_nafnet(widths, 0)(torch.rand(2, 4, *size)).shape == (2, 3, *size)
 
 
-def test_it_pads_as_the_unet_does():
+def test_padding_equals_that_of_the_unet():
     x = torch.rand(1, 4, 30, 41)
     assert (NAFNet((2, 2, 2)).pad(x) == UNet((2, 2, 2)).pad(x)).all()
 
 
 @pytest.mark.parametrize("widths", [(4,), (4, 4), (4, 4, 4), (4, 4, 4, 4, 4)])
-def test_receptive_radius_is_how_far_an_input_reaches(widths):
+def test_receptive_radius_equals_the_reach_of_gradients(widths):
     network = random_nafnet(widths, 0).double()
     grid, receptive_radius = network.grid, network.receptive_radius
     size = 2 * grid * (receptive_radius // grid + 2)
@@ -40,12 +40,12 @@ def test_receptive_radius_is_how_far_an_input_reaches(widths):
         x = torch.rand(1, 4, size, size, dtype=torch.double, requires_grad=True)
         centre = size // 2 + offset
         network.body(x)[0, :, centre, centre].sum().backward()
-        felt = x.grad[0].abs().sum(0).nonzero()
-        farthest = max(farthest, (felt - centre).abs().max().item())
+        affecting = x.grad[0].abs().sum(0).nonzero()
+        farthest = max(farthest, (affecting - centre).abs().max().item())
     assert farthest == receptive_radius
 
 
-def test_it_costs_no_more_than_the_unet():
+def test_cost_does_not_exceed_that_of_the_unet():
     widths = (16, 32, 64, 128, 256)
     flops = []
     for network in (NAFNet(widths), UNet(widths)):
@@ -55,11 +55,11 @@ def test_it_costs_no_more_than_the_unet():
     assert flops[0] <= flops[1]
 
 
-def test_tiles_give_the_answer_of_the_whole_image():
+def test_tiled_output_equals_that_of_the_full_image():
     fuse = Fusion(random_nafnet((4, 6, 8), 0), random_nafnet((4, 6, 8), 1), torch.device("cpu"))
     rgb = random_rgb(140, 101)
     mask = overexposure_mask(rgb)
-    whole = fuse(rgb, mask)
+    full = fuse(rgb, mask)
     fuse.memory = 0
-    assert abs(fuse(rgb, mask) - whole).max() < 1e-5
-    assert whole.std() > 0.01
+    assert abs(fuse(rgb, mask) - full).max() < 1e-5
+    assert full.std() > 0.01

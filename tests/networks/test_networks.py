@@ -12,12 +12,12 @@ def test_networks_are_built_by_name(name):
     assert name_of(network) == name
 
 
-def test_an_unknown_name_is_told():
+def test_unknown_name_raises_input_error():
     with pytest.raises(InputError, match=r"network resnet: .*known networks: unet, nafnet"):
         build("resnet", (3, 4))
 
 
 @pytest.mark.parametrize("widths", [(), (0,), (4, -1), (4,) * 17])
-def test_widths_that_make_no_network_are_told(widths):
+def test_invalid_widths_raise_input_error(widths):
     with pytest.raises(InputError, match="give the channels of each level"):
         build("nafnet", widths)

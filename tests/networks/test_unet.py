@@ -7,7 +7,7 @@ from omf.networks.unet import UNet
 
 
 @pytest.mark.parametrize("widths", [(64, 128, 256, 512, 1024), (16, 32, 64, 128, 256)])
-def test_parameters_have_the_published_names_shapes_and_order(widths):
+def test_parameters_match_the_published_names_shapes_and_order(widths):
     state = UNet(widths).state_dict()
     assert {name: tuple(value.shape) for name, value in state.items()} == published_layout(widths)
     assert list(state) == list(published_layout(widths))
@@ -19,7 +19,7 @@ def test_any_widths_and_sizes(widths, size):
     assert random_unet(widths, 0)(torch.rand(2, 4, *size)).shape == (2, 3, *size)
 
 
-def test_504_is_padded_by_4_of_the_constant_1():
+def test_504_is_padded_by_4_with_the_constant_1():
     padded = UNet((2, 2, 2, 2, 2)).pad(torch.zeros(1, 4, 504, 504))
     assert padded.shape == (1, 4, 512, 512)
     inside = torch.zeros(512, 512, dtype=torch.bool)
@@ -28,14 +28,14 @@ def test_504_is_padded_by_4_of_the_constant_1():
 
 
 @pytest.mark.parametrize(("size", "padded"), [(2, 16), (8, 16), (9, 32), (503, 512), (505, 528)])
-def test_other_sizes_are_padded_by_4_or_more_up_to_a_multiple_of_16(size, padded):
+def test_other_sizes_are_padded_by_at_least_4_to_a_multiple_of_16(size, padded):
     assert UNet((2, 2, 2, 2, 2)).pad(torch.zeros(1, 4, size, size)).shape[-1] == padded
 
 
 @pytest.mark.parametrize("widths", [(2,), (2, 2), (2, 2, 2), (2, 2, 2, 2, 2)])
-def test_receptive_radius_is_how_far_an_input_reaches(widths):
+def test_receptive_radius_bounds_the_reach_of_gradients(widths):
     network = random_unet(widths, 0).double()
-    for module in network.modules():  # positive weights, no rectification: nothing cancels or is cut off
+    for module in network.modules():  # with positive weights nothing cancels or is rectified
         if isinstance(module, torch.nn.Conv2d):
             module.weight.data.abs_()
     grid, receptive_radius = network.grid, network.receptive_radius
@@ -45,12 +45,12 @@ def test_receptive_radius_is_how_far_an_input_reaches(widths):
         x = torch.rand(1, 4, size, size, dtype=torch.double, requires_grad=True)
         centre = size // 2 + offset
         network.body(x)[0, :, centre, centre].sum().backward()
-        felt = x.grad[0].abs().sum(0)[centre].nonzero()
-        farthest = max(farthest, centre - felt.min().item(), felt.max().item() - centre)
+        affecting = x.grad[0].abs().sum(0)[centre].nonzero()
+        farthest = max(farthest, centre - affecting.min().item(), affecting.max().item() - centre)
     assert farthest <= receptive_radius
-    # max pooling hides a few paths, so the farthest that is seen may fall short, but not by a cell
+    # max pooling hides a few paths, so the observed radius may be smaller, but by less than a cell
     assert farthest > receptive_radius - grid
 
 
-def test_published_receptive_radius():
+def test_receptive_radius_of_the_published_depth():
     assert UNet((2, 2, 2, 2, 2)).receptive_radius == 122

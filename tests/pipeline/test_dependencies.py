@@ -1,3 +1,5 @@
+"""Source files that a script depends on."""
+
 import shutil
 import subprocess
 import sys
@@ -13,12 +15,12 @@ SCRIPT = ROOT / "scripts" / "infer.py"
 
 
 def modules_of(script: Path) -> set[str]:
-    """The modules of `omf` that a script depends on, but for those of all scripts: each import runs `omf/__init__.py`."""
+    """Return the modules of `omf` that a script depends on, except those that `omf/__init__.py` loads."""
     paths = {path.relative_to(PACKAGE).with_suffix("") for path in source_files(script) if path != script}
     return {".".join(path.parts) for path in paths if path.name != "__init__"} - {"utils.version"}
 
 
-def test_it_follows_imports_also_those_inside_functions():
+def test_imports_are_followed_also_inside_functions():
     assert {
         "inference.load",
         "inference.fusion",
@@ -42,7 +44,7 @@ def test_it_follows_imports_also_those_inside_functions():
         ("from omf.utils.errors import InputError", {"utils.errors", "utils.console"}),
         (
             "from omf.training import settings",
-            {"training.settings", "utils.errors", "utils.console", "utils.yaml"},
+            {"training.settings", "utils.errors", "utils.console", "utils.settings", "utils.yaml"},
         ),
         (
             "def f():\n    if True:\n        from omf.utils.errors import InputError",
@@ -57,13 +59,16 @@ def test_forms_of_imports(tmp_path, line, expected):
     assert modules_of(script) == expected
 
 
-def test_what_a_report_reads_besides_modules():
+def test_templates_of_the_report_are_dependencies():
     names = {path.name for path in source_files(ROOT / "scripts" / "report.py")}
     assert {"report.html", "report.js"} <= names
 
 
 def test_the_fingerprint_changes_with_each_file(tmp_path):
-    code = "import sys; from pathlib import Path; from omf.pipeline.dependencies import fingerprint; print(fingerprint(Path(sys.argv[1])))"
+    code = (
+        "import sys; from pathlib import Path; from omf.pipeline.dependencies import fingerprint; "
+        "print(fingerprint(Path(sys.argv[1])))"
+    )
 
     def printed() -> str:
         command = [sys.executable, "-c", code, tmp_path / "scripts" / "check_problems.py"]
@@ -79,7 +84,9 @@ def test_the_fingerprint_changes_with_each_file(tmp_path):
     for folder in ("omf", "scripts"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     seen = {printed()}
-    assert seen == {fingerprint(ROOT / "scripts" / "check_problems.py") + "\n"}  # the place does not matter
+    assert seen == {
+        fingerprint(ROOT / "scripts" / "check_problems.py") + "\n"
+    }  # the location does not matter
     for path in source_files(ROOT / "scripts" / "check_problems.py"):
         copy = tmp_path / path.relative_to(ROOT)
         before = copy.read_text()

@@ -1,9 +1,11 @@
+"""Manifests of finished jobs."""
+
 import threading
 import time
 
 import pytest
 
-from omf.pipeline import manifest as seals
+from omf.pipeline import manifest
 from omf.pipeline.manifest import find_missing, wait_for_files, write_folder_manifest, write_manifest
 from omf.utils.errors import InputError
 
@@ -18,11 +20,11 @@ def folder(tmp_path):
     return folder
 
 
-def test_the_files_of_a_sealed_folder(folder):
+def test_the_files_of_a_folder_with_manifest(folder):
     assert wait_for_files(folder) == [folder / "a.npy", folder / "b.npy"]
 
 
-def test_files_that_are_seen_late_are_waited_for(folder):
+def test_late_files_are_waited_for(folder):
     (folder / "a.npy").rename(folder.parent / "elsewhere")
     record = (folder / ".files.json").read_text()
     (folder / ".files.json").unlink()
@@ -40,16 +42,16 @@ def test_files_that_are_seen_late_are_waited_for(folder):
 
 
 @pytest.mark.parametrize("content", [None, b"123"])
-def test_files_that_are_never_seen_are_told(folder, monkeypatch, content):
-    monkeypatch.setattr(seals, "PATIENCE", 0.3)
+def test_missing_files_are_reported(folder, monkeypatch, content):
+    monkeypatch.setattr(manifest, "TIMEOUT_SECONDS", 0.3)
     (folder / "b.npy").unlink()
     if content:
         (folder / "b.npy").write_bytes(content)
-    with pytest.raises(InputError, match=r"b\.npy: not there, or not whole, .*; start again"):
+    with pytest.raises(InputError, match=r"b\.npy: missing or incomplete after .*; run again"):
         wait_for_files(folder)
 
 
-def test_files_anywhere(tmp_path, folder):
+def test_a_manifest_of_files_in_several_folders(tmp_path, folder):
     (tmp_path / "c.txt").write_text("c")
     record = tmp_path / "records" / "one.json"
     write_manifest([tmp_path / "c.txt", folder / "a.npy"], record)

@@ -1,3 +1,5 @@
+"""`predict` and the separate steps of the pipeline."""
+
 import shutil
 
 import numpy as np
@@ -6,7 +8,7 @@ import torch
 from conftest import ROOT
 
 from omf.inference.fusion import Fusion
-from omf.io.photos import by_name
+from omf.io.photos import map_by_name
 from omf.io.raw_formats import RawFormat, Writer
 from omf.models.checkpoints import load_pair
 from omf.models.registry import find_model
@@ -25,7 +27,7 @@ def fuse(tiny_model):
     return Fusion(*load_pair(find_model(str(tiny_model))), torch.device("cpu"))
 
 
-def test_the_stages_and_predict_give_the_same_bytes(tmp_path, photo_folder, fuse):
+def test_the_steps_and_predict_give_the_same_bytes(tmp_path, photo_folder, fuse):
     photos = sorted(photo_folder.iterdir())
     assert predict(photos, tmp_path / "direct", fuse) == []
     assert preprocess(photos, tmp_path / "decoded")["problems"] == []
@@ -44,18 +46,16 @@ def test_the_stages_and_predict_give_the_same_bytes(tmp_path, photo_folder, fuse
     assert measured["megapixels"] == pytest.approx((2 * 240 * 320 + 203 * 301 + 320 * 180) / 1e6, abs=1e-4)
 
 
-def test_a_picture_that_the_networks_cant_take_costs_its_shard_nothing_else(
-    tmp_path, photo_folder, fuse, monkeypatch
-):
+def test_a_failed_image_does_not_affect_its_shard(tmp_path, photo_folder, fuse, monkeypatch):
     preprocess(sorted(photo_folder.iterdir()), tmp_path / "decoded")
     demosaiced = fuse.demosaiced
 
-    def fails_for_tall_ones(pictures):
+    def fail_for_tall_images(pictures):
         if pictures[0][1].shape == (320, 180):
             raise InputError("not enough memory for it")
         return demosaiced(pictures)
 
-    monkeypatch.setattr(fuse, "demosaiced", fails_for_tall_ones)
+    monkeypatch.setattr(fuse, "demosaiced", fail_for_tall_images)
     measured = infer(tmp_path / "decoded", tmp_path / "demosaiced", fuse)
     assert measured["problems"] == ["night_tall: not enough memory for it"]
     assert measured["images"] == 3
@@ -67,7 +67,7 @@ def test_a_picture_that_the_networks_cant_take_costs_its_shard_nothing_else(
     ]
 
 
-def test_the_mosaic_of_what_infer_leaves(tmp_path):
+def test_the_mosaic_of_the_output_of_infer(tmp_path):
     raw = np.random.default_rng(0).uniform(size=(5, 8, 3)).astype(np.float32)
     (tmp_path / "in").mkdir()
     np.save(tmp_path / "in" / "a.npy", raw)
@@ -82,7 +82,7 @@ def test_the_mosaic_of_what_infer_leaves(tmp_path):
     assert packed.shape == pack(raw[:4, :, 0]).shape
 
 
-def test_bad_photos_are_listed_and_the_rest_is_done(tmp_path, photo_folder, fuse):
+def test_bad_photos_are_listed_and_the_rest_is_processed(tmp_path, photo_folder, fuse):
     (photo_folder / "broken.jpg").write_bytes(b"\xff\xd8\xff")
     (photo_folder / "holiday.heic").write_bytes(b"....ftypheic")
     shutil.copy(photo_folder / "chart.png", photo_folder / "hills.png")
@@ -108,7 +108,7 @@ def test_bad_photos_are_listed_and_the_rest_is_done(tmp_path, photo_folder, fuse
 
 
 def test_names(tmp_path):
-    named, problems = by_name([tmp_path / "a.b.jpg", tmp_path / "a.png"])
+    named, problems = map_by_name([tmp_path / "a.b.jpg", tmp_path / "a.png"])
     assert named.keys() == {"a.b", "a"}
     assert problems == []
 

@@ -1,3 +1,5 @@
+"""Recovery from killed runs: removal of partial outputs, and locks."""
+
 import fcntl
 import os
 import subprocess
@@ -14,8 +16,8 @@ from omf.utils.files import save_json, save_npy, save_text
 
 
 @pytest.fixture
-def left(tmp_path) -> Path:
-    """What two shards leave."""
+def outputs(tmp_path) -> Path:
+    """Return a folder with the outputs of two shards."""
     results, submission = tmp_path / "results", tmp_path / "submission"
     for shard in ("s0", "s1"):
         save_npy(results / "raw" / shard / f"{shard}.npy", np.arange(100))
@@ -27,13 +29,14 @@ def left(tmp_path) -> Path:
     save_text(submission / "summary.txt", "images\n")
     write_manifest(
         [submission / name for name in ("s0.npy", "s1.npy", "readme.txt")],
-        results / "sealed" / "package.json",
+        results / "manifest" / "package.json",
     )
-    write_manifest([submission / "summary.txt"], results / "sealed" / "report.json")
+    write_manifest([submission / "summary.txt"], results / "manifest" / "report.json")
     return tmp_path
 
 
-def cleared(folder: Path) -> list[str]:
+def remove_partial(folder: Path) -> list[str]:
+    """Remove partial outputs and return their paths."""
     return sorted(
         str(path.relative_to(folder))
         for path in remove_partial_outputs(folder / "results", folder / "submission")
@@ -44,11 +47,11 @@ def truncate(path: Path) -> None:
     os.truncate(path, path.stat().st_size - 3)
 
 
-def test_what_is_whole_stays(left):
-    before = sorted(left.rglob("*"))
-    assert cleared(left) == []
-    assert sorted(left.rglob("*")) == before
-    assert remove_partial_outputs(left / "nothing", left / "there") == []
+def test_complete_outputs_are_kept(outputs):
+    before = sorted(outputs.rglob("*"))
+    assert remove_partial(outputs) == []
+    assert sorted(outputs.rglob("*")) == before
+    assert remove_partial_outputs(outputs / "missing", outputs / "absent") == []
 
 
 @pytest.mark.parametrize(
@@ -60,36 +63,36 @@ def test_what_is_whole_stays(left):
         ("submission/s1.npy", "submission/readme.txt"),
         ("submission/readme.txt", "submission/readme.txt"),
         ("submission/summary.txt", "submission/summary.txt"),
-        ("results/sealed/report.json", "submission/summary.txt"),
+        ("results/manifest/report.json", "submission/summary.txt"),
     ],
 )
-def test_what_was_cut_off_is_made_again(left, damaged, removed):
-    truncate(left / damaged)
-    assert cleared(left) == [removed]
-    assert not (left / removed).exists()
-    assert (left / "results" / "timing" / "s0.json").exists()
+def test_truncated_outputs_are_removed(outputs, damaged, removed):
+    truncate(outputs / damaged)
+    assert remove_partial(outputs) == [removed]
+    assert not (outputs / removed).exists()
+    assert (outputs / "results" / "timing" / "s0.json").exists()
 
 
-def test_what_is_not_there_is_made_again(left):
-    (left / "results" / "raw" / "s0" / "s0.npy").unlink()
-    (left / "submission" / "s0.npy").unlink()
-    assert cleared(left) == ["results/raw/s0", "submission/readme.txt"]
+def test_outputs_with_missing_files_are_removed(outputs):
+    (outputs / "results" / "raw" / "s0" / "s0.npy").unlink()
+    (outputs / "submission" / "s0.npy").unlink()
+    assert remove_partial(outputs) == ["results/raw/s0", "submission/readme.txt"]
 
 
-def test_half_written_files_and_those_of_others(left):
-    (left / "submission" / ".b.npy.12.part").write_text("half")
-    (left / "submission" / "notes of mine.txt").write_text("mine")
-    (left / "submission" / "readme.txt").write_text("runtime\nand what I added\n")
-    assert cleared(left) == []
-    assert not (left / "submission" / ".b.npy.12.part").exists()
-    assert (left / "submission" / "notes of mine.txt").exists()
+def test_temporary_files_and_files_of_the_user(outputs):
+    (outputs / "submission" / ".b.npy.12.part").write_text("half")
+    (outputs / "submission" / "notes of mine.txt").write_text("mine")
+    (outputs / "submission" / "readme.txt").write_text("runtime\nand what I added\n")
+    assert remove_partial(outputs) == []
+    assert not (outputs / "submission" / ".b.npy.12.part").exists()
+    assert (outputs / "submission" / "notes of mine.txt").exists()
 
 
-def test_only_what_was_written_last_is_looked_at(left):
-    truncate(left / "results" / "raw" / "s0" / "s0.npy")
+def test_only_recent_outputs_are_checked(outputs):
+    truncate(outputs / "results" / "raw" / "s0" / "s0.npy")
     long_ago = time.time() - 3600
-    os.utime(left / "results" / "raw" / "s0", (long_ago, long_ago))
-    assert cleared(left) == []
+    os.utime(outputs / "results" / "raw" / "s0", (long_ago, long_ago))
+    assert remove_partial(outputs) == []
     assert most_recent([]) == []
 
 
@@ -108,39 +111,39 @@ def holder(path: Path) -> tuple[subprocess.Popen, str]:
     return process, process.stdout.readline().strip()
 
 
-def test_the_first_to_hold_a_lock_knows_that_it_is_alone(tmp_path):
+def test_lock_reports_the_only_holder(tmp_path):
     path = tmp_path / "new" / "lock"
     processes = []
     try:
         for expected in ("True", "False", "False"):
-            process, said = holder(path)
+            process, output = holder(path)
             processes.append(process)
-            assert said == expected
+            assert output == expected
         for process in processes:
             process.kill()
             process.wait()
-        process, said = holder(path)
+        process, output = holder(path)
         processes.append(process)
-        assert said == "True"
+        assert output == "True"
     finally:
         for process in processes:
             process.kill()
 
 
-def test_without_locks_nothing_is_known(tmp_path, monkeypatch):
-    def none(*_):
+def test_lock_reports_false_without_lock_support(tmp_path, monkeypatch):
+    def fail(*_):
         raise OSError(37, "No locks available")
 
-    monkeypatch.setattr(fcntl, "flock", none)
+    monkeypatch.setattr(fcntl, "flock", fail)
     assert lock(tmp_path / "lock") is False
 
 
-def test_waiting_for_those_that_hold_a_lock(tmp_path):
+def test_waiting_for_the_holders_of_a_lock(tmp_path):
     path = tmp_path / "lock"
-    told = []
-    wait_for_lock(path, lambda: told.append("nobody"))
-    assert told == []
+    calls = []
+    wait_for_lock(path, lambda: calls.append("no holder"))
+    assert calls == []
     process, _ = holder(path)
-    wait_for_lock(path, lambda: (told.append("one"), process.kill()))
-    assert told == ["one"]
+    wait_for_lock(path, lambda: (calls.append("one holder"), process.kill()))
+    assert calls == ["one holder"]
     process.wait()

@@ -1,3 +1,5 @@
+"""Assignment of images to shards."""
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,7 +9,7 @@ NAMES = st.sets(st.text(st.characters(exclude_categories=["Cs"]), min_size=1, ma
 
 
 @given(NAMES, st.integers(1, 10))
-def test_every_name_is_in_one_shard_that_is_not_too_large(names, size):
+def test_every_name_is_in_exactly_one_shard_of_limited_size(names, size):
     shards = assign_shards(names, size)
     assert sorted(name for members in shards.values() for name in members) == sorted(names)
     assert all(1 <= len(members) <= size for members in shards.values())

@@ -1,3 +1,5 @@
+"""The stream of images: reading, computing and writing overlap."""
+
 import threading
 import time
 
@@ -5,11 +7,11 @@ import numpy as np
 import pytest
 
 from omf.inference.base import Picture
-from omf.pipeline.stream import UNDER_WAY, stream
+from omf.pipeline.stream import MAX_PENDING, stream
 from omf.utils.errors import InputError
 
 
-def picture(value: int, pixels: int = 1):
+def image(value: int, pixels: int = 1):
     return Picture(np.full((pixels, 1, 3), value, np.uint8), np.zeros((pixels, 1), bool))
 
 
@@ -17,27 +19,27 @@ def submit(pictures):
     return lambda: [picture.rgb[0, 0] for picture in pictures]
 
 
-def test_everything_is_written_and_told_in_order():
+def test_results_are_written_and_reported_in_order():
     written = {}
 
     def read(name):
-        time.sleep(0.01 * (int(name) % 3))  # later ones are often ready first
+        time.sleep(0.01 * (int(name) % 3))  # later items are often ready first
         if int(name) % 7 == 3:
             raise InputError(f"{name}: bad")
-        return picture(int(name))
+        return image(int(name))
 
-    told = list(
+    results = list(
         stream(map(str, range(30)), read, submit, lambda name, answer: written.update({name: answer[0]}), 1)
     )
-    assert [name for name, _ in told] == list(map(str, range(30)))
-    assert [str(problem) for _, problem in told if problem] == [
+    assert [name for name, _ in results] == list(map(str, range(30)))
+    assert [str(problem) for _, problem in results if problem] == [
         f"{number}: bad" for number in (3, 10, 17, 24)
     ]
     assert written == {str(number): number for number in range(30) if number % 7 != 3}
 
 
 @pytest.mark.parametrize(("pixels_per_batch", "sizes"), [(1, [1] * 6), (4, [2, 2, 1, 1]), (100, [6])])
-def test_pictures_are_computed_together_up_to_the_capacity(pixels_per_batch, sizes):
+def test_images_are_batched_up_to_the_pixel_limit(pixels_per_batch, sizes):
     pixels, seen = [2, 2, 2, 2, 9, 1], []
 
     def counted(pictures):
@@ -50,7 +52,7 @@ def test_pictures_are_computed_together_up_to_the_capacity(pixels_per_batch, siz
             list(
                 stream(
                     names,
-                    lambda name: picture(0, pixels[int(name)]),
+                    lambda name: image(0, pixels[int(name)]),
                     counted,
                     lambda *_: None,
                     pixels_per_batch,
@@ -62,19 +64,19 @@ def test_pictures_are_computed_together_up_to_the_capacity(pixels_per_batch, siz
     assert seen == sizes
 
 
-def test_no_more_than_a_few_pictures_are_held():
-    held = most = 0
+def test_only_a_few_images_are_held_in_memory():
+    held = peak = 0
     lock = threading.Lock()
 
     def change(by):
-        nonlocal held, most
+        nonlocal held, peak
         with lock:
             held += by
-            most = max(most, held)
+            peak = max(peak, held)
 
     def read(name):
         change(1)
-        return picture(0)
+        return image(0)
 
     def write(name, answer):
         time.sleep(0.005)
@@ -83,15 +85,15 @@ def test_no_more_than_a_few_pictures_are_held():
     threads = 16
     list(stream(map(str, range(200)), read, submit, write, 1))
     assert held == 0
-    assert most <= threads + UNDER_WAY + 2
+    assert peak <= threads + MAX_PENDING + 2
 
 
 @pytest.mark.parametrize("where", ["read", "submit", "write"])
-def test_an_error_ends_it(where):
+def test_an_unexpected_error_ends_the_stream(where):
     def fails(*_):
         raise OSError(28, "No space left on device")
 
-    steps = {"read": lambda name: picture(0), "submit": submit, "write": lambda *_: None, where: fails}
+    steps = {"read": lambda name: image(0), "submit": submit, "write": lambda *_: None, where: fails}
     with pytest.raises(OSError):
         list(stream(map(str, range(50)), steps["read"], steps["submit"], steps["write"], 1))
 
@@ -100,19 +102,19 @@ def test_an_error_ends_it(where):
 @pytest.mark.parametrize(
     ("error", "line"), [(MemoryError(), "2: not enough memory"), (InputError("2: wrong"), "2: wrong")]
 )
-def test_an_error_of_one_leaves_the_others_alone(where, error, line):
-    """Also of those that were computed together with it."""
+def test_an_error_in_one_image_does_not_affect_the_others(where, error, line):
+    """Fail one image, alone or in a batch with the others."""
     written = []
 
-    def fails(what):
-        which = what if isinstance(what, str) else str(what[0][0][0, 0, 0])
-        if which == "2":
+    def fails(item):
+        name = item if isinstance(item, str) else str(item[0][0][0, 0, 0])
+        if name == "2":
             raise error
 
     def read(name):
         if where == "read":
             fails(name)
-        return picture(int(name))
+        return image(int(name))
 
     def compute(pictures):
         if where == "submit":
@@ -124,16 +126,16 @@ def test_an_error_of_one_leaves_the_others_alone(where, error, line):
             fails(name)
         written.append(name)
 
-    together = 1 if where == "submit" else 10**9
-    told = dict(stream("01234", read, compute, write, together))
-    assert list(told) == list("01234")
-    assert [name for name, problem in told.items() if problem is None] == list("0134")
-    assert line in str(told["2"])
+    pixels_per_batch = 1 if where == "submit" else 10**9
+    results = dict(stream("01234", read, compute, write, pixels_per_batch))
+    assert list(results) == list("01234")
+    assert [name for name, problem in results.items() if problem is None] == list("0134")
+    assert line in str(results["2"])
     assert sorted(written) == list("0134")
 
 
 @pytest.mark.parametrize("late", [False, True])
-def test_what_can_not_be_computed_is_told_and_the_rest_goes_on(late):
+def test_a_failed_computation_is_reported_and_the_rest_continues(late):
     def fails(pictures):
         if pictures[0][0][0, 0, 0] == 2:
             raise InputError("too large")
@@ -145,15 +147,15 @@ def test_what_can_not_be_computed_is_told_and_the_rest_goes_on(late):
     written = []
     steps = stream(
         "01234",
-        lambda name: picture(int(name)),
+        lambda name: image(int(name)),
         fails_late if late else fails,
         lambda name, _: written.append(name),
         1,
     )
-    told = [(name, problem and str(problem)) for name, problem in steps]
-    assert told == [("0", None), ("1", None), ("2", "2: too large"), ("3", None), ("4", None)]
+    results = [(name, problem and str(problem)) for name, problem in steps]
+    assert results == [("0", None), ("1", None), ("2", "2: too large"), ("3", None), ("4", None)]
     assert sorted(written) == list("0134")
 
 
 def test_nothing_to_do():
-    assert list(stream([], picture, submit, lambda *_: None, 1)) == []
+    assert list(stream([], image, submit, lambda *_: None, 1)) == []

@@ -1,3 +1,5 @@
+"""The challenge entry: submission.zip and its files."""
+
 import zipfile
 
 import numpy as np
@@ -13,7 +15,7 @@ def packed(path, value=0, shape=(4, 6, 4), dtype=np.uint16):
     return path
 
 
-def test_the_zip_holds_exactly_this_run(tmp_path):
+def test_the_zip_contains_exactly_this_run(tmp_path):
     out = tmp_path / "submission"
     write_submission(
         [packed(tmp_path / "one" / "a.npy", 1), packed(tmp_path / "two" / "b.npy", 2)], "first\n", out

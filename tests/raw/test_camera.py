@@ -12,12 +12,20 @@ from omf.raw.bayer import demosaic, mosaic
 from omf.raw.camera import load_camera
 from omf.raw.overexposure import overexposure_mask
 from omf.raw.scenes import SCENES
-from omf.raw.simulator import expose, linear_raw, linear_scene, run_isp, sample_settings, simulate_pair
+from omf.raw.simulator import (
+    CaptureSettings,
+    expose,
+    linear_raw,
+    linear_scene,
+    run_isp,
+    sample_settings,
+    simulate_pair,
+)
 from omf.utils.errors import InputError
 
 CAMERAS = sorted(path.stem for path in (ROOT / "cameras").glob("*.yaml"))
 S7 = load_camera("samsung_s7")
-PLAIN = {  # an ISP without the steps that can't be undone
+PLAIN = {  # an ISP without the steps that cannot be inverted
     "shading": 0.0,
     "shot_noise": 0.0,
     "read_noise": 0.0,
@@ -27,36 +35,39 @@ PLAIN = {  # an ISP without the steps that can't be undone
 }
 
 
-def plain_shot(seed: int, **changes):
+def plain_settings(seed: int, **changes: object) -> CaptureSettings:
     return replace(sample_settings(S7, np.random.default_rng(seed)), **PLAIN | changes)
 
 
-def undevelop(rgb: np.ndarray, shot) -> np.ndarray:
-    """Undo `run_isp` as far as it can be undone: not the clipping, the JPEG, local contrast, sharpening.
+def invert_isp(rgb: np.ndarray, settings: CaptureSettings) -> np.ndarray:
+    """Invert `run_isp`, except for clipping, JPEG, local contrast and sharpening.
 
     sRGB, uint8 (H, W, 3) -> demosaiced RAW, float32 (H, W, 3) in [0, 1].
     """
-    srgb = isp.lower_contrast(rgb.astype(np.float32) / np.iinfo(rgb.dtype).max, shot.contrast)
-    linear = isp.lower_midtones(
-        isp.decode_srgb(isp.clip(isp.saturate(srgb, 1 / shot.saturation))), shot.midtones
+    levels = np.linspace(0, 1, 4096, dtype=np.float32)
+    srgb = np.interp(
+        rgb / np.float32(np.iinfo(rgb.dtype).max), isp.raise_contrast(levels, settings.contrast), levels
     )
-    balanced = isp.to_camera_primaries(linear.astype(np.float32), shot.colour_matrix)
-    return isp.clip(isp.invert_white_balance(balanced, shot.neutral, shot.gain))
+    linear = isp.lower_midtones(
+        isp.decode_srgb(isp.clip(isp.saturate(srgb, 1 / settings.saturation))), settings.midtones
+    )
+    balanced = isp.srgb_to_camera(linear.astype(np.float32), settings.colour_matrix)
+    return isp.clip(isp.invert_white_balance(balanced, settings.neutral, settings.gain))
 
 
 @pytest.mark.parametrize("name", CAMERAS)
-def test_the_profiles_are_plausible(name):
+def test_profiles_are_plausible(name):
     profile = load_camera(name)
     assert profile.weights.sum() == pytest.approx(1)
     np.testing.assert_allclose(profile.colour_matrices.sum(axis=-1), 1, atol=2e-3)
-    # the sensor has no white balance: red and blue of a grey are below green
+    # without white balance, red and blue of a grey are below green
     assert 0.4 < profile.mean_neutral[0] < 0.9
     assert 0.4 < profile.mean_neutral[2] < 0.9
     assert np.linalg.eigvalsh(profile.spread).min() > 0
 
 
 @pytest.mark.parametrize("name", CAMERAS)
-def test_red_and_blue_gains_move_as_the_profile_says(name):
+def test_neutrals_vary_as_in_the_profile(name):
     profile = load_camera(name)
     one_light = replace(profile, neutrals=profile.neutrals[:1], weights=np.ones(1))
     rng = np.random.default_rng(0)
@@ -65,18 +76,18 @@ def test_red_and_blue_gains_move_as_the_profile_says(name):
     np.testing.assert_allclose(np.exp(logs.mean(axis=0)), profile.neutrals[0], rtol=0.02)
 
 
-def test_settings_are_drawn_as_the_profile_says():
+def test_settings_are_sampled_from_the_profile():
     rng = np.random.default_rng(0)
-    shots = [sample_settings(S7, rng) for _ in range(2000)]
-    gains = np.array([shot.gain for shot in shots])
+    samples = [sample_settings(S7, rng) for _ in range(2000)]
+    gains = np.array([sample.gain for sample in samples])
     assert gains.min() >= 1
     assert gains.max() <= 1.7
     assert np.median(gains) == pytest.approx(np.sqrt(1.7), rel=0.03)
-    assert np.median([shot.exposure for shot in shots]) == pytest.approx(1, rel=0.04)
-    assert np.mean([shot.subsampling == 2 for shot in shots]) == pytest.approx(0.7, abs=0.05)
+    assert np.median([sample.exposure for sample in samples]) == pytest.approx(1, rel=0.04)
+    assert np.mean([sample.subsampling == 2 for sample in samples]) == pytest.approx(0.7, abs=0.05)
 
 
-def test_an_unknown_camera_is_told_with_the_known_ones():
+def test_unknown_camera_error_lists_the_known_ones():
     with pytest.raises(InputError, match=r"known cameras: generic_phone, huawei_p20, samsung_s7"):
         load_camera("box_brownie")
 
@@ -93,7 +104,7 @@ PRIOR = yaml.safe_load((ROOT / "cameras" / "samsung_s7.yaml").read_text())["sett
         ({"settings": {"gain": {"uniformly": [1, 2]}}}, "camera profile"),
         (
             {"settings": PRIOR | {"gain": {"uniform": [2, 1]}}},
-            "gain: uniform .2, 1.; the first number must not be the larger one",
+            "gain: uniform .2, 1.; the first number must not exceed the second",
         ),
         ({"settings": PRIOR | {"gain": {"uniform": ["1", 2]}}}, "gain: .'1', 2.; it must be 2 numbers"),
         (
@@ -111,10 +122,10 @@ PRIOR = yaml.safe_load((ROOT / "cameras" / "samsung_s7.yaml").read_text())["sett
             {"jitter": {"red": 0.1, "blue": 0.1, "correlation": -2}},
             "jitter.correlation: -2; it must be a number from -1 to 1",
         ),
-        ({"black_level": 2000}, "black_level 2000, white_level 1023; they must be counts"),
-        ({"white_level": "1023"}, "they must be counts"),
+        ({"black_level": 2000}, "black_level 2000, white_level 1023; they must be 16-bit counts"),
+        ({"white_level": "1023"}, "they must be 16-bit counts"),
         ({"frame": [3024]}, "frame: .3024.; it must be 2 numbers"),
-        ({"name": 7}, "name: 7; it must be a text"),
+        ({"name": 7}, "name: 7; it must be text"),
         (
             {"colour_matrices": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]},
             "colour_matrices: .*; it must be N x 3 x 3 numbers",
@@ -127,128 +138,124 @@ PRIOR = yaml.safe_load((ROOT / "cameras" / "samsung_s7.yaml").read_text())["sett
         ({"jpeg": {"4:4:4": 0, "4:2:2": 0, "4:2:0": 0, "none": 0}}, "jpeg: all are 0"),
     ],
 )
-def test_a_broken_profile_is_one_line(tmp_path, monkeypatch, change, message):
+def test_invalid_profile_is_reported_on_one_line(tmp_path, monkeypatch, change, message):
     profile = yaml.safe_load((ROOT / "cameras" / "samsung_s7.yaml").read_text())
     (tmp_path / "broken.yaml").write_text(yaml.safe_dump(profile | change))
     monkeypatch.setattr(camera, "data_folder", lambda name: tmp_path)
-    with pytest.raises(InputError, match=message) as caught:
+    with pytest.raises(InputError, match=message) as error:
         load_camera("broken")
-    assert "\n" not in str(caught.value)
-    assert "broken.yaml: not a whole camera profile" in str(caught.value)
+    assert "\n" not in str(error.value)
+    assert "broken.yaml: not a valid camera profile" in str(error.value)
 
 
-def test_grey_has_the_shots_neutral_in_raw_and_is_grey_in_srgb():
+def test_grey_has_the_neutral_in_raw_and_is_grey_in_srgb():
     for seed in range(20):
-        shot = plain_shot(seed)
+        settings = plain_settings(seed)
         rgb, counts = simulate_pair(
-            np.full((16, 16, 3), 0.2 / shot.exposure, np.float32), shot, S7, np.random.default_rng(0)
+            np.full((16, 16, 3), 0.2 / settings.exposure, np.float32), settings, S7, np.random.default_rng(0)
         )
         raw = demosaic(linear_raw(counts, S7))[4, 4]
-        np.testing.assert_allclose(raw / raw[1], shot.neutral, rtol=0.02)
+        np.testing.assert_allclose(raw / raw[1], settings.neutral, rtol=0.02)
         assert np.ptp(rgb.astype(float).mean(axis=(0, 1))) < 2
 
 
-def test_highlights_are_lost_in_srgb_but_not_in_raw():
-    kept = []
+def test_highlights_clip_in_srgb_but_not_in_raw():
+    ranges = []
     for seed in range(20):
-        shot = plain_shot(seed, gain=1.5)
-        ramp = np.linspace(1.05, 1.5, 64, dtype=np.float32)[None, :, None] / shot.exposure
+        settings = plain_settings(seed, gain=1.5)
+        ramp = np.linspace(1.05, 1.5, 64, dtype=np.float32)[None, :, None] / settings.exposure
         rgb, counts = simulate_pair(
-            np.repeat(np.broadcast_to(ramp, (16, 64, 3)), 1, 0), shot, S7, np.random.default_rng(0)
+            np.repeat(np.broadcast_to(ramp, (16, 64, 3)), 1, 0), settings, S7, np.random.default_rng(0)
         )
         assert overexposure_mask(rgb).all()
         green = demosaic(linear_raw(counts, S7))[0, :, 1]
-        kept.append(green[-1] - green[0])
-    assert min(kept) > 0.25  # the RAW still tells 0.7 from 1
+        ranges.append(green[-1] - green[0])
+    assert min(ranges) > 0.25  # the RAW still distinguishes 0.7 from 1
 
 
 @pytest.mark.parametrize("cfa", ["RGGB", "GRBG", "GBRG", "BGGR"])
 @pytest.mark.parametrize("shape", [(40, 48), (41, 47)])
-def test_photo_and_raw_show_the_same_pixels_for_every_cfa(cfa, shape):
+def test_photo_and_raw_are_aligned_for_every_cfa(cfa, shape):
     sensor = replace(S7, cfa=cfa, black_level=64)
-    shot = plain_shot(
+    settings = plain_settings(
         3, colour_matrix=np.eye(3), exposure=1.0, gain=1.0, midtones=0.0, contrast=0.0, saturation=1.0
     )
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     scene = np.stack([x, y, x + y], axis=-1) / 150 + 0.1
-    rgb, counts = simulate_pair(scene, shot, sensor, np.random.default_rng(0))
+    rgb, counts = simulate_pair(scene, settings, sensor, np.random.default_rng(0))
     bayer = linear_raw(counts, sensor)
     assert bayer.shape == rgb.shape[:2]
     assert all(length % 2 == 0 for length in bayer.shape)
-    expected = mosaic(isp.decode_srgb(rgb / np.float32(255)) * shot.neutral.astype(np.float32))
+    expected = mosaic(isp.decode_srgb(rgb / np.float32(255)) * settings.neutral.astype(np.float32))
     np.testing.assert_allclose(bayer, expected, atol=0.008)  # 8 bits in sRGB, 10 in RAW
 
 
-def test_what_can_be_undone_is_undone():
+def test_isp_is_inverted_where_possible():
     for seed in range(10):
-        shot = plain_shot(seed, gain=1.0)
+        settings = plain_settings(seed, gain=1.0)
         rng = np.random.default_rng(seed)
         scene = np.clip(0.3 + 0.1 * rng.standard_normal((32, 32, 3)), 0.1, 0.6).astype(
             np.float32
-        ) / np.float32(shot.exposure)
-        raw = np.clip(expose(scene, shot), 0, 1)
-        again = undevelop(run_isp(raw, shot), shot)
-        np.testing.assert_allclose(again, raw, atol=0.02)
+        ) / np.float32(settings.exposure)
+        raw = np.clip(expose(scene, settings), 0, 1)
+        restored = invert_isp(run_isp(raw, settings), settings)
+        np.testing.assert_allclose(restored, raw, atol=0.02)
 
 
-def test_a_photo_survives_the_way_through_the_camera():
+def test_photo_round_trip_through_the_camera():
     photo = np.clip(random_rgb(64, 64), 20, 200)
-    shot = plain_shot(2, exposure=1.0, gain=1.0, midtones=0.35, contrast=0.0, saturation=1.0)
-    again = run_isp(expose(linear_scene(photo), shot), shot)
-    assert np.abs(again.astype(int) - photo).max() <= 2
+    settings = plain_settings(2, exposure=1.0, gain=1.0, midtones=0.35, contrast=0.0, saturation=1.0)
+    restored = run_isp(expose(linear_scene(photo), settings), settings)
+    assert np.abs(restored.astype(int) - photo).max() <= 2
 
 
-def test_clipped_areas_get_brighter_from_bright_surroundings_on_without_a_jump():
+def test_clipped_areas_brighten_from_bright_surroundings_without_a_jump():
     photo = np.full((60, 90, 3), 249, np.uint8)
     photo[:, 40:] = 255
-    photo[20:40, 60:70] = 30  # an object before the sky
+    photo[20:40, 60:70] = 30  # an object in front of the sky
     row = linear_scene(photo, growth=0.02, headroom=0.6)[5, :, 1]
     assert np.diff(row).min() >= 0
-    assert np.diff(row).max() == pytest.approx(
-        (1 - row[0]) + 0.02, abs=0.01
-    )  # the photo's own step, and the first of the growth
+    # the photo's own step plus the first step of the growth
+    assert np.diff(row).max() == pytest.approx((1 - row[0]) + 0.02, abs=0.01)
     assert row[-1] == pytest.approx(1.6, abs=0.01)
-    np.testing.assert_allclose(
-        linear_scene(photo, growth=0.02, headroom=0.6)[30, 70:, 1], row[70:]
-    )  # no halo around it
+    # no halo around the object
+    np.testing.assert_allclose(linear_scene(photo, growth=0.02, headroom=0.6)[30, 70:, 1], row[70:])
 
 
-def test_a_lamp_in_the_dark_has_its_full_brightness():
+def test_lamp_in_the_dark_has_full_brightness():
     photo = np.full((40, 40, 3), 20, np.uint8)
     photo[15:25, 15:25] = 255
     assert linear_scene(photo, growth=0.02, headroom=0.6)[15:25, 15:25].min() == pytest.approx(1.6)
 
 
-def test_pictures_are_reproducible():
+def test_simulated_pairs_are_reproducible():
     scene = SCENES[0](40, 40, np.random.default_rng(0))
-    pictures = []
+    pairs = []
     for _ in range(2):
         rng = np.random.default_rng([3, 4])
-        pictures.append(simulate_pair(scene, sample_settings(S7, rng), S7, rng))
-    assert all((first == second).all() for first, second in zip(*pictures))
+        pairs.append(simulate_pair(scene, sample_settings(S7, rng), S7, rng))
+    assert all((first == second).all() for first, second in zip(*pairs))
 
 
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.__name__)
-def test_scenes_are_linear_light(scene):
-    drawn = scene(48, 64, np.random.default_rng(0))
-    assert drawn.shape == (48, 64, 3)
-    assert drawn.dtype == np.float32
-    assert np.isfinite(drawn).all()
-    assert drawn.min() >= 0
-    assert drawn.std() > 0.01
-    assert (drawn == scene(48, 64, np.random.default_rng(0))).all()
+def test_scenes_are_linear_and_reproducible(scene):
+    image = scene(48, 64, np.random.default_rng(0))
+    assert image.shape == (48, 64, 3)
+    assert image.dtype == np.float32
+    assert np.isfinite(image).all()
+    assert image.min() >= 0
+    assert image.std() > 0.01
+    assert (image == scene(48, 64, np.random.default_rng(0))).all()
 
 
-def test_the_samples_are_what_the_command_makes(tmp_path):
-    made = run(sys.executable, "scripts/make_samples.py", "--out", tmp_path)
-    assert made.returncode == 0, made.stderr
+def test_committed_samples_match_the_script(tmp_path):
+    result = run(sys.executable, "tools/make_samples.py", "--out", tmp_path)
+    assert result.returncode == 0, result.stderr
     names = sorted(path.name for path in (ROOT / "test_raw").glob("*.npy"))
     assert len(names) == 12
     for name in names:
-        again, committed = (
-            read_packed(tmp_path / "test_raw" / name).astype(int),
-            read_packed(ROOT / "test_raw" / name),
-        )
-        # other builds of numpy may differ in the last bit, so a count here and there
-        assert np.abs(again - committed).max() <= 1
-        assert (again != committed).mean() < 1e-3
+        created = read_packed(tmp_path / "test_raw" / name).astype(int)
+        committed = read_packed(ROOT / "test_raw" / name)
+        # other builds of numpy may differ in the last bit, which changes a few counts by 1
+        assert np.abs(created - committed).max() <= 1
+        assert (created != committed).mean() < 1e-3

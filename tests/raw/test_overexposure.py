@@ -7,10 +7,10 @@ from omf.raw.overexposure import overexposure_mask
 
 
 @given(st.tuples(*[st.integers(0, 255)] * 3))
-def test_mask_follows_the_published_formula(pixel):
+def test_mask_matches_the_published_formula(pixel):
     red, green, blue = pixel
     luma = 0.299 * red / 255 + 0.587 * green / 255 + 0.114 * blue / 255
-    if abs(luma - 0.978) > 1e-9:  # a tie is the integers' to decide
+    if abs(luma - 0.978) > 1e-9:  # floating point cannot resolve a tie
         assert overexposure_mask(np.array([[pixel]], np.uint8))[0, 0] == (luma >= 0.978)
 
 
@@ -24,7 +24,7 @@ def test_16_bit_agrees_with_8_bit():
     assert (overexposure_mask(rgb) == overexposure_mask(rgb.astype(np.uint16) * 257)).all()
 
 
-def test_the_first_blue_that_is_enough():
-    enough = -(-(978 * 65535 - (299 + 587) * 65535) // 114)
-    pixels = np.array([[[65535, 65535, enough], [65535, 65535, enough - 1]]], np.uint16)
+def test_smallest_blue_that_reaches_the_threshold():
+    blue = -(-(978 * 65535 - (299 + 587) * 65535) // 114)
+    pixels = np.array([[[65535, 65535, blue], [65535, 65535, blue - 1]]], np.uint16)
     assert overexposure_mask(pixels).tolist() == [[True, False]]

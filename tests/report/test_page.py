@@ -11,23 +11,23 @@ from conftest import ROOT
 from omf.evaluation.scores import match_items, score_all, summarise
 from omf.io.packed import list_packed, read_packed
 from omf.raw.camera import load_camera
-from omf.report.page import Example, drawn, examples, files, page
-from omf.report.panels import MAX_PANEL_SIDE, error_map, fitted, panels, strip
+from omf.report.page import Example, draw_plots, image_files, render_page, select_examples
+from omf.report.panels import MAX_PANEL_SIDE, error_map, make_panels, shrink_to_fit, strip
 from omf.report.summary import run_summary, step_seconds
 
 CAMERA = load_camera("samsung_s7")
-TRUTHS = list_packed(ROOT / "test_raw")
+GROUND_TRUTH = list_packed(ROOT / "test_raw")
 PHOTOS = {path.stem: path for path in (ROOT / "test_rgb").iterdir()}
-MOST_BYTES = 15_000_000
+MAX_BYTES = 15_000_000
 
 
 @pytest.fixture(scope="module")
 def records(tmp_path_factory) -> dict:
-    """Of reconstructions that are half of the truth."""
+    """Return the records of reconstructions that are half the ground truth."""
     folder = tmp_path_factory.mktemp("raw")
-    for name in TRUTHS:
-        np.save(folder / f"{name}.npy", read_packed(TRUTHS[name]) // 2)
-    return score_all(match_items(list_packed(folder), TRUTHS, PHOTOS), CAMERA, 1)[0]
+    for name in GROUND_TRUTH:
+        np.save(folder / f"{name}.npy", read_packed(GROUND_TRUTH[name]) // 2)
+    return score_all(match_items(list_packed(folder), GROUND_TRUTH, PHOTOS), CAMERA, 1)[0]
 
 
 def without_truth(records: dict) -> dict:
@@ -35,14 +35,13 @@ def without_truth(records: dict) -> dict:
     return {name: {key: record[key] for key in kept} for name, record in records.items()}
 
 
-def page_of(records: dict, problems=(), shown=None, seconds=None) -> str:
+def html_of(records: dict, problems=(), examples=None, seconds=None) -> str:
     timing = {"images": len(records), "seconds": 4.0, "megapixels": 1.0, "device": "CPU, 2 threads"}
     scores = summarise(records)
     summary = run_summary("some_model", "samsung_s7", timing, scores, list(problems))
-    shown = examples(records) if shown is None else shown
-    return page(
-        summary, scores, shown, drawn(records, seconds or {"infer": 3.0, "mosaic": 1.0}), datetime(2026, 1, 2)
-    )
+    examples = select_examples(records) if examples is None else examples
+    figures = draw_plots(records, seconds or {"infer": 3.0, "mosaic": 1.0})
+    return render_page(summary, scores, examples, figures, datetime(2026, 1, 2))
 
 
 def rows_of(html: str) -> list:
@@ -53,38 +52,40 @@ def test_images_too_small_for_a_tone_curve(records):
     few = {
         name: record | {"tones": {"raw": [0.5] * 32, "pixels": [2] * 32}} for name, record in records.items()
     }
-    assert "Tones" in drawn(records, {})
-    assert "Tones" not in drawn(few, {})
-    one = dict(list(records.items())[:1])
-    assert "Tones" in drawn(few | one, {})
+    assert "Tones" in draw_plots(records, {})
+    assert "Tones" not in draw_plots(few, {})
+    first = dict(list(records.items())[:1])
+    assert "Tones" in draw_plots(few | first, {})
 
 
 def test_worst_median_and_best_each_image_once(records):
-    groups = {heading: [one.name for one in group] for heading, group in examples(records).items()}
+    groups = {
+        heading: [example.name for example in group] for heading, group in select_examples(records).items()
+    }
     ordered = sorted(records, key=lambda name: records[name]["psnr"])
     assert groups == {"Worst": ordered[:3], "Median": ordered[4:7], "Best": ordered[::-1][:3]}
     for count in range(1, 9):
         few = {name: records[name] for name in ordered[:count]}
-        names = [one.name for group in examples(few).values() for one in group]
+        names = [example.name for group in select_examples(few).values() for example in group]
         assert len(names) == len(set(names)) == min(count, 9)
-    assert examples({}) == {}
+    assert select_examples({}) == {}
 
 
 def test_panels_with_ground_truth_and_without(records):
-    shown = panels(records["hills"])
-    assert list(shown) == ["sRGB photo", "overexposed", "predicted RAW", "true RAW", "error"]
-    assert len({picture.shape for picture in shown.values()}) == 1
-    assert strip(list(shown.values())).shape == (120, 5 * 160 + 4 * 4, 3)
-    assert (shown["true RAW"].astype(int) >= shown["predicted RAW"]).all()
-    assert list(panels(without_truth(records)["hills"])) == [
+    panels = make_panels(records["hills"])
+    assert list(panels) == ["sRGB photo", "overexposed", "predicted RAW", "true RAW", "error"]
+    assert len({panel.shape for panel in panels.values()}) == 1
+    assert strip(list(panels.values())).shape == (120, 5 * 160 + 4 * 4, 3)
+    assert (panels["true RAW"].astype(int) >= panels["predicted RAW"]).all()
+    assert list(make_panels(without_truth(records)["hills"])) == [
         "sRGB photo",
         "overexposed",
         "predicted RAW",
-        "rendered like the photo",
+        "rendered to match the photo",
         "difference",
     ]
-    alone = {key: value for key, value in records["hills"].items() if key in ("raw", "truth", "white_level")}
-    assert list(panels(alone)) == ["predicted RAW", "true RAW", "error"]
+    kept = {key: value for key, value in records["hills"].items() if key in ("raw", "truth", "white_level")}
+    assert list(make_panels(kept)) == ["predicted RAW", "true RAW", "error"]
 
 
 def test_error_maps_have_one_scale():
@@ -93,17 +94,17 @@ def test_error_maps_have_one_scale():
     assert len({tuple(colour) for colour in colours[0]}) == 3
 
 
-def test_large_pictures_are_reduced():
-    assert max(fitted(np.zeros((3000, 2001, 3), np.uint8)).shape) <= MAX_PANEL_SIDE
+def test_large_panels_are_shrunk():
+    assert max(shrink_to_fit(np.zeros((3000, 2001, 3), np.uint8)).shape) <= MAX_PANEL_SIDE
 
 
-def test_the_page_says_what_there_is(records):
-    html = page_of(records, problems=["broken.jpg: no picture"])
+def test_the_page_shows_scores_and_problems(records):
+    html = html_of(records, problems=["broken.jpg: not an image"])
     for text in (
         "some_model",
         "CPU, 2 threads",
         "SenseBrains",
-        "broken.jpg: no picture",
+        "broken.jpg: not an image",
         "Worst image",
         "Median image",
         "Best image",
@@ -112,15 +113,15 @@ def test_the_page_says_what_there_is(records):
         assert text in html
     assert len(rows_of(html)) == 12
     assert html.count('class="open"') == 9 * 5 + 5
-    bare = page_of(without_truth(records))
+    bare = html_of(without_truth(records))
     assert "There is no ground truth" in bare
     assert "SenseBrains" not in bare
     assert "http" not in html.replace("http-equiv", "")
 
 
-def test_plots_are_whole_svgs_without_a_colour_of_their_own_for_text(records):
-    for some in (records, without_truth(records), {"hills": records["hills"]}):
-        for svg, text in drawn(some, {"infer": 1.0}).values():
+def test_plots_are_complete_svgs_with_text_in_the_pages_colour(records):
+    for subset in (records, without_truth(records), {"hills": records["hills"]}):
+        for svg, text in draw_plots(subset, {"infer": 1.0}).values():
             root = ElementTree.fromstring(svg)
             assert root.tag.endswith("svg")
             assert "currentColor" in svg
@@ -130,49 +131,49 @@ def test_plots_are_whole_svgs_without_a_colour_of_their_own_for_text(records):
 
 def test_file_names_are_shown_and_not_run(records):
     name = "</script><script>alert(1)</script>\"'<b>&"
-    hostile = {name: records["hills"] | {"warnings": [f"remark {name}"]}}
-    html = page_of(hostile, problems=[f"{name}.jpg: broken"])
+    hostile = {name: records["hills"] | {"warnings": [f"warning {name}"]}}
+    html = html_of(hostile, problems=[f"{name}.jpg: broken"])
     assert "<script>alert" not in html
     assert "<b>&" not in html
     assert rows_of(html)[0][0] == name
 
 
 def test_ten_thousand_images_stay_under_15_megabytes(records):
-    """With pictures that compress badly, and names as long as they come."""
+    """With panels that compress badly, and long names."""
     rng = np.random.default_rng(0)
     noise = {
         caption: rng.integers(0, 256, (MAX_PANEL_SIDE, MAX_PANEL_SIDE, 3), np.uint8)
-        for caption in panels(records["hills"])
+        for caption in make_panels(records["hills"])
     }
-    shown = {heading: [Example("x" * 100, "", noise)] * 3 for heading in ("Worst", "Median", "Best")}
+    examples = {heading: [Example("x" * 100, "", noise)] * 3 for heading in ("Worst", "Median", "Best")}
     many = {f"image_{number:06d}_{'x' * 60}": records["hills"] for number in range(10_000)}
-    html = page_of(many, shown=shown)
+    html = html_of(many, examples=examples)
     assert len(rows_of(html)) == 10_000
-    assert len(html.encode()) < MOST_BYTES
+    assert len(html.encode()) < MAX_BYTES
 
 
-def test_one_image_will_do(records):
-    html = page_of({"hills": records["hills"]})
+def test_one_image_is_enough(records):
+    html = html_of({"hills": records["hills"]})
     assert "1 image, sRGB to RAW" in html
     assert html.count('aria-label="hills"') == 1
 
 
-def test_the_pictures_as_files(records):
-    found = files(examples(records), drawn(records, {"infer": 1.0}))
-    assert sorted(name for name in found if name.endswith(".jpg")) == sorted(
+def test_the_images_of_the_page_as_files(records):
+    files = image_files(select_examples(records), draw_plots(records, {"infer": 1.0}))
+    assert sorted(name for name in files if name.endswith(".jpg")) == sorted(
         f"images_{heading}_{rank}.jpg" for heading in ("worst", "median", "best") for rank in (1, 2, 3)
     )
-    assert {name for name in found if name.endswith(".svg")} == {
+    assert {name for name in files if name.endswith(".svg")} == {
         f"plot_{title}.svg" for title in ("distribution", "overexposure", "bayer_planes", "tones", "time")
     }
-    assert all(content.startswith((b"\xff\xd8", b"<?xml")) for content in found.values())
+    assert all(content.startswith((b"\xff\xd8", b"<?xml")) for content in files.values())
 
 
-def test_stages_from_tables(tmp_path):
+def test_step_times_from_benchmark_tables(tmp_path):
     for path, seconds in (
         ("infer/a.tsv", 1.5),
         ("infer/b.tsv", 2),
-        ("infer/of_an_earlier_run.tsv", 9),
+        ("infer/from_an_earlier_run.tsv", 9),
         ("mosaic/a.tsv", 4),
     ):
         (tmp_path / path).parent.mkdir(exist_ok=True)
@@ -181,13 +182,13 @@ def test_stages_from_tables(tmp_path):
     assert step_seconds(tmp_path / "nothing", ["a"]) == {}
 
 
-def test_pictures_in_the_page_are_the_pictures(records):
+def test_embedded_panels_equal_the_panels(records):
     from io import BytesIO
 
     import imageio.v3 as iio
 
-    one = Example("hills", "", panels(records["hills"]))
-    html = page_of({"hills": records["hills"]}, shown={"Worst": [one]})
+    example = Example("hills", "", make_panels(records["hills"]))
+    html = html_of({"hills": records["hills"]}, examples={"Worst": [example]})
     uri = re.search(r'<img src="data:image/jpeg;base64,([^"]+)"[^>]* alt="predicted RAW of hills"', html)[1]
-    picture = iio.imread(BytesIO(base64.b64decode(uri)))
-    assert np.abs(picture.astype(int) - one.pictures["predicted RAW"]).mean() < 4
+    panel = iio.imread(BytesIO(base64.b64decode(uri)))
+    assert np.abs(panel.astype(int) - example.panels["predicted RAW"]).mean() < 4

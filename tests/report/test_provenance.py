@@ -36,24 +36,24 @@ def test_the_commit_of_a_checkout(checkout):
     full = git(checkout, "rev-parse", "HEAD")
     assert commit(checkout) == full
     git(checkout, "tag", "-a", "v1", "-m", "v1")
-    assert commit(checkout) == full  # a tag's name could move
-    (checkout / "untracked").write_text("photos and the like")
+    assert commit(checkout) == full  # not the tag's name, since tags can move
+    (checkout / "untracked").write_text("such as photos")
     assert commit(checkout) == full
     (checkout / "file").write_text("2")
     assert commit(checkout) == f"{full}-dirty"
 
 
-def test_no_commit_of_a_folder_that_merely_lies_in_a_checkout(checkout):
+def test_a_folder_inside_a_checkout_has_no_commit(checkout):
     (checkout / "site-packages").mkdir()
     assert commit(checkout / "site-packages") is None
 
 
-def test_the_commit_that_an_image_was_built_from(checkout):
+def test_the_commit_that_a_container_image_was_built_from(checkout):
     (checkout / "COMMIT").write_text("abc\n")
     assert commit(checkout) == "abc"
 
 
-def test_no_git(checkout, monkeypatch):
+def test_without_git_the_commit_is_unknown(checkout, monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
     assert commit(checkout) is None
 
@@ -64,49 +64,50 @@ def test_environment(monkeypatch, tmp_path):
     driver.write_text("#!/bin/sh\n[ $1 = --query-gpu=driver_version ] && echo 580.1\n")
     driver.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    found = environment("a GPU")
-    assert (found["version"], found["image"], found["device"], found["driver"]) == (
+    record = environment("a GPU")
+    assert (record["version"], record["image"], record["device"], record["driver"]) == (
         __version__,
         "some image",
         "a GPU",
         "580.1",
     )
-    assert found["commit"] == commit(ROOT)
-    assert found["packages"]["torch"] == version("torch")
-    assert found["packages"]["numpy"] == version("numpy")
-    line = environment_line(found)
+    assert record["commit"] == commit(ROOT)
+    assert record["packages"]["torch"] == version("torch")
+    assert record["packages"]["numpy"] == version("numpy")
+    line = environment_line(record)
     for part in (
         __version__,
         "some image",
         f"PyTorch {version('torch')}",
         "a GPU",
         "driver 580.1",
-        found["host"],
+        record["host"],
     ):
         assert part in line
 
 
-def test_equal_environments_are_told_once(monkeypatch):
+def test_equal_environments_are_merged(monkeypatch):
     monkeypatch.delenv("OMF_IMAGE", raising=False)
-    here = environment("CPU, 2 threads")
+    local = environment("CPU, 2 threads")
     jobs = [
-        here | {"host": "b"},
-        here | {"device": "a GPU", "host": "c"},
-        here | {"host": "a"},
-        here | {"host": "b"},
+        local | {"host": "b"},
+        local | {"device": "a GPU", "host": "c"},
+        local | {"host": "a"},
+        local | {"host": "b"},
     ]
     model = find_model("samsung_s7")
-    told = provenance.provenance(jobs, model, {"precision": "published"}, {"photos": {"a.jpg": "12"}})
-    assert [(one["device"], one["jobs"], one["hosts"]) for one in told["environments"]] == [
+    record = provenance.provenance(jobs, model, {"precision": "published"}, {"photos": {"a.jpg": "12"}})
+    merged = record["environments"]
+    assert [(entry["device"], entry["jobs"], entry["hosts"]) for entry in merged] == [
         ("CPU, 2 threads", 3, ["a", "b"]),
         ("a GPU", 1, ["c"]),
     ]
-    assert "host" not in told["environments"][0]
-    assert told["weights"]["samsung_s7/oe.safetensors"] == sha256(model.oe.path)
-    assert (told["model"], told["config"], told["inputs"]) == (
+    assert "host" not in merged[0]
+    assert record["weights"]["samsung_s7/oe.safetensors"] == sha256(model.oe.path)
+    assert (record["model"], record["config"], record["inputs"]) == (
         "samsung_s7",
         {"precision": "published"},
         {"photos": {"a.jpg": "12"}},
     )
     unlisted = replace(model, oe=replace(model.oe, sha256=None))
-    assert provenance.provenance([], unlisted, {}, {})["weights"] == told["weights"]
+    assert provenance.provenance([], unlisted, {}, {})["weights"] == record["weights"]

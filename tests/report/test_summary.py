@@ -1,7 +1,7 @@
 from omf.report.summary import readme_text, scores_text
 
 
-def test_the_readme_has_the_scorers_four_lines():
+def test_the_readme_has_the_four_lines_that_the_scorer_reads():
     text = readme_text(1.23456, on_cpu=True, extra_data=False, description="a: b")
     assert text.splitlines() == [
         "runtime per image [s] : 1.2346",
@@ -11,7 +11,7 @@ def test_the_readme_has_the_scorers_four_lines():
     ]
 
 
-def test_the_scorers_answer():
+def test_scores_txt_has_the_scorers_format():
     readme = readme_text(1.23456, on_cpu=True, extra_data=False, description="a: b")
     assert (
         scores_text(28.5, 0.8, readme)

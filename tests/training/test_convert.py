@@ -1,4 +1,4 @@
-"""Photos with DNG become crops that fit to the pixel."""
+"""Conversion of photos with DNG files to crops that are aligned to the pixel."""
 
 import json
 from pathlib import Path
@@ -18,7 +18,7 @@ from omf.utils.errors import InputError
 pytest.importorskip("rawpy")
 
 
-def states(folder: Path) -> dict[str, int]:
+def modification_times(folder: Path) -> dict[str, int]:
     return {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
 
 
@@ -26,7 +26,7 @@ def states(folder: Path) -> dict[str, int]:
 def test_crops_are_exact(tmp_path: Path, cfa: str, turns: int):
     shown = write_pair(tmp_path / "in", "a", turns=turns, cfa=cfa)
     assert convert_dataset(tmp_path / "in", tmp_path / "out", 100) == []
-    # where the photo begins on the RAW, moved on to the next red pixel
+    # position of the photo on the RAW, moved to the next red pixel
     top, left = 3, 6
     top, left = top + (top + cfa.index("R") // 2) % 2, left + (left + cfa.index("R")) % 2
     photo = np.rot90(read_rgb(tmp_path / "in" / "a.jpg"), -turns)
@@ -45,12 +45,12 @@ def test_crops_are_exact(tmp_path: Path, cfa: str, turns: int):
         np.testing.assert_allclose(
             raw, bayer[top + row : top + row + 100, left + column : left + column + 100], atol=5e-5
         )
-    told = json.loads((tmp_path / "out" / "dataset.json").read_text())
-    assert told["white_level"] == 65535 and told["crop"] == 100
-    assert told["photos"]["a"]["turns"] == -turns % 4 and told["photos"]["a"]["largest_shift"] < 0.5
+    record = json.loads((tmp_path / "out" / "dataset.json").read_text())
+    assert record["white_level"] == 65535 and record["crop"] == 100
+    assert record["photos"]["a"]["turns"] == -turns % 4 and record["photos"]["a"]["largest_shift"] < 0.5
 
 
-def test_small_photo_becomes_one_crop(tmp_path: Path):
+def test_a_small_photo_gives_one_crop(tmp_path: Path):
     write_pair(tmp_path / "in", "a", height=200, width=260, cfa="RGGB")
     convert_dataset(tmp_path / "in", tmp_path / "out", 504)
     rgb, raw = find_pairs(tmp_path / "out").pairs[0].load()
@@ -58,7 +58,7 @@ def test_small_photo_becomes_one_crop(tmp_path: Path):
     assert len(list((tmp_path / "out").iterdir())) == 3
 
 
-def test_bad_pairs_are_told_and_the_rest_goes_on(tmp_path: Path):
+def test_bad_pairs_are_reported_and_the_rest_is_converted(tmp_path: Path):
     folder = tmp_path / "in"
     write_pair(folder, "good")
     write_pair(folder, "other", 2)
@@ -71,32 +71,32 @@ def test_bad_pairs_are_told_and_the_rest_goes_on(tmp_path: Path):
     (folder / "lonely.jpg").write_bytes((folder / "good.jpg").read_bytes())
     problems = convert_dataset(folder, tmp_path / "out", 100)
     assert len(problems) == 4 and not any("\n" in problem for problem in problems)
-    for told in (
+    for message in (
         "lonely.jpg: no RAW",
         "damaged.dng: can't be decoded",
         "text.jpg: not a picture",
         "wrong.jpg, wrong.dng: photo and RAW don't match",
     ):
-        assert any(told in problem for problem in problems)
+        assert any(message in problem for problem in problems)
     assert {pair.name.split("_")[0] for pair in find_pairs(tmp_path / "out").pairs} == {"good", "other"}
 
 
-def test_goes_on_where_it_stopped(tmp_path: Path):
+def test_conversion_resumes(tmp_path: Path):
     for name, index in (("a", 0), ("b", 2)):
         write_pair(tmp_path / "in", name, index)
     convert_dataset(tmp_path / "in", tmp_path / "out", 100)
-    before = states(tmp_path / "out")
+    before = modification_times(tmp_path / "out")
     convert_dataset(tmp_path / "in", tmp_path / "out", 100)
-    assert states(tmp_path / "out") == before
+    assert modification_times(tmp_path / "out") == before
     (tmp_path / "out" / "b_1_1.npy").unlink()
     (tmp_path / "in" / "a.dng").write_text("not read again")
     assert convert_dataset(tmp_path / "in", tmp_path / "out", 100) == []
-    after = states(tmp_path / "out")
+    after = modification_times(tmp_path / "out")
     assert after.keys() == before.keys()
     assert all((before[name] != after[name]) == name.startswith(("b_", "dataset")) for name in before)
 
 
-def test_photos_pixels_are_kept_and_16_bits_too(tmp_path: Path):
+def test_pixels_are_unchanged(tmp_path: Path):
     shown = write_pair(tmp_path / "in", "a", cfa="RGGB")
     Image.open(tmp_path / "in" / "a.jpg").save(tmp_path / "in" / "a.png")
     (tmp_path / "in" / "a.jpg").unlink()
@@ -106,7 +106,7 @@ def test_photos_pixels_are_kept_and_16_bits_too(tmp_path: Path):
     np.testing.assert_allclose(np.load(pair.raw) / 65535, pack(bayer_of(shown)[4:204, 6:206]), atol=5e-5)
 
 
-def test_wrong_calls(tmp_path: Path):
+def test_wrong_arguments(tmp_path: Path):
     write_pair(tmp_path / "in", "a")
     for crop in (0, -2, 101):
         with pytest.raises(InputError, match=f"crop {crop}: give an even number"):
@@ -123,7 +123,7 @@ def test_wrong_calls(tmp_path: Path):
         convert_dataset(tmp_path / "in", tmp_path / "out", 100)
 
 
-def test_from_the_command_line_with_the_shift_of_each_pair(tmp_path: Path):
+def test_the_command_line_prints_the_shift_of_each_pair(tmp_path: Path):
     write_pair(tmp_path / "in", "good", turns=1, cfa="GRBG")
     write_pair(tmp_path / "in", "bad", turns=0, cfa="GRBG")
     (tmp_path / "in" / "bad.dng").write_bytes(b"damaged")
@@ -131,6 +131,6 @@ def test_from_the_command_line_with_the_shift_of_each_pair(tmp_path: Path):
     assert answer.returncode == 1
     assert "bad.dng: can't be decoded" in answer.stderr
     (line,) = (line.split() for line in answer.stdout.splitlines() if line.startswith("good"))
-    assert line[1:3] == ["1", "270"]  # one crop; the photo, turned to the left, is turned back
+    assert line[1:3] == ["1", "270"]  # one crop; the photo, rotated left, is rotated back
     assert float(line[3]) > 0.7
     assert float(line[4]) < 0.5

@@ -1,4 +1,4 @@
-"""Folders of pairs: layouts, white levels, every wrong file, the description and the contact sheet."""
+"""Folders of training pairs: layouts, white levels, invalid files, description and contact sheet."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def write_packed(
     size: tuple[int, int] = (60, 80),
     index: int = 0,
 ) -> np.ndarray:
-    """NAME and suffix with NAME.npy; the counts."""
+    """Write a photo and NAME.npy of a scene, and return the packed counts."""
     folder.mkdir(parents=True, exist_ok=True)
     shown = scene(index, *size)
     Image.fromarray(photo_of(shown)).save(folder / f"{name}{suffix}")
@@ -34,7 +34,7 @@ def write_packed(
     return counts_of(shown, white)
 
 
-def test_aim(tmp_path: Path):
+def test_aim_layout(tmp_path: Path):
     counts = write_packed(tmp_path, "b")
     write_packed(tmp_path, "a", ".JPG")
     dataset = find_pairs(tmp_path)
@@ -55,7 +55,7 @@ def test_aim_in_train(tmp_path: Path):
     assert [pair.photo for pair in find_pairs(tmp_path).pairs] == [tmp_path / "train" / "a.jpg"]
 
 
-def test_ntire(tmp_path: Path):
+def test_ntire_layout(tmp_path: Path):
     write_packed(tmp_path, "12_0", ".png", 4095, (1024, 1024))
     dataset = find_pairs(tmp_path)
     assert dataset.layout == "ntire" and dataset.pairs[0].white_level == 4095
@@ -65,7 +65,7 @@ def test_ntire(tmp_path: Path):
 @pytest.mark.parametrize(
     ("entries", "level"), [({"max_val": 1023}, 1023), ({"max_val": np.float32(4095)}, 4095), ({}, 4095)]
 )
-def test_npz_tells_its_own_white_level(tmp_path: Path, entries: dict, level: int):
+def test_npz_contains_its_white_level(tmp_path: Path, entries: dict, level: int):
     counts = write_packed(tmp_path, "a", ".png", 1000)
     (tmp_path / "a.npy").unlink()
     np.savez(tmp_path / "a.npz", raw=counts, **entries)
@@ -75,7 +75,7 @@ def test_npz_tells_its_own_white_level(tmp_path: Path, entries: dict, level: int
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png"])
-def test_dataset_json_wins(tmp_path: Path, suffix: str):
+def test_dataset_json_takes_precedence(tmp_path: Path, suffix: str):
     write_packed(tmp_path, "a", suffix, 16383)
     (tmp_path / "dataset.json").write_text(json.dumps({"white_level": 16383, "camera": "a phone"}))
     pair = find_pairs(tmp_path).pairs[0]
@@ -83,16 +83,16 @@ def test_dataset_json_wins(tmp_path: Path, suffix: str):
     pair.load()
 
 
-def test_unknown_white_level_is_asked_for(tmp_path: Path):
+def test_an_unknown_white_level_is_refused(tmp_path: Path):
     write_packed(tmp_path, "a", ".png")
     with pytest.raises(
-        InputError, match=r"nothing tells the white level of \(30, 40, 4\) beside a.png; put dataset.json"
+        InputError, match=r"the white level of \(30, 40, 4\) beside a.png is unknown; put dataset.json"
     ):
         find_pairs(tmp_path)
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("{", "can't be read"),
         ("[]", "can't be read"),
@@ -100,10 +100,10 @@ def test_unknown_white_level_is_asked_for(tmp_path: Path):
         ('{"white_level": 0}', "white level 0"),
     ],
 )
-def test_wrong_dataset_json(tmp_path: Path, text: str, told: str):
+def test_wrong_dataset_json(tmp_path: Path, text: str, message: str):
     write_packed(tmp_path, "a")
     (tmp_path / "dataset.json").write_text(text)
-    with pytest.raises(InputError, match=told):
+    with pytest.raises(InputError, match=message):
         find_pairs(tmp_path)
 
 
@@ -121,7 +121,7 @@ def test_camera_raw(tmp_path: Path, suffix: str):
         contact_sheet(dataset, tmp_path / "sheet.png")
 
 
-def test_what_has_no_partner_is_a_problem(tmp_path: Path):
+def test_files_without_partner_are_problems(tmp_path: Path):
     write_packed(tmp_path, "a")
     for lonely in ("b.jpg", "c.npy", "d.dng", ".hidden.jpg", "notes.txt"):
         (tmp_path / lonely).touch()
@@ -133,7 +133,7 @@ def test_what_has_no_partner_is_a_problem(tmp_path: Path):
     (tmp_path / "g.npy").write_bytes(b"nothing")
     dataset = find_pairs(tmp_path)
     assert [pair.name for pair in dataset.pairs] == ["a", "f"]
-    told = "\n".join(dataset.problems)
+    problems = "\n".join(dataset.problems)
     assert len(dataset.problems) == 5
     for expected in (
         "b.jpg: no RAW",
@@ -142,10 +142,10 @@ def test_what_has_no_partner_is_a_problem(tmp_path: Path):
         "e.jpg: e.png has the same name",
         "g.npy: can't be read",
     ):
-        assert expected in told
+        assert expected in problems
 
 
-def test_nothing_to_find(tmp_path: Path):
+def test_no_pairs(tmp_path: Path):
     with pytest.raises(InputError, match="no such folder"):
         find_pairs(tmp_path / "none")
     (tmp_path / "a.jpg").touch()
@@ -163,7 +163,7 @@ WRONG = {
     ),
     "shape": (
         lambda folder: np.save(folder / "a.npy", GOOD[1:]),
-        r"uint16 \(29, 40, 4\); to a.jpg of 80 x 60 pixels belongs uint16 \(30, 40, 4\)",
+        r"uint16 \(29, 40, 4\); a.jpg of 80 x 60 pixels requires uint16 \(30, 40, 4\)",
     ),
     "planes": (lambda folder: np.save(folder / "a.npy", GOOD[..., 0]), r"uint16 \(30, 40\)"),
     "dtype": (lambda folder: np.save(folder / "a.npy", GOOD.astype(np.float32)), "float32"),
@@ -188,9 +188,9 @@ def test_wrong_pairs_become_problems(tmp_path: Path, case: str):
     write_packed(tmp_path, "a")
     write_packed(tmp_path, "b")
     dataset = find_pairs(tmp_path)
-    spoil, told = WRONG[case]
-    spoil(tmp_path)
-    with pytest.raises(InputError, match=told) as error:
+    damage, message = WRONG[case]
+    damage(tmp_path)
+    with pytest.raises(InputError, match=message) as error:
         dataset.pairs[0].load()
     assert "\n" not in str(error.value)
     checked = check_pairs(dataset)
@@ -246,7 +246,7 @@ def test_description(tmp_path: Path):
     assert text.count("problem:") == 20 and "note:" not in text
 
 
-def test_a_white_level_that_is_too_high_is_noticed(tmp_path: Path):
+def test_a_white_level_that_is_too_high_is_reported(tmp_path: Path):
     write_packed(tmp_path, "a", ".png", 1023, (1024, 1024))
     assert "is the white level right?" in describe(find_pairs(tmp_path))
 
@@ -262,7 +262,7 @@ def test_contact_sheet(tmp_path: Path):
     contact_sheet(find_pairs(tmp_path), tmp_path / "out" / "sheet.png", count=6)
     sheet = np.array(Image.open(tmp_path / "out" / "sheet.png"))
     assert sheet.shape == (2 * 216 + 8, 4 * 392 + 8, 3)
-    assert (sheet[220:, 2 * 392 + 8 :] == 255).all()  # six tiles in two rows of four
+    assert (sheet[220:, 2 * 392 + 8 :] == 255).all()  # six thumbnails in two rows of four
     assert list((tmp_path / "out").iterdir()) == [tmp_path / "out" / "sheet.png"]
 
 
@@ -282,6 +282,6 @@ def test_16_bit_photo(tmp_path: Path):
     assert pair.load()[0].dtype == np.uint16
 
 
-def test_pairs_written_by_the_helper_are_of_the_layout_dng(tmp_path: Path):
+def test_write_pair_uses_the_dng_layout(tmp_path: Path):
     write_pair(tmp_path, "a")
     assert find_pairs(tmp_path).layout == "dng"

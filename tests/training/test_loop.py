@@ -1,3 +1,5 @@
+"""The training loop: schedule, EMA, checkpoints, logs and DDP."""
+
 import csv
 import os
 import signal
@@ -17,14 +19,14 @@ from omf.training.loop import Plan, fit, learning_rate, moving_average
 from omf.utils.errors import InputError
 
 CPU = torch.device("cpu")
-PLAN = Plan("net", steps=24, batch=4, learning_rate=1e-2, warm_up=4, ema=0.9, fingerprint="a")
+PLAN = Plan("net", 24, batch_size=4, learning_rate=1e-2, warmup_iterations=4, ema_decay=0.9, fingerprint="a")
 
 
 class Lines(Dataset):
-    """y = 3 x + 1."""
+    """Samples of y = 3 x + 1."""
 
     def __len__(self):
-        return PLAN.steps * PLAN.batch
+        return PLAN.iterations * PLAN.batch_size
 
     def __getitem__(self, index):
         x = torch.rand(1, 4, 4, generator=torch.Generator().manual_seed(index))
@@ -43,7 +45,7 @@ def objective(model: nn.Module, batch: list[torch.Tensor]) -> torch.Tensor:
 def rows(folder) -> list[dict]:
     with (folder / "log.csv").open() as file:
         return [
-            {key: row[key] for key in ("network", "step", "loss", "learning_rate")}
+            {key: row[key] for key in ("network", "iteration", "loss", "learning_rate")}
             for row in csv.DictReader(file)
         ]
 
@@ -56,7 +58,7 @@ def test_learning_rate_rises_and_falls():
     assert rates[-1] == pytest.approx(0.01, abs=2e-3)
 
 
-def test_the_average_forgets_the_beginning_and_then_follows_slowly():
+def test_the_moving_average_forgets_its_start_then_changes_slowly():
     update, average = moving_average(0.9), [torch.zeros(1)]
     for step in range(200):
         update(average, [torch.ones(1)], torch.tensor(step))
@@ -67,40 +69,40 @@ def test_the_average_forgets_the_beginning_and_then_follows_slowly():
     assert average[0] == pytest.approx(0.9)
 
 
-def test_it_learns_and_logs(tmp_path, monkeypatch):
+def test_fit_learns_and_logs(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "LOG_EVERY", 4)
     trained = fit(network(), objective, Lines(), PLAN, tmp_path, CPU)
     assert not trained.training
     logged = rows(tmp_path)
-    assert [row["step"] for row in logged] == ["4", "8", "12", "16", "20", "24"]
+    assert [row["iteration"] for row in logged] == ["4", "8", "12", "16", "20", "24"]
     assert float(logged[-1]["loss"]) < float(logged[0]["loss"])
     draw_curves(tmp_path / "log.csv", tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 @pytest.mark.parametrize("cut_at", [4, 12])
-def test_a_run_that_was_cut_off_ends_with_the_same_weights_and_curve(tmp_path, monkeypatch, cut_at):
+def test_an_interrupted_run_gives_the_same_weights_and_log(tmp_path, monkeypatch, cut_at):
     monkeypatch.setattr(loop, "LOG_EVERY", 4)
     monkeypatch.setattr(loop, "SAVE_SECONDS", 0)
     whole = fit(network(), objective, Lines(), PLAN, tmp_path / "whole", CPU)
     real, saved = loop.save_state, []
 
-    class CutError(Exception):
+    class InterruptedRunError(Exception):
         pass
 
-    def save_and_cut(path, plan, step, **parts):
+    def save_and_fail(path, plan, step, **parts):
         real(path, plan, step, **parts)
         saved.append(step)
         if step == cut_at:
-            # what a kill between two checkpoints leaves
+            # a kill between two checkpoints leaves later rows in the log
             loop.append_log(path.parent / "log.csv", ("net", step + 4, "9", "9", "9"))
-            raise CutError
+            raise InterruptedRunError
 
-    monkeypatch.setattr(loop, "save_state", save_and_cut)
-    with pytest.raises(CutError):
+    monkeypatch.setattr(loop, "save_state", save_and_fail)
+    with pytest.raises(InterruptedRunError):
         fit(network(), objective, Lines(), PLAN, tmp_path / "cut", CPU)
     cut = fit(network(), objective, Lines(), PLAN, tmp_path / "cut", CPU)
-    assert saved == sorted(set(saved))  # nothing was done twice
+    assert saved == sorted(set(saved))  # no iterations were repeated
     assert all((value == cut.state_dict()[key]).all() for key, value in whole.state_dict().items())
     assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
 
@@ -112,8 +114,10 @@ def test_other_settings_do_not_resume(tmp_path):
         fit(network(), objective, Lines(), other, tmp_path, CPU)
 
 
-def test_a_loss_that_is_not_finite_ends_the_run_with_a_line(tmp_path):
-    with pytest.raises(InputError, match=r"the loss is nan at step 24; set a lower training\.learning_rate"):
+def test_a_loss_that_is_not_finite_ends_the_run_with_one_line(tmp_path):
+    with pytest.raises(
+        InputError, match=r"the loss is nan at iteration 24; set a lower training\.learning_rate"
+    ):
         fit(
             network(),
             lambda model, batch: objective(model, batch) * float("nan"),
@@ -159,15 +163,22 @@ def test_two_processes_share_a_batch_and_end_with_the_same_weights(tmp_path):
     sums = [line.split()[2] for line in answer.stdout.splitlines() if line.startswith("RANK")]
     assert len(sums) == 2
     logged = rows(tmp_path / "run")
-    assert [row["step"] for row in logged] == ["4", "8", "12", "16", "20", "24"]  # once, not twice
+    assert [row["iteration"] for row in logged] == [
+        "4",
+        "8",
+        "12",
+        "16",
+        "20",
+        "24",
+    ]  # logged by one process only
     assert float(logged[-1]["loss"]) < float(logged[0]["loss"])
-    # weights are the same; batch norm's averages are those of each process's own part, within the batch's spread
+    # the weights are equal; batch-norm averages differ, since each process sees its own part of the batches
     assert float(sums[0]) == pytest.approx(float(sums[1]), abs=0.5)
 
 
 @pytest.mark.slow
-def test_a_killed_training_goes_on_where_it_was(tmp_path):
-    """The real command, killed hard in the middle of NOE, and started again."""
+def test_a_killed_training_resumes(tmp_path):
+    """Kill the real command with SIGKILL during NOE, and rerun it."""
     (tmp_path / "settings.yaml").write_text(
         "{widths: [4, 6], patch: 40, batch: 2, steps: {demosaic: 20, noe: 150, oe: 20}, warm_up: 5, ema: 0.9}"
     )
@@ -193,7 +204,9 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path):
     process = subprocess.Popen(
         command(tmp_path / "killed"), env=environment, stderr=subprocess.PIPE, start_new_session=True
     )
-    while not (tmp_path / "killed" / "noe.state.pt").is_file():  # written after step 50's row in log.csv
+    while not (
+        tmp_path / "killed" / "noe.state.pt"
+    ).is_file():  # written after the row of iteration 50 in log.csv
         assert process.poll() is None, process.stderr.read().decode()
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
@@ -202,12 +215,11 @@ def test_a_killed_training_goes_on_where_it_was(tmp_path):
     for run in ("killed", "whole"):
         answer = subprocess.run(command(tmp_path / run), env=environment, capture_output=True, text=True)
         assert answer.returncode == 0, answer.stderr
-        if run == "killed":  # from the checkpoint on, not from the start
+        if run == "killed":  # it resumes from the checkpoint, not from the start
             assert "demosaic step" not in answer.stderr
             assert "noe step 50 of" not in answer.stderr
     killed, whole = (rows(tmp_path / run) for run in ("killed", "whole"))
     losses = [[float(row.pop("loss")) for row in logged] for logged in (killed, whole)]
-    assert losses[0] == pytest.approx(
-        losses[1], rel=1e-3
-    )  # other patches, or weights of another step, give quite another loss
+    # other patches, or weights of another iteration, would give a very different loss
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
     assert killed == whole

@@ -1,3 +1,5 @@
+"""Registration of a trained model in models.yaml."""
+
 import shutil
 
 import pytest
@@ -9,20 +11,20 @@ from omf.models.checkpoints import save_demosaic_net, save_network
 from omf.models.registry import check_files, find_model
 from omf.networks.demosaic_net import DemosaicNet
 from omf.training.register import register_trained_model
-from omf.training.settings import settings_from
+from omf.training.settings import TrainingSettings
 from omf.utils.errors import InputError
 
 
 @pytest.fixture
 def run(tmp_path):
-    """A finished training."""
+    """Return the folder of a finished training."""
     folder = tmp_path / "run"
     for seed, branch in enumerate(("noe", "oe")):
         save_network(random_unet((4, 6), seed), folder / f"{branch}.safetensors")
     torch.manual_seed(0)
     save_demosaic_net(DemosaicNet(4, 2), folder / "demosaic.safetensors")
     rows = "".join(f"{stage},50,0.25,0.001,12.50\n" for stage in ("demosaic", "noe", "oe"))
-    (folder / "log.csv").write_text("network,step,loss,learning_rate,patches_per_second\n" + rows)
+    (folder / "log.csv").write_text("network,iteration,loss,learning_rate,patches_per_second\n" + rows)
     (folder / "curves.png").write_bytes(b"\x89PNG")
     return folder
 
@@ -35,10 +37,10 @@ def models(tmp_path):
     return folder
 
 
-def test_a_trained_model_is_entered_and_can_be_replaced(run, models):
+def test_a_trained_model_is_registered_and_can_be_replaced(run, models):
     before = (models / "models.yaml").read_text()
     for seed in (1, 2):
-        register_trained_model(run, settings_from({"name": "mine", "seed": seed}), models)
+        register_trained_model(run, TrainingSettings(name="mine", seed=seed), models)
         model = find_model("mine", models)
         check_files(model)
         assert model.trained_here
@@ -55,9 +57,9 @@ def test_a_trained_model_is_entered_and_can_be_replaced(run, models):
 @pytest.mark.parametrize(
     "data", [{"pairs": "/home/alice/pairs"}, {"photos": ["/home/alice/photos", "/home/alice/more"]}]
 )
-def test_a_model_does_not_tell_whose_photos_it_was_trained_on(run, models, monkeypatch, data):
+def test_the_model_card_does_not_contain_the_home_folder(run, models, monkeypatch, data):
     monkeypatch.setenv("HOME", "/home/alice")
-    register_trained_model(run, settings_from(data), models)
+    register_trained_model(run, TrainingSettings(**data), models)
     assert "~/p" in (card := (models / "my_model" / "README.md").read_text())
     assert "alice" not in card + (models / "models.yaml").read_text()
 
@@ -65,5 +67,5 @@ def test_a_model_does_not_tell_whose_photos_it_was_trained_on(run, models, monke
 @pytest.mark.parametrize("name", ["samsung_s7", "published", "unprocess"])
 def test_models_that_were_not_trained_here_are_not_replaced(run, models, name):
     with pytest.raises(InputError, match=f"training.name is {name}, which models.yaml lists already"):
-        register_trained_model(run, settings_from({"name": name}), models)
+        register_trained_model(run, TrainingSettings(name=name), models)
     assert not (models / name).exists()

@@ -1,63 +1,79 @@
+"""Training settings."""
+
 import pytest
 import yaml
 from conftest import ROOT
 
-from omf.training.settings import Loss, Losses, Settings, as_dict, read_settings, settings_from
+from omf.training.settings import Loss, Losses, TrainingSettings, check_folders, read_settings
 from omf.utils.errors import InputError
 
 
-def test_the_defaults_are_those_of_the_committed_config():
-    committed = yaml.safe_load((ROOT / "config.yaml").read_text())["training"]
-    assert as_dict(settings_from({})) == committed
-    assert as_dict(settings_from(committed)) == committed
+def read(tmp_path, text: str) -> TrainingSettings:
+    (tmp_path / "settings.yaml").write_text(text)
+    return read_settings(tmp_path / "settings.yaml")
 
 
-def test_what_is_given_replaces_the_defaults():
-    settings = settings_from({"seed": 3, "loss": {"oe": {"ms_ssim": 0.5}}})
+def test_given_values_replace_the_defaults(tmp_path):
+    settings = read(tmp_path, "seed: 3\nloss: {oe: {ms_ssim: 0.5}}\n")
     assert settings.seed == 3
     assert settings.loss == Losses(oe=Loss(ms_ssim=0.5))
-    assert settings.steps == Settings().steps
+    assert settings.iterations == TrainingSettings().iterations
 
 
-def test_settings_from_a_file_of_their_own_or_a_config(tmp_path):
-    (tmp_path / "own.yaml").write_text("batch: 3\n")
-    (tmp_path / "config.yaml").write_text("model: x\ntraining: {batch: 3}\n")
-    assert (
-        read_settings(tmp_path / "own.yaml")
-        == read_settings(tmp_path / "config.yaml")
-        == settings_from({"batch": 3})
+def test_settings_from_a_separate_file_or_a_config(tmp_path):
+    expected = TrainingSettings(batch_size=3)
+    assert read(tmp_path, "batch_size: 3\n") == expected
+    assert read(tmp_path, "model: x\ntraining: {batch_size: 3}\n") == expected
+
+
+def test_former_names_work_with_a_warning(tmp_path, caplog):
+    former = (
+        "linear: [a]\nleave_out: b\nstart: c\nsteps: {oe: 5}\nbatch: 3\npatch: 40\nwarm_up: 6\nema: 0.5\n"
+        "gpus: 2\neven_brightness: false\nloss: {noe: {vgg: 0.0, gamma: false}}\n"
     )
+    current = (
+        "linear_images: [a]\nexclude: b\ninit_from: c\niterations: {oe: 5}\nbatch_size: 3\npatch_size: 40\n"
+        "warmup_iterations: 6\nema_decay: 0.5\nnum_gpus: 2\nloss: {noe: {}}\n"
+    )
+    settings = read(tmp_path, former)
+    assert "setting warm_up is now called warmup_iterations" in caplog.text
+    assert "setting even_brightness no longer exists" in caplog.text
+    assert caplog.text.count("\n") == 12
+    caplog.clear()
+    assert read(tmp_path, current) == settings
+    assert not caplog.text
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("batches: 3", "batches is not a setting; there are: name, "),
-        ("steps: {neo: 3}", r"training\.steps: neo is not a setting; there are: demosaic, noe, oe"),
-        ("loss: {oe: {l3: 1}}", r"training\.loss\.oe: l3 is not a setting; there are: l1, "),
+        ("batches: 3", r"batches is not a setting \(did you mean batch_size\?\)"),
+        ("even_brightness: true", "even_brightness is not a setting"),
+        ("batch: 3\nbatch_size: 4", "batch is not a setting"),
         ("- 3", "no settings in it"),
         ("a: [", "can't be read as settings"),
         ("day: 2001-99-99", "can't be read as settings"),
         ("a: &a {b: *a}", r"can't be read as settings \(more than"),
-        ("loss: 3", r"wrong\.yaml: training\.loss is 3; it must be a section of noe, oe, seam"),
-        ("training: [1]", r"training is \[1\]; it must be a section of name, "),
-        ("batch: many", r"training\.batch is 'many'; it must be a whole number"),
-        ("batch: 3.0", "it must be a whole number"),
-        ("seed: true", "it must be a whole number"),
-        ("widths: [4, x]", r"training\.widths is \[4, 'x'\]; it must be a list of whole numbers"),
-        ("photos: here", "it must be a list of texts"),
-        ("even_brightness: 1", "it must be true or false"),
-        ("ema: .nan", "the number nan; give finite ones"),
+        ("loss: 3", r"settings\.yaml: training: loss is 3; it must be a section of noe, oe, seam"),
+        ("batch_size: many", "batch_size is 'many'; it must be a whole number"),
+        ("ema_decay: .nan", "the number nan; give finite ones"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, text, message):
-    (tmp_path / "wrong.yaml").write_text(text)
     with pytest.raises(InputError, match=message) as caught:
-        read_settings(tmp_path / "wrong.yaml")
+        read(tmp_path, text)
     assert "\n" not in str(caught.value)
 
 
-def test_the_shipped_models_settings_can_be_read():
+def test_missing_folders_are_reported(tmp_path):
+    check_folders(TrainingSettings(photos=[str(tmp_path)]))
+    with pytest.raises(InputError, match="nowhere: no such folder"):
+        check_folders(TrainingSettings(linear_images=["nowhere"]))
+
+
+def test_the_settings_of_the_shipped_model_can_be_read(caplog):
     settings = read_settings(ROOT / "trained_models" / "samsung_s7" / "training.yaml")
     assert settings.widths == [16, 32, 64, 128, 256]
-    assert settings.leave_out == "benchmarks/heldout_pairs.txt"
+    assert settings.exclude == "benchmarks/heldout_pairs.txt"
+    assert yaml.safe_load((ROOT / "trained_models" / "samsung_s7" / "training.yaml").read_text())["exclude"]
+    assert not caplog.text

@@ -1,3 +1,5 @@
+"""Simulated training pairs."""
+
 import numpy as np
 import pytest
 from conftest import ROOT, omf
@@ -9,9 +11,9 @@ from omf.training.simulate import write_pairs
 from omf.utils.errors import InputError
 
 
-def test_pairs_from_the_command_line_are_a_dataset(tmp_path):
+def test_pairs_from_the_command_line_form_a_dataset(tmp_path):
     out = tmp_path / "pairs"
-    made = omf(
+    result = omf(
         "simulate",
         ROOT / "test_rgb" / "bricks.jpg",
         "-o",
@@ -23,24 +25,24 @@ def test_pairs_from_the_command_line_are_a_dataset(tmp_path):
         "--camera",
         "huawei_p20",
     )
-    assert made.returncode == 0, made.stderr
+    assert result.returncode == 0, result.stderr
     dataset = check_pairs(find_pairs(out))
     assert dataset.problems == []
     assert len(dataset.pairs) == 5
     rgb, bayer = dataset.pairs[0].load()
     assert rgb.shape == (64, 64, 3)
     assert bayer.shape == (64, 64)
-    looked = omf("dataset", out, "--sheet", tmp_path / "sheet.png")
-    assert looked.returncode == 0, looked.stderr
-    assert "layout aim: 5 pairs" in looked.stdout
+    described = omf("dataset", out, "--sheet", tmp_path / "sheet.png")
+    assert described.returncode == 0, described.stderr
+    assert "layout aim: 5 pairs" in described.stdout
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_the_same_seed_gives_the_same_pairs_also_after_a_cut(tmp_path):
+def test_the_same_seed_gives_the_same_pairs_also_after_an_interruption(tmp_path):
     camera = load_camera("generic_phone")
     for folder, counts in (("once", [6]), ("cut", [2, 6])):
         for count in counts:
-            # drawn scenes depend on the count, so that a photo is what makes a cut call comparable
+            # drawn scenes depend on the count, so compare an interrupted call with a photo
             write_pairs([ROOT / "test_rgb" / "hills.jpg"], camera, tmp_path / folder, count, 32, 5)
     names = sorted(path.name for path in (tmp_path / "once").iterdir())
     assert len(names) == 13
@@ -49,7 +51,7 @@ def test_the_same_seed_gives_the_same_pairs_also_after_a_cut(tmp_path):
     )
 
 
-def test_highlights_lose_information_in_the_photo_alone(tmp_path):
+def test_highlights_lose_information_in_the_photo_only(tmp_path):
     write_pairs([], load_camera("samsung_s7"), tmp_path, 24, 96, 0)
     inside = []
     for pair in find_pairs(tmp_path).pairs:
@@ -59,7 +61,7 @@ def test_highlights_lose_information_in_the_photo_alone(tmp_path):
         if mask.sum() > 100:
             inside.append(np.unique(bayer[mask].round(2)).size)
     assert len(inside) >= 5
-    assert np.median(inside) > 10  # many RAW levels where the photo has hardly one
+    assert np.median(inside) > 10  # many RAW levels where the photo is saturated
 
 
 @pytest.mark.parametrize(
@@ -69,6 +71,6 @@ def test_highlights_lose_information_in_the_photo_alone(tmp_path):
         ([ROOT / "test_rgb" / "bricks.jpg"], 400, "none of the 1 photos can be used"),
     ],
 )
-def test_mistakes_are_one_line(tmp_path, photos, size, message):
+def test_mistakes_give_one_line(tmp_path, photos, size, message):
     with pytest.raises(InputError, match=message):
         write_pairs(photos, load_camera("samsung_s7"), tmp_path, 1, size, 0)

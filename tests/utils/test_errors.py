@@ -1,11 +1,13 @@
+"""One-line errors."""
+
 import pytest
 from conftest import run
 
-from omf.utils.errors import MAX_LINE_LENGTH, DeviceError, InputError, in_one_line, printable
+from omf.utils.errors import MAX_LINE_LENGTH, DeviceError, InputError, one_line_message, printable
 
 
 @pytest.mark.parametrize(
-    ("text", "shown"),
+    ("text", "line"),
     [
         ("été in März.jpg", "été in März.jpg"),
         ("two\nlines\r.jpg", r"two\nlines\r.jpg"),
@@ -14,9 +16,9 @@ from omf.utils.errors import MAX_LINE_LENGTH, DeviceError, InputError, in_one_li
         ("\u2028", r"\u2028"),
     ],
 )
-def test_names_are_shown_on_one_line(text, shown):
-    assert printable(text) == shown
-    assert str(InputError(text)) == shown
+def test_names_are_printed_on_one_line(text, line):
+    assert printable(text) == line
+    assert str(InputError(text)) == line
 
 
 @pytest.mark.parametrize(
@@ -26,15 +28,15 @@ def test_names_are_shown_on_one_line(text, shown):
         (FileNotFoundError(2, "No such file or directory", "a\nb"), r"a\nb: No such file or directory"),
         (OSError("3 requested and 0 written"), "a file: 3 requested and 0 written"),
         (MemoryError(), "not enough memory; close other programs, or give it more"),
-        (DeviceError("the GPU failed"), "the GPU failed; start again: what is finished stays"),
+        (DeviceError("the GPU failed"), "the GPU failed; start again: finished results are kept"),
         (
             KeyError("x"),
-            "KeyError: 'x' (a fault of the program: please report it with what OMF_DEBUG=1 shows)",
+            "KeyError: 'x' (a bug in the program: please report it with the output of OMF_DEBUG=1)",
         ),
     ],
 )
-def test_whatever_stops_a_program_is_one_line(error, line):
-    assert in_one_line(error) == line
+def test_every_exception_is_one_line(error, line):
+    assert one_line_message(error) == line
 
 
 PROGRAM = """
@@ -46,24 +48,27 @@ main()
 """
 
 
-def test_a_traceback_is_shown_on_request_only(tmp_path):
+def test_tracebacks_are_printed_on_request_only(tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM.format("1 / 0"))
-    told, debugged = (run("python", tmp_path / "program.py", **more) for more in ({}, {"OMF_DEBUG": "1"}))
-    assert (told.returncode, told.stderr.count("\n")) == (1, 1)
-    assert told.stderr.startswith("error: ZeroDivisionError: division by zero (a fault of the program")
+    plain, debugged = (
+        run("python", tmp_path / "program.py", **variables) for variables in ({}, {"OMF_DEBUG": "1"})
+    )
+    assert (plain.returncode, plain.stderr.count("\n")) == (1, 1)
+    assert plain.stderr.startswith("error: ZeroDivisionError: division by zero (a bug in the program")
     assert debugged.returncode == 1 and "Traceback" in debugged.stderr
 
 
-def test_a_signal_to_end_lets_the_program_clean_up(tmp_path):
-    lines = "import os, signal; from omf.utils.files import save_npy, atomic_write; from pathlib import Path\n    "
-    lines += f"with atomic_write(Path({str(tmp_path)!r}) / 'a') as t: t.touch(); os.kill(os.getpid(), signal.SIGTERM)"
+def test_sigterm_lets_the_program_clean_up(tmp_path):
+    lines = "import os, signal; from omf.utils.files import atomic_write; from pathlib import Path\n    "
+    lines += f"with atomic_write(Path({str(tmp_path)!r}) / 'a') as t: "
+    lines += "t.touch(); os.kill(os.getpid(), signal.SIGTERM)"
     (tmp_path / "program.py").write_text(PROGRAM.format(lines))
     result = run("python", tmp_path / "program.py")
     assert result.returncode == 143
     assert [path.name for path in tmp_path.iterdir()] == ["program.py"]
 
 
-def test_a_line_that_quotes_a_long_text_keeps_its_beginning_and_its_end():
+def test_a_long_line_keeps_its_beginning_and_its_end():
     line = str(InputError(f"a.yaml: {'x' * 10_000}; give less"))
     assert line.startswith("a.yaml: xxx") and line.endswith("xxx; give less") and " ... " in line
     assert len(line) == MAX_LINE_LENGTH

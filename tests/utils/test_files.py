@@ -1,3 +1,5 @@
+"""Atomic writes."""
+
 import json
 
 import numpy as np
@@ -6,7 +8,7 @@ import pytest
 from omf.utils.files import atomic_write, save_json, save_npy
 
 
-def test_a_file_appears_when_it_is_whole(tmp_path):
+def test_a_file_appears_once_it_is_complete(tmp_path):
     path = tmp_path / "new" / "a.txt"
     with atomic_write(path) as temporary:
         temporary.write_text("half")
@@ -15,7 +17,7 @@ def test_a_file_appears_when_it_is_whole(tmp_path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+def test_a_failed_write_keeps_the_old_file_and_no_other(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("old")
     with pytest.raises(RuntimeError), atomic_write(path) as temporary:

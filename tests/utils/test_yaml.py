@@ -1,3 +1,5 @@
+"""Bounds of the YAML parser."""
+
 import time
 
 import pytest
@@ -41,7 +43,7 @@ MERGED = (
         ("!!python/name:os.system", "could not determine a constructor"),
     ],
 )
-def test_what_is_no_yaml_or_without_bounds_is_one_line(text, message):
+def test_invalid_or_unbounded_yaml_is_reported_on_one_line(text, message):
     started = time.perf_counter()
     with pytest.raises(ValueError, match=message) as caught:
         parse_yaml(text)

@@ -1,4 +1,4 @@
-"""A step runs again when a file changes that its results depend on, and not otherwise; a run that is only planned changes nothing."""
+"""Steps rerun only when a file that their results depend on changes, and dry runs change nothing."""
 
 import os
 import re
@@ -13,8 +13,8 @@ from omf.pipeline.dependencies import source_files
 
 PROGRAM = ("Snakefile", "workflow", "profiles", "scripts", "omf", "cameras", "trained_models", "config.yaml")
 STEPS = ("preprocess", "infer", "mosaic", "evaluate", "package", "report", "check_problems")
-PASSED_ON = ("preprocess", "infer", "mosaic")  # what the first two leave is gone after the third
-AFTER = {  # the steps that read what a step leaves
+TEMPORARY = ("preprocess", "infer", "mosaic")  # mosaic deletes the outputs of the first two
+CONSUMERS = {  # the steps that read the outputs of a step
     "preprocess": ("infer", "report"),
     "infer": ("mosaic", "package", "report"),
     "mosaic": ("evaluate", "package", "report"),
@@ -23,26 +23,26 @@ AFTER = {  # the steps that read what a step leaves
 }
 
 
-def with_those_after(steps: set[str]) -> set[str]:
-    """The steps that have to run where these have."""
-    needed = steps | (set(PASSED_ON) if steps & set(PASSED_ON) else set())
+def with_consumers(steps: set[str]) -> set[str]:
+    """Return the given steps and all steps that must rerun with them."""
+    needed = steps | (set(TEMPORARY) if steps & set(TEMPORARY) else set())
     return needed.union(
         *(
-            with_those_after({after})
+            with_consumers({consumer})
             for step in needed
-            for after in AFTER.get(step, ())
-            if after not in PASSED_ON
+            for consumer in CONSUMERS.get(step, ())
+            if consumer not in TEMPORARY
         )
     )
 
 
 def planned(output: str) -> set[str]:
-    """The steps of a dry run's job table."""
+    """Return the steps in the job table of a dry run."""
     return set(re.findall(rf"^({'|'.join(STEPS)}) +\d+$", output, re.MULTILINE))
 
 
 class Program:
-    """A copy of the program, and a folder where it runs."""
+    """A copy of the program, and a working folder."""
 
     def __init__(self, folder: Path, settings: dict):
         self.root, self.folder, self.settings = folder / "program", folder / "run", settings
@@ -65,7 +65,7 @@ class Program:
         return result
 
     def reruns(self, path: Path) -> set[str]:
-        """The steps that a change of one file of the program makes Snakemake plan."""
+        """Return the steps that Snakemake plans after a change of one file of the program."""
         content = path.read_bytes()
         path.write_bytes(content + b"\n")
         try:
@@ -82,8 +82,8 @@ def settings(photo_folder) -> dict:
 
 
 @pytest.mark.parametrize("model", ["unprocess", pytest.param("samsung_s7", marks=pytest.mark.slow)])
-def test_all_that_a_step_loads_is_known_to_decide_its_results(tmp_path, settings, model):
-    """By the import log of Python, which the jobs write into theirs."""
+def test_every_module_that_a_step_loads_is_a_known_dependency(tmp_path, settings, model):
+    """Compare with Python's import log, which the jobs write to their log files."""
     program = Program(tmp_path, settings | {"model": model})
     program.run(PYTHONPROFILEIMPORTTIME="1")
     for step in STEPS:
@@ -114,7 +114,7 @@ QUICK = (
 @pytest.mark.parametrize(
     "files", [pytest.param(QUICK, id="some"), pytest.param(None, id="each", marks=pytest.mark.slow)]
 )
-def test_a_change_of_the_program_reruns_what_depends_on_it(tmp_path, settings, files):
+def test_a_change_of_the_program_reruns_the_dependent_steps(tmp_path, settings, files):
     program = Program(tmp_path, settings)
     program.run()
     depends = {
@@ -130,17 +130,17 @@ def test_a_change_of_the_program_reruns_what_depends_on_it(tmp_path, settings, f
         if path.is_file()
     ]
     assert len(everything) > 60
-    found, expected = {}, {}
+    rerun, expected = {}, {}
     for path in [program.root / name for name in files] if files else everything:
         name = str(path.relative_to(program.root))
-        found[name] = program.reruns(path)
-        expected[name] = with_those_after({step for step in STEPS if name in depends[step]})
-    assert found == expected
+        rerun[name] = program.reruns(path)
+        expected[name] = with_consumers({step for step in STEPS if name in depends[step]})
+    assert rerun == expected
     assert planned(program.run("-n", "--quiet", "rules").stdout) == set()
 
 
 @pytest.mark.slow
-def test_a_change_of_the_list_of_models_reruns_what_quotes_it(tmp_path, settings):
+def test_a_change_of_models_yaml_reruns_the_steps_that_quote_it(tmp_path, settings):
     program = Program(tmp_path, settings)
     program.run()
     listing = program.root / "trained_models" / "models.yaml"
@@ -150,14 +150,14 @@ def test_a_change_of_the_list_of_models_reruns_what_quotes_it(tmp_path, settings
 
 
 def state(folder: Path) -> dict[str, tuple]:
-    """What lies in a folder, but for Snakemake's own logs and the like."""
-    own = ("results", "submission", ".snakemake/locks")
+    """Return time and content of all files of a run, except Snakemake's own logs and metadata."""
+    places = ("results", "submission", ".snakemake/locks")
     return {
         str(path.relative_to(folder)): (
             path.stat().st_mtime_ns,
             path.read_bytes() if path.is_file() else None,
         )
-        for place in own
+        for place in places
         for path in (folder / place).rglob("*")
     }
 
@@ -178,7 +178,7 @@ WITHOUT_JOBS = [
 
 @pytest.fixture(scope="module")
 def damaged(tmp_path_factory) -> tuple[Path, dict]:
-    """A run that lost its power: with a lock, a half-written file, and files that were cut off."""
+    """Return a run after a power failure: with a lock, a partial file and truncated files."""
     folder = tmp_path_factory.mktemp("damaged")
     photos = folder / "photos"
     photos.mkdir()
@@ -197,7 +197,7 @@ def damaged(tmp_path_factory) -> tuple[Path, dict]:
 
 
 @pytest.mark.parametrize("arguments", WITHOUT_JOBS, ids=lambda arguments: arguments[0])
-def test_what_runs_no_jobs_changes_no_file(damaged, arguments):
+def test_options_that_run_no_jobs_change_no_file(damaged, arguments):
     folder, settings = damaged
     before = state(folder)
     assert {
@@ -207,7 +207,7 @@ def test_what_runs_no_jobs_changes_no_file(damaged, arguments):
     } <= before.keys()
     result = snakemake(folder, *arguments, **settings)
     after = state(folder)
-    if arguments[0] == "--touch":  # which is there to change times, and finds the lock
+    if arguments[0] == "--touch":  # changes times by design, and stops at the lock
         before, after = ({path: content for path, (_, content) in files.items()} for files in (before, after))
     assert after == before, result.stderr
     if arguments == ["-n"]:
@@ -216,8 +216,8 @@ def test_what_runs_no_jobs_changes_no_file(damaged, arguments):
             assert f"{path}: not whole; a run makes it again" in result.stderr
 
 
-def test_a_run_makes_it_again(damaged, tmp_path):
-    """After all of those; on a copy, since they may come in any order."""
+def test_a_run_recreates_damaged_outputs(damaged, tmp_path):
+    """Run in a copy, since the tests of this fixture may run in any order."""
     folder = tmp_path / "copy"
     shutil.copytree(damaged[0], folder)
     result = snakemake(folder, **damaged[1])

@@ -1,4 +1,4 @@
-"""docs/outputs.md names every file and field that a run leaves, and none that is not there."""
+"""docs/outputs.md lists exactly the files and fields that a run writes."""
 
 import csv
 import json
@@ -13,13 +13,13 @@ from conftest import ROOT, snakemake
 from omf.evaluation.scores import FULL_REFERENCE_METRICS, NO_REFERENCE_METRICS
 
 PAGE = (ROOT / "docs" / "outputs.md").read_text()
-WILDCARDS = {  # in the page's names of files
+WILDCARDS = {  # placeholders in the page's file names
     "NAME": "[^/.]+",
     "SHARD": "s[01]*",
     "STEP": "(preprocess|infer|mosaic|evaluate)",
     "GROUP": "(worst|median|best)",
     "RANK": "[123]",
-    "WHAT": "[a-z_]+",
+    "PLOT": "[a-z_]+",
 }
 RECORDS = [
     *("submission/scores.json", "submission/summary.json", "submission/provenance.json"),
@@ -33,12 +33,12 @@ RECORDS = [
 
 
 def section(heading: str) -> str:
-    """The page's text below a heading."""
+    """Return the page's text below a heading."""
     return re.search(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)[1]
 
 
 def named(text: str, column: str) -> list[str]:
-    """What stands in backquotes in the first column of the tables with this heading."""
+    """Return the names in backquotes in the first column of all tables with this column heading."""
     tables = re.findall(rf"^\| {column} \|[^\n]*\n\|[-|]+\n((?:\|[^\n]*\n)+)", text, re.MULTILINE)
     return [
         name
@@ -53,7 +53,7 @@ SCORE = named(section("`submission/scores.json`"), "score")
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
-    """A finished run with two photos, one of them without overexposed pixels, by the method that needs no time."""
+    """Return a finished run of two photos, one without overexposed pixels, with the classical method."""
     folder = tmp_path_factory.mktemp("run")
     (folder / "photos").mkdir()
     for name in ("hills.jpg", "leaves_odd.jpg"):
@@ -66,24 +66,26 @@ def run(tmp_path_factory) -> Path:
 
 
 def test_the_files_of_a_run(run):
-    patterns = named(section("Of a run: `submission/`") + section("Of a run: `results/`"), "file")
-    between = [
+    patterns = named(section("`submission/`") + section("`results/`"), "file")
+    intermediate = [
         pattern for pattern in patterns if pattern.startswith(("results/decoded/", "results/demosaiced/"))
     ]
-    there = [
+    files = [
         str(path.relative_to(run))
         for folder in ("submission", "results")
         for path in (run / folder).rglob("*")
         if path.is_file()
     ]
-    expressions = {pattern: as_expression(pattern) for pattern in patterns if pattern not in between}
-    for file in there:
+    expressions = {pattern: as_expression(pattern) for pattern in patterns if pattern not in intermediate}
+    for file in files:
         assert any(expression.fullmatch(file) for expression in expressions.values()), (
             f"{file} is not on the page"
         )
     for pattern, expression in expressions.items():
-        assert any(expression.fullmatch(file) for file in there), f"{pattern} is on the page and was not left"
-    assert len(between) == 2
+        assert any(expression.fullmatch(file) for file in files), (
+            f"{pattern} is on the page but was not written"
+        )
+    assert len(intermediate) == 2
 
 
 def as_expression(pattern: str) -> re.Pattern:
@@ -92,7 +94,7 @@ def as_expression(pattern: str) -> re.Pattern:
 
 
 def fields(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """The path of each value that is no object; those of a list of objects have `[]` in theirs."""
+    """Yield the path of each value that is not an object; lists of objects are marked with `[]`."""
     if isinstance(value, dict):
         for key, inner in value.items():
             yield from fields(inner, (*path, key))
@@ -106,23 +108,23 @@ def fields(value: object, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...
 @pytest.mark.parametrize("record", RECORDS)
 def test_the_fields_of_a_record(run, record):
     (file,) = (run / record).parent.glob(Path(record).name.replace("SHARD", "s*"))
-    there = set(fields(json.loads(file.read_text())))
+    present = set(fields(json.loads(file.read_text())))
     patterns = named(section(f"`{record}`"), "field")
-    known = [
+    documented = [
         tuple(full.split("."))
         for name in patterns
-        for full in ([name] if "SCORE" not in name else spelt_out(name))
+        for full in ([name] if "SCORE" not in name else expand_scores(name))
     ]
-    unknown = [path for path in there if not any(matches(path, pattern) for pattern in known)]
+    unknown = [path for path in present if not any(matches(path, pattern) for pattern in documented)]
     assert not unknown, f"{unknown} of {record} are not on the page"
-    absent = [pattern for pattern in known if not any(matches(path, pattern) for path in there)]
-    # of a method without weights there are no hashes
+    absent = [pattern for pattern in documented if not any(matches(path, pattern) for path in present)]
+    # a method without weights has no hashes
     assert [pattern for pattern in absent if pattern != ("weights", "NAME")] == [], (
         f"on the page, but not in {record}"
     )
 
 
-def spelt_out(name: str) -> list[str]:
+def expand_scores(name: str) -> list[str]:
     return [name.replace("SCORE", score) for score in SCORE]
 
 

@@ -1,4 +1,4 @@
-"""`snakemake --cores all train` on a clean checkout, and the model that it leaves."""
+"""`snakemake --cores all train` on a clean checkout, and the model that it produces."""
 
 import shutil
 import sys
@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, files_of_the_project, run
+from conftest import ROOT, project_files, run
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def checkout(tmp_path) -> Path:
-    """The files of the project, in a folder of their own."""
-    for path in files_of_the_project():
+    """Return a copy of the files of the project."""
+    for path in project_files():
         copy = tmp_path / "omf" / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
@@ -22,11 +22,11 @@ def checkout(tmp_path) -> Path:
 
 
 def snakemake(checkout: Path, *arguments: str):
-    # the checkout's own library, not the one that is installed
+    # use the checkout's library, not the installed one
     return run(Path(sys.executable).parent / "snakemake", *arguments, cwd=checkout, PYTHONPATH=str(checkout))
 
 
-def test_training_ends_with_a_model_that_the_workflow_can_use(checkout):
+def test_a_trained_model_works_in_the_workflow(checkout):
     config = yaml.safe_load((checkout / "config.yaml").read_text())
     config["training"] |= {
         "widths": [4, 6],
@@ -39,7 +39,7 @@ def test_training_ends_with_a_model_that_the_workflow_can_use(checkout):
     (checkout / "config.yaml").write_text(yaml.safe_dump(config))
     trained = snakemake(checkout, "--cores", "all", "train")
     assert trained.returncode == 0, trained.stderr
-    assert "noe step 4 of 4: loss " in trained.stderr  # progress is seen as it comes
+    assert "noe step 4 of 4: loss " in trained.stderr  # progress is shown during the run
     assert "model tiny is ready: ./test --config model=tiny" in trained.stderr
     folder = checkout / "trained_models" / "tiny"
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -53,7 +53,7 @@ def test_training_ends_with_a_model_that_the_workflow_can_use(checkout):
 
     again = snakemake(checkout, "--cores", "all", "train")
     assert "Nothing to be done" in again.stderr
-    # more steps for OE: the other two are not trained again
+    # more iterations for OE: the other two networks are not trained again
     config["training"]["steps"]["oe"] = 6
     (checkout / "config.yaml").write_text(yaml.safe_dump(config))
     more = snakemake(checkout, "--cores", "all", "train")
@@ -62,11 +62,11 @@ def test_training_ends_with_a_model_that_the_workflow_can_use(checkout):
     assert "noe step" not in more.stderr
 
 
-def test_a_training_that_fails_says_why(checkout):
+def test_a_failed_training_reports_the_reason(checkout):
     result = snakemake(
         checkout, "--cores", "all", "train", "--config", "training={name: tiny, pairs: nowhere}"
     )
     assert result.returncode != 0
     assert "nowhere: no such folder" in result.stderr
-    assert "rule train_network" not in result.stderr  # told before anything is trained
+    assert "rule train_network" not in result.stderr  # reported before training starts
     assert "Traceback" not in result.stderr

@@ -1,4 +1,4 @@
-"""The real Snakemake, in a folder of its own, with a model that runs in no time."""
+"""The workflow with the real Snakemake, in temporary folders and with a small model."""
 
 import base64
 import hashlib
@@ -29,7 +29,7 @@ from omf.utils.files import sha256
 
 
 def rules_run(result) -> list[str]:
-    """The rules that Snakemake ran, by its own words."""
+    """Return the rules that Snakemake ran, from its output."""
     return [
         line.split("rule ")[1].rstrip(":")
         for line in result.stderr.splitlines()
@@ -43,8 +43,8 @@ def zip_names(folder: Path) -> list[str]:
         return sorted(archive.namelist())
 
 
-def base64_of_svg(page: str) -> str:
-    """All plots of a page, as text."""
+def svg_text(page: str) -> str:
+    """Return all SVG plots of a page as text."""
     return "".join(
         base64.b64decode(uri).decode() for uri in re.findall(r"data:image/svg\+xml;base64,([^\"]+)", page)
     )
@@ -57,7 +57,7 @@ def settings(photo_folder, tiny_model) -> dict:
 
 @pytest.fixture(scope="module")
 def first_run(tmp_path_factory, tiny_model) -> Path:
-    """A folder with photos and a finished run."""
+    """Return a folder with photos and a finished run."""
     folder = tmp_path_factory.mktemp("first_run")
     (folder / "photos").mkdir()
     for name in PHOTOS:
@@ -71,12 +71,12 @@ def first_run(tmp_path_factory, tiny_model) -> Path:
 
 @pytest.fixture
 def finished(first_run, tmp_path, settings) -> Path:
-    """A copy of that folder; `settings` are those of its run."""
+    """Return a copy of that folder, and set `settings` to those of its run."""
     settings["images"] = Path("photos")
     return shutil.copytree(first_run, tmp_path, dirs_exist_ok=True)
 
 
-def test_a_run_leaves_a_scored_entry(tmp_path, settings):
+def test_a_run_writes_a_scored_entry(tmp_path, settings):
     result = snakemake(tmp_path, **settings)
     assert result.returncode == 0, result.stderr
     names = ["chart", "hills", "leaves_odd", "night_tall"]
@@ -107,7 +107,7 @@ def test_a_run_leaves_a_scored_entry(tmp_path, settings):
         "--out",
         tmp_path / "evaluated",
     )
-    assert evaluated.returncode == 1  # the other samples have no prediction here
+    assert evaluated.returncode == 1  # there are no predictions for the other samples
     for name in ("scores.json", "scores.csv", "scores.txt"):
         assert (tmp_path / "evaluated" / name).read_text() == (submission / name).read_text()
     assert scores["mean"]["unprocess_psnr"] > 10
@@ -116,7 +116,7 @@ def test_a_run_leaves_a_scored_entry(tmp_path, settings):
     assert f"{scores['mean']['psnr']:.2f}" in result.stderr  # on the screen
     page = (submission / "report.html").read_text()
     assert f"{scores['mean']['psnr']:.2f} dB" in page
-    assert "infer" in base64_of_svg(page)
+    assert "infer" in svg_text(page)
     assert len(list((tmp_path / "results" / "report").glob("images_*.jpg"))) == 4
     assert not (tmp_path / "results" / "decoded").exists() or not list(
         (tmp_path / "results" / "decoded").iterdir()
@@ -141,11 +141,11 @@ def test_a_new_image_reruns_its_own_shard_only(tmp_path, settings):
     assert result.returncode == 0, result.stderr
     untouched = [path for path in before if path.exists() and path.stat().st_mtime_ns == before[path]]
     assert len(untouched) >= 2
-    assert rules_run(result).count("infer") <= 2  # its shard, or the two that it is split into
+    assert rules_run(result).count("infer") <= 2  # its shard, or the two that this is split into
     assert "bricks.npy" in zip_names(tmp_path)
 
 
-def test_a_changed_image_and_a_removed_one(finished, settings):
+def test_a_changed_and_a_removed_image(finished, settings):
     shutil.copy(ROOT / "test_rgb" / "bricks.jpg", finished / "photos" / "hills.jpg")
     (finished / "photos" / "chart.png").unlink()
     before = (finished / "submission" / "hills.npy").read_bytes()
@@ -156,14 +156,14 @@ def test_a_changed_image_and_a_removed_one(finished, settings):
 
 
 @pytest.mark.slow
-def test_other_inputs_leave_nothing_of_the_earlier_run(finished, settings, tmp_path):
+def test_other_inputs_replace_all_outputs_of_the_earlier_run(finished, settings, tmp_path):
     others = tmp_path / "others"
     others.mkdir()
     shutil.copy(ROOT / "test_rgb" / "paper.jpg", others)
     result = snakemake(finished, **settings | {"images": others, "ground_truth": ""})
     assert result.returncode == 0, result.stderr
     assert zip_names(finished) == ["paper.npy", "readme.txt"]
-    assert "no ground truth of these names" in result.stderr
+    assert "no ground truth with these names" in result.stderr
     scores = json.loads((finished / "submission" / "scores.json").read_text())
     assert scores["mean"]["psnr"] is None
     assert scores["mean"]["consistency_psnr"] > 0
@@ -182,7 +182,7 @@ def test_other_weights_rerun_the_inference(finished, settings, tmp_path, tiny_mo
     result = snakemake(finished, **settings | {"model": other})
     assert "infer" in rules_run(result)
     assert (finished / "submission" / "hills.npy").read_bytes() != before
-    # the same files with another date: nothing to do
+    # same files, new date: nothing to do
     for path in other.iterdir():
         path.touch()
     assert "Nothing to be done" in snakemake(finished, **settings | {"model": other}).stderr
@@ -201,7 +201,7 @@ def test_the_shard_size_does_not_change_a_byte(finished, settings, tmp_path):
 
 
 @pytest.mark.slow
-def test_bad_images_are_listed_and_the_others_are_done(tmp_path, settings):
+def test_bad_images_are_listed_and_the_others_are_processed(tmp_path, settings):
     (settings["images"] / "broken.jpg").write_text("no picture")
     shutil.copy(settings["images"] / "chart.png", settings["images"] / "hills.png")
     result = snakemake(tmp_path, **settings)
@@ -212,31 +212,30 @@ def test_bad_images_are_listed_and_the_others_are_done(tmp_path, settings):
     summary = json.loads((tmp_path / "submission" / "summary.json").read_text())
     assert len(summary["problems"]) == 3
     assert summary["images"] == 3
-    # again: told again, nothing done twice
+    # a second run reports the problems again and recomputes nothing
     again = snakemake(tmp_path, **settings)
     assert again.returncode != 0
     assert rules_run(again) == ["check_problems"]
-    # mended
+    # after the repair
     (settings["images"] / "broken.jpg").unlink()
     (settings["images"] / "hills.png").unlink()
     assert snakemake(tmp_path, **settings).returncode == 0
     assert "hills.npy" in zip_names(tmp_path)
 
 
-def test_snakemakes_own_report_holds_the_page_the_table_and_the_pictures(finished, settings):
+def test_the_snakemake_report_contains_page_table_and_images(finished, settings):
     result = snakemake(finished, "--report", "report.zip", **settings)
     assert result.returncode == 0, result.stderr
     with zipfile.ZipFile(finished / "report.zip") as archive:
         names = [Path(name).name for name in archive.namelist()]
-        around = archive.read(min(archive.namelist(), key=len)).decode()  # Snakemake's own page
-    assert (
-        "<html" in around and "night_tall" not in around
-    )  # which names no photos, so that there is nothing to escape
+        index = archive.read(min(archive.namelist(), key=len)).decode()  # Snakemake's own page
+    # it contains no names of photos, so nothing needs escaping
+    assert "<html" in index and "night_tall" not in index
     for name in ("report.html", "scores.csv", "images_worst_1.jpg", "plot_tones.svg"):
         assert name in names
 
 
-def test_nothing_but_bad_images(tmp_path, settings):
+def test_only_bad_images(tmp_path, settings):
     for photo in settings["images"].iterdir():
         photo.write_bytes(photo.read_bytes()[:500])
     result = snakemake(tmp_path, **settings)
@@ -268,8 +267,8 @@ def test_camera_raw_beside_the_photos_is_ground_truth(tmp_path, settings):
     packed.mkdir()
     for name, turns, cfa in (("upright", 0, "RGGB"), ("turned", 1, "GRBG")):
         write_pair(folder, name, turns=turns, cfa=cfa)
-        whole = demosaic(read_camera_raw(folder / f"{name}.dng").mosaic, cfa)
-        np.save(packed / f"{name}.npy", to_challenge_format(np.rot90(whole[3:-5, 6:-7], turns)))
+        demosaiced = demosaic(read_camera_raw(folder / f"{name}.dng").mosaic, cfa)
+        np.save(packed / f"{name}.npy", to_challenge_format(np.rot90(demosaiced[3:-5, 6:-7], turns)))
     shown = scene(2, 120, 160)
     counts = write_dng(folder / "whole.dng", bayer_of(shown))
     Image.fromarray(photo_of(shown)).save(folder / "whole.jpg")
@@ -282,8 +281,8 @@ def test_camera_raw_beside_the_photos_is_ground_truth(tmp_path, settings):
     submission = tmp_path / "submission"
     scores = (submission / "scores.json").read_text()
     assert json.loads(scores)["scored"] == 3
-    told = json.loads((submission / "provenance.json").read_text())["inputs"]["ground_truth"]
-    assert told == {path.name: sha256(path) for path in folder.glob("*.dng")}
+    recorded = json.loads((submission / "provenance.json").read_text())["inputs"]["ground_truth"]
+    assert recorded == {path.name: sha256(path) for path in folder.glob("*.dng")}
 
     result = omf("predict", folder, "-o", predicted, "--model", settings["model"], "--device", "cpu")
     assert result.returncode == 0, result.stderr
@@ -292,7 +291,7 @@ def test_camera_raw_beside_the_photos_is_ground_truth(tmp_path, settings):
         assert result.returncode == 0, result.stderr
         assert (tmp_path / "evaluated" / "scores.json").read_text() == scores
 
-    # without a single one that can be used, there is a page all the same
+    # the page is also written without any usable ground truth
     for path in folder.glob("*.dng"):
         path.write_text("broken")
     result = snakemake(tmp_path, **settings | {"images": folder, "ground_truth": folder})
@@ -311,16 +310,16 @@ def test_camera_raw_beside_the_photos_is_ground_truth(tmp_path, settings):
         ({"model": "no_model"}, "model no_model: neither in models.yaml nor a folder"),
     ],
 )
-def test_wrong_settings_are_told_at_the_start(tmp_path, settings, setting, message):
+def test_wrong_settings_are_reported_at_start_up(tmp_path, settings, setting, message):
     result = snakemake(tmp_path, "-n", **settings | setting)
     assert result.returncode == 1
-    said = result.stdout + result.stderr  # a dry run speaks on stdout
-    assert message in said
-    assert "Traceback" not in said
+    output = result.stdout + result.stderr  # a dry run writes to stdout
+    assert message in output
+    assert "Traceback" not in output
     assert not (tmp_path / "submission").exists()
 
 
-# of photos; what they would run leaves a file `ran` in the working folder
+# names of photos; if executed, they create a file `ran` in the working folder
 COMMANDS = [
     "$(touch ran)",
     "`touch ran`",
@@ -334,8 +333,8 @@ COMMANDS = [
 
 
 @pytest.mark.slow
-def test_names_that_a_shell_would_trip_over(tmp_path, settings):
-    """Of photos, of their folder and of the model's."""
+def test_names_with_shell_syntax(tmp_path, settings):
+    """Use shell syntax in the names of photos, of their folder and of the model's folder."""
     photos, model = tmp_path / "$(touch ran) `touch ran`", tmp_path / "m; touch ran; $(touch ran)"
     settings["images"].rename(photos)
     shutil.copytree(settings["model"], model)
@@ -348,7 +347,7 @@ def test_names_that_a_shell_would_trip_over(tmp_path, settings):
     assert result.returncode == 0, result.stderr
     names = ["-n été", "it's $HOME; a {test} & [b]", "leaves_odd", "night_tall", *COMMANDS]
     assert set(zip_names(tmp_path)) == {*(f"{name}.npy" for name in names), "readme.txt"}
-    # a change of one is noticed too
+    # a change of such a photo is detected too
     before = (tmp_path / "submission" / "it's $HOME; a {test} & [b].npy").read_bytes()
     shutil.copy(ROOT / "test_rgb" / "paper.jpg", photos / "it's $HOME; a {test} & [b].png")
     assert snakemake(tmp_path, **settings).returncode == 0
@@ -357,7 +356,7 @@ def test_names_that_a_shell_would_trip_over(tmp_path, settings):
 
 
 @pytest.mark.slow
-def test_a_killed_run_goes_on_where_it_was(tmp_path, settings):
+def test_a_killed_run_resumes(tmp_path, settings):
     settings["shard_size"] = 1
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
@@ -383,14 +382,14 @@ def test_a_killed_run_goes_on_where_it_was(tmp_path, settings):
     snakemake(tmp_path / "killed", "--unlock", **settings)
     result = snakemake(tmp_path / "killed", **settings)
     assert result.returncode == 0, result.stderr
-    assert rules_run(result).count("infer") < 4  # what was finished is not done again
+    assert rules_run(result).count("infer") < 4  # finished shards are not recomputed
     for path in (undisturbed / "submission").glob("*.npy"):
         assert path.read_bytes() == (tmp_path / "killed" / "submission" / path.name).read_bytes()
 
 
 @pytest.mark.slow
 def test_missing_weights_are_fetched_by_a_rule(tmp_path, settings, tiny_model):
-    """A copy of the program whose models.yaml has an address on this machine, which drops connections."""
+    """Run a copy of the program whose models.yaml points to a local server that drops connections."""
     program = tmp_path / "program"
     for part in ("omf", "workflow", "scripts", "cameras", "profiles"):
         shutil.copytree(ROOT / part, program / part)
@@ -431,7 +430,7 @@ def test_missing_weights_are_fetched_by_a_rule(tmp_path, settings, tiny_model):
     assert "hills.npy" in zip_names(tmp_path)
 
 
-def test_shipped_weights_that_are_damaged_are_told_at_the_start(tmp_path, settings):
+def test_damaged_weights_are_reported_at_start_up(tmp_path, settings):
     (tmp_path / "model").mkdir()
     for branch in ("oe", "noe"):
         (tmp_path / "model" / f"{branch}.safetensors").write_text(
@@ -444,7 +443,7 @@ def test_shipped_weights_that_are_damaged_are_told_at_the_start(tmp_path, settin
 
 @pytest.mark.slow
 def test_published_checkpoints_need_one_changed_line(tmp_path, published_model):
-    """A copy of config.yaml with another `model:` line, and the picture with a known answer."""
+    """Change only the `model:` line of config.yaml, and compare the result for the reference image."""
     shutil.copy(ROOT / "tests" / "reference" / "input_504.png", tmp_path)
     lines = (ROOT / "config.yaml").read_text().splitlines()
     changed = [f"model: {published_model}" if line.startswith("model:") else line for line in lines]
@@ -467,28 +466,24 @@ def test_only_inference_imports_torch(tmp_path):
         "report",
         "check_problems",
         "fetch",
-        "make_samples",
         "settings",
     ):
         code = f"import runpy, sys; runpy.run_path('scripts/{script}.py'); sys.exit('torch' in sys.modules)"
         assert run(sys.executable, "-c", code).returncode == 0, script
 
 
-def test_too_many_shards_are_told_at_the_start(tmp_path, settings):
+def test_thousands_of_shards_are_planned(tmp_path, settings):
     photos = tmp_path / "many"
     photos.mkdir()
-    for number in range(9000):
+    for number in range(2000):
         (photos / f"{number}.jpg").touch()
-    result = snakemake(tmp_path, "-n", **settings | {"images": photos, "shard_size": 1})
-    assert result.returncode == 1
-    assert (
-        "9000 photos are 9000 shards, more than fit on a command line; raise shard_size"
-        in result.stdout + result.stderr
-    )
+    result = snakemake(tmp_path, "-n", "--quiet", "rules", **settings | {"images": photos, "shard_size": 1})
+    assert result.returncode == 0, result.stderr
+    assert re.search(r"^preprocess +2000$", result.stdout + result.stderr, re.MULTILINE)
 
 
 @pytest.mark.slow
-def test_all_but_the_zip(tmp_path, settings):
+def test_omitting_the_zip(tmp_path, settings):
     result = snakemake(tmp_path, "--omit-from", "package", **settings)
     assert result.returncode == 0, result.stderr
     assert len(list((tmp_path / "results" / "raw" / "s").glob("*.npy"))) == 4
@@ -498,7 +493,7 @@ def test_all_but_the_zip(tmp_path, settings):
 
 
 @pytest.mark.slow
-def test_another_format_leaves_with_the_scores_of_the_challenges(finished, tmp_path, settings):
+def test_another_format_keeps_the_scores_of_the_challenge(finished, tmp_path, settings):
     scores = (finished / "submission" / "scores.txt").read_text().splitlines()[:2]
     result = snakemake(finished, **settings | {"output_format": "npz", "bit_depth": 12, "cfa": "BGGR"})
     assert result.returncode == 0, result.stderr
@@ -514,13 +509,13 @@ def test_another_format_leaves_with_the_scores_of_the_challenges(finished, tmp_p
     assert result.returncode == 0, result.stderr
     assert len(list(submission.glob("*.dng"))) == 4
     assert not list(submission.glob("*.npz"))
-    # and back: nothing of the other format stays
+    # and back: all files of the other format are removed
     assert snakemake(finished, **settings).returncode == 0
     assert len(zip_names(finished)) == 5
     assert not list(submission.glob("*.dng"))
 
 
-def test_formats_that_do_not_go_together_are_told_at_the_start(tmp_path, settings):
+def test_conflicting_format_settings_are_reported_at_start_up(tmp_path, settings):
     result = snakemake(tmp_path, **settings | {"bit_depth": 12})
     assert result.returncode == 1
     assert "bit_depth is 12, but output_format npy is the format of aim2022, which has 10" in result.stderr
@@ -528,7 +523,7 @@ def test_formats_that_do_not_go_together_are_told_at_the_start(tmp_path, setting
 
 
 @pytest.mark.slow
-def test_noise_is_the_same_again(tmp_path, settings):
+def test_noise_is_reproducible(tmp_path, settings):
     (tmp_path / "noise.yaml").write_text("noise: {iso: 800}\n")
     for folder, shards in (("a", 256), ("b", 1)):
         (tmp_path / folder).mkdir()
@@ -570,7 +565,7 @@ def test_the_preset_of_the_second_track(tmp_path, settings):
     assert 256 < entry.max() <= 1024
     summary = json.loads((tmp_path / "submission" / "summary.json").read_text())
     assert (summary["model"], summary["camera"]) == ("unprocess_p20", "huawei_p20")
-    # with a model of one's own too, and another camera gives other colours
+    # another camera gives other colours
     assert (
         snakemake(
             tmp_path, **settings | {"images": photos, "ground_truth": "", "model": "unprocess"}
@@ -601,7 +596,7 @@ def test_the_preset_of_ntire_2025(tmp_path, settings):
     )
 
 
-def test_the_classical_method_takes_the_networks_place(tmp_path, settings):
+def test_the_classical_method_replaces_the_networks(tmp_path, settings):
     result = snakemake(tmp_path, **settings | {"model": "unprocess"})
     assert result.returncode == 0, result.stderr
     assert "4 images reconstructed with model unprocess on CPU" in result.stderr
@@ -614,25 +609,25 @@ def test_the_classical_method_takes_the_networks_place(tmp_path, settings):
 
 
 @pytest.mark.slow
-def test_provenance_tells_what_made_the_result(tmp_path, settings):
+def test_provenance_records_inputs_weights_and_environment(tmp_path, settings):
     (settings["images"] / "broken.jpg").write_text("no picture")
     snakemake(tmp_path, **settings | {"shard_size": 2})
-    told = json.loads((tmp_path / "submission" / "provenance.json").read_text())
+    provenance = json.loads((tmp_path / "submission" / "provenance.json").read_text())
     photos = {path.name: sha256(path) for path in settings["images"].iterdir()}
-    assert told["inputs"]["photos"] == {
+    assert provenance["inputs"]["photos"] == {
         name: digest for name, digest in photos.items() if name != "broken.jpg"
     }
     names = ["chart.npy", "hills.npy", "leaves_odd.npy", "night_tall.npy"]
-    assert told["inputs"]["ground_truth"] == {name: sha256(ROOT / "test_raw" / name) for name in names}
-    assert told["weights"] == {
+    assert provenance["inputs"]["ground_truth"] == {name: sha256(ROOT / "test_raw" / name) for name in names}
+    assert provenance["weights"] == {
         f"tiny/{branch}.safetensors": sha256(settings["model"] / f"{branch}.safetensors")
         for branch in ("oe", "noe")
     }
     assert (
-        told["config"] | {"shard_size": 2, "images": str(settings["images"]), "precision": "float32"}
-        == told["config"]
+        provenance["config"] | {"shard_size": 2, "images": str(settings["images"]), "precision": "float32"}
+        == provenance["config"]
     )
-    (made_by,) = told["environments"]
+    (made_by,) = provenance["environments"]
     assert made_by["jobs"] == len(list((tmp_path / "results" / "timing").iterdir())) > 1
     assert made_by["packages"]["torch"] == torch.__version__
     log = next((tmp_path / "results" / "logs" / "infer").iterdir()).read_text()
@@ -652,7 +647,7 @@ def test_thousands_of_photos_are_hundreds_of_jobs(tmp_path, settings):
 
 @pytest.mark.slow
 def test_thousands_of_shards_fit_on_a_command_line(tmp_path, settings):
-    """The longest command is bash's, whose one argument may have 128 KiB."""
+    """Limit commands to half of the 128 KiB that one argument of bash may have."""
     photos = tmp_path / "many"
     photos.mkdir()
     for number in range(3000):
@@ -665,9 +660,9 @@ def test_thousands_of_shards_fit_on_a_command_line(tmp_path, settings):
     assert all(len(line) < 2**17 / 2 for line in commands)
 
 
-def test_what_jobs_ask_a_cluster_for(tmp_path, settings):
+def test_cluster_resources_of_jobs(tmp_path, settings):
     def jobs(device: str) -> dict[str, str]:
-        """What a dry run says of each rule, with the profile for Slurm."""
+        """Return the dry-run output of each rule with the Slurm profile."""
         result = snakemake(
             tmp_path, "-n", "--workflow-profile", ROOT / "profiles" / "slurm", **settings | {"device": device}
         )
@@ -677,13 +672,13 @@ def test_what_jobs_ask_a_cluster_for(tmp_path, settings):
             for part in re.split(r"^(?:local)?rule ", result.stdout, flags=re.MULTILINE)[1:]
         }
 
-    asked = jobs("auto")
-    assert "threads: 8" in asked["infer"]
-    assert "gpu=1," in asked["infer"] and "mem_mb=8000," in asked["infer"]
+    requested = jobs("auto")
+    assert "threads: 8" in requested["infer"]
+    assert "gpu=1," in requested["infer"] and "mem_mb=8000," in requested["infer"]
     assert "gpu=0" in jobs("cpu")["infer"]
     for rule in ("preprocess", "mosaic", "evaluate", "package", "report"):
-        assert "gpu" not in asked[rule]
-        assert "mem_mb=" in asked[rule] and "runtime=" in asked[rule]
+        assert "gpu" not in requested[rule]
+        assert "mem_mb=" in requested[rule] and "runtime=" in requested[rule]
 
 
 def test_the_default_profile_runs_one_inference_at_a_time():
@@ -693,7 +688,7 @@ def test_the_default_profile_runs_one_inference_at_a_time():
     assert profile["cores"] == "all"
 
 
-def test_the_launcher_passes_arguments_on(tmp_path, settings):
+def test_the_launcher_forwards_arguments(tmp_path, settings):
     result = run(
         ROOT / "test",
         "-n",

@@ -1,4 +1,4 @@
-# Reads the configuration and holds every helper; the other files hold rules only.
+# Read the configuration and define all helpers; the other files contain rules only.
 
 import functools
 import hashlib
@@ -15,30 +15,29 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
-from omf.pipeline.recovery import (
-    remove_partial_outputs,
-    find_partial_outputs,
-    lock,
-    wait_for_lock,
-)
-from omf.raw.camera import load_camera, profile_path
+from omf.evaluation.ground_truth import list_ground_truth
+from omf.io.photos import filter_utf8_names, group_by_stem, list_images
+from omf.io.raw_formats import challenge_settings, parse_raw_format
+from omf.models.registry import check_files, find_model
 from omf.pipeline.config import check_config
 from omf.pipeline.dependencies import fingerprint
-from omf.utils.errors import InputError
-from omf.utils.files import sha256
-from omf.io.raw_formats import challenge_of, raw_format
-from omf.models.registry import check_files, find_model
-from omf.io.photos import group_by_stem, list_images, named_in_utf8
-from omf.inference.precision import current_precision
+from omf.pipeline.plan import RunPlan, ShardPlan, save_plan
+from omf.pipeline.recovery import (
+    find_partial_outputs,
+    lock,
+    remove_partial_outputs,
+    wait_for_lock,
+)
 from omf.pipeline.shards import assign_shards
-from omf.training.settings import as_dict, settings_from
-from omf.evaluation.ground_truth import list_ground_truth
+from omf.raw.camera import load_camera, profile_path
+from omf.utils.errors import InputError
+from omf.utils.files import save_text, sha256
 
 STARTED = time.time()
 ROOT = Path(workflow.basedir)
 SCRIPTS = ROOT / "scripts"
 
-# Who works in this folder: runs hold the first, their jobs the second, until they end.
+# Locks on this folder: runs hold the first until they end, their jobs the second.
 RUNS, JOBS = Path(".snakemake/omf-runs.lock"), Path(".snakemake/omf-jobs.lock")
 
 if not os.access(".", os.W_OK):
@@ -48,9 +47,9 @@ if not os.access(".", os.W_OK):
 
 
 def recover():
-    """Remove what a killed run left half-written, so that it is made again, once no job of it is left."""
+    """Wait for the jobs of a killed run, remove its partial outputs and write the plan files of this run."""
     if not lock(RUNS):
-        return  # another run is alive here, and Snakemake's lock will refuse this one
+        return  # another run is active here, and Snakemake's lock will refuse this one
     wait_for_lock(
         JOBS,
         lambda: print(
@@ -60,19 +59,36 @@ def recover():
     shutil.rmtree(".snakemake/locks", ignore_errors=True)
     for path in remove_partial_outputs(Path("results"), Path("submission")):
         print(f"{path}: not whole, so it is made again", file=sys.stderr)
+    write_plans()
+
+
+def write_plans():
+    """Write what the jobs work on. Rules only name the files: their parameters tell when the data change."""
+    run = RunPlan(list(SHARDS), CONFIG.model, ENTRY, SETTINGS, NAMELESS)
+    save_plan(run, Path("results/plan/run.json"))
+    for shard in SHARDS:
+        plan = ShardPlan(
+            photos_in(shard),
+            ground_truth_in(shard),
+            [asdict(raw_format) for raw_format in FORMATS],
+            MODEL.camera,
+            Path(MODEL.name).name,
+        )
+        save_plan(plan, Path(f"results/plan/{shard}.json"))
+    save_text(Path("results/plan/training.json"), json.dumps(TRAINING.model_dump()))
 
 
 def announce():
-    """Name what `recover` would remove: the plan that a dry run shows takes it for done."""
+    """Name what `recover` would remove: a dry run counts it as finished."""
     for path in find_partial_outputs(Path("results"), Path("submission")):
         print(f"{path}: not whole; a run makes it again", file=sys.stderr)
 
 
 def recovering(execute):
-    """Return `workflow.execute` with `recover` before it, where it is going to run jobs.
+    """Return `workflow.execute` with a call of `recover` before it if it is going to run jobs.
 
-    This file is read for --lint, --summary and the like too, which must not change anything. Whether jobs will run is first known
-    when Snakemake calls `execute`; its own hook, onstart, comes after it has looked at what is there.
+    Snakemake reads this file for --lint, --summary and the like too, which must not change any file. Only its call
+    of `execute` tells that jobs will run; its own hook, onstart, comes after it has looked at the existing files.
     """
 
     @functools.wraps(execute)
@@ -88,49 +104,44 @@ if workflow.is_main_process:
     workflow.execute = recovering(workflow.execute)
 
 try:
-    config = check_config(config, ROOT / "workflow" / "schemas" / "config.schema.yaml")
-    config["precision"] = current_precision(config["precision"])
-    MODEL = find_model(config["model"])
-    # a model with an address is fetched, and checked before it is loaded
+    CONFIG = check_config(config)
+    MODEL = find_model(CONFIG.model)
+    # a model with an address is fetched first
     if not any(file.url for file in MODEL.files):
         check_files(MODEL)
     for key in ("images", "ground_truth"):
-        if config[key] and Path(config[key]).resolve() == Path("submission").resolve():
+        folder = getattr(CONFIG, key)
+        if folder and Path(folder).resolve() == Path("submission").resolve():
             raise InputError(
-                f"{key} is {config[key]}, from which a run removes what is not its own; give another folder"
+                f"{key} is {folder}, from which a run removes what is not its own; give another folder"
             )
-    PHOTOS, NAMELESS = named_in_utf8(list_images(Path(config["images"])))
-    TRUTHS = (
-        list_ground_truth(Path(config["ground_truth"]))
-        if config["ground_truth"]
-        else {}
+    PHOTOS, NAMELESS = filter_utf8_names(list_images(Path(CONFIG.images)))
+    GROUND_TRUTH = (
+        list_ground_truth(Path(CONFIG.ground_truth)) if CONFIG.ground_truth else {}
     )
-    TRAINING = as_dict(settings_from(config["training"]))
-    # what is scored, and what was asked for where that is another format
-    AS_SCORED = raw_format(challenge_of(config), load_camera(MODEL.camera))
-    AS_ASKED = raw_format(config, load_camera(MODEL.camera))
+    # the scored format, and the requested one if that is another
+    SETTINGS = CONFIG.run_settings()
+    AS_SCORED = parse_raw_format(
+        challenge_settings(SETTINGS), load_camera(MODEL.camera)
+    )
+    AS_ASKED = parse_raw_format(SETTINGS, load_camera(MODEL.camera))
 except InputError as error:
     raise WorkflowError(str(error))
 
-# By the name that the RAW file gets: two pictures that differ in their suffix only come into one
-# shard, where the clash is noticed.
+# By the name of the RAW file: photos that differ only in their suffix come into one shard, which reports the clash.
 PHOTOS_BY_NAME = group_by_stem(PHOTOS)
-SHARDS = assign_shards(PHOTOS_BY_NAME, config["shard_size"])
-if len(" ".join(SHARDS)) > 100_000:
-    # Linux takes 128 KiB for one argument, which the command of `package` is for bash
-    raise WorkflowError(
-        f"{config['images']}: {len(PHOTOS)} photos are {len(SHARDS)} shards, more than fit on a command line;"
-        " raise shard_size, or work on several folders one by one"
-    )
+SHARDS = assign_shards(PHOTOS_BY_NAME, CONFIG.shard_size)
 
 FORMATS = [AS_SCORED] if AS_ASKED == AS_SCORED else [AS_SCORED, AS_ASKED]
-GPUS = 0 if config["device"] == "cpu" else 1  # of an inference job
+ENTRY = ("raw", "files")[len(FORMATS) - 1]  # folder of the files of the entry
+GPUS = 0 if CONFIG.device == "cpu" else 1  # of an inference job
+TRAINING = CONFIG.training
 STAGES = ["demosaic", "noe", "oe"]  # of a training
-RUN = f"results/training/{TRAINING['name']}"
+RUN = f"results/training/{TRAINING.name}"
 
 if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
-    # Rules run in the image, with its Python and the code of this checkout. Snakemake makes the working folder their home,
-    # which is no place for caches.
+    # Rules run in the image, with its Python and the code of this checkout. Snakemake makes the working folder their
+    # home, which is no place for caches.
     IMAGE = ROOT / "containers" / "omf.sif"
     if not IMAGE.is_file():
         raise WorkflowError(
@@ -138,7 +149,7 @@ if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
         )
     FIRST = f'PYTHONPATH={shlex.quote(str(ROOT))} HOME="$PWD/.snakemake"'
 else:
-    # `python` in the rules is the one that runs Snakemake, also where its environment isn't activated.
+    # `python` in the rules is the one that runs Snakemake, even if its environment is not activated.
     FIRST = f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
 shell.prefix(
     f"set -euo pipefail; exec 9<>{JOBS}; flock --shared 9 || true; export {FIRST}; "
@@ -151,83 +162,81 @@ wildcard_constraints:
 
 
 def photos_in(shard):
-    """The pictures of a shard."""
-    return [
-        as_argument(photo) for name in SHARDS[shard] for photo in PHOTOS_BY_NAME[name]
-    ]
+    """Return the photos of a shard."""
+    return [photo for name in SHARDS[shard] for photo in PHOTOS_BY_NAME[name]]
 
 
-def truths_in(shard):
-    """The ground-truth files that there are for a shard."""
-    return [as_argument(TRUTHS[name]) for name in SHARDS[shard] if name in TRUTHS]
-
-
-def as_argument(path):
-    """The path, so that a command does not take it for an option."""
-    return f"./{path}" if str(path).startswith("-") else str(path)
+def ground_truth_in(shard):
+    """Return the ground-truth files of a shard."""
+    return [GROUND_TRUTH[name] for name in SHARDS[shard] if name in GROUND_TRUTH]
 
 
 def state_of(paths):
-    """A text that changes when one of the files does.
+    """Return a hash that changes with the list of files, and with each file's size and time.
 
-    Photos and ground truth are parameters of the rules, with their state, and not inputs: Snakemake looks at the inputs of
-    all jobs that are ready before it starts another, which takes hours where there are very many photos.
+    Photos and ground truth are parameters of the rules and not inputs: Snakemake checks the inputs of all ready jobs
+    before it starts another, which takes hours for very many photos.
     """
-    found = [stat_of(path) for path in paths]
-    return hashlib.sha256(repr((paths, found)).encode(errors="replace")).hexdigest()
+    states = [(str(path), stat_of(path)) for path in paths]
+    return hashlib.sha256(repr(states).encode(errors="replace")).hexdigest()
 
 
 @functools.cache
 def stat_of(path):
-    """The file's size in bytes and its time in seconds; nothing where it is gone."""
+    """Return the size of a file in bytes and its time in seconds, zeros if it is gone."""
     try:
-        known = os.stat(path)
-        return known.st_size, int(known.st_mtime)
+        status = os.stat(path)
+        return status.st_size, int(status.st_mtime)
     except OSError:
         return 0, 0
 
 
 def weights_hashes():
-    """The hashes of the weights in use; a listed file is checked against its own before it is loaded."""
+    """Return the hashes of the weights in use; loading checks listed files against theirs."""
     return [file.sha256 or sha256(file.path) for file in MODEL.files]
 
 
 def profile_hash():
-    """The hash of the camera's profile."""
+    """Return the hash of the camera profile."""
     return sha256(profile_path(MODEL.camera))
 
 
-def code_of(step):
-    """Return what changes with the code that decides a step's results, so that the step then runs again.
+def plan_of(shard):
+    """Return the path of the plan file of a shard."""
+    return f"results/plan/{shard}.json"
 
-    A parameter and not an input, for the same reason as `state_of`.
+
+def code_of(step):
+    """Return a hash of the code that decides a step's results: the step reruns when it changes.
+
+    It is a parameter and not an input, for the same reason as `state_of`.
     """
     return fingerprint(SCRIPTS / f"{step}.py")
 
 
-def minutes(wildcards, megabytes_a_second):
-    """What a shard may take: a start, and its photos' files at this rate."""
-    return math.ceil(10 + megabytes(wildcards.shard) / megabytes_a_second / 60)
+def minutes(wildcards, megabytes_per_second):
+    """Return the time limit of a shard: for its start, and for its photos' files at this rate."""
+    return math.ceil(10 + megabytes(wildcards.shard) / megabytes_per_second / 60)
 
 
 @functools.cache
 def megabytes(shard):
-    """The size of a shard's photos, as files."""
+    """Return the size of the photos of a shard, as files."""
     return sum(stat_of(photo)[0] for photo in photos_in(shard)) / 1e6
 
 
 def per_shard(pattern):
-    """`pattern` for every shard."""
+    """Expand a pattern for every shard."""
     return expand(pattern, shard=SHARDS)
 
 
 def stage_before(wildcards):
-    """What the stages before a stage of the training leave."""
+    """Return the outputs of the training stages before a stage."""
     return [f"{RUN}/{stage}.done" for stage in STAGES[: STAGES.index(wildcards.stage)]]
 
 
 def print_summary():
-    """Show what this run did, if it went as far as the summary."""
+    """Print the summary of this run, if it wrote one."""
     summary = Path("submission/summary.txt")
     if summary.is_file() and summary.stat().st_mtime > STARTED:
         print(f"\n{summary.read_text('utf-8')}", file=sys.stderr)

@@ -1,7 +1,7 @@
-# The way of a shard of images: decode, reconstruct, mosaic, score.
+# The steps of a shard: decode, reconstruct, mosaic, score.
 #
-# Memory (MB) suffices for photos of 12 megapixels; more is needed for larger ones, and a retry gets it. Time (minutes) is
-# for batch systems, several times what was measured, and more at a retry. Both are limits there, and nothing elsewhere.
+# Memory (MB) suffices for photos of 12 megapixels; retries get more for larger ones. Time (minutes) is several times the
+# measured one, and more at a retry. Both are limits on batch systems only.
 
 
 rule preprocess:
@@ -13,23 +13,23 @@ rule preprocess:
     benchmark:
         "results/benchmarks/preprocess/{shard}.tsv"
     resources:
-        inference=1,  # else it runs far ahead, and what is decoded fills the disk
+        inference=1,  # otherwise it runs far ahead, and decoded photos fill the disk
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
         runtime=lambda wildcards, attempt: minutes(wildcards, 2) * attempt,
     params:
         scripts=SCRIPTS,
         code=code_of("preprocess"),
-        photos=lambda wildcards: photos_in(wildcards.shard),
+        plan=lambda wildcards: plan_of(wildcards.shard),
         state=lambda wildcards: state_of(photos_in(wildcards.shard)),
     shell:
-        "python {params.scripts:q}/preprocess.py --out {output.decoded} --record {output.record}"
-        " -- {params.photos:q} > {log} 2>&1"
+        "python {params.scripts:q}/preprocess.py {params.plan:q} --out {output.decoded} --record {output.record}"
+        " > {log} 2>&1"
 
 
 rule infer:
     input:
         decoded="results/decoded/{shard}",
-        # the hashes below tell when the weights change; their dates do not
+        # the hashes below change with the weights; their dates do not count
         weights=ancient([str(file.path) for file in MODEL.files]),
     output:
         demosaiced=temp(directory("results/demosaiced/{shard}")),
@@ -38,8 +38,8 @@ rule infer:
         "results/logs/infer/{shard}.log",
     benchmark:
         "results/benchmarks/infer/{shard}.tsv"
-    priority: 1  # what is begun is ended first
-    threads: max(workflow.cores - 1, 1)  # the next shard is decoded, or the last one written, meanwhile
+    priority: 1  # finish started shards first
+    threads: max(workflow.cores - 1, 1)  # leaves one to decode the next shard and write the last one
     resources:
         gpu=GPUS,
         inference=1,
@@ -49,9 +49,9 @@ rule infer:
     params:
         scripts=SCRIPTS,
         code=code_of("infer"),
-        model=config["model"],
-        device=config["device"],
-        precision=config["precision"],
+        model=CONFIG.model,
+        device=CONFIG.device,
+        precision=CONFIG.precision,
         hashes=weights_hashes(),
         profile=profile_hash() if MODEL.method == "unprocess" else "",
     shell:
@@ -79,14 +79,14 @@ rule mosaic:
     params:
         scripts=SCRIPTS,
         code=code_of("mosaic"),
-        formats=json.dumps([asdict(of) for of in FORMATS]),
+        formats=json.dumps([asdict(raw_format) for raw_format in FORMATS]),
         camera=MODEL.camera,
         profile=profile_hash(),
         model=Path(MODEL.name).name,
-        photos=lambda wildcards: photos_in(wildcards.shard),
+        plan=lambda wildcards: plan_of(wildcards.shard),
     shell:
-        "python {params.scripts:q}/mosaic.py {input.demosaiced} --out {output.folders} --record {output.record} --formats {params.formats:q}"
-        " --camera {params.camera:q} --model {params.model:q} --photos {params.photos:q} > {log} 2>&1"
+        "python {params.scripts:q}/mosaic.py {params.plan:q} {input.demosaiced} --out {output.folders}"
+        " --record {output.record} > {log} 2>&1"
 
 
 rule evaluate:
@@ -99,21 +99,20 @@ rule evaluate:
     benchmark:
         "results/benchmarks/evaluate/{shard}.tsv"
     priority: 2
-    threads: max(workflow.cores // 4, 1)  # of a few; the next shard is being computed
+    threads: max(workflow.cores // 4, 1)  # the others infer the next shard
     resources:
         mem_mb=lambda wildcards, threads, attempt: 2000 * threads * attempt,
         runtime=lambda wildcards, attempt: minutes(wildcards, 0.2) * attempt,
     params:
         scripts=SCRIPTS,
         code=code_of("evaluate"),
-        photos=lambda wildcards: photos_in(wildcards.shard),
-        truths=lambda wildcards: truths_in(wildcards.shard),
+        plan=lambda wildcards: plan_of(wildcards.shard),
         state=lambda wildcards: state_of(
-            photos_in(wildcards.shard) + truths_in(wildcards.shard)
+            photos_in(wildcards.shard) + ground_truth_in(wildcards.shard)
         ),
         camera=MODEL.camera,
         profile=profile_hash(),
         white=AS_SCORED.white_level,
     shell:
-        "python {params.scripts:q}/evaluate.py {input.raw} --truths {params.truths:q} --photos {params.photos:q}"
-        " --camera {params.camera:q} --white-level {params.white} --processes {threads} --out {output.scores} > {log} 2>&1"
+        "python {params.scripts:q}/evaluate.py {params.plan:q} {input.raw} --processes {threads} --out {output.scores}"
+        " > {log} 2>&1"

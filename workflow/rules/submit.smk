@@ -1,8 +1,4 @@
-# What a run leaves: the entry, its scores, and the list of what could not be done.
-# Jobs are told the shards' names, not paths: thousands of them fit on a command line.
-
-# where the files of the entry are: those that are scored, or those of another format
-ENTRY = ("raw", "files")[len(FORMATS) - 1]
+# The outputs of a run: the entry, its scores and the list of problems.
 
 
 rule package:
@@ -22,13 +18,11 @@ rule package:
     params:
         scripts=SCRIPTS,
         code=code_of("package"),
-        shards=list(SHARDS),
-        model=config["model"],
+        model=CONFIG.model,
         listing=repr(MODEL),
         entry=ENTRY,
     shell:
-        "python {params.scripts:q}/package.py results --entry {params.entry} --shards {params.shards}"
-        " --model {params.model:q} --out submission > {log} 2>&1"
+        "python {params.scripts:q}/package.py results/plan/run.json results --out submission > {log} 2>&1"
 
 
 rule report:
@@ -73,19 +67,16 @@ rule report:
     params:
         scripts=SCRIPTS,
         code=code_of("report"),
-        shards=list(SHARDS),
-        model=config["model"],
+        model=CONFIG.model,
         listing=repr(MODEL),
-        problems=json.dumps(NAMELESS),
-        config=json.dumps(
-            {name: value for name, value in config.items() if name != "training"}
-        ),
+        problems=NAMELESS,
+        config=SETTINGS,
     shell:
-        "python {params.scripts:q}/report.py results --shards {params.shards} --model {params.model:q}"
-        " --config {params.config:q} --problems {params.problems:q} --pictures {output.pictures} --out submission > {log} 2>&1"
+        "python {params.scripts:q}/report.py results/plan/run.json results --pictures {output.pictures}"
+        " --out submission > {log} 2>&1"
 
 
-# Fails if an image could not be used, once the summary is written: so the run ends with an error and the list.
+# Fail after the summary is written if an image could not be used, so that the run ends with an error and the list.
 rule check_problems:
     input:
         summary="submission/summary.json",

@@ -1,4 +1,4 @@
-# `snakemake --cores all train`: a model of one's own, network by network; one that was cut off goes on where it was.
+# `snakemake --cores all train`: train a model, network by network; an interrupted training resumes.
 
 
 rule settings:
@@ -9,13 +9,13 @@ rule settings:
     localrule: True
     params:
         scripts=SCRIPTS,
-        settings=json.dumps(TRAINING),
+        settings=TRAINING.model_dump(),
     shell:
-        "python {params.scripts:q}/settings.py {params.settings:q} --out {output} > {log} 2>&1"
+        "python {params.scripts:q}/settings.py results/plan/training.json --out {output} > {log} 2>&1"
 
 
-# The weights are no output, since Snakemake removes outputs before a job: a stage knows by itself
-# which settings concern it, and what it has done already.
+# The weights are no output, since Snakemake removes outputs before a job: a stage itself knows which settings
+# concern it and what it has finished.
 rule train_network:
     input:
         stage_before,
@@ -28,15 +28,15 @@ rule train_network:
         "results/benchmarks/train/{stage}.tsv"
     threads: workflow.cores
     resources:
-        gpu=GPUS and TRAINING["gpus"],
+        gpu=GPUS and TRAINING.num_gpus,
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
-        runtime=24 * 60,  # one that is cut off goes on at the next attempt
+        runtime=24 * 60,  # the next attempt resumes
     params:
         scripts=SCRIPTS,
-        device=config["device"],
+        device=CONFIG.device,
         python=(
-            f"torchrun --standalone --nproc-per-node {TRAINING['gpus']}"
-            if TRAINING["gpus"] > 1
+            f"torchrun --standalone --nproc-per-node {TRAINING.num_gpus}"
+            if TRAINING.num_gpus > 1
             else "python"
         ),
     shell:
@@ -49,7 +49,7 @@ rule register_model:
         expand(f"{RUN}/{{stage}}.done", stage=STAGES),
         settings=f"{RUN}/settings.json",
     output:
-        str(ROOT / "trained_models" / TRAINING["name"] / "README.md"),
+        str(ROOT / "trained_models" / TRAINING.name / "README.md"),
     log:
         "results/logs/train/register_model.log",
     localrule: True

@@ -1,4 +1,4 @@
-# Weights that a model of models.yaml has an address for are downloaded when they are missing.
+# Download missing weights of a model that has a URL in models.yaml.
 
 for branch, file in (("oe", MODEL.oe), ("noe", MODEL.noe)):
     if file and file.url:
@@ -10,7 +10,7 @@ for branch, file in (("oe", MODEL.oe), ("noe", MODEL.noe)):
                 str(file.path),
             log:
                 f"results/logs/fetch/{branch}.log",
-            # the network is rarely reached from compute nodes
+            # compute nodes rarely reach the network
             localrule: True
             params:
                 model=MODEL.name,

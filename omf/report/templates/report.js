@@ -1,7 +1,9 @@
 "use strict";
 const { rows, digits } = JSON.parse(document.getElementById("data").textContent);
-const AT_ONCE = 200, table = document.getElementById("images"), body = table.tBodies[0], more = document.getElementById("more");
-const headings = [...table.tHead.rows[0].cells], filter = document.getElementById("filter"), only = document.getElementById("only");
+const PAGE_ROWS = 200;
+const table = document.getElementById("images"), body = table.tBodies[0], more = document.getElementById("more");
+const headings = [...table.tHead.rows[0].cells];
+const filter = document.getElementById("filter"), only = document.getElementById("only");
 let chosen = rows, shown = 0;
 
 function text(value, column) {
@@ -10,11 +12,11 @@ function text(value, column) {
 }
 
 function showMore() {
-  for (const row of chosen.slice(shown, shown + AT_ONCE)) {
+  for (const row of chosen.slice(shown, shown + PAGE_ROWS)) {
     const line = body.insertRow();
     row.forEach((value, column) => { line.insertCell().textContent = text(value, column); });
   }
-  shown = Math.min(shown + AT_ONCE, chosen.length);
+  shown = Math.min(shown + PAGE_ROWS, chosen.length);
   more.hidden = shown === chosen.length;
   document.getElementById("count").textContent = `${chosen.length} of ${rows.length} images`;
 }
@@ -23,10 +25,11 @@ function refresh() {
   const wanted = filter.value.toLowerCase(), column = headings.findIndex((cell) => cell.ariaSort);
   chosen = rows.filter((row) => row[0].toLowerCase().includes(wanted) && (!only.checked || row.at(-1)));
   if (column >= 0) {
-    const sign = headings[column].ariaSort === "ascending" ? 1 : -1, empty = (value) => value === null || value === "";
+    const sign = headings[column].ariaSort === "ascending" ? 1 : -1;
+    const empty = (value) => value === null || value === "";
     chosen.sort((a, b) => {
       const [x, y] = [a[column], b[column]];
-      if (empty(x) || empty(y)) return empty(x) - empty(y);  // what is not known comes last
+      if (empty(x) || empty(y)) return empty(x) - empty(y);  // missing values come last
       return sign * (typeof x === "number" ? x - y : x.localeCompare(y, undefined, { numeric: true }));
     });
   }

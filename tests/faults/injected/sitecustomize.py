@@ -1,4 +1,4 @@
-"""On PYTHONPATH: makes our programs fail, or slow, as environment variables say. A fault happens once: then its file is gone."""
+"""Fault injection through PYTHONPATH: the file FAULT selects the fault, which happens once and deletes it."""
 
 import os
 import sys
@@ -7,13 +7,11 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import PathFinder
 from pathlib import Path
 
-FAULT = Path(
-    os.environ.get("FAULT", "none")
-)  # a file of this name is there as long as the fault is to happen
+FAULT = Path(os.environ.get("FAULT", "none"))  # the file exists until the fault has happened
 
 
 class Patch(MetaPathFinder):
-    """Changes `omf.inference.fusion` once it is loaded."""
+    """Import hook that patches `omf.inference.fusion` after loading."""
 
     def find_spec(self, name, path, target=None):
         if name != "omf.inference.fusion":
@@ -35,14 +33,15 @@ def break_down(module) -> None:
     compute = module.Fusion.fuse_at_once
     calls = []
 
-    def fuse_at_once(self, pictures, finish):
+    def fuse_at_once(self, pictures, postprocess):
         calls.append(1)
         if len(calls) == 3 and FAULT.exists():
             FAULT.unlink()
             raise torch.AcceleratorError(
-                "CUDA error: an illegal memory access was encountered\nCUDA kernel errors might be asynchronous"
+                "CUDA error: an illegal memory access was encountered\n"
+                "CUDA kernel errors might be asynchronous"
             )
-        return compute(self, pictures, finish)
+        return compute(self, pictures, postprocess)
 
     module.Fusion.fuse_at_once = fuse_at_once
 

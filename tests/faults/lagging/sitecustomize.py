@@ -1,7 +1,8 @@
-"""On PYTHONPATH: each process sees what another one wrote into results/ and submission/ only after a while, as on a slow file server.
+"""Simulation of a slow file server through PYTHONPATH.
 
-Folders are seen at once, and a process sees what it wrote itself. The files in a shard's folder come last: by the time that
-Snakemake sees all that it waits for, they are not all there.
+A process sees files that others wrote to results/ and submission/ only after a delay. Folders, and its own
+files, are visible immediately. Files in the folder of a shard appear last: when Snakemake sees everything
+that it waits for, some of them are still invisible.
 """
 
 import builtins
@@ -10,10 +11,8 @@ import os
 import time
 
 LAG, LAG_IN_SHARDS = 1.0, 4.0  # seconds
-FOLDERS = [
-    os.path.join("work", name, "") for name in ("results", "submission")
-]  # of a run in a folder "work"
-own: set[str] = set()
+FOLDERS = [os.path.join("work", name, "") for name in ("results", "submission")]  # runs use a folder "work"
+own_files: set[str] = set()
 stat, lstat, listdir, scandir, replace, opened = (
     os.stat,
     os.lstat,
@@ -26,19 +25,17 @@ stat, lstat, listdir, scandir, replace, opened = (
 
 def hidden(path) -> bool:
     path = os.path.abspath(os.fsdecode(path))
-    if path in own or not any(folder in path for folder in FOLDERS):
+    if path in own_files or not any(folder in path for folder in FOLDERS):
         return False
     try:
         state = lstat(path)
     except OSError:
         return False
-    return not os.path.stat.S_ISDIR(state.st_mode) and age_of(state) < lag_of(
-        path
-    )  # not ctime, which a second name would change too
+    return not os.path.stat.S_ISDIR(state.st_mode) and age_of(state) < lag_of(path)
 
 
 def age_of(state) -> float:
-    return time.time() - state.st_mtime
+    return time.time() - state.st_mtime  # not ctime, which a hard link changes
 
 
 def lag_of(path: str) -> float:
@@ -56,20 +53,20 @@ def unless_hidden(function):
 
 def replace_and_remember(source, target, **named):
     replace(source, target, **named)
-    own.add(os.path.abspath(os.fsdecode(target)))
+    own_files.add(os.path.abspath(os.fsdecode(target)))
 
 
 def open_and_remember(path, mode="r", *arguments, **named):
     if isinstance(path, str | bytes | os.PathLike):
         if mode[0] in "wxa":
-            own.add(os.path.abspath(os.fsdecode(path)))
+            own_files.add(os.path.abspath(os.fsdecode(path)))
         elif hidden(path):
             raise FileNotFoundError(2, "not seen yet", os.fsdecode(path))
     return opened(path, mode, *arguments, **named)
 
 
 class Seen:
-    """What os.scandir gives, without what is hidden."""
+    """Result of os.scandir without hidden files."""
 
     def __init__(self, path="."):
         with scandir(path) as entries:

@@ -1,6 +1,8 @@
-"""Make docs/report.jpg, the top of the page that ./test leaves, for the README. Run ./test first. Needs playwright and Chromium.
+"""Create docs/report.jpg, a screenshot of the report of ./test for the README.
 
-python docs/make_report_picture.py
+Run ./test first. Needs playwright and Chromium.
+
+python tools/make_report_picture.py
 """
 
 import io
@@ -11,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import sync_playwright
 
 ROOT = Path(__file__).parent.parent
-WIDTH, HEIGHT = 1280, 1500  # pixels of the window
+WIDTH, HEIGHT = 1280, 1500  # window size, pixels
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Draw docs/example.jpg from a sample and what ./test left of it: photo, mask, RAW."""
+"""Draw docs/example.jpg from a sample and the output of ./test: photo, mask, RAW."""
 
 import argparse
 from pathlib import Path
@@ -14,16 +14,17 @@ from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import cli_entry_point
 
 ROOT = Path(__file__).parent.parent
-HEIGHT, WIDTH = 224, 336  # of a panel; four in a row
+HEIGHT, WIDTH = 224, 336  # panel size, pixels; four panels in a row
 ZOOM = 7
 
 
 def as_8_bit(linear: np.ndarray) -> np.ndarray:
+    """Encode linear values as uint8 sRGB."""
     return to_8_bit(encode_srgb(np.clip(linear, 0, 1)))
 
 
 def coloured_mosaic(packed: np.ndarray) -> np.ndarray:
-    """(H/2, W/2, 4) counts -> (H, W, 3): each pixel in the colour of its filter."""
+    """Show each pixel in the colour of its filter: counts (H/2, W/2, 4) -> (H, W, 3) in [0, 1]."""
     bayer = from_challenge_counts(unpack(packed))
     colours = np.zeros((*bayer.shape, 3))
     for row, column, channel in ((0, 0, 0), (0, 1, 1), (1, 0, 1), (1, 1, 2)):

@@ -1,4 +1,4 @@
-"""The page in a real browser: Debian's Chromium, where it is installed."""
+"""The page in a real browser: Debian's Chromium, if it is installed."""
 
 import re
 import shutil
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from omf.report.page import Example, page
+from omf.report.page import Example, render_page
 from omf.report.summary import run_summary
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -19,7 +19,7 @@ IMAGES = 450
 
 
 def scores() -> dict:
-    """Of many images, some of them without ground truth, one with a hostile name."""
+    """Return the scores of many images, one of them without ground truth, one with a hostile name."""
     rng = np.random.default_rng(0)
     images = {}
     for number in range(IMAGES):
@@ -46,21 +46,21 @@ def html(tmp_path_factory) -> Path:
     mean = dict.fromkeys(
         ("unprocess_psnr", "copy_psnr", "consistency_psnr", "psnr_overexposed", "unprocess_ssim", "copy_ssim")
     )
-    summed = {
+    summarised = {
         "scored": len(images) - 1,
         "mean": mean | {"psnr": 25.0, "ssim": 0.5, "colour_error": 1.0},
         "images": images,
     }
-    summary = run_summary("tiny", "samsung_s7", {"images": len(images)}, summed, ["a.jpg: broken"])
-    pictures = {
+    summary = run_summary("tiny", "samsung_s7", {"images": len(images)}, summarised, ["a.jpg: broken"])
+    panels = {
         caption: np.full((120, 160, 3), 90, np.uint8) for caption in ("sRGB photo", "predicted RAW", "error")
     }
     path = tmp_path_factory.mktemp("page") / "report.html"
     path.write_text(
-        page(
+        render_page(
             summary,
-            summed,
-            {"Worst": [Example("image_7", "PSNR 5.00 dB", pictures)]},
+            summarised,
+            {"Worst": [Example("image_7", "PSNR 5.00 dB", panels)]},
             {},
             datetime(2026, 1, 2),
         )
@@ -71,7 +71,7 @@ def html(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def browser():
     with sync_api.sync_playwright() as playwright:
-        # as root, as in containers, Chromium has no sandbox
+        # Chromium's sandbox does not work as root, as in containers
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
@@ -79,19 +79,21 @@ def browser():
 
 @pytest.fixture
 def opened(browser, html):
-    """The page; at the end, nothing may have been said on the console or asked of the network."""
+    """Open the page, and assert afterwards that it logged nothing and made no network request."""
     tab = browser.new_page(viewport={"width": 1280, "height": 900})
-    said, asked = [], []
-    tab.on("console", lambda message: said.append(message.text))
-    tab.on("pageerror", lambda error: said.append(str(error)))
+    logged, requested = [], []
+    tab.on("console", lambda message: logged.append(message.text))
+    tab.on("pageerror", lambda error: logged.append(str(error)))
     tab.on(
         "request",
-        lambda request: asked.append(request.url) if not request.url.startswith(("data:", "file:")) else None,
+        lambda request: (
+            requested.append(request.url) if not request.url.startswith(("data:", "file:")) else None
+        ),
     )
     tab.goto(html.as_uri())
     yield tab
-    assert said == []
-    assert asked == []
+    assert logged == []
+    assert requested == []
     tab.close()
 
 
@@ -106,7 +108,10 @@ HOSTILE = [
 
 @pytest.fixture
 def hostile(tmp_path) -> Path:
-    """A page with hostile names in all places that a name comes to: table, headings, pictures, problems, remarks, model, device."""
+    """Write a page with hostile names wherever a name is shown.
+
+    These are the table, headings, images, problems, warnings, model and device.
+    """
     images = {
         name: {"psnr": 20.0, "ssim": 0.5, "overexposed": 0.1, "warnings": [f"{name} is odd"]}
         for name in HOSTILE
@@ -114,30 +119,33 @@ def hostile(tmp_path) -> Path:
     mean = dict.fromkeys(
         ("unprocess_psnr", "copy_psnr", "consistency_psnr", "psnr_overexposed", "unprocess_ssim", "copy_ssim")
     )
-    summed = {
+    summarised = {
         "scored": len(images),
         "mean": mean | {"psnr": 25.0, "ssim": 0.5, "colour_error": 1.0},
         "images": images,
     }
     timing = {"images": len(images), "device": HOSTILE[1], "seconds": 1.0, "megapixels": 1.0}
-    summary = run_summary(HOSTILE[3], HOSTILE[0], timing, summed, [f"{name}.jpg: broken" for name in HOSTILE])
-    picture = np.full((12, 16, 3), 90, np.uint8)
-    shown = {HOSTILE[1]: [Example(name, name, {name: picture}) for name in HOSTILE]}
-    path = tmp_path / "report.html"
-    path.write_text(
-        page(summary, summed, shown, {name: ("<svg/>", name) for name in HOSTILE}, datetime(2026, 1, 2))
+    summary = run_summary(
+        HOSTILE[3], HOSTILE[0], timing, summarised, [f"{name}.jpg: broken" for name in HOSTILE]
     )
+    panel = np.full((12, 16, 3), 90, np.uint8)
+    examples = {HOSTILE[1]: [Example(name, name, {name: panel}) for name in HOSTILE]}
+    figures = {name: ("<svg/>", name) for name in HOSTILE}
+    path = tmp_path / "report.html"
+    path.write_text(render_page(summary, summarised, examples, figures, datetime(2026, 1, 2)))
     return path
 
 
-def what_ran(browser, path: Path, expected_title: str | None = None) -> list[str]:
-    """Dialogs that a page opened, and what it asked of the network, also when everything on it has been clicked at."""
+def page_actions(browser, path: Path, expected_title: str | None = None) -> list[str]:
+    """Click on everything, and return the dialogs opened and the URLs requested.
+
+    The names in the table are appended if they are not the hostile names.
+    """
     tab = browser.new_page()
-    ran = []
-    tab.on("dialog", lambda dialog: (ran.append(f"dialog {dialog.message}"), dialog.dismiss()))
-    tab.route(
-        re.compile("^https?:"), lambda route: (ran.append(route.request.url), route.abort())
-    )  # what the policy lets through
+    actions = []
+    tab.on("dialog", lambda dialog: (actions.append(f"dialog {dialog.message}"), dialog.dismiss()))
+    # sees only requests that the policy permits
+    tab.route(re.compile("^https?:"), lambda route: (actions.append(route.request.url), route.abort()))
     tab.goto(path.as_uri())
     if expected_title:
         assert tab.title() == expected_title
@@ -149,25 +157,25 @@ def what_ran(browser, path: Path, expected_title: str | None = None) -> list[str
     tab.wait_for_timeout(300)
     names = column(tab, 1)
     tab.close()
-    return [*ran, *([] if sorted(names) == sorted(HOSTILE) else names)]
+    return [*actions, *([] if sorted(names) == sorted(HOSTILE) else names)]
 
 
 def test_hostile_names_are_shown_and_not_run(browser, hostile):
-    assert what_ran(browser, hostile, f"RAW reconstruction: {len(HOSTILE)} images, {HOSTILE[3]}") == []
+    assert page_actions(browser, hostile, f"RAW reconstruction: {len(HOSTILE)} images, {HOSTILE[3]}") == []
 
 
-def test_scripts_that_get_into_the_page_do_not_run_and_ask_nobody(browser, hostile):
-    """Where names were not escaped, and more: the page's policy is a second wall."""
-    more = '<script>alert(2)</script><script src="https://example.org/x.js"></script>'
-    more += '<img src="https://example.org/x.png" onerror="alert(3)">'
-    more += '<iframe src="data:text/html,<script>alert(4)</script>"></iframe>'
-    more += '<link rel="stylesheet" href="https://example.org/x.css">'
+def test_injected_scripts_do_not_run_and_make_no_request(browser, hostile):
+    """The page's policy is a second line of defence, should names not be escaped."""
+    injected = '<script>alert(2)</script><script src="https://example.org/x.js"></script>'
+    injected += '<img src="https://example.org/x.png" onerror="alert(3)">'
+    injected += '<iframe src="data:text/html,<script>alert(4)</script>"></iframe>'
+    injected += '<link rel="stylesheet" href="https://example.org/x.css">'
     text = hostile.read_text()
-    hostile.write_text(text.replace("<main>", f"<main>{more}{''.join(HOSTILE)}", 1))
-    assert what_ran(browser, hostile) == []
+    hostile.write_text(text.replace("<main>", f"<main>{injected}{''.join(HOSTILE)}", 1))
+    assert page_actions(browser, hostile) == []
     hostile.write_text(re.sub('<meta http-equiv="Content-Security-Policy".*?>', "", hostile.read_text()))
-    ran = what_ran(browser, hostile)  # it is the policy that held them
-    assert any(said.startswith("dialog") for said in ran) and "https://example.org/x.js" in ran
+    actions = page_actions(browser, hostile)  # without the policy they do run
+    assert any(action.startswith("dialog") for action in actions) and "https://example.org/x.js" in actions
 
 
 def column(tab, number: int) -> list[str]:
@@ -176,10 +184,9 @@ def column(tab, number: int) -> list[str]:
     )
 
 
-def test_it_loads_and_shows_more_on_demand(opened):
-    assert (
-        opened.title() == f"RAW reconstruction: {IMAGES + 1} images, tiny"
-    )  # the name that holds a script was not run
+def test_the_page_loads_and_shows_more_rows_on_demand(opened):
+    # the script in a name was not executed
+    assert opened.title() == f"RAW reconstruction: {IMAGES + 1} images, tiny"
     assert len(column(opened, 1)) == 200
     opened.click("#more")
     opened.click("#more")
@@ -200,10 +207,10 @@ def test_sorting(opened):
     assert opened.get_attribute("#images th:nth-child(2)", "aria-sort") == "descending"
     opened.get_by_role("button", name="image", exact=True).click()
     names = [name for name in column(opened, 1) if name.startswith("image")]
-    assert names[:3] == ["image_0", "image_1", "image_2"]  # numbers in names count as numbers
+    assert names[:3] == ["image_0", "image_1", "image_2"]  # numbers in names sort as numbers
 
 
-def test_what_is_not_known_comes_last(opened):
+def test_missing_values_come_last(opened):
     opened.fill("#filter", "image_8")
     for _ in range(2):
         opened.get_by_role("button", name="PSNR", exact=True).click()
@@ -221,7 +228,7 @@ def test_filtering(opened):
     assert column(opened, 1) == []
 
 
-def test_pictures_open_larger_by_mouse_and_keyboard(opened):
+def test_images_are_enlarged_by_mouse_and_keyboard(opened):
     small = opened.locator(".open").first
     small.click()
     assert opened.is_visible("#larger")
@@ -236,17 +243,19 @@ def test_pictures_open_larger_by_mouse_and_keyboard(opened):
     assert not opened.is_visible("#larger")
 
 
-def test_every_picture_and_control_has_a_name(opened):
-    assert opened.eval_on_selector_all("main img", "all => all.filter(one => !one.alt).length") == 0
-    nameless = "all => all.filter(one => !one.textContent.trim() && !one.getAttribute('aria-label')).length"
+def test_every_image_and_control_has_a_name(opened):
+    assert opened.eval_on_selector_all("main img", "all => all.filter(image => !image.alt).length") == 0
+    nameless = (
+        "all => all.filter(item => !item.textContent.trim() && !item.getAttribute('aria-label')).length"
+    )
     assert opened.eval_on_selector_all("main button", nameless) == 0
-    levels = opened.eval_on_selector_all("h1, h2, h3", "all => all.map(one => +one.tagName[1])")
+    levels = opened.eval_on_selector_all("h1, h2, h3", "all => all.map(heading => +heading.tagName[1])")
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_holds_on_a_phone_and_can_be_read(opened, scheme):
+def test_the_page_fits_a_phone_and_is_readable(opened, scheme):
     opened.set_viewport_size({"width": 390, "height": 800})
     opened.emulate_media(color_scheme=scheme)
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
@@ -255,18 +264,19 @@ def test_it_holds_on_a_phone_and_can_be_read(opened, scheme):
 
 
 def contrast(tab, selector: str) -> float:
-    """Of an element's text against what lies behind it (WCAG 2)."""
+    """Compute the contrast of an element's text against its background (WCAG 2)."""
     colours = tab.eval_on_selector(
         selector,
         """element => {
             const ink = getComputedStyle(element).color;
+            const background = node => getComputedStyle(node).backgroundColor;
             let back = element;
-            while (back && getComputedStyle(back).backgroundColor === "rgba(0, 0, 0, 0)") back = back.parentElement;
-            return [ink, getComputedStyle(back).backgroundColor].map(text => text.match(/[0-9.]+/g).slice(0, 3).map(Number));
+            while (back && background(back) === "rgba(0, 0, 0, 0)") back = back.parentElement;
+            return [ink, background(back)].map(text => text.match(/[0-9.]+/g).slice(0, 3).map(Number));
         }""",
     )
-    light = [
+    luminance = [
         np.array([0.2126, 0.7152, 0.0722]) @ [((c / 255 + 0.055) / 1.055) ** 2.4 for c in colour]
         for colour in colours
     ]
-    return (max(light) + 0.05) / (min(light) + 0.05)
+    return (max(luminance) + 0.05) / (min(luminance) + 0.05)

@@ -1,4 +1,4 @@
-"""Make the sample photos in test_rgb/ and their exact RAW in test_raw/: drawn scenes through the camera model."""
+"""Generate the samples: photos in test_rgb/ and their RAW in test_raw/, from drawn scenes."""
 
 import argparse
 from dataclasses import replace
@@ -42,9 +42,10 @@ def main() -> None:
     (out / "test_rgb").mkdir(parents=True, exist_ok=True)
     for number, (file, scene, height, width, options) in enumerate(SAMPLES):
         rng = np.random.default_rng([SEED, number])
-        shot = replace(sample_settings(camera, rng), subsampling=None)  # the file's own compression is enough
-        # a little larger: the picture begins at the sensor's first red pixel, and ends with a whole Bayer cell
-        rgb, counts = simulate_pair(scene(height + 3, width + 3, rng), shot, camera, rng)
+        # the file has its own compression
+        settings = replace(sample_settings(camera, rng), subsampling=None)
+        # a margin, since the photo begins at the first red pixel and ends with a whole Bayer cell
+        rgb, counts = simulate_pair(scene(height + 3, width + 3, rng), settings, camera, rng)
         bayer = linear_raw(counts, camera)
         iio.imwrite(out / "test_rgb" / file, rgb[:height, :width], **options)
         save_npy(

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Pin anew what pyproject.toml asks for, with the hashes of all files of each version: requirements.txt (to run) and
 # requirements-dev.txt (to develop). PyTorch's line goes to requirements-torch.txt, which says why. Needs uv.
-# Arguments go on to uv; to keep versions: scripts/lock.sh --constraint OLDER_PINS
+# Arguments go on to uv; to keep versions: tools/lock.sh --constraint OLDER_PINS
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -9,7 +9,7 @@ lock() {
     local file=$1
     shift
     {
-        echo "# Exact versions and their files' hashes, for Python 3.11 and later; made by scripts/lock.sh. PyTorch, and CUDA's"
+        echo "# Exact versions and their files' hashes, for Python 3.11 and later; made by tools/lock.sh. PyTorch, and CUDA's"
         echo "# packages, which the build of PyTorch that is installed names, are left out: see requirements-torch.txt."
         uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --no-annotate "$@" pyproject.toml |
             awk '/^[^ ]/ { left_out = /^(torch==|nvidia-|cuda-|triton)/ } !left_out'
@@ -17,6 +17,6 @@ lock() {
     mv "$file.new" "$file"
 }
 
-lock requirements.txt "$@"
-lock requirements-dev.txt --extra dev --constraint requirements.txt "$@"
+lock requirements.txt --extra build "$@"
+lock requirements-dev.txt --extra build --extra dev --constraint requirements.txt "$@"
 sed -i "s/^torch==.*/$(grep -oE 'torch==[0-9.]+' pyproject.toml)/" requirements-torch.txt

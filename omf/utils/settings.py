@@ -1,0 +1,140 @@
+"""The base of all settings: pydantic models whose errors fit on one line. No torch here."""
+
+import difflib
+from typing import Any, ClassVar, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+
+from omf.utils.console import log
+from omf.utils.errors import InputError
+from omf.utils.yaml import check_tree, parse_yaml
+
+Model = TypeVar("Model", bound="Section")
+TYPES = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "text"}
+NUMBERS = (int, float, bool, int | None, float | None)  # types of settings
+BOUNDS = {  # keywords of JSON schema
+    "minimum": ", {} or more",
+    "exclusiveMinimum": " above {}",
+    "maximum": ", {} at most",
+    "exclusiveMaximum": " and below {}",
+    "minLength": " that is not empty",
+}
+
+
+class Section(BaseModel):
+    """A section of settings. Unknown names and values of another type are errors."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+    RENAMED: ClassVar[dict[str, str]] = {}  # former name: name; both work for one version
+    REMOVED: ClassVar[tuple[str, ...]] = ()  # ignored for one version, if they are 0 or false
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, given: Any) -> Any:
+        """Translate former names, and numbers that Snakemake's command line passes as text in sections."""
+        if not isinstance(given, dict):
+            return given
+        given = dict(given)
+        for former, current in cls.RENAMED.items():
+            if former in given and current not in given:
+                log.warning(
+                    f"setting {former} is now called {current}; the old name goes with the next version"
+                )
+                given[current] = given.pop(former)
+        for former in cls.REMOVED:
+            if former in given and not given[former]:
+                log.warning(f"setting {former} no longer exists; remove it")
+                del given[former]
+        return {name: _read_number(value, cls, name) for name, value in given.items()}
+
+
+def _read_number(value: Any, section: type[Section], name: str) -> Any:
+    """Return the number or flag that a text represents if the setting is one, else the value itself."""
+    field = section.model_fields.get(name)
+    if not isinstance(value, str) or field is None or field.annotation not in NUMBERS:
+        return value
+    try:
+        return parse_yaml(value)
+    except ValueError:
+        return value  # refused as it is
+
+
+def validate(section: type[Model], given: Any, where: str) -> Model:
+    """Check settings and fill in the defaults.
+
+    Args:
+        section: class of the section.
+        given: mapping as read from YAML.
+        where: beginning of the error line, such as a file name.
+
+    Raises:
+        InputError: one line that names every misspelt or invalid setting.
+    """
+    try:
+        check_tree(given)
+    except ValueError as error:
+        raise InputError(f"{where}: {error}; compare it with the config.yaml of the program") from None
+    try:
+        return section.model_validate(given)
+    except ValidationError as error:
+        problems = {_describe(section, entry["loc"], entry["input"]) for entry in error.errors()}
+        raise InputError(f"{where}: {'; '.join(sorted(problems))}") from None
+
+
+def _describe(section: type[Section], location: tuple[int | str, ...], value: Any) -> str:
+    """Return a problem in words: the dotted name of the setting, its value and the values that it takes."""
+    names: list[str] = []
+    allowed = f"a section of {', '.join(section.model_fields)}"
+    for name in map(str, location):
+        names.append(name)
+        if name not in section.model_fields:
+            similar = difflib.get_close_matches(name, section.model_fields, n=1)
+            hint = (
+                f"did you mean {similar[0]}?" if similar else f"there are: {', '.join(section.model_fields)}"
+            )
+            return f"{'.'.join(names)} is not a setting ({hint})"
+        allowed = requirement(section, name)
+        inner = section_of(section, name)
+        if inner is None:
+            break  # the rest is an index of a list, or a branch of a union
+        section = inner
+    return f"{'.'.join(names)} is {value!r}; it must be {allowed}".strip()
+
+
+def section_of(section: type[Section], name: str) -> type[Section] | None:
+    """Return the section of a name, or None if it is a single setting."""
+    kind = section.model_fields[name].annotation
+    return kind if isinstance(kind, type) and issubclass(kind, Section) else None
+
+
+def requirement(section: type[Section], name: str) -> str:
+    """Return the values that a setting takes, in words that complete "it must be"."""
+    if inner := section_of(section, name):
+        return f"a section of {', '.join(inner.model_fields)}"
+    return in_words(section.model_json_schema()["properties"][name])
+
+
+def in_words(schema: dict) -> str:
+    """Return the values that a JSON schema admits, in words."""
+    if "requirement" in schema:
+        return schema["requirement"]
+    *first, last = _alternatives(schema)
+    return f"{', '.join(first)} or {last}" if first else last
+
+
+def _alternatives(schema: dict) -> list[str]:
+    if "anyOf" in schema:
+        return [words for part in schema["anyOf"] for words in _alternatives(part)]
+    if "enum" in schema:
+        return [str(value) for value in schema["enum"]]
+    kind = schema["type"]
+    if kind == "null":
+        return ["null"]
+    if kind == "array":
+        return [f"a list of {TYPES[schema['items']['type']].removeprefix('a ')}s"]
+    words = TYPES[kind]
+    for key, bound in BOUNDS.items():
+        if key in schema:
+            words += bound.format(schema[key])
+    return [words]
