@@ -77,31 +77,31 @@ def make_folder(out: Path, photos: list[Path], raw_format: "RawFormat") -> None:
 def run_evaluate(arguments: argparse.Namespace) -> int:
     from omf.evaluation.ground_truth import list_ground_truth
     from omf.evaluation.scores import match_items, score_all, scores_table, summarise
-    from omf.io import raw_formats as formats
     from omf.io.packed import list_packed
     from omf.io.photos import list_images, map_by_name
+    from omf.io.raw_formats import CHALLENGES
     from omf.pipeline.submission import README
     from omf.raw.camera import load_camera
 
     if not arguments.ground_truth and not arguments.photos:
         raise InputError("nothing to score against; give a folder of ground truth, or --photos, or both")
     predictions = list_packed(arguments.predictions)
-    truths = list_ground_truth(arguments.ground_truth) if arguments.ground_truth else {}
+    ground_truth = list_ground_truth(arguments.ground_truth) if arguments.ground_truth else {}
     photos = map_by_name(list_images(arguments.photos))[0] if arguments.photos else {}
-    white_level = formats.CHALLENGES[arguments.challenge].white_level
+    white_level = CHALLENGES[arguments.challenge].white_level
     records, problems = score_all(
-        match_items(predictions, truths, photos, white_level),
+        match_items(predictions, ground_truth, photos, white_level),
         load_camera(arguments.camera),
         arguments.processes,
     )
     problems += [
-        f"{truths[name]}: no prediction of that name in {arguments.predictions}"
-        for name in sorted(truths.keys() - predictions)
+        f"{ground_truth[name]}: no prediction of that name in {arguments.predictions}"
+        for name in sorted(ground_truth.keys() - predictions)
     ]
     if arguments.ground_truth:
         problems += [
             f"{predictions[name]}: no ground truth of that name"
-            for name in sorted(predictions.keys() - truths)
+            for name in sorted(predictions.keys() - ground_truth)
         ]
     else:
         problems += [
@@ -125,7 +125,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
             f" {scores['mean']['consistency_psnr']:.2f} dB"
         )
     place = f"; look at {arguments.out / 'report.html'}" if arguments.out else ""
-    return conclude(f"{len(records)} of {len(truths or photos)} images scored{place}", problems)
+    return conclude(f"{len(records)} of {len(ground_truth or photos)} images scored{place}", problems)
 
 
 def run_models_list(arguments: argparse.Namespace) -> int:

@@ -119,3 +119,35 @@ def test_names_in_the_tables_exist():
             assert re.search(rf"^(def|class) {parts[-1]}\b", FILES[module].read_text(), re.MULTILINE), name
     for path in re.findall(r"`((?:scripts|workflow|omf)/[\w/]+\.\w+)`", PAGE):
         assert (ROOT / Path(path)).is_file(), path
+
+
+def defined_names(tree: ast.Module) -> set[str]:
+    """Return the names that a module defines at its top level."""
+    names = set()
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign):
+            parts = [part for target in node.targets for part in ast.walk(target)]
+            names |= {part.id for part in parts if isinstance(part, ast.Name)}
+    return names
+
+
+def test_a_name_has_one_meaning():
+    modules: dict[str, list[str]] = {}
+    for module, tree in TREES.items():
+        for name in defined_names(tree):
+            modules.setdefault(name, []).append(module)
+    assert not {name: found for name, found in modules.items() if len(found) > 1}
+
+
+def test_docstrings_begin_with_a_verb_or_a_noun():
+    for module, tree in TREES.items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+                docstring = ast.get_docstring(node) or ""
+                assert not re.match("(What|Which|Where|Whether|How|Why|As|Of) ", docstring), (
+                    module,
+                    docstring,
+                )
+                assert "What " not in docstring, (module, docstring)

@@ -21,7 +21,7 @@ from omf.utils.errors import InputError
 from omf.utils.files import atomic_write
 
 # dtypes of weights; int64 is that of BatchNorm's num_batches_tracked
-NUMBERS = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)
+WEIGHT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)
 MAX_LISTED = 4  # keys or problems named in an error message
 DEMOSAIC = "demosaic"  # architecture in the header of a Demosaic Net
 
@@ -142,7 +142,7 @@ def join_first(items: list[str], separator: str) -> str:
 
 def find_value_problem(value: Tensor) -> str | None:
     """Return why a tensor's values cannot be weights, or None if they can."""
-    if value.dtype not in NUMBERS:
+    if value.dtype not in WEIGHT_TYPES:
         return f"{str(value.dtype).removeprefix('torch.')}, not numbers of 16, 32 or 64 bits"
     return None if torch.isfinite(value).all() else "values that are not finite"
 

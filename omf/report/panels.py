@@ -40,7 +40,7 @@ def make_panels(record: dict) -> dict[str, np.ndarray]:
     photo = rgb = None
     if "photo" in record:
         rgb = read_rgb(Path(record["photo"]))
-        photo = check_size(half_size_photo(rgb), packed, record["photo"])
+        photo = check_same_size(half_size_photo(rgb), packed, record["photo"])
         share = halved(overexposure_mask(rgb)[..., None].astype(np.float32))
         grey = to_8_bit(np.repeat(photo @ LUMA, 3).reshape(photo.shape)) // 2
         shown |= {
@@ -52,7 +52,7 @@ def make_panels(record: dict) -> dict[str, np.ndarray]:
         truth = from_challenge_counts(
             read_ground_truth(Path(record["truth"]), packed.shape, rgb, record["white_level"])
         )
-        check_size(truth, packed, record["truth"])
+        check_same_size(truth, packed, record["truth"])
         shown |= {"true RAW": preview(truth), "error": error_map(np.abs(packed - truth).mean(axis=-1))}
     elif photo is not None:
         rendered = fit_to_photo(half_size_rgb(packed), photo)
@@ -63,7 +63,7 @@ def make_panels(record: dict) -> dict[str, np.ndarray]:
     return {caption: shrink_to_fit(panel) for caption, panel in shown.items()}
 
 
-def check_size(image: np.ndarray, packed: np.ndarray, path: str) -> np.ndarray:
+def check_same_size(image: np.ndarray, packed: np.ndarray, path: str) -> np.ndarray:
     """Return the image, or raise InputError if the RAW has another size."""
     if image.shape[:2] != packed.shape[:2]:
         raise InputError(f"{path}: its size has changed since it was scored; run again")

@@ -12,7 +12,7 @@ from omf.utils.console import progress
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write
 
-MAX_SAMPLES = 200  # pairs, for the statistics
+MAX_SAMPLED_PAIRS = 200  # pairs, for the statistics
 CLIPPED_RAW = 0.99  # of the white level; few sensors reach it exactly
 MAX_PROBLEMS = 20  # listed
 THUMBNAIL, MARGIN, CAPTION, SHEET_COLUMNS = 192, 8, 16, 4  # pixels, pixels, pixels, tiles
@@ -37,7 +37,7 @@ def describe(dataset: Dataset) -> str:
         ]
         return "\n".join(lines + problem_lines(dataset.problems))
     statistics, errors = [], []
-    for pair in progress(sample_evenly(dataset.pairs, MAX_SAMPLES), "statistics", unit="pair"):
+    for pair in progress(sample_evenly(dataset.pairs, MAX_SAMPLED_PAIRS), "statistics", unit="pair"):
         try:
             statistics.append(pair_statistics(pair))
         except InputError as error:

@@ -9,7 +9,7 @@ from omf.utils.console import log
 from omf.utils.errors import InputError
 from omf.utils.yaml import check_tree, parse_yaml
 
-Model = TypeVar("Model", bound="Section")
+SectionType = TypeVar("SectionType", bound="Section")
 TYPES = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "text"}
 NUMBERS = (int, float, bool, int | None, float | None)  # types of settings
 BOUNDS = {  # keywords of JSON schema
@@ -60,7 +60,7 @@ def _read_number(value: Any, section: type[Section], name: str) -> Any:
         return value  # refused as it is
 
 
-def validate(section: type[Model], given: Any, where: str) -> Model:
+def validate(section: type[SectionType], given: Any, where: str) -> SectionType:
     """Check settings and fill in the defaults.
 
     Args:
