@@ -6,7 +6,7 @@ from pathlib import Path
 from omf.evaluation.scores import match_items, score_all
 from omf.io.photos import map_by_name
 from omf.pipeline.manifest import wait_for_files
-from omf.pipeline.plan import load_shard_plan
+from omf.pipeline.plan import load_plan
 from omf.raw.camera import load_camera
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_json, sha256
@@ -15,19 +15,19 @@ from omf.utils.files import save_json, sha256
 @cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("plan", type=Path, help="plan file of the shard")
+    parser.add_argument("plan", type=Path, help="JSON of the photos and what else the step needs")
     parser.add_argument("raw", type=Path, help="folder of NAME.npy")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument(
         "--out", type=Path, required=True, help="JSON: scores, hashes of the ground truth, problems"
     )
     arguments = parser.parse_args()
-    plan = load_shard_plan(arguments.plan)
+    plan = load_plan(arguments.plan)
     predictions = {path.stem: path for path in wait_for_files(arguments.raw)}
-    ground_truth = {path.stem: path for path in plan.ground_truth}
-    photos = map_by_name(plan.photos)[0]
-    items = match_items(predictions, ground_truth, photos, plan.formats[0]["white_level"])
-    records, problems = score_all(items, load_camera(plan.camera), arguments.processes)
+    ground_truth = {path.stem: path for path in map(Path, plan["ground_truth"])}
+    photos = map_by_name(map(Path, plan["photos"]))[0]
+    items = match_items(predictions, ground_truth, photos, plan["white_level"])
+    records, problems = score_all(items, load_camera(plan["camera"]), arguments.processes)
     scored = [ground_truth[name] for name, record in records.items() if "psnr" in record]
     hashes = {path.name: sha256(path) for path in scored}
     save_json(arguments.out, {"images": records, "sha256": hashes, "problems": problems})

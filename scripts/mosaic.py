@@ -6,7 +6,7 @@ from pathlib import Path
 from omf.io.photos import map_by_name
 from omf.io.raw_formats import Writer, from_dict
 from omf.pipeline.mosaic import write_mosaics
-from omf.pipeline.plan import load_shard_plan
+from omf.pipeline.plan import load_plan
 from omf.raw.camera import load_camera
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_json
@@ -15,16 +15,16 @@ from omf.utils.files import save_json
 @cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("plan", type=Path, help="plan file of the shard")
+    parser.add_argument("plan", type=Path, help="JSON of the photos and what else the step needs")
     parser.add_argument("demosaiced", type=Path, help="folder of NAME.npy, float32 (H, W, 3)")
     parser.add_argument("--out", nargs="+", type=Path, required=True, help="a folder for each format")
     parser.add_argument("--record", type=Path, required=True, help="JSON of the problems")
     arguments = parser.parse_args()
-    plan = load_shard_plan(arguments.plan)
-    camera, photos = load_camera(plan.camera), map_by_name(plan.photos)[0]
+    plan = load_plan(arguments.plan)
+    camera, photos = load_camera(plan["camera"]), map_by_name(map(Path, plan["photos"]))[0]
     writers = [
-        Writer(out, from_dict(raw_format), camera, plan.model, photos)
-        for out, raw_format in zip(arguments.out, plan.formats, strict=True)
+        Writer(out, from_dict(raw_format), camera, plan["model"], photos)
+        for out, raw_format in zip(arguments.out, plan["formats"], strict=True)
     ]
     problems = write_mosaics(arguments.demosaiced, writers)
     save_json(arguments.record, {"problems": problems})

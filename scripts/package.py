@@ -5,7 +5,7 @@ from pathlib import Path
 
 from omf.models.registry import find_model
 from omf.pipeline.manifest import wait_for_files, write_manifest
-from omf.pipeline.plan import load_run_plan
+from omf.pipeline.plan import load_plan
 from omf.pipeline.submission import write_submission
 from omf.report.summary import entry_readme, read_shard_records, total_timing
 from omf.utils.errors import cli_entry_point
@@ -14,15 +14,15 @@ from omf.utils.errors import cli_entry_point
 @cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("plan", type=Path, help="plan file of the run")
+    parser.add_argument("plan", type=Path, help="JSON of the shards and what else the step needs")
     parser.add_argument("results", type=Path, help="folder of the results of the shards")
     parser.add_argument("--out", type=Path, required=True, help="submission folder")
     arguments = parser.parse_args()
-    plan, results = load_run_plan(arguments.plan), arguments.results
-    timing = total_timing(read_shard_records(results, "timing", plan.shards))
-    raws = [raw for shard in plan.shards for raw in wait_for_files(results / plan.entry / shard)]
-    readme = entry_readme(find_model(plan.model), timing)
-    files = write_submission(raws, readme, arguments.out, zipped=plan.entry == "raw")
+    plan, results = load_plan(arguments.plan), arguments.results
+    timing = total_timing(read_shard_records(results, "timing", plan["shards"]))
+    raws = [raw for shard in plan["shards"] for raw in wait_for_files(results / plan["entry"] / shard)]
+    readme = entry_readme(find_model(plan["model"]), timing)
+    files = write_submission(raws, readme, arguments.out, zipped=plan["entry"] == "raw")
     write_manifest(files, results / "manifest" / "package.json")
 
 

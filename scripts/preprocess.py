@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-from omf.pipeline.plan import load_shard_plan
+from omf.pipeline.plan import load_plan
 from omf.pipeline.preprocess import preprocess
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_json
@@ -12,11 +12,12 @@ from omf.utils.files import save_json
 @cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("plan", type=Path, help="plan file of the shard")
+    parser.add_argument("plan", type=Path, help="JSON of the photos and what else the step needs")
     parser.add_argument("--out", type=Path, required=True, help="folder for NAME.npz")
     parser.add_argument("--record", type=Path, required=True, help="JSON of file hashes and problems")
     arguments = parser.parse_args()
-    record = preprocess(load_shard_plan(arguments.plan).photos, arguments.out)
+    photos = map(Path, load_plan(arguments.plan)["photos"])
+    record = preprocess(photos, arguments.out)
     save_json(arguments.record, record)
     for problem in record["problems"]:
         print(f"problem: {problem}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from omf.evaluation.scores import summarise
 from omf.models.registry import find_model
 from omf.pipeline.manifest import write_manifest
-from omf.pipeline.plan import load_run_plan
+from omf.pipeline.plan import load_plan
 from omf.report.page import write_report
 from omf.report.provenance import provenance
 from omf.report.summary import (
@@ -38,7 +38,7 @@ FILES = (
 @cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("plan", type=Path, help="plan file of the run")
+    parser.add_argument("plan", type=Path, help="JSON of the shards and what else the step needs")
     parser.add_argument(
         "results",
         type=Path,
@@ -47,22 +47,23 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, required=True, help="folder for the pictures of the page")
     parser.add_argument("--out", type=Path, required=True, help="submission folder")
     arguments = parser.parse_args()
-    plan, results, out = load_run_plan(arguments.plan), arguments.results, arguments.out
+    plan, results, out = load_plan(arguments.plan), arguments.results, arguments.out
     photos, timings, written, scored = (
-        read_shard_records(results, kind, plan.shards) for kind in ("photos", "timing", "written", "scores")
+        read_shard_records(results, kind, plan["shards"])
+        for kind in ("photos", "timing", "written", "scores")
     )
-    model = find_model(plan.model)
+    model = find_model(plan["model"])
     records, timing = merge_by_name(scored, "images"), total_timing(timings)
     scores = summarise(records)
-    problems = plan.problems + collect_problems([*photos, *timings, *written, *scored])
-    summary = run_summary(plan.model, model.camera, timing, scores, problems)
+    problems = plan["problems"] + collect_problems([*photos, *timings, *written, *scored])
+    summary = run_summary(plan["model"], model.camera, timing, scores, problems)
     inputs = {"photos": merge_by_name(photos, "sha256"), "ground_truth": merge_by_name(scored, "sha256")}
-    made_by = provenance([job["environment"] for job in timings], model, plan.config, inputs)
+    made_by = provenance([job["environment"] for job in timings], model, plan["config"], inputs)
     write_scores(scores, entry_readme(model, timing), out)
     save_json(out / "provenance.json", redact_home(made_by))
     save_json(out / "summary.json", summary)
     save_text(out / "summary.txt", summary_text(summary, scores))
-    seconds = step_seconds(results / "benchmarks", plan.shards)
+    seconds = step_seconds(results / "benchmarks", plan["shards"])
     for name, content in write_report(summary, scores, records, seconds, out / "report.html").items():
         with atomic_write(arguments.pictures / name) as temporary:
             temporary.write_bytes(content)

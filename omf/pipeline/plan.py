@@ -1,49 +1,44 @@
-"""Plan files: the data that jobs work on, so that command lines carry none. No torch here."""
+"""Plan files: the data that jobs work on, so that command lines carry none. No torch here.
 
+The name of a plan contains the hash of its content, and the plan is a parameter of its rule: other data give
+another name, which reruns the step, and no job can read an outdated plan from the cache of a file server.
+"""
+
+import hashlib
 import json
-from dataclasses import asdict, dataclass
+import time
 from pathlib import Path
 
+from omf.pipeline.manifest import TIMEOUT_SECONDS
+from omf.utils.errors import InputError
 from omf.utils.files import save_text
 
 
-@dataclass(frozen=True)
-class ShardPlan:
-    """The data of the jobs of one shard."""
-
-    photos: list[Path]
-    ground_truth: list[Path]
-    formats: list[dict]  # fields of RawFormat, the scored one first
-    camera: str
-    model: str  # written to DNG files
+def plan_file(folder: Path, name: str, plan: dict) -> Path:
+    """Return the path of a plan: NAME.HASH.json."""
+    return folder / f"{name}.{hashlib.sha256(to_json(plan).encode()).hexdigest()[:16]}.json"
 
 
-@dataclass(frozen=True)
-class RunPlan:
-    """The data of the jobs that collect all shards."""
-
-    shards: list[str]
-    model: str
-    entry: str  # folder of results/ that goes into submission/: raw, or files of another format
-    config: dict  # settings of the run
-    problems: list[str]  # photos that no job can use
+def save_plan(path: Path, plan: dict) -> None:
+    """Write a plan, unless it exists."""
+    if not path.is_file():
+        save_text(path, to_json(plan))
 
 
-def save_plan(plan: ShardPlan | RunPlan, path: Path) -> None:
-    """Write a plan as JSON, unless the file has this content already."""
-    text = json.dumps(asdict(plan), default=str) + "\n"
-    if not path.is_file() or path.read_text() != text:
-        save_text(path, text)
+def load_plan(path: Path) -> dict:
+    """Read a plan, once it is visible.
+
+    Raises:
+        InputError: it is not visible after a minute.
+    """
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not path.is_file():
+        if time.monotonic() > deadline:
+            raise InputError(f"{path}: not there after {TIMEOUT_SECONDS:.0f} s; run again, which writes it")
+        time.sleep(0.2)
+    return json.loads(path.read_text())
 
 
-def load_shard_plan(path: Path) -> ShardPlan:
-    """Read the plan of a shard."""
-    plan = json.loads(path.read_text())
-    for name in ("photos", "ground_truth"):
-        plan[name] = [Path(file) for file in plan[name]]
-    return ShardPlan(**plan)
-
-
-def load_run_plan(path: Path) -> RunPlan:
-    """Read the plan of a run."""
-    return RunPlan(**json.loads(path.read_text()))
+def to_json(plan: dict) -> str:
+    """Return a plan as JSON, with paths as text."""
+    return json.dumps(plan, default=str) + "\n"

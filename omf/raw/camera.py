@@ -35,6 +35,10 @@ class CapturePrior:
     saturation: dict  # see isp.saturate
     sharpening: dict  # see isp.sharpen
     quality: dict  # JPEG quality
+    # Optional; no effect if absent. See simulator.sample_tone_curve.
+    tone_deviation: dict | None = None  # deviation of the log slope of a random tone curve
+    black_point: dict | None = None  # sRGB value that becomes 0
+    white_point: dict | None = None  # sRGB value that white becomes
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Camera:
     shot_noise: float  # at ISO 1; see isp.add_noise
     subsampling: np.ndarray  # (4,): probabilities of JPEG chroma 4:4:4, 4:2:2 and 4:2:0, and of no JPEG
     prior: CapturePrior
+    extra_curves: np.ndarray  # (3,): probabilities of no extra tone curve, and of isp.EXTRA_CURVES
 
     @property
     def mean_neutral(self) -> np.ndarray:
@@ -109,6 +114,8 @@ def read_profile(profile: dict) -> Camera:
         raise ValueError(f"name: {profile['name']}; it must be text")
     prior = CapturePrior(**profile["settings"])
     for field in fields(prior):
+        if getattr(prior, field.name) is None:
+            continue
         ((kind, parameters),) = getattr(prior, field.name).items()
         if kind not in DISTRIBUTIONS or len(parameters) != 2:
             raise ValueError(
@@ -130,6 +137,12 @@ def read_profile(profile: dict) -> Camera:
     )
     if not subsampling.any():
         raise ValueError("jpeg: all are 0; at least one must be above 0")
+    extra = profile.get("extra_tone_curves", {"none": 1, "a": 0, "b": 0})
+    extra_curves = checked_array(
+        "extra_tone_curves", [extra[kind] for kind in ("none", "a", "b")], (3,), 0, 1e6
+    )
+    if not extra_curves.any():
+        raise ValueError("extra_tone_curves: all are 0; at least one must be above 0")
     colour_matrices = checked_array("colour_matrices", profile["colour_matrices"], (None, 3, 3), -100, 100)
     shot_noise_iso_100 = checked_array(
         "shot_noise_iso_100", profile["shot_noise_iso_100"], (), MIN_POSITIVE, 1
@@ -147,6 +160,7 @@ def read_profile(profile: dict) -> Camera:
         shot_noise=float(shot_noise_iso_100) / 100,
         subsampling=subsampling / subsampling.sum(),
         prior=prior,
+        extra_curves=extra_curves / extra_curves.sum(),
     )
 
 

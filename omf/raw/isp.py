@@ -125,6 +125,19 @@ def raise_contrast(srgb: np.ndarray, amount: float) -> np.ndarray:
     return srgb + np.float32(amount) * (smoothstep(srgb) - srgb)
 
 
+def apply_tone_curve(srgb: np.ndarray, curve: np.ndarray) -> np.ndarray:
+    """Apply a tone curve, given by its values at equally spaced points from 0 to 1, to all channels."""
+    return np.interp(srgb, np.linspace(0, 1, len(curve)), curve).astype(np.float32)
+
+
+def flatten_highlights(srgb: np.ndarray) -> np.ndarray:
+    """Apply x / (x + 1/4), the extra tone curve A of the challenge; white becomes 0.8."""
+    return srgb / (srgb + np.float32(0.25))
+
+
+EXTRA_CURVES = (flatten_highlights, smoothstep)  # A and B, which AIM 2022 applied to photos of some scenes
+
+
 def saturate(srgb: np.ndarray, amount: float) -> np.ndarray:
     """Scale the distance from grey: 1 keeps the colours, 0 keeps only the luma."""
     luma = (srgb @ LUMA)[..., None]

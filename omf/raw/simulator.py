@@ -14,6 +14,10 @@ CLIPPED_LEVEL = 250  # 8-bit level from which a pixel counts as clipped
 BRIGHT_LEVEL = 200  # 8-bit level that bright surroundings reach everywhere
 BRIGHT_WINDOW = 9  # width of these surroundings, pixels
 
+# Of sample_tone_curve
+TONE_KNOTS = 5
+TONE_POINTS = 65
+
 
 @dataclass(frozen=True)
 class CaptureSettings:
@@ -35,18 +39,22 @@ class CaptureSettings:
     sharpening: float
     quality: int
     subsampling: int | None  # see isp.compress_jpeg; None: no JPEG
+    tone_curve: np.ndarray | None = None  # see isp.apply_tone_curve
+    extra_curve: int = 0  # 0: none; n: number n of isp.EXTRA_CURVES
 
 
 def sample_settings(camera: Camera, rng: np.random.Generator) -> CaptureSettings:
     """Sample capture settings from a camera's prior."""
     sampled = {}
     for field in fields(camera.prior):
-        ((kind, parameters),) = getattr(camera.prior, field.name).items()
-        sampled[field.name] = DISTRIBUTIONS[kind](rng, *parameters)
+        if (distribution := getattr(camera.prior, field.name)) is not None:
+            ((kind, parameters),) = distribution.items()
+            sampled[field.name] = DISTRIBUTIONS[kind](rng, *parameters)
     light = rng.dirichlet(2 * camera.weights)  # often near one light, sometimes between several
     red, blue = light @ camera.neutrals * np.exp(rng.multivariate_normal((0, 0), camera.spread))
     shot_noise = camera.shot_noise * sampled.pop("iso")
     subsampling = int(rng.choice(4, p=camera.subsampling))
+    tone = [sampled.pop(name, None) for name in ("tone_deviation", "black_point", "white_point")]
     return CaptureSettings(
         neutral=np.array([red, 1.0, blue]),
         colour_matrix=np.tensordot(
@@ -57,8 +65,36 @@ def sample_settings(camera: Camera, rng: np.random.Generator) -> CaptureSettings
         centre=rng.uniform(-0.5, 0.5, 2) * camera.frame,
         quality=round(sampled.pop("quality")),
         subsampling=None if subsampling == 3 else subsampling,
+        tone_curve=sample_tone_curve(*tone, rng) if any(value is not None for value in tone) else None,
+        extra_curve=int(rng.choice(3, p=camera.extra_curves)) if camera.extra_curves[0] < 1 else 0,
         **sampled,
     )
+
+
+def sample_tone_curve(
+    deviation: float | None, black: float | None, white: float | None, rng: np.random.Generator
+) -> np.ndarray:
+    """Sample a smooth non-decreasing tone curve of sRGB values.
+
+    The log slope interpolates `TONE_KNOTS` normal values, so that neighbouring tones change alike.
+
+    Args:
+        deviation: standard deviation of the log slope; None: 0.
+        black: value that becomes 0; None: 0.
+        white: value that 1 becomes; None: 1.
+        rng: random number generator.
+
+    Returns:
+        Values at `TONE_POINTS` equally spaced points from 0 to 1, float64.
+    """
+    points = np.linspace(0, 1, TONE_POINTS)
+    knots = np.linspace(0, 1, TONE_KNOTS)
+    slopes = np.exp(
+        np.interp((points[1:] + points[:-1]) / 2, knots, rng.normal(0, deviation or 0, TONE_KNOTS))
+    )
+    curve = np.concatenate([[0], np.cumsum(slopes)]) / slopes.sum()
+    stretched = np.maximum(points - (black or 0), 0) / (1 - (black or 0))
+    return (1 if white is None else white) * np.interp(stretched, points, curve)
 
 
 def expose(scene: np.ndarray, settings: CaptureSettings) -> np.ndarray:
@@ -88,7 +124,12 @@ def run_isp(raw: np.ndarray, settings: CaptureSettings) -> np.ndarray:
         isp.lift_midtones(isp.map_tones_locally(linear, settings.local_contrast), settings.midtones)
     )
     srgb = isp.raise_contrast(isp.clip(isp.saturate(srgb, settings.saturation)), settings.contrast)
-    rgb = isp.to_8_bit(isp.sharpen(srgb, settings.sharpening))
+    if settings.tone_curve is not None:
+        srgb = isp.apply_tone_curve(srgb, settings.tone_curve)
+    srgb = isp.clip(isp.sharpen(srgb, settings.sharpening))
+    if settings.extra_curve:
+        srgb = isp.EXTRA_CURVES[settings.extra_curve - 1](srgb)
+    rgb = isp.to_8_bit(srgb)
     if settings.subsampling is None:
         return rgb
     return isp.compress_jpeg(rgb, settings.quality, settings.subsampling)

@@ -20,6 +20,7 @@ WILDCARDS = {  # placeholders in the page's file names
     "GROUP": "(worst|median|best)",
     "RANK": "[123]",
     "PLOT": "[a-z_]+",
+    "HASH": "[0-9a-f]{16}",
 }
 RECORDS = [
     *("submission/scores.json", "submission/summary.json", "submission/provenance.json"),

@@ -30,16 +30,16 @@ def test_a_trained_model_works_in_the_workflow(checkout):
     config = yaml.safe_load((checkout / "config.yaml").read_text())
     config["training"] |= {
         "widths": [4, 6],
-        "patch": 40,
-        "batch": 2,
-        "steps": {"demosaic": 4, "noe": 4, "oe": 4},
+        "patch_size": 40,
+        "batch_size": 2,
+        "iterations": {"demosaic": 4, "noe": 4, "oe": 4},
         "name": "tiny",
     }
     config["device"] = "cpu"
     (checkout / "config.yaml").write_text(yaml.safe_dump(config))
     trained = snakemake(checkout, "--cores", "all", "train")
     assert trained.returncode == 0, trained.stderr
-    assert "noe step 4 of 4: loss " in trained.stderr  # progress is shown during the run
+    assert "noe 4 of 4: loss " in trained.stderr  # progress is shown during the run
     assert "model tiny is ready: ./test --config model=tiny" in trained.stderr
     folder = checkout / "trained_models" / "tiny"
     assert sorted(path.name for path in folder.iterdir()) == [
@@ -54,12 +54,12 @@ def test_a_trained_model_works_in_the_workflow(checkout):
     again = snakemake(checkout, "--cores", "all", "train")
     assert "Nothing to be done" in again.stderr
     # more iterations for OE: the other two networks are not trained again
-    config["training"]["steps"]["oe"] = 6
+    config["training"]["iterations"]["oe"] = 6
     (checkout / "config.yaml").write_text(yaml.safe_dump(config))
     more = snakemake(checkout, "--cores", "all", "train")
     assert more.returncode == 0, more.stderr
-    assert "oe step 6 of 6" in more.stderr
-    assert "noe step" not in more.stderr
+    assert "oe 6 of 6" in more.stderr
+    assert "noe 4 of" not in more.stderr
 
 
 def test_a_failed_training_reports_the_reason(checkout):

@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import json
 import math
 import os
 import shlex
@@ -21,7 +20,7 @@ from omf.io.raw_formats import challenge_settings, parse_raw_format
 from omf.models.registry import check_files, find_model
 from omf.pipeline.config import check_config
 from omf.pipeline.dependencies import fingerprint
-from omf.pipeline.plan import RunPlan, ShardPlan, save_plan
+from omf.pipeline.plan import plan_file, save_plan
 from omf.pipeline.recovery import (
     find_partial_outputs,
     lock,
@@ -31,7 +30,7 @@ from omf.pipeline.recovery import (
 from omf.pipeline.shards import assign_shards
 from omf.raw.camera import load_camera, profile_path
 from omf.utils.errors import InputError
-from omf.utils.files import save_text, sha256
+from omf.utils.files import sha256
 
 STARTED = time.time()
 ROOT = Path(workflow.basedir)
@@ -63,19 +62,16 @@ def recover():
 
 
 def write_plans():
-    """Write what the jobs work on. Rules only name the files: their parameters tell when the data change."""
-    run = RunPlan(list(SHARDS), CONFIG.model, ENTRY, SETTINGS, NAMELESS)
-    save_plan(run, Path("results/plan/run.json"))
-    for shard in SHARDS:
-        plan = ShardPlan(
-            photos_in(shard),
-            ground_truth_in(shard),
-            [asdict(raw_format) for raw_format in FORMATS],
-            MODEL.camera,
-            Path(MODEL.name).name,
-        )
-        save_plan(plan, Path(f"results/plan/{shard}.json"))
-    save_text(Path("results/plan/training.json"), json.dumps(TRAINING.model_dump()))
+    """Write the plans of all jobs and remove those of earlier runs."""
+    plans = {
+        plan_path(step, shard): (step, shard) for step in PLANS for shard in SHARDS
+    }
+    plans |= {plan_path(step): (step, None) for step in RUN_PLANS}
+    for path, key in plans.items():
+        save_plan(Path(path), plan_of(*key))
+    for path in Path("results/plan").glob("*/*.json"):
+        if str(path) not in plans:
+            path.unlink()
 
 
 def announce():
@@ -201,9 +197,39 @@ def profile_hash():
     return sha256(profile_path(MODEL.camera))
 
 
-def plan_of(shard):
-    """Return the path of the plan file of a shard."""
-    return f"results/plan/{shard}.json"
+PLANS = ("preprocess", "mosaic", "evaluate")  # steps of a shard with a plan
+RUN_PLANS = ("package", "report", "settings")
+
+
+def plan_of(step, shard=None):
+    """Return the plan of a job: all data that it works on, and nothing else."""
+    camera = {"camera": MODEL.camera, "formats": [asdict(kind) for kind in FORMATS]}
+    run = {"shards": list(SHARDS), "model": CONFIG.model}
+    match step:
+        case "preprocess":
+            return {"photos": photos_in(shard)}
+        case "mosaic":
+            name = Path(MODEL.name).name
+            return {"photos": photos_in(shard), "model": name} | camera
+        case "evaluate":
+            files = {"photos": photos_in(shard), "ground_truth": ground_truth_in(shard)}
+            return files | {
+                "camera": MODEL.camera,
+                "white_level": AS_SCORED.white_level,
+            }
+        case "package":
+            return run | {"entry": ENTRY}
+        case "report":
+            return run | {"config": SETTINGS, "problems": NAMELESS}
+        case "settings":
+            return TRAINING.model_dump()
+
+
+def plan_path(step, shard=None):
+    """Return the path of the plan of a job, as text: Snakemake does not track parameters of other types."""
+    return str(
+        plan_file(Path("results/plan") / step, shard or "run", plan_of(step, shard))
+    )
 
 
 def code_of(step):

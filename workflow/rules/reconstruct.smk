@@ -19,7 +19,7 @@ rule preprocess:
     params:
         scripts=SCRIPTS,
         code=code_of("preprocess"),
-        plan=lambda wildcards: plan_of(wildcards.shard),
+        plan=lambda wildcards: plan_path("preprocess", wildcards.shard),
         state=lambda wildcards: state_of(photos_in(wildcards.shard)),
     shell:
         "python {params.scripts:q}/preprocess.py {params.plan:q} --out {output.decoded} --record {output.record}"
@@ -79,11 +79,8 @@ rule mosaic:
     params:
         scripts=SCRIPTS,
         code=code_of("mosaic"),
-        formats=json.dumps([asdict(raw_format) for raw_format in FORMATS]),
-        camera=MODEL.camera,
         profile=profile_hash(),
-        model=Path(MODEL.name).name,
-        plan=lambda wildcards: plan_of(wildcards.shard),
+        plan=lambda wildcards: plan_path("mosaic", wildcards.shard),
     shell:
         "python {params.scripts:q}/mosaic.py {params.plan:q} {input.demosaiced} --out {output.folders}"
         " --record {output.record} > {log} 2>&1"
@@ -106,13 +103,11 @@ rule evaluate:
     params:
         scripts=SCRIPTS,
         code=code_of("evaluate"),
-        plan=lambda wildcards: plan_of(wildcards.shard),
+        plan=lambda wildcards: plan_path("evaluate", wildcards.shard),
         state=lambda wildcards: state_of(
             photos_in(wildcards.shard) + ground_truth_in(wildcards.shard)
         ),
-        camera=MODEL.camera,
         profile=profile_hash(),
-        white=AS_SCORED.white_level,
     shell:
         "python {params.scripts:q}/evaluate.py {params.plan:q} {input.raw} --processes {threads} --out {output.scores}"
         " > {log} 2>&1"

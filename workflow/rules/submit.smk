@@ -18,11 +18,10 @@ rule package:
     params:
         scripts=SCRIPTS,
         code=code_of("package"),
-        model=CONFIG.model,
         listing=repr(MODEL),
-        entry=ENTRY,
+        plan=plan_path("package"),
     shell:
-        "python {params.scripts:q}/package.py results/plan/run.json results --out submission > {log} 2>&1"
+        "python {params.scripts:q}/package.py {params.plan:q} results --out submission > {log} 2>&1"
 
 
 rule report:
@@ -67,12 +66,10 @@ rule report:
     params:
         scripts=SCRIPTS,
         code=code_of("report"),
-        model=CONFIG.model,
         listing=repr(MODEL),
-        problems=NAMELESS,
-        config=SETTINGS,
+        plan=plan_path("report"),
     shell:
-        "python {params.scripts:q}/report.py results/plan/run.json results --pictures {output.pictures}"
+        "python {params.scripts:q}/report.py {params.plan:q} results --pictures {output.pictures}"
         " --out submission > {log} 2>&1"
 
 

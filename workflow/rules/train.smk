@@ -9,9 +9,9 @@ rule settings:
     localrule: True
     params:
         scripts=SCRIPTS,
-        settings=TRAINING.model_dump(),
+        plan=plan_path("settings"),
     shell:
-        "python {params.scripts:q}/settings.py results/plan/training.json --out {output} > {log} 2>&1"
+        "python {params.scripts:q}/settings.py {params.plan:q} --out {output} > {log} 2>&1"
 
 
 # The weights are no output, since Snakemake removes outputs before a job: a stage itself knows which settings

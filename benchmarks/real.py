@@ -1,0 +1,139 @@
+"""Scores of models on real references: photos with the RAW of their camera.
+
+    python benchmarks/real.py PAIRS... --published PHOTO ANSWER --out benchmarks/real.md
+
+PAIRS are folders that contain photos and, with the same names, RAW: NAME.npy in the challenge's format, or
+DNG. PHOTO and ANSWER are a photo and the demosaiced RAW that the published network made of it, with
+gamma 1/2.2. The corrections show the kind of the error: PSNR after the best factor (exposure), after one per
+channel (white balance), and after a 3 x 3 matrix (colour); tone and detail remain.
+"""
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from omf.evaluation.ground_truth import list_ground_truth, read_ground_truth
+from omf.evaluation.metrics import psnr, ssim
+from omf.inference.base import Picture
+from omf.inference.load import load_method
+from omf.io.images import read_rgb
+from omf.io.photos import list_images
+from omf.models.registry import find_model
+from omf.raw.bayer import from_challenge_counts, to_challenge_format
+from omf.raw.overexposure import overexposure_mask
+from omf.utils.errors import cli_entry_point
+from omf.utils.files import save_text
+
+COLUMNS = {
+    "psnr": "PSNR",
+    "ssim": "SSIM",
+    "factor": "best factor",
+    "psnr_factor": "PSNR, one factor",
+    "psnr_factors": "PSNR, three factors",
+    "psnr_matrix": "PSNR, 3 x 3 matrix",
+}
+GAMMA = 2.2  # of the published network's answer
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A photo and its RAW."""
+
+    name: str
+    rgb: np.ndarray  # sRGB (H, W, 3)
+    raw: np.ndarray  # packed RGGB, float64 (H/2, W/2, 4) in [0, 1]
+
+
+def read_pairs(folder: Path) -> Iterator[Reference]:
+    """Yield the photos of a folder that have RAW."""
+    ground_truth = list_ground_truth(folder)
+    for photo in list_images(folder):
+        if photo.stem in ground_truth:
+            rgb = read_rgb(photo)
+            shape = (rgb.shape[0] // 2, rgb.shape[1] // 2, 4)
+            counts = read_ground_truth(ground_truth[photo.stem], shape, rgb)
+            yield Reference(photo.stem, rgb, from_challenge_counts(counts))
+
+
+def read_published(photo: Path, answer: Path) -> Reference:
+    """Return a photo and the published network's answer."""
+    linear = (read_rgb(answer) / np.float32(255)) ** np.float32(GAMMA)
+    name = f"published network on {photo.name}"
+    return Reference(name, read_rgb(photo), from_challenge_counts(to_challenge_format(linear)))
+
+
+def score(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Score packed RAW, float64 (h, w, 4) in [0, 1], as it is and after the least-squares corrections."""
+    factor = (predicted * truth).sum() / (predicted**2).sum()
+    colours, true_colours = to_rgb(predicted), to_rgb(truth)
+    factors = (colours * true_colours).sum(axis=0) / (colours**2).sum(axis=0)
+    matrix = np.linalg.lstsq(colours, true_colours, rcond=None)[0].T
+    return {
+        "psnr": psnr(predicted, truth),
+        "ssim": ssim(predicted, truth),
+        "factor": float(factor),
+        "psnr_factor": psnr(factor * predicted, truth),
+        "psnr_factors": psnr(predicted * factors[[0, 1, 1, 2]], truth),
+        "psnr_matrix": psnr(apply_matrix(matrix, predicted), truth),
+    }
+
+
+def to_rgb(packed: np.ndarray) -> np.ndarray:
+    """Convert packed RAW (h, w, 4) to RGB (h w, 3), green as the mean of both."""
+    red, green_r, green_b, blue = packed.reshape(-1, 4).T
+    return np.stack([red, (green_r + green_b) / 2, blue], axis=-1)
+
+
+def apply_matrix(matrix: np.ndarray, packed: np.ndarray) -> np.ndarray:
+    """Apply a 3 x 3 matrix to packed RAW (h, w, 4); each green uses its own value."""
+    red, green_r, green_b, blue = np.moveaxis(packed, -1, 0)
+    green = (green_r + green_b) / 2
+    rows = ((matrix[0], green), (matrix[1], green_r), (matrix[1], green_b), (matrix[2], green))
+    return np.stack([row[0] * red + row[1] * own + row[2] * blue for row, own in rows], axis=-1)
+
+
+def table_row(cells: list[str], scores: dict[str, float]) -> str:
+    values = [f"{scores[key]:.4f}" if key == "ssim" else f"{scores[key]:.2f}" for key in COLUMNS]
+    return "| " + " | ".join(cells + values) + " |"
+
+
+@cli_entry_point
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("pairs", nargs="*", type=Path, help="folders of pairs")
+    parser.add_argument("--published", nargs=2, type=Path, metavar=("PHOTO", "ANSWER"))
+    parser.add_argument("--models", nargs="+", default=["samsung_s7", "unprocess"])
+    parser.add_argument("--out", type=Path, help="Markdown table")
+    arguments = parser.parse_args()
+    references = [reference for folder in arguments.pairs for reference in read_pairs(folder)]
+    if arguments.published:
+        references.append(read_published(*arguments.published))
+    lines = [
+        "| Reference | Model | " + " | ".join(COLUMNS.values()) + " |",
+        "|---" * (len(COLUMNS) + 2) + "|",
+    ]
+    all_scores: dict[str, list[dict[str, float]]] = {name: [] for name in arguments.models}
+    methods = {name: load_method(find_model(name), "auto")[0] for name in arguments.models}
+    for reference in tqdm(references, unit="reference", disable=None):
+        picture = Picture(reference.rgb, overexposure_mask(reference.rgb), reference.name)
+        for name, method in methods.items():
+            predicted = from_challenge_counts(method.packed([picture])()[0])
+            scores = score(predicted, reference.raw)
+            all_scores[name].append(scores)
+            lines.append(table_row([reference.name, name], scores))
+    for name, scores in all_scores.items():
+        means = {key: float(np.mean([entry[key] for entry in scores])) for key in COLUMNS}
+        lines.append(table_row(["mean", name], means))
+    print("\n".join(lines))
+    if arguments.out:
+        save_text(arguments.out, "\n".join(lines) + "\n")
+
+
+if __name__ == "__main__":
+    main()
