@@ -11,6 +11,7 @@ channel (white balance), and after a 3 x 3 matrix (colour); tone and detail rema
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -107,11 +108,17 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("pairs", nargs="*", type=Path, help="folders of pairs")
+    parser.add_argument("--only", default="*", metavar="PATTERN", help="names of pairs, for one camera")
     parser.add_argument("--published", nargs=2, type=Path, metavar=("PHOTO", "ANSWER"))
     parser.add_argument("--models", nargs="+", default=["samsung_s7", "unprocess"])
     parser.add_argument("--out", type=Path, help="Markdown table")
     arguments = parser.parse_args()
-    references = [reference for folder in arguments.pairs for reference in read_pairs(folder)]
+    references = [
+        reference
+        for folder in arguments.pairs
+        for reference in read_pairs(folder)
+        if fnmatch(reference.name, arguments.only)
+    ]
     if arguments.published:
         references.append(read_published(*arguments.published))
     lines = [

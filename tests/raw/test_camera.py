@@ -5,11 +5,13 @@ import numpy as np
 import pytest
 import yaml
 from conftest import ROOT, random_rgb, run
+from hypothesis import given
+from hypothesis import strategies as st
 
 from omf.io.packed import read_packed
 from omf.raw import camera, isp
 from omf.raw.bayer import demosaic, mosaic
-from omf.raw.camera import load_camera
+from omf.raw.camera import Camera, load_camera
 from omf.raw.overexposure import overexposure_mask
 from omf.raw.scenes import SCENES
 from omf.raw.simulator import (
@@ -19,6 +21,7 @@ from omf.raw.simulator import (
     linear_scene,
     run_isp,
     sample_settings,
+    sample_tone_curve,
     simulate_pair,
 )
 from omf.utils.errors import InputError
@@ -85,6 +88,56 @@ def test_settings_are_sampled_from_the_profile():
     assert np.median(gains) == pytest.approx(np.sqrt(1.7), rel=0.03)
     assert np.median([sample.exposure for sample in samples]) == pytest.approx(1, rel=0.04)
     assert np.mean([sample.subsampling == 2 for sample in samples]) == pytest.approx(0.7, abs=0.05)
+
+
+def with_tones(**settings: object) -> Camera:
+    """Return the S7 with other settings in its profile."""
+    profile = yaml.safe_load((ROOT / "cameras" / "samsung_s7.yaml").read_text())
+    extra = settings.pop("extra_tone_curves", None)
+    profile["settings"] |= settings
+    return camera.read_profile(profile | ({"extra_tone_curves": extra} if extra else {}))
+
+
+def test_tone_curves_are_optional_and_leave_the_other_settings_alone():
+    plain, curved = load_camera("samsung_s7"), with_tones(tone_deviation={"uniform": [0.5, 0.5]})
+    one, other = (sample_settings(profile, np.random.default_rng(3)) for profile in (plain, curved))
+    assert one.tone_curve is None and one.extra_curve == 0
+    assert other.tone_curve is not None
+    assert one.exposure == other.exposure and one.gain == other.gain
+
+
+@given(st.integers(0, 1000), st.floats(0, 1), st.floats(0, 0.2), st.floats(0.7, 1))
+def test_tone_curves_rise_from_the_black_point_to_the_white_point(seed, deviation, black, white):
+    curve = sample_tone_curve(deviation, black, white, np.random.default_rng(seed))
+    points = np.linspace(0, 1, len(curve))
+    assert (np.diff(curve) >= 0).all()
+    assert (curve[points <= black] == 0).all()
+    assert curve[-1] == pytest.approx(white)
+    if deviation == 0:
+        np.testing.assert_allclose(
+            curve[points > black], white * (points[points > black] - black) / (1 - black)
+        )
+
+
+def test_extra_curves_occur_as_often_as_the_profile_says():
+    profile = with_tones(extra_tone_curves={"none": 1, "a": 2, "b": 1})
+    found = [sample_settings(profile, np.random.default_rng(seed)).extra_curve for seed in range(400)]
+    assert np.bincount(found) / 400 == pytest.approx([0.25, 0.5, 0.25], abs=0.08)  # three deviations
+    srgb = np.linspace(0, 1, 11, dtype=np.float32)
+    np.testing.assert_allclose(isp.EXTRA_CURVES[0](srgb), srgb / (srgb + 0.25), rtol=1e-6)
+    np.testing.assert_allclose(isp.EXTRA_CURVES[1](srgb), 3 * srgb**2 - 2 * srgb**3, atol=1e-6)
+
+
+def test_tone_curves_change_the_photo_and_not_the_raw():
+    profile = load_camera("samsung_s7")
+    scene = SCENES[0](80, 80, np.random.default_rng(1))
+    settings = replace(sample_settings(profile, np.random.default_rng(2)), subsampling=None)
+    darker = replace(settings, tone_curve=np.linspace(0, 1, 65) ** 2)
+    (photo, raw), (other, same) = (
+        simulate_pair(scene, each, profile, np.random.default_rng(0)) for each in (settings, darker)
+    )
+    assert (raw == same).all()
+    assert other.mean() < 0.9 * photo.mean()
 
 
 def test_unknown_camera_error_lists_the_known_ones():
