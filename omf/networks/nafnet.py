@@ -38,7 +38,7 @@ class SimpleGate(nn.Module):
 
 
 class Block(nn.Module):
-    """NAFNet block without channel attention."""
+    """NAFNet block without its channel attention, which looks at the whole image."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -67,8 +67,8 @@ def blocks(level: int, channels: int) -> nn.Sequential:
     return nn.Sequential(*(Block(channels) for _ in range(block_count(level))))
 
 
-class NAFNet(PaddedNetwork):
-    """U-shaped stack of NAFNet blocks with one level per entry of `widths`, the shallowest first.
+class LocalNAFNet(PaddedNetwork):
+    """U-shaped stack of NAFNet blocks without channel attention, with one level per entry of `widths`, the shallowest first.
 
     The channel attention of the original averages over the full image, so that each pixel would depend on
     all others and on the tiling. It is omitted: an output depends only on the inputs within

@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 from omf.networks.base import PaddedNetwork
-from omf.networks.nafnet import NAFNet
+from omf.networks.nafnet import LocalNAFNet
 from omf.networks.unet import UNet
 from omf.utils.errors import InputError
 
 MAX_LEVELS = 16  # each level halves the image
-NETWORKS = {"unet": UNet, "nafnet": NAFNet}
+NETWORKS = {"unet": UNet, "nafnet": LocalNAFNet}
 
 
 def build(name: str, widths: Sequence[int], in_channels: int = 4, out_channels: int = 3) -> PaddedNetwork:

@@ -18,7 +18,7 @@ from PIL.TiffImagePlugin import IFDRational
 
 from omf.models.checkpoints import save_demosaic_net, save_network
 from omf.networks.demosaic_net import DemosaicNet
-from omf.networks.nafnet import NAFNet
+from omf.networks.nafnet import LocalNAFNet
 
 RGB, RGB16 = random_rgb(20, 31), random_rgb(20, 31, dtype=np.uint16)
 
@@ -156,7 +156,7 @@ def save_legacy(path: Path) -> None:
 
 SAFETENSORS = [
     lambda path: save_network(random_unet((4, 6), 0), path),
-    lambda path: save_network(NAFNet((3, 5)).eval(), path),
+    lambda path: save_network(LocalNAFNet((3, 5)).eval(), path),
 ]
 PT = [lambda path: torch.save(random_unet((4, 6), 0).state_dict(), path), save_legacy]
 DEMOSAIC = [lambda path: save_demosaic_net(DemosaicNet(4, 4), path)]

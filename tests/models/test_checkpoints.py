@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from omf.models.checkpoints import load_demosaic_net, load_network, load_pair, save_demosaic_net, save_network
 from omf.models.registry import find_model
 from omf.networks.demosaic_net import DemosaicNet
-from omf.networks.nafnet import NAFNet
+from omf.networks.nafnet import LocalNAFNet
 from omf.networks.unet import UNet
 from omf.utils.errors import InputError
 
@@ -60,10 +60,10 @@ def test_the_architecture_is_in_the_header(tmp_path, network):
 
 
 def test_round_trip_of_a_nafnet(tmp_path):
-    network = NAFNet((3, 5, 7))
+    network = LocalNAFNet((3, 5, 7))
     save_network(network, tmp_path / "net.safetensors")
     loaded = load_network(tmp_path / "net.safetensors")
-    assert type(loaded) is NAFNet
+    assert type(loaded) is LocalNAFNet
     assert loaded.widths == (3, 5, 7)
     assert not loaded.training
     x = torch.rand(1, 4, 20, 20)
@@ -103,7 +103,7 @@ def test_a_file_without_the_architecture_is_a_unet(tmp_path):
         ),
         (
             {"architecture": "nafnet", "widths": "4,6", "in_channels": "4", "out_channels": "3"},
-            "not a valid NAFNet checkpoint; missing",
+            "not a valid LocalNAFNet checkpoint; missing",
         ),
     ],
 )
@@ -198,9 +198,9 @@ def test_a_pair_with_wrong_channels_or_widths_is_refused(tmp_path, tiny_model):
 
 def test_branches_may_differ_in_architecture_but_not_in_depth(tmp_path, network):
     save_network(network, tmp_path / "oe.safetensors")
-    save_network(NAFNet((3, 5, 7)), tmp_path / "noe.safetensors")
+    save_network(LocalNAFNet((3, 5, 7)), tmp_path / "noe.safetensors")
     load_pair(find_model(str(tmp_path)))
-    save_network(NAFNet((3, 5)), tmp_path / "noe.safetensors")
+    save_network(LocalNAFNet((3, 5)), tmp_path / "noe.safetensors")
     with pytest.raises(InputError, match="same number of levels"):
         load_pair(find_model(str(tmp_path)))
 

@@ -4,15 +4,15 @@ from conftest import random_rgb
 from torch.utils.flop_counter import FlopCounterMode
 
 from omf.inference.fusion import Fusion
-from omf.networks.nafnet import NAFNet
+from omf.networks.nafnet import LocalNAFNet
 from omf.networks.unet import UNet
 from omf.raw.overexposure import overexposure_mask
 
 
-def random_nafnet(widths: tuple[int, ...], seed: int) -> NAFNet:
+def random_nafnet(widths: tuple[int, ...], seed: int) -> LocalNAFNet:
     """Create a network whose blocks have an effect: in a new one, beta and gamma are 0."""
     torch.manual_seed(seed)
-    network = NAFNet(widths).eval()
+    network = LocalNAFNet(widths).eval()
     for name, parameter in network.named_parameters():
         if name.endswith(("beta", "gamma")):
             torch.nn.init.normal_(parameter, std=0.5)
@@ -27,7 +27,7 @@ def test_any_widths_and_sizes(widths, size):
 
 def test_padding_equals_that_of_the_unet():
     x = torch.rand(1, 4, 30, 41)
-    assert (NAFNet((2, 2, 2)).pad(x) == UNet((2, 2, 2)).pad(x)).all()
+    assert (LocalNAFNet((2, 2, 2)).pad(x) == UNet((2, 2, 2)).pad(x)).all()
 
 
 @pytest.mark.parametrize("widths", [(4,), (4, 4), (4, 4, 4), (4, 4, 4, 4, 4)])
@@ -48,7 +48,7 @@ def test_receptive_radius_equals_the_reach_of_gradients(widths):
 def test_cost_does_not_exceed_that_of_the_unet():
     widths = (16, 32, 64, 128, 256)
     flops = []
-    for network in (NAFNet(widths), UNet(widths)):
+    for network in (LocalNAFNet(widths), UNet(widths)):
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             network(torch.rand(1, 4, 56, 56))
         flops.append(counter.get_total_flops())

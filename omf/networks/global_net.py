@@ -1,0 +1,94 @@
+"""The global part of an inverse ISP: one tone curve, one colour matrix and one offset for the whole image."""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+THUMBNAIL_SIZE = 64  # pixels a side
+CHANNELS = (32, 64, 96, 128)  # of the convolutions, each of which halves the thumbnail
+FEATURES = 256  # of the hidden layers
+SEGMENTS = 16  # of the tone curve
+QUANTILES = torch.linspace(0.02, 0.98, 13)
+# A typical camera: RAW of the primaries of linear sRGB, in average light
+TYPICAL_MATRIX = ((0.29, 0.13, 0.02), (0.10, 0.66, 0.09), (0.03, 0.14, 0.29))
+MATRIX_SCALE, OFFSET_SCALE = 0.3, 0.1  # of the network's outputs, which are about 1
+
+
+class GlobalTransform(NamedTuple):
+    """Tone curve, then matrix and offset: sRGB to camera RGB, for a batch of images."""
+
+    curve: Tensor  # (N, SEGMENTS + 1): linear values at equally spaced sRGB values from 0 to 1, rising from 0
+    matrix: Tensor  # (N, 3, 3)
+    offset: Tensor  # (N, 3)
+
+    def apply(self, rgb: Tensor) -> Tensor:
+        """Return camera RGB, linear, white level at 1, not clipped.
+
+        Args:
+            rgb: sRGB in [0, 1], (N, 3, H, W).
+
+        Returns:
+            (N, 3, H, W).
+        """
+        position = rgb.clamp(0, 1).flatten(1) * SEGMENTS
+        segment = position.detach().floor().clamp(max=SEGMENTS - 1).long()
+        low, high = self.curve.gather(1, segment), self.curve.gather(1, segment + 1)
+        linear = torch.lerp(low, high, position - segment).view(len(rgb), 3, -1)
+        raw = torch.baddbmm(self.offset[:, :, None], self.matrix, linear)
+        return raw.view_as(rgb)
+
+
+class GlobalNet(nn.Module):
+    """Predicts the transform of an image from a thumbnail and its quantiles.
+
+    An image has one exposure, one white balance and one tone curve, which a network of local receptive field
+    can't determine.
+    """
+
+    def __init__(self):
+        super().__init__()
+        layers: list[nn.Module] = []
+        for before, after in zip((4, *CHANNELS), CHANNELS):
+            layers += [nn.Conv2d(before, after, 3, stride=2, padding=1), nn.ReLU()]
+        self.features = nn.Sequential(*layers)
+        inputs = 2 * CHANNELS[-1] + 3 * len(QUANTILES) + 1
+        self.head = nn.Sequential(
+            nn.Linear(inputs, FEATURES),
+            nn.ReLU(),
+            nn.Linear(FEATURES, FEATURES),
+            nn.ReLU(),
+            nn.Linear(FEATURES, SEGMENTS + 1 + 9 + 3),
+        )
+        # the initial transform is the inverse sRGB curve and the typical matrix
+        nn.init.normal_(self.head[-1].weight, std=1e-3)
+        nn.init.zeros_(self.head[-1].bias)
+        srgb = torch.linspace(0, 1, SEGMENTS + 1)
+        linear = torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+        self.register_buffer("log_steps", torch.diff(linear).log(), persistent=False)
+        self.register_buffer("typical_matrix", torch.tensor(TYPICAL_MATRIX), persistent=False)
+        self.register_buffer("quantiles", QUANTILES, persistent=False)
+
+    def forward(self, thumbnail: Tensor) -> GlobalTransform:
+        """Predict the transform of each image.
+
+        Args:
+            thumbnail: R, G, B and overexposure mask in [0, 1], (N, 4, THUMBNAIL_SIZE, THUMBNAIL_SIZE), see
+                `make_thumbnail`.
+        """
+        features = self.features(thumbnail)
+        colours, share = thumbnail[:, :3].flatten(2), thumbnail[:, 3].flatten(1).mean(1, keepdim=True)
+        quantiles = torch.quantile(colours, self.quantiles, dim=2).permute(1, 0, 2).flatten(1)
+        pooled = (features.mean((2, 3)), features.amax((2, 3)))
+        steps, scale, matrix, offset = self.head(torch.cat((*pooled, quantiles, share), 1)).split(
+            (SEGMENTS, 1, 9, 3), 1
+        )
+        curve = functional.pad((self.log_steps + steps + scale).exp().cumsum(1), (1, 0))
+        matrix = self.typical_matrix + MATRIX_SCALE * matrix.view(-1, 3, 3)
+        return GlobalTransform(curve, matrix, OFFSET_SCALE * offset)
+
+
+def make_thumbnail(x: Tensor) -> Tensor:
+    """Average network input (N, 4, H, W), any H and W, over the areas of the thumbnail's pixels."""
+    return functional.adaptive_avg_pool2d(x, THUMBNAIL_SIZE)

@@ -1,0 +1,87 @@
+import numpy as np
+import pytest
+import torch
+from conftest import random_rgb
+from hypothesis import given
+from hypothesis import strategies as st
+
+from omf.networks.base import network_input
+from omf.networks.global_net import (
+    SEGMENTS,
+    THUMBNAIL_SIZE,
+    TYPICAL_MATRIX,
+    GlobalNet,
+    GlobalTransform,
+    make_thumbnail,
+)
+from omf.raw.isp import decode_srgb
+from omf.raw.overexposure import overexposure_mask
+
+
+def thumbnails(count: int = 2) -> torch.Tensor:
+    images = [random_rgb(90, 120, seed) for seed in range(count)]
+    return torch.cat([make_thumbnail(network_input(rgb, overexposure_mask(rgb))) for rgb in images])
+
+
+def random_net(seed: int) -> GlobalNet:
+    torch.manual_seed(seed)
+    net = GlobalNet().eval()
+    torch.nn.init.normal_(net.head[-1].weight, std=0.05)
+    return net
+
+
+def test_the_initial_transform_is_the_srgb_curve_and_a_typical_camera():
+    net = GlobalNet()
+    torch.nn.init.zeros_(net.head[-1].weight)
+    transform = net(thumbnails())
+    srgb = torch.linspace(0, 1, SEGMENTS + 1)  # at the knots, where the curve is exact
+    raw = transform.apply(srgb.view(1, 1, 1, -1).expand(2, 3, 1, -1)).detach()
+    expected = torch.tensor(TYPICAL_MATRIX).sum(1)[:, None] * torch.from_numpy(decode_srgb(srgb.numpy()))
+    torch.testing.assert_close(raw[0, :, 0], expected.float(), atol=1e-6, rtol=1e-5)
+
+
+@given(st.integers(0, 100))
+def test_the_tone_curve_rises(seed):
+    transform = random_net(seed)(thumbnails())
+    assert (transform.curve[:, 0] == 0).all()
+    assert (torch.diff(transform.curve) > 0).all()
+
+
+def test_each_image_has_its_own_transform():
+    net, both = random_net(0), thumbnails()
+    together = net(both)
+    for index in range(2):
+        alone = net(both[index : index + 1])
+        for part, own in zip(together, alone):
+            torch.testing.assert_close(part[index], own[0])
+    assert not torch.allclose(together.curve[0], together.curve[1])
+
+
+def test_a_transform_is_that_of_each_pixel():
+    rng = np.random.default_rng(0)
+    curve = torch.from_numpy(np.cumsum([0, *rng.uniform(0.1, 1, SEGMENTS)]) / SEGMENTS)[None]
+    matrix, offset = torch.from_numpy(rng.normal(size=(1, 3, 3))), torch.from_numpy(rng.normal(size=(1, 3)))
+    rgb = torch.from_numpy(rng.uniform(0, 1, (1, 3, 5, 7)))
+    raw = GlobalTransform(curve, matrix, offset).apply(rgb)
+    knots = np.linspace(0, 1, SEGMENTS + 1)
+    linear = np.interp(rgb[0].numpy(), knots, curve[0].numpy())
+    expected = np.einsum("ij,jhw->ihw", matrix[0].numpy(), linear) + offset[0].numpy()[:, None, None]
+    np.testing.assert_allclose(raw[0].numpy(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (128, 192), (75, 301), (20, 30)])
+def test_thumbnails_are_area_averages(shape):
+    x = torch.rand(1, 4, *shape)
+    thumbnail = make_thumbnail(x)
+    assert thumbnail.shape == (1, 4, THUMBNAIL_SIZE, THUMBNAIL_SIZE)
+    if shape[0] % 64 == shape[1] % 64 == 0:
+        torch.testing.assert_close(thumbnail.mean((2, 3)), x.mean((2, 3)))
+    assert thumbnail.min() >= x.min() and thumbnail.max() <= x.max()
+
+
+def test_all_weights_have_gradients():
+    net = random_net(1)
+    net(thumbnails()).apply(torch.rand(2, 3, 8, 8)).square().mean().backward()
+    assert all(
+        parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in net.parameters()
+    )
