@@ -38,7 +38,7 @@ class SimpleGate(nn.Module):
 
 
 class Block(nn.Module):
-    """NAFNet block without its channel attention, which looks at the whole image."""
+    """NAFNet block without channel attention."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -68,7 +68,7 @@ def blocks(level: int, channels: int) -> nn.Sequential:
 
 
 class LocalNAFNet(PaddedNetwork):
-    """U-shaped stack of NAFNet blocks without channel attention, with one level per entry of `widths`, the shallowest first.
+    """U-shaped stack of NAFNet blocks, with one level per entry of `widths`, the shallowest first.
 
     The channel attention of the original averages over the full image, so that each pixel would depend on
     all others and on the tiling. It is omitted: an output depends only on the inputs within
