@@ -1,10 +1,10 @@
-# sRGB photos in, a challenge entry in submission/ out. Run it with ./test or: snakemake --cores all
+# From sRGB photos to a challenge entry in submission/. Run it with ./test, or snakemake --cores all
 
 
 configfile: workflow.source_path("config.yaml")
 
 
-# used with --sdm apptainer only; see containers/
+# only with --sdm apptainer; see containers/
 container: f"{workflow.basedir}/containers/omf.sif"
 
 
@@ -14,7 +14,7 @@ include: "workflow/rules/common.smk"
 rule all:
     default_target: True
     input:
-        "submission/readme.txt",  # with the RAW files, and their zip
+        "submission/readme.txt",  # with the RAW files and their zip
         "submission/summary.txt",
         "results/problems.txt",
 
@@ -25,6 +25,6 @@ include: "workflow/rules/submit.smk"
 include: "workflow/rules/train.smk"
 
 
-# after an error, the rule `check_problems` has shown it
+# after an error, check_problems has printed it
 onsuccess:
     print_summary()
