@@ -52,7 +52,7 @@ def held_out_pairs(pictures: SimulatedPictures, count: int, size: int) -> Iterat
         def accept(brightness: np.ndarray, any_patch: bool = is_random) -> bool:
             return any_patch or (brightness >= THRESHOLD / 1000).mean() > 0.02
 
-        rgb, bayer = pictures.draw(np.random.default_rng([PAIR_SEED, number]), size, accept)
+        rgb, bayer, _ = pictures.draw(np.random.default_rng([PAIR_SEED, number]), size, accept)
         yield HeldOutPair(rgb, pack(to_challenge_counts(bayer)), is_random)
 
 

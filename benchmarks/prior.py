@@ -1,7 +1,7 @@
 """Check of a camera profile's prior against real references.
 
-    python benchmarks/prior.py PHOTOS... --camera samsung_s7 --pairs PAIRS --published PHOTO ANSWER \\
-        --out benchmarks/prior.md --plot docs/prior.png
+    python benchmarks/prior.py PHOTOS... --camera samsung_s7 --pairs PAIRS --only 's7_*' \\
+        --published PHOTO ANSWER --out benchmarks/prior.md --plot docs/prior.png
 
 The simulator makes pairs of the photos' scenes with the profile. Statistics of a pair: the tone ratio, which
 is RAW green over linear sRGB green of nearly grey pixels at several levels of the photo; their white balance;
@@ -11,6 +11,7 @@ benchmarks/real.py.
 """
 
 import argparse
+from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
@@ -54,12 +55,17 @@ def statistics(rgb: np.ndarray, packed: np.ndarray) -> np.ndarray:
     for channel in (0, 2):
         ratio = raw[middle, channel] / np.maximum(raw[middle, 1], 1e-6)
         values.append(np.median(ratio) if middle.sum() >= MIN_PIXELS else np.nan)
-    unclipped = photo.max(axis=1) < 0.95
-    matrix, _, _, singular = np.linalg.lstsq(linear[unclipped], raw[unclipped], rcond=None)
-    matrix = (matrix / matrix.sum(axis=0)).T
-    is_colourful = singular[-1] > MIN_COLOUR * singular[0]
-    values += matrix.ravel().tolist() if is_colourful else [np.nan] * 9
+    values += fit_matrix(linear, raw, photo.max(axis=1) < 0.95)
     return np.array([*values, raw[:, 1].mean() / linear[:, 1].mean()])
+
+
+def fit_matrix(linear: np.ndarray, raw: np.ndarray, unclipped: np.ndarray) -> list[float]:
+    """Return the matrix from linear sRGB to RAW, rows normalised to 1; NaN if it is undetermined."""
+    if unclipped.sum() >= MIN_PIXELS:
+        matrix, _, _, singular = np.linalg.lstsq(linear[unclipped], raw[unclipped], rcond=None)
+        if singular[-1] > MIN_COLOUR * singular[0]:
+            return (matrix / matrix.sum(axis=0)).T.ravel().tolist()
+    return [np.nan] * 9
 
 
 def draw(bands: np.ndarray, references: dict[str, np.ndarray], path: Path) -> None:
@@ -87,6 +93,7 @@ def main() -> None:
     parser.add_argument("photos", nargs="+", type=Path, help="photos to take scenes from")
     parser.add_argument("--camera", default="samsung_s7")
     parser.add_argument("--pairs", nargs="*", type=Path, default=[], help="folders of real pairs")
+    parser.add_argument("--only", default="*", metavar="PATTERN", help="names of pairs, for one camera")
     parser.add_argument("--published", nargs=2, type=Path, metavar=("PHOTO", "ANSWER"))
     parser.add_argument("--count", type=int, default=300, help="number of simulated pairs")
     parser.add_argument("--out", type=Path, help="Markdown table")
@@ -97,10 +104,15 @@ def main() -> None:
     )
     simulated = []
     for number in tqdm(range(arguments.count), unit="pair", disable=None):
-        rgb, bayer = pictures.draw(np.random.default_rng([1, number]), SIZE, lambda luma: True)
+        rgb, bayer, _ = pictures.draw(np.random.default_rng([1, number]), SIZE, lambda luma: True)
         simulated.append(statistics(rgb, pack(bayer)))
     bands = np.nanpercentile(np.array(simulated), (5, 50, 95), axis=0)
-    found = [reference for folder in arguments.pairs for reference in read_pairs(folder)]
+    found = [
+        reference
+        for folder in arguments.pairs
+        for reference in read_pairs(folder)
+        if fnmatch(reference.name, arguments.only)
+    ]
     if arguments.published:
         found.append(read_published(*arguments.published))
     references = {reference.name: statistics(reference.rgb, reference.raw) for reference in found}

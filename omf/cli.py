@@ -11,6 +11,7 @@ from typing import Literal, Union, get_args, get_origin
 from omf import commands
 from omf.inference.precision import FORMER_PRECISIONS, PRECISIONS
 from omf.pipeline.config import Config, NoiseSettings
+from omf.training.settings import STAGES
 from omf.utils.console import configure_logging
 from omf.utils.errors import DEBUG, cli_entry_point
 from omf.utils.settings import Section
@@ -124,6 +125,21 @@ def add_predict(parents) -> None:
         "precision",
         choices=[*PRECISIONS, *FORMER_PRECISIONS],
         metavar=f"{{{','.join(PRECISIONS)}}}",
+    )
+    known = predict.add_argument_group("known values, for models with a base network")
+    known.add_argument(
+        "--neutral",
+        nargs=2,
+        type=float,
+        metavar=("R/G", "B/G"),
+        help="ratios of a neutral grey in the RAW, as in AsShotNeutral of a DNG of the same light",
+    )
+    known.add_argument(
+        "--exposure",
+        type=float,
+        default=1.0,
+        metavar="FACTOR",
+        help="brightness of the RAW, relative to that which the model would predict (default: 1)",
     )
     output = predict.add_argument_group("output format")
     add_setting(output, "--format", Config, "output_format")
@@ -272,7 +288,7 @@ def add_train(parents) -> None:
         metavar="FILE",
         help="YAML of settings, as the section `training` of config.yaml",
     )
-    train.add_argument("--stage", choices=["demosaic", "noe", "oe"], help="train this network only")
+    train.add_argument("--stage", choices=list(STAGES), help="train this network only")
     add_setting(train, "--device", Config, "device")
 
 

@@ -1,6 +1,7 @@
 """The commands of `omf`. Each imports its modules when it runs, so that `omf --help` is quick."""
 
 import argparse
+import math
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -22,6 +23,8 @@ def run_predict(arguments: argparse.Namespace) -> int:
 
     photos = find_photos(arguments.photos)
     model = find_model(arguments.model)
+    neutral = arguments.neutral and check_positive("--neutral", *arguments.neutral)
+    check_positive("--exposure", arguments.exposure)
     noise = {
         key: value
         for key in ("iso", "shot", "read", "seed")
@@ -45,13 +48,22 @@ def run_predict(arguments: argparse.Namespace) -> int:
         if raw_format == RawFormat()
         else partial(Writer, arguments.out, raw_format, camera, Path(model.name).name)
     )
-    problems = predict(photos, arguments.out, method, writer)
+    problems = predict(photos, arguments.out, method, writer, neutral, arguments.exposure)
     done, seconds = len(photos) - len(problems), time.monotonic() - began
     return conclude(
         f"{done} of {len(photos)} photos reconstructed into {arguments.out} in {seconds:.1f} s"
         f" ({done / seconds:.2f} images/s)",
         problems,
     )
+
+
+def check_positive(option: str, *values: float) -> tuple[float, ...]:
+    """Return the values of an option. Raises InputError unless all are finite and above 0."""
+    if not all(0 < value < math.inf for value in values):
+        raise InputError(
+            f"{option} {' '.join(map(str, values))}: not above 0; give ratios as measured in RAW"
+        )
+    return values
 
 
 def make_folder(out: Path, photos: list[Path], raw_format: "RawFormat") -> None:
@@ -203,12 +215,12 @@ def run_train(arguments: argparse.Namespace) -> int:
     from omf.inference.devices import pick_device
     from omf.training.loop import start_processes
     from omf.training.settings import TrainingSettings, read_settings
-    from omf.training.train import STAGES, train_stage
+    from omf.training.train import train_stage
 
     settings = read_settings(arguments.settings) if arguments.settings else TrainingSettings()
     start_processes()
     device = pick_device(arguments.device)
-    for stage in [arguments.stage] if arguments.stage else STAGES:
+    for stage in [arguments.stage] if arguments.stage else settings.stages:
         train_stage(stage, settings, arguments.out, device)
     return conclude(f"trained; use it with: omf predict --model {arguments.out}", [])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import zlib
 from typing import TYPE_CHECKING
@@ -51,28 +52,35 @@ class Reconstructor:
             self._method, _, _ = load_method(find_model(self.model), self.device, self.precision)
         return self._method
 
-    def predict(self, rgb: np.ndarray | Tensor) -> np.ndarray | Tensor:
+    def predict(
+        self, rgb: np.ndarray | Tensor, neutral: tuple[float, float] | None = None, exposure: float = 1.0
+    ) -> np.ndarray | Tensor:
         """Reconstruct packed RGGB RAW: linear, white at 1, not quantised.
 
         Args:
             rgb: sRGB. NumPy: (H, W, 3), uint8 or uint16. PyTorch: (3, H, W) or (N, 3, H, W), uint8, or float
                 in [0, 1] (values outside are clipped). H and W are 2 or more; a trailing odd row or column is
                 cropped.
+            neutral: R/G and B/G of a neutral grey in the RAW, if they are known.
+            exposure: factor on the RAW that the model would predict.
 
         Returns:
             NumPy: float32 (H/2, W/2, 4), planes R, Gr, Gb, B. PyTorch: float32 (4, H/2, W/2) or
             (N, 4, H/2, W/2), on the device of `rgb`.
 
         Raises:
-            InputError: `rgb` has another shape or type, or contains values that are not finite.
+            InputError: `rgb` has another shape or type, or contains values that are not finite; `neutral` or
+                `exposure` are not positive, or given to a model that has no use for them.
         """
-        return self._each(rgb, lambda raw: pack(mosaic(raw)))
+        return self._each(rgb, lambda raw: pack(mosaic(raw)), neutral, exposure)
 
-    def demosaiced(self, rgb: np.ndarray | Tensor) -> np.ndarray | Tensor:
+    def demosaiced(
+        self, rgb: np.ndarray | Tensor, neutral: tuple[float, float] | None = None, exposure: float = 1.0
+    ) -> np.ndarray | Tensor:
         """Reconstruct RAW before the mosaic: camera RGB, linear, white at 1.
 
         Args:
-            rgb: as for `predict`.
+            rgb, neutral, exposure: as for `predict`.
 
         Returns:
             NumPy: float32 (H, W, 3). PyTorch: float32 (3, H, W) or (N, 3, H, W), on the device of `rgb`.
@@ -80,17 +88,19 @@ class Reconstructor:
         Raises:
             InputError: as for `predict`.
         """
-        return self._each(rgb, lambda raw: raw)
+        return self._each(rgb, lambda raw: raw, neutral, exposure)
 
-    def _each(self, rgb, postprocess):
+    def _each(self, rgb, postprocess, neutral, exposure):
         """Postprocess the demosaiced RAW of each photo; return the type and layout of `rgb`."""
+        if not all(0 < value < math.inf for value in (exposure, *(neutral or ()))):
+            raise InputError(f"neutral {neutral}, exposure {exposure}; give values above 0")
         if isinstance(rgb, np.ndarray):
-            return postprocess(self._demosaiced(rgb))
+            return postprocess(self._demosaiced(rgb, neutral, exposure))
         torch = sys.modules.get("torch")
         if torch is None or not isinstance(rgb, torch.Tensor):
             raise InputError(f"a photo is a {type(rgb).__name__}; give a NumPy array or a PyTorch tensor")
         if rgb.ndim == 4:
-            return torch.stack([self._each(photo, postprocess) for photo in rgb])
+            return torch.stack([self._each(photo, postprocess, neutral, exposure) for photo in rgb])
         if rgb.ndim != 3 or rgb.shape[0] != 3:
             raise InputError(f"a tensor of {tuple(rgb.shape)}; give (3, H, W) or (N, 3, H, W)")
         if rgb.is_floating_point():
@@ -99,10 +109,12 @@ class Reconstructor:
             array = (rgb.detach().clamp(0, 1).double() * 65535).round().cpu().numpy().astype(np.uint16)
         else:
             array = rgb.cpu().numpy()
-        raw = postprocess(self._demosaiced(np.moveaxis(array, 0, -1)))
+        raw = postprocess(self._demosaiced(np.moveaxis(array, 0, -1), neutral, exposure))
         return torch.from_numpy(np.ascontiguousarray(np.moveaxis(raw, -1, 0))).to(rgb.device)
 
-    def _demosaiced(self, rgb: np.ndarray) -> np.ndarray:
+    def _demosaiced(
+        self, rgb: np.ndarray, neutral: tuple[float, float] | None, exposure: float
+    ) -> np.ndarray:
         """Reconstruct demosaiced RAW: uint8 or uint16 (H, W, 3) -> float32 (H, W, 3)."""
         if (
             rgb.ndim != 3
@@ -113,7 +125,8 @@ class Reconstructor:
             raise InputError(
                 f"a photo of {rgb.shape}, {rgb.dtype}; give uint8 or uint16 (H, W, 3), H and W 2 or more"
             )
-        return self.method.demosaiced([Picture(rgb, overexposure_mask(rgb), checksum(rgb))])()[0]
+        picture = Picture(rgb, overexposure_mask(rgb), checksum(rgb), neutral, exposure)
+        return self.method.demosaiced([picture])()[0]
 
 
 def checksum(rgb: np.ndarray) -> str:

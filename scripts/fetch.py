@@ -11,7 +11,7 @@ from omf.utils.errors import cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model")
-    parser.add_argument("branch", choices=["oe", "noe"])
+    parser.add_argument("branch", choices=["oe", "noe", "base"])
     arguments = parser.parse_args()
     model = find_model(arguments.model)
     fetch(getattr(model, arguments.branch), model.name)

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from omf.inference.devices import pick_device
 from omf.training.loop import start_processes
-from omf.training.settings import read_settings
-from omf.training.train import STAGES, train_stage
+from omf.training.settings import STAGES, read_settings
+from omf.training.train import train_stage
 from omf.utils.errors import cli_entry_point
 
 

@@ -12,7 +12,8 @@ import torch
 from container.engine import definition_image, docker, image  # noqa: F401
 from hypothesis import settings
 
-from omf.models.checkpoints import save_network
+from omf.models.checkpoints import save_base, save_network
+from omf.networks.global_net import GlobalNet
 from omf.networks.unet import UNet
 
 ROOT = Path(__file__).parent.parent
@@ -105,10 +106,10 @@ def thorough(request: pytest.FixtureRequest) -> bool:
     return request.config.getoption("--thorough")
 
 
-def random_unet(widths: tuple[int, ...], seed: int) -> UNet:
+def random_unet(widths: tuple[int, ...], seed: int, in_channels: int = 4) -> UNet:
     """Return a U-Net with non-trivial batch-norm statistics and outputs spread over [0, 1]."""
     torch.manual_seed(seed)
-    network = UNet(widths).eval()
+    network = UNet(widths, in_channels).eval()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.8, 1.2)
@@ -117,6 +118,14 @@ def random_unet(widths: tuple[int, ...], seed: int) -> UNet:
             module.running_var.uniform_(0.1, 0.4)
     torch.nn.init.normal_(network.Conv.weight, std=0.1)
     torch.nn.init.constant_(network.Conv.bias, 0.4)
+    return network
+
+
+def random_base(seed: int) -> GlobalNet:
+    """Return a base network whose transforms vary between photos."""
+    torch.manual_seed(seed)
+    network = GlobalNet().eval()
+    torch.nn.init.normal_(network.head[-1].weight, std=0.05)
     return network
 
 
@@ -136,6 +145,15 @@ def published_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("published")
     reference_checkpoint.main(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a small untrained model of base network and OE."""
+    folder = tmp_path_factory.mktemp("model") / "tiny_base"
+    save_base(random_base(0), folder / "base.safetensors")
+    save_network(random_unet((4, 6, 8), 0, in_channels=7), folder / "oe.safetensors")
     return folder
 
 

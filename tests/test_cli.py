@@ -46,6 +46,28 @@ def test_every_command_has_help(command):
     assert "usage: omf" in answer.stdout
 
 
+def test_a_known_neutral_and_exposure_scale_the_raw(tmp_path, photo_folder, tiny_base_model, tiny_model):
+    def predict(out: str, *options: str | float, model=tiny_base_model):
+        return omf(
+            "predict", photo_folder, "-o", tmp_path / out, "--model", model, "--device", "cpu", *options
+        )
+
+    for out, options in (("plain", ()), ("bright", ("--exposure", 1.25)), ("red", ("--neutral", 0.9, 0.2))):
+        assert predict(out, *options).returncode == 0
+    plain, bright, red = (np.load(tmp_path / out / "hills.npy") / 1024 for out in ("plain", "bright", "red"))
+    usual = plain < 0.7
+    assert bright[usual].mean() == pytest.approx(1.25 * plain[usual].mean(), rel=0.02)
+    assert red[..., 0].mean() / red[..., 3].mean() > plain[..., 0].mean() / plain[..., 3].mean()
+    for options, model, message in (
+        (("--exposure", 0), tiny_base_model, "--exposure 0.0: not above 0"),
+        (("--neutral", "nan", 0.5), tiny_base_model, "--neutral nan 0.5: not above 0"),
+        (("--exposure", 2), tiny_model, "the model has no use for a known neutral or exposure"),
+        (("--exposure", 2), "unprocess", "the model has no use for a known neutral or exposure"),
+    ):
+        answer = predict("out", *options, model=model)
+        assert answer.returncode == 1 and message in answer.stderr, answer.stderr
+
+
 def test_predict_and_evaluate(tmp_path, photo_folder, tiny_model):
     lone = tmp_path / "lone.jpg"
     shutil.copy(ROOT / "test_rgb" / "bricks.jpg", lone)

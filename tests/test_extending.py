@@ -72,6 +72,7 @@ def test_the_pages_camera_and_network_work(copy):
     assert raw.std() > 0
     files = {path.name for path in (copy / "model").iterdir()}
     assert files == {
+        "base.safetensors",
         "demosaic.safetensors",
         "noe.safetensors",
         "oe.safetensors",

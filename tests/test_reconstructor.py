@@ -35,6 +35,22 @@ def test_predict_matches_the_workflow(reconstructor, tmp_path):
     assert (packed == (raw * 1024).astype(np.uint16)).all()
 
 
+def test_known_neutral_and_exposure(tiny_base_model):
+    reconstructor, rgb = omf.Reconstructor(str(tiny_base_model), device="cpu"), random_rgb(32, 48) // 2
+    plain, bright = reconstructor.predict(rgb), reconstructor.predict(rgb, exposure=0.5)
+    np.testing.assert_allclose(bright, plain / 2, atol=1e-6)
+    red, blue = (reconstructor.demosaiced(rgb, neutral=neutral) for neutral in ((0.8, 0.4), (0.4, 0.8)))
+    usual = (red < 1) & (blue < 1) & (red > 0)
+    usual = usual.all(-1)
+    np.testing.assert_allclose(red[usual][:, 0], 2 * blue[usual][:, 0], rtol=1e-4)
+    np.testing.assert_allclose(red[usual][:, 2], blue[usual][:, 2] / 2, rtol=1e-4)
+    tensor = torch.from_numpy(rgb).permute(2, 0, 1)
+    assert (reconstructor.predict(tensor, exposure=0.5).numpy() == np.moveaxis(bright, -1, 0)).all()
+    for values in ({"neutral": (0, 1)}, {"exposure": float("inf")}):
+        with pytest.raises(InputError, match="give values above 0"):
+            reconstructor.predict(rgb, **values)
+
+
 def test_tensors(reconstructor):
     rgb = random_rgb(32, 48)
     expected = np.moveaxis(reconstructor.predict(rgb), -1, 0)

@@ -5,6 +5,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from omf.utils.errors import InputError
+
 Pending = Callable[[], list[np.ndarray]]  # waits for submitted work and returns its results
 
 
@@ -14,6 +16,16 @@ class Picture(NamedTuple):
     rgb: np.ndarray  # sRGB (H, W, 3), uint8 or uint16
     mask: np.ndarray  # overexposure mask (H, W), bool
     name: str = ""  # name of the RAW file; seeds random methods
+    neutral: tuple[float, float] | None = None  # R/G and B/G of a grey in the RAW, if they are known
+    exposure: float = 1.0  # factor on the RAW that the method would predict
+
+
+def refuse_known_values(pictures: Sequence[Picture]) -> None:
+    """Raise InputError if a neutral or an exposure is given, for methods that have no use for them."""
+    if any(picture.neutral or picture.exposure != 1 for picture in pictures):
+        raise InputError(
+            "the model has no use for a known neutral or exposure; give one with a base network, or neither"
+        )
 
 
 class Method(Protocol):

@@ -4,22 +4,25 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from omf.inference.base import Pending, Picture
+from omf.inference.base import Pending, Picture, refuse_known_values
 from omf.inference.memory import free_memory
 from omf.inference.tiling import Box, cover_with_boxes, needed_cells
 from omf.networks.base import BORDER, PAD_VALUE, PaddedNetwork
 from omf.networks.fused_unet import FusedUNet
+from omf.networks.global_net import GlobalNet, GlobalTransform, make_thumbnail, refine
 from omf.networks.unet import UNet
 from omf.raw.bayer import WHITE_LEVEL, crop_to_cells, pack
 from omf.utils.errors import DeviceError, InputError, first_line
 
 # Bytes for the activations of a network: half of the free memory, and at most this.
 MAX_MEMORY = {"cpu": 7 * 2**28, "cuda": 2**32}
+BAND_ROWS = 128  # of a photo, that the base's transform is applied to at once; even
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,7 @@ class Branch:
     """A network on its device, and the pixels that it predicts.
 
     Args:
-        network: trained network.
+        network: trained network, see `omf.networks.global_net.refine`.
         overexposed: True if it predicts the overexposed pixels, False if all others.
         device: device that runs it.
         precision: see `Fusion`.
@@ -43,11 +46,12 @@ class Branch:
 
     def __init__(self, network: PaddedNetwork, overexposed: bool, device: torch.device, precision: str):
         network.eval().to(device)
-        self.run, bytes_per_pixel = network.body, network.bytes_per_pixel
+        body, bytes_per_pixel = network.body, network.bytes_per_pixel
         if precision != "published" and isinstance(network, UNet):
             winograd = device.type == "cpu" and torch.backends.mkldnn.is_available()
-            self.run = FusedUNet(network, getattr(torch, precision), winograd).to(device)
-            bytes_per_pixel = self.run.bytes_per_pixel
+            body = FusedUNet(network, getattr(torch, precision), winograd).to(device)
+            bytes_per_pixel = body.bytes_per_pixel
+        self.run = partial(refine, body)
         self.overexposed, self.grid = overexposed, network.grid
         self.halo = -(-network.receptive_radius // network.grid)  # cells
         self.min_cells = (3 * self.halo) ** 2  # of a tile; a smaller one would be mostly halo
@@ -64,25 +68,38 @@ class Branch:
 
 
 class Fusion:
-    """The OE and the NOE network on one device: a method that reconstructs RAW.
+    """The networks of a model on one device: a method that reconstructs RAW.
 
-    Each network runs only on boxes around its own pixels, dilated by its receptive field, so that the result
-    equals that of running both networks on every pixel.
+    The base network, if there is one, sees the whole photo once, as a thumbnail, and predicts a transform of
+    its pixels; OE and NOE refine the RAW that results. OE and NOE run only on boxes around their own pixels,
+    dilated by their receptive fields, so that the result equals that of running both on every pixel.
 
     Args:
         oe: network that predicts overexposed pixels, from `omf.networks.registry`.
-        noe: network that predicts all other pixels.
-        device: device that runs both.
+        noe: network that predicts all other pixels; None: the base network does.
+        device: device that runs all.
         precision: precision of U-Nets; other networks run unchanged. `float32` computes the same function in
             the order that is fastest on the device, `published` performs the operations of the published
             code, and `float16`, for a GPU, is `float32` in half precision, which costs one count or more.
+        base: base network, whose RAW `oe` and `noe` refine; None: the published method.
     """
 
     def __init__(
-        self, oe: PaddedNetwork, noe: PaddedNetwork, device: torch.device, precision: str = "float32"
+        self,
+        oe: PaddedNetwork,
+        noe: PaddedNetwork | None,
+        device: torch.device,
+        precision: str = "float32",
+        base: GlobalNet | None = None,
     ):
         self.device = device
-        self.branches = (Branch(noe, False, device, precision), Branch(oe, True, device, precision))
+        self.branches = [
+            Branch(network, overexposed, device, precision)
+            for network, overexposed in ((noe, False), (oe, True))
+            if network
+        ]
+        # double, so that the transform of a photo does not depend on the number of threads
+        self.base = base.eval().to(device, torch.float64) if base else None
         # several small photos are needed to occupy a GPU, one suffices for a CPU
         self.pixels_per_batch = 2**21 if device.type == "cuda" else 1
         if device.type == "cuda":  # copies in both directions overlap with the networks
@@ -119,9 +136,12 @@ class Fusion:
             postprocess: converts demosaiced RAW, (3, h, w) in [0, 1], to the (h, w, ...) of the results.
 
         Raises:
-            InputError: out of memory, or, when the results are requested, values beyond the range of float16.
+            InputError: out of memory, a neutral or an exposure is given but there is no base network,
+                or, when the results are requested, values beyond the range of float16.
             DeviceError: the GPU failed.
         """
+        if not self.base:
+            refuse_known_values(pictures)
         with gpu_errors():
             results, finite = self.fuse(pictures, postprocess)
             if self.device.type == "cuda":
@@ -174,13 +194,21 @@ class Fusion:
     ) -> tuple[list[Tensor], Tensor]:
         """Run both networks within the current memory budget; returns the same as `fuse`."""
         sources = [self.upload(picture.rgb, picture.mask) for picture in pictures]
+        transforms = [self.predict_transform(*pair) if self.base else None for pair in zip(sources, pictures)]
         finite = torch.ones((), dtype=torch.bool, device=self.device)
         results: list[Tensor | None] = [None] * len(pictures)
+        if len(self.branches) == 1:  # without NOE
+            results = [apply_to_photo(*pair, postprocess) for pair in zip(transforms, sources)]
         for branch in self.branches:
             max_cells = max(self.memory // branch.bytes_per_cell, branch.min_cells)
             all_tiles = branch.tiles([picture.mask for picture in pictures], max_cells)
             for tiles in batch_tiles(all_tiles, max_cells):
-                x = torch.stack([crop(sources[tile.picture], tile.outer, branch.grid) for tile in tiles])
+                x = torch.stack(
+                    [
+                        crop(sources[tile.picture], tile.outer, branch.grid, transforms[tile.picture])
+                        for tile in tiles
+                    ]
+                )
                 y = branch.run(x)
                 finite &= y.isfinite().all()
                 for tile, tile_input, tile_output in zip(tiles, x, y):
@@ -200,6 +228,25 @@ class Fusion:
                     selected = selected.view(*selected.shape, *[1] * (values.ndim - 2))
                     region.copy_(torch.where(selected, values, region))
         return results, finite
+
+    def predict_transform(self, source: Tensor, picture: Picture) -> GlobalTransform:
+        """Run the base network on a photo.
+
+        Args:
+            source: uploaded photo, integer (H, W, 4).
+            picture: the photo, with what is known of its RAW.
+
+        Returns:
+            float32, for a batch of one.
+        """
+        thumbnail = make_thumbnail(source[..., :3])[None].double()
+        transform = GlobalTransform(*(part.float() for part in self.base(thumbnail)))
+        factors = torch.full((1, 3), picture.exposure, device=source.device)
+        if picture.neutral:
+            red, green, blue = transform.white()[0]
+            factors[0, 0] *= picture.neutral[0] * green / red
+            factors[0, 2] *= picture.neutral[1] * green / blue
+        return transform.scaled(factors)
 
     def upload(self, rgb: np.ndarray, mask: np.ndarray) -> Tensor:
         """Copy a photo to the device, with its mask as a fourth channel.
@@ -244,12 +291,40 @@ def batch_tiles(tiles: Sequence[Tile], max_cells: int) -> Iterator[list[Tile]]:
             yield same_shape[first : first + batch_size]
 
 
-def crop(source: Tensor, box: Box, grid: int) -> Tensor:
-    """Crop a box of the padded photo as network input: integer (H, W, 4) -> float32 (4, h, w) in [0, 1]."""
+def apply_to_photo(
+    transform: GlobalTransform, source: Tensor, postprocess: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """Apply a transform, of a batch of one, to an uploaded photo, (H, W, 4), and postprocess the result."""
+    bands = []
+    for band in source[..., :3].split(BAND_ROWS):
+        rgb = band.permute(2, 0, 1)[None].float() / torch.iinfo(source.dtype).max
+        bands.append(postprocess(transform.apply(rgb)[0].clamp(0, 1)))
+    return torch.cat(bands)
+
+
+def crop(source: Tensor, box: Box, grid: int, transform: GlobalTransform | None = None) -> Tensor:
+    """Crop a box of the padded photo as network input.
+
+    Args:
+        source: uploaded photo, integer (H, W, 4).
+        box: cells to crop.
+        grid: width and height of a cell.
+        transform: transform that gives the base RAW; None: no base RAW.
+
+    Returns:
+        float32 (4, h, w) in [0, 1], or (BASE_CHANNELS, h, w).
+    """
     rows, columns = pixel_slices(box, grid, *source.shape[:2])
-    x = torch.full((4, *(side * grid for side in box.shape)), PAD_VALUE, device=source.device)
-    top, left = rows.start - (box.top * grid - BORDER), columns.start - (box.left * grid - BORDER)
     pixels = source[rows, columns].permute(2, 0, 1).float() / torch.iinfo(source.dtype).max
+    if transform:
+        pixels = torch.cat((pixels, transform.apply(pixels[None, :3])[0]))
+    x = torch.full(
+        (len(pixels), *(side * grid for side in box.shape)),
+        PAD_VALUE,
+        dtype=torch.float32,
+        device=source.device,
+    )
+    top, left = rows.start - (box.top * grid - BORDER), columns.start - (box.left * grid - BORDER)
     x[:, top : top + pixels.shape[1], left : left + pixels.shape[2]] = pixels
     return x
 

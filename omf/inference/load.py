@@ -33,7 +33,7 @@ def load_method(model: Model, device: str, precision: str = "float32") -> tuple[
     # torch takes long to import
     from omf.inference.devices import claim_gpu, device_label, pick_device, release_freed_memory
     from omf.inference.fusion import Fusion
-    from omf.models.checkpoints import load_pair
+    from omf.models.checkpoints import load_networks
 
     picked = pick_device(device)
     if precision == "float16" and picked.type == "cpu":
@@ -42,6 +42,7 @@ def load_method(model: Model, device: str, precision: str = "float32") -> tuple[
         )
     if picked.type == "cuda":
         claim_gpu()
-    fusion = Fusion(*load_pair(model), picked, precision)
+    oe, noe, base = load_networks(model)
+    fusion = Fusion(oe, noe, picked, precision, base)
     release_freed_memory()  # of fusing the layers
     return fusion, device_label(picked), picked.type == "cpu"

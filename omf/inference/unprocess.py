@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from omf.inference.base import Pending, Picture
+from omf.inference.base import Pending, Picture, refuse_known_values
 from omf.raw import isp
 from omf.raw.bayer import to_challenge_format
 from omf.raw.camera import Camera, name_seed
@@ -49,10 +49,12 @@ class Unprocess:
 
     def demosaiced(self, pictures: Sequence[Picture]) -> Pending:
         """Implement `omf.inference.base.Method`; computed when the results are requested."""
+        refuse_known_values(pictures)
         return lambda: [self(picture.rgb, picture.name) for picture in pictures]
 
     def packed(self, pictures: Sequence[Picture]) -> Pending:
         """Implement `omf.inference.base.Method`; computed when the results are requested."""
+        refuse_known_values(pictures)
         return lambda: [to_challenge_format(self(picture.rgb, picture.name)) for picture in pictures]
 
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from omf.models.registry import Model, check_files
 from omf.networks.base import PaddedNetwork
 from omf.networks.demosaic_net import DemosaicNet
+from omf.networks.global_net import BASE_CHANNELS, GlobalNet
 from omf.networks.registry import NETWORKS, build, name_of
 from omf.networks.unet import shape_of
 from omf.utils.errors import InputError
@@ -23,33 +24,42 @@ from omf.utils.files import atomic_write
 # dtypes of weights; int64 is that of BatchNorm's num_batches_tracked
 WEIGHT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)
 MAX_LISTED = 4  # keys or problems named in an error message
-DEMOSAIC = "demosaic"  # architecture in the header of a Demosaic Net
+DEMOSAIC, BASE = "demosaic", "base"  # architectures in the headers of a Demosaic Net and of a base network
 
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def load_pair(model: Model) -> tuple[PaddedNetwork, PaddedNetwork]:
-    """Check and load the OE and the NOE network of a model.
+def load_networks(model: Model) -> tuple[PaddedNetwork, PaddedNetwork | None, GlobalNet | None]:
+    """Check and load the networks of a model.
+
+    Returns:
+        OE, NOE and the base network; a model with a base network may lack NOE.
 
     Raises:
         InputError: a file is missing, wrong or damaged, or the networks do not match.
     """
     check_files(model)
-    oe, noe = load_network(model.oe.path), load_network(model.noe.path)
-    for file, network in ((model.oe, oe), (model.noe, noe)):
+    base = load_base(model.base.path) if model.base else None
+    expected, inputs = (BASE_CHANNELS, "R, G, B, mask, base RAW") if base else (4, "R, G, B, mask")
+    branches = [(file, load_network(file.path)) for file in (model.oe, model.noe) if file]
+    for file, network in branches:
         if model.widths not in (None, network.widths):
             raise InputError(
                 f"{file.path}: widths {network.widths}, but models.yaml says {model.widths}; correct the list"
             )
-        if (network.in_channels, network.out_channels) != (4, 3):
+        if (network.in_channels, network.out_channels) != (expected, 3):
             channels = f"{network.in_channels} in, {network.out_channels} out"
-            raise InputError(f"{file.path}: {channels}; the method needs 4 in (R, G, B, mask), 3 out")
+            raise InputError(f"{file.path}: {channels}; the model needs {expected} in ({inputs}), 3 out")
+    (_, oe), *others = branches
+    if not others:
+        return oe, None, base
+    noe = others[0][1]
     if oe.depth != noe.depth:
         raise InputError(
             f"{model.oe.path}: widths {oe.widths}, but NOE's are {noe.widths}; "
             "both need the same number of levels"
         )
-    return oe, noe
+    return oe, noe, base
 
 
 def load_network(path: Path) -> PaddedNetwork:
@@ -87,6 +97,16 @@ def load_demosaic_net(path: Path) -> DemosaicNet:
         )
     width, depth = (header_number(path, header, key) for key in ("width", "depth"))
     return build_with_weights(partial(DemosaicNet, width, depth), state, path)
+
+
+def load_base(path: Path) -> GlobalNet:
+    """Load a base network. Raises InputError under the same conditions as `load_network`."""
+    state, header = read_weights(path)
+    if header.get("architecture") != BASE:
+        raise InputError(
+            f"{path}: weights of architecture {header.get('architecture', 'unet')}; expected a base network"
+        )
+    return build_with_weights(GlobalNet, state, path)
 
 
 def build_with_weights(make: Callable[[], Network], state: Mapping[str, Tensor], path: Path) -> Network:
@@ -232,6 +252,13 @@ def save_demosaic_net(network: DemosaicNet, path: Path) -> None:
     """Write a Demosaic Net as safetensors, in float32."""
     header = {"architecture": DEMOSAIC, "width": str(network.width), "depth": str(network.depth)}
     write_weights(network.state_dict(), header, path)
+
+
+def save_base(network: GlobalNet, path: Path, camera: str | None = None) -> None:
+    """Write a base network as safetensors, in float32."""
+    write_weights(
+        network.state_dict(), {"architecture": BASE, **({"camera": camera} if camera else {})}, path
+    )
 
 
 def write_weights(state: Mapping[str, Tensor], header: Mapping[str, str], path: Path) -> None:

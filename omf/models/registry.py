@@ -15,8 +15,10 @@ from omf.utils.files import save_text, sha256
 from omf.utils.paths import data_folder
 from omf.utils.yaml import parse_yaml
 
-# File names in a folder of weights: ours, then the published ones
+# File names in a folder of weights, the most complete set first: ours, then the published ones
 FOLDER_FILES = (
+    {"base": "base.safetensors", "oe": "oe.safetensors", "noe": "noe.safetensors"},
+    {"base": "base.safetensors", "oe": "oe.safetensors"},
     {"oe": "oe.safetensors", "noe": "noe.safetensors"},
     {"oe": "final_yuv_OE_mask-220.pt", "noe": "final_yuv_OE_NOE_mask-220.pt"},
 )
@@ -36,11 +38,12 @@ class WeightsFile:
 
 @dataclass(frozen=True)
 class Model:
-    """An OE/NOE pair of networks, or a classical method in their place."""
+    """The networks of a model, or a classical method in their place."""
 
     name: str
     oe: WeightsFile | None = None
-    noe: WeightsFile | None = None
+    noe: WeightsFile | None = None  # may be missing if there is a base network
+    base: WeightsFile | None = None  # network that sees the whole photo; None: the published method
     demosaic: WeightsFile | None = None  # Demosaic Net that produced the ground truth
     method: str = "fusion"  # or unprocess, which has no weights
     widths: tuple[int, ...] | None = None  # channels of each level; None: read from the files
@@ -54,7 +57,7 @@ class Model:
     @property
     def files(self) -> tuple[WeightsFile, ...]:
         """All weights files of the model."""
-        return tuple(file for file in (self.oe, self.noe, self.demosaic) if file)
+        return tuple(file for file in (self.oe, self.noe, self.base, self.demosaic) if file)
 
 
 def read_models(folder: Path | None = None) -> dict[str, Model]:
@@ -114,8 +117,8 @@ def find_invalid_field(model: Model) -> str | None:
         return "extra_data and trained_here must be true or false"
     if model.method not in METHODS:
         return f"method must be {' or '.join(METHODS)}"
-    if model.method == "fusion" and not (model.oe and model.noe and model.widths):
-        return "it must have widths, and files oe and noe"
+    if model.method == "fusion" and not (model.oe and (model.noe or model.base) and model.widths):
+        return "it must have widths, and files oe and noe, or base and oe"
     if not all(type(width) is int and width > 0 for width in model.widths or ()):
         return "widths must be whole numbers, 1 or more"
     return None
@@ -182,7 +185,7 @@ def find_model(name: str, folder: Path | None = None) -> Model:
     """Find a model.
 
     Args:
-        name: name in models.yaml, or a folder that contains an OE/NOE pair. The camera of such a pair is the
+        name: name in models.yaml, or a folder that contains weights, see `FOLDER_FILES`. Their camera is the
             one in the header of the OE file.
         folder: folder that contains models.yaml; `trained_models` by default.
 
@@ -202,8 +205,8 @@ def find_model(name: str, folder: Path | None = None) -> Model:
             files = {branch: listed.get(path.resolve(), WeightsFile(path)) for branch, path in paths.items()}
             return Model(name=name, camera=read_camera_name(paths["oe"]) or Model.camera, **files)
     if os.path.isdir(weights):  # noqa: PTH112
-        pairs = " or ".join(" + ".join(names.values()) for names in FOLDER_FILES)
-        raise InputError(f"model {name}: the folder does not hold an OE/NOE pair; put {pairs} there")
+        sets = " or ".join(" + ".join(names.values()) for names in FOLDER_FILES)
+        raise InputError(f"model {name}: the folder does not hold the weights of a model; put {sets} there")
     raise InputError(f"model {name}: neither in models.yaml nor a folder; known models: {', '.join(models)}")
 
 

@@ -1,10 +1,13 @@
-"""The global part of an inverse ISP: one tone curve, one colour matrix and one offset for the whole image."""
+"""The base network, and the global part of an inverse ISP that it predicts for a whole image."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from omf.raw.overexposure import LUMA_THOUSANDTHS, THRESHOLD
 
 THUMBNAIL_SIZE = 64  # pixels a side
 CHANNELS = (32, 64, 96, 128)  # of the convolutions, each of which halves the thumbnail
@@ -13,6 +16,7 @@ SEGMENTS = 16  # of the tone curve
 QUANTILES = torch.linspace(0.02, 0.98, 13)
 # A typical camera: RAW of the primaries of linear sRGB, in average light
 TYPICAL_MATRIX = ((0.29, 0.13, 0.02), (0.10, 0.66, 0.09), (0.03, 0.14, 0.29))
+BASE_CHANNELS = 7  # of the input of OE and NOE: R, G, B, overexposure mask and base RAW
 MATRIX_SCALE, OFFSET_SCALE = 0.3, 0.1  # of the network's outputs, which are about 1
 
 
@@ -38,6 +42,30 @@ class GlobalTransform(NamedTuple):
         linear = torch.lerp(low, high, position - segment).view(len(rgb), 3, -1)
         raw = torch.baddbmm(self.offset[:, :, None], self.matrix, linear)
         return raw.view_as(rgb)
+
+    def white(self) -> Tensor:
+        """Return the RAW of white, (N, 3)."""
+        return self.matrix.sum(2) * self.curve[:, -1:] + self.offset
+
+    def scaled(self, factors: Tensor) -> "GlobalTransform":
+        """Return the transform whose RAW is multiplied by factors of the channels, (N, 3)."""
+        return GlobalTransform(self.curve, factors[:, :, None] * self.matrix, factors * self.offset)
+
+
+def refine(network: Callable[[Tensor], Tensor] | None, x: Tensor) -> Tensor:
+    """Run OE or NOE, whose output is added to the base RAW if there is one.
+
+    Args:
+        network: network of the method; None: the base RAW is the result.
+        x: network input, (N, 4, H, W), or with base RAW, (N, BASE_CHANNELS, H, W).
+
+    Returns:
+        Demosaiced RAW, (N, 3, H, W), not clipped.
+    """
+    base = x[:, 4:]
+    if network is None:
+        return base
+    return network(x) + base if base.shape[1] else network(x)
 
 
 class GlobalNet(nn.Module):
@@ -89,6 +117,19 @@ class GlobalNet(nn.Module):
         return GlobalTransform(curve, matrix, OFFSET_SCALE * offset)
 
 
-def make_thumbnail(x: Tensor) -> Tensor:
-    """Average network input (N, 4, H, W), any H and W, over the areas of the thumbnail's pixels."""
-    return functional.adaptive_avg_pool2d(x, THUMBNAIL_SIZE)
+def make_thumbnail(rgb: Tensor) -> Tensor:
+    """Average a photo over the areas of the thumbnail's pixels, and append its overexposure mask.
+
+    Args:
+        rgb: sRGB, uint8 or uint16 (H, W, 3), any H and W.
+
+    Returns:
+        float32 in [0, 1], (4, THUMBNAIL_SIZE, THUMBNAIL_SIZE).
+    """
+    # one channel at a time, for a third of the memory
+    channels = [
+        functional.adaptive_avg_pool2d(channel[None].float(), THUMBNAIL_SIZE) for channel in rgb.unbind(-1)
+    ]
+    small = torch.cat(channels) / torch.iinfo(rgb.dtype).max
+    luma = torch.tensordot(small.new_tensor(LUMA_THOUSANDTHS), small, dims=1)
+    return torch.cat((small, (luma >= THRESHOLD).float()[None]))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from omf.inference.base import Method
+from omf.inference.base import Method, Picture
 from omf.io.photos import map_by_name
 from omf.pipeline.preprocess import decode
 from omf.pipeline.stream import stream
@@ -18,6 +18,8 @@ def predict(
     out: Path,
     method: Method,
     writer: Callable[[dict[str, Path]], Callable[[str, np.ndarray], None]] | None = None,
+    neutral: tuple[float, float] | None = None,
+    exposure: float = 1.0,
 ) -> list[str]:
     """Reconstruct photos in one process: photos -> `out`/NAME.npy, in the challenge's format.
 
@@ -27,6 +29,8 @@ def predict(
         method: reconstruction method.
         writer: factory that takes {name: photo} and returns a function that writes demosaiced RAW in another
             format, see `omf.io.raw_formats.Writer`.
+        neutral: R/G and B/G of a grey in the RAW of all photos, if they are known.
+        exposure: factor on the RAW that the method would predict.
 
     Returns:
         One line for each photo that could not be used.
@@ -35,7 +39,11 @@ def predict(
     submit, write = method.packed, lambda name, raw: save_npy(out / f"{name}.npy", raw)
     if writer:
         submit, write = method.demosaiced, writer(named)
-    steps = stream(named, lambda name: decode(named[name]), submit, write, method.pixels_per_batch)
+
+    def read(name: str) -> Picture:
+        return decode(named[name])._replace(neutral=neutral, exposure=exposure)
+
+    steps = stream(named, read, submit, write, method.pixels_per_batch)
     for name, problem in progress(steps, total=len(named), unit="image"):
         log.debug(f"{named[name]}: {'not used' if problem else 'done'}")
         if problem:

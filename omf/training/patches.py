@@ -3,9 +3,11 @@
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 from torch.utils.data import Dataset
 
 from omf.networks.base import network_input
+from omf.networks.global_net import THUMBNAIL_SIZE, make_thumbnail
 from omf.raw.bayer import halved, mosaic
 from omf.raw.overexposure import THRESHOLD, overexposure_mask
 from omf.raw.simulator import expose
@@ -34,20 +36,49 @@ class Patches(Dataset):
         size: height and width in pixels, even.
         length: number of patches.
         seed: random seed; patch i depends on (seed, i) alone.
+        with_thumbnail: whether to return the thumbnail of the whole photo too.
     """
 
-    def __init__(self, source: Source, wanted: Wanted, size: int, length: int, seed: int):
+    def __init__(
+        self, source: Source, wanted: Wanted, size: int, length: int, seed: int, with_thumbnail: bool = False
+    ):
         self.source, self.wanted, self.size, self.length, self.seed = source, wanted, size, length, seed
+        self.with_thumbnail = with_thumbnail
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> tuple[Tensor, ...]:
+        """Return network input (4, P, P), RAW mosaic (1, P, P) and, if wanted, thumbnail (4, S, S)."""
+        rng = np.random.default_rng([self.seed, index])
+        rgb, bayer, photo = self.source.draw(rng, self.size, self.wanted)
+        patch = (
+            network_input(rgb, overexposure_mask(rgb))[0],
+            torch.from_numpy(np.ascontiguousarray(bayer))[None],
+        )
+        return (*patch, make_thumbnail(torch.tensor(photo()))) if self.with_thumbnail else patch
+
+
+class WholeImages(Dataset):
+    """Thumbnails of whole images, with their RAW, for the base network.
+
+    Args:
+        source: source of the images.
+        length: number of images.
+        seed: random seed; image i depends on (seed, i) alone.
+    """
+
+    def __init__(self, source: Source, length: int, seed: int):
+        self.source, self.length, self.seed = source, length, seed
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """Return network input (4, P, P) and RAW mosaic (1, P, P), float32."""
-        rng = np.random.default_rng([self.seed, index])
-        rgb, bayer = self.source.draw(rng, self.size, self.wanted)
-        raw = torch.from_numpy(np.ascontiguousarray(bayer))
-        return network_input(rgb, overexposure_mask(rgb))[0], raw[None]
+        """Return thumbnail (4, S, S) and demosaiced RAW (3, S, S), float32 in [0, 1]."""
+        rgb, raw = self.source.draw_whole(np.random.default_rng([self.seed, index]))
+        raw = torch.from_numpy(np.moveaxis(raw, -1, 0).copy())
+        return make_thumbnail(torch.tensor(rgb)), functional.adaptive_avg_pool2d(raw, THUMBNAIL_SIZE)
 
 
 class MosaickedScenes(Dataset):
@@ -71,7 +102,7 @@ class MosaickedScenes(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """Return mosaic (1, P, P) and the camera RGB (3, P, P) it samples, float32 in [0, 1]."""
         rng = np.random.default_rng([self.seed, index])
-        scene, settings = self.pictures.crop(*self.pictures.pool(rng), rng, 2 * self.size)
-        sharp = halved(randomly_rotate(scene.astype(np.float32), rng))
+        _, crop, settings = self.pictures.crop(*self.pictures.pool(rng), rng, 2 * self.size)
+        sharp = halved(randomly_rotate(crop.astype(np.float32), rng))
         raw = np.clip(expose(sharp, settings), 0, 1)
         return torch.from_numpy(mosaic(raw))[None], torch.from_numpy(np.moveaxis(raw, -1, 0).copy())

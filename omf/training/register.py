@@ -10,7 +10,7 @@ from omf.models.checkpoints import load_network
 from omf.models.registry import check_name, register_model
 from omf.networks.registry import name_of
 from omf.training.settings import TrainingSettings
-from omf.training.train import STAGES, weights_file
+from omf.training.train import weights_file
 from omf.utils.files import atomic_write, save_text, sha256
 from omf.utils.paths import redact_home
 
@@ -23,12 +23,13 @@ def register_trained_model(run: Path, settings: TrainingSettings, models: Path) 
     """
     check_name(settings.name, models)
     folder = models / settings.name
-    for file in (*(weights_file(run, stage) for stage in STAGES), run / "curves.png", run / "log.csv"):
+    stages = settings.stages
+    for file in (*(weights_file(run, stage) for stage in stages), run / "curves.png", run / "log.csv"):
         with atomic_write(folder / file.name) as temporary:
             shutil.copyfile(file, temporary)
-    noe = load_network(weights_file(folder, "noe"))
+    oe = load_network(weights_file(folder, "oe"))
     files = {}
-    for stage in ("oe", "noe", "demosaic"):
+    for stage in stages:
         path = weights_file(folder, stage)
         files[stage] = {
             "name": f"{settings.name}/{path.name}",
@@ -36,9 +37,9 @@ def register_trained_model(run: Path, settings: TrainingSettings, models: Path) 
             "sha256": sha256(path),
         }
     entry = {
-        "description": f"{name_of(noe)}, trained on {describe_data(settings)}",
+        "description": f"{name_of(oe)}, trained on {describe_data(settings)}",
         "camera": settings.camera,
-        "widths": list(noe.widths),
+        "widths": list(oe.widths),
         "extra_data": not settings.pairs,
         "source": f"trained with this program; see {settings.name}/README.md",
         "files": files,
@@ -46,7 +47,7 @@ def register_trained_model(run: Path, settings: TrainingSettings, models: Path) 
     register_model(settings.name, entry, models)
     save_text(
         folder / "README.md",
-        card(settings, name_of(noe), noe.widths, list(csv.DictReader((folder / "log.csv").open()))),
+        card(settings, name_of(oe), oe.widths, list(csv.DictReader((folder / "log.csv").open()))),
     )
 
 
@@ -60,10 +61,19 @@ def describe_data(settings: TrainingSettings) -> str:
     )
 
 
+def describe_networks(settings: TrainingSettings) -> str:
+    """Return the networks of the model in words."""
+    if not settings.iterations.base:
+        return "OE and NOE, as in the published method"
+    if not settings.iterations.noe:
+        return "A base network for the whole photo, and OE for overexposed pixels"
+    return "A base network for the whole photo, refined by OE and NOE"
+
+
 def card(settings: TrainingSettings, network: str, widths: tuple[int, ...], log: list[dict[str, str]]) -> str:
     """Return the model card, in the format of Hugging Face."""
     lines = ["| Network | Iterations | Last loss | Patches/s |", "|---|---|---|---|"]
-    for stage in STAGES:
+    for stage in settings.stages:
         rows = [row for row in log if row["network"] == stage]
         rate = sorted(float(row["patches_per_second"]) for row in rows)[len(rows) // 2]
         lines.append(f"| {stage} | {rows[-1]['iteration']} | {rows[-1]['loss']} | {rate:.1f} |")
@@ -74,8 +84,8 @@ tags: [reverse-isp, raw, image-to-image]
 
 # {settings.name}
 
-An OE/NOE pair that turns sRGB photos into the RAW of the camera `{settings.camera}`: {network}, widths
-{"-".join(map(str, widths))}.
+A model that turns sRGB photos into the RAW of the camera `{settings.camera}`. {describe_networks(settings)}:
+{network}, widths {"-".join(map(str, widths))}.
 `demosaic.safetensors` is the Demosaic Net that demosaiced its ground truth.
 
 Trained on {describe_data(settings)}.

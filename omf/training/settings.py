@@ -3,19 +3,42 @@
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from omf.utils.errors import InputError
 from omf.utils.settings import Section, validate
 from omf.utils.yaml import parse_yaml
 
+# The stages of a training, each of one network, with those whose weights it requires
+STAGES = {"base": (), "demosaic": (), "noe": ("base", "demosaic"), "oe": ("base", "demosaic", "noe")}
+
 
 class Iterations(Section):
     """Training iterations of each network."""
 
+    base: int = Field(
+        300,
+        ge=0,
+        description=("Of the base network, which sees the whole photo; 0: none, as in the published method."),
+    )
     demosaic: int = Field(300, ge=1, description="Of the Demosaic Net, which demosaics the ground truth.")
-    noe: int = Field(400, ge=1, description="Of NOE.")
-    oe: int = Field(200, ge=1, description="Of OE; fewer suffice, since it starts from NOE's weights.")
+    noe: int = Field(
+        0,
+        ge=0,
+        validate_default=True,
+        description="Of NOE; 0: none, the base network predicts the pixels that are not overexposed.",
+        json_schema_extra={
+            "requirement": "a whole number, 0 or more; without a base network (base: 0) 1 or more"
+        },
+    )
+    oe: int = Field(300, ge=1, description="Of OE.")
+
+    @field_validator("noe")
+    @classmethod
+    def _require_base_or_noe(cls, noe: int, info: ValidationInfo) -> int:
+        if not noe and not info.data.get("base", 1):
+            raise ValueError("there is neither a base network nor NOE")
+        return noe
 
 
 class Loss(Section):
@@ -91,6 +114,11 @@ class TrainingSettings(Section):
     ema_decay: float = Field(0.998, ge=0, lt=1, description="Decay of the moving average of the weights.")
     seed: int = Field(0, ge=0, description="Random seed of patches and initial weights.")
     num_gpus: int = Field(1, ge=1, description="GPUs that share each batch (DistributedDataParallel).")
+
+    @property
+    def stages(self) -> tuple[str, ...]:
+        """The stages of the training: those with iterations."""
+        return tuple(stage for stage in STAGES if getattr(self.iterations, stage))
 
 
 def read_settings(path: Path) -> TrainingSettings:

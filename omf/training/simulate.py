@@ -48,6 +48,6 @@ def write_pairs(photos: list[Path], camera: Camera, out: Path, count: int, size:
         photo, raw = (out / f"{number:06d}.{suffix}" for suffix in ("png", "npy"))
         if photo.is_file() and raw.is_file():
             continue
-        rgb, bayer = pictures.draw(np.random.default_rng([seed, number]), size, lambda brightness: True)
+        rgb, bayer, _ = pictures.draw(np.random.default_rng([seed, number]), size, lambda brightness: True)
         save_png(photo, rgb)
         save_npy(raw, pack(to_challenge_counts(bayer)))

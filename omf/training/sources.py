@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -10,10 +12,19 @@ from PIL import Image
 
 from omf.io.images import read_rgb
 from omf.io.photos import find_photos, match_patterns
+from omf.raw.bayer import half_size_rgb, pack
 from omf.raw.camera import Camera, load_camera
-from omf.raw.isp import LUMA, encode_srgb, lift_midtones
+from omf.raw.isp import LUMA, clip, encode_srgb, lift_midtones
 from omf.raw.scenes import SCENES
-from omf.raw.simulator import CaptureSettings, linear_raw, linear_scene, sample_settings, simulate_pair
+from omf.raw.simulator import (
+    CaptureSettings,
+    expose,
+    linear_raw,
+    linear_scene,
+    run_isp,
+    sample_settings,
+    simulate_pair,
+)
 from omf.training.datasets import Pair, check_pairs, find_pairs
 from omf.training.settings import TrainingSettings
 from omf.utils.console import log, progress
@@ -28,15 +39,31 @@ TRIES = 100  # patches to try before one is accepted regardless
 CROPS = 8  # crops to try in one image before the next is opened
 MIN_PAIRS = 8  # fewer would be memorised
 DRAWN = 96  # number of drawn scenes
+WHOLE_SIZE = 64  # pixels a side of simulated whole images, the least that the base network needs
+MIN_SHARE = 0.45  # of a scene's shorter side, that a whole image shows
+TINT_SHARE, TINT_DEVIATION = 0.2, 0.15  # share of images in tinted light; deviation of its log channels
 
 Wanted = Callable[[np.ndarray], bool]  # predicate of the luma of a patch, sRGB in [0, 1]
+Photo = Callable[[], np.ndarray]  # returns sRGB, uint8 or uint16 (H, W, 3)
 
 
 class Source(Protocol):
-    """A source of patches."""
+    """A source of patches and of whole images."""
 
-    def draw(self, rng: np.random.Generator, size: int, wanted: Wanted) -> tuple[np.ndarray, np.ndarray]:
-        """Return sRGB, uint8 or uint16 (size, size, 3), and RGGB RAW, float32 (size, size) in [0, 1]."""
+    def draw(
+        self, rng: np.random.Generator, size: int, wanted: Wanted
+    ) -> tuple[np.ndarray, np.ndarray, Photo]:
+        """Return sRGB, uint8 or uint16 (size, size, 3), and RGGB RAW, float32 (size, size) in [0, 1].
+
+        The third result returns the whole photo of the patch.
+        """
+        ...
+
+    def draw_whole(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return a whole photo, uint8 or uint16 (H, W, 3), and its RAW, float32 (H', W', 3) in [0, 1].
+
+        The RAW may be smaller.
+        """
         ...
 
 
@@ -68,34 +95,33 @@ class SimulatedPictures:
 
     def crop(
         self, scenes: Sequence[np.ndarray], shares: np.ndarray, rng: np.random.Generator, size: int
-    ) -> tuple[np.ndarray, CaptureSettings]:
-        """Return a random crop (size, size, 3) of a random scene and its capture settings."""
+    ) -> tuple[np.ndarray, np.ndarray, CaptureSettings]:
+        """Return a random scene, a random crop (size, size, 3) of it, and capture settings."""
         scene = scenes[rng.choice(len(scenes), p=shares)]
         top, left = (rng.integers(length - size + 1) for length in scene.shape[:2])
-        return scene[top : top + size, left : left + size], sample_settings(self.camera, rng)
+        return scene, scene[top : top + size, left : left + size], sample_settings(self.camera, rng)
 
-    def draw(self, rng: np.random.Generator, size: int, wanted: Wanted) -> tuple[np.ndarray, np.ndarray]:
+    def draw(
+        self, rng: np.random.Generator, size: int, wanted: Wanted
+    ) -> tuple[np.ndarray, np.ndarray, Photo]:
         scenes, shares = self.pool(rng)
         for _ in range(TRIES):
-            scene, capture = self.crop(
-                scenes, shares, rng, size + 2
-            )  # the CFA may begin with its second row or column
-            # a random tint for some patches, as of other weather
-            tint = np.exp(rng.normal(0, 0.15, 3)) if rng.uniform() < 0.2 else np.ones(3)
-            luma = (
-                np.clip(
-                    scene[::LUMA_STRIDE, ::LUMA_STRIDE].astype(np.float32)
-                    * (tint * capture.exposure).astype(np.float32),
-                    0,
-                    1,
-                )
-                @ LUMA
-            )
+            # the CFA may begin with its second row or column
+            scene, crop, capture = self.crop(scenes, shares, rng, size + 2)
+            tint = random_tint(rng)
+            factors = tint * np.float32(capture.exposure)
+            luma = clip(crop[::LUMA_STRIDE, ::LUMA_STRIDE].astype(np.float32) * factors) @ LUMA
             if wanted(encode_srgb(lift_midtones(luma, capture.midtones))):
                 break
-        scene = randomly_rotate(scene.astype(np.float32) * tint.astype(np.float32), rng)
-        rgb, counts = simulate_pair(scene, capture, self.camera, rng)
-        return rgb[:size, :size], linear_raw(counts, self.camera)[:size, :size]
+        crop = randomly_rotate(crop.astype(np.float32) * tint, rng)
+        rgb, counts = simulate_pair(crop, capture, self.camera, rng)
+        bayer = linear_raw(counts, self.camera)
+        return rgb[:size, :size], bayer[:size, :size], lambda: render_whole(scene, tint, capture, rng)[0]
+
+    def draw_whole(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        scenes, shares = self.pool(rng)
+        scene = scenes[rng.choice(len(scenes), p=shares)]
+        return render_whole(scene, random_tint(rng), sample_settings(self.camera, rng), rng)
 
 
 class RecordedPictures:
@@ -104,15 +130,57 @@ class RecordedPictures:
     def __init__(self, pairs: Sequence[Pair]):
         self.pairs = pairs
 
-    def draw(self, rng: np.random.Generator, size: int, wanted: Wanted) -> tuple[np.ndarray, np.ndarray]:
+    def draw(
+        self, rng: np.random.Generator, size: int, wanted: Wanted
+    ) -> tuple[np.ndarray, np.ndarray, Photo]:
         for _ in range(TRIES // CROPS):
             rgb, bayer = self.pairs[rng.integers(len(self.pairs))].load()
             for _ in range(CROPS):
                 top, left = (2 * rng.integers((length - size) // 2) for length in bayer.shape)
                 window = np.s_[top : top + size + 2, left : left + size + 2]
                 if wanted(rgb[window][::LUMA_STRIDE, ::LUMA_STRIDE] @ LUMA / np.iinfo(rgb.dtype).max):
-                    return randomly_flip(rgb[window], bayer[window], rng)
-        return randomly_flip(rgb[window], bayer[window], rng)
+                    return *randomly_flip(rgb[window], bayer[window], rng), partial(np.asarray, rgb)
+        return *randomly_flip(rgb[window], bayer[window], rng), partial(np.asarray, rgb)
+
+    def draw_whole(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        rgb, bayer = self.pairs[rng.integers(len(self.pairs))].load()
+        return rgb, half_size_rgb(pack(bayer))
+
+
+def render_whole(
+    scene: np.ndarray, tint: np.ndarray, capture: CaptureSettings, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Render a random square part of a scene at the size of a thumbnail.
+
+    Mosaic, noise and JPEG are omitted: averaging would remove them.
+
+    Args:
+        scene: linear scene, (H, W, 3), `WHOLE_SIZE` or more.
+        tint: factors of its channels, (3,).
+        capture: capture settings.
+        rng: random generator of the part.
+
+    Returns:
+        sRGB, uint8, and camera RGB, float32 in [0, 1], both (`WHOLE_SIZE`, `WHOLE_SIZE`, 3).
+    """
+    raw = clip(expose(reduce_scene(scene, rng) * tint, capture)).astype(np.float32)
+    return run_isp(raw, replace(capture, subsampling=None)), raw
+
+
+def reduce_scene(scene: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Average a random square of a scene, (H, W, 3) of `WHOLE_SIZE` or more, to float32 (S, S, 3)."""
+    factor = max(int(min(scene.shape[:2]) * rng.uniform(MIN_SHARE, 1)) // WHOLE_SIZE, 1)
+    side = factor * WHOLE_SIZE
+    top, left = (rng.integers(length - side + 1) for length in scene.shape[:2])
+    window = scene[top : top + side, left : left + side].astype(np.float32)
+    blocks = window.reshape(WHOLE_SIZE, factor, WHOLE_SIZE, factor, 3)
+    return np.ascontiguousarray(randomly_rotate(blocks.mean(axis=(1, 3)), rng))
+
+
+def random_tint(rng: np.random.Generator) -> np.ndarray:
+    """Return factors of the channels, float32 (3,), that tint some images, as other weather does."""
+    tint = np.exp(rng.normal(0, TINT_DEVIATION, 3)) if rng.uniform() < TINT_SHARE else np.ones(3)
+    return tint.astype(np.float32)
 
 
 def randomly_rotate(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:

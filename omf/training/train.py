@@ -1,4 +1,4 @@
-"""The stages of a training run: Demosaic Net, NOE, OE. Each saves its weights in the folder of the run."""
+"""The stages of a training run. Each trains one network and saves its weights in the folder of the run."""
 
 import hashlib
 import json
@@ -9,22 +9,30 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from omf.models.checkpoints import load_demosaic_net, load_network, save_demosaic_net, save_network
+from omf.models.checkpoints import (
+    load_base,
+    load_demosaic_net,
+    load_network,
+    save_base,
+    save_demosaic_net,
+    save_network,
+)
 from omf.models.registry import check_files, find_model
 from omf.networks.demosaic_net import DemosaicNet
+from omf.networks.global_net import BASE_CHANNELS, GlobalNet, refine
 from omf.networks.registry import build
 from omf.raw.camera import load_camera
 from omf.training.curves import draw_curves
 from omf.training.loop import Plan, fit, is_first
 from omf.training.losses import BranchLoss, encode, seam
-from omf.training.patches import WANTED, MosaickedScenes, Patches
-from omf.training.settings import TrainingSettings
+from omf.training.patches import WANTED, MosaickedScenes, Patches, WholeImages
+from omf.training.settings import STAGES, TrainingSettings
 from omf.training.sources import simulated_pictures, training_source
 from omf.utils.errors import InputError
 from omf.utils.files import save_json
 
-STAGES = ("demosaic", "noe", "oe")
 FINISHED = "finished.json"  # the fingerprint of each finished stage
+IMAGES_PER_PATCH = 4  # batch size of the base network, whose thumbnails are small, relative to that of others
 
 
 def weights_file(run: Path, stage: str) -> Path:
@@ -36,7 +44,7 @@ def train_stage(stage: str, settings: TrainingSettings, run: Path, device: torch
     """Train one network of a run, unless it is finished with the same settings.
 
     Args:
-        stage: one of `STAGES`; `noe` requires the weights of `demosaic`, `oe` those of both.
+        stage: one of `omf.training.settings.STAGES`, which names the earlier stages that it requires.
         settings: settings of the run.
         run: folder of weights, checkpoints, log.csv and curves.png.
         device: device of this process.
@@ -48,35 +56,44 @@ def train_stage(stage: str, settings: TrainingSettings, run: Path, device: torch
     finished = json.loads((run / FINISHED).read_text()) if (run / FINISHED).is_file() else {}
     if finished.get(stage) == fingerprint and weights_file(run, stage).is_file():
         return
-    for earlier in STAGES[: STAGES.index(stage)]:
-        if not weights_file(run, earlier).is_file():
+    for earlier in STAGES[stage]:
+        if earlier in settings.stages and not weights_file(run, earlier).is_file():
             raise InputError(
                 f"{weights_file(run, earlier)}: not there; {stage} needs it: train the stage {earlier} first"
             )
     torch.manual_seed(settings.seed)
     iterations = getattr(settings.iterations, stage)
+    batch_size = settings.batch_size * (IMAGES_PER_PATCH if stage == "base" else 1)
     plan = Plan(
         stage,
         iterations,
-        settings.batch_size,
+        batch_size,
         settings.learning_rate,
         settings.warmup_iterations,
         settings.ema_decay,
         fingerprint,
     )
-    data = {
-        "size": settings.patch_size,
-        "length": iterations * settings.batch_size,
-        "seed": 3 * settings.seed + STAGES.index(stage),  # each stage has its own patches
-    }
-    if stage == "demosaic":
+    length = iterations * batch_size
+    seed = len(STAGES) * settings.seed + list(STAGES).index(stage)  # each stage has its own patches
+    if stage == "base":
+        save = partial(save_base, camera=settings.camera)
+        images = WholeImages(training_source(settings, stage), length, seed)
+        network = fit(initial_base(settings), base_objective, images, plan, run, device)
+    elif stage == "demosaic":
         save = save_demosaic_net
-        patches = MosaickedScenes(simulated_pictures(settings), **data)
+        patches = MosaickedScenes(simulated_pictures(settings), settings.patch_size, length, seed)
         network = fit(DemosaicNet(), demosaic_loss, patches, plan, run, device)
     else:
         save = partial(save_network, camera=settings.camera)
         objective = branch_objective(stage, settings, run, device)
-        patches = Patches(training_source(settings, stage), WANTED[stage], **data)
+        patches = Patches(
+            training_source(settings, stage),
+            WANTED[stage],
+            settings.patch_size,
+            length,
+            seed,
+            with_thumbnail=settings.iterations.base > 0,
+        )
         network = fit(initial_network(stage, settings, run), objective, patches, plan, run, device)
     if is_first():
         save(network, weights_file(run, stage))
@@ -90,10 +107,11 @@ def stage_fingerprint(stage: str, settings: TrainingSettings) -> str:
     values = settings.model_dump()
     if stage != "oe":
         del values["loss"]["seam"]
-    later = STAGES[STAGES.index(stage) + 1 :]
+    others = STAGES.keys() - {stage, *STAGES[stage]}
     for section in ("iterations", "loss"):
-        values[section] = {name: value for name, value in values[section].items() if name not in later}
-    for name in ("name", "num_gpus") + (("network", "widths", "init_from") if stage == "demosaic" else ()):
+        values[section] = {name: value for name, value in values[section].items() if name not in others}
+    without_widths = {"base": ("network", "widths"), "demosaic": ("network", "widths", "init_from")}
+    for name in ("name", "num_gpus", *without_widths.get(stage, ())):
         del values[name]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
@@ -104,9 +122,34 @@ def initial_network(branch: str, settings: TrainingSettings, run: Path) -> nn.Mo
         model = find_model(settings.init_from)
         check_files(model)
         return load_network(getattr(model, branch).path)
-    if branch == "oe":
+    if branch == "oe" and settings.iterations.noe:
         return load_network(weights_file(run, "noe"))
+    if settings.iterations.base:
+        return build(settings.network, settings.widths, BASE_CHANNELS)
     return build(settings.network, settings.widths)
+
+
+def initial_base(settings: TrainingSettings) -> GlobalNet:
+    """Return the initial base network: of the model to fine-tune, or with random weights."""
+    if not settings.init_from:
+        return GlobalNet()
+    model = find_model(settings.init_from)
+    check_files(model)
+    return load_base(model.base.path)
+
+
+def base_objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
+    """Return the mean over the images of the RMS error of RAW.
+
+    Args:
+        network: base network.
+        batch: thumbnails (N, 4, S, S) and their RAW (N, 3, S, S), see `WholeImages`.
+    """
+    thumbnail, raw = batch
+    transform = network(thumbnail)
+    with torch.autocast(thumbnail.device.type, enabled=False):
+        error = type(transform)(*(part.float() for part in transform)).apply(thumbnail[:, :3]) - raw
+        return error.square().mean((1, 2, 3)).sqrt().mean()
 
 
 def demosaic_loss(network: nn.Module, batch: list[Tensor]) -> Tensor:
@@ -120,30 +163,34 @@ def branch_objective(
 ) -> Callable[[nn.Module, list[Tensor]], Tensor]:
     """Return the objective of `oe` or `noe`: its output against the demosaiced RAW, over its own pixels.
 
-    The Demosaic Net in the folder of the run demosaics the ground truth. OE's objective may contain the seam
-    with NOE, whose weights are in the same folder.
+    The Demosaic Net in the folder of the run demosaics the ground truth. The base network in the same folder,
+    if the settings have one, extends the input. OE's objective may contain the seam with NOE, or with the
+    base.
     """
     demosaic = load_demosaic_net(weights_file(run, "demosaic")).to(device)
     neutral = load_camera(settings.camera).mean_neutral
     criterion = BranchLoss(getattr(settings.loss, branch), neutral).to(device)
     with_seam = settings.loss.seam > 0 and branch == "oe"
-    noe = (
-        load_network(weights_file(run, "noe")).eval().to(device, memory_format=torch.channels_last)
-        if with_seam
-        else None
-    )
+    noe, base = None, None
+    if with_seam and settings.iterations.noe:
+        noe = load_network(weights_file(run, "noe")).eval().to(device, memory_format=torch.channels_last)
+    if settings.iterations.base:
+        base = load_base(weights_file(run, "base")).to(device)
 
     def objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
-        x, bayer = batch
+        x, bayer, *thumbnail = batch
+        if base:
+            with torch.no_grad(), torch.autocast(device.type, enabled=False):
+                x = torch.cat((x, base(*thumbnail).apply(x[:, :3])), 1)
         x = x.contiguous(memory_format=torch.channels_last)
-        predicted = network(x)
+        predicted = refine(network, x)
         if with_seam:
             with torch.no_grad():
-                elsewhere = noe(x)
+                elsewhere = refine(noe, x)
         with torch.autocast(device.type, enabled=False):
             with torch.no_grad():
                 truth = demosaic(bayer).clamp(0, 1)
-            mask = x[:, 3:]
+            mask = x[:, 3:4]
             loss = criterion(predicted.float(), truth, mask if branch == "oe" else 1 - mask)
             if with_seam:
                 fused = torch.where(mask == 1, predicted, elsewhere).float()

@@ -137,7 +137,7 @@ def read_models(path: Path) -> None:
                 model.method != "fusion"
             )
             if model.method == "fusion":
-                assert model.oe and model.noe
+                assert model.oe and (model.noe or model.base)
                 assert all(type(width) is int and width > 0 for width in model.widths)
             for file in model.files:
                 assert (

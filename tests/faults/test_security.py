@@ -156,9 +156,9 @@ def test_a_file_with_the_wrong_hash_is_never_opened(tiny_model, published_model,
             with pytest.raises(
                 InputError, match=r"its sha256 is not the one in models\.yaml, so it is not loaded"
             ):
-                checkpoints.load_pair(model)
+                checkpoints.load_networks(model)
         with pytest.raises(OpenedError):  # without a hash to check, the file is opened
-            checkpoints.load_pair(Model("tiny", right, right))
+            checkpoints.load_networks(Model("tiny", right, right))
 
 
 class Bomb:

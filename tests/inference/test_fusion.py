@@ -5,13 +5,14 @@ import copy
 import numpy as np
 import pytest
 import torch
-from conftest import assert_as_close, random_rgb, random_unet
+from conftest import assert_as_close, random_base, random_rgb, random_unet
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from omf.inference.base import Picture
 from omf.inference.fusion import Fusion
 from omf.networks.base import network_input
+from omf.networks.global_net import GlobalTransform, make_thumbnail, refine
 from omf.raw.bayer import to_challenge_format
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import InputError
@@ -85,6 +86,81 @@ def test_boxes_and_tiles_do_not_change_the_result(mask, widths, cells, precision
         torch.from_numpy(raw), reference(oe, noe, rgb, mask), reference(oe, noe, rgb, mask, torch.float64)
     )
     assert (fuse.packed([Picture(rgb, mask)])()[0] == to_challenge_format(raw)).all()
+
+
+def base_reference(
+    base, oe, noe, rgb: np.ndarray, mask: np.ndarray, dtype: torch.dtype = torch.float32
+) -> torch.Tensor:
+    """Run the base network once, and both others on every pixel."""
+    x = network_input(rgb, mask)
+    with torch.inference_mode():
+        thumbnail = make_thumbnail(torch.from_numpy(rgb))[None].double()
+        transform = GlobalTransform(*(part.float() for part in copy.deepcopy(base).double()(thumbnail)))
+        x = torch.cat((x, transform.apply(x[:, :3])), 1).to(dtype)
+        outputs = [refine(network and copy.deepcopy(network).to(dtype), x)[0] for network in (oe, noe)]
+        return torch.where(torch.from_numpy(mask), *outputs).clamp(0, 1).permute(1, 2, 0)
+
+
+@pytest.mark.usefixtures("one_thread")
+@settings(max_examples=30)
+@given(masks(), st.booleans(), st.sampled_from([100, 10_000]), st.sampled_from(["float32", "published"]))
+def test_boxes_and_tiles_do_not_change_the_result_with_a_base(mask, with_noe, cells, precision):
+    oe, noe = (random_unet((4, 6, 8), seed, in_channels=7) for seed in range(2))
+    networks = random_base(0), oe, noe if with_noe else None
+    rgb = random_rgb(*mask.shape, seed=mask.sum())
+    fuse = Fusion(oe, networks[2], CPU, precision, copy.deepcopy(networks[0]))
+    fuse.memory = cells * fuse.branches[0].bytes_per_cell
+    raw = fuse(rgb, mask)
+    assert_as_close(
+        torch.from_numpy(raw),
+        base_reference(*networks, rgb, mask),
+        base_reference(*networks, rgb, mask, torch.float64),
+    )
+    assert (fuse.packed([Picture(rgb, mask)])()[0] == to_challenge_format(raw)).all()
+
+
+def test_photos_of_a_batch_have_their_own_transforms():
+    fuse = Fusion(random_unet((4, 6), 0, in_channels=7), None, CPU, base=random_base(0))
+    photos = [random_rgb(70, 80), random_rgb(31, 45) // 2, random_rgb(70, 80, seed=1) // 3]
+    pictures = [Picture(rgb, overexposure_mask(rgb)) for rgb in photos]
+    for picture, raw in zip(pictures, fuse.demosaiced(pictures)()):
+        np.testing.assert_allclose(raw, fuse(picture.rgb, picture.mask), atol=1e-6)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_transform_does_not_depend_on_the_number_of_threads(threads):
+    """Only networks on tiles may: the base runs in double precision."""
+    before = torch.get_num_threads()
+    fuse = Fusion(random_unet((4, 6), 0, in_channels=7), None, CPU, base=random_base(0))
+    rgb = random_rgb(300, 420) // 2  # without overexposed pixels
+    expected = fuse.packed([Picture(rgb, overexposure_mask(rgb))])()[0]
+    try:
+        torch.set_num_threads(threads)
+        assert (fuse.packed([Picture(rgb, overexposure_mask(rgb))])()[0] == expected).all()
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_a_known_neutral_and_exposure_correct_the_base():
+    """Scaling the base RAW by known factors is all they do where no network refines it."""
+    fuse = Fusion(random_unet((4, 6), 0, in_channels=7), None, CPU, base=random_base(0))
+    rgb = random_rgb(40, 60) // 2
+    mask = np.zeros((40, 60), bool)
+    plain = Picture(rgb, mask)
+    with torch.inference_mode():
+        transform = fuse.predict_transform(fuse.upload(rgb, mask), plain)
+    white = transform.white()[0]
+    neutral = (float(white[0] / white[1]) * 0.9, float(white[2] / white[1]) * 0.8)
+    raw, known = fuse.demosaiced([plain, plain._replace(neutral=neutral, exposure=0.75)])()
+    np.testing.assert_allclose(known, np.clip(raw * np.float32([0.675, 0.75, 0.6]), 0, 1), atol=2e-6)
+
+
+def test_models_without_base_refuse_a_known_neutral():
+    fuse = Fusion(random_unet((4, 6), 0), random_unet((4, 6), 1), CPU)
+    rgb = random_rgb(40, 60)
+    for known in ({"neutral": (0.5, 0.6)}, {"exposure": 1.2}):
+        with pytest.raises(InputError, match="no use for a known neutral or exposure"):
+            fuse.demosaiced([Picture(rgb, overexposure_mask(rgb), **known)])
 
 
 def test_a_batch_of_photos_of_different_sizes():

@@ -10,7 +10,13 @@ from conftest import ROOT, random_unet
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from omf.models.checkpoints import load_demosaic_net, load_network, load_pair, save_demosaic_net, save_network
+from omf.models.checkpoints import (
+    load_demosaic_net,
+    load_network,
+    load_networks,
+    save_demosaic_net,
+    save_network,
+)
 from omf.models.registry import find_model
 from omf.networks.demosaic_net import DemosaicNet
 from omf.networks.nafnet import LocalNAFNet
@@ -189,20 +195,20 @@ def test_other_contents_are_refused(tmp_path, content):
 def test_a_pair_with_wrong_channels_or_widths_is_refused(tmp_path, tiny_model):
     for branch in ("oe", "noe"):
         save_network(UNet((4, 6), in_channels=3), tmp_path / f"{branch}.safetensors")
-    with pytest.raises(InputError, match="3 in, 3 out; the method needs 4 in"):
-        load_pair(find_model(str(tmp_path)))
+    with pytest.raises(InputError, match="3 in, 3 out; the model needs 4 in"):
+        load_networks(find_model(str(tmp_path)))
     other = replace(find_model(str(tiny_model)), widths=(4, 6, 9))
     with pytest.raises(InputError, match=r"widths \(4, 6, 8\), but models\.yaml says \(4, 6, 9\)"):
-        load_pair(other)
+        load_networks(other)
 
 
 def test_branches_may_differ_in_architecture_but_not_in_depth(tmp_path, network):
     save_network(network, tmp_path / "oe.safetensors")
     save_network(LocalNAFNet((3, 5, 7)), tmp_path / "noe.safetensors")
-    load_pair(find_model(str(tmp_path)))
+    load_networks(find_model(str(tmp_path)))
     save_network(LocalNAFNet((3, 5)), tmp_path / "noe.safetensors")
     with pytest.raises(InputError, match="same number of levels"):
-        load_pair(find_model(str(tmp_path)))
+        load_networks(find_model(str(tmp_path)))
 
 
 @pytest.mark.parametrize(

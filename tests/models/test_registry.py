@@ -110,9 +110,7 @@ def test_an_unknown_model_is_reported_with_the_known_ones(registry, name):
 
 def test_a_folder_without_a_pair_is_reported(registry, tmp_path):
     (tmp_path / "empty").mkdir()
-    with pytest.raises(
-        InputError, match=r"does not hold an OE/NOE pair; put oe\.safetensors \+ noe\.safetensors"
-    ):
+    with pytest.raises(InputError, match=r"does not hold the weights of a model; put base\.safetensors"):
         find_model(str(tmp_path / "empty"), registry)
 
 

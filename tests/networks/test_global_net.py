@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
 import torch
-from conftest import random_rgb
+from conftest import random_base, random_rgb
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omf.networks.base import network_input
 from omf.networks.global_net import (
     SEGMENTS,
     THUMBNAIL_SIZE,
@@ -15,19 +14,11 @@ from omf.networks.global_net import (
     make_thumbnail,
 )
 from omf.raw.isp import decode_srgb
-from omf.raw.overexposure import overexposure_mask
 
 
 def thumbnails(count: int = 2) -> torch.Tensor:
     images = [random_rgb(90, 120, seed) for seed in range(count)]
-    return torch.cat([make_thumbnail(network_input(rgb, overexposure_mask(rgb))) for rgb in images])
-
-
-def random_net(seed: int) -> GlobalNet:
-    torch.manual_seed(seed)
-    net = GlobalNet().eval()
-    torch.nn.init.normal_(net.head[-1].weight, std=0.05)
-    return net
+    return torch.stack([make_thumbnail(torch.from_numpy(rgb)) for rgb in images])
 
 
 def test_the_initial_transform_is_the_srgb_curve_and_a_typical_camera():
@@ -42,13 +33,13 @@ def test_the_initial_transform_is_the_srgb_curve_and_a_typical_camera():
 
 @given(st.integers(0, 100))
 def test_the_tone_curve_rises(seed):
-    transform = random_net(seed)(thumbnails())
+    transform = random_base(seed)(thumbnails())
     assert (transform.curve[:, 0] == 0).all()
     assert (torch.diff(transform.curve) > 0).all()
 
 
 def test_each_image_has_its_own_transform():
-    net, both = random_net(0), thumbnails()
+    net, both = random_base(0), thumbnails()
     together = net(both)
     for index in range(2):
         alone = net(both[index : index + 1])
@@ -70,17 +61,33 @@ def test_a_transform_is_that_of_each_pixel():
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (128, 192), (75, 301), (20, 30)])
-def test_thumbnails_are_area_averages(shape):
-    x = torch.rand(1, 4, *shape)
-    thumbnail = make_thumbnail(x)
-    assert thumbnail.shape == (1, 4, THUMBNAIL_SIZE, THUMBNAIL_SIZE)
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_thumbnails_are_area_averages(shape, dtype):
+    rgb = random_rgb(*shape)
+    rgb = rgb if dtype == np.uint8 else rgb.astype(np.uint16) * 257
+    thumbnail = make_thumbnail(torch.from_numpy(rgb))
+    assert thumbnail.shape == (4, THUMBNAIL_SIZE, THUMBNAIL_SIZE)
+    values = rgb / np.iinfo(dtype).max
     if shape[0] % 64 == shape[1] % 64 == 0:
-        torch.testing.assert_close(thumbnail.mean((2, 3)), x.mean((2, 3)))
-    assert thumbnail.min() >= x.min() and thumbnail.max() <= x.max()
+        np.testing.assert_allclose(thumbnail[:3].mean((1, 2)), values.mean((0, 1)), atol=1e-5)
+    assert thumbnail[:3].min() >= values.min() - 1e-6 and thumbnail[:3].max() <= values.max() + 1e-6
+    luma = np.tensordot([0.299, 0.587, 0.114], thumbnail[:3].numpy(), 1)
+    clear = np.abs(luma - 0.978) > 1e-4
+    assert ((luma >= 0.978) == (thumbnail[3].numpy() == 1))[clear].all()
+
+
+def test_scaling_a_transform_scales_its_raw():
+    transform = random_base(0)(thumbnails())
+    factors = torch.tensor([[0.5, 1, 2], [1, 1.5, 1]])
+    rgb = torch.rand(2, 3, 5, 6)
+    expected = transform.apply(rgb) * factors[:, :, None, None]
+    torch.testing.assert_close(transform.scaled(factors).apply(rgb), expected)
+    white = torch.ones(2, 3, 1, 1)
+    torch.testing.assert_close(transform.white(), transform.apply(white)[:, :, 0, 0])
 
 
 def test_all_weights_have_gradients():
-    net = random_net(1)
+    net = random_base(1)
     net(thumbnails()).apply(torch.rand(2, 3, 8, 8)).square().mean().backward()
     assert all(
         parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in net.parameters()

@@ -10,7 +10,7 @@ from conftest import ROOT
 from omf.inference.fusion import Fusion
 from omf.io.photos import map_by_name
 from omf.io.raw_formats import RawFormat, Writer
-from omf.models.checkpoints import load_pair
+from omf.models.checkpoints import load_networks
 from omf.models.registry import find_model
 from omf.pipeline.infer import infer
 from omf.pipeline.manifest import write_folder_manifest
@@ -24,7 +24,8 @@ from omf.utils.errors import InputError
 
 @pytest.fixture
 def fuse(tiny_model):
-    return Fusion(*load_pair(find_model(str(tiny_model))), torch.device("cpu"))
+    oe, noe, _ = load_networks(find_model(str(tiny_model)))
+    return Fusion(oe, noe, torch.device("cpu"))
 
 
 def test_the_steps_and_predict_give_the_same_bytes(tmp_path, photo_folder, fuse):

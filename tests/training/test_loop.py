@@ -182,7 +182,8 @@ def test_two_processes_share_a_batch_and_end_with_the_same_weights(tmp_path):
 def test_a_killed_training_resumes(tmp_path):
     """Kill the real command with SIGKILL during NOE, and rerun it."""
     (tmp_path / "settings.yaml").write_text(
-        "{widths: [4, 6], patch: 40, batch: 2, steps: {demosaic: 20, noe: 150, oe: 20}, warm_up: 5, ema: 0.9}"
+        "{widths: [4, 6], patch: 40, batch: 2, warm_up: 5, ema: 0.9, "
+        "steps: {base: 0, demosaic: 20, noe: 150, oe: 20}}"
     )
     code = (
         "import sys; from omf.training import loop; loop.SAVE_SECONDS = 0; from omf.cli import main; main()"

@@ -13,7 +13,7 @@ from omf.raw.bayer import mosaic, pack, to_challenge_counts
 from omf.raw.camera import load_camera
 from omf.raw.overexposure import overexposure_mask
 from omf.training.datasets import Pair
-from omf.training.patches import WANTED, MosaickedScenes, Patches
+from omf.training.patches import WANTED, MosaickedScenes, Patches, WholeImages
 from omf.training.sources import (
     RecordedPictures,
     SimulatedPictures,
@@ -21,6 +21,7 @@ from omf.training.sources import (
     load_linear_scenes,
     load_scenes,
     randomly_flip,
+    reduce_scene,
 )
 from omf.utils.console import configure_logging
 
@@ -71,8 +72,47 @@ def test_patches_are_reproducible_and_contain_pixels_of_the_branch(kind, branch,
 
 def test_recorded_photo_and_raw_stay_aligned(recorded):
     for seed in range(30):
-        rgb, bayer = recorded.draw(np.random.default_rng(seed), 32, lambda brightness: True)
+        rgb, bayer, photo = recorded.draw(np.random.default_rng(seed), 32, lambda brightness: True)
         np.testing.assert_allclose(bayer, mosaic(rgb / np.float32(510)), atol=1 / 1024)
+        assert photo().shape == (70, 90, 3)
+
+
+@pytest.mark.parametrize("kind", ["simulated", "recorded"])
+def test_whole_images_are_reproducible_and_show_their_raw(kind, request):
+    source = request.getfixturevalue(kind)
+    first, again = (WholeImages(source, 4, 1) for _ in range(2))
+    for index in reversed(range(4)):
+        (x, raw), (x2, raw2) = first[index], again[index]
+        assert (x == x2).all() and (raw == raw2).all()
+        assert x.shape == (4, 64, 64) and raw.shape == (3, 64, 64)
+        assert raw.min() >= 0 and raw.max() <= 1
+        assert x[3].unique().tolist() in ([0], [1], [0, 1])
+        luma = x[:3].mean(0) > 0.3  # brighter photo, brighter RAW
+        assert raw.mean(0)[luma].mean() > raw.mean(0)[~luma].mean()
+
+
+@pytest.mark.parametrize("kind", ["simulated", "recorded"])
+def test_a_patch_comes_with_the_thumbnail_of_its_photo(kind, request):
+    """The captures of a patch and its thumbnail are the same: in gamma, both are as bright."""
+    source = request.getfixturevalue(kind)
+    patches = Patches(source, WANTED["noe"], 48, 24, 1, with_thumbnail=True)
+    plain = Patches(source, WANTED["noe"], 48, 24, 1)
+    means = []
+    for index in range(24):
+        x, bayer, thumbnail = patches[index]
+        assert (x == plain[index][0]).all() and (bayer == plain[index][1]).all()
+        assert thumbnail.shape == (4, 64, 64)
+        means.append([float(x[:3].mean()), float(thumbnail[:3].mean())])
+    if kind == "simulated":
+        assert np.corrcoef(np.transpose(means))[0, 1] > 0.5
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (200, 330), (130, 64)])
+def test_a_reduced_scene_averages_a_part_of_it(shape):
+    scene = np.random.default_rng(0).uniform(0, 1, (*shape, 3)).astype(np.float16)
+    reduced = reduce_scene(scene, np.random.default_rng(1))
+    assert reduced.shape == (64, 64, 3) and reduced.dtype == np.float32
+    assert reduced.mean() == pytest.approx(0.5, abs=0.03)
 
 
 @given(st.integers(0, 10_000), st.sampled_from([12, 14, 20]))

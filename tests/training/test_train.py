@@ -1,4 +1,4 @@
-"""The stages of training: demosaic, NOE, OE."""
+"""The stages of training: base network, Demosaic Net, NOE, OE."""
 
 import resource
 import shutil
@@ -8,20 +8,26 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
-from conftest import omf, random_rgb, random_unet, run
+from conftest import omf, random_base, random_rgb, random_unet, run
 
-from omf.models.checkpoints import load_network, save_demosaic_net, save_network
+from omf.models.checkpoints import load_network, save_base, save_demosaic_net, save_network
 from omf.networks.demosaic_net import DemosaicNet
+from omf.networks.global_net import GlobalNet
 from omf.raw.bayer import mosaic, pack, to_challenge_counts
+from omf.raw.camera import load_camera
 from omf.training import train as stages
+from omf.training.loop import Plan, fit
+from omf.training.patches import WholeImages
 from omf.training.settings import Iterations, Loss, Losses, TrainingSettings
-from omf.training.train import branch_objective, stage_fingerprint, train_stage
+from omf.training.sources import SimulatedPictures, draw_scenes
+from omf.training.train import base_objective, branch_objective, stage_fingerprint, train_stage
 from omf.utils.errors import InputError
+from omf.utils.settings import validate
 
 CPU = torch.device("cpu")
 QUICK = TrainingSettings(
     widths=[4, 6],
-    iterations=Iterations(demosaic=4, noe=4, oe=4),
+    iterations=Iterations(base=4, demosaic=4, noe=4, oe=4),
     batch_size=2,
     patch_size=40,
     warmup_iterations=2,
@@ -32,6 +38,11 @@ QUICK = TrainingSettings(
 def changed(**settings: object) -> TrainingSettings:
     """Return the quick settings with others in their place."""
     return QUICK.model_copy(update=settings)
+
+
+def without_base(**settings: object) -> TrainingSettings:
+    """Return the quick settings, of the published method, with others in their place."""
+    return changed(iterations=Iterations(base=0, demosaic=4, noe=4, oe=4), **settings)
 
 
 def write_dataset(folder, count: int = 9, dark: bool = False, size: int = 60):
@@ -58,7 +69,7 @@ def test_all_stages_on_real_pairs_from_the_command_line(tmp_path, network):
     np.save(pairs / "nan.npy", np.full((30, 30, 4), np.nan))
     (tmp_path / "settings.yaml").write_text(
         f"{{pairs: {pairs}, network: {network}, widths: [4, 6], patch_size: 40, batch_size: 2, "
-        "iterations: {demosaic: 4, noe: 4, oe: 4}}"
+        "iterations: {base: 4, demosaic: 4, noe: 4, oe: 4}}"
     )
     answer = omf(
         "train", "-o", tmp_path / "model", "--settings", tmp_path / "settings.yaml", "--device", "cpu"
@@ -109,7 +120,7 @@ def test_a_finished_stage_is_skipped_unless_its_settings_change(tmp_path, monkey
     with pytest.raises(pytest.fail.Exception):
         train_stage("demosaic", changed(seed=1), tmp_path, CPU)
     with pytest.raises(
-        InputError, match=r"noe\.safetensors: not there; oe needs it: train the stage noe first"
+        InputError, match=r"base\.safetensors: not there; oe needs it: train the stage base first"
     ):
         train_stage("oe", QUICK, tmp_path, CPU)
 
@@ -117,11 +128,13 @@ def test_a_finished_stage_is_skipped_unless_its_settings_change(tmp_path, monkey
 def test_a_stage_depends_on_its_own_settings():
     for settings, affected in (
         (changed(name="other", num_gpus=2), []),
-        (changed(iterations=Iterations(demosaic=4, noe=4, oe=5)), ["oe"]),
+        (changed(iterations=Iterations(base=4, demosaic=4, noe=4, oe=5)), ["oe"]),
+        (changed(iterations=Iterations(base=5, demosaic=4, noe=4, oe=4)), ["base", "noe", "oe"]),
+        (changed(widths=[4, 6, 8]), ["noe", "oe"]),
         (changed(loss=Losses(noe=Loss(ms_ssim=1))), ["noe", "oe"]),
         (changed(loss=Losses(oe=Loss(ms_ssim=1))), ["oe"]),
         (changed(loss=Losses(seam=1)), ["oe"]),
-        (changed(camera="generic_phone"), ["demosaic", "noe", "oe"]),
+        (changed(camera="generic_phone"), ["base", "demosaic", "noe", "oe"]),
     ):
         assert [
             stage
@@ -141,7 +154,7 @@ def test_the_target_of_a_branch_is_the_demosaiced_raw(tmp_path):
         def forward(self, x):
             return torch.where(x[:, 3:] == 1, 0.25, 0.75).expand(-1, 3, -1, -1)
 
-    settings = changed(loss=Losses(noe=Loss(), oe=Loss()))
+    settings = without_base(loss=Losses(noe=Loss(), oe=Loss()))
     losses = {
         branch: float(branch_objective(branch, settings, tmp_path, CPU)(Constant(), [x, bayer]))
         for branch in ("oe", "noe")
@@ -159,7 +172,8 @@ def test_oe_is_penalised_for_seams_with_noe(tmp_path):
     x[:, 3, :, 20:] = 1
     values = {}
     for weight in (0, 1, 3):
-        objective = branch_objective("oe", changed(loss=Losses(oe=Loss(), seam=weight)), tmp_path, CPU)
+        settings = without_base(loss=Losses(oe=Loss(), seam=weight))
+        objective = branch_objective("oe", settings, tmp_path, CPU)
         values[weight] = float(objective(random_unet((4, 6), 5), [x, bayer]).detach())
     assert values[1] > values[0]
     assert values[3] - values[0] == pytest.approx(3 * (values[1] - values[0]), rel=1e-3)
@@ -172,6 +186,62 @@ def test_oe_starts_from_noe_and_both_from_a_given_model(tmp_path, tiny_model):
     torch.testing.assert_close(first.state_dict(), load_network(tmp_path / "noe.safetensors").state_dict())
     given = stages.initial_network("noe", changed(init_from=str(tiny_model)), tmp_path)
     torch.testing.assert_close(given.state_dict(), load_network(tiny_model / "noe.safetensors").state_dict())
+
+
+def test_oe_and_noe_refine_the_base(tmp_path):
+    """A network that predicts 0 leaves the RAW of the base network, and the loss is that of the base."""
+    save_demosaic_net(DemosaicNet(), tmp_path / "demosaic.safetensors")
+    torch.manual_seed(0)
+    base = random_base(0)
+    save_base(base, tmp_path / "base.safetensors")
+    settings = changed(loss=Losses(noe=Loss(), oe=Loss()))
+    x, thumbnail = torch.rand(2, 4, 24, 24), torch.rand(2, 4, 64, 64)
+    x[:, 3] = (torch.rand(2, 24, 24) < 0.5).float()
+    bayer = torch.full((2, 1, 24, 24), 0.25)
+
+    def zero(x):
+        assert x.shape == (2, 7, 24, 24)
+        return torch.zeros(2, 3, 24, 24)
+
+    with torch.no_grad():
+        error = (base(thumbnail).apply(x[:, :3]) - 0.25).abs().mean(1)
+    for branch, own in (("oe", x[:, 3] == 1), ("noe", x[:, 3] == 0)):
+        loss = branch_objective(branch, settings, tmp_path, CPU)(zero, [x, bayer, thumbnail])
+        assert float(loss) == pytest.approx(float(error[own].mean()), rel=1e-3)
+
+
+def test_without_noe_oe_starts_with_the_base(tmp_path):
+    settings = changed(iterations=Iterations(base=4, demosaic=4, noe=0, oe=4))
+    assert settings.stages == ("base", "demosaic", "oe")
+    network = stages.initial_network("oe", settings, tmp_path)
+    assert network.in_channels == 7
+
+
+def test_without_base_and_noe_nothing_predicts_the_other_pixels():
+    with pytest.raises(
+        InputError, match=r"training: iterations\.noe is 0; it must be a whole number, 0 or more"
+    ):
+        validate(TrainingSettings, {"iterations": {"base": 0, "noe": 0}}, "training")
+    assert TrainingSettings(iterations=Iterations(base=0, noe=1)).stages == ("demosaic", "noe", "oe")
+
+
+def test_a_short_training_of_the_base_finds_a_constant_exposure(tmp_path):
+    """The initial transform is off by a factor, which a few iterations mend."""
+    pictures = SimulatedPictures([], draw_scenes(4, 0, 150), load_camera("samsung_s7"))
+
+    class Halved(WholeImages):
+        def __getitem__(self, index):
+            thumbnail, raw = super().__getitem__(index)
+            return thumbnail, raw / 2
+
+    torch.manual_seed(0)
+    images = Halved(pictures, 60 * 8, 0)
+    batch = [torch.stack(parts) for parts in zip(*(images[index] for index in range(16)))]
+    network = GlobalNet()
+    before = base_objective(network, batch).item()
+    plan = Plan("base", 60, 8, 2e-3, 5, 0.9, "a")
+    trained = fit(network, base_objective, images, plan, tmp_path, CPU)
+    assert base_objective(trained, batch).item() < 0.6 * before
 
 
 @pytest.mark.parametrize(
@@ -189,7 +259,7 @@ def test_too_little_training_data_gives_one_line(tmp_path, prepare, message):
     save_demosaic_net(DemosaicNet(), tmp_path / "demosaic.safetensors")
     save_network(random_unet((4, 6), 0), tmp_path / "noe.safetensors")
     with pytest.raises(InputError, match=message) as caught:
-        train_stage("oe", changed(pairs=str(tmp_path / "pairs")), tmp_path, CPU)
+        train_stage("oe", without_base(pairs=str(tmp_path / "pairs")), tmp_path, CPU)
     assert "\n" not in str(caught.value)
 
 
@@ -198,13 +268,13 @@ def test_camera_raw_must_be_converted_first(tmp_path):
         (tmp_path / name).touch()
     save_demosaic_net(DemosaicNet(), tmp_path / "demosaic.safetensors")
     with pytest.raises(InputError, match=r"omf dataset .* --convert OUT"):
-        train_stage("noe", changed(pairs=str(tmp_path)), tmp_path, CPU)
+        train_stage("noe", without_base(pairs=str(tmp_path)), tmp_path, CPU)
 
 
 def test_a_full_disk_gives_one_line(tmp_path):
     """Limit files to 100 kB: enough for shared data of the loader, too small for a checkpoint."""
     (tmp_path / "settings.yaml").write_text(
-        "{widths: [4, 6], patch_size: 40, batch_size: 2, iterations: {demosaic: 2, noe: 2, oe: 2}}"
+        "{widths: [4, 6], patch_size: 40, batch_size: 2, iterations: {base: 0, demosaic: 2, noe: 2, oe: 2}}"
     )
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))

@@ -32,7 +32,7 @@ def test_a_trained_model_works_in_the_workflow(checkout):
         "widths": [4, 6],
         "patch_size": 40,
         "batch_size": 2,
-        "iterations": {"demosaic": 4, "noe": 4, "oe": 4},
+        "iterations": {"base": 4, "demosaic": 4, "noe": 4, "oe": 4},
         "name": "tiny",
     }
     config["device"] = "cpu"
@@ -43,7 +43,15 @@ def test_a_trained_model_works_in_the_workflow(checkout):
     assert "model tiny is ready: ./test --config model=tiny" in trained.stderr
     folder = checkout / "trained_models" / "tiny"
     assert sorted(path.name for path in folder.iterdir()) == [
-        *("README.md", "curves.png", "demosaic.safetensors", "log.csv", "noe.safetensors", "oe.safetensors")
+        *(
+            "README.md",
+            "base.safetensors",
+            "curves.png",
+            "demosaic.safetensors",
+            "log.csv",
+            "noe.safetensors",
+            "oe.safetensors",
+        )
     ]
 
     used = snakemake(checkout, "--config", "model=tiny")

@@ -29,6 +29,7 @@ from omf.pipeline.recovery import (
 )
 from omf.pipeline.shards import assign_shards
 from omf.raw.camera import load_camera, profile_path
+from omf.training.settings import STAGES
 from omf.utils.errors import InputError
 from omf.utils.files import sha256
 
@@ -132,7 +133,6 @@ FORMATS = [AS_SCORED] if AS_ASKED == AS_SCORED else [AS_SCORED, AS_ASKED]
 ENTRY = ("raw", "files")[len(FORMATS) - 1]  # folder of the files of the entry
 GPUS = 0 if CONFIG.device == "cpu" else 1  # of an inference job
 TRAINING = CONFIG.training
-STAGES = ["demosaic", "noe", "oe"]  # of a training
 RUN = f"results/training/{TRAINING.name}"
 
 if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
@@ -257,8 +257,8 @@ def per_shard(pattern):
 
 
 def stage_before(wildcards):
-    """Return the outputs of the training stages before a stage."""
-    return [f"{RUN}/{stage}.done" for stage in STAGES[: STAGES.index(wildcards.stage)]]
+    """Return the outputs of the training stages that a stage requires."""
+    return [f"{RUN}/{stage}.done" for stage in STAGES[wildcards.stage] if stage in TRAINING.stages]
 
 
 def print_summary():

@@ -46,7 +46,7 @@ rule train_network:
 
 rule register_model:
     input:
-        expand(f"{RUN}/{{stage}}.done", stage=STAGES),
+        expand(f"{RUN}/{{stage}}.done", stage=TRAINING.stages),
         settings=f"{RUN}/settings.json",
     output:
         str(ROOT / "trained_models" / TRAINING.name / "README.md"),

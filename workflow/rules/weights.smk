@@ -1,6 +1,6 @@
 # Download missing weights of a model that has a URL in models.yaml.
 
-for branch, file in (("oe", MODEL.oe), ("noe", MODEL.noe)):
+for branch, file in (("oe", MODEL.oe), ("noe", MODEL.noe), ("base", MODEL.base)):
     if file and file.url:
 
         rule:
