@@ -254,14 +254,14 @@ def add_dataset(parents) -> None:
         "folder",
         type=Path,
         metavar="FOLDER",
-        help="pairs in the layout of AIM or NTIRE, or camera RAW + JPEG",
+        help="pairs in the layout of AIM or NTIRE, or camera RAW with JPEG beside it or embedded in it",
     )
     dataset.add_argument("--sheet", type=Path, metavar="FILE", help="write a contact sheet, PNG")
     dataset.add_argument(
         "--convert",
         type=Path,
         metavar="FOLDER",
-        help="crop camera RAW + JPEG into training pairs in this folder",
+        help="crop camera RAW and its JPEG into training pairs in this folder",
     )
 
 

@@ -1,5 +1,6 @@
 """A small camera model for tests: sensor counts, DNG files and sRGB photos of drawn scenes."""
 
+import io
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,13 @@ def bayer_of(scene: np.ndarray, cfa: str = "RGGB", noise: float = 0.0) -> np.nda
     )
 
 
+def jpeg_of(rgb: np.ndarray, **options: object) -> bytes:
+    """Encode a photo, uint8 (H, W, 3), as JPEG with options of Pillow."""
+    file = io.BytesIO()
+    Image.fromarray(rgb).save(file, "JPEG", **{"quality": 95} | options)
+    return file.getvalue()
+
+
 def write_dng(
     path: Path,
     bayer: np.ndarray,
@@ -41,13 +49,18 @@ def write_dng(
     black: tuple[int, ...] = (64,) * 4,
     white: int = 16383,
     orientation: int = 1,
+    embedded: tuple[bytes | np.ndarray, ...] = (),
 ) -> np.ndarray:
-    """Write a mosaic in [0, 1] as a DNG file with one black level per site, and return its uint16 counts."""
+    """Write a mosaic in [0, 1] as a DNG file with one black level per site, and return its uint16 counts.
+
+    `embedded` are photos: JPEG files, or uint8 (H, W, 3), which are stored without compression.
+    """
     counts = np.empty(bayer.shape, np.uint16)
     for site, level in enumerate(black):
         rows, columns = slice(site // 2, None, 2), slice(site % 2, None, 2)
         counts[rows, columns] = (bayer[rows, columns] * (white - level) + level).round()
-    write_tiff(path, counts, (2, 2), bytes("RGB".index(colour) for colour in cfa), black, white, orientation)
+    pattern = bytes("RGB".index(colour) for colour in cfa)
+    write_tiff(path, counts, (2, 2), pattern, black, white, orientation, embedded)
     return counts
 
 
@@ -59,8 +72,9 @@ def write_tiff(
     black: tuple[int, ...] = (64,) * 4,
     white: int = 16383,
     orientation: int = 1,
+    embedded: tuple[bytes | np.ndarray, ...] = (),
 ) -> None:
-    """Write counts as DNG: (H, W) with a CFA pattern, or (H, W, 3) as linear RAW."""
+    """Write counts as DNG: (H, W) with a CFA pattern, or (H, W, 3) as linear RAW, with embedded photos."""
     tags = [
         (274, "H", 1, orientation, True),  # Orientation
         (50706, "B", 4, bytes([1, 4, 0, 0]), True),  # DNGVersion
@@ -77,9 +91,24 @@ def write_tiff(
             (50713, "H", 2, (2, 2), True),  # BlackLevelRepeatDim
             (50714, "H", 4, black, True),  # BlackLevel
         ]
-    tifffile.imwrite(
-        path, counts, photometric="cfa" if counts.ndim == 2 else 34892, extratags=tags, metadata=None
-    )
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(
+            counts,
+            photometric="cfa" if counts.ndim == 2 else 34892,
+            extratags=tags,
+            metadata=None,
+            subifds=len(embedded),
+        )
+        for photo in embedded:
+            options = {"subfiletype": 1, "metadata": None}  # 1: of reduced resolution, in the words of TIFF
+            if isinstance(photo, np.ndarray):
+                tiff.write(photo, photometric="rgb", **options)
+                continue
+            with Image.open(io.BytesIO(photo)) as image:
+                shape, grey = (image.height, image.width), image.mode == "L"
+            options |= {"photometric": "minisblack" if grey else "ycbcr", "rowsperstrip": shape[0]}
+            shape = shape if grey else (*shape, 3)
+            tiff.write(iter([photo]), shape=shape, dtype=np.uint8, compression="jpeg", **options)
 
 
 def write_pair(
@@ -90,10 +119,16 @@ def write_pair(
     width: int = 340,
     turns: int = 0,
     cfa: str = "GRBG",
+    embedded: bool = False,
 ) -> np.ndarray:
-    """Write NAME.jpg (rotated, smaller than the RAW) and NAME.dng of one scene, and return the scene."""
+    """Write a photo (rotated, smaller than the RAW) and NAME.dng of one scene, and return the scene.
+
+    The photo is NAME.jpg, or the same JPEG embedded in NAME.dng.
+    """
     shown = scene(index, height, width)
+    jpeg = jpeg_of(np.rot90(photo_of(shown)[3:-5, 6:-7], turns))
     folder.mkdir(parents=True, exist_ok=True)
-    write_dng(folder / f"{name}.dng", bayer_of(shown, cfa), cfa)
-    Image.fromarray(np.rot90(photo_of(shown)[3:-5, 6:-7], turns)).save(folder / f"{name}.jpg", quality=95)
+    write_dng(folder / f"{name}.dng", bayer_of(shown, cfa), cfa, embedded=(jpeg,) if embedded else ())
+    if not embedded:
+        (folder / f"{name}.jpg").write_bytes(jpeg)
     return shown

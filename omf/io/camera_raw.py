@@ -1,14 +1,20 @@
 """Read camera RAW files (DNG, CR2, NEF, ...) with LibRaw."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from omf.raw.bayer import CFA_ORIGINS, to_rggb
 from omf.utils.errors import InputError
 from omf.utils.files import check_is_file
+
+if TYPE_CHECKING:
+    from rawpy import RawPy
 
 CAMERA_RAW_SUFFIXES = {".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".rw2", ".srw"}
 
@@ -37,6 +43,31 @@ def import_rawpy() -> ModuleType:
     return rawpy
 
 
+@contextmanager
+def open_camera_raw(path: Path) -> Iterator["RawPy"]:
+    """Open a camera RAW file with LibRaw, which reads only its header at first.
+
+    Raises:
+        InputError: rawpy is not installed, or LibRaw fails to read the file, at first or within the block.
+    """
+    rawpy = import_rawpy()
+    check_is_file(path, "a camera RAW file")
+    try:
+        with rawpy.imread(str(path)) as raw:
+            yield raw
+    except rawpy.LibRawError as error:
+        raise InputError(
+            f"{path}: can't be decoded ({libraw_reason(error)}); give an intact camera RAW file"
+        ) from error
+    except UnicodeEncodeError:  # LibRaw gets the name in UTF-8
+        raise InputError(f"{path}: its name is not UTF-8, which LibRaw requires; rename it") from None
+
+
+def libraw_reason(error: Exception) -> str:
+    """Return the message of an error of LibRaw."""
+    return error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
+
+
 def read_camera_raw(path: Path) -> CameraRaw:
     """Read the mosaic of a camera RAW file from a Bayer sensor.
 
@@ -46,17 +77,11 @@ def read_camera_raw(path: Path) -> CameraRaw:
     Raises:
         InputError: the file cannot be read, or is not from a Bayer sensor.
     """
-    rawpy = import_rawpy()
-    check_is_file(path, "a camera RAW file")
-    try:
-        with rawpy.imread(str(path)) as raw:
-            cfa = cfa_order(path, rawpy, raw)
-            colours = raw.raw_colors_visible[:2, :2].copy()
-            counts = raw.raw_image_visible.copy()  # the memory belongs to LibRaw, which frees it on closing
-            black, white = raw.black_level_per_channel, raw.white_level
-    except rawpy.LibRawError as error:
-        reason = error.args[0].decode() if error.args and isinstance(error.args[0], bytes) else str(error)
-        raise InputError(f"{path}: can't be decoded ({reason}); give an intact camera RAW file") from error
+    with open_camera_raw(path) as raw:
+        cfa = cfa_order(path, raw)
+        colours = raw.raw_colors_visible[:2, :2].copy()
+        counts = raw.raw_image_visible.copy()  # the memory belongs to LibRaw, which frees it on closing
+        black, white = raw.black_level_per_channel, raw.white_level
     if white <= max(black):
         raise InputError(
             f"{path}: white level {white}, black level {max(black)}; the white level must be the higher one"
@@ -70,10 +95,10 @@ def read_camera_raw(path: Path) -> CameraRaw:
     return CameraRaw(np.clip(mosaic, 0, 1), cfa)
 
 
-def cfa_order(path: Path, rawpy: ModuleType, raw) -> str:
+def cfa_order(path: Path, raw: "RawPy") -> str:
     """Return the CFA order of an open RAW file, row by row. Raises InputError if it is not a Bayer CFA."""
     remedy = "give RAW from a sensor with a Bayer pattern"
-    if raw.raw_type != rawpy.RawType.Flat:
+    if raw.raw_type != import_rawpy().RawType.Flat:
         raise InputError(f"{path}: already demosaiced, or from a sensor with stacked colour layers; {remedy}")
     pattern = raw.raw_pattern
     if pattern is None or pattern.shape != (2, 2):

@@ -17,8 +17,8 @@ from omf.io.icc import to_srgb
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write, check_is_file
 
-# MPO is a JPEG with a second image, which some phones write as .jpg
-PILLOW_FORMATS = ("JPEG", "MPO", "PNG", "TIFF")
+JPEG_FORMATS = ("JPEG", "MPO")  # MPO is a JPEG with a second image, which some phones write as .jpg
+PILLOW_FORMATS = (*JPEG_FORMATS, "PNG", "TIFF")
 PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".heic", ".heif"}
 PHOTO_FORMATS = "JPEG, PNG, TIFF or HEIC"
 TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
@@ -75,11 +75,15 @@ def read_rgb(path: Path) -> np.ndarray:
             raise InputError(
                 f"{path}: can't be read ({error.strerror}); give a file that this user may read"
             ) from error
-        # the messages of LookupError and struct.error mean nothing to users
-        reason = "damaged" if isinstance(error, LookupError | struct.error) else str(error).partition("\n")[0]
         raise InputError(
-            f"{path}: can't be decoded ({reason}); give an intact {PHOTO_FORMATS} file"
+            f"{path}: can't be decoded ({decoding_reason(error)}); give an intact {PHOTO_FORMATS} file"
         ) from error
+
+
+def decoding_reason(error: Exception) -> str:
+    """Return the first line of a decoder's message, or "damaged" if it means nothing to users."""
+    meaningless = isinstance(error, LookupError | struct.error | Image.UnidentifiedImageError)
+    return "damaged" if meaningless else str(error).partition("\n")[0]
 
 
 def read_pixels(path: Path) -> tuple[np.ndarray, bytes | None]:
@@ -210,19 +214,35 @@ def read_8_bit(path: Path) -> tuple[np.ndarray, bytes | None]:
         if image.format not in PILLOW_FORMATS:
             raise InputError(f"{path}: a {image.format} file; convert it to {PHOTO_FORMATS}")
         check_size(path, *image.size)
-        size, pixels = path.stat().st_size, image.width * image.height
-        # the decoder would fill missing data with grey
-        if image.format in ("JPEG", "MPO") and size < pixels * MIN_JPEG_BYTES_PER_PIXEL:
+        size = path.stat().st_size
+        if is_cut_short(image, size):
             raise InputError(
                 f"{path}: {image.width} x {image.height} pixels in {size} bytes;"
                 " copy it again from where it came"
             )
-        image.load()
-        profile = image.info.get("icc_profile")
-        if image.mode == "CMYK":  # without a profile, Pillow's simple formula applies
-            converted = to_srgb(np.asarray(image), profile)
-            return (np.array(image.convert("RGB")) if converted is None else converted), None
-        return np.array(image if image.mode in ("L", "LA") else image.convert("RGB")), profile
+        return decode_8_bit(image)
+
+
+def is_cut_short(image: Image.Image, size: int) -> bool:
+    """Return True if an image of `size` bytes is a JPEG whose decoder would fill missing data with grey."""
+    return image.format in JPEG_FORMATS and size < image.width * image.height * MIN_JPEG_BYTES_PER_PIXEL
+
+
+def decode_8_bit(image: Image.Image) -> tuple[np.ndarray, bytes | None]:
+    """Decode an image that Pillow has opened.
+
+    Returns:
+        Pixels, uint8 (H, W), (H, W, 2) or (H, W, 3), and the ICC profile or None.
+
+    Raises:
+        DECODING_ERRORS: the image cannot be decoded.
+    """
+    image.load()
+    profile = image.info.get("icc_profile")
+    if image.mode == "CMYK":  # without a profile, Pillow's simple formula applies
+        converted = to_srgb(np.asarray(image), profile)
+        return (np.array(image.convert("RGB")) if converted is None else converted), None
+    return np.array(image if image.mode in ("L", "LA") else image.convert("RGB")), profile
 
 
 def to_srgb_channels(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Convert a folder of photos with camera RAW to training pairs."""
+"""Convert a folder of camera RAW and its photos to training pairs."""
 
 import json
 from pathlib import Path
@@ -7,9 +7,9 @@ import numpy as np
 
 from omf.evaluation.registration import register
 from omf.io.camera_raw import import_rawpy, read_camera_raw
-from omf.io.images import read_rgb, save_png
+from omf.io.images import save_png
 from omf.raw.bayer import pack
-from omf.training.datasets import DESCRIPTION, find_pairs
+from omf.training.datasets import DESCRIPTION, CameraPair, find_pairs
 from omf.utils.console import progress
 from omf.utils.errors import InputError
 from omf.utils.files import save_json, save_npy
@@ -26,7 +26,7 @@ def convert_dataset(folder: Path, out: Path, crop: int = 504) -> list[str]:
     interrupted one.
 
     Args:
-        folder: folder with NAME.jpg and NAME.dng, or other camera RAW.
+        folder: folder with NAME.dng, or other camera RAW, each with NAME.jpg or with an embedded photo.
         out: output folder, other than `folder`; created if needed.
         crop: height and width of a crop in pixels, even.
 
@@ -45,13 +45,12 @@ def convert_dataset(folder: Path, out: Path, crop: int = 504) -> list[str]:
     conversion = read_previous_conversion(folder, out, crop)
     out.mkdir(parents=True, exist_ok=True)
     problems = list(dataset.problems)
-    for photo, raw in progress(dataset.camera_pairs, "convert", unit="pair"):
-        name = photo.stem
-        if is_converted(out, name, conversion["photos"].get(name)):
+    for pair in progress(dataset.camera_pairs, "convert", unit="pair"):
+        if is_converted(out, pair.name, conversion["photos"].get(pair.name)):
             continue
         save_json(out / DESCRIPTION, conversion)  # before the first crop, since it defines the white level
         try:
-            conversion["photos"][name] = convert_pair(photo, raw, out, crop)
+            conversion["photos"][pair.name] = convert_pair(pair, out, crop)
         except InputError as error:
             problems.append(str(error))
         else:
@@ -113,16 +112,16 @@ def crop_files(out: Path, name: str, rows: int, columns: int) -> list[Path]:
     return [out / f"{stem}{suffix}" for stem in stems for suffix in (".png", ".npy")]
 
 
-def convert_pair(photo: Path, raw: Path, out: Path, crop: int) -> dict:
+def convert_pair(pair: CameraPair, out: Path, crop: int) -> dict:
     """Write the crops of one pair and return its record for dataset.json.
 
     Raises InputError if a file cannot be read or the photo cannot be registered to its RAW.
     """
-    rgb, bayer = read_rgb(photo), read_camera_raw(raw).bayer
+    rgb, bayer = pair.read_photo(), read_camera_raw(pair.raw).bayer
     try:
         registration = register(rgb, bayer)
     except InputError as error:
-        raise InputError(f"{photo}, {raw.name}: {error}") from error
+        raise InputError(f"{pair.source}: {error}") from error
     rgb, bayer = registration.apply(rgb, bayer)
     counts = pack((bayer * np.float32(CONVERTED_WHITE_LEVEL)).round().astype(np.uint16))
     height, width = (min(crop, side) for side in bayer.shape)
@@ -130,7 +129,7 @@ def convert_pair(photo: Path, raw: Path, out: Path, crop: int) -> dict:
     for row in range(rows):
         for column in range(columns):
             top, left = row * height, column * width
-            stem = f"{photo.stem}_{row}_{column}"
+            stem = f"{pair.name}_{row}_{column}"
             save_npy(
                 out / f"{stem}.npy", counts[top // 2 : (top + height) // 2, left // 2 : (left + width) // 2]
             )

@@ -7,7 +7,8 @@ aim     NAME.jpg + NAME.npy (AIM 2022 Reversed ISP), in the folder or in its `tr
 ntire   NAME.png + NAME.npy (NTIRE 2025 RAW reconstruction): 1024 x 1024 pixels, RAW (512, 512, 4),
         white level 4095. Or NAME.npz with `raw` and `max_val`, as in other challenges by the same
         organisers.
-dng     NAME.jpg + NAME.dng or other camera RAW; must be converted before training.
+dng     NAME.jpg + NAME.dng or other camera RAW; or camera RAW alone, with the camera's photo embedded in
+        full size. Must be converted before training.
 
 A `dataset.json` beside the pairs, {"white_level": 4095}, overrides the white level.
 """
@@ -18,7 +19,8 @@ from pathlib import Path
 
 import numpy as np
 
-from omf.io.camera_raw import CAMERA_RAW_SUFFIXES
+from omf.io.camera_raw import CAMERA_RAW_SUFFIXES, import_rawpy
+from omf.io.embedded import open_embedded_photo, read_embedded_photo
 from omf.io.images import PHOTO_SUFFIXES, read_rgb
 from omf.io.packed import NPY_ERRORS, PACKED_SUFFIXES, read_counts, unreadable
 from omf.raw.bayer import WHITE_LEVEL, unpack
@@ -30,7 +32,7 @@ NTIRE_SHAPE, NTIRE_WHITE_LEVEL = (512, 512, 4), 4095
 DESCRIPTION = "dataset.json"
 EXPECTED = (
     "expected NAME.jpg with NAME.npy (AIM 2022), NAME.png with NAME.npy or NAME.npz (NTIRE 2025),"
-    " or NAME.jpg with NAME.dng or another camera's RAW"
+    " or NAME.dng or another camera's RAW, with NAME.jpg or with the camera's JPEG embedded in it"
 )
 
 
@@ -79,20 +81,54 @@ class Pair:
 
 
 @dataclass(frozen=True)
+class CameraPair:
+    """A camera RAW file and the photo that the camera made of it: beside it, or embedded in it."""
+
+    photo: Path | None  # None: embedded in the RAW
+    raw: Path
+
+    @property
+    def name(self) -> str:
+        return self.raw.stem
+
+    @property
+    def source(self) -> str:
+        """The files of the pair, for error messages."""
+        return f"{self.photo}, {self.raw.name}" if self.photo else f"{self.raw} and the photo embedded in it"
+
+    def check_photo(self) -> None:
+        """Raise InputError if the photo is embedded, and is absent, damaged or smaller than the RAW.
+
+        Decodes no pixels. A photo beside its RAW is not checked.
+        """
+        if self.photo is None:
+            open_embedded_photo(self.raw)
+
+    def read_photo(self) -> np.ndarray:
+        """Read the photo, not registered to its RAW: sRGB, uint8 or uint16 (H, W, 3), see `read_rgb`.
+
+        Raises:
+            InputError: the photo cannot be read.
+        """
+        return read_embedded_photo(self.raw) if self.photo is None else read_rgb(self.photo)
+
+
+@dataclass(frozen=True)
 class Dataset:
     """Contents of a dataset folder."""
 
     layout: str  # aim, ntire or dng
     pairs: list[Pair]  # for training; empty in the dng layout
     problems: list[str]  # one line each
-    camera_pairs: list[tuple[Path, Path]] = field(
-        default_factory=list
-    )  # (photo, camera RAW), dng layout only
+    camera_pairs: list[CameraPair] = field(default_factory=list)  # dng layout only
     overexposed: int | None = None  # number of photos with overexposed pixels; None if not checked
 
 
 def find_pairs(folder: Path) -> Dataset:
     """Find the pairs in a folder or in its `train/`, and their layout, from file names and headers only.
+
+    Camera RAW without a photo of the same name counts as a pair with its embedded photo, which is not read
+    here: `check_pairs` checks it, and `CameraPair.read_photo` decodes it.
 
     Raises:
         InputError: the folder does not exist or contains no pairs.
@@ -106,7 +142,7 @@ def find_pairs(folder: Path) -> Dataset:
 
 
 def pairs_in(folder: Path) -> Dataset | None:
-    """Find the pairs directly in a folder, or return None if no photo in it shares its name with a RAW file.
+    """Find the pairs directly in a folder, or return None if it has no camera RAW and no named pairs.
 
     Raises InputError if none of the pairs can be used.
     """
@@ -116,10 +152,7 @@ def pairs_in(folder: Path) -> Dataset | None:
     )
     if photos.keys() & packed.keys():
         return packed_pairs(folder, photos, packed, camera)
-    if photos.keys() & camera.keys():
-        names, problems = match_pairs(photos, camera)
-        return Dataset("dng", [], problems, [(photos[name][0], camera[name][0]) for name in names])
-    return None
+    return camera_raw_pairs(folder, photos, camera) if camera else None
 
 
 def files_by_stem(files: list[Path], suffixes: set[str]) -> dict[str, list[Path]]:
@@ -131,21 +164,40 @@ def files_by_stem(files: list[Path], suffixes: set[str]) -> dict[str, list[Path]
     return grouped
 
 
-def match_pairs(photos: dict[str, list[Path]], raws: dict[str, list[Path]]) -> tuple[list[str], list[str]]:
-    """Return (names with exactly one photo and one RAW, problems with the others)."""
+def match_pairs(
+    photos: dict[str, list[Path]], raws: dict[str, list[Path]], embedded: bool = False
+) -> tuple[list[str], list[str]]:
+    """Return (names with exactly one photo and one RAW, problems with the others).
+
+    With `embedded`, a RAW without a photo counts as one with a photo.
+    """
     names, problems = [], []
     for name in sorted(photos.keys() | raws.keys()):
         photo_files, raw_files = photos.get(name, []), raws.get(name, [])
-        if len(photo_files) == len(raw_files) == 1:
+        if len(raw_files) == 1 and len(photo_files) in ((0, 1) if embedded else (1,)):
             names.append(name)
         elif not raw_files:
             problems.append(f"{photo_files[0]}: no RAW of that name; add it, or remove the photo")
-        elif not photo_files:
+        elif not photo_files and not embedded:
             problems.append(f"{raw_files[0]}: no photo of that name; add it, or remove the RAW")
         else:
             duplicates = photo_files if len(photo_files) > 1 else raw_files
             problems.append(f"{duplicates[0]}: {duplicates[1].name} has the same name; keep one of them")
     return names, problems
+
+
+def camera_raw_pairs(folder: Path, photos: dict[str, list[Path]], camera: dict[str, list[Path]]) -> Dataset:
+    """Return the dataset of a folder with camera RAW. Raises InputError if none of the pairs can be used."""
+    names, problems = match_pairs(photos, camera, embedded=True)
+    if not names:
+        raise none_usable(folder, problems)
+    pairs = [CameraPair(photos[name][0] if name in photos else None, camera[name][0]) for name in names]
+    return Dataset("dng", [], problems, pairs)
+
+
+def none_usable(folder: Path, problems: list[str]) -> InputError:
+    """Return the error for a folder of pairs that all have problems."""
+    return InputError(f"{folder}: none of its pairs can be used; the first problem is: {problems[0]}")
 
 
 def packed_pairs(
@@ -168,7 +220,7 @@ def packed_pairs(
         f"{path}: a camera RAW among packed ones; skipped" for paths in camera.values() for path in paths
     ]
     if not pairs:
-        raise InputError(f"{folder}: none of its pairs can be used; the first problem is: {problems[0]}")
+        raise none_usable(folder, problems)
     return Dataset("ntire" if "ntire" in layouts else "aim", pairs, problems)
 
 
@@ -230,8 +282,12 @@ def check_pairs(dataset: Dataset, min_side: int = 2) -> Dataset:
     """Load every pair once and return the dataset without those that cannot be used.
 
     Pairs that fail to load, or are less than `min_side` pixels high or wide, become problems. The result
-    also has `overexposed` set.
+    also has `overexposed` set. In the dng layout, only embedded photos are checked, without decoding.
+
+    Raises InputError if a photo is embedded in camera RAW and rawpy is not installed.
     """
+    if dataset.layout == "dng":
+        return check_camera_pairs(dataset)
     pairs, problems, overexposed = [], [], 0
     for pair in progress(dataset.pairs, "checking", unit="pair"):
         try:
@@ -247,3 +303,21 @@ def check_pairs(dataset: Dataset, min_side: int = 2) -> Dataset:
             pairs.append(pair)
             overexposed += bool(overexposure_mask(rgb).any())
     return replace(dataset, pairs=pairs, problems=dataset.problems + problems, overexposed=overexposed)
+
+
+def check_camera_pairs(dataset: Dataset) -> Dataset:
+    """Return a dataset in the dng layout without the camera RAW whose embedded photo cannot be used.
+
+    Raises InputError if a photo is embedded and rawpy is not installed.
+    """
+    if any(pair.photo is None for pair in dataset.camera_pairs):
+        import_rawpy()
+    pairs, problems = [], []
+    for pair in progress(dataset.camera_pairs, "checking", unit="pair"):
+        try:
+            pair.check_photo()
+        except InputError as error:
+            problems.append(str(error))
+        else:
+            pairs.append(pair)
+    return replace(dataset, problems=dataset.problems + problems, camera_pairs=pairs)

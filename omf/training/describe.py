@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from omf.raw.bayer import pack
 from omf.raw.overexposure import overexposure_mask
-from omf.training.datasets import DESCRIPTION, Dataset, Pair
+from omf.training.datasets import DESCRIPTION, CameraPair, Dataset, Pair
 from omf.utils.console import progress
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write
@@ -30,12 +30,7 @@ def describe(dataset: Dataset) -> str:
     The statistics come from at most 200 pairs; pairs that cannot be read are skipped and listed as problems.
     """
     if dataset.layout == "dng":
-        count = len(dataset.camera_pairs)
-        lines = [
-            f"layout dng: {count} photos with camera RAW;"
-            " before training, cut them into pairs: omf dataset FOLDER --convert OUT"
-        ]
-        return "\n".join(lines + problem_lines(dataset.problems))
+        return "\n".join([camera_pairs_line(dataset.camera_pairs), *problem_lines(dataset.problems)])
     statistics, errors = [], []
     for pair in progress(sample_evenly(dataset.pairs, MAX_SAMPLED_PAIRS), "statistics", unit="pair"):
         try:
@@ -50,6 +45,19 @@ def describe(dataset: Dataset) -> str:
         lines += statistics_lines(statistics)
     new_problems = [error for error in errors if error not in dataset.problems]
     return "\n".join(lines + problem_lines(dataset.problems + new_problems))
+
+
+def camera_pairs_line(pairs: list[CameraPair]) -> str:
+    """Return the line about the camera RAW in a dataset."""
+    embedded = sum(pair.photo is None for pair in pairs)
+    counts = {
+        "photos with camera RAW": len(pairs) - embedded,
+        "camera RAW files with embedded photos": embedded,
+    }
+    text = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    if not text:
+        return "layout dng: no pairs that can be used"
+    return f"layout dng: {text}; before training, cut them into pairs: omf dataset FOLDER --convert OUT"
 
 
 def pair_statistics(pair: Pair) -> dict:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from camera_dng import bayer_of, write_pair
+from camera_dng import bayer_of, jpeg_of, photo_of, scene, write_dng, write_pair
 from conftest import omf
 from PIL import Image
 
@@ -48,6 +48,63 @@ def test_crops_are_exact(tmp_path: Path, cfa: str, turns: int):
     record = json.loads((tmp_path / "out" / "dataset.json").read_text())
     assert record["white_level"] == 65535 and record["crop"] == 100
     assert record["photos"]["a"]["turns"] == -turns % 4 and record["photos"]["a"]["largest_shift"] < 0.5
+
+
+@pytest.mark.parametrize("turns", [0, 3])
+def test_embedded_photos_give_the_same_crops_as_photos_beside_the_raw(tmp_path: Path, turns: int):
+    for name, embedded in (("beside", False), ("embedded", True)):
+        write_pair(tmp_path / name, "a", turns=turns, embedded=embedded)
+        assert convert_dataset(tmp_path / name, tmp_path / f"{name}_out", 100) == []
+    assert [path.name for path in (tmp_path / "embedded").iterdir()] == ["a.dng"]
+    contents = [
+        {path.name: path.read_bytes() for path in (tmp_path / name).iterdir() if path.name != "dataset.json"}
+        for name in ("beside_out", "embedded_out")
+    ]
+    assert contents[0] == contents[1] and len(contents[0]) == 12
+    beside, embedded = (
+        json.loads((tmp_path / name / "dataset.json").read_text())["photos"]
+        for name in ("beside_out", "embedded_out")
+    )
+    assert beside == embedded
+
+
+def test_a_photo_beside_the_raw_takes_precedence(tmp_path: Path):
+    write_pair(tmp_path / "in", "a", embedded=True)
+    photo = photo_of(scene(0, 260, 340))[10:-10, 10:-10]
+    Image.fromarray(photo).save(tmp_path / "in" / "a.png")
+    convert_dataset(tmp_path / "in", tmp_path / "out", 200)
+    rgb, _ = find_pairs(tmp_path / "out").pairs[0].load()
+    np.testing.assert_array_equal(rgb, photo[:200, 1:201])  # red is at column 11 of the RAW
+
+
+def test_bad_embedded_photos_are_reported_and_the_rest_is_converted(tmp_path: Path):
+    folder = tmp_path / "in"
+    write_pair(folder, "good", embedded=True)
+    shown = scene(0, 260, 340)
+    for name, photo in {"small": shown[:120, :160], "wrong": scene(2, 260, 340)}.items():
+        write_dng(folder / f"{name}.dng", bayer_of(shown), embedded=(jpeg_of(photo_of(photo)),))
+    write_dng(folder / "none.dng", bayer_of(shown))
+    jpeg = jpeg_of(photo_of(shown))
+    write_dng(folder / "damaged.dng", bayer_of(shown), embedded=(jpeg,))
+    content = (folder / "damaged.dng").read_bytes()
+    (folder / "damaged.dng").write_bytes(content.replace(jpeg[1000:], bytes(len(jpeg) - 1000)))
+    answer = omf("dataset", folder, "--convert", tmp_path / "out")
+    assert answer.returncode == 1 and "Traceback" not in answer.stderr
+    problems = [line for line in answer.stderr.splitlines() if line.startswith("problem:")]
+    assert problems[:3] == [
+        f"problem: {folder}/damaged.dng: the photo embedded in it is cut short;"
+        " put the camera's JPEG beside it, damaged.jpg",
+        f"problem: {folder}/none.dng: no photo is embedded in it; put the camera's JPEG beside it, none.jpg",
+        f"problem: {folder}/small.dng: the photo embedded in it has 160 x 120 pixels, the RAW 340 x 260;"
+        " put the camera's JPEG beside it, small.jpg",
+    ]
+    assert f"{folder}/wrong.dng and the photo embedded in it: photo and RAW don't match" in problems[3]
+    assert len(problems) == 4
+    assert [pair.name for pair in find_pairs(tmp_path / "out").pairs] == ["good_0_0"]
+    described = omf("dataset", folder)
+    assert described.returncode == 1
+    assert described.stdout.startswith("layout dng: 2 camera RAW files with embedded photos; before training")
+    assert [line for line in described.stderr.splitlines() if line.startswith("problem:")] == problems[:3]
 
 
 def test_a_small_photo_gives_one_crop(tmp_path: Path):

@@ -1,15 +1,18 @@
 """Folders of training pairs: layouts, white levels, invalid files, description and contact sheet."""
 
+import io
 import json
+import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from camera_dng import bayer_of, photo_of, scene, write_pair
+from camera_dng import bayer_of, jpeg_of, photo_of, scene, write_dng, write_pair
 from PIL import Image
 
 from omf.raw.bayer import pack
-from omf.training.datasets import Pair, check_pairs, find_pairs
+from omf.training.datasets import CameraPair, Pair, check_pairs, find_pairs
 from omf.training.describe import contact_sheet, describe, grey_world_preview
 from omf.utils.errors import InputError
 
@@ -114,11 +117,73 @@ def test_camera_raw(tmp_path: Path, suffix: str):
     (tmp_path / "b.jpg").touch()
     dataset = find_pairs(tmp_path)
     assert (dataset.layout, dataset.pairs) == ("dng", [])
-    assert dataset.camera_pairs == [(tmp_path / "a.jpg", tmp_path / f"a{suffix}")]
+    assert dataset.camera_pairs == [CameraPair(tmp_path / "a.jpg", tmp_path / f"a{suffix}")]
     assert len(dataset.problems) == 1 and "b.jpg: no RAW" in dataset.problems[0]
     assert "1 photos with camera RAW; before training, cut them into pairs" in describe(check_pairs(dataset))
     with pytest.raises(InputError, match="convert"):
         contact_sheet(dataset, tmp_path / "sheet.png")
+
+
+def test_camera_raw_alone(tmp_path: Path):
+    for name in ("b.NEF", "a.dng", "a.jpg", "c.cr2", "c.dng", "d.jpg"):
+        (tmp_path / name).touch()
+    dataset = find_pairs(tmp_path)
+    assert (dataset.layout, dataset.pairs) == ("dng", [])
+    assert dataset.camera_pairs == [
+        CameraPair(tmp_path / "a.jpg", tmp_path / "a.dng"),
+        CameraPair(None, tmp_path / "b.NEF"),
+    ]
+    assert [pair.name for pair in dataset.camera_pairs] == ["a", "b"]
+    assert dataset.problems == [
+        f"{tmp_path}/c.cr2: c.dng has the same name; keep one of them",
+        f"{tmp_path}/d.jpg: no RAW of that name; add it, or remove the photo",
+    ]
+
+
+def test_no_camera_raw_that_can_be_used(tmp_path: Path):
+    for name in ("a.cr2", "a.dng"):
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match=r"none of its pairs.*a\.cr2: a\.dng has the same name"):
+        find_pairs(tmp_path)
+
+
+def test_description_of_camera_raw_alone(tmp_path: Path):
+    pytest.importorskip("rawpy")
+    write_pair(tmp_path, "beside")
+    for index, name in enumerate(("embedded", "other")):
+        write_pair(tmp_path, name, index, embedded=True)
+    shown = scene(0, 120, 160)
+    write_dng(tmp_path / "small.dng", bayer_of(shown), embedded=(jpeg_of(photo_of(shown[:60, :80])),))
+    write_dng(tmp_path / "none.dng", bayer_of(shown))
+    dataset = check_pairs(find_pairs(tmp_path))
+    assert [pair.name for pair in dataset.camera_pairs] == ["beside", "embedded", "other"]
+    assert describe(dataset).splitlines() == [
+        "layout dng: 1 photos with camera RAW, 2 camera RAW files with embedded photos;"
+        " before training, cut them into pairs: omf dataset FOLDER --convert OUT",
+        f"problem: {tmp_path}/none.dng: no photo is embedded in it;"
+        " put the camera's JPEG beside it, none.jpg",
+        f"problem: {tmp_path}/small.dng: the photo embedded in it has 80 x 60 pixels, the RAW 160 x 120;"
+        " put the camera's JPEG beside it, small.jpg",
+    ]
+    unusable = check_pairs(replace(dataset, camera_pairs=[CameraPair(None, tmp_path / "none.dng")]))
+    assert describe(unusable).startswith("layout dng: no pairs that can be used\nproblem: ")
+
+
+def test_camera_raw_alone_without_rawpy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "rawpy", None)
+    for name in ("a.dng", "b.dng"):
+        (tmp_path / name).touch()
+    with pytest.raises(InputError, match=r"pip install 'overexposure-mask-fusion\[raw\]'"):
+        check_pairs(find_pairs(tmp_path))
+
+
+@pytest.mark.parametrize("embedded", [False, True])
+def test_the_photo_of_a_camera_pair_is_read_in_one_way(tmp_path: Path, embedded: bool):
+    pytest.importorskip("rawpy")
+    write_pair(tmp_path, "a", turns=1, embedded=embedded)
+    (pair,) = find_pairs(tmp_path).camera_pairs
+    expected = np.rot90(photo_of(scene(0, 260, 340))[3:-5, 6:-7])
+    np.testing.assert_array_equal(pair.read_photo(), Image.open(io.BytesIO(jpeg_of(expected))))
 
 
 def test_files_without_partner_are_problems(tmp_path: Path):

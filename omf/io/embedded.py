@@ -1,0 +1,126 @@
+"""Read the photo that a camera embeds in its RAW file: its own rendering, mostly a JPEG.
+
+Many cameras embed it in full size, next to smaller previews. LibRaw returns the largest.
+"""
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from omf.io.camera_raw import import_rawpy, libraw_reason, open_camera_raw
+from omf.io.images import (
+    DECODING_ERRORS,
+    JPEG_FORMATS,
+    decode_8_bit,
+    decoding_reason,
+    is_cut_short,
+    to_srgb_channels,
+)
+from omf.utils.errors import InputError
+
+if TYPE_CHECKING:
+    from rawpy import RawPy
+
+# A photo of full size has one side, or both, within this share of the RAW's. Cameras crop a few pixels at the
+# borders; a crop to another aspect ratio keeps one of the sides.
+FULL_SIZE = 0.9
+START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"  # markers of JPEG
+
+
+def read_embedded_photo(path: Path) -> np.ndarray:
+    """Decode the photo embedded in a camera RAW file, as `omf.io.images.read_rgb` decodes a file of its own.
+
+    Pixels stay as stored: neither the RAW's orientation nor that of the photo's EXIF is applied.
+
+    Args:
+        path: camera RAW file.
+
+    Returns:
+        sRGB, uint8 (H, W, 3).
+
+    Raises:
+        InputError: rawpy is not installed, the file cannot be read, or it embeds no photo that can be decoded
+            and has the RAW's full size.
+    """
+    try:
+        with open_embedded_photo(path) as image:
+            return to_srgb_channels(*decode_8_bit(image))
+    except MemoryError:
+        raise InputError(
+            f"{path}: too large for the available memory; use a machine with more memory"
+        ) from None
+    except DECODING_ERRORS as error:
+        raise unusable(
+            path, f"the photo embedded in it can't be decoded ({decoding_reason(error)})"
+        ) from error
+
+
+def open_embedded_photo(path: Path) -> Image.Image:
+    """Open the photo embedded in a camera RAW file and check its size; neither it nor the RAW is decoded.
+
+    Raises:
+        InputError: as `read_embedded_photo`, except for damage behind the photo's header.
+    """
+    with open_camera_raw(path) as raw:
+        image = extract_photo(path, raw)
+        size = (raw.sizes.width, raw.sizes.height)
+    if not is_full_size(image.size, size):
+        small, full = (f"{width} x {height}" for width, height in (image.size, size))
+        raise unusable(path, f"the photo embedded in it has {small} pixels, the RAW {full}")
+    return image
+
+
+def extract_photo(path: Path, raw: "RawPy") -> Image.Image:
+    """Return the largest photo embedded in an open RAW file. Raises InputError if there is none."""
+    rawpy = import_rawpy()
+    try:
+        embedded = raw.extract_thumb()
+        if embedded.format == rawpy.ThumbFormat.BITMAP:  # uint8 (H, W, 1 or 3)
+            return Image.fromarray(embedded.data[..., 0] if embedded.data.shape[2] == 1 else embedded.data)
+        image = Image.open(io.BytesIO(embedded.data), formats=JPEG_FORMATS)
+    except rawpy.LibRawNoThumbnailError:
+        raise unusable(path, "no photo is embedded in it") from None
+    except (rawpy.LibRawUnsupportedThumbnailError, NotImplementedError):
+        raise unusable(
+            path, "the photo embedded in it is damaged, or not in a format that can be read"
+        ) from None
+    except rawpy.LibRawError as error:
+        raise unusable(path, f"the photo embedded in it can't be read ({libraw_reason(error)})") from error
+    except DECODING_ERRORS as error:
+        raise unusable(
+            path, f"the photo embedded in it can't be decoded ({decoding_reason(error)})"
+        ) from error
+    if is_cut_short(image, len(embedded.data)) or not has_end(embedded.data):
+        raise unusable(path, "the photo embedded in it is cut short")
+    return image
+
+
+def has_end(jpeg: bytes) -> bool:
+    """Return True if a JPEG has an end marker behind the beginning of its first scan.
+
+    LibRaw returns arbitrary bytes for those missing at the end of the file, and decoders may accept them.
+    """
+    position = 2  # behind the marker of the beginning
+    while position < len(jpeg) and jpeg[position : position + 2] != START_OF_SCAN:
+        fill = jpeg[position + 1 : position + 2] == b"\xff"  # any number of these may precede a marker
+        position += 1 if fill else 2 + int.from_bytes(jpeg[position + 2 : position + 4], "big")
+    return jpeg.find(END_OF_IMAGE, position) >= 0
+
+
+def is_full_size(photo: tuple[int, int], raw: tuple[int, int]) -> bool:
+    """Return True if a photo nearly has the size of its RAW, in any orientation, along one side or both.
+
+    Args:
+        photo: width and height, or height and width.
+        raw: the same.
+    """
+    largest = max(a / b for a, b in zip(sorted(photo), sorted(raw)))
+    return FULL_SIZE <= largest <= 1 / FULL_SIZE
+
+
+def unusable(path: Path, fault: str) -> InputError:
+    """Return the error for camera RAW without a usable embedded photo."""
+    return InputError(f"{path}: {fault}; put the camera's JPEG beside it, {path.stem}.jpg")

@@ -1,0 +1,248 @@
+"""Photos embedded in camera RAW: sizes, orientations, formats and damage."""
+
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from camera_dng import bayer_of, jpeg_of, photo_of, scene, write_dng
+from PIL import Image, ImageCms
+
+from omf.io.camera_raw import read_camera_raw
+from omf.io.embedded import extract_photo, has_end, is_full_size, open_embedded_photo, read_embedded_photo
+from omf.io.images import read_rgb
+from omf.utils.errors import InputError
+
+rawpy = pytest.importorskip("rawpy")
+
+SHOWN = scene(0, 120, 160)
+PHOTO = photo_of(SHOWN)
+BAYER = bayer_of(SHOWN)
+JPEG = jpeg_of(PHOTO)
+REMEDY = "; put the camera's JPEG beside it, x.jpg"
+
+
+def decoded(jpeg: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(jpeg)).convert("RGB"))
+
+
+def test_libraw_finds_the_photo_that_the_tests_embed(tmp_path: Path):
+    write_dng(tmp_path / "x.dng", BAYER, embedded=(JPEG,))
+    with rawpy.imread(str(tmp_path / "x.dng")) as raw:
+        thumbnail = raw.extract_thumb()
+    assert thumbnail.format == rawpy.ThumbFormat.JPEG
+    assert JPEG[20:] in thumbnail.data  # LibRaw inserts EXIF behind the first marker
+
+
+def test_the_pixels_are_those_of_the_jpeg(tmp_path: Path):
+    write_dng(tmp_path / "x.dng", BAYER, embedded=(JPEG,))
+    rgb = read_embedded_photo(tmp_path / "x.dng")
+    assert rgb.dtype == np.uint8 and rgb.flags.c_contiguous
+    np.testing.assert_array_equal(rgb, decoded(JPEG))
+    (tmp_path / "x.jpg").write_bytes(JPEG)
+    np.testing.assert_array_equal(rgb, read_rgb(tmp_path / "x.jpg"))
+    np.testing.assert_allclose(read_camera_raw(tmp_path / "x.dng").mosaic, BAYER, atol=1e-4)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_largest_photo_is_read(tmp_path: Path, order: int):
+    small = jpeg_of(PHOTO[::4, ::4])
+    write_dng(tmp_path / "x.dng", BAYER, embedded=(small, JPEG)[::order])
+    np.testing.assert_array_equal(read_embedded_photo(tmp_path / "x.dng"), decoded(JPEG))
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_orientations_are_not_applied(tmp_path: Path, orientation: int):
+    exif = Image.Exif()
+    exif[274] = orientation
+    write_dng(
+        tmp_path / "x.dng", BAYER, orientation=orientation, embedded=(jpeg_of(PHOTO, exif=exif.tobytes()),)
+    )
+    np.testing.assert_array_equal(read_embedded_photo(tmp_path / "x.dng"), decoded(JPEG))
+
+
+@pytest.mark.parametrize(
+    "photo",
+    [
+        np.rot90(PHOTO),
+        PHOTO[4:-3, 6:],
+        PHOTO[15:-15],
+        PHOTO[:, 20:-20],
+        np.pad(PHOTO, [(4, 4), (4, 4), (0, 0)]),
+    ],
+    ids=["turned", "cropped", "16:9", "1:1", "larger"],
+)
+def test_nearly_full_sizes(tmp_path: Path, photo: np.ndarray):
+    jpeg = jpeg_of(photo)
+    write_dng(tmp_path / "x.dng", BAYER, embedded=(jpeg,))
+    np.testing.assert_array_equal(read_embedded_photo(tmp_path / "x.dng"), decoded(jpeg))
+
+
+def test_uncompressed_photo(tmp_path: Path):
+    write_dng(tmp_path / "x.dng", BAYER, embedded=(PHOTO,))
+    with rawpy.imread(str(tmp_path / "x.dng")) as raw:
+        assert raw.extract_thumb().format == rawpy.ThumbFormat.BITMAP
+    np.testing.assert_array_equal(read_embedded_photo(tmp_path / "x.dng"), PHOTO)
+
+
+def test_grey_photo(tmp_path: Path):
+    grey = jpeg_of(PHOTO[..., 1])
+    write_dng(tmp_path / "x.dng", BAYER, embedded=(grey,))
+    np.testing.assert_array_equal(read_embedded_photo(tmp_path / "x.dng"), decoded(grey))
+
+
+def test_colour_profile_is_applied(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    write_dng(tmp_path / "x.dng", BAYER, embedded=(jpeg_of(PHOTO, icc_profile=profile),))
+    given = []
+    monkeypatch.setattr("omf.io.images.to_srgb", lambda colours, profile: given.append(profile))
+    read_embedded_photo(tmp_path / "x.dng")
+    assert given == [profile]
+
+
+def damage(path: Path, content: bytes, replacement: bytes) -> None:
+    """Write a DNG file and overwrite a part of the JPEG in it."""
+    write_dng(path, BAYER, embedded=(JPEG,))
+    data = path.read_bytes()
+    start = data.index(JPEG) + JPEG.index(content)
+    path.write_bytes(data[:start] + replacement + data[start + len(replacement) :])
+
+
+FRAME = b"\xff\xc0"  # marker in front of height and width
+HALF = len(JPEG) // 2
+RANDOM = np.random.default_rng(0).bytes(len(JPEG) - HALF - 2)
+SMALL = jpeg_of(PHOTO[::2, ::2])
+INVALID = {
+    "none": (lambda path: write_dng(path, BAYER), "no photo is embedded in it" + REMEDY),
+    "small": (
+        lambda path: write_dng(path, BAYER, embedded=(SMALL,)),
+        "the photo embedded in it has 80 x 60 pixels, the RAW 160 x 120" + REMEDY,
+    ),
+    "small and turned": (
+        lambda path: write_dng(path, BAYER, embedded=(jpeg_of(np.rot90(PHOTO)[::2, ::2]),)),
+        "the photo embedded in it has 60 x 80 pixels, the RAW 160 x 120" + REMEDY,
+    ),
+    "small, uncompressed": (
+        lambda path: write_dng(path, BAYER, embedded=(PHOTO[:60, :80],)),
+        "the photo embedded in it has 80 x 60 pixels, the RAW 160 x 120" + REMEDY,
+    ),
+    "enlarged": (
+        lambda path: write_dng(path, BAYER, embedded=(jpeg_of(PHOTO.repeat(2, 0).repeat(2, 1)),)),
+        "the photo embedded in it has 320 x 240 pixels, the RAW 160 x 120" + REMEDY,
+    ),
+    "another size in the header": (
+        lambda path: damage(path, FRAME, FRAME + b"\0\x11\x08\xea\x60\xea\x60"),
+        "the photo embedded in it is cut short" + REMEDY,
+    ),
+    "no JPEG": (
+        lambda path: damage(path, JPEG[:2], b"hello, this is no picture" * 40),
+        "the photo embedded in it is damaged, or not in a format that can be read" + REMEDY,
+    ),
+    "overwritten": (
+        lambda path: damage(path, JPEG[HALF:], RANDOM + b"\xff\xd9"),
+        "the photo embedded in it can't be decoded (broken data stream",
+    ),
+    "half of it zeros": (
+        lambda path: damage(path, JPEG[HALF:], bytes(len(JPEG) - HALF)),
+        "the photo embedded in it is cut short" + REMEDY,
+    ),
+    "file cut within it": (
+        lambda path: (
+            write_dng(path, BAYER, embedded=(JPEG,)),
+            path.write_bytes(path.read_bytes()[: path.read_bytes().index(JPEG) + HALF]),
+        ),
+        "the photo embedded in it is cut short" + REMEDY,
+    ),
+    "empty": (lambda path: path.touch(), "an empty file"),
+    "text": (lambda path: path.write_text("hello"), "can't be decoded"),
+    "missing": (lambda path: None, "no such file"),
+}
+
+
+@pytest.mark.parametrize("case", INVALID)
+def test_invalid_file_is_reported_on_one_line_in_words(tmp_path: Path, case: str):
+    write, text = INVALID[case]
+    write(tmp_path / "x.dng")
+    with pytest.raises(InputError) as error:
+        read_embedded_photo(tmp_path / "x.dng")
+    line = str(error.value)
+    assert line.startswith(f"{tmp_path}/x.dng: ") and text in line and "\n" not in line
+    assert "object at" not in line  # a Python object as Pillow quotes it
+
+
+def test_sizes_are_checked_without_decoding(tmp_path: Path):
+    write_dng(tmp_path / "x.dng", BAYER, embedded=(JPEG,))
+    data = (tmp_path / "x.dng").read_bytes()
+    start = data.index(JPEG) + len(JPEG) - 1000
+    (tmp_path / "x.dng").write_bytes(data[:start] + b"\xff\xd9" * 500 + data[start + 1000 :])
+    assert open_embedded_photo(tmp_path / "x.dng").size == (160, 120)
+
+
+@pytest.mark.parametrize(
+    ("photo", "raw", "full"),
+    [
+        ((5472, 3648), (5496, 3670), True),
+        ((3648, 5472), (5496, 3670), True),
+        ((5472, 3078), (5496, 3670), True),  # 16:9
+        ((3648, 3648), (5496, 3670), True),  # 1:1
+        ((3200, 2400), (4608, 3456), False),
+        ((1616, 1080), (6048, 4024), False),
+        ((160, 120), (4032, 3024), False),
+        ((8000, 6000), (4000, 3000), False),
+    ],
+)
+def test_full_size(photo: tuple[int, int], raw: tuple[int, int], full: bool):
+    assert is_full_size(photo, raw) == full
+
+
+def test_a_format_that_rawpy_has_no_type_for():
+    class Unsupported:
+        def extract_thumb(self):
+            raise NotImplementedError("thumb type: 5")
+
+    with pytest.raises(InputError, match="not in a format that can be read; put the camera's JPEG beside it"):
+        extract_photo(Path("x.dng"), Unsupported())
+
+
+@pytest.mark.parametrize(
+    ("jpeg", "complete"),
+    [
+        (JPEG, True),
+        (JPEG + bytes(100), True),
+        (JPEG[:-2], False),
+        (jpeg_of(PHOTO, exif=b"Exif\0\0\xff\xd9"), True),
+        (jpeg_of(PHOTO, exif=b"Exif\0\0\xff\xd9")[:-2], False),
+        (jpeg_of(PHOTO, progressive=True), True),
+        (jpeg_of(PHOTO, progressive=True)[:-2], False),
+        (JPEG[:2] + b"\xff\xff\xff" + JPEG[2:], True),
+        (JPEG[:2], False),
+        (b"", False),
+    ],
+)
+def test_the_end_of_a_jpeg(jpeg: bytes, complete: bool):
+    assert has_end(jpeg) == complete
+
+
+def test_a_photo_too_large_for_the_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def fail(image):
+        raise MemoryError
+
+    write_dng(tmp_path / "x.dng", BAYER, embedded=(JPEG,))
+    monkeypatch.setattr("omf.io.embedded.decode_8_bit", fail)
+    with pytest.raises(InputError, match=r"x\.dng: too large for the available memory; use a machine"):
+        read_embedded_photo(tmp_path / "x.dng")
+
+
+def test_a_name_that_is_not_utf8(tmp_path: Path):
+    write_dng(tmp_path / "x.dng", BAYER, embedded=(JPEG,))
+    path = (tmp_path / "x.dng").rename(tmp_path / "x\udcff.dng")
+    for read in (read_embedded_photo, read_camera_raw):
+        with pytest.raises(InputError, match="its name is not UTF-8"):
+            read(path)
+
+
+def test_without_rawpy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "rawpy", None)
+    with pytest.raises(InputError, match=r"pip install 'overexposure-mask-fusion\[raw\]'"):
+        read_embedded_photo(tmp_path / "x.dng")
