@@ -102,7 +102,7 @@ class MosaickedScenes(Dataset):
     def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
         """Return mosaic (1, P, P) and the camera RGB (3, P, P) it samples, float32 in [0, 1]."""
         rng = np.random.default_rng([self.seed, index])
-        _, crop, settings = self.pictures.crop(*self.pictures.pool(rng), rng, 2 * self.size)
+        _, crop, settings, _ = self.pictures.crop(*self.pictures.pool(rng), rng, 2 * self.size)
         sharp = halved(randomly_rotate(crop.astype(np.float32), rng))
         raw = np.clip(expose(sharp, settings), 0, 1)
         return torch.from_numpy(mosaic(raw))[None], torch.from_numpy(np.moveaxis(raw, -1, 0).copy())

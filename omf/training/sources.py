@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from PIL import Image
@@ -67,6 +67,15 @@ class Source(Protocol):
         ...
 
 
+class Capture(NamedTuple):
+    """A crop of a scene, and the settings under which it is captured."""
+
+    scene: np.ndarray  # linear scene, float16 or float32 (H, W, 3)
+    crop: np.ndarray  # (h, w, 3)
+    settings: CaptureSettings
+    tint: np.ndarray = np.ones(3, np.float32)  # factors of the channels, already applied to the crop
+
+
 class SimulatedPictures:
     """Scenes that the simulated camera captures and renders.
 
@@ -95,28 +104,32 @@ class SimulatedPictures:
 
     def crop(
         self, scenes: Sequence[np.ndarray], shares: np.ndarray, rng: np.random.Generator, size: int
-    ) -> tuple[np.ndarray, np.ndarray, CaptureSettings]:
-        """Return a random scene, a random crop (size, size, 3) of it, and capture settings."""
+    ) -> Capture:
+        """Return a random crop (size, size, 3) of a random scene, and capture settings."""
         scene = scenes[rng.choice(len(scenes), p=shares)]
         top, left = (rng.integers(length - size + 1) for length in scene.shape[:2])
-        return scene, scene[top : top + size, left : left + size], sample_settings(self.camera, rng)
+        return Capture(scene, scene[top : top + size, left : left + size], sample_settings(self.camera, rng))
+
+    def choose(self, rng: np.random.Generator, size: int, wanted: Wanted) -> Capture:
+        """Return a crop that is wanted, perhaps tinted and rotated; `size` + 2, see `draw`."""
+        scenes, shares = self.pool(rng)
+        for _ in range(TRIES):
+            # the CFA may begin with its second row or column
+            scene, crop, settings, _ = self.crop(scenes, shares, rng, size + 2)
+            tint = random_tint(rng)
+            factors = tint * np.float32(settings.exposure)
+            luma = clip(crop[::LUMA_STRIDE, ::LUMA_STRIDE].astype(np.float32) * factors) @ LUMA
+            if wanted(encode_srgb(lift_midtones(luma, settings.midtones))):
+                break
+        return Capture(scene, randomly_rotate(crop.astype(np.float32) * tint, rng), settings, tint)
 
     def draw(
         self, rng: np.random.Generator, size: int, wanted: Wanted
     ) -> tuple[np.ndarray, np.ndarray, Photo]:
-        scenes, shares = self.pool(rng)
-        for _ in range(TRIES):
-            # the CFA may begin with its second row or column
-            scene, crop, capture = self.crop(scenes, shares, rng, size + 2)
-            tint = random_tint(rng)
-            factors = tint * np.float32(capture.exposure)
-            luma = clip(crop[::LUMA_STRIDE, ::LUMA_STRIDE].astype(np.float32) * factors) @ LUMA
-            if wanted(encode_srgb(lift_midtones(luma, capture.midtones))):
-                break
-        crop = randomly_rotate(crop.astype(np.float32) * tint, rng)
-        rgb, counts = simulate_pair(crop, capture, self.camera, rng)
+        scene, crop, settings, tint = self.choose(rng, size, wanted)
+        rgb, counts = simulate_pair(crop, settings, self.camera, rng)
         bayer = linear_raw(counts, self.camera)
-        return rgb[:size, :size], bayer[:size, :size], lambda: render_whole(scene, tint, capture, rng)[0]
+        return rgb[:size, :size], bayer[:size, :size], lambda: render_whole(scene, tint, settings, rng)[0]
 
     def draw_whole(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         scenes, shares = self.pool(rng)
@@ -148,7 +161,7 @@ class RecordedPictures:
 
 
 def render_whole(
-    scene: np.ndarray, tint: np.ndarray, capture: CaptureSettings, rng: np.random.Generator
+    scene: np.ndarray, tint: np.ndarray, settings: CaptureSettings, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Render a random square part of a scene at the size of a thumbnail.
 
@@ -157,14 +170,14 @@ def render_whole(
     Args:
         scene: linear scene, (H, W, 3), `WHOLE_SIZE` or more.
         tint: factors of its channels, (3,).
-        capture: capture settings.
+        settings: capture settings.
         rng: random generator of the part.
 
     Returns:
         sRGB, uint8, and camera RGB, float32 in [0, 1], both (`WHOLE_SIZE`, `WHOLE_SIZE`, 3).
     """
-    raw = clip(expose(reduce_scene(scene, rng) * tint, capture)).astype(np.float32)
-    return run_isp(raw, replace(capture, subsampling=None)), raw
+    raw = clip(expose(reduce_scene(scene, rng) * tint, settings)).astype(np.float32)
+    return run_isp(raw, replace(settings, subsampling=None)), raw
 
 
 def reduce_scene(scene: np.ndarray, rng: np.random.Generator) -> np.ndarray:

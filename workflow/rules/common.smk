@@ -258,7 +258,11 @@ def per_shard(pattern):
 
 def stage_before(wildcards):
     """Return the outputs of the training stages that a stage requires."""
-    return [f"{RUN}/{stage}.done" for stage in STAGES[wildcards.stage] if stage in TRAINING.stages]
+    return [
+        f"{RUN}/{stage}.done"
+        for stage in STAGES[wildcards.stage]
+        if stage in TRAINING.stages
+    ]
 
 
 def print_summary():
