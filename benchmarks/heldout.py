@@ -15,6 +15,7 @@ from heldout_pairs import COLUMNS, held_out_pairs, held_out_pictures, scores_by_
 from tqdm import tqdm
 
 from omf.inference.base import Picture
+from omf.inference.inverse import Inverse
 from omf.inference.load import load_method
 from omf.inference.unprocess import Unprocess
 from omf.models.registry import find_model
@@ -72,11 +73,12 @@ def main() -> None:
     arguments = parser.parse_args()
 
     camera = load_camera("samsung_s7")
-    unprocess = Unprocess(camera)
+    unprocess, inverse = Unprocess(camera), Inverse(camera)
     methods: dict[str, Method] = {name: fused(name) for name in arguments.models}
     if arguments.plain:
         methods["plain U-Net of the same size"] = plain(arguments.plain)
     methods["unprocess (Brooks et al. 2019), random gains"] = lambda picture: unprocess.packed([picture])()[0]
+    methods["inverse: the profile's mean ISP"] = lambda picture: inverse.packed([picture])()[0]
     methods["inverse gamma, average white balance"] = lambda picture: baseline(picture.rgb, camera)
     methods["sRGB input, unchanged"] = lambda picture: to_challenge_format(picture.rgb / np.float32(255))
 

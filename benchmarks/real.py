@@ -23,7 +23,7 @@ from omf.inference.base import Picture
 from omf.inference.load import load_method
 from omf.io.images import read_rgb
 from omf.io.photos import list_images
-from omf.models.registry import find_model
+from omf.models.registry import find_model, with_camera
 from omf.raw.bayer import from_challenge_counts, to_challenge_format
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import cli_entry_point
@@ -110,7 +110,13 @@ def main() -> None:
     parser.add_argument("pairs", nargs="*", type=Path, help="folders of pairs")
     parser.add_argument("--only", default="*", metavar="PATTERN", help="names of pairs, for one camera")
     parser.add_argument("--published", nargs=2, type=Path, metavar=("PHOTO", "ANSWER"))
-    parser.add_argument("--models", nargs="+", default=["samsung_s7", "unprocess"])
+    parser.add_argument(
+        "--models",
+        nargs="+",
+        default=["samsung_s7", "unprocess", "inverse"],
+        metavar="MODEL[:CAMERA]",
+        help="names in models.yaml; unprocess and inverse also for another camera",
+    )
     parser.add_argument("--out", type=Path, help="Markdown table")
     arguments = parser.parse_args()
     references = [
@@ -126,7 +132,10 @@ def main() -> None:
         "|---" * (len(COLUMNS) + 2) + "|",
     ]
     all_scores: dict[str, list[dict[str, float]]] = {name: [] for name in arguments.models}
-    methods = {name: load_method(find_model(name), "auto")[0] for name in arguments.models}
+    methods = {}
+    for name in arguments.models:
+        model, _, camera = name.partition(":")
+        methods[name] = load_method(with_camera(find_model(model), camera), "auto")[0]
     for reference in tqdm(references, unit="reference", disable=None):
         picture = Picture(reference.rgb, overexposure_mask(reference.rgb), reference.name)
         for name, method in methods.items():

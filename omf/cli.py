@@ -90,7 +90,10 @@ def parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"omf {VERSION}")
     parents = parser.add_subparsers(metavar="COMMAND", required=True)
-    for add in (add_predict, add_evaluate, add_models, add_simulate, add_dataset, add_train, add_completion):
+    for add in (
+        *(add_predict, add_evaluate, add_models, add_simulate),
+        *(add_dataset, add_calibrate, add_train, add_completion),
+    ):
         add(parents)
     return parser
 
@@ -117,6 +120,7 @@ def add_predict(parents) -> None:
     )
     method = predict.add_argument_group("method")
     add_setting(method, "--model", Config, "model", metavar="MODEL")
+    add_setting(method, "--camera", Config, "camera", metavar="NAME")
     add_setting(method, "--device", Config, "device")
     add_setting(
         method,
@@ -262,6 +266,29 @@ def add_dataset(parents) -> None:
         type=Path,
         metavar="FOLDER",
         help="crop camera RAW and its JPEG into training pairs in this folder",
+    )
+
+
+def add_calibrate(parents) -> None:
+    calibrate = add_command(
+        parents,
+        "calibrate",
+        commands.run_calibrate,
+        "Measure a camera profile on pairs of photo and RAW.",
+        "omf calibrate phone_photos -o cameras/my_phone.yaml",
+        "omf predict photo.jpg -o raw --model inverse --camera my_phone",
+    )
+    calibrate.add_argument(
+        "pairs",
+        type=Path,
+        metavar="PAIRS",
+        help="folder of camera RAW + JPEG, or of pairs in the layout of AIM or NTIRE",
+    )
+    calibrate.add_argument(
+        "-o", "--out", type=Path, required=True, metavar="FILE", help="profile, cameras/NAME.yaml"
+    )
+    calibrate.add_argument(
+        "--report", type=Path, metavar="FILE", help="plots, PNG; beside the profile by default"
     )
 
 

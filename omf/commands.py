@@ -18,11 +18,11 @@ if TYPE_CHECKING:
 def run_predict(arguments: argparse.Namespace) -> int:
     from omf.io.photos import find_photos
     from omf.io.raw_formats import RawFormat, Writer, parse_raw_format
-    from omf.models.registry import check_files, find_model
+    from omf.models.registry import check_files, find_model, with_camera
     from omf.raw.camera import load_camera
 
     photos = find_photos(arguments.photos)
-    model = find_model(arguments.model)
+    model = with_camera(find_model(arguments.model), arguments.camera)
     neutral = arguments.neutral and check_positive("--neutral", *arguments.neutral)
     check_positive("--exposure", arguments.exposure)
     noise = {
@@ -209,6 +209,31 @@ def run_dataset(arguments: argparse.Namespace) -> int:
     if arguments.sheet:
         contact_sheet(dataset, arguments.sheet)
     return conclude("", dataset.problems)
+
+
+def run_calibrate(arguments: argparse.Namespace) -> int:
+    from omf.raw.camera import load_camera
+    from omf.training.calibrate import fit_line, fit_pairs
+    from omf.training.calibration_plots import draw_calibration
+    from omf.training.profile import make_profile, profile_text
+    from omf.utils.files import save_text
+
+    out = arguments.out
+    if out.suffix != ".yaml":
+        raise InputError(f"{out}: give a file for the profile that ends in .yaml, such as cameras/NAME.yaml")
+    generic = load_camera("generic_phone")
+    fits, problems = fit_pairs(arguments.pairs, generic)
+    if not fits:
+        raise InputError(f"{arguments.pairs}: no pair can be used; the first problem is: {problems[0]}")
+    for fit in fits:
+        print(fit_line(fit))
+    profile = make_profile(out.stem, fits, generic)
+    for line in profile.open:
+        print(f"open: {line}")
+    save_text(out, profile_text(profile))
+    report = arguments.report or out.with_suffix(".png")
+    draw_calibration(fits, load_camera(str(out)), report)
+    return conclude(f"{out} from {len(fits)} pairs; look at {report}", problems)
 
 
 def run_train(arguments: argparse.Namespace) -> int:

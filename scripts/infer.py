@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from omf.inference.load import load_method
-from omf.models.registry import find_model
+from omf.models.registry import find_model, with_camera
 from omf.pipeline.infer import infer
 from omf.report.provenance import environment, environment_line
 from omf.utils.errors import cli_entry_point
@@ -18,10 +18,12 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for NAME.npy, float32 (H, W, 3)")
     parser.add_argument("--timing", type=Path, required=True, help="JSON of the measurements")
     parser.add_argument("--model", required=True)
+    parser.add_argument("--camera", default="", help="camera of a classical method; the model's by default")
     parser.add_argument("--device", required=True)
     parser.add_argument("--precision", required=True)
     arguments = parser.parse_args()
-    method, device, on_cpu = load_method(find_model(arguments.model), arguments.device, arguments.precision)
+    model = with_camera(find_model(arguments.model), arguments.camera)
+    method, device, on_cpu = load_method(model, arguments.device, arguments.precision)
     made_by = environment(device)
     print(environment_line(made_by), flush=True)
     measured = infer(arguments.decoded, arguments.out, method)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from omf.evaluation.scores import summarise
-from omf.models.registry import find_model
+from omf.models.registry import find_model, with_camera
 from omf.pipeline.manifest import write_manifest
 from omf.pipeline.plan import load_plan
 from omf.report.page import write_report
@@ -52,7 +52,7 @@ def main() -> None:
         read_shard_records(results, kind, plan["shards"])
         for kind in ("photos", "timing", "written", "scores")
     )
-    model = find_model(plan["model"])
+    model = with_camera(find_model(plan["model"]), plan["config"]["camera"])
     records, timing = merge_by_name(scored, "images"), total_timing(timings)
     scores = summarise(records)
     problems = plan["problems"] + collect_problems([*photos, *timings, *written, *scored])

@@ -1,11 +1,14 @@
-"""Load the reconstruction method of a model: a pair of networks, or the classical method."""
+"""Load the reconstruction method of a model: a pair of networks, or a classical method."""
 
 from omf.inference.base import Method
+from omf.inference.inverse import Inverse
 from omf.inference.precision import PRECISIONS
 from omf.inference.unprocess import Unprocess
 from omf.models.registry import Model
 from omf.raw.camera import load_camera
 from omf.utils.errors import InputError
+
+CLASSICAL_METHODS = {"unprocess": Unprocess, "inverse": Inverse}
 
 
 def load_method(model: Model, device: str, precision: str = "float32") -> tuple[Method, str, bool]:
@@ -28,8 +31,8 @@ def load_method(model: Model, device: str, precision: str = "float32") -> tuple[
         raise InputError(
             f"precision {precision}: no such precision; set it to one of {', '.join(PRECISIONS)}"
         )
-    if model.method == "unprocess":
-        return Unprocess(load_camera(model.camera)), "CPU", True
+    if model.method in CLASSICAL_METHODS:
+        return CLASSICAL_METHODS[model.method](load_camera(model.camera)), "CPU", True
     # torch takes long to import
     from omf.inference.devices import claim_gpu, device_label, pick_device, release_freed_memory
     from omf.inference.fusion import Fusion

@@ -25,6 +25,8 @@ class CameraRaw:
 
     mosaic: np.ndarray  # float32 (H, W), black level at 0, white level at 1
     cfa: str  # CFA order, one of `CFA_ORIGINS`
+    black_level: int  # counts, mean of the channels
+    white_level: int  # counts
 
     @property
     def bayer(self) -> np.ndarray:
@@ -92,7 +94,7 @@ def read_camera_raw(path: Path) -> CameraRaw:
             level = black[colours[row, column]]
             plane = counts[row::2, column::2].astype(np.float32)
             mosaic[row::2, column::2] = (plane - level) / (white - level)
-    return CameraRaw(np.clip(mosaic, 0, 1), cfa)
+    return CameraRaw(np.clip(mosaic, 0, 1), cfa, round(sum(black) / len(black)), int(white))
 
 
 def cfa_order(path: Path, raw: "RawPy") -> str:

@@ -3,7 +3,7 @@
 import ipaddress
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -22,7 +22,7 @@ FOLDER_FILES = (
     {"oe": "oe.safetensors", "noe": "noe.safetensors"},
     {"oe": "final_yuv_OE_mask-220.pt", "noe": "final_yuv_OE_NOE_mask-220.pt"},
 )
-METHODS = ("fusion", "unprocess")
+METHODS = ("fusion", "unprocess", "inverse")
 LFS_POINTER = b"version https://git-lfs"
 
 
@@ -45,7 +45,7 @@ class Model:
     noe: WeightsFile | None = None  # may be missing if there is a base network
     base: WeightsFile | None = None  # network that sees the whole photo; None: the published method
     demosaic: WeightsFile | None = None  # Demosaic Net that produced the ground truth
-    method: str = "fusion"  # or unprocess, which has no weights
+    method: str = "fusion"  # or unprocess or inverse, which have no weights
     widths: tuple[int, ...] | None = None  # channels of each level; None: read from the files
     camera: str = "samsung_s7"  # camera of the predicted RAW
     description: str = ""
@@ -208,6 +208,21 @@ def find_model(name: str, folder: Path | None = None) -> Model:
         sets = " or ".join(" + ".join(names.values()) for names in FOLDER_FILES)
         raise InputError(f"model {name}: the folder does not hold the weights of a model; put {sets} there")
     raise InputError(f"model {name}: neither in models.yaml nor a folder; known models: {', '.join(models)}")
+
+
+def with_camera(model: Model, camera: str) -> Model:
+    """Return a model for another camera: a profile in cameras/, or a YAML file; empty: the model's own.
+
+    Raises InputError for networks, which predict the RAW of the camera that they were trained for.
+    """
+    if not camera:
+        return model
+    if model.method == "fusion":
+        raise InputError(
+            f"model {model.name}: its networks predict the RAW of {model.camera};"
+            " camera applies to unprocess and inverse"
+        )
+    return replace(model, camera=camera)
 
 
 def read_camera_name(path: Path) -> str | None:

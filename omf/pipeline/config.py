@@ -38,7 +38,15 @@ class Config(Section):
         min_length=1,
         description=(
             "Name in trained_models/models.yaml, or folder that contains an OE/NOE pair. published: the "
-            "released weights; unprocess: the classical method of Brooks et al. 2019, without a network."
+            "released weights; unprocess: the classical method of Brooks et al. 2019, without a network; "
+            "inverse: the inverse of a camera's mean ISP, without a network."
+        ),
+    )
+    camera: str = Field(
+        "",
+        description=(
+            "Camera of the RAW for unprocess and inverse: name of a profile in cameras/, or a profile, "
+            "NAME.yaml; empty: the model's own."
         ),
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU if there is one.")

@@ -1,5 +1,6 @@
 """Camera profiles: the sensor, its illuminants and colour matrices, and the prior over capture settings."""
 
+import os
 import zlib
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,6 +16,12 @@ DISTRIBUTIONS = {
     "uniform": lambda rng, low, high: rng.uniform(low, high),
     "log_uniform": lambda rng, low, high: np.exp(rng.uniform(np.log(low), np.log(high))),
     "log_normal": lambda rng, median, deviation: median * np.exp(rng.normal(0, deviation)),
+}
+
+MEANS = {  # geometric for the distributions of logarithms
+    "uniform": lambda low, high: (low + high) / 2,
+    "log_uniform": lambda low, high: np.sqrt(low * high),
+    "log_normal": lambda median, deviation: median,
 }
 
 MIN_POSITIVE = 1e-9  # lower limit of values that must be above 0
@@ -58,6 +65,8 @@ class Camera:
     subsampling: np.ndarray  # (4,): probabilities of JPEG chroma 4:4:4, 4:2:2 and 4:2:0, and of no JPEG
     prior: CapturePrior
     extra_curves: np.ndarray  # (3,): probabilities of no extra tone curve, and of isp.EXTRA_CURVES
+    # (N,): the camera's mean tone curve, sRGB values at equally spaced ones from 0 to 1; None: the identity
+    tone_curve: np.ndarray | None = None
 
     @property
     def mean_neutral(self) -> np.ndarray:
@@ -66,15 +75,23 @@ class Camera:
         return np.array([red, 1.0, blue])
 
 
+def mean_of(distribution: dict) -> float:
+    """Return the mean of a distribution of `CapturePrior`; of logarithms the geometric mean."""
+    ((kind, parameters),) = distribution.items()
+    return float(MEANS[kind](*parameters))
+
+
 def profile_path(name: str) -> Path:
-    """Return the path of a camera's profile, `cameras/NAME.yaml`."""
-    return data_folder("cameras") / f"{name}.yaml"
+    """Return the path of a camera's profile: `cameras/NAME.yaml`, or the name itself if it ends in .yaml."""
+    return Path(name) if name.endswith(".yaml") else data_folder("cameras") / f"{name}.yaml"
 
 
 def load_camera(name: str) -> Camera:
-    """Read `cameras/NAME.yaml`. Raises InputError if it does not exist or is not a valid profile."""
+    """Read a camera's profile, see `profile_path`. Raises InputError if it does not exist or is not valid."""
     path = profile_path(name)
-    if not path.is_file():
+    if not os.path.isfile(path):  # noqa: PTH113, since Path.is_file raises on names that are too long
+        if name.endswith(".yaml"):
+            raise InputError(f"camera {name}: no such file; give a profile, or the name of one in cameras/")
         names = ", ".join(sorted(Path(p).stem for p in path.parent.glob("*.yaml")))
         raise InputError(f"camera {name}: there is no {path.name} in {path.parent}; known cameras: {names}")
     try:
@@ -147,6 +164,11 @@ def read_profile(profile: dict) -> Camera:
     shot_noise_iso_100 = checked_array(
         "shot_noise_iso_100", profile["shot_noise_iso_100"], (), MIN_POSITIVE, 1
     )
+    tone_curve = None
+    if "tone_curve" in profile:
+        tone_curve = checked_array("tone_curve", profile["tone_curve"], (None,), 0, 1)
+        if len(tone_curve) < 2 or (np.diff(tone_curve) < 0).any() or tone_curve[0] == tone_curve[-1]:
+            raise ValueError("tone_curve: it must be two or more values that rise and never fall")
     return Camera(
         name=profile["name"],
         cfa=profile["cfa"],
@@ -161,6 +183,7 @@ def read_profile(profile: dict) -> Camera:
         subsampling=subsampling / subsampling.sum(),
         prior=prior,
         extra_curves=extra_curves / extra_curves.sum(),
+        tone_curve=tone_curve,
     )
 
 

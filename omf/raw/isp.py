@@ -84,6 +84,11 @@ def map_tones_locally(linear: np.ndarray, amount: float, size: int = 41) -> np.n
         size: width of the box filter that averages the surroundings, applied twice, in pixels.
     """
     surroundings = uniform_filter(uniform_filter(linear @ LUMA, size), size)[..., None]
+    return compress_tones(linear, surroundings, amount)
+
+
+def compress_tones(linear: np.ndarray, surroundings: np.ndarray, amount: float) -> np.ndarray:
+    """Brighten values in [0, 1] by (surroundings / 0.18) ** -amount; the two shapes must broadcast."""
     gain = ((surroundings + 0.01) / 0.18) ** -np.float32(amount)
     return linear * gain / (1 + linear * (gain - 1))  # slope `gain` at black; white stays white
 

@@ -7,7 +7,7 @@ from scipy.ndimage import distance_transform_edt, minimum_filter
 
 from omf.raw import isp
 from omf.raw.bayer import demosaic, mosaic, to_rggb
-from omf.raw.camera import DISTRIBUTIONS, Camera, typical_read_noise
+from omf.raw.camera import DISTRIBUTIONS, Camera, mean_of, typical_read_noise
 
 # Of linear_scene
 CLIPPED_LEVEL = 250  # 8-bit level from which a pixel counts as clipped
@@ -41,6 +41,7 @@ class CaptureSettings:
     subsampling: int | None  # see isp.compress_jpeg; None: no JPEG
     tone_curve: np.ndarray | None = None  # see isp.apply_tone_curve
     extra_curve: int = 0  # 0: none; n: number n of isp.EXTRA_CURVES
+    camera_curve: np.ndarray | None = None  # tone curve of the camera's profile, applied before `tone_curve`
 
 
 def sample_settings(camera: Camera, rng: np.random.Generator) -> CaptureSettings:
@@ -67,7 +68,32 @@ def sample_settings(camera: Camera, rng: np.random.Generator) -> CaptureSettings
         subsampling=None if subsampling == 3 else subsampling,
         tone_curve=sample_tone_curve(*tone, rng) if any(value is not None for value in tone) else None,
         extra_curve=int(rng.choice(3, p=camera.extra_curves)) if camera.extra_curves[0] < 1 else 0,
+        camera_curve=camera.tone_curve,
         **sampled,
+    )
+
+
+def mean_settings(camera: Camera) -> CaptureSettings:
+    """Return the means of a camera's prior, see `camera.mean_of`, without noise, extra curve and JPEG."""
+    means = {
+        field.name: mean_of(distribution)
+        for field in fields(camera.prior)
+        if (distribution := getattr(camera.prior, field.name)) is not None
+    }
+    black, white = means.get("black_point"), means.get("white_point")
+    own = {field.name for field in fields(CaptureSettings)} - {"quality"}
+    flat = np.random.default_rng(0)  # without a deviation, the curve is not random
+    return CaptureSettings(
+        neutral=camera.mean_neutral,
+        colour_matrix=camera.colour_matrices.mean(axis=0),
+        shot_noise=0.0,
+        read_noise=0.0,
+        centre=np.zeros(2),
+        quality=100,
+        subsampling=None,
+        tone_curve=None if black is None and white is None else sample_tone_curve(None, black, white, flat),
+        camera_curve=camera.tone_curve,
+        **{name: value for name, value in means.items() if name in own},
     )
 
 
@@ -123,9 +149,7 @@ def run_isp(raw: np.ndarray, settings: CaptureSettings) -> np.ndarray:
     srgb = isp.encode_srgb(
         isp.lift_midtones(isp.map_tones_locally(linear, settings.local_contrast), settings.midtones)
     )
-    srgb = isp.raise_contrast(isp.clip(isp.saturate(srgb, settings.saturation)), settings.contrast)
-    if settings.tone_curve is not None:
-        srgb = isp.apply_tone_curve(srgb, settings.tone_curve)
+    srgb = apply_srgb_curves(isp.clip(isp.saturate(srgb, settings.saturation)), settings)
     srgb = isp.clip(isp.sharpen(srgb, settings.sharpening))
     if settings.extra_curve:
         srgb = isp.EXTRA_CURVES[settings.extra_curve - 1](srgb)
@@ -133,6 +157,24 @@ def run_isp(raw: np.ndarray, settings: CaptureSettings) -> np.ndarray:
     if settings.subsampling is None:
         return rgb
     return isp.compress_jpeg(rgb, settings.quality, settings.subsampling)
+
+
+def apply_srgb_curves(srgb: np.ndarray, settings: CaptureSettings) -> np.ndarray:
+    """Apply contrast, the camera's tone curve and the photo's to sRGB values in [0, 1] of any shape."""
+    srgb = isp.raise_contrast(srgb, settings.contrast)
+    for curve in (settings.camera_curve, settings.tone_curve):
+        if curve is not None:
+            srgb = isp.apply_tone_curve(srgb, curve)
+    return srgb
+
+
+def encode_uniform(linear: np.ndarray, settings: CaptureSettings) -> np.ndarray:
+    """Encode uniform areas of linear sRGB values in [0, 1], any shape, to sRGB before `apply_srgb_curves`.
+
+    Applies local contrast, for which an area is its own surroundings, midtones and the sRGB curve.
+    """
+    mapped = isp.compress_tones(linear, linear, settings.local_contrast)
+    return isp.encode_srgb(isp.lift_midtones(mapped, settings.midtones))
 
 
 def simulate_pair(

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from omf.evaluation.registration import register
-from omf.io.camera_raw import import_rawpy, read_camera_raw
+from omf.evaluation.registration import Registration, register
+from omf.io.camera_raw import CameraRaw, import_rawpy, read_camera_raw
 from omf.io.images import save_png
 from omf.raw.bayer import pack
 from omf.training.datasets import DESCRIPTION, CameraPair, find_pairs
@@ -112,17 +112,22 @@ def crop_files(out: Path, name: str, rows: int, columns: int) -> list[Path]:
     return [out / f"{stem}{suffix}" for stem in stems for suffix in (".png", ".npy")]
 
 
+def register_pair(pair: CameraPair, rgb: np.ndarray, camera_raw: CameraRaw) -> Registration:
+    """Register a photo, `rgb`, to its RAW. Raises InputError that names the files if they do not match."""
+    try:
+        return register(rgb, camera_raw.bayer)
+    except InputError as error:
+        raise InputError(f"{pair.source}: {error}") from error
+
+
 def convert_pair(pair: CameraPair, out: Path, crop: int) -> dict:
     """Write the crops of one pair and return its record for dataset.json.
 
     Raises InputError if a file cannot be read or the photo cannot be registered to its RAW.
     """
-    rgb, bayer = pair.read_photo(), read_camera_raw(pair.raw).bayer
-    try:
-        registration = register(rgb, bayer)
-    except InputError as error:
-        raise InputError(f"{pair.source}: {error}") from error
-    rgb, bayer = registration.apply(rgb, bayer)
+    rgb, camera_raw = pair.read_photo(), read_camera_raw(pair.raw)
+    registration = register_pair(pair, rgb, camera_raw)
+    rgb, bayer = registration.apply(rgb, camera_raw.bayer)
     counts = pack((bayer * np.float32(CONVERTED_WHITE_LEVEL)).round().astype(np.uint16))
     height, width = (min(crop, side) for side in bayer.shape)
     rows, columns = bayer.shape[0] // height, bayer.shape[1] // width

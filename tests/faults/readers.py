@@ -126,16 +126,14 @@ def read_config(path: Path) -> None:
 
 
 def read_models(path: Path) -> None:
-    from omf.models.registry import find_model, read_models
+    from omf.models.registry import METHODS, find_model, read_models
 
     (path.parent / "models.yaml").write_bytes(path.read_bytes())
     try:
         models = read_models(path.parent)
         for name, model in models.items():
             assert find_model(name, path.parent) is not None and isinstance(name, str)
-            assert model.method in ("fusion", "unprocess") and (model.widths is None) == (
-                model.method != "fusion"
-            )
+            assert model.method in METHODS and (model.widths is None) == (model.method != "fusion")
             if model.method == "fusion":
                 assert model.oe and (model.noe or model.base)
                 assert all(type(width) is int and width > 0 for width in model.widths)

@@ -139,7 +139,7 @@ def test_an_invalid_list_is_reported_on_one_line(tmp_path, text):
     [
         ({"widths": ["4", 6]}, "widths must be whole numbers"),
         ({"widths": []}, "it must have widths"),
-        ({"method": "magic"}, "method must be fusion or unprocess"),
+        ({"method": "magic"}, "method must be fusion or unprocess or inverse"),
         ({"camera": 7}, "camera, description, source and licence must be text"),
         ({"extra_data": "no"}, "must be true or false"),
         ({"files": {"oe": {"name": "a", "sha256": "0" * 64, "bytes": 1}}}, "files oe and noe"),

@@ -1,5 +1,5 @@
 import sys
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
@@ -19,6 +19,7 @@ from omf.raw.simulator import (
     expose,
     linear_raw,
     linear_scene,
+    mean_settings,
     run_isp,
     sample_settings,
     sample_tone_curve,
@@ -35,6 +36,7 @@ PLAIN = {  # an ISP without the steps that cannot be inverted
     "local_contrast": 0.0,
     "sharpening": 0.0,
     "subsampling": None,
+    "camera_curve": None,
     "tone_curve": None,
     "extra_curve": 0,
 }
@@ -86,8 +88,8 @@ def test_settings_are_sampled_from_the_profile():
     samples = [sample_settings(S7, rng) for _ in range(2000)]
     gains = np.array([sample.gain for sample in samples])
     assert gains.min() >= 1
-    assert gains.max() <= 1.25
-    assert np.median(gains) == pytest.approx(np.sqrt(1.25), rel=0.03)
+    assert gains.max() <= 1.05
+    assert np.median(gains) == pytest.approx(np.sqrt(1.05), rel=0.01)
     assert np.median([sample.exposure for sample in samples]) == pytest.approx(1, rel=0.04)
     assert np.mean([sample.subsampling == 2 for sample in samples]) == pytest.approx(0.7, abs=0.05)
 
@@ -110,6 +112,38 @@ def test_tone_curves_are_optional_and_leave_the_other_settings_alone():
     assert one.tone_curve is None and one.extra_curve == 0
     assert other.tone_curve is not None
     assert one.exposure == other.exposure and one.gain == other.gain
+
+
+def test_a_tone_curve_of_the_camera_changes_no_draw():
+    curve = np.linspace(0, 1, 9) ** 1.5
+    curved = replace(S7, tone_curve=curve)
+    plain, rng, other = replace(S7, tone_curve=None), np.random.default_rng(3), np.random.default_rng(3)
+    one, two = sample_settings(plain, rng), sample_settings(curved, other)
+    assert one.camera_curve is None and two.camera_curve is curve
+    assert rng.bit_generator.state == other.bit_generator.state
+    for field in fields(CaptureSettings):
+        if field.name != "camera_curve":
+            np.testing.assert_array_equal(getattr(one, field.name), getattr(two, field.name))
+    raw = np.full((8, 8, 3), 0.1, np.float32) * one.neutral.astype(np.float32)
+    identity = replace(one, camera_curve=np.linspace(0, 1, 9))
+    assert np.abs(run_isp(raw, identity).astype(int) - run_isp(raw, one)).max() <= 1
+    assert (run_isp(raw, two) < run_isp(raw, one)).all()
+
+
+@pytest.mark.parametrize("curve", [[0.5], [0, 0.5, 0.4], [0, 2], [1, 1], "a", [[0, 1]]])
+def test_invalid_tone_curves(curve):
+    profile = yaml.safe_load((ROOT / "cameras" / "samsung_s7.yaml").read_text())
+    with pytest.raises((ValueError, TypeError), match="tone_curve"):
+        camera.read_profile(profile | {"tone_curve": curve})
+
+
+def test_the_means_of_a_prior():
+    assert camera.mean_of({"uniform": [1, 2]}) == 1.5
+    assert camera.mean_of({"log_uniform": [1, 4]}) == 2
+    assert camera.mean_of({"log_normal": [1.5, 0.3]}) == 1.5
+    settings = mean_settings(S7)
+    assert settings.gain == pytest.approx(camera.mean_of(S7.prior.gain))
+    assert settings.subsampling is None and settings.shot_noise == settings.read_noise == 0
 
 
 @given(st.integers(0, 1000), st.floats(0, 1), st.floats(0, 0.2), st.floats(0.7, 1))

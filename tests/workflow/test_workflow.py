@@ -610,6 +610,27 @@ def test_the_classical_method_replaces_the_networks(tmp_path, settings):
     assert "Extra Data [1] / No Extra Data [0] : 0" in readme
 
 
+def test_a_classical_method_for_another_camera(tmp_path, settings):
+    profile = tmp_path / "my phone.yaml"
+    profile.write_text((ROOT / "cameras" / "huawei_p20.yaml").read_text())
+    options = {"model": "inverse", "camera": "my phone.yaml"}
+    result = snakemake(tmp_path, **settings | options)
+    assert result.returncode == 0, result.stderr
+    command = ["predict", settings["images"], "-o", tmp_path / "direct", "--model", "inverse"]
+    direct = omf(*command, "--camera", profile)
+    assert direct.returncode == 0, direct.stderr
+    for path in (tmp_path / "direct").iterdir():
+        assert path.read_bytes() == (tmp_path / "submission" / path.name).read_bytes()
+    summary = json.loads((tmp_path / "submission" / "summary.json").read_text())
+    assert (summary["model"], summary["camera"]) == ("inverse", "my phone.yaml")
+    profile.write_text(profile.read_text() + "\n")  # a change of the profile reruns the job
+    planned = snakemake(tmp_path, "-n", **settings | options)
+    assert "rule infer" in planned.stdout + planned.stderr
+    refused = snakemake(tmp_path, **settings | {"camera": "huawei_p20"})
+    assert refused.returncode == 1
+    assert "its networks predict the RAW of samsung_s7" in refused.stderr
+
+
 @pytest.mark.slow
 def test_provenance_records_inputs_weights_and_environment(tmp_path, settings):
     (settings["images"] / "broken.jpg").write_text("no picture")

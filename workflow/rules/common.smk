@@ -17,7 +17,7 @@ from snakemake.settings.types import DeploymentMethod
 from omf.evaluation.ground_truth import list_ground_truth
 from omf.io.photos import filter_utf8_names, group_by_stem, list_images
 from omf.io.raw_formats import challenge_settings, parse_raw_format
-from omf.models.registry import check_files, find_model
+from omf.models.registry import check_files, find_model, with_camera
 from omf.pipeline.config import check_config
 from omf.pipeline.dependencies import fingerprint
 from omf.pipeline.plan import plan_file, save_plan
@@ -102,7 +102,7 @@ if workflow.is_main_process:
 
 try:
     CONFIG = check_config(config)
-    MODEL = find_model(CONFIG.model)
+    MODEL = with_camera(find_model(CONFIG.model), CONFIG.camera)
     # a model with an address is fetched first
     if not any(file.url for file in MODEL.files):
         check_files(MODEL)

@@ -50,13 +50,15 @@ rule infer:
         scripts=SCRIPTS,
         code=code_of("infer"),
         model=CONFIG.model,
+        camera=CONFIG.camera,
         device=CONFIG.device,
         precision=CONFIG.precision,
         hashes=weights_hashes(),
-        profile=profile_hash() if MODEL.method == "unprocess" else "",
+        profile="" if MODEL.method == "fusion" else profile_hash(),
     shell:
         "python {params.scripts:q}/infer.py {input.decoded} --out {output.demosaiced} --timing {output.timing}"
-        " --model {params.model:q} --device {params.device} --precision {params.precision} > {log} 2>&1"
+        " --model {params.model:q} --camera={params.camera:q}"
+        " --device {params.device} --precision {params.precision} > {log} 2>&1"
 
 
 rule mosaic:

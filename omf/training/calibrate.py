@@ -1,0 +1,183 @@
+"""Measurement of a camera on pairs of photo and RAW: global ISP, noise and JPEG of each. No torch here."""
+
+import functools
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, JpegImagePlugin
+
+from omf.io.camera_raw import import_rawpy, read_camera_raw
+from omf.io.embedded import open_embedded_photo
+from omf.io.exif import read_exif
+from omf.io.images import DECODING_ERRORS
+from omf.raw.camera import Camera
+from omf.raw.isp import decode_srgb, encode_srgb
+from omf.training.convert import register_pair
+from omf.training.datasets import CameraPair, find_pairs
+from omf.training.pair_fit import (
+    KNOTS,
+    Cells,
+    GlobalFit,
+    fit_global,
+    mean_curve,
+    measure_noise,
+    select_cells,
+)
+from omf.utils.console import progress
+from omf.utils.errors import InputError, printable
+
+ISO_TAG = 34855
+CHROMA = ("4:4:4", "4:2:2", "4:2:0")  # by Pillow's number of the subsampling
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """Sensor of a RAW file, as far as the file tells."""
+
+    cfa: str
+    black_level: int  # counts
+    white_level: int  # counts
+    frame: tuple[int, int] | None  # height and width of a full image; None: the file may be a crop
+
+
+@dataclass(frozen=True)
+class PairFit:
+    """Measurements of one pair; unknown ones are None."""
+
+    name: str
+    sensor: Sensor
+    cells: Cells
+    fit: GlobalFit
+    noise: tuple[float, float] | None  # variances of shot and read noise, see isp.add_noise
+    iso: int | None  # from the photo's EXIF
+    quality: int | None  # the JPEG's
+    subsampling: int | None  # the JPEG's, as in isp.compress_jpeg
+
+    @property
+    def exposure(self) -> float:
+        """Linear sRGB green of the brightest hundredth of the RAW, before clipping at 1."""
+        return self.cells.exposure * self.fit.gain
+
+
+def fit_pairs(folder: Path, generic: Camera) -> tuple[list[PairFit], list[str]]:
+    """Measure all pairs of a folder in one of the layouts of `omf.training.datasets`.
+
+    Each pair is fitted twice: first with the generic prior, then with the means over the pairs in its place.
+
+    Args:
+        folder: folder of pairs; camera RAW and photo are registered, as by `convert_dataset`.
+        generic: profile to follow in all that a pair leaves open.
+
+    Returns:
+        The measured pairs, and problems, one line each.
+
+    Raises:
+        InputError: the folder contains no pairs.
+    """
+    fits, problems = [], []
+    prior = mean_curve(generic), generic.colour_matrices.mean(axis=0)
+    for name, data, problem in read_each(folder):
+        if data is None:
+            problems.append(problem)
+            continue
+        pair, rgb, bayer, sensor = data
+        cells = select_cells(rgb, bayer)
+        if cells is None:
+            problems.append(
+                f"{pair.photo or pair.raw}: nearly all of it is dark or clipped; give another photo"
+            )
+            continue
+        fit = fit_global(cells, *prior)
+        quality, subsampling = jpeg_settings(pair.photo, pair.raw)
+        iso = read_exif(pair.photo).capture.get(ISO_TAG) if pair.photo else None
+        iso = iso if isinstance(iso, int) and iso > 0 else None
+        fits.append(PairFit(name, sensor, cells, fit, measure_noise(rgb, bayer), iso, quality, subsampling))
+    closed = [fit for fit in fits if fit.fit.has_highlights]
+    if closed:
+        colours = [fit.fit.colour_matrix for fit in fits if fit.fit.has_colours]
+        prior = average_curve(closed), np.mean(colours, axis=0) if colours else prior[1]
+        fits = [replace(fit, fit=fit_global(fit.cells, *prior)) for fit in fits]
+    return fits, problems
+
+
+def read_each(folder: Path) -> Iterator[tuple[str, tuple | None, str]]:
+    """Yield (name, (pair, sRGB, RGGB mosaic, sensor), "") of each pair, or (name, None, problem)."""
+    dataset = find_pairs(folder)
+    for problem in dataset.problems:
+        yield "", None, problem
+    if dataset.layout == "dng":
+        import_rawpy()
+    for pair in progress(dataset.camera_pairs or dataset.pairs, "measuring", unit="pair"):
+        try:
+            if isinstance(pair, CameraPair):
+                rgb, camera_raw = pair.read_photo(), read_camera_raw(pair.raw)
+                aligned = register_pair(pair, rgb, camera_raw).apply(rgb, camera_raw.bayer)
+                sensor = Sensor(
+                    camera_raw.cfa, camera_raw.black_level, camera_raw.white_level, camera_raw.mosaic.shape
+                )
+            else:
+                aligned, sensor = pair.load(), Sensor("RGGB", 0, pair.white_level, None)
+        except InputError as error:
+            yield pair.name, None, str(error)
+        else:
+            yield pair.name, (pair, *aligned, sensor), ""
+
+
+def average_curve(fits: list[PairFit]) -> np.ndarray:
+    """Return the median curve of the pairs, (19,), at each knot of those whose photos cover it."""
+    curves = encode_srgb(np.array([fit.fit.curve for fit in fits]))
+    covered = np.array([fit.fit.covers(KNOTS) for fit in fits])
+    covered |= ~covered.any(axis=0)
+    curve = np.array([np.median(curves[covered[:, knot], knot]) for knot in range(len(KNOTS))])
+    curve = np.maximum.accumulate(decode_srgb(curve))
+    return curve / curve[-1]
+
+
+@functools.cache
+def quality_tables() -> list[np.ndarray]:
+    """Return libjpeg's luma quantisation tables, (64,), of the qualities 1 to 100."""
+    tables = []
+    for quality in range(1, 101):
+        buffer = io.BytesIO()
+        Image.new("L", (8, 8)).save(buffer, "JPEG", quality=quality)
+        tables.append(np.array(Image.open(buffer).quantization[0]))
+    return tables
+
+
+def jpeg_settings(photo: Path | None, raw: Path) -> tuple[int | None, int | None]:
+    """Return the quality and the chroma subsampling of a photo, None if it is not a JPEG in colour.
+
+    Without a photo, they are those of the JPEG embedded in the RAW. The quality is the one whose libjpeg
+    table is closest to the photo's; cameras have tables of their own.
+    """
+    try:
+        with Image.open(photo) if photo else open_embedded_photo(raw) as image:
+            if not isinstance(image, JpegImagePlugin.JpegImageFile):
+                return None, None
+            luma = np.array(image.quantization[0])
+            sampling = JpegImagePlugin.get_sampling(image)
+    except (*DECODING_ERRORS, Image.UnidentifiedImageError):  # it has been read, by another way
+        return None, None
+    distances = [np.abs(np.log(table / luma)).sum() for table in quality_tables()]
+    return int(np.argmin(distances)) + 1, sampling if sampling in range(len(CHROMA)) else None
+
+
+def fit_line(fit: PairFit) -> str:
+    """Return the measurements of a pair as one line."""
+    model = fit.fit
+    red, blue = model.neutral
+    parts = [
+        f"neutral R/G {red:.3f} B/G {blue:.3f}" + " (no greys)" * (not model.has_greys),
+        f"gain {model.gain:.2f}" if model.has_highlights else "gain open (no highlights)",
+        f"exposure {fit.exposure:.2f}" if model.has_highlights else "exposure open",
+        "" if model.has_colours else "matrix open (few colours)",
+        "noise open" if fit.noise is None else f"shot noise {fit.noise[0]:.1e}",
+        f"ISO {fit.iso}" if fit.iso else "",
+        f"JPEG {fit.quality}" if fit.quality else "",
+        CHROMA[fit.subsampling] if fit.subsampling is not None else "",
+        f"residual {model.residual:.1f} dB",
+    ]
+    return f"{printable(fit.name)}: {', '.join(part for part in parts if part)}"

@@ -1,0 +1,266 @@
+"""Camera profiles from pairs of photo and RAW."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from camera_dng import bayer_of, photo_of, scene, write_dng
+from conftest import omf
+from PIL import Image
+
+from omf.io.exif import read_exif
+from omf.raw.bayer import pack, to_challenge_counts
+from omf.raw.camera import Camera, load_camera, mean_of
+from omf.raw.scenes import SCENES
+from omf.raw.simulator import linear_raw, sample_settings, simulate_pair
+from omf.training.calibrate import fit_line, fit_pairs, jpeg_settings
+from omf.training.pair_fit import KNOTS, fit_global, hat_functions, limit_white, mean_curve, select_cells
+from omf.training.profile import make_profile, profile_text
+
+GENERIC = load_camera("generic_phone")
+CHART = next(number for number, draw in enumerate(SCENES) if draw.__name__ == "chart")
+
+
+def known_camera(base: str, gain: float, power: float, light: tuple[float, float]) -> Camera:
+    """Return a camera with one matrix, one light, a tone curve and little spread."""
+    camera = load_camera(base)
+    prior = replace(
+        camera.prior,
+        gain={"log_uniform": [gain / 1.1, gain * 1.1]},
+        saturation={"uniform": [1.0, 1.0]},
+        shading={"uniform": [0.0, 0.0]},
+        local_contrast={"uniform": [0.0, 0.05]},
+        sharpening={"uniform": [0.0, 0.4]},
+        midtones={"uniform": [0.3, 0.4]},
+        contrast={"uniform": [0.1, 0.15]},
+        iso={"log_uniform": [100, 200]},
+        tone_deviation=None,
+        black_point=None,
+        white_point=None,
+    )
+    return replace(
+        camera,
+        prior=prior,
+        cfa="RGGB",
+        neutrals=np.array([light]),
+        weights=np.ones(1),
+        spread=np.diag([0.03**2, 0.03**2]),
+        colour_matrices=camera.colour_matrices[:1],
+        tone_curve=np.linspace(0, 1, 33) ** power,
+        extra_curves=np.array([1.0, 0.0, 0.0]),
+    )
+
+
+CAMERAS = {
+    "a": known_camera("samsung_s7", 1.35, 1.15, (0.59, 0.62)),
+    "b": known_camera("huawei_p20", 1.8, 0.85, (0.47, 0.70)),
+}
+
+
+def write_known_pairs(folder: Path, camera: Camera, kinds: list[int], size: int = 160) -> Path:
+    """Write pairs of drawn scenes, NUMBER.jpg (quality 93, 4:2:0) and NUMBER.npy."""
+    folder.mkdir()
+    for number, kind in enumerate(kinds):
+        rng = np.random.default_rng([5, number])
+        shown = SCENES[kind % len(SCENES)](size, size, rng).astype(np.float32)
+        settings = replace(sample_settings(camera, rng), subsampling=None)
+        rgb, counts = simulate_pair(shown, settings, camera, rng)
+        Image.fromarray(rgb).save(folder / f"{number}.jpg", quality=93, subsampling=2)
+        np.save(folder / f"{number}.npy", pack(to_challenge_counts(linear_raw(counts, camera))))
+    return folder
+
+
+def recovered(folder: Path) -> Camera:
+    """Calibrate on a folder, and load the profile from its file."""
+    fits, problems = fit_pairs(folder, GENERIC)
+    assert len(problems) <= 4 and all("dark or clipped" in problem for problem in problems)
+    path = folder.with_suffix(".yaml")
+    path.write_text(profile_text(make_profile("known", fits, GENERIC)))
+    return load_camera(str(path))
+
+
+def errors(found: Camera, true: Camera) -> dict[str, float]:
+    """Return the largest relative errors of neutral and gain, and absolute ones of matrix and sRGB curve."""
+    levels = np.linspace(0.02, 0.9, 50)
+    curves = [np.interp(levels, mean_curve(camera), KNOTS) for camera in (found, true)]
+    return {
+        "neutral": float(np.abs(found.mean_neutral / true.mean_neutral - 1).max()),
+        "gain": abs(mean_of(found.prior.gain) / mean_of(true.prior.gain) - 1),
+        "matrix": float(np.abs(found.colour_matrices.mean(axis=0) - true.colour_matrices.mean(axis=0)).max()),
+        "curve": float(np.abs(curves[0] - curves[1]).max()),
+    }
+
+
+# Of the means of neutral and gain (relative), colour matrix and sRGB curve. A photo's light deviates by 3 %
+# from the mean and its gain by 5.5 %, so three standard errors of n photos are 0.09 / sqrt(n) and
+# 0.17 / sqrt(n); of the latter about half have highlights. The rest is the error of a fit.
+BOUNDS = {
+    1: {"neutral": 0.10, "gain": 0.15, "matrix": 0.08, "curve": 0.03},
+    5: {"neutral": 0.04, "gain": 0.12, "matrix": 0.04, "curve": 0.02},
+    50: {"neutral": 0.03, "gain": 0.06, "matrix": 0.015, "curve": 0.01},
+}
+
+
+@pytest.mark.parametrize("count", BOUNDS)
+@pytest.mark.parametrize("name", CAMERAS)
+def test_known_cameras_are_recovered(tmp_path, name, count):
+    kinds = [CHART] if count == 1 else list(range(count))
+    profile = recovered(write_known_pairs(tmp_path / "pairs", CAMERAS[name], kinds))
+    found = errors(profile, CAMERAS[name])
+    assert all(found[figure] <= bound for figure, bound in BOUNDS[count].items()), found
+    assert profile.prior.saturation == {"uniform": [1.0, 1.0]}
+    np.testing.assert_allclose(profile.colour_matrices.sum(axis=-1), 1, atol=2e-3)
+    assert profile.subsampling[2] > 0.7 if count == 1 else profile.subsampling[2] == 1
+    if count == 50:
+        assert profile.prior.quality == {"uniform": [93, 93]}
+        ((_, (iso, deviation)),) = profile.prior.iso.items()
+        assert 100 < iso < 300 and deviation < 1  # texture counts as noise
+        assert len(profile.neutrals) == 6
+
+
+def test_few_pairs_keep_the_generic_spread(tmp_path):
+    folder = write_known_pairs(tmp_path / "pairs", CAMERAS["a"], [CHART])
+    (fit,), _ = fit_pairs(folder, GENERIC)
+    profile = make_profile("known", [fit], GENERIC)
+    assert any(line.startswith("spread: 1 pair, 5 needed") for line in profile.open)
+    assert any(line.startswith("frame: unknown") for line in profile.open)
+    assert any(line.startswith("shading, denoising") for line in profile.open)
+    (tmp_path / "known.yaml").write_text(profile_text(profile))
+    assert all(f"# open: {line}" in profile_text(profile) for line in profile.open)
+    camera = load_camera(str(tmp_path / "known.yaml"))
+    np.testing.assert_allclose(camera.spread, GENERIC.spread, rtol=0.01)
+    np.testing.assert_allclose(
+        np.ptp(camera.colour_matrices, axis=0), np.ptp(GENERIC.colour_matrices, axis=0), atol=2e-4
+    )
+    for name in ("exposure", "shading", "denoising", "local_contrast", "sharpening", "midtones", "contrast"):
+        assert getattr(camera.prior, name) == getattr(GENERIC.prior, name)
+    (low, high) = camera.prior.iso["log_uniform"]
+    assert high / low == pytest.approx(3200 / 50, rel=0.01)
+    assert camera.prior.gain["log_uniform"][0] >= 0.99
+
+
+def test_a_photo_without_highlights_or_colours_leaves_gain_and_matrix_open(tmp_path):
+    camera = CAMERAS["a"]
+    rng = np.random.default_rng(3)
+    grey = np.repeat(rng.uniform(0.02, 0.35, (10, 10, 1)), 3, axis=-1).astype(np.float32)
+    shown = np.kron(grey, np.ones((16, 16, 1), np.float32))
+    settings = replace(sample_settings(camera, rng), subsampling=None, exposure=1.0)
+    rgb, counts = simulate_pair(shown, settings, camera, rng)
+    (tmp_path / "pairs").mkdir()
+    Image.fromarray(rgb).save(tmp_path / "pairs" / "a.png")
+    np.save(tmp_path / "pairs" / "a.npy", pack(to_challenge_counts(linear_raw(counts, camera))))
+    (tmp_path / "pairs" / "dataset.json").write_text('{"white_level": 1024}')
+    (fit,), _ = fit_pairs(tmp_path / "pairs", GENERIC)
+    assert not fit.fit.has_highlights and not fit.fit.has_colours and fit.fit.has_greys
+    assert "gain open" in fit_line(fit) and "matrix open" in fit_line(fit)
+    np.testing.assert_allclose(fit.fit.neutral, settings.neutral[[0, 2]], rtol=0.01)
+    profile = make_profile("known", [fit], GENERIC)
+    for name in ("gain", "colour_matrices", "quality", "jpeg"):
+        assert any(line.startswith(f"{name}: no ") for line in profile.open), name
+    assert profile.fields["settings"]["gain"] == GENERIC.prior.gain
+    assert profile.fields["colour_matrices"] == GENERIC.colour_matrices.round(4).tolist()
+    # what is determined is the product of curve and gain
+    levels = np.linspace(*fit.fit.covered, 20)
+    green = hat_functions(levels) @ fit.fit.curve / fit.fit.gain
+    true = hat_functions(levels) @ mean_curve(camera) / settings.gain
+    np.testing.assert_allclose(green, true, rtol=0.06)
+
+
+def test_a_curve_never_exceeds_the_white_level():
+    curve = KNOTS**2
+    flat, matrix = limit_white(curve, np.eye(3) * 1.25, 0.8)
+    assert flat[-1] == matrix[1].sum() == 1
+    np.testing.assert_allclose(flat[KNOTS <= 0.8], 1.25 * curve[KNOTS <= 0.8])
+    assert (np.diff(flat) >= 0).all()
+    for factor, brightest in ((0.8, 0.9), (1.25, 1.0)):
+        same, _ = limit_white(curve, np.eye(3) * factor, brightest)
+        assert same is curve
+
+
+def test_outliers_hardly_matter(tmp_path):
+    folder = write_known_pairs(tmp_path / "pairs", CAMERAS["a"], [CHART])
+    (fit,), _ = fit_pairs(folder, GENERIC)
+    raw = fit.cells.raw.copy()
+    raw[::20] = raw[::20, ::-1] * 0.5
+    prior = mean_curve(GENERIC), GENERIC.colour_matrices.mean(axis=0)
+    clean, damaged = (fit_global(cells, *prior) for cells in (fit.cells, replace(fit.cells, raw=raw)))
+    np.testing.assert_allclose(damaged.neutral, clean.neutral, rtol=0.02)
+
+
+def test_dark_or_clipped_photos_are_no_measurement():
+    for value in (2, 255):
+        assert (
+            select_cells(np.full((200, 200, 3), value, np.uint8), np.full((200, 200), 0.5, np.float32))
+            is None
+        )
+
+
+def test_jpeg_settings(tmp_path):
+    picture = Image.fromarray(np.zeros((32, 32, 3), np.uint8))
+    for quality, subsampling in ((75, 0), (93, 1), (98, 2)):
+        picture.save(tmp_path / "a.jpg", quality=quality, subsampling=subsampling)
+        assert jpeg_settings(tmp_path / "a.jpg", tmp_path) == (quality, subsampling)
+    picture.convert("L").save(tmp_path / "grey.jpg", quality=80)
+    assert jpeg_settings(tmp_path / "grey.jpg", tmp_path) == (80, None)
+    picture.save(tmp_path / "a.png")
+    assert jpeg_settings(tmp_path / "a.png", tmp_path) == (None, None)
+
+
+def test_the_command_line_from_pairs_to_raw(tmp_path):
+    folder = write_known_pairs(tmp_path / "pairs", CAMERAS["b"], [CHART, CHART + 1, CHART])
+    (folder / "2.npy").write_bytes(b"damaged")
+    exif = Image.Exif()
+    exif.get_ifd(34665)[34855] = 200
+    Image.open(folder / "0.jpg").save(folder / "0.jpg", quality=93, subsampling=2, exif=exif)
+    assert read_exif(folder / "0.jpg").capture[34855] == 200
+    out = tmp_path / "cameras" / "my phone.yaml"
+    result = omf("calibrate", folder, "-o", out)
+    assert result.returncode == 1, result.stderr
+    (problem,) = (line for line in result.stderr.splitlines() if "problem:" in line)
+    assert "2.npy" in problem
+    lines = result.stdout.splitlines()
+    assert lines[0].startswith("0: neutral R/G ") and " gain " in lines[0] and lines[0].endswith(" dB")
+    assert "ISO 200" in lines[0] and "JPEG 93, 4:2:0" in lines[0]
+    assert lines[2].startswith("open: ")
+    assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
+    assert load_camera(str(out)).name == "my phone"
+    predict = ["predict", folder / "0.jpg", "-o", tmp_path / "raw"]
+    result = omf(*predict, "--model", "inverse", "--camera", out)
+    assert result.returncode == 0, result.stderr
+    found, true = np.load(tmp_path / "raw" / "0.npy") / 1024, np.load(folder / "0.npy") / 1024
+    assert -10 * np.log10(((found - true) ** 2).mean()) > 25
+    result = omf(*predict, "--camera", out)
+    assert result.returncode == 1
+    assert "its networks predict the RAW of samsung_s7; camera applies to" in result.stderr
+    result = omf("calibrate", folder, "-o", tmp_path / "profile.txt")
+    assert result.returncode == 1 and "ends in .yaml" in result.stderr
+
+
+def test_a_folder_without_usable_pairs_is_one_line(tmp_path):
+    folder = write_known_pairs(tmp_path / "pairs", CAMERAS["a"], [CHART])
+    (folder / "0.npy").write_bytes(b"damaged")
+    result = omf("calibrate", folder, "-o", tmp_path / "a.yaml")
+    assert result.returncode == 1
+    assert len(result.stderr.strip().splitlines()) == 1 and "none of its pairs can be used" in result.stderr
+    assert not (tmp_path / "a.yaml").exists()
+
+
+def test_camera_raw_needs_no_conversion(tmp_path):
+    pytest.importorskip("rawpy")
+    folder = tmp_path / "phone"
+    folder.mkdir()
+    shown = scene(0, 260, 340)
+    write_dng(folder / "a.dng", bayer_of(shown, "GRBG", noise=0.002), "GRBG", (64,) * 4, 1023)
+    # turned, and smaller than the RAW
+    Image.fromarray(np.rot90(photo_of(shown)[3:-5, 6:-7])).save(folder / "a.jpg", quality=95)
+    (folder / "b.jpg").write_bytes((folder / "a.jpg").read_bytes())
+    (folder / "b.dng").write_bytes(b"damaged")
+    (fit,), problems = fit_pairs(folder, GENERIC)
+    assert len(problems) == 1 and "b.dng: can't be decoded" in problems[0]
+    np.testing.assert_allclose(fit.fit.neutral, (0.55, 0.6), rtol=0.03)
+    assert fit.fit.gain == pytest.approx(1 / 0.45, rel=0.1)
+    np.testing.assert_allclose(fit.fit.colour_matrix, np.eye(3), atol=0.06)
+    camera = make_profile("phone", [fit], GENERIC).fields
+    assert (camera["cfa"], camera["black_level"], camera["white_level"]) == ("GRBG", 64, 1023)
+    assert camera["frame"] == [260, 340]
