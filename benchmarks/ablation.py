@@ -1,42 +1,67 @@
-"""Ablation of the method's components with the same data, training budget and network; three seeds each.
+"""Comparison of the model's parts with the same data and budget; three seeds each.
 
-    python benchmarks/ablation.py PHOTO_OR_FOLDER... --demosaic trained_models/samsung_s7/demosaic.safetensors
+    python benchmarks/ablation.py PHOTO_OR_FOLDER... --pairs PAIRS --only 's7_*' --published PHOTO ANSWER \\
+        --demosaic trained_models/samsung_s7/demosaic.safetensors
 
-The scores of each run are saved to benchmarks/ablation.json, and an interrupted benchmark resumes from there.
-The table is written to benchmarks/ablation.md. Use other files (--out) for other settings.
+Scores are those of simulated held-out pairs (benchmarks/heldout_pairs.py) and of real references
+(benchmarks/real.py). The scores of each run are saved to benchmarks/ablation.json, and an interrupted
+benchmark resumes from there. The table is written to benchmarks/ablation.md. Use other files (--out) for
+other settings.
 """
 
 import argparse
 import json
 import shutil
 import tempfile
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-from heldout_pairs import COLUMNS, HELD_OUT, digits, held_out_pairs, held_out_pictures, scores_by_region
+from heldout_pairs import (
+    COLUMNS,
+    HELD_OUT,
+    HeldOutPair,
+    held_out_pairs,
+    held_out_pictures,
+    scores_by_region,
+)
+from real import Reference, read_pairs, read_published
 from single_network import any_patch, whole_image_objective
-from torch import nn
+from torch import Tensor, nn
+from torch.utils.data import Dataset
 from tqdm import tqdm
 
+from omf.evaluation.metrics import psnr
+from omf.inference.base import Picture
 from omf.inference.devices import pick_device
 from omf.inference.fusion import Fusion
-from omf.networks.base import network_input
+from omf.models.checkpoints import load_base, save_base
+from omf.networks.base import PaddedNetwork, network_input
+from omf.networks.global_net import BASE_CHANNELS, GlobalNet, make_thumbnail
 from omf.networks.registry import build
-from omf.raw.bayer import pack, to_challenge_counts, to_challenge_format
+from omf.raw.bayer import crop_to_cells, from_challenge_counts, pack, to_challenge_counts
 from omf.raw.camera import load_camera
 from omf.raw.overexposure import overexposure_mask
 from omf.training.loop import Plan, fit
-from omf.training.patches import WANTED, Patches
-from omf.training.settings import Loss, Losses, TrainingSettings
-from omf.training.sources import simulated_pictures
-from omf.training.train import branch_objective
+from omf.training.patches import WANTED, Patches, WholeImages
+from omf.training.settings import Iterations, Loss, Losses, TrainingSettings
+from omf.training.sources import Source, simulated_pictures
+from omf.training.train import append_base, base_objective, branch_objective, weights_file
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_json, save_text
 
-FULL_REFERENCE_METRICS = ["psnr", "ssim", "psnr_oe", "ssim_oe"]
+SCORES = {key: COLUMNS[key] for key in ("psnr", "ssim", "psnr_oe", "ssim_oe")} | {
+    "psnr_real": "PSNR, real references"
+}
 OE_SHARE = 1 / 3  # of the iterations, in variants with two networks
+IMAGES = 32  # whole images in an iteration of the base network
+SIZE = 256  # height and width of held-out pairs, pixels
+Reconstruct = Callable[[np.ndarray], np.ndarray]  # sRGB -> packed RAW, uint16
 
 
 @dataclass(frozen=True)
@@ -44,83 +69,151 @@ class Variant:
     """A row of the table."""
 
     name: str
+    base: bool = False
     target: str = "demosaiced"  # or bayer
-    fused: bool = False
-    noe: dict = field(default_factory=dict)  # loss terms besides L1; also for a single network
-    oe: dict = field(default_factory=dict)
+    networks: tuple[str, ...] = ("all",)  # all: one network for all pixels; or of noe and oe
+    loss: dict = field(default_factory=dict)  # terms besides L1
 
 
 PERCEPTUAL = {"ms_ssim": 0.2}
-VARIANTS = [
-    Variant("plain, to Bayer", target="bayer"),
-    Variant("to demosaiced RAW"),
-    Variant("+ MS-SSIM", noe=PERCEPTUAL),
-    Variant("+ mask fusion", fused=True, noe=PERCEPTUAL, oe=PERCEPTUAL),
-    Variant("mask fusion without MS-SSIM", fused=True),
-    Variant("mask fusion, OE with L2", fused=True, oe={"l1": 0.0, "l2": 1.0}),
+STEPS = [
+    {"name": "one network, to Bayer", "target": "bayer"},
+    {"name": "one network, to demosaiced RAW"},
+    {"name": "+ MS-SSIM", "loss": PERCEPTUAL},
+    {"name": "+ mask fusion (NOE and OE)", "networks": ("noe", "oe"), "loss": PERCEPTUAL},
 ]
-MAIN = VARIANTS[:4]  # also run with the second network
+WITHOUT_BASE = [Variant(**step) for step in STEPS]
+WITH_BASE = [
+    Variant("base alone", base=True, networks=()),
+    *(Variant(**step | {"name": f"base, {step['name']}", "base": True}) for step in STEPS),
+    Variant("base, NOE only", base=True, networks=("noe",), loss=PERCEPTUAL),
+    Variant("base, OE only", base=True, networks=("oe",), loss=PERCEPTUAL),
+]
+ROWS = [
+    *(("unet", variant) for variant in (*WITHOUT_BASE, *WITH_BASE)),
+    *(("nafnet", variant) for variant in (WITHOUT_BASE[2], WITHOUT_BASE[3], WITH_BASE[4])),
+]
 
 
-def train_variant(
-    variant: Variant,
-    network: str,
-    seed: int,
-    arguments: argparse.Namespace,
-    source,
-    run: Path,
-    device: torch.device,
-):
-    """Train one variant and return a function sRGB -> packed RAW."""
-    settings = TrainingSettings(loss=Losses(noe=Loss(**variant.noe), oe=Loss(**variant.oe)))
-    shutil.copy(arguments.demosaic, run / "demosaic.safetensors")
+class Zero(PaddedNetwork):
+    """A network that predicts 0: what it refines stays as it is."""
 
-    def train(branch: str, steps: int, initial: nn.Module, objective) -> nn.Module:
-        patches = Patches(
-            source, WANTED.get(branch, any_patch), arguments.patch, steps * arguments.batch, seed
+    receptive_radius, bytes_per_pixel = 0, 4
+
+    def __init__(self):
+        super().__init__((1,), BASE_CHANNELS, 3)
+
+    def body(self, x: Tensor) -> Tensor:
+        return x.new_zeros(len(x), 3, *x.shape[2:])
+
+
+@dataclass(frozen=True)
+class Trainer:
+    """Trains the networks of a run."""
+
+    arguments: argparse.Namespace
+    source: Source
+    seed: int
+    run: Path  # contains the weights of the Demosaic Net, and of the base network for variants with base
+    device: torch.device
+
+    def train_base(self) -> None:
+        """Train and save a base network."""
+        steps = self.arguments.steps
+        images = WholeImages(self.source, steps * IMAGES, self.seed)
+        save_base(
+            self.fit("base", GlobalNet(), base_objective, images, IMAGES), weights_file(self.run, "base")
         )
-        return fit(
-            initial,
-            objective,
-            patches,
-            Plan(branch, steps, arguments.batch, arguments.learning_rate, 50, 0.995, ""),
-            run,
-            device,
+
+    def train(self, variant: Variant, architecture: str) -> Reconstruct:
+        """Train the networks of a variant."""
+        settings = TrainingSettings(
+            iterations=Iterations(base=int(variant.base), noe=1),
+            loss=Losses(noe=Loss(**variant.loss), oe=Loss(**variant.loss)),
         )
+        base = load_base(weights_file(self.run, "base")) if variant.base else None
 
-    torch.manual_seed(seed)
-    if variant.target == "bayer":
-        model = train("all", arguments.steps, build(network, arguments.widths, out_channels=1), bayer_loss)
-        return lambda rgb: pack(to_challenge_counts(run_network(model, rgb, device)[..., 0]))
-    first = build(network, arguments.widths)
-    if not variant.fused:
-        model = train("all", arguments.steps, first, whole_image_objective(settings, run, device))
-        return lambda rgb: to_challenge_format(run_network(model, rgb, device))
-    steps_oe = round(arguments.steps * OE_SHARE)
-    noe = train("noe", arguments.steps - steps_oe, first, branch_objective("noe", settings, run, device))
-    initial = build(network, arguments.widths)
-    initial.load_state_dict(noe.state_dict())
-    oe = train("oe", steps_oe, initial, branch_objective("oe", settings, run, device))
-    fuse = Fusion(oe, noe, device)
-    return lambda rgb: to_challenge_format(fuse(rgb, overexposure_mask(rgb)))
+        def train(branch: str, objective, share: float = 1, initial: nn.Module | None = None, outputs=3):
+            network = build(architecture, self.arguments.widths, BASE_CHANNELS if base else 4, outputs)
+            if initial:
+                network.load_state_dict(initial.state_dict())
+            arguments = self.arguments
+            patches = Patches(
+                self.source,
+                WANTED.get(branch, any_patch),
+                arguments.patch,
+                round(share * arguments.steps) * arguments.batch,
+                self.seed,
+                with_thumbnail=variant.base,
+            )
+            return self.fit(branch, network, objective, patches, arguments.batch)
+
+        if variant.target == "bayer":
+            network = train("all", bayer_objective(base), outputs=1)
+            return partial(predict_bayer, network, base)
+        if "all" in variant.networks:
+            noe = oe = train("all", whole_image_objective(settings, self.run, self.device))
+        else:
+            noe, oe, both = Zero(), Zero(), len(variant.networks) == 2
+            if "noe" in variant.networks:
+                objective = branch_objective("noe", settings, self.run, self.device)
+                noe = train("noe", objective, 1 - OE_SHARE if both else 1)
+            if "oe" in variant.networks:
+                objective = branch_objective("oe", settings, self.run, self.device)
+                oe = train("oe", objective, OE_SHARE if both else 1, noe if both else None)
+        fusion = Fusion(oe, noe, self.device, base=base)
+        return lambda rgb: fusion.packed([Picture(rgb, overexposure_mask(rgb))])()[0]
+
+    def fit(self, name: str, network: nn.Module, objective, dataset: Dataset, batch: int) -> nn.Module:
+        steps = len(dataset) // batch
+        plan = Plan(name, steps, batch, self.arguments.learning_rate, 50, 0.995, "")
+        with tempfile.TemporaryDirectory() as folder:
+            return fit(network, objective, dataset, plan, Path(folder), self.device)
 
 
-def bayer_loss(network: nn.Module, batch: list[torch.Tensor]) -> torch.Tensor:
+def bayer_objective(base: GlobalNet | None) -> Callable[[nn.Module, list[Tensor]], Tensor]:
     """Return the mean absolute error of a single-channel output against the mosaic."""
-    x, bayer = batch
-    return (network(x).float() - bayer).abs().mean()
+
+    def objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
+        x, bayer, *thumbnail = batch
+        x = append_base(x, base, *thumbnail) if base else x
+        return (refine_bayer(network, x) - bayer).abs().mean()
+
+    return objective
+
+
+def refine_bayer(network: nn.Module, x: Tensor) -> Tensor:
+    """Run a network of one output channel, which is added to the mosaic of the base RAW if there is one."""
+    predicted = network(x)
+    if x.shape[1] == BASE_CHANNELS:
+        red, green, blue = x[:, 4:].unbind(1)
+        bayer = green.clone()
+        bayer[:, 0::2, 0::2], bayer[:, 1::2, 1::2] = red[:, 0::2, 0::2], blue[:, 1::2, 1::2]
+        predicted = predicted + bayer[:, None]
+    return predicted
 
 
 @torch.inference_mode()
-def run_network(model: nn.Module, rgb: np.ndarray, device: torch.device) -> np.ndarray:
-    """Run one network on all pixels: sRGB (H, W, 3) -> float32 (H, W, C) in [0, 1]."""
-    return (
-        model(network_input(rgb, overexposure_mask(rgb)).to(device))[0]
-        .clamp(0, 1)
-        .permute(1, 2, 0)
-        .cpu()
-        .numpy()
-    )
+def predict_bayer(network: nn.Module, base: GlobalNet | None, rgb: np.ndarray) -> np.ndarray:
+    """Predict packed RAW by a network of one output channel, in one piece."""
+    device = next(network.parameters()).device
+    x = network_input(rgb, overexposure_mask(rgb)).to(device)
+    if base:
+        x = append_base(x, base.to(device), make_thumbnail(torch.from_numpy(rgb))[None].to(device))
+    return pack(crop_to_cells(to_challenge_counts(refine_bayer(network, x)[0, 0].clamp(0, 1).cpu().numpy())))
+
+
+def score(
+    reconstruct: Reconstruct, pairs: list[HeldOutPair], references: list[Reference]
+) -> dict[str, float]:
+    """Return the means of `SCORES`."""
+    rows = [scores_by_region(reconstruct(pair.rgb), pair) for pair in pairs]
+    means = {key: np.mean([row[key] for row in rows if key in row]) for key in SCORES if key != "psnr_real"}
+    if references:
+        means["psnr_real"] = np.mean(
+            [psnr(from_challenge_counts(reconstruct(item.rgb)), item.raw) for item in references]
+        )
+    return {key: float(value) for key, value in means.items()}
 
 
 def table(runs: list[dict], caption: str) -> str:
@@ -128,28 +221,26 @@ def table(runs: list[dict], caption: str) -> str:
     lines = [
         caption,
         "",
-        "| network | variant | " + " | ".join(COLUMNS[key] for key in FULL_REFERENCE_METRICS) + " |",
-        "|---" * (len(FULL_REFERENCE_METRICS) + 2) + "|",
+        "| network | variant | " + " | ".join(SCORES.values()) + " | training, min |",
+        "|---" * (len(SCORES) + 3) + "|",
     ]
-    for network, variant in dict.fromkeys((run["network"], run["variant"]) for run in runs):
-        values = np.array(
-            [
-                [run[key] for key in FULL_REFERENCE_METRICS]
-                for run in runs
-                if (run["network"], run["variant"]) == (network, variant)
-            ]
-        )
-        spreads = values.std(0, ddof=min(1, len(values) - 1))
-        cells = [
-            f"{mean:.{d}f} ± {spread:.{d}f}"
-            for mean, spread, d in zip(values.mean(0), spreads, digits(FULL_REFERENCE_METRICS))
-        ]
-        lines.append(f"| {network} | {variant} | " + " | ".join(cells) + " |")
+    for network, variant in ROWS:
+        chosen = [run for run in runs if (run["network"], run["variant"]) == (network, variant.name)]
+        cells = [spread([run[key] for run in chosen if key in run], key) for key in SCORES]
+        minutes = np.mean([run["seconds"] for run in chosen]) / 60 if chosen else 0
+        lines.append(f"| {network} | {variant.name} | " + " | ".join(cells) + f" | {minutes:.1f} |")
     return "\n".join(lines) + "\n"
 
 
-@cli_entry_point
-def main() -> None:
+def spread(values: list[float], key: str) -> str:
+    """Return mean and standard deviation in words."""
+    if not values:
+        return ""
+    digits = 4 if key.startswith("ssim") else 2
+    return f"{np.mean(values):.{digits}f} ± {np.std(values, ddof=min(1, len(values) - 1)):.{digits}f}"
+
+
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -160,55 +251,65 @@ def main() -> None:
         help="training photos and, if listed in heldout_pairs.txt, test photos; none: drawn scenes",
     )
     parser.add_argument("--demosaic", type=Path, required=True, help="weights of the Demosaic Net")
+    parser.add_argument("--pairs", nargs="*", type=Path, default=[], help="folders of real pairs")
+    parser.add_argument("--only", default="*", metavar="PATTERN", help="names of real pairs")
+    parser.add_argument("--published", nargs=2, type=Path, metavar=("PHOTO", "ANSWER"))
     parser.add_argument("--widths", type=int, nargs="+", default=[8, 16, 32, 64])
-    parser.add_argument(
-        "--steps", type=int, default=400, help="iterations per variant, both networks together"
-    )
+    parser.add_argument("--steps", type=int, default=400, help="iterations of the networks, and of the base")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--patch", type=int, default=72)
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--pairs", type=int, default=80, help="number of held-out pairs")
+    parser.add_argument("--count", type=int, default=80, help="number of held-out pairs")
     parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
-    arguments = parser.parse_args()
+    return parser.parse_args()
 
-    device = pick_device("auto")
+
+@cli_entry_point
+def main() -> None:
+    arguments, device = parse_arguments(), pick_device("auto")
     source = simulated_pictures(
         TrainingSettings(photos=[str(path) for path in arguments.photos], exclude=str(HELD_OUT))
     )
-    pictures, contents = held_out_pictures(arguments.photos, load_camera("samsung_s7"), 256)
-    pairs = list(held_out_pairs(pictures, arguments.pairs, 256))
-    widths = "-".join(map(str, arguments.widths))
-    budget = (
-        f"{arguments.steps} iterations, batches of {arguments.batch} patches of {arguments.patch} x"
-        f" {arguments.patch} pixels, widths {widths}"
-    )
+    pictures, contents = held_out_pictures(arguments.photos, load_camera("samsung_s7"), SIZE)
+    pairs = list(held_out_pairs(pictures, arguments.count, SIZE))
+    references = [
+        reference
+        for folder in arguments.pairs
+        for reference in read_pairs(folder)
+        if fnmatch(reference.name, arguments.only)
+    ]
+    if arguments.published:
+        references.append(read_published(*arguments.published))
     caption = (
-        f"{arguments.pairs} simulated pairs from {contents}: every other pair random (PSNR, SSIM), the rest"
-        " selected for highlights (overexposed: all pairs with overexposed pixels);"
-        f" {budget}; mean ± standard deviation over {arguments.seeds} seeds"
+        f"{arguments.count} simulated pairs from {contents}: every other pair random (PSNR, SSIM), the rest"
+        f" selected for highlights (overexposed: all pairs with overexposed pixels); {len(references)} real"
+        f" references. {arguments.steps} iterations, batches of {arguments.batch} patches of"
+        f" {arguments.patch} x {arguments.patch} pixels, widths {'-'.join(map(str, arguments.widths))}; base:"
+        f" as many iterations of {IMAGES} thumbnails, included in the time; mean ± standard deviation over"
+        f" {arguments.seeds} seeds"
     )
     runs = json.loads(arguments.out.read_text()) if arguments.out.is_file() else []
-    todo = [("unet", variant, seed) for seed in range(arguments.seeds) for variant in VARIANTS]
-    todo += [("nafnet", variant, seed) for seed in range(arguments.seeds) for variant in MAIN]
-    for network, variant, seed in tqdm(todo, "ablation", unit="run", disable=None):
-        key = {"network": network, "variant": variant.name, "seed": seed}
-        if any(key.items() <= run.items() for run in runs):
-            continue
+    for seed in range(arguments.seeds):
         with tempfile.TemporaryDirectory() as folder:
-            reconstruct = train_variant(variant, network, seed, arguments, source, Path(folder), device)
-        scores = [scores_by_region(reconstruct(pair.rgb), pair) for pair in pairs]
-        runs.append(
-            key
-            | {
-                column: float(np.mean([score[column] for score in scores if column in score]))
-                for column in FULL_REFERENCE_METRICS
-            }
-        )
-        save_json(arguments.out, runs)
-        print(runs[-1], flush=True)
-    order = [(network, variant.name) for network in ("unet", "nafnet") for variant in VARIANTS]
-    runs.sort(key=lambda run: (order.index((run["network"], run["variant"])), run["seed"]))
+            trainer = Trainer(arguments, source, seed, Path(folder), device)
+            shutil.copy(arguments.demosaic, weights_file(trainer.run, "demosaic"))
+            base_seconds = 0.0
+            for network, variant in tqdm(ROWS, f"seed {seed}", unit="run", disable=None):
+                key = {"network": network, "variant": variant.name, "seed": seed}
+                if any(key.items() <= run.items() for run in runs):
+                    continue
+                torch.manual_seed(seed)
+                began = time.monotonic()
+                if variant.base and not weights_file(trainer.run, "base").is_file():
+                    trainer.train_base()
+                    base_seconds = time.monotonic() - began
+                    began = time.monotonic()
+                reconstruct = trainer.train(variant, network)
+                seconds = time.monotonic() - began + base_seconds * variant.base
+                runs.append(key | {"seconds": seconds} | score(reconstruct, pairs, references))
+                save_json(arguments.out, runs)
+                print(runs[-1], flush=True)
     save_text(arguments.out.with_suffix(".md"), table(runs, caption))
     print(table(runs, caption))
 

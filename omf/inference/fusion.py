@@ -46,12 +46,12 @@ class Branch:
 
     def __init__(self, network: PaddedNetwork, overexposed: bool, device: torch.device, precision: str):
         network.eval().to(device)
-        body, bytes_per_pixel = network.body, network.bytes_per_pixel
+        self.body, bytes_per_pixel = network.body, network.bytes_per_pixel
         if precision != "published" and isinstance(network, UNet):
             winograd = device.type == "cpu" and torch.backends.mkldnn.is_available()
-            body = FusedUNet(network, getattr(torch, precision), winograd).to(device)
-            bytes_per_pixel = body.bytes_per_pixel
-        self.run = partial(refine, body)
+            self.body = FusedUNet(network, getattr(torch, precision), winograd).to(device)
+            bytes_per_pixel = self.body.bytes_per_pixel
+        self.run = partial(refine, self.body)
         self.overexposed, self.grid = overexposed, network.grid
         self.halo = -(-network.receptive_radius // network.grid)  # cells
         self.min_cells = (3 * self.halo) ** 2  # of a tile; a smaller one would be mostly halo

@@ -152,6 +152,13 @@ def base_objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
         return error.square().mean((1, 2, 3)).sqrt().mean()
 
 
+@torch.no_grad()
+def append_base(x: Tensor, base: GlobalNet, thumbnail: Tensor) -> Tensor:
+    """Append the base RAW to network input: (N, 4, H, W) -> (N, BASE_CHANNELS, H, W)."""
+    with torch.autocast(x.device.type, enabled=False):
+        return torch.cat((x, base(thumbnail).apply(x[:, :3])), 1)
+
+
 def demosaic_loss(network: nn.Module, batch: list[Tensor]) -> Tensor:
     """Return the mean absolute error after the sRGB curve for mosaics (N, 1, H, W), RAW (N, 3, H, W)."""
     bayer, truth = batch
@@ -180,8 +187,7 @@ def branch_objective(
     def objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
         x, bayer, *thumbnail = batch
         if base:
-            with torch.no_grad(), torch.autocast(device.type, enabled=False):
-                x = torch.cat((x, base(*thumbnail).apply(x[:, :3])), 1)
+            x = append_base(x, base, *thumbnail)
         x = x.contiguous(memory_format=torch.channels_last)
         predicted = refine(network, x)
         if with_seam:

@@ -16,14 +16,14 @@ from omf.utils.errors import InputError
 def test_layers_are_fused_by_default_but_not_in_published(tiny_model):
     fused = {
         precision: [
-            isinstance(branch.run, FusedUNet)
+            isinstance(branch.body, FusedUNet)
             for branch in load_method(find_model(str(tiny_model)), "cpu", precision)[0].branches
         ]
         for precision in ("float32", "published")
     }
     assert fused == {"float32": [True, True], "published": [False, False]}
     default, _, _ = load_method(find_model(str(tiny_model)), "cpu")
-    assert isinstance(default.branches[0].run, FusedUNet)
+    assert isinstance(default.branches[0].body, FusedUNet)
     assert Reconstructor(tiny_model).precision == "float32"
 
 
