@@ -1,7 +1,8 @@
 """Quality of models on photos that they were not trained on, compared with methods without a network.
 
-The simulated camera captures and renders scenes from held-out photos and newly drawn ones. Each method gets
-the sRGB image and is scored against the camera's RAW. The same photos give the same pairs.
+The simulated camera captures scenes from held-out photos and newly drawn ones, and renders each RAW several
+times, with other settings of its ISP. Each method gets the sRGB image and is scored against the camera's RAW.
+The same photos give the same pairs.
 
     python benchmarks/heldout.py PHOTO_OR_FOLDER... --models samsung_s7 --out benchmarks/heldout.md
 """
@@ -11,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from heldout_pairs import COLUMNS, held_out_pairs, held_out_pictures, scores_by_region, table_head, table_row
+from heldout_pairs import COLUMNS, held_out_pairs, held_out_pictures, scores_by_region
 from tqdm import tqdm
 
 from omf.inference.base import Picture
@@ -49,15 +50,19 @@ def baseline(rgb: np.ndarray, camera: Camera) -> np.ndarray:
     return to_challenge_format(linear * camera.mean_neutral.astype(np.float32))
 
 
-def plain(path: Path) -> Method:
-    """Load a single network for all pixels."""
-    from omf.inference.devices import pick_device
-    from omf.inference.fusion import Fusion
-    from omf.models.checkpoints import load_network
-
-    network = load_network(path)
-    fuse = Fusion(network, network, pick_device("auto"))
-    return lambda picture: fuse.packed([picture])()[0]
+def renditions_row(name: str, rows: list[list[dict[str, float]]]) -> str:
+    """Return a Markdown row of the scores of each RAW's renditions."""
+    psnrs = np.array([[row["psnr"] for row in each] for each in rows if "psnr" in each[0]])
+    cells = [
+        f"{psnrs.mean():.2f} ({psnrs.mean(1).std():.2f})",
+        f"{psnrs.std(1).mean():.2f}",
+        f"{psnrs.min(1).mean():.2f}",
+    ]
+    for key in list(COLUMNS)[1:]:
+        values = np.array([row[key] for each in rows for row in each if key in row])
+        digits = 4 if key.startswith("ssim") else 2
+        cells.append(f"{values.mean():.{digits}f} ({values.std():.{digits}f})")
+    return f"| {name} | " + " | ".join(cells) + " |"
 
 
 @cli_entry_point
@@ -67,16 +72,15 @@ def main() -> None:
     )
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--models", nargs="+", default=["samsung_s7"])
-    parser.add_argument("--plain", type=Path, metavar="FILE", help="weights of one network for all pixels")
+    parser.add_argument("--camera", default="samsung_s7", help="camera of the models")
     parser.add_argument("--pairs", type=int, default=80)
+    parser.add_argument("--renditions", type=int, default=5, help="photos of each RAW")
     parser.add_argument("--out", type=Path, help="Markdown table")
     arguments = parser.parse_args()
 
-    camera = load_camera("samsung_s7")
+    camera = load_camera(arguments.camera)
     unprocess, inverse = Unprocess(camera), Inverse(camera)
     methods: dict[str, Method] = {name: fused(name) for name in arguments.models}
-    if arguments.plain:
-        methods["plain U-Net of the same size"] = plain(arguments.plain)
     methods["unprocess (Brooks et al. 2019), random gains"] = lambda picture: unprocess.packed([picture])()[0]
     methods["inverse: the profile's mean ISP"] = lambda picture: inverse.packed([picture])()[0]
     methods["inverse gamma, average white balance"] = lambda picture: baseline(picture.rgb, camera)
@@ -84,21 +88,36 @@ def main() -> None:
 
     pictures, contents = held_out_pictures(arguments.photos, camera, SIZE)
     scores = {name: [] for name in methods}
-    pairs = held_out_pairs(pictures, arguments.pairs, SIZE)
+    pairs = held_out_pairs(pictures, arguments.pairs, SIZE, arguments.renditions)
     for number, pair in enumerate(tqdm(pairs, total=arguments.pairs, unit="pair", disable=None)):
-        picture = Picture(pair.rgb, overexposure_mask(pair.rgb), f"pair {number}")
         for name, method in methods.items():
-            scores[name].append(scores_by_region(method(picture), pair))
-    num_overexposed = sum("psnr_oe" in row for row in scores[arguments.models[0]])
+            scores[name].append(
+                [
+                    scores_by_region(
+                        method(Picture(rgb, overexposure_mask(rgb), f"pair {number}.{index}")), pair, rgb
+                    )
+                    for index, rgb in enumerate(pair.renditions)
+                ]
+            )
+    num_overexposed = sum("psnr_oe" in row for rows in scores[arguments.models[0]] for row in rows)
+    num_random = arguments.pairs - arguments.pairs // 2
+    head = [
+        "PSNR",
+        "spread of renditions",
+        "worst rendition",
+        *(COLUMNS[key] for key in list(COLUMNS)[1:]),
+    ]
     lines = [
-        f"Simulated pairs from {contents}, {SIZE} x {SIZE} pixels; mean (standard deviation).",
-        f"PSNR and SSIM: {arguments.pairs - arguments.pairs // 2} random pairs. "
-        "Overexposed: the Bayer cells with an overexposed pixel,",
-        f"in the {num_overexposed} pairs that contain some, "
-        f"out of these and {arguments.pairs // 2} more that were selected for highlights.",
+        f"Simulated pairs of {arguments.camera} from {contents}, {SIZE} x {SIZE} pixels; mean (standard",
+        f"deviation). PSNR and SSIM: {num_random} random RAW, {arguments.renditions} photos of each: the ISP"
+        " with other settings.",
+        "Spread: standard deviation of the photos of one RAW. Overexposed: Bayer cells with an overexposed",
+        f"pixel, in the {num_overexposed} photos that contain some, of these RAW and of"
+        f" {arguments.pairs // 2} more with highlights.",
         "",
-        *table_head(list(COLUMNS)),
-        *(table_row(name, rows, list(COLUMNS)) for name, rows in scores.items()),
+        "| | " + " | ".join(head) + " |",
+        "|---" * (len(head) + 1) + "|",
+        *(renditions_row(name, rows) for name, rows in scores.items()),
     ]
     print("\n".join(lines))
     if arguments.out:

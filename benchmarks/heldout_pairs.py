@@ -108,18 +108,3 @@ def scores_by_region(
         result["psnr_oe"] = psnr(predicted[overexposed], truth[overexposed])
         result["ssim_oe"] = float(ssim_map(predicted, truth)[overexposed].mean())
     return result
-
-
-def table_row(name: str, scores: list[dict[str, float]], columns: list[str]) -> str:
-    """Return a Markdown row: mean (standard deviation) of each column over the images that have it."""
-    cells = [np.array([image[key] for image in scores if key in image]) for key in columns]
-    texts = [f"{c.mean():.{d}f} ({c.std():.{d}f})" if len(c) else "" for c, d in zip(cells, digits(columns))]
-    return f"| {name} | " + " | ".join(texts) + " |"
-
-
-def table_head(columns: list[str]) -> list[str]:
-    return ["| | " + " | ".join(COLUMNS[key] for key in columns) + " |", "|---" * (len(columns) + 1) + "|"]
-
-
-def digits(columns: list[str]) -> list[int]:
-    return [4 if key.startswith("ssim") else 2 for key in columns]

@@ -4,6 +4,9 @@ python benchmarks/precision.py PHOTOS --out benchmarks/precision.md
 """
 
 import argparse
+import copy
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import imageio.v3 as iio
@@ -14,9 +17,11 @@ from tqdm import tqdm
 from omf.inference.devices import device_label, pick_device
 from omf.inference.fusion import Fusion
 from omf.io.photos import find_photos
-from omf.models.checkpoints import load_network
+from omf.models.checkpoints import load_networks
 from omf.models.registry import Model, find_model
 from omf.networks.fused_unet import FusedUNet
+from omf.networks.global_net import refine
+from omf.networks.unet import UNet
 from omf.raw.bayer import WHITE_LEVEL, mosaic, to_challenge_counts
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import cli_entry_point
@@ -25,30 +30,29 @@ from omf.utils.files import save_text
 
 def load_precisions(model: Model, device: torch.device) -> dict[str, Fusion]:
     """Return the method in each precision; the float64 reference has the name ''."""
-    oe, noe = load_network(model.oe.path), load_network(model.noe.path)
-    fusions = {
-        "`precision: published`": Fusion(oe, noe, device, "published"),
-        "`precision: float32`, the default": Fusion(oe, noe, device),
-        "`precision: float16`": with_body(oe, noe, device, lambda unet: FusedUNet(unet, torch.float16)),
+    oe, noe, base = load_networks(model)
+
+    def with_body(body: Callable[[UNet], Callable]) -> Fusion:
+        """Return the method with replaced functions for its networks."""
+        fusion = Fusion(oe, noe, device, "published", base)
+        for branch, unet in zip(fusion.branches, filter(None, (noe, oe))):
+            branch.run = partial(refine, body(unet))
+        return fusion
+
+    return {
+        "`precision: published`": Fusion(oe, noe, device, "published", base),
+        "`precision: float32`, the default": Fusion(oe, noe, device, base=base),
+        "`precision: float16`": with_body(lambda unet: FusedUNet(unet, torch.float16).to(device)),
         "`precision: float16`, in bfloat16": with_body(
-            oe, noe, device, lambda unet: FusedUNet(unet, torch.bfloat16)
+            lambda unet: FusedUNet(unet, torch.bfloat16).to(device)
         ),
+        "": with_body(lambda unet: in_float64(copy.deepcopy(unet).double().to(device))),
     }
-    double = {
-        id(unet): load_network(file.path).double().to(device)
-        for unet, file in ((oe, model.oe), (noe, model.noe))
-    }
-    fusions[""] = with_body(oe, noe, device, lambda unet: lambda x: double[id(unet)].body(x.double()))
-    return fusions
 
 
-def with_body(oe, noe, device: torch.device, body) -> Fusion:
-    """Return the method with replaced functions for its networks."""
-    fusion = Fusion(oe, noe, device, "published")
-    for branch, unet in zip(fusion.branches, (noe, oe)):
-        run = body(unet)
-        branch.run = run.to(device) if isinstance(run, torch.nn.Module) else run
-    return fusion
+def in_float64(unet: UNet) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the body of a U-Net whose weights are float64, for float32 input."""
+    return lambda x: unet.body(x.double())
 
 
 @cli_entry_point
@@ -65,13 +69,13 @@ def main() -> None:
     photos = photos[:: max(len(photos) // arguments.count, 1)][: arguments.count]
     device = pick_device("auto")
     fusions = load_precisions(find_model(arguments.model), device)
-    in_float64 = fusions.pop("")
+    reference = fusions.pop("")
     errors: dict[str, list[np.ndarray]] = {name: [] for name in fusions}
     changed: dict[str, list[np.ndarray]] = {name: [] for name in fusions}
     for photo in tqdm(photos, unit="photo", disable=None):
         rgb = iio.imread(photo)
         mask = overexposure_mask(rgb)
-        expected = mosaic(in_float64(rgb, mask))
+        expected = mosaic(reference(rgb, mask))
         for name, fuse in fusions.items():
             predicted = mosaic(fuse(rgb, mask))
             errors[name].append(np.abs(predicted - expected).ravel() * WHITE_LEVEL)

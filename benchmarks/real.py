@@ -19,12 +19,13 @@ from tqdm import tqdm
 
 from omf.evaluation.ground_truth import list_ground_truth, read_ground_truth
 from omf.evaluation.metrics import psnr, ssim
-from omf.inference.base import Picture
+from omf.inference.base import Method, Picture
 from omf.inference.load import load_method
 from omf.io.images import read_rgb
 from omf.io.photos import list_images
 from omf.models.registry import find_model, with_camera
 from omf.raw.bayer import from_challenge_counts, to_challenge_format
+from omf.raw.isp import EXTRA_CURVES, to_8_bit
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_text
@@ -38,6 +39,7 @@ COLUMNS = {
     "psnr_matrix": "PSNR, 3 x 3 matrix",
 }
 GAMMA = 2.2  # of the published network's answer
+CHALLENGE_PATCH = 504  # pixels
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ class Reference:
     name: str
     rgb: np.ndarray  # sRGB (H, W, 3)
     raw: np.ndarray  # packed RGGB, float64 (H/2, W/2, 4) in [0, 1]
+    patch_size: int | None = None  # height and width in which methods get the photo; None: whole
 
 
 def read_pairs(folder: Path) -> Iterator[Reference]:
@@ -65,6 +68,33 @@ def read_published(photo: Path, answer: Path) -> Reference:
     linear = (read_rgb(answer) / np.float32(255)) ** np.float32(GAMMA)
     name = f"published network on {photo.name}"
     return Reference(name, read_rgb(photo), from_challenge_counts(to_challenge_format(linear)))
+
+
+def as_challenge_inputs(reference: Reference) -> Reference:
+    """Return a reference as AIM 2022 gave it out: in patches, with its extra tone curves A and B in turn."""
+    rgb = reference.rgb.copy()
+    for number, window in enumerate(patches(rgb.shape, CHALLENGE_PATCH)):
+        curve = EXTRA_CURVES[number % 2]
+        rgb[window] = to_8_bit(curve(rgb[window] / np.float32(255)))
+    return Reference(f"{reference.name}, as challenge inputs", rgb, reference.raw, CHALLENGE_PATCH)
+
+
+def patches(shape: tuple[int, ...], size: int) -> Iterator[tuple[slice, slice]]:
+    """Yield the windows of patches, row by row."""
+    for top in range(0, shape[0], size):
+        for left in range(0, shape[1], size):
+            yield slice(top, top + size), slice(left, left + size)
+
+
+def reconstruct(method: Method, reference: Reference) -> np.ndarray:
+    """Return the packed RAW that a method predicts, float64 (H/2, W/2, 4) in [0, 1]."""
+    predicted = np.empty((reference.rgb.shape[0] // 2, reference.rgb.shape[1] // 2, 4), np.uint16)
+    for rows, columns in patches(reference.rgb.shape, reference.patch_size or max(reference.rgb.shape)):
+        rgb = reference.rgb[rows, columns]
+        cells = slice(rows.start // 2, rows.stop // 2), slice(columns.start // 2, columns.stop // 2)
+        name = f"{reference.name} {rows.start} {columns.start}"
+        predicted[cells] = method.packed([Picture(rgb, overexposure_mask(rgb), name)])()[0]
+    return from_challenge_counts(predicted)
 
 
 def score(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
@@ -126,7 +156,8 @@ def main() -> None:
         if fnmatch(reference.name, arguments.only)
     ]
     if arguments.published:
-        references.append(read_published(*arguments.published))
+        whole = read_published(*arguments.published)
+        references += [whole, as_challenge_inputs(whole)]
     lines = [
         "| Reference | Model | " + " | ".join(COLUMNS.values()) + " |",
         "|---" * (len(COLUMNS) + 2) + "|",
@@ -137,10 +168,8 @@ def main() -> None:
         model, _, camera = name.partition(":")
         methods[name] = load_method(with_camera(find_model(model), camera), "auto")[0]
     for reference in tqdm(references, unit="reference", disable=None):
-        picture = Picture(reference.rgb, overexposure_mask(reference.rgb), reference.name)
         for name, method in methods.items():
-            predicted = from_challenge_counts(method.packed([picture])()[0])
-            scores = score(predicted, reference.raw)
+            scores = score(reconstruct(method, reference), reference.raw)
             all_scores[name].append(scores)
             lines.append(table_row([reference.name, name], scores))
     for name, scores in all_scores.items():

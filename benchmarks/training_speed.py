@@ -21,7 +21,7 @@ from omf.raw.camera import load_camera
 from omf.training import loop
 from omf.training.loop import Plan, fit
 from omf.training.patches import WANTED, Patches
-from omf.training.settings import Loss, Losses, TrainingSettings
+from omf.training.settings import Iterations, Loss, Losses, TrainingSettings
 from omf.training.sources import SimulatedPictures, draw_scenes
 from omf.training.train import branch_objective
 from omf.utils.errors import cli_entry_point
@@ -47,7 +47,8 @@ def rates(
     device: torch.device,
 ) -> np.ndarray:
     """Return patches per second for each tenth of a short training of NOE, without the first (warm-up)."""
-    settings = TrainingSettings(network=network, widths=widths, loss=Losses(noe=Loss(ms_ssim=ms_ssim)))
+    iterations, loss = Iterations(base=0, noe=1), Losses(noe=Loss(ms_ssim=ms_ssim))
+    settings = TrainingSettings(network=network, widths=widths, iterations=iterations, loss=loss)
     with tempfile.TemporaryDirectory() as folder:
         save_demosaic_net(DemosaicNet(), Path(folder) / "demosaic.safetensors")
         objective = branch_objective("noe", settings, Path(folder), device)

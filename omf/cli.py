@@ -297,7 +297,7 @@ def add_train(parents) -> None:
         parents,
         "train",
         commands.run_train,
-        "Train a Demosaic Net and an OE/NOE pair on a dataset or on simulated pairs.",
+        "Train the networks of a model, on a dataset or on simulated pairs.",
         "omf train -o my_model --settings settings.yaml",
         "omf predict photo.jpg -o raw --model my_model",
     )

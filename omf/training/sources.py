@@ -42,6 +42,7 @@ DRAWN = 96  # number of drawn scenes
 WHOLE_SIZE = 64  # pixels a side of simulated whole images, the least that the base network needs
 MIN_SHARE = 0.45  # of a scene's shorter side, that a whole image shows
 TINT_SHARE, TINT_DEVIATION = 0.2, 0.15  # share of images in tinted light; deviation of its log channels
+MAX_CAST = 0.4  # share of the light's colour, in logarithms, that white balance leaves in a photo
 
 Wanted = Callable[[np.ndarray], bool]  # predicate of the luma of a patch, sRGB in [0, 1]
 Photo = Callable[[], np.ndarray]  # returns sRGB, uint8 or uint16 (H, W, 3)
@@ -116,7 +117,7 @@ class SimulatedPictures:
         for _ in range(TRIES):
             # the CFA may begin with its second row or column
             scene, crop, settings, _ = self.crop(scenes, shares, rng, size + 2)
-            tint = random_tint(rng)
+            tint = random_tint(rng) * self.remaining_cast(settings, rng)
             factors = tint * np.float32(settings.exposure)
             luma = clip(crop[::LUMA_STRIDE, ::LUMA_STRIDE].astype(np.float32) * factors) @ LUMA
             if wanted(encode_srgb(lift_midtones(luma, settings.midtones))):
@@ -133,8 +134,17 @@ class SimulatedPictures:
 
     def draw_whole(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
         scenes, shares = self.pool(rng)
-        scene = scenes[rng.choice(len(scenes), p=shares)]
-        return render_whole(scene, random_tint(rng), sample_settings(self.camera, rng), rng)
+        scene, settings = scenes[rng.choice(len(scenes), p=shares)], sample_settings(self.camera, rng)
+        tint = random_tint(rng) * self.remaining_cast(settings, rng)
+        return render_whole(scene, tint, settings, rng)
+
+    def remaining_cast(self, settings: CaptureSettings, rng: np.random.Generator) -> np.ndarray:
+        """Return factors of the channels, float32 (3,): the part of the light's colour that photos keep.
+
+        White balance adapts incompletely, as eyes do: photos in warm light are warm.
+        """
+        light = settings.neutral / self.camera.mean_neutral
+        return ((light / (light @ LUMA)) ** rng.uniform(0, MAX_CAST)).astype(np.float32)
 
 
 class RecordedPictures:

@@ -119,9 +119,7 @@ def stage_fingerprint(stage: str, settings: TrainingSettings) -> str:
 def initial_network(branch: str, settings: TrainingSettings, run: Path) -> nn.Module:
     """Return the initial network: of the model to fine-tune, or NOE for OE, or with random weights."""
     if settings.init_from:
-        model = find_model(settings.init_from)
-        check_files(model)
-        return load_network(getattr(model, branch).path)
+        return load_network(initial_weights(settings.init_from, branch))
     if branch == "oe" and settings.iterations.noe:
         return load_network(weights_file(run, "noe"))
     if settings.iterations.base:
@@ -131,11 +129,20 @@ def initial_network(branch: str, settings: TrainingSettings, run: Path) -> nn.Mo
 
 def initial_base(settings: TrainingSettings) -> GlobalNet:
     """Return the initial base network: of the model to fine-tune, or with random weights."""
-    if not settings.init_from:
-        return GlobalNet()
-    model = find_model(settings.init_from)
+    return load_base(initial_weights(settings.init_from, "base")) if settings.init_from else GlobalNet()
+
+
+def initial_weights(name: str, network: str) -> Path:
+    """Return the weights file of a network of the model to fine-tune. Raises InputError if it has none."""
+    model = find_model(name)
     check_files(model)
-    return load_base(model.base.path)
+    file = getattr(model, network)
+    if file is None:
+        raise InputError(
+            f"training.init_from: {name} has no network {network};"
+            f" set iterations.{network} to 0, or give another model"
+        )
+    return file.path
 
 
 def base_objective(network: nn.Module, batch: list[Tensor]) -> Tensor:

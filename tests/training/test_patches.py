@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from omf.raw.bayer import mosaic, pack, to_challenge_counts
 from omf.raw.camera import load_camera
 from omf.raw.overexposure import overexposure_mask
+from omf.raw.simulator import sample_settings
 from omf.training.datasets import Pair
 from omf.training.patches import WANTED, MosaickedScenes, Patches, WholeImages
 from omf.training.sources import (
@@ -105,6 +106,22 @@ def test_a_patch_comes_with_the_thumbnail_of_its_photo(kind, request):
         means.append([float(x[:3].mean()), float(thumbnail[:3].mean())])
     if kind == "simulated":
         assert np.corrcoef(np.transpose(means))[0, 1] > 0.5
+
+
+def test_photos_keep_a_part_of_the_lights_colour(simulated):
+    """White balance is incomplete, so that photos in warm light are warm, and on average neither."""
+    rng = np.random.default_rng(0)
+    casts, lights = [], []
+    for _ in range(300):
+        settings = sample_settings(CAMERA, rng)
+        casts.append(np.log(simulated.remaining_cast(settings, rng)))
+        lights.append(np.log(settings.neutral / CAMERA.mean_neutral))
+    casts, lights = np.array(casts), np.array(lights)
+    warm = lights[:, 0] - lights[:, 2]
+    assert np.corrcoef(casts[:, 0] - casts[:, 2], warm)[0, 1] > 0.7
+    assert (np.abs(casts[:, 0] - casts[:, 2]) <= 0.4 * np.abs(warm) + 1e-6).all()
+    luma = np.exp(casts) @ [0.299, 0.587, 0.114]
+    np.testing.assert_allclose(luma, 1, atol=0.05)
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (200, 330), (130, 64)])
