@@ -12,7 +12,7 @@ import numpy as np
 from omf.inference.base import Method, Picture
 from omf.inference.load import load_method
 from omf.inference.precision import current_precision
-from omf.models.registry import check_files, find_model
+from omf.models.registry import check_files, find_model, with_camera
 from omf.raw.bayer import mosaic, pack
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import InputError
@@ -32,14 +32,24 @@ class Reconstructor:
         device: auto (a GPU if available), cpu or cuda. CUDA can't be used after a fork: in the workers of a
             DataLoader use cpu, or start them by spawn.
         precision: float32; published, with the operations of the published code; or float16, on a GPU.
+        camera: camera of the RAW for unprocess and inverse: name of a profile in cameras/, or a YAML file;
+            empty: the model's own.
 
     Raises:
-        InputError: the model does not exist, or one of its files is missing, wrong or damaged.
+        InputError: the model does not exist, one of its files is missing, wrong or damaged, or `camera` is
+            given for networks.
     """
 
-    def __init__(self, model: str = "samsung_s7", device: str = "auto", precision: str = "float32"):
-        self.model, self.device, self.precision = model, device, current_precision(precision)
-        check_files(find_model(model))
+    def __init__(
+        self,
+        model: str = "samsung_s7",
+        device: str = "auto",
+        precision: str = "float32",
+        camera: str = "",
+    ):
+        self.model, self.camera, self.device = model, camera, device
+        self.precision = current_precision(precision)
+        check_files(with_camera(find_model(model), camera))
         self._method: Method | None = None
 
     def __getstate__(self) -> dict:
@@ -49,7 +59,8 @@ class Reconstructor:
     def method(self) -> Method:
         """The reconstruction method, loaded on first access."""
         if self._method is None:
-            self._method, _, _ = load_method(find_model(self.model), self.device, self.precision)
+            model = with_camera(find_model(self.model), self.camera)
+            self._method, _, _ = load_method(model, self.device, self.precision)
         return self._method
 
     def predict(

@@ -51,6 +51,14 @@ def test_known_neutral_and_exposure(tiny_base_model):
             reconstructor.predict(rgb, **values)
 
 
+def test_the_camera_of_a_classical_method():
+    rgb = random_rgb(32, 48)
+    default, other = (omf.Reconstructor("inverse", camera=name).predict(rgb) for name in ("", "huawei_p20"))
+    assert np.abs(default - other).max() > 0.05
+    with pytest.raises(InputError, match="camera applies to unprocess and inverse"):
+        omf.Reconstructor(camera="huawei_p20")
+
+
 def test_tensors(reconstructor):
     rgb = random_rgb(32, 48)
     expected = np.moveaxis(reconstructor.predict(rgb), -1, 0)

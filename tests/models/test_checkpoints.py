@@ -89,7 +89,7 @@ def test_round_trip_of_a_demosaic_net(tmp_path):
 
 
 def test_a_file_without_the_architecture_is_a_unet(tmp_path):
-    path = ROOT / "trained_models" / "samsung_s7" / "noe.safetensors"
+    path = ROOT / "trained_models" / "samsung_s7" / "oe.safetensors"
     save_file(load_file(path), tmp_path / "net.safetensors")
     loaded, original = load_network(tmp_path / "net.safetensors"), load_network(path)
     assert loaded.widths == original.widths == (16, 32, 64, 128, 256)

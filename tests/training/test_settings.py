@@ -1,10 +1,10 @@
 """Training settings."""
 
 import pytest
-import yaml
 from conftest import ROOT
 
-from omf.training.settings import Loss, Losses, TrainingSettings, check_folders, read_settings
+from omf.models.registry import find_model
+from omf.training.settings import STAGES, Loss, Losses, TrainingSettings, check_folders, read_settings
 from omf.utils.errors import InputError
 
 
@@ -71,9 +71,16 @@ def test_missing_folders_are_reported(tmp_path):
         check_folders(TrainingSettings(linear_images=["nowhere"]))
 
 
-def test_the_settings_of_the_shipped_model_can_be_read(caplog):
-    settings = read_settings(ROOT / "trained_models" / "samsung_s7" / "training.yaml")
-    assert settings.widths == [16, 32, 64, 128, 256]
-    assert settings.exclude == "benchmarks/heldout_pairs.txt"
-    assert yaml.safe_load((ROOT / "trained_models" / "samsung_s7" / "training.yaml").read_text())["exclude"]
+@pytest.mark.parametrize(
+    "path", sorted(ROOT.glob("trained_models/*/training.yaml")), ids=lambda path: path.parent.name
+)
+def test_the_settings_of_the_shipped_models_can_be_read(path, caplog):
+    settings = read_settings(path)
+    model = find_model(path.parent.name)
+    assert (settings.name, settings.camera) == (model.name, model.camera)
+    assert tuple(settings.widths) == model.widths
+    assert [getattr(model, stage) is not None for stage in STAGES] == [
+        stage in settings.stages for stage in STAGES
+    ]
+    assert settings.exclude == "benchmarks/heldout_pairs.txt" and (ROOT / settings.exclude).is_file()
     assert not caplog.text
