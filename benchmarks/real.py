@@ -4,8 +4,9 @@
 
 PAIRS are folders that contain photos and, with the same names, RAW: NAME.npy in the challenge's format, or
 DNG. PHOTO and ANSWER are a photo and the demosaiced RAW that the published network made of it, with
-gamma 1/2.2. The corrections show the kind of the error: PSNR after the best factor (exposure), after one per
-channel (white balance), and after a 3 x 3 matrix (colour); tone and detail remain.
+gamma 1/2.2; PHOTO is also given in patches, with the extra tone curves of AIM 2022. The corrections show the
+kind of the error: PSNR after the best factor (exposure), after one per channel (white balance), and after a
+3 x 3 matrix (colour); tone and detail remain.
 """
 
 import argparse
@@ -170,11 +171,12 @@ def main() -> None:
     for reference in tqdm(references, unit="reference", disable=None):
         for name, method in methods.items():
             scores = score(reconstruct(method, reference), reference.raw)
-            all_scores[name].append(scores)
+            if reference.patch_size is None:
+                all_scores[name].append(scores)
             lines.append(table_row([reference.name, name], scores))
     for name, scores in all_scores.items():
         means = {key: float(np.mean([entry[key] for entry in scores])) for key in COLUMNS}
-        lines.append(table_row(["mean", name], means))
+        lines.append(table_row(["mean of the photos", name], means))
     print("\n".join(lines))
     if arguments.out:
         save_text(arguments.out, "\n".join(lines) + "\n")
