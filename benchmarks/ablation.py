@@ -42,7 +42,7 @@ from omf.inference.devices import pick_device
 from omf.inference.fusion import Fusion
 from omf.models.checkpoints import load_base, save_base
 from omf.networks.base import PaddedNetwork, network_input
-from omf.networks.global_net import BASE_CHANNELS, GlobalNet, make_thumbnail
+from omf.networks.global_net import BASE_CHANNELS, GlobalNet, summarise_photo
 from omf.networks.registry import build
 from omf.raw.bayer import crop_to_cells, from_challenge_counts, pack, to_challenge_counts
 from omf.raw.camera import load_camera
@@ -144,7 +144,7 @@ class Trainer:
                 arguments.patch,
                 round(share * arguments.steps) * arguments.batch,
                 self.seed,
-                with_thumbnail=variant.base,
+                with_summary=variant.base,
             )
             return self.fit(branch, network, objective, patches, arguments.batch)
 
@@ -175,8 +175,8 @@ def bayer_objective(base: GlobalNet | None) -> Callable[[nn.Module, list[Tensor]
     """Return the mean absolute error of a single-channel output against the mosaic."""
 
     def objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
-        x, bayer, *thumbnail = batch
-        x = append_base(x, base, *thumbnail) if base else x
+        x, bayer, *summary = batch
+        x = append_base(x, base, *summary) if base else x
         return (refine_bayer(network, x) - bayer).abs().mean()
 
     return objective
@@ -199,7 +199,9 @@ def predict_bayer(network: nn.Module, base: GlobalNet | None, rgb: np.ndarray) -
     device = next(network.parameters()).device
     x = network_input(rgb, overexposure_mask(rgb)).to(device)
     if base:
-        x = append_base(x, base.to(device), make_thumbnail(torch.from_numpy(rgb))[None].to(device))
+        x = append_base(
+            x, base.to(device), *(part[None].to(device) for part in summarise_photo(torch.from_numpy(rgb)))
+        )
     return pack(crop_to_cells(to_challenge_counts(refine_bayer(network, x)[0, 0].clamp(0, 1).cpu().numpy())))
 
 

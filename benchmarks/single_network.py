@@ -29,9 +29,9 @@ def whole_image_objective(
     criterion = BranchLoss(settings.loss.noe, load_camera(settings.camera).mean_neutral).to(device)
 
     def objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
-        x, bayer, *thumbnail = batch
+        x, bayer, *summary = batch
         if base:
-            x = append_base(x, base, *thumbnail)
+            x = append_base(x, base, *summary)
         predicted = refine(network, x.contiguous(memory_format=torch.channels_last))
         with torch.autocast(device.type, enabled=False):
             with torch.no_grad():

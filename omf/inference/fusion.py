@@ -15,7 +15,7 @@ from omf.inference.memory import free_memory
 from omf.inference.tiling import Box, cover_with_boxes, needed_cells
 from omf.networks.base import BORDER, PAD_VALUE, PaddedNetwork
 from omf.networks.fused_unet import FusedUNet
-from omf.networks.global_net import GlobalNet, GlobalTransform, make_thumbnail, refine
+from omf.networks.global_net import GlobalNet, GlobalTransform, refine, summarise_photo
 from omf.networks.unet import UNet
 from omf.raw.bayer import WHITE_LEVEL, crop_to_cells, pack
 from omf.utils.errors import DeviceError, InputError, first_line
@@ -239,8 +239,8 @@ class Fusion:
         Returns:
             float32, for a batch of one.
         """
-        thumbnail = make_thumbnail(source[..., :3])[None].double()
-        transform = GlobalTransform(*(part.float() for part in self.base(thumbnail)))
+        summary = (part[None].double() for part in summarise_photo(source[..., :3]))
+        transform = GlobalTransform(*(part.float() for part in self.base(*summary)))
         factors = torch.full((1, 3), picture.exposure, device=source.device)
         if picture.neutral:
             red, green, blue = transform.white()[0]

@@ -13,7 +13,7 @@ THUMBNAIL_SIZE = 64  # pixels a side
 CHANNELS = (32, 64, 96, 128)  # of the convolutions, each of which halves the thumbnail
 FEATURES = 256  # of the hidden layers
 SEGMENTS = 16  # of the tone curve
-QUANTILES = torch.linspace(0.02, 0.98, 13)
+QUANTILES = (0.001, 0.01, 0.03, 0.06, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.94, 0.97, 0.99, 0.999)
 # A typical camera: RAW of the primaries of linear sRGB, in average light
 TYPICAL_MATRIX = ((0.29, 0.13, 0.02), (0.10, 0.66, 0.09), (0.03, 0.14, 0.29))
 BASE_CHANNELS = 7  # of the input of OE and NOE: R, G, B, overexposure mask and base RAW
@@ -69,7 +69,7 @@ def refine(network: Callable[[Tensor], Tensor] | None, x: Tensor) -> Tensor:
 
 
 class GlobalNet(nn.Module):
-    """Predicts the transform of an image from a thumbnail and its quantiles.
+    """Predicts the transform of an image from a thumbnail and the quantiles of all its pixels.
 
     An image has one exposure, one white balance and one tone curve, which a network of local receptive field
     can't determine.
@@ -96,20 +96,17 @@ class GlobalNet(nn.Module):
         linear = torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
         self.register_buffer("log_steps", torch.diff(linear).log(), persistent=False)
         self.register_buffer("typical_matrix", torch.tensor(TYPICAL_MATRIX), persistent=False)
-        self.register_buffer("quantiles", QUANTILES, persistent=False)
 
-    def forward(self, thumbnail: Tensor) -> GlobalTransform:
+    def forward(self, thumbnail: Tensor, quantiles: Tensor) -> GlobalTransform:
         """Predict the transform of each image.
 
         Args:
-            thumbnail: R, G, B and overexposure mask in [0, 1], (N, 4, THUMBNAIL_SIZE, THUMBNAIL_SIZE), see
-                `make_thumbnail`.
+            thumbnail: R, G, B and overexposure mask in [0, 1], (N, 4, THUMBNAIL_SIZE, THUMBNAIL_SIZE).
+            quantiles: (N, 3, len(QUANTILES)); see `summarise_photo` for both.
         """
-        features = self.features(thumbnail)
-        colours, share = thumbnail[:, :3].flatten(2), thumbnail[:, 3].flatten(1).mean(1, keepdim=True)
-        quantiles = torch.quantile(colours, self.quantiles, dim=2).permute(1, 0, 2).flatten(1)
+        features, share = self.features(thumbnail), thumbnail[:, 3].flatten(1).mean(1, keepdim=True)
         pooled = (features.mean((2, 3)), features.amax((2, 3)))
-        steps, scale, matrix, offset = self.head(torch.cat((*pooled, quantiles, share), 1)).split(
+        steps, scale, matrix, offset = self.head(torch.cat((*pooled, quantiles.flatten(1), share), 1)).split(
             (SEGMENTS, 1, 9, 3), 1
         )
         curve = functional.pad((self.log_steps + steps + scale).exp().cumsum(1), (1, 0))
@@ -117,19 +114,24 @@ class GlobalNet(nn.Module):
         return GlobalTransform(curve, matrix, OFFSET_SCALE * offset)
 
 
-def make_thumbnail(rgb: Tensor) -> Tensor:
-    """Average a photo over the areas of the thumbnail's pixels, and append its overexposure mask.
+def summarise_photo(rgb: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the input of the base network for a photo of any size.
 
     Args:
-        rgb: sRGB, uint8 or uint16 (H, W, 3), any H and W.
+        rgb: sRGB, uint8 or uint16 (H, W, 3).
 
     Returns:
-        float32 in [0, 1], (4, THUMBNAIL_SIZE, THUMBNAIL_SIZE).
+        thumbnail: averages over the areas of its pixels, and their overexposure mask, float32 in [0, 1],
+            (4, THUMBNAIL_SIZE, THUMBNAIL_SIZE).
+        quantiles: `QUANTILES` of all pixels of each channel, float32 in [0, 1], (3, len(QUANTILES)).
     """
-    # one channel at a time, for a third of the memory
-    channels = [
-        functional.adaptive_avg_pool2d(channel[None].float(), THUMBNAIL_SIZE) for channel in rgb.unbind(-1)
-    ]
-    small = torch.cat(channels) / torch.iinfo(rgb.dtype).max
+    max_value = torch.iinfo(rgb.dtype).max
+    averages, quantiles = [], []
+    for channel in rgb.unbind(-1):  # one at a time, for a third of the memory
+        averages.append(functional.adaptive_avg_pool2d(channel[None].float(), THUMBNAIL_SIZE) / max_value)
+        counts = torch.bincount(channel.flatten().int(), minlength=max_value + 1).cumsum(0)
+        ranks = (torch.tensor(QUANTILES, dtype=torch.float64) * channel.numel()).ceil().long()
+        quantiles.append(torch.searchsorted(counts, ranks.to(counts.device)) / max_value)
+    small = torch.cat(averages)
     luma = torch.tensordot(small.new_tensor(LUMA_THOUSANDTHS), small, dims=1)
-    return torch.cat((small, (luma >= THRESHOLD).float()[None]))
+    return torch.cat((small, (luma >= THRESHOLD).float()[None])), torch.stack(quantiles)

@@ -177,6 +177,12 @@ def encode_uniform(linear: np.ndarray, settings: CaptureSettings) -> np.ndarray:
     return isp.encode_srgb(isp.lift_midtones(mapped, settings.midtones))
 
 
+def render_uniform(linear: np.ndarray, settings: CaptureSettings) -> np.ndarray:
+    """Render uniform grey areas of linear sRGB values in [0, 1], any shape, to sRGB, as `run_isp` does."""
+    srgb = apply_srgb_curves(encode_uniform(linear, settings), settings)
+    return isp.EXTRA_CURVES[settings.extra_curve - 1](srgb) if settings.extra_curve else srgb
+
+
 def simulate_pair(
     scene: np.ndarray, settings: CaptureSettings, camera: Camera, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:

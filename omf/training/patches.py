@@ -7,7 +7,7 @@ from torch.nn import functional
 from torch.utils.data import Dataset
 
 from omf.networks.base import network_input
-from omf.networks.global_net import THUMBNAIL_SIZE, make_thumbnail
+from omf.networks.global_net import THUMBNAIL_SIZE, summarise_photo
 from omf.raw.bayer import halved, mosaic
 from omf.raw.overexposure import THRESHOLD, overexposure_mask
 from omf.raw.simulator import expose
@@ -36,31 +36,31 @@ class Patches(Dataset):
         size: height and width in pixels, even.
         length: number of patches.
         seed: random seed; patch i depends on (seed, i) alone.
-        with_thumbnail: whether to return the thumbnail of the whole photo too.
+        with_summary: whether to summarise the whole photo too, for the base network.
     """
 
     def __init__(
-        self, source: Source, wanted: Wanted, size: int, length: int, seed: int, with_thumbnail: bool = False
+        self, source: Source, wanted: Wanted, size: int, length: int, seed: int, with_summary: bool = False
     ):
         self.source, self.wanted, self.size, self.length, self.seed = source, wanted, size, length, seed
-        self.with_thumbnail = with_thumbnail
+        self.with_summary = with_summary
 
     def __len__(self) -> int:
         return self.length
 
     def __getitem__(self, index: int) -> tuple[Tensor, ...]:
-        """Return network input (4, P, P), RAW mosaic (1, P, P) and, if wanted, thumbnail (4, S, S)."""
+        """Return network input (4, P, P), RAW mosaic (1, P, P) and, if wanted, `summarise_photo`."""
         rng = np.random.default_rng([self.seed, index])
         rgb, bayer, photo = self.source.draw(rng, self.size, self.wanted)
         patch = (
             network_input(rgb, overexposure_mask(rgb))[0],
             torch.from_numpy(np.ascontiguousarray(bayer))[None],
         )
-        return (*patch, make_thumbnail(torch.tensor(photo()))) if self.with_thumbnail else patch
+        return (*patch, *summarise_photo(torch.tensor(photo()))) if self.with_summary else patch
 
 
 class WholeImages(Dataset):
-    """Thumbnails of whole images, with their RAW, for the base network.
+    """Summaries of whole images, with their RAW, for the base network.
 
     Args:
         source: source of the images.
@@ -74,11 +74,11 @@ class WholeImages(Dataset):
     def __len__(self) -> int:
         return self.length
 
-    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
-        """Return thumbnail (4, S, S) and demosaiced RAW (3, S, S), float32 in [0, 1]."""
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Return thumbnail (4, S, S), quantiles and demosaiced RAW (3, S, S), float32 in [0, 1]."""
         rgb, raw = self.source.draw_whole(np.random.default_rng([self.seed, index]))
         raw = torch.from_numpy(np.moveaxis(raw, -1, 0).copy())
-        return make_thumbnail(torch.tensor(rgb)), functional.adaptive_avg_pool2d(raw, THUMBNAIL_SIZE)
+        return *summarise_photo(torch.tensor(rgb)), functional.adaptive_avg_pool2d(raw, THUMBNAIL_SIZE)
 
 
 class MosaickedScenes(Dataset):

@@ -14,13 +14,14 @@ from omf.io.images import read_rgb
 from omf.io.photos import find_photos, match_patterns
 from omf.raw.bayer import half_size_rgb, pack
 from omf.raw.camera import Camera, load_camera
-from omf.raw.isp import LUMA, clip, encode_srgb, lift_midtones
+from omf.raw.isp import LUMA, clip
 from omf.raw.scenes import SCENES
 from omf.raw.simulator import (
     CaptureSettings,
     expose,
     linear_raw,
     linear_scene,
+    render_uniform,
     run_isp,
     sample_settings,
     simulate_pair,
@@ -39,7 +40,7 @@ TRIES = 100  # patches to try before one is accepted regardless
 CROPS = 8  # crops to try in one image before the next is opened
 MIN_PAIRS = 8  # fewer would be memorised
 DRAWN = 96  # number of drawn scenes
-WHOLE_SIZE = 64  # pixels a side of simulated whole images, the least that the base network needs
+WHOLE_SIZE = 128  # pixels a side of simulated whole images; enough to keep small highlights
 MIN_SHARE = 0.45  # of a scene's shorter side, that a whole image shows
 TINT_SHARE, TINT_DEVIATION = 0.2, 0.15  # share of images in tinted light; deviation of its log channels
 MAX_CAST = 0.4  # share of the light's colour, in logarithms, that white balance leaves in a photo
@@ -120,7 +121,7 @@ class SimulatedPictures:
             tint = random_tint(rng) * self.remaining_cast(settings, rng)
             factors = tint * np.float32(settings.exposure)
             luma = clip(crop[::LUMA_STRIDE, ::LUMA_STRIDE].astype(np.float32) * factors) @ LUMA
-            if wanted(encode_srgb(lift_midtones(luma, settings.midtones))):
+            if wanted(render_uniform(luma, settings)):
                 break
         return Capture(scene, randomly_rotate(crop.astype(np.float32) * tint, rng), settings, tint)
 
@@ -173,31 +174,32 @@ class RecordedPictures:
 def render_whole(
     scene: np.ndarray, tint: np.ndarray, settings: CaptureSettings, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Render a random square part of a scene at the size of a thumbnail.
+    """Render a random square part of a scene in small.
 
     Mosaic, noise and JPEG are omitted: averaging would remove them.
 
     Args:
-        scene: linear scene, (H, W, 3), `WHOLE_SIZE` or more.
+        scene: linear scene, (H, W, 3).
         tint: factors of its channels, (3,).
         settings: capture settings.
         rng: random generator of the part.
 
     Returns:
-        sRGB, uint8, and camera RGB, float32 in [0, 1], both (`WHOLE_SIZE`, `WHOLE_SIZE`, 3).
+        sRGB, uint8, and camera RGB, float32 in [0, 1], both (S, S, 3) with S of `WHOLE_SIZE` or less.
     """
     raw = clip(expose(reduce_scene(scene, rng) * tint, settings)).astype(np.float32)
     return run_isp(raw, replace(settings, subsampling=None)), raw
 
 
 def reduce_scene(scene: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Average a random square of a scene, (H, W, 3) of `WHOLE_SIZE` or more, to float32 (S, S, 3)."""
-    factor = max(int(min(scene.shape[:2]) * rng.uniform(MIN_SHARE, 1)) // WHOLE_SIZE, 1)
-    side = factor * WHOLE_SIZE
-    top, left = (rng.integers(length - side + 1) for length in scene.shape[:2])
-    window = scene[top : top + side, left : left + side].astype(np.float32)
-    blocks = window.reshape(WHOLE_SIZE, factor, WHOLE_SIZE, factor, 3)
-    return np.ascontiguousarray(randomly_rotate(blocks.mean(axis=(1, 3)), rng))
+    """Average a random square of a scene, (H, W, 3), to float32 (S, S, 3) with S of `WHOLE_SIZE` or less."""
+    size = min(WHOLE_SIZE, *scene.shape[:2])
+    factor = max(int(min(scene.shape[:2]) * rng.uniform(MIN_SHARE, 1)) // size, 1)
+    top, left = (rng.integers(length - factor * size + 1) for length in scene.shape[:2])
+    window = scene[top : top + factor * size, left : left + factor * size].astype(np.float32)
+    rows = window.reshape(size, factor, -1).mean(axis=1)  # both axes at once would take three times as long
+    small = rows.reshape(size, size, factor, 3).mean(axis=2)
+    return np.ascontiguousarray(randomly_rotate(small, rng))
 
 
 def random_tint(rng: np.random.Generator) -> np.ndarray:

@@ -92,7 +92,7 @@ def train_stage(stage: str, settings: TrainingSettings, run: Path, device: torch
             settings.patch_size,
             length,
             seed,
-            with_thumbnail=settings.iterations.base > 0,
+            with_summary=settings.iterations.base > 0,
         )
         network = fit(initial_network(stage, settings, run), objective, patches, plan, run, device)
     if is_first():
@@ -150,20 +150,20 @@ def base_objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
 
     Args:
         network: base network.
-        batch: thumbnails (N, 4, S, S) and their RAW (N, 3, S, S), see `WholeImages`.
+        batch: thumbnails (N, 4, S, S), quantiles and RAW (N, 3, S, S), see `WholeImages`.
     """
-    thumbnail, raw = batch
-    transform = network(thumbnail)
+    thumbnail, quantiles, raw = batch
+    transform = network(thumbnail, quantiles)
     with torch.autocast(thumbnail.device.type, enabled=False):
         error = type(transform)(*(part.float() for part in transform)).apply(thumbnail[:, :3]) - raw
         return error.square().mean((1, 2, 3)).sqrt().mean()
 
 
 @torch.no_grad()
-def append_base(x: Tensor, base: GlobalNet, thumbnail: Tensor) -> Tensor:
+def append_base(x: Tensor, base: GlobalNet, *summary: Tensor) -> Tensor:
     """Append the base RAW to network input: (N, 4, H, W) -> (N, BASE_CHANNELS, H, W)."""
     with torch.autocast(x.device.type, enabled=False):
-        return torch.cat((x, base(thumbnail).apply(x[:, :3])), 1)
+        return torch.cat((x, base(*summary).apply(x[:, :3])), 1)
 
 
 def demosaic_loss(network: nn.Module, batch: list[Tensor]) -> Tensor:
@@ -192,9 +192,9 @@ def branch_objective(
         base = load_base(weights_file(run, "base")).to(device)
 
     def objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
-        x, bayer, *thumbnail = batch
+        x, bayer, *summary = batch
         if base:
-            x = append_base(x, base, *thumbnail)
+            x = append_base(x, base, *summary)
         x = x.contiguous(memory_format=torch.channels_last)
         predicted = refine(network, x)
         if with_seam:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from omf.inference.base import Picture
 from omf.inference.fusion import Fusion
 from omf.networks.base import network_input
-from omf.networks.global_net import GlobalTransform, make_thumbnail, refine
+from omf.networks.global_net import GlobalTransform, refine, summarise_photo
 from omf.raw.bayer import to_challenge_format
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import InputError
@@ -94,8 +94,8 @@ def base_reference(
     """Run the base network once, and both others on every pixel."""
     x = network_input(rgb, mask)
     with torch.inference_mode():
-        thumbnail = make_thumbnail(torch.from_numpy(rgb))[None].double()
-        transform = GlobalTransform(*(part.float() for part in copy.deepcopy(base).double()(thumbnail)))
+        summary = (part[None].double() for part in summarise_photo(torch.from_numpy(rgb)))
+        transform = GlobalTransform(*(part.float() for part in copy.deepcopy(base).double()(*summary)))
         x = torch.cat((x, transform.apply(x[:, :3])), 1).to(dtype)
         outputs = [refine(network and copy.deepcopy(network).to(dtype), x)[0] for network in (oe, noe)]
         return torch.where(torch.from_numpy(mask), *outputs).clamp(0, 1).permute(1, 2, 0)

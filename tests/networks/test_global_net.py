@@ -6,25 +6,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from omf.networks.global_net import (
+    QUANTILES,
     SEGMENTS,
     THUMBNAIL_SIZE,
     TYPICAL_MATRIX,
     GlobalNet,
     GlobalTransform,
-    make_thumbnail,
+    summarise_photo,
 )
 from omf.raw.isp import decode_srgb
 
 
-def thumbnails(count: int = 2) -> torch.Tensor:
+def summaries(count: int = 2) -> list[torch.Tensor]:
+    """Return the summaries of random photos, as batches."""
     images = [random_rgb(90, 120, seed) for seed in range(count)]
-    return torch.stack([make_thumbnail(torch.from_numpy(rgb)) for rgb in images])
+    parts = zip(*(summarise_photo(torch.from_numpy(rgb)) for rgb in images))
+    return [torch.stack(part).float() for part in parts]
 
 
 def test_the_initial_transform_is_the_srgb_curve_and_a_typical_camera():
     net = GlobalNet()
     torch.nn.init.zeros_(net.head[-1].weight)
-    transform = net(thumbnails())
+    transform = net(*summaries())
     srgb = torch.linspace(0, 1, SEGMENTS + 1)  # at the knots, where the curve is exact
     raw = transform.apply(srgb.view(1, 1, 1, -1).expand(2, 3, 1, -1)).detach()
     expected = torch.tensor(TYPICAL_MATRIX).sum(1)[:, None] * torch.from_numpy(decode_srgb(srgb.numpy()))
@@ -33,16 +36,16 @@ def test_the_initial_transform_is_the_srgb_curve_and_a_typical_camera():
 
 @given(st.integers(0, 100))
 def test_the_tone_curve_rises(seed):
-    transform = random_base(seed)(thumbnails())
+    transform = random_base(seed)(*summaries())
     assert (transform.curve[:, 0] == 0).all()
     assert (torch.diff(transform.curve) > 0).all()
 
 
 def test_each_image_has_its_own_transform():
-    net, both = random_base(0), thumbnails()
-    together = net(both)
+    net, both = random_base(0), summaries()
+    together = net(*both)
     for index in range(2):
-        alone = net(both[index : index + 1])
+        alone = net(*(part[index : index + 1] for part in both))
         for part, own in zip(together, alone):
             torch.testing.assert_close(part[index], own[0])
     assert not torch.allclose(together.curve[0], together.curve[1])
@@ -65,7 +68,7 @@ def test_a_transform_is_that_of_each_pixel():
 def test_thumbnails_are_area_averages(shape, dtype):
     rgb = random_rgb(*shape)
     rgb = rgb if dtype == np.uint8 else rgb.astype(np.uint16) * 257
-    thumbnail = make_thumbnail(torch.from_numpy(rgb))
+    thumbnail, _ = summarise_photo(torch.from_numpy(rgb))
     assert thumbnail.shape == (4, THUMBNAIL_SIZE, THUMBNAIL_SIZE)
     values = rgb / np.iinfo(dtype).max
     if shape[0] % 64 == shape[1] % 64 == 0:
@@ -76,8 +79,17 @@ def test_thumbnails_are_area_averages(shape, dtype):
     assert ((luma >= 0.978) == (thumbnail[3].numpy() == 1))[clear].all()
 
 
+@given(st.integers(0, 1000), st.sampled_from([np.uint8, np.uint16]))
+def test_quantiles_are_values_of_the_photo_below_which_their_share_lies(seed, dtype):
+    rng = np.random.default_rng(seed)
+    rgb = rng.integers(0, np.iinfo(dtype).max, (*rng.integers(2, 40, 2), 3), dtype, endpoint=True)
+    _, quantiles = summarise_photo(torch.from_numpy(rgb))
+    expected = np.quantile(rgb.reshape(-1, 3), QUANTILES, axis=0, method="inverted_cdf").T
+    np.testing.assert_allclose(quantiles.numpy(), expected / np.iinfo(dtype).max, atol=1e-6)
+
+
 def test_scaling_a_transform_scales_its_raw():
-    transform = random_base(0)(thumbnails())
+    transform = random_base(0)(*summaries())
     factors = torch.tensor([[0.5, 1, 2], [1, 1.5, 1]])
     rgb = torch.rand(2, 3, 5, 6)
     expected = transform.apply(rgb) * factors[:, :, None, None]
@@ -88,7 +100,7 @@ def test_scaling_a_transform_scales_its_raw():
 
 def test_all_weights_have_gradients():
     net = random_base(1)
-    net(thumbnails()).apply(torch.rand(2, 3, 8, 8)).square().mean().backward()
+    net(*summaries()).apply(torch.rand(2, 3, 8, 8)).square().mean().backward()
     assert all(
         parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in net.parameters()
     )

@@ -19,6 +19,7 @@ from omf.raw.simulator import (
     expose,
     linear_raw,
     linear_scene,
+    render_uniform,
     mean_settings,
     run_isp,
     sample_settings,
@@ -178,6 +179,17 @@ def test_tone_curves_change_the_photo_and_not_the_raw():
     )
     assert (raw == same).all()
     assert other.mean() < 0.9 * photo.mean()
+
+
+def test_uniform_areas_are_rendered_as_by_the_isp():
+    for seed in range(30):
+        settings = replace(sample_settings(S7, np.random.default_rng(seed)), subsampling=None)
+        for value in (0.02, 0.3, 1.0):
+            # a grey that the ISP sees as `value`
+            raw = isp.invert_white_balance(np.full((16, 16, 3), value), settings.neutral, settings.gain)
+            rendered = run_isp(raw.astype(np.float32), settings) / 255
+            expected = render_uniform(np.array(value), settings)
+            np.testing.assert_allclose(rendered, np.full((16, 16, 3), expected), atol=0.01)
 
 
 def test_unknown_camera_error_lists_the_known_ones():

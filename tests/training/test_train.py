@@ -12,7 +12,7 @@ from conftest import omf, random_base, random_rgb, random_unet, run
 
 from omf.models.checkpoints import load_network, save_base, save_demosaic_net, save_network
 from omf.networks.demosaic_net import DemosaicNet
-from omf.networks.global_net import GlobalNet
+from omf.networks.global_net import QUANTILES, GlobalNet
 from omf.raw.bayer import mosaic, pack, to_challenge_counts
 from omf.raw.camera import load_camera
 from omf.training import train as stages
@@ -197,7 +197,7 @@ def test_oe_and_noe_refine_the_base(tmp_path):
     base = random_base(0)
     save_base(base, tmp_path / "base.safetensors")
     settings = changed(loss=Losses(noe=Loss(), oe=Loss()))
-    x, thumbnail = torch.rand(2, 4, 24, 24), torch.rand(2, 4, 64, 64)
+    x, summary = torch.rand(2, 4, 24, 24), (torch.rand(2, 4, 64, 64), torch.rand(2, 3, len(QUANTILES)))
     x[:, 3] = (torch.rand(2, 24, 24) < 0.5).float()
     bayer = torch.full((2, 1, 24, 24), 0.25)
 
@@ -206,9 +206,9 @@ def test_oe_and_noe_refine_the_base(tmp_path):
         return torch.zeros(2, 3, 24, 24)
 
     with torch.no_grad():
-        error = (base(thumbnail).apply(x[:, :3]) - 0.25).abs().mean(1)
+        error = (base(*summary).apply(x[:, :3]) - 0.25).abs().mean(1)
     for branch, own in (("oe", x[:, 3] == 1), ("noe", x[:, 3] == 0)):
-        loss = branch_objective(branch, settings, tmp_path, CPU)(zero, [x, bayer, thumbnail])
+        loss = branch_objective(branch, settings, tmp_path, CPU)(zero, [x, bayer, *summary])
         assert float(loss) == pytest.approx(float(error[own].mean()), rel=1e-3)
 
 
@@ -233,8 +233,8 @@ def test_a_short_training_of_the_base_finds_a_constant_exposure(tmp_path):
 
     class Halved(WholeImages):
         def __getitem__(self, index):
-            thumbnail, raw = super().__getitem__(index)
-            return thumbnail, raw / 2
+            *summary, raw = super().__getitem__(index)
+            return *summary, raw / 2
 
     torch.manual_seed(0)
     images = Halved(pictures, 60 * 8, 0)
