@@ -29,8 +29,8 @@ def test_the_true_raw_is_consistent_and_that_of_another_photo_is_not():
         rgb = read_rgb(ROOT / "test_rgb" / f"{name}.jpg")
         right = consistency_of(read_packed(ROOT / "test_raw" / f"{name}.npy"), rgb)
         wrong = consistency_of(read_packed(ROOT / "test_raw" / "bricks.npy"), rgb)
-        assert right["consistency_psnr"] > 24
-        assert right["consistency_psnr"] > wrong["consistency_psnr"] + 5
+        # how high it is depends on the sample's noise; the distance from another photo's is the point
+        assert right["consistency_psnr"] > wrong["consistency_psnr"] + 10
         assert right["warnings"] == []
 
 

@@ -210,7 +210,7 @@ def test_missing_weights(call_omf, tmp_path, model, photos):
     (model / "noe.safetensors").unlink()
     code, (line,) = call_omf("predict", photos, "-o", tmp_path / "out", "--model", model)
     assert code == 1
-    check_line(line, str(model), "put oe.safetensors + noe.safetensors")
+    check_line(line, str(model), "put base.safetensors + oe.safetensors + noe.safetensors or base")
 
 
 @pytest.mark.parametrize(
@@ -623,7 +623,7 @@ def test_a_photo_too_large_for_the_memory(tmp_path, photos, call_omf, monkeypatc
 
     read_pixels = images.read_pixels
     monkeypatch.setattr(images, "read_pixels", read_or_fail)
-    monkeypatch.setattr(methods, "Unprocess", OutOfMemory)
+    monkeypatch.setitem(methods.CLASSICAL_METHODS, "unprocess", OutOfMemory)
     (photos / "d.png").write_bytes(saved("PNG", size=(48, 32)))
     code, lines = call_omf("predict", photos, "-o", tmp_path / "out", "--model", "unprocess")
     problems = [line for line in lines if line.startswith("problem: ")]

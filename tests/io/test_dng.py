@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -153,7 +154,8 @@ def test_neutral_is_estimated_on_simulated_photos():
     errors, baseline_errors = [], []
     for seed in range(24):
         rng = np.random.default_rng(seed)
-        settings = sample_settings(CAMERA, rng)
+        # as the camera renders, without the extra curves of the challenge's inputs
+        settings = replace(sample_settings(CAMERA, rng), extra_curve=0)
         scene = SCENES[seed % len(SCENES)](128, 128, rng).astype(np.float32)
         rgb, counts = simulate_pair(scene, settings, CAMERA, rng)
         raw = np.clip(demosaic(linear_raw(counts, CAMERA)), 0, 1)
