@@ -16,7 +16,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from fnmatch import fnmatch
 from functools import partial
 from pathlib import Path
 
@@ -30,7 +29,7 @@ from heldout_pairs import (
     held_out_pictures,
     scores_by_region,
 )
-from real import Reference, read_pairs, read_published
+from real import Reference, add_references, read_references
 from single_network import any_patch, whole_image_objective
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -253,9 +252,7 @@ def parse_arguments() -> argparse.Namespace:
         help="training photos and, if listed in heldout_pairs.txt, test photos; none: drawn scenes",
     )
     parser.add_argument("--demosaic", type=Path, required=True, help="weights of the Demosaic Net")
-    parser.add_argument("--pairs", nargs="*", type=Path, default=[], help="folders of real pairs")
-    parser.add_argument("--only", default="*", metavar="PATTERN", help="names of real pairs")
-    parser.add_argument("--published", nargs=2, type=Path, metavar=("PHOTO", "ANSWER"))
+    add_references(parser)
     parser.add_argument("--widths", type=int, nargs="+", default=[8, 16, 32, 64])
     parser.add_argument("--steps", type=int, default=400, help="iterations of the networks, and of the base")
     parser.add_argument("--batch", type=int, default=8)
@@ -275,14 +272,7 @@ def main() -> None:
     )
     pictures, contents = held_out_pictures(arguments.photos, load_camera("samsung_s7"), SIZE)
     pairs = list(held_out_pairs(pictures, arguments.count, SIZE))
-    references = [
-        reference
-        for folder in arguments.pairs
-        for reference in read_pairs(folder)
-        if fnmatch(reference.name, arguments.only)
-    ]
-    if arguments.published:
-        references.append(read_published(*arguments.published))
+    references = read_references(arguments)
     caption = (
         f"{arguments.count} simulated pairs from {contents}: every other pair random (PSNR, SSIM), the rest"
         f" selected for highlights (overexposed: all pairs with overexposed pixels); {len(references)} real"

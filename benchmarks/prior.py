@@ -11,11 +11,10 @@ benchmarks/real.py.
 """
 
 import argparse
-from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
-from real import read_pairs, read_published, to_rgb
+from real import add_references, read_references, to_rgb
 from tqdm import tqdm
 
 from omf.io.photos import find_photos
@@ -92,9 +91,7 @@ def main() -> None:
     )
     parser.add_argument("photos", nargs="+", type=Path, help="photos to take scenes from")
     parser.add_argument("--camera", default="samsung_s7")
-    parser.add_argument("--pairs", nargs="*", type=Path, default=[], help="folders of real pairs")
-    parser.add_argument("--only", default="*", metavar="PATTERN", help="names of pairs, for one camera")
-    parser.add_argument("--published", nargs=2, type=Path, metavar=("PHOTO", "ANSWER"))
+    add_references(parser)
     parser.add_argument("--count", type=int, default=300, help="number of simulated pairs")
     parser.add_argument("--out", type=Path, help="Markdown table")
     parser.add_argument("--plot", type=Path, help="PNG of the tone ratios")
@@ -107,15 +104,9 @@ def main() -> None:
         rgb, bayer, _ = pictures.draw(np.random.default_rng([1, number]), SIZE, lambda luma: True)
         simulated.append(statistics(rgb, pack(bayer)))
     bands = np.nanpercentile(np.array(simulated), (5, 50, 95), axis=0)
-    found = [
-        reference
-        for folder in arguments.pairs
-        for reference in read_pairs(folder)
-        if fnmatch(reference.name, arguments.only)
-    ]
-    if arguments.published:
-        found.append(read_published(*arguments.published))
-    references = {reference.name: statistics(reference.rgb, reference.raw) for reference in found}
+    references = {
+        reference.name: statistics(reference.rgb, reference.raw) for reference in read_references(arguments)
+    }
     lines = ["| Statistic | 5 % | median | 95 % | " + " | ".join(references) + " |"]
     lines.append("|---" * (len(references) + 4) + "|")
     for index, name in enumerate(NAMES):

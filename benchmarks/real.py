@@ -40,6 +40,7 @@ COLUMNS = {
     "psnr_matrix": "PSNR, 3 x 3 matrix",
 }
 GAMMA = 2.2  # of the published network's answer
+PUBLISHED = "published network"
 CHALLENGE_PATCH = 504  # pixels
 
 
@@ -67,8 +68,23 @@ def read_pairs(folder: Path) -> Iterator[Reference]:
 def read_published(photo: Path, answer: Path) -> Reference:
     """Return a photo and the published network's answer."""
     linear = (read_rgb(answer) / np.float32(255)) ** np.float32(GAMMA)
-    name = f"published network on {photo.name}"
-    return Reference(name, read_rgb(photo), from_challenge_counts(to_challenge_format(linear)))
+    return Reference(
+        f"{PUBLISHED} on {photo.name}", read_rgb(photo), from_challenge_counts(to_challenge_format(linear))
+    )
+
+
+def add_references(parser: argparse.ArgumentParser, pairs: str = "--pairs") -> None:
+    """Add the arguments that `read_references` reads; `pairs` names the first."""
+    parser.add_argument(pairs, nargs="*", type=Path, default=[], help="folders of real pairs")
+    parser.add_argument("--only", default="*", metavar="PATTERN", help="names of real pairs, for one camera")
+    parser.add_argument("--published", nargs=2, type=Path, metavar=("PHOTO", "ANSWER"))
+
+
+def read_references(arguments: argparse.Namespace) -> list[Reference]:
+    """Return the references that the arguments name."""
+    pairs = (reference for folder in arguments.pairs for reference in read_pairs(folder))
+    references = [reference for reference in pairs if fnmatch(reference.name, arguments.only)]
+    return references + ([read_published(*arguments.published)] if arguments.published else [])
 
 
 def as_challenge_inputs(reference: Reference) -> Reference:
@@ -138,9 +154,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("pairs", nargs="*", type=Path, help="folders of pairs")
-    parser.add_argument("--only", default="*", metavar="PATTERN", help="names of pairs, for one camera")
-    parser.add_argument("--published", nargs=2, type=Path, metavar=("PHOTO", "ANSWER"))
+    add_references(parser, "pairs")
     parser.add_argument(
         "--models",
         nargs="+",
@@ -150,15 +164,8 @@ def main() -> None:
     )
     parser.add_argument("--out", type=Path, help="Markdown table")
     arguments = parser.parse_args()
-    references = [
-        reference
-        for folder in arguments.pairs
-        for reference in read_pairs(folder)
-        if fnmatch(reference.name, arguments.only)
-    ]
-    if arguments.published:
-        whole = read_published(*arguments.published)
-        references += [whole, as_challenge_inputs(whole)]
+    references = read_references(arguments)
+    references += [as_challenge_inputs(item) for item in references if item.name.startswith(PUBLISHED)]
     lines = [
         "| Reference | Model | " + " | ".join(COLUMNS.values()) + " |",
         "|---" * (len(COLUMNS) + 2) + "|",

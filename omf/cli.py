@@ -130,7 +130,7 @@ def add_predict(parents) -> None:
         choices=[*PRECISIONS, *FORMER_PRECISIONS],
         metavar=f"{{{','.join(PRECISIONS)}}}",
     )
-    known = predict.add_argument_group("known values, for models with a base network")
+    known = predict.add_argument_group("known values, for inverse and models with a base network")
     known.add_argument(
         "--neutral",
         nargs=2,

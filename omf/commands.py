@@ -240,13 +240,14 @@ def run_train(arguments: argparse.Namespace) -> int:
     from omf.inference.devices import pick_device
     from omf.training.loop import start_processes
     from omf.training.settings import TrainingSettings, read_settings
-    from omf.training.train import train_stage
+    from omf.training.train import remove_other_weights, train_stage
 
     settings = read_settings(arguments.settings) if arguments.settings else TrainingSettings()
     start_processes()
     device = pick_device(arguments.device)
     for stage in [arguments.stage] if arguments.stage else settings.stages:
         train_stage(stage, settings, arguments.out, device)
+    remove_other_weights(settings, arguments.out)
     return conclude(f"trained; use it with: omf predict --model {arguments.out}", [])
 
 

@@ -55,6 +55,8 @@ def test_the_camera_of_a_classical_method():
     rgb = random_rgb(32, 48)
     default, other = (omf.Reconstructor("inverse", camera=name).predict(rgb) for name in ("", "huawei_p20"))
     assert np.abs(default - other).max() > 0.05
+    bright = omf.Reconstructor("inverse").predict(rgb, neutral=(0.5, 0.6), exposure=0.5)
+    assert np.abs(bright - default / 2).max() > 0.01 and bright.mean() < 0.7 * default.mean()
     with pytest.raises(InputError, match="camera applies to unprocess and inverse"):
         omf.Reconstructor(camera="huawei_p20")
 

@@ -24,7 +24,8 @@ def refuse_known_values(pictures: Sequence[Picture]) -> None:
     """Raise InputError if a neutral or an exposure is given, for methods that have no use for them."""
     if any(picture.neutral or picture.exposure != 1 for picture in pictures):
         raise InputError(
-            "the model has no use for a known neutral or exposure; give one with a base network, or neither"
+            "the model has no use for a known neutral or exposure; give neither, or inverse or a model with a"
+            " base network"
         )
 
 

@@ -102,6 +102,12 @@ def train_stage(stage: str, settings: TrainingSettings, run: Path, device: torch
         draw_curves(run / "log.csv", run / "curves.png")
 
 
+def remove_other_weights(settings: TrainingSettings, run: Path) -> None:
+    """Remove the weights of networks that the settings leave out, left by a training with other settings."""
+    for stage in STAGES.keys() - set(settings.stages):
+        weights_file(run, stage).unlink(missing_ok=True)
+
+
 def stage_fingerprint(stage: str, settings: TrainingSettings) -> str:
     """Return a hash of all settings that decide the weights of a stage."""
     values = settings.model_dump()

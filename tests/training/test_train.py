@@ -219,6 +219,14 @@ def test_without_noe_oe_starts_with_the_base(tmp_path):
     assert network.in_channels == 7
 
 
+def test_weights_of_networks_that_the_settings_leave_out_are_removed(tmp_path):
+    for stage in stages.STAGES:
+        (tmp_path / f"{stage}.safetensors").touch()
+    settings = changed(iterations=Iterations(base=4, demosaic=4, noe=0, oe=4))
+    stages.remove_other_weights(settings, tmp_path)
+    assert {path.stem for path in tmp_path.iterdir()} == {"base", "demosaic", "oe"}
+
+
 def test_without_base_and_noe_nothing_predicts_the_other_pixels():
     with pytest.raises(
         InputError, match=r"training: iterations\.noe is 0; it must be a whole number, 0 or more"
