@@ -133,22 +133,22 @@ def measure_copies(count: int, photo: Path) -> dict:
         for number in range(count):
             shutil.copy(photo, folder / "photos" / f"{number}{photo.suffix}")
         snakemake(folder, "--notemp", "--quiet", "all", model="samsung_s7")
-        results, results = folder / "run" / "results", {"photos": count, "photo, bytes": photo.stat().st_size}
+        outputs, results = folder / "run" / "results", {"photos": count, "photo, bytes": photo.stat().st_size}
         for rule in ("preprocess/s", "infer/s", "mosaic/s", "evaluate/s", "package"):
-            row = benchmark(results, rule)
+            row = benchmark(outputs, rule)
             results |= {
                 f"{rule.partition('/')[0]}, s": float(row["s"]) / count,
                 f"{rule.partition('/')[0]}, MiB": float(row["max_rss"]),
             }
         for kind in ("decoded", "demosaiced", "raw"):
-            results[f"{kind}, bytes"] = files_below(results / kind)["bytes"] / count
+            results[f"{kind}, bytes"] = files_below(outputs / kind)["bytes"] / count
         results["zip, bytes"] = (folder / "run" / "submission" / "submission.zip").stat().st_size / count
         return results
 
 
-def benchmark(results: Path, name: str) -> dict[str, str]:
-    """Return Snakemake's measurements of a job."""
-    heading, values = (results / "benchmarks" / f"{name}.tsv").read_text().splitlines()
+def benchmark(outputs: Path, name: str) -> dict[str, str]:
+    """Return Snakemake's measurements of a job, from the folder of results."""
+    heading, values = (outputs / "benchmarks" / f"{name}.tsv").read_text().splitlines()
     return dict(zip(heading.split("\t"), values.split("\t")))
 
 
