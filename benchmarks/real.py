@@ -4,9 +4,10 @@
 
 PAIRS are folders that contain photos and, with the same names, RAW: NAME.npy in the challenge's format, or
 DNG. PHOTO and ANSWER are a photo and the demosaiced RAW that the published network made of it, with
-gamma 1/2.2; PHOTO is also given in patches, with the extra tone curves of AIM 2022. The corrections show the
-kind of the error: PSNR after the best factor (exposure), after one per channel (white balance), and after a
-3 x 3 matrix (colour); tone and detail remain.
+gamma 1/2.2; PHOTO, of 4032 x 3024 pixels, is also given as AIM 2022 gave out its inputs: in patches, with
+extra tone curves, and again after their removal. The corrections show the kind of the error: PSNR after the
+best factor (exposure), after one per channel (white balance), and after a 3 x 3 matrix (colour); tone and
+detail remain.
 """
 
 import argparse
@@ -26,6 +27,7 @@ from omf.io.images import read_rgb
 from omf.io.photos import list_images
 from omf.models.registry import find_model, with_camera
 from omf.raw.bayer import from_challenge_counts, to_challenge_format
+from omf.raw.extra_curves import find_curves, invert_curve
 from omf.raw.isp import EXTRA_CURVES, to_8_bit
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import cli_entry_point
@@ -94,6 +96,15 @@ def as_challenge_inputs(reference: Reference) -> Reference:
         curve = EXTRA_CURVES[number % 2]
         rgb[window] = to_8_bit(curve(rgb[window] / np.float32(255)))
     return Reference(f"{reference.name}, as challenge inputs", rgb, reference.raw, CHALLENGE_PATCH)
+
+
+def without_extra_curves(reference: Reference) -> Reference:
+    """Return challenge inputs after the removal of their extra tone curves."""
+    rgb = reference.rgb.copy()
+    windows = list(patches(rgb.shape, CHALLENGE_PATCH))
+    for window, curve in zip(windows, find_curves([rgb[window] for window in windows]), strict=True):
+        rgb[window] = invert_curve(rgb[window], curve)
+    return Reference(f"{reference.name}, curves removed", rgb, reference.raw, CHALLENGE_PATCH)
 
 
 def patches(shape: tuple[int, ...], size: int) -> Iterator[tuple[slice, slice]]:
@@ -165,7 +176,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="Markdown table")
     arguments = parser.parse_args()
     references = read_references(arguments)
-    references += [as_challenge_inputs(item) for item in references if item.name.startswith(PUBLISHED)]
+    challenge_inputs = [as_challenge_inputs(item) for item in references if item.name.startswith(PUBLISHED)]
+    references += challenge_inputs + [without_extra_curves(item) for item in challenge_inputs]
     lines = [
         "| Reference | Model | " + " | ".join(COLUMNS.values()) + " |",
         "|---" * (len(COLUMNS) + 2) + "|",

@@ -1,31 +1,36 @@
-"""Remove the extra tone curves of the challenge's inputs, to use them as photos of the camera.
+"""Find and remove the extra tone curves of AIM 2022's photos.
 
-    python tools/remove_extra_curves.py PHOTOS CURVES.json OUT
+    python tools/remove_extra_curves.py PHOTOS OUT
 
-PHOTOS contains SCENE_PATCH.jpg; CURVES.json is {scene: curve of each patch, "A", "B" or null}. Scenes that it
-does not list are copied as they are. Curve A is y = x / (x + 1/4), B is y = 3 x^2 - 2 x^3.
+PHOTOS contains the 48 patches of each scene, SCENE_PATCH.jpg, numbered row by row from 0. Patches with a
+curve become PNG in OUT, all other files are copied. omf/raw/extra_curves.py explains how curves are found.
 """
 
 import argparse
-import json
 import shutil
+from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
 
 from omf.io.images import read_rgb, save_png
-from omf.raw.isp import EXTRA_CURVES
-from omf.utils.errors import cli_entry_point
+from omf.io.photos import list_images
+from omf.raw.extra_curves import PATCH_COLUMNS, PATCH_ROWS, find_curves, invert_curve
+from omf.utils.console import log
+from omf.utils.errors import InputError, cli_entry_point
 
-CODES = np.linspace(0, 1, 4096, dtype=np.float32)  # fine enough to invert 8-bit curves by interpolation
+PATCHES = PATCH_ROWS * PATCH_COLUMNS
 
 
-def invert_curve(rgb: np.ndarray, name: str) -> np.ndarray:
-    """Invert curve A or B: uint8 (H, W, 3) -> uint8 (H, W, 3)."""
-    curve = EXTRA_CURVES["AB".index(name)](CODES)
-    values = np.interp(np.arange(256) / 255, curve, CODES)
-    return np.rint(255 * values).astype(np.uint8)[rgb]
+def group_by_scene(photos: list[Path]) -> dict[str, dict[int, Path]]:
+    """Return the patches of each scene, {scene: {number of the patch: file}}, without other files."""
+    scenes = defaultdict(dict)
+    for photo in photos:
+        scene, _, patch = photo.stem.rpartition("_")
+        if scene and patch.isdecimal() and int(patch) < PATCHES:
+            scenes[scene][int(patch)] = photo
+    return scenes
 
 
 @cli_entry_point
@@ -34,17 +39,29 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("photos", type=Path)
-    parser.add_argument("curves", type=Path)
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
-    curves = json.loads(arguments.curves.read_text())
+    photos = list_images(arguments.photos)
+    scenes = group_by_scene(photos)
+    if not scenes:
+        raise InputError(f"{arguments.photos}: no patches in it; give the folder of SCENE_PATCH.jpg")
     arguments.out.mkdir(parents=True, exist_ok=True)
-    for photo in tqdm(sorted(arguments.photos.glob("*_*.jpg")), unit="photo", disable=None):
-        scene, _, patch = photo.stem.partition("_")
-        curve = curves[scene][int(patch)] if scene in curves and patch.isdigit() else None
-        if curve:
-            save_png(arguments.out / f"{photo.stem}.png", invert_curve(read_rgb(photo), curve))
-        else:
+    removed = set()
+    for scene, files in tqdm(scenes.items(), unit="scene", disable=None):
+        if len(files) < PATCHES:
+            log.warning(f"scene {scene}: {len(files)} of {PATCHES} patches; all are needed to find curves")
+            continue
+        patches = [read_rgb(files[number]) for number in range(PATCHES)]
+        if {(rgb.shape, rgb.dtype) for rgb in patches} != {(patches[0].shape, np.dtype(np.uint8))}:
+            log.warning(f"scene {scene}: patches of several sizes or of 16 bits; must be 8 bits, one size")
+            continue
+        curves = find_curves(patches)
+        log.info(f"scene {scene}: " + ("".join("AB"[curve] for curve in curves) if curves else "no curves"))
+        for number, curve in enumerate(curves or []):
+            save_png(arguments.out / f"{files[number].stem}.png", invert_curve(patches[number], curve))
+            removed.add(files[number])
+    for photo in photos:
+        if photo not in removed:
             shutil.copy(photo, arguments.out)
 
 
