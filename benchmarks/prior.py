@@ -79,6 +79,8 @@ def draw(bands: np.ndarray, references: dict[str, np.ndarray], path: Path) -> No
     for name, values in references.items():
         axes.plot(LEVELS, values[tones], marker="o", markersize=3, label=name)
     axes.set(xlabel="photo, green, sRGB", ylabel="RAW green / linear sRGB green", yscale="log")
+    axes.set_yticks(ticks := (0.2, 0.5, 1, 2, 5), labels=map(str, ticks))
+    axes.yaxis.set_minor_formatter("")
     axes.legend(fontsize=8)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
@@ -92,7 +94,7 @@ def main() -> None:
     parser.add_argument("photos", nargs="+", type=Path, help="photos to take scenes from")
     parser.add_argument("--camera", default="samsung_s7")
     add_references(parser)
-    parser.add_argument("--count", type=int, default=300, help="number of simulated pairs")
+    parser.add_argument("--count", type=int, default=3000, help="number of simulated pairs")
     parser.add_argument("--out", type=Path, help="Markdown table")
     parser.add_argument("--plot", type=Path, help="PNG of the tone ratios")
     arguments = parser.parse_args()

@@ -12,6 +12,7 @@ from omf.raw.overexposure import LUMA_THOUSANDTHS, THRESHOLD
 THUMBNAIL_SIZE = 64  # pixels a side
 CHANNELS = (32, 64, 96, 128)  # of the convolutions, each of which halves the thumbnail
 FEATURES = 256  # of the hidden layers
+DROPOUT = 0.3  # of the hidden features; without it, training goes on to learn peculiarities of the simulator
 SEGMENTS = 16  # of the tone curve
 QUANTILES = (0.001, 0.01, 0.03, 0.06, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.94, 0.97, 0.99, 0.999)
 # A typical camera: RAW of the primaries of linear sRGB, in average light
@@ -85,8 +86,10 @@ class GlobalNet(nn.Module):
         self.head = nn.Sequential(
             nn.Linear(inputs, FEATURES),
             nn.ReLU(),
+            nn.Dropout(DROPOUT),
             nn.Linear(FEATURES, FEATURES),
             nn.ReLU(),
+            nn.Dropout(DROPOUT),
             nn.Linear(FEATURES, SEGMENTS + 1 + 9 + 3),
         )
         # the initial transform is the inverse sRGB curve and the typical matrix

@@ -19,6 +19,8 @@ def draw_curves(log: Path, out: Path) -> None:
         iterations = [int(row["iteration"]) for row in network_rows]
         axes.plot(iterations, [float(row["loss"]) for row in network_rows], color="#0072b2")
         axes.set(title=network, xlabel="iteration", yscale="log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("{x:g}")
         axes.set_ylabel("loss", color="#0072b2")
         axes.grid(alpha=0.3, which="both")
         right = axes.twinx()
