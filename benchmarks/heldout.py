@@ -2,7 +2,8 @@
 
 The simulated camera captures scenes from held-out photos and newly drawn ones, and renders each RAW several
 times, with other settings of its ISP. Each method gets the sRGB image and is scored against the camera's RAW.
-The same photos give the same pairs.
+The same photos give the same pairs. Remove the extra tone curves of AIM 2022's photos first
+(tools/remove_extra_curves.py).
 
     python benchmarks/heldout.py PHOTO_OR_FOLDER... --models samsung_s7 --out benchmarks/heldout.md
 """

@@ -79,7 +79,8 @@ def draw(bands: np.ndarray, references: dict[str, np.ndarray], path: Path) -> No
     for name, values in references.items():
         axes.plot(LEVELS, values[tones], marker="o", markersize=3, label=name)
     axes.set(xlabel="photo, green, sRGB", ylabel="RAW green / linear sRGB green", yscale="log")
-    axes.set_yticks(ticks := (0.2, 0.5, 1, 2, 5), labels=map(str, ticks))
+    ticks = (0.2, 0.5, 1, 2, 5)
+    axes.set_yticks(ticks, labels=map(str, ticks))
     axes.yaxis.set_minor_formatter("")
     axes.legend(fontsize=8)
     with atomic_write(path) as temporary:

@@ -45,13 +45,20 @@ def main() -> None:
     scenes = group_by_scene(photos)
     if not scenes:
         raise InputError(f"{arguments.photos}: no patches in it; give the folder of SCENE_PATCH.jpg")
+    if arguments.out.resolve() == arguments.photos.resolve():
+        raise InputError(f"{arguments.out}: holds the photos; give another folder for the result")
     arguments.out.mkdir(parents=True, exist_ok=True)
-    removed = set()
+    removed, unreadable = set(), []
     for scene, files in tqdm(scenes.items(), unit="scene", disable=None):
         if len(files) < PATCHES:
             log.warning(f"scene {scene}: {len(files)} of {PATCHES} patches; all are needed to find curves")
             continue
-        patches = [read_rgb(files[number]) for number in range(PATCHES)]
+        try:
+            patches = [read_rgb(files[number]) for number in range(PATCHES)]
+        except InputError as error:
+            unreadable.append(scene)
+            log.warning(f"scene {scene}: {error}; all patches are needed to find curves")
+            continue
         if {(rgb.shape, rgb.dtype) for rgb in patches} != {(patches[0].shape, np.dtype(np.uint8))}:
             log.warning(f"scene {scene}: patches of several sizes or of 16 bits; must be 8 bits, one size")
             continue
@@ -63,6 +70,8 @@ def main() -> None:
     for photo in photos:
         if photo not in removed:
             shutil.copy(photo, arguments.out)
+    if unreadable:
+        raise InputError(f"copied without looking for curves, see above: scene {', '.join(unreadable)}")
 
 
 if __name__ == "__main__":

@@ -83,6 +83,7 @@ def extract_photo(path: Path, raw: "RawPy") -> Image.Image:
         image = Image.open(io.BytesIO(embedded.data), formats=JPEG_FORMATS)
     except rawpy.LibRawNoThumbnailError:
         raise unusable(path, "no photo is embedded in it") from None
+    # rawpy raises NotImplementedError for types of photos that LibRaw knows and rawpy doesn't
     except (rawpy.LibRawUnsupportedThumbnailError, NotImplementedError):
         raise unusable(
             path, "the photo embedded in it is damaged, or not in a format that can be read"

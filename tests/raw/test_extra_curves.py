@@ -89,6 +89,24 @@ def test_tool_removes_curves_and_copies_the_rest(photo, tmp_path):
         assert difference.max() <= 3, number  # half a code, where the slope is 1/4 or more, and rounding
 
 
+def test_tool_goes_on_after_a_damaged_patch(photo, tmp_path):
+    folder, out = tmp_path / "photos", tmp_path / "out"
+    folder.mkdir()
+    for scene in "78":
+        for number, patch in enumerate(cut(photo, [0, 1, 1] * 16)):
+            Image.fromarray(patch).save(folder / f"{scene}_{number}.png")
+    (folder / "7_5.png").write_bytes(b"damaged")
+    result = run(sys.executable, ROOT / "tools/remove_extra_curves.py", folder, out)
+    assert result.returncode != 0
+    assert "7_5.png" in result.stderr
+    assert "see above: scene 7" in result.stderr
+    assert (out / "7_0.png").read_bytes() == (folder / "7_0.png").read_bytes()
+    assert (out / "8_0.png").read_bytes() != (folder / "8_0.png").read_bytes()
+    result = run(sys.executable, ROOT / "tools/remove_extra_curves.py", folder, folder)
+    assert result.returncode != 0
+    assert "give another folder" in result.stderr
+
+
 @pytest.mark.skipif(not (SHARED / "real").is_dir(), reason="needs the challenge's photos")
 def test_finds_the_curves_of_the_challenge():
     known = json.loads((SHARED / "real/s7_tone_curves.json").read_text())
