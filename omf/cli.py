@@ -13,6 +13,7 @@ from omf.inference.precision import FORMER_PRECISIONS, PRECISIONS
 from omf.pipeline.config import Config, NoiseSettings
 from omf.training.settings import STAGES
 from omf.utils.console import configure_logging
+from omf.utils.cores import available_cores
 from omf.utils.errors import DEBUG, cli_entry_point
 from omf.utils.settings import Section
 from omf.utils.version import VERSION
@@ -92,7 +93,7 @@ def parser() -> argparse.ArgumentParser:
     parents = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in (
         *(add_predict, add_evaluate, add_models, add_simulate),
-        *(add_dataset, add_calibrate, add_train, add_completion),
+        *(add_dataset, add_calibrate, add_train, add_selftest, add_completion),
     ):
         add(parents)
     return parser
@@ -193,7 +194,11 @@ def add_evaluate(parents) -> None:
         help="folder for scores.json, scores.csv, scores.txt, report.html",
     )
     evaluate.add_argument(
-        "--processes", type=int, default=os.cpu_count(), metavar="NUMBER", help="number of parallel processes"
+        "--processes",
+        type=int,
+        default=available_cores(),
+        metavar="NUMBER",
+        help="number of parallel processes",
     )
 
 
@@ -317,6 +322,24 @@ def add_train(parents) -> None:
     )
     train.add_argument("--stage", choices=list(STAGES), help="train this network only")
     add_setting(train, "--device", Config, "device")
+
+
+def add_selftest(parents) -> None:
+    selftest = add_command(
+        parents,
+        "selftest",
+        commands.run_selftest,
+        "Check this installation and its GPU: one line for each check.",
+        "omf selftest --device cuda",
+        "omf selftest --json selftest.json",
+    )
+    add_setting(selftest, "--device", Config, "device")
+    selftest.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        help="write the findings for a bug report, without paths or names",
+    )
 
 
 def add_completion(parents) -> None:

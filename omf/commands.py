@@ -238,17 +238,35 @@ def run_calibrate(arguments: argparse.Namespace) -> int:
 
 def run_train(arguments: argparse.Namespace) -> int:
     from omf.inference.devices import pick_device
-    from omf.training.loop import start_processes
+    from omf.training.loop import is_first, process_group
     from omf.training.settings import TrainingSettings, read_settings
     from omf.training.train import remove_other_weights, train_stage
 
     settings = read_settings(arguments.settings) if arguments.settings else TrainingSettings()
-    start_processes()
     device = pick_device(arguments.device)
-    for stage in [arguments.stage] if arguments.stage else settings.stages:
-        train_stage(stage, settings, arguments.out, device)
-    remove_other_weights(settings, arguments.out)
-    return conclude(f"trained; use it with: omf predict --model {arguments.out}", [])
+    with process_group(device):
+        for stage in [arguments.stage] if arguments.stage else settings.stages:
+            train_stage(stage, settings, arguments.out, device)
+        if is_first():
+            remove_other_weights(settings, arguments.out)
+            log.info(f"trained; use it with: omf predict --model {arguments.out}")
+    return 0
+
+
+def run_selftest(arguments: argparse.Namespace) -> int:
+    from omf.selftest import SelfTest, report
+    from omf.utils.files import save_json
+
+    test, findings = SelfTest(arguments.device), []
+    for finding in test.run():
+        state = label(f"{finding.state:<8}") if finding.state == "failed" else f"{finding.state:<8}"
+        print(f"{state}{finding.check}: {finding.detail}", flush=True)
+        findings.append(finding)
+    if arguments.json:
+        save_json(arguments.json, report(findings, test))
+    failed = sum(finding.state == "failed" for finding in findings)
+    log.info(f"{len(findings)} checks, {failed} failed" + "; add --json FILE to a bug report" * bool(failed))
+    return 1 if failed else 0
 
 
 def run_completion(parser: argparse.ArgumentParser, shell: str) -> int:

@@ -26,6 +26,10 @@ def main() -> None:
     method, device, on_cpu = load_method(model, arguments.device, arguments.precision)
     made_by = environment(device)
     print(environment_line(made_by), flush=True)
+    if not on_cpu:
+        from omf.inference.device_check import check_against_cpu  # imports torch, unlike classical methods
+
+        check_against_cpu(method, model)
     measured = infer(arguments.decoded, arguments.out, method)
     save_json(arguments.timing, measured | {"device": device, "cpu": on_cpu, "environment": made_by})
 

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from omf.inference.devices import pick_device
-from omf.training.loop import start_processes
+from omf.training.loop import process_group
 from omf.training.settings import STAGES, read_settings
 from omf.training.train import train_stage
 from omf.utils.errors import cli_entry_point
@@ -19,13 +19,9 @@ def main() -> None:
     )
     parser.add_argument("--device", required=True)
     arguments = parser.parse_args()
-    start_processes()
-    train_stage(
-        arguments.stage,
-        read_settings(arguments.settings),
-        arguments.settings.parent,
-        pick_device(arguments.device),
-    )
+    settings, device = read_settings(arguments.settings), pick_device(arguments.device)
+    with process_group(device):
+        train_stage(arguments.stage, settings, arguments.settings.parent, device)
 
 
 if __name__ == "__main__":

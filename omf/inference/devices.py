@@ -1,14 +1,13 @@
 """Selection and configuration of the device that runs the networks."""
 
 import ctypes
-import fcntl
 import os
-import tempfile
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 
 import torch
 
+from omf.inference.gpu import choose_gpu, in_gpu_job
+from omf.utils.console import log
 from omf.utils.errors import InputError
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
@@ -19,26 +18,27 @@ def pick_device(name: str) -> torch.device:
     """Return the device of a name, and configure PyTorch for it.
 
     Args:
-        name: auto (a GPU if available), cpu or cuda.
+        name: cpu; cuda; or auto: a GPU if there is one, else the CPU, but never in a Slurm job with a GPU.
 
     Raises:
-        InputError: cuda was requested, but there is no GPU.
+        InputError: cuda was requested, or auto in a Slurm job with a GPU, and no GPU can be used.
     """
-    if name == "cuda" and not torch.cuda.is_available():
+    device, problem = choose_gpu() if name != "cpu" else (None, "")
+    if device:
+        return device
+    if name == "cuda" or (problem and in_gpu_job(os.environ)):
         raise InputError(
-            "device cuda: torch sees no GPU here; check nvidia-smi, or set the device to auto or cpu"
+            f"device {name}: {problem or 'PyTorch sees no GPU here; check nvidia-smi'};"
+            " to run without a GPU, set the device to cpu"
         )
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    if name == "cuda":
-        torch.backends.cudnn.conv.fp32_precision = "ieee"  # TF32's 10 bits are as coarse as a count
-    else:
-        keep_freed_memory()
-        # With one thread PyTorch uses another algorithm, and the last bits differ. In the forked worker of a
-        # DataLoader, however, more threads would hang.
-        if torch.get_num_threads() == 1 and torch.utils.data.get_worker_info() is None:
-            torch.set_num_threads(2)
-    return torch.device(name)
+    if problem:
+        log.warning(f"running on the CPU: {problem}")
+    keep_freed_memory()
+    # With one thread PyTorch uses another algorithm, and the last bits differ. In the forked worker of a
+    # DataLoader, however, more threads would hang.
+    if torch.get_num_threads() == 1 and torch.utils.data.get_worker_info() is None:
+        torch.set_num_threads(2)
+    return torch.device("cpu")
 
 
 def keep_freed_memory() -> None:
@@ -66,38 +66,18 @@ def libc_function(name: str) -> Callable | None:
         return None
 
 
+def training_precision(device: torch.device) -> torch.dtype:
+    """Return the dtype of autocast in training: bfloat16 on GPUs that compute it, else float32.
+
+    Below compute capability 8.0, PyTorch reports bfloat16 as supported, but cuDNN has no convolutions in it.
+    """
+    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0):
+        return torch.bfloat16
+    return torch.float32
+
+
 def device_label(device: torch.device) -> str:
     """Describe a device: the name of a GPU, or the number of CPU threads in use."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"CPU, {torch.get_num_threads()} threads"
-
-
-def claim_gpu() -> None:
-    """Select a GPU that no other process has claimed; if all are claimed, choose one by process ID."""
-    names = [str(torch.cuda.get_device_properties(i).uuid) for i in range(torch.cuda.device_count())]
-    torch.cuda.set_device(claim(names, Path(tempfile.gettempdir())))
-
-
-def claim(names: Sequence[str], folder: Path) -> int:
-    """Lock the first name that is free, until this process ends.
-
-    Args:
-        names: names of the GPUs.
-        folder: folder of the lock files, one per name.
-
-    Returns:
-        Index of the name; by process ID if other processes have locked all of them.
-    """
-    for index, name in enumerate(names):
-        path = folder / f"omf-gpu-{name}"
-        if not path.exists():
-            path.touch()
-        # read-only access suffices for a lock, and works for files of other users
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return index  # the file stays open and therefore locked
-        except OSError:
-            os.close(file)
-    return os.getpid() % len(names)

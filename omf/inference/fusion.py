@@ -2,15 +2,16 @@
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from omf.inference.base import Pending, Picture, refuse_known_values
+from omf.inference.gpu_context import gpu_errors, is_out_of_memory, lacks_engine, on_device
 from omf.inference.memory import free_memory
 from omf.inference.tiling import Box, cover_with_boxes, needed_cells
 from omf.networks.base import BORDER, PAD_VALUE, PaddedNetwork
@@ -18,7 +19,7 @@ from omf.networks.fused_unet import FusedUNet
 from omf.networks.global_net import GlobalNet, GlobalTransform, refine, summarise_photo
 from omf.networks.unet import UNet
 from omf.raw.bayer import WHITE_LEVEL, crop_to_cells, pack
-from omf.utils.errors import DeviceError, InputError, first_line
+from omf.utils.errors import InputError
 
 # Bytes for the activations of a network: half of the free memory, and at most this.
 MAX_MEMORY = {"cpu": 7 * 2**28, "cuda": 2**32}
@@ -32,6 +33,13 @@ class Tile:
     picture: int  # index of the photo
     inner: Box  # cells to predict
     outer: Box  # cells to read: `inner` and its halo
+
+
+class Uploaded(NamedTuple):
+    """A photo on its device."""
+
+    rgb: Tensor  # sRGB (H, W, 3), uint8 or uint16
+    mask: Tensor  # overexposure mask (H, W), bool
 
 
 class Branch:
@@ -92,20 +100,33 @@ class Fusion:
         precision: str = "float32",
         base: GlobalNet | None = None,
     ):
-        self.device = device
+        self.device, self.precision = device, precision
+        # several small photos are needed to occupy a GPU, one suffices for a CPU
+        self.pixels_per_batch = 2**21 if device.type == "cuda" else 1
+        try:
+            with on_device(device):
+                self.load(oe, noe, base)
+        except torch.OutOfMemoryError as error:
+            raise InputError(
+                f"{device}: too little free memory for the networks; other programs take it, see nvidia-smi"
+            ) from error
+
+    def load(self, oe: PaddedNetwork, noe: PaddedNetwork | None, base: GlobalNet | None) -> None:
+        """Move the networks to the device, and set the memory that their activations may take."""
         self.branches = [
-            Branch(network, overexposed, device, precision)
+            Branch(network, overexposed, self.device, self.precision)
             for network, overexposed in ((noe, False), (oe, True))
             if network
         ]
         # double, so that the transform of a photo does not depend on the number of threads
-        self.base = base.eval().to(device, torch.float64) if base else None
-        # several small photos are needed to occupy a GPU, one suffices for a CPU
-        self.pixels_per_batch = 2**21 if device.type == "cuda" else 1
-        if device.type == "cuda":  # copies in both directions overlap with the networks
-            self.uploads, self.downloads = torch.cuda.Stream(), torch.cuda.Stream()
-        free = torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else free_memory()
-        self.memory = min(free // 2, MAX_MEMORY[device.type])
+        self.base = base.eval().to(self.device, torch.float64) if base else None
+        if self.device.type == "cuda":
+            # copies in both directions overlap with the networks
+            self.uploads, self.downloads = torch.cuda.Stream(self.device), torch.cuda.Stream(self.device)
+            free, _ = torch.cuda.mem_get_info(self.device)
+        else:
+            free = free_memory()
+        self.memory = min(free // 2, MAX_MEMORY[self.device.type])
 
     def __call__(self, rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Reconstruct demosaiced RAW.
@@ -142,23 +163,19 @@ class Fusion:
         """
         if not self.base:
             refuse_known_values(pictures)
-        with gpu_errors():
-            results, finite = self.fuse(pictures, postprocess)
-            if self.device.type == "cuda":
-                self.downloads.wait_stream(torch.cuda.current_stream())
-                with torch.cuda.stream(self.downloads):
-                    on_device = [*results, finite]
-                    *results, finite = [tensor.to("cpu", non_blocking=True) for tensor in on_device]
-                    for tensor in on_device:
-                        tensor.record_stream(self.downloads)
-                    downloaded = self.downloads.record_event()
+        with on_device(self.device):
+            results, finite, downloaded = self.fuse(pictures, postprocess)
 
         def pending() -> list[np.ndarray]:
-            if self.device.type == "cuda":
+            if downloaded:
                 with gpu_errors():
                     downloaded.synchronize()
             if not finite:
-                raise InputError("the networks' values exceed the range of float16; set precision to float32")
+                raise InputError(
+                    "the networks' values exceed the range of float16; set precision to float32"
+                    if self.precision == "float16"
+                    else "the networks' values are not finite; their weights do not fit this photo"
+                )
             return [result.numpy() for result in results]
 
         return pending
@@ -166,35 +183,59 @@ class Fusion:
     @torch.inference_mode()
     def fuse(
         self, pictures: Sequence[Picture], postprocess: Callable[[Tensor], Tensor]
-    ) -> tuple[list[Tensor], Tensor]:
+    ) -> tuple[list[Tensor], Tensor, torch.cuda.Event | None]:
         """Run both networks, in smaller tiles and batches if memory runs out.
 
         Returns:
-            The results, (H, W, ...) for each photo, and a bool tensor (), True if all values are finite.
+            See `download`.
         """
+        budget = self.memory
         while True:
             try:
-                return self.fuse_at_once(pictures, postprocess)
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                return self.download(*self.fuse_at_once(pictures, postprocess))
+            except (MemoryError, RuntimeError) as error:
                 if not is_out_of_memory(error):
                     raise
-                self.memory //= 2
-                if all(self.memory < branch.bytes_per_cell * branch.min_cells for branch in self.branches):
-                    height, width = max(
-                        (picture.mask.shape for picture in pictures), key=lambda shape: shape[0] * shape[1]
-                    )
-                    raise InputError(
-                        f"not enough memory for a photo of {width} x {height} pixels, even in small tiles"
-                    ) from error
-                if self.device.type == "cuda":
-                    torch.cuda.empty_cache()
+                failure = error.with_traceback(None)  # whose frames hold the tensors of the failed try
+            self.memory //= 2
+            if all(self.memory < branch.bytes_per_cell * branch.min_cells for branch in self.branches):
+                self.memory = budget
+                if lacks_engine(failure):
+                    raise failure
+                height, width = max((picture.mask.shape for picture in pictures), key=np.prod)
+                raise InputError(
+                    f"not enough memory for a photo of {width} x {height} pixels, even in small tiles"
+                ) from failure
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+
+    def download(
+        self, results: list[Tensor], finite: Tensor
+    ) -> tuple[list[Tensor], Tensor, torch.cuda.Event | None]:
+        """Copy the tensors of `fuse_at_once` to the CPU, where they are valid after the returned event."""
+        if self.device.type != "cuda":
+            return results, finite, None
+        self.downloads.wait_stream(torch.cuda.current_stream(self.device))
+        with torch.cuda.stream(self.downloads):
+            on_device = [*results, finite]
+            *results, finite = [tensor.to("cpu", non_blocking=True) for tensor in on_device]
+            for tensor in on_device:
+                tensor.record_stream(self.downloads)
+            return results, finite, self.downloads.record_event()
 
     def fuse_at_once(
         self, pictures: Sequence[Picture], postprocess: Callable[[Tensor], Tensor]
     ) -> tuple[list[Tensor], Tensor]:
-        """Run both networks within the current memory budget; returns the same as `fuse`."""
+        """Run both networks within the current memory budget.
+
+        Returns:
+            The results, (H, W, ...) for each photo, and a bool tensor (), True if all values are finite.
+        """
         sources = [self.upload(picture.rgb, picture.mask) for picture in pictures]
-        transforms = [self.predict_transform(*pair) if self.base else None for pair in zip(sources, pictures)]
+        transforms = [
+            self.predict_transform(source.rgb, picture) if self.base else None
+            for source, picture in zip(sources, pictures)
+        ]
         finite = torch.ones((), dtype=torch.bool, device=self.device)
         results: list[Tensor | None] = [None] * len(pictures)
         if len(self.branches) == 1:  # without NOE
@@ -229,55 +270,43 @@ class Fusion:
                     region.copy_(torch.where(selected, values, region))
         return results, finite
 
-    def predict_transform(self, source: Tensor, picture: Picture) -> GlobalTransform:
+    def predict_transform(self, rgb: Tensor, picture: Picture) -> GlobalTransform:
         """Run the base network on a photo.
 
         Args:
-            source: uploaded photo, integer (H, W, 4).
+            rgb: uploaded photo, integer (H, W, 3).
             picture: the photo, with what is known of its RAW.
 
         Returns:
             float32, for a batch of one.
         """
-        summary = (part[None].double() for part in summarise_photo(source[..., :3]))
+        summary = (part[None].double() for part in summarise_photo(rgb))
         transform = GlobalTransform(*(part.float() for part in self.base(*summary)))
-        factors = torch.full((1, 3), picture.exposure, device=source.device)
+        factors = torch.full((1, 3), picture.exposure, device=rgb.device)
         if picture.neutral:
             red, green, blue = transform.white()[0]
             factors[0, 0] *= picture.neutral[0] * green / red
             factors[0, 2] *= picture.neutral[1] * green / blue
         return transform.scaled(factors)
 
-    def upload(self, rgb: np.ndarray, mask: np.ndarray) -> Tensor:
-        """Copy a photo to the device, with its mask as a fourth channel.
+    def upload(self, rgb: np.ndarray, mask: np.ndarray) -> Uploaded:
+        """Copy a photo and its mask to the device.
 
         Args:
             rgb: (H, W, 3) sRGB, uint8 or uint16.
             mask: (H, W) bool.
-
-        Returns:
-            (H, W, 4) of the dtype of `rgb`; the mask is 0 or the dtype's maximum.
         """
-        max_value = np.iinfo(rgb.dtype).max
-        source = torch.from_numpy(
-            np.concatenate((rgb, np.where(mask, max_value, 0).astype(rgb.dtype)[..., None]), axis=-1)
-        )
+        arrays = (np.require(array, requirements=["C", "W"]) for array in (rgb, mask))
+        source = Uploaded(*map(torch.from_numpy, arrays))
         if self.device.type != "cuda":
             return source
         with torch.cuda.stream(self.uploads):
-            uploaded = source.pin_memory().to(self.device, non_blocking=True)
-        torch.cuda.current_stream().wait_stream(self.uploads)
-        uploaded.record_stream(torch.cuda.current_stream())
+            uploaded = Uploaded(*(part.pin_memory().to(self.device, non_blocking=True) for part in source))
+        compute = torch.cuda.current_stream(self.device)
+        compute.wait_stream(self.uploads)
+        for part in uploaded:
+            part.record_stream(compute)
         return uploaded
-
-
-@contextmanager
-def gpu_errors() -> Iterator[None]:
-    """Raise a GPU failure as DeviceError: afterwards this process cannot compute other photos either."""
-    try:
-        yield
-    except torch.AcceleratorError as error:
-        raise DeviceError(f"the GPU failed ({first_line(error)})") from error
 
 
 def batch_tiles(tiles: Sequence[Tile], max_cells: int) -> Iterator[list[Tile]]:
@@ -292,21 +321,21 @@ def batch_tiles(tiles: Sequence[Tile], max_cells: int) -> Iterator[list[Tile]]:
 
 
 def apply_to_photo(
-    transform: GlobalTransform, source: Tensor, postprocess: Callable[[Tensor], Tensor]
+    transform: GlobalTransform, source: Uploaded, postprocess: Callable[[Tensor], Tensor]
 ) -> Tensor:
-    """Apply a transform, of a batch of one, to an uploaded photo, (H, W, 4), and postprocess the result."""
+    """Apply a transform, of a batch of one, to an uploaded photo, and postprocess the result."""
     bands = []
-    for band in source[..., :3].split(BAND_ROWS):
-        rgb = band.permute(2, 0, 1)[None].float() / torch.iinfo(source.dtype).max
+    for band in source.rgb.split(BAND_ROWS):
+        rgb = band.permute(2, 0, 1)[None].float() / torch.iinfo(band.dtype).max
         bands.append(postprocess(transform.apply(rgb)[0].clamp(0, 1)))
     return torch.cat(bands)
 
 
-def crop(source: Tensor, box: Box, grid: int, transform: GlobalTransform | None = None) -> Tensor:
+def crop(source: Uploaded, box: Box, grid: int, transform: GlobalTransform | None = None) -> Tensor:
     """Crop a box of the padded photo as network input.
 
     Args:
-        source: uploaded photo, integer (H, W, 4).
+        source: uploaded photo.
         box: cells to crop.
         grid: width and height of a cell.
         transform: transform that gives the base RAW; None: no base RAW.
@@ -314,15 +343,17 @@ def crop(source: Tensor, box: Box, grid: int, transform: GlobalTransform | None 
     Returns:
         float32 (4, h, w) in [0, 1], or (BASE_CHANNELS, h, w).
     """
-    rows, columns = pixel_slices(box, grid, *source.shape[:2])
-    pixels = source[rows, columns].permute(2, 0, 1).float() / torch.iinfo(source.dtype).max
+    rows, columns = pixel_slices(box, grid, *source.mask.shape)
+    rgb = source.rgb[rows, columns].permute(2, 0, 1).float() / torch.iinfo(source.rgb.dtype).max
+    parts = [rgb, source.mask[None, rows, columns].float()]
     if transform:
-        pixels = torch.cat((pixels, transform.apply(pixels[None, :3])[0]))
+        parts.append(transform.apply(rgb[None])[0])
+    pixels = torch.cat(parts)
     x = torch.full(
         (len(pixels), *(side * grid for side in box.shape)),
         PAD_VALUE,
         dtype=torch.float32,
-        device=source.device,
+        device=rgb.device,
     )
     top, left = rows.start - (box.top * grid - BORDER), columns.start - (box.left * grid - BORDER)
     x[:, top : top + pixels.shape[1], left : left + pixels.shape[2]] = pixels
@@ -355,8 +386,3 @@ def to_bayer_counts(rgb: Tensor) -> Tensor:
     bayer = rgb[1].clone()
     bayer[0::2, 0::2], bayer[1::2, 1::2] = rgb[0, 0::2, 0::2], rgb[2, 1::2, 1::2]
     return (bayer * WHITE_LEVEL).to(torch.int16)
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Return True if memory ran out; PyTorch's CPU allocator raises a plain RuntimeError."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "allocate memory" in str(error)

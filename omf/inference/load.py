@@ -24,8 +24,8 @@ def load_method(model: Model, device: str, precision: str = "float32") -> tuple[
         The method, a description of its device, and True if that is a CPU.
 
     Raises:
-        InputError: a file is missing, wrong or damaged, the device or precision does not exist, or float16
-            was requested on a CPU.
+        InputError: a file is missing, wrong or damaged, the device or precision does not exist, float16 was
+            requested on a CPU, or the GPU has too little free memory.
     """
     if precision not in PRECISIONS:
         raise InputError(
@@ -34,7 +34,7 @@ def load_method(model: Model, device: str, precision: str = "float32") -> tuple[
     if model.method in CLASSICAL_METHODS:
         return CLASSICAL_METHODS[model.method](load_camera(model.camera)), "CPU", True
     # torch takes long to import
-    from omf.inference.devices import claim_gpu, device_label, pick_device, release_freed_memory
+    from omf.inference.devices import device_label, pick_device, release_freed_memory
     from omf.inference.fusion import Fusion
     from omf.models.checkpoints import load_networks
 
@@ -43,8 +43,6 @@ def load_method(model: Model, device: str, precision: str = "float32") -> tuple[
         raise InputError(
             "precision float16: requires a GPU, but the device is a CPU; set precision to float32"
         )
-    if picked.type == "cuda":
-        claim_gpu()
     oe, noe, base = load_networks(model)
     fusion = Fusion(oe, noe, picked, precision, base)
     release_freed_memory()  # of fusing the layers

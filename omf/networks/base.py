@@ -57,3 +57,11 @@ class PaddedNetwork(nn.Module):
         """Map (N, in_channels, H, W) in [0, 1] to (N, out_channels, H, W), any H and W."""
         height, width = x.shape[-2:]
         return self.body(self.pad(x))[..., BORDER : BORDER + height, BORDER : BORDER + width]
+
+
+def in_full_precision(layer: nn.Conv2d, x: Tensor) -> Tensor:
+    """Run a layer in the precision of its weights, also under autocast, which is too coarse for results."""
+    if not torch.amp.is_autocast_available(x.device.type):  # as on the device `meta`
+        return layer(x)
+    with torch.autocast(x.device.type, enabled=False):
+        return layer(x.to(layer.weight.dtype))

@@ -64,7 +64,8 @@ class DemosaicNet(nn.Module):
         roots = torch.sqrt(cells.clamp(min=0) + EPSILON)
         correction = self.tail(self.blocks(functional.silu(self.head(roots))))
         brightness = functional.avg_pool2d(roots.mean(dim=1, keepdim=True), 3, stride=1)
-        rgb = functional.conv2d(cells, self.linear) + brightness * correction
+        with torch.autocast(bayer.device.type, enabled=False):  # too coarse for the result
+            rgb = functional.conv2d(cells, self.linear) + brightness * correction.to(cells.dtype)
         rgb[:, MEASURED] = cells[..., 1:-1, 1:-1]
         return functional.pixel_shuffle(rgb, 2)
 

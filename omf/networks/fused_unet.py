@@ -16,7 +16,8 @@ class FusedUNet(nn.Module):
 
     Args:
         unet: trained network; not modified.
-        dtype: dtype of all but the last convolution, which stays float32.
+        dtype: dtype of all but the first and the last convolution, which stay float32: they cost 0.2 % of the
+            work, and half of the error of half precision.
         winograd: use Winograd convolutions, in float32, for layers with many channels; faster on a CPU.
     """
 
@@ -31,13 +32,14 @@ class FusedUNet(nn.Module):
         self.decoders = nn.ModuleList(
             fuse_block(getattr(unet, f"Up_conv{level}"), winograd) for level in levels[:0:-1]
         )
-        self.last = copy.deepcopy(unet.Conv)
-        self.eval().requires_grad_(False).to(dtype, memory_format=torch.channels_last)
-        self.last.float()
+        self.first, self.last = self.encoders[0].pop(0), copy.deepcopy(unet.Conv)
+        self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+        for part in (self.encoders, self.ups, self.decoders):
+            part.to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map float32 (N, C, H, W) to float32 (N, C', H, W); H and W are multiples of the network's grid."""
-        x = x.to(self.dtype, memory_format=torch.channels_last)
+        x = self.first(x.contiguous(memory_format=torch.channels_last)).to(self.dtype)
         skips = []
         for encoder in self.encoders:
             if skips:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omf.networks.base import PaddedNetwork
+from omf.networks.base import PaddedNetwork, in_full_precision
 
 
 def block_count(level: int) -> int:
@@ -124,4 +124,4 @@ class LocalNAFNet(PaddedNetwork):
         x = self.encoders[-1](x)
         for decoder, up, skip in zip(reversed(self.decoders), reversed(self.ups), reversed(skips)):
             x = decoder(up(x) + skip)
-        return self.ending(x)
+        return in_full_precision(self.ending, x)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omf.networks.base import PaddedNetwork
+from omf.networks.base import PaddedNetwork, in_full_precision
 
 PUBLISHED_WIDTHS = (64, 128, 256, 512, 1024)
 
@@ -100,7 +100,7 @@ class UNet(PaddedNetwork):
             x = getattr(self, f"Up{level}")(x)  # (N, C, 2 h, 2 w)
             x = torch.cat((skips.pop(), x), dim=1)  # (N, 2 C, 2 h, 2 w)
             x = getattr(self, f"Up_conv{level}")(x)  # (N, C, 2 h, 2 w)
-        return self.Conv(x)  # (N, out_channels, H, W)
+        return in_full_precision(self.Conv, x)  # (N, out_channels, H, W)
 
 
 def shape_of(state: Mapping[str, Tensor]) -> tuple[tuple[int, ...], int, int] | None:

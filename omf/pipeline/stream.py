@@ -1,6 +1,5 @@
 """Overlapped reading, computation and writing of images. No torch here."""
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -9,6 +8,7 @@ from itertools import islice
 import numpy as np
 
 from omf.inference.base import Pending, Picture
+from omf.utils.cores import available_cores
 from omf.utils.errors import InputError, one_line_message
 
 IMAGE_ERRORS = (InputError, MemoryError)  # errors of one image, after which the others continue
@@ -36,7 +36,7 @@ def stream(
         Each name once it is written, in the given order, with None, or with the error if the image could not
         be read, computed or written. Running out of memory counts as such an error.
     """
-    threads = min(os.cpu_count() or 1, MAX_THREADS)
+    threads = min(available_cores(), MAX_THREADS)
     with ThreadPoolExecutor(threads) as pool:
         pending: deque[tuple[dict[str, InputError | None], Future]] = deque()
 

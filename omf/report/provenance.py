@@ -9,10 +9,9 @@ from pathlib import Path
 
 from omf.models.registry import Model
 from omf.utils.files import sha256
+from omf.utils.nvidia import query_gpus
 from omf.utils.paths import PACKAGE
 from omf.utils.version import VERSION
-
-DRIVER_QUERY = ("nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader")
 
 
 def environment(device: str) -> dict:
@@ -30,7 +29,7 @@ def environment(device: str) -> dict:
         "commit": commit(PACKAGE.parent),
         "image": os.environ.get("OMF_IMAGE"),  # set in our container image
         "device": device,
-        "driver": first_output_line(DRIVER_QUERY),
+        "driver": next((driver for (driver,) in query_gpus("driver_version")), None),
         "host": platform.node(),
         "system": platform.platform(),
         "python": platform.python_version(),

@@ -6,6 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,14 +17,16 @@ from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
+from omf.inference.devices import device_label, training_precision
+from omf.inference.gpu_context import is_out_of_memory, lacks_engine, on_device
 from omf.utils.console import log, progress
+from omf.utils.cores import available_cores
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write, save_text
 
 Objective = Callable[[nn.Module, list[Tensor]], Tensor]  # network, batch -> loss
 
 LOG_EVERY = 50  # iterations
-SAVE_SECONDS = 120  # between checkpoints
 LOG_COLUMNS = ("network", "iteration", "loss", "learning_rate", "patches_per_second")
 
 
@@ -38,6 +41,7 @@ class Plan:
     warmup_iterations: int
     ema_decay: float  # of the moving average of the weights, which is the result
     fingerprint: str  # of everything else that decides the result; other checkpoints are refused
+    save_seconds: float = 120  # between checkpoints
 
 
 def fit(
@@ -45,9 +49,9 @@ def fit(
 ) -> nn.Module:
     """Train a network and log to `out/log.csv`.
 
-    AdamW with linear warm-up, cosine decay and clipped gradients; bfloat16 autocast on a GPU. The state is
-    saved to `out/NAME.state.pt` every two minutes; an interrupted run resumes from it. Under torchrun, each
-    process trains on its share of each batch.
+    AdamW with linear warm-up, cosine decay and clipped gradients; autocast in `training_precision`. The state
+    is saved to `out/NAME.state.pt` every `plan.save_seconds`; an interrupted run resumes from it. Under
+    torchrun, each process trains on its share of each batch.
 
     Args:
         network: network to train in place; moved to `device`.
@@ -59,29 +63,35 @@ def fit(
 
     Returns:
         The moving average of the network's weights, in evaluation mode.
+
+    Raises:
+        InputError: not enough memory, or a loss that is not finite.
+        DeviceError: the GPU failed.
     """
     out.mkdir(parents=True, exist_ok=True)
     state_file = out / f"{plan.name}.state.pt"
     network.to(device, memory_format=torch.channels_last).train()  # the faster layout on a CPU too
     optimiser = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=1e-4)
-    average = AveragedModel(network, multi_avg_fn=moving_average(plan.ema_decay), use_buffers=True)
-    done = 0
-    if state := load_state(state_file, plan, device):
-        done = state["iteration"]
-        for part, saved in ((network, "network"), (optimiser, "optimiser"), (average, "average")):
-            part.load_state_dict(state[saved])
+    average = MovingAverage(network, plan.ema_decay)
+    done = load_state(state_file, plan, network=network, optimiser=optimiser, average=average)
+    precision = training_precision(device)
     if is_first():
+        log.info(f"{plan.name}: {world_size()} x {device_label(device)}; {precision}")
         trim_log(out / "log.csv", plan.name, done)
     model = DistributedDataParallel(network) if world_size() > 1 else network
     losses, began, saved_at = [], time.monotonic(), time.monotonic()
     batches = load_batches(patches, plan, done, device)
-    with progress(
-        batches, plan.name, initial=done, total=plan.iterations, unit="iteration", hidden=not is_first()
-    ) as bar:
+    with (
+        on_device(device),
+        memory_errors(plan),
+        progress(
+            batches, plan.name, initial=done, total=plan.iterations, unit="iteration", hidden=not is_first()
+        ) as bar,
+    ):
         for iteration, batch in enumerate(bar, start=done):
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(plan, iteration)
-            with torch.autocast(device.type, torch.bfloat16, enabled=device.type == "cuda"):
+            with torch.autocast(device.type, precision, enabled=precision != torch.float32):
                 loss = objective(model, [part.to(device, non_blocking=True) for part in batch])
             optimiser.zero_grad()
             loss.backward()
@@ -90,7 +100,9 @@ def fit(
             average.update_parameters(network)
             losses.append(loss.detach())
             last = iteration + 1 == plan.iterations
-            if ((iteration + 1) % LOG_EVERY == 0 or last) and is_first():
+            if (iteration + 1) % LOG_EVERY and not last:
+                continue
+            if is_first():
                 mean, seconds = torch.stack(losses).mean().item(), time.monotonic() - began
                 if not math.isfinite(mean):
                     raise InputError(
@@ -112,13 +124,27 @@ def fit(
                         f"{rate:.2f}",
                     ),
                 )
-                losses, began = [], time.monotonic()
-                if began - saved_at > SAVE_SECONDS or last:
+                if time.monotonic() - saved_at > plan.save_seconds or last:
                     save_state(
                         state_file, plan, iteration + 1, network=network, optimiser=optimiser, average=average
                     )
                     saved_at = time.monotonic()
+            losses, began = [], time.monotonic()
     return average.module.eval()
+
+
+@contextmanager
+def memory_errors(plan: Plan) -> Iterator[None]:
+    """Raise running out of memory as InputError."""
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if lacks_engine(error) or not is_out_of_memory(error):
+            raise
+        raise InputError(
+            f"{plan.name}: not enough memory for training.batch_size {plan.batch_size}; set a smaller one, or"
+            " a smaller training.patch_size"
+        ) from error
 
 
 def show(bar: tqdm, text: str) -> None:
@@ -142,10 +168,15 @@ def load_batches(patches: Dataset, plan: Plan, done: int, device: torch.device) 
         )
     first = rank() * share
     mine = [n * plan.batch_size + first + i for n in range(done, plan.iterations) for i in range(share)]
-    cores = os.cpu_count() or 1
-    workers = max(1, min(16, cores if device.type == "cuda" else cores // 2) // world_size())
+    cores, on_gpu = available_cores(), device.type == "cuda"
+    workers = max(1, min(16, cores if on_gpu else cores // 2) // world_size())
     return DataLoader(
-        Subset(patches, mine), share, num_workers=workers, prefetch_factor=8, pin_memory=device.type == "cuda"
+        Subset(patches, mine),
+        share,
+        num_workers=workers,
+        prefetch_factor=8,
+        pin_memory=on_gpu,
+        multiprocessing_context="fork",  # shares the scenes in memory; the workers use no GPU
     )
 
 
@@ -157,34 +188,46 @@ def learning_rate(plan: Plan, iteration: int) -> float:
     return plan.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
-def moving_average(decay: float) -> Callable:
-    """Return the update of an exponential moving average, shorter at first to forget the initial weights."""
+class MovingAverage(AveragedModel):
+    """Exponential moving average of the weights, shorter at first to forget the initial weights."""
+
+    def __init__(self, network: nn.Module, decay: float):
+        super().__init__(network, multi_avg_fn=self.update, use_buffers=True)
+        self.decay = decay
 
     @torch.no_grad()
-    def update(averages: list[Tensor], values: list[Tensor], count: Tensor) -> None:
-        weight = 1 - min(decay, (1 + int(count)) / (10 + int(count)))
+    def update(self, averages: list[Tensor], values: list[Tensor], _: Tensor) -> None:
+        """Move averages of one dtype towards the present values."""
+        count = int(
+            self.n_averaged
+        )  # on the CPU; the argument is on the GPU, which would have to be waited for
+        weight = 1 - min(self.decay, (1 + count) / (10 + count))
         if torch.is_floating_point(averages[0]):
             torch._foreach_lerp_(averages, values, weight)
         else:
             torch._foreach_copy_(averages, values)
 
-    return update
 
+def load_state(path: Path, plan: Plan, **parts: nn.Module | torch.optim.Optimizer) -> int:
+    """Load the checkpoint of a run with the same plan into its parts, if there is one.
 
-def load_state(path: Path, plan: Plan, device: torch.device) -> dict | None:
-    """Return the checkpoint of a run with the same plan, None if there is no checkpoint.
+    Returns:
+        The number of finished iterations.
 
     Raises:
         InputError: the checkpoint is from a run with other settings.
     """
     if not path.is_file():
-        return None
-    state = torch.load(path, map_location=device, weights_only=True)
+        return 0
+    # on the CPU, where AdamW's counts of steps must stay: on a GPU each step would wait for them
+    state = torch.load(path, map_location="cpu", weights_only=True)
     if state["fingerprint"] != plan.fingerprint:
         raise InputError(
             f"{path}: from a run with other settings; give another folder or name, or delete it to start anew"
         )
-    return state
+    for name, part in parts.items():
+        part.load_state_dict(state[name])
+    return state["iteration"]
 
 
 def save_state(path: Path, plan: Plan, iteration: int, **parts: nn.Module | torch.optim.Optimizer) -> None:
@@ -215,12 +258,29 @@ def append_log(path: Path, row: tuple) -> None:
         csv.writer(file, lineterminator="\n").writerow(row)
 
 
-def start_processes() -> None:
-    """Join the process group if torchrun started this process."""
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
-        distributed.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
-        if torch.cuda.is_available():
-            torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
+@contextmanager
+def process_group(device: torch.device) -> Iterator[None]:
+    """Join the processes that torchrun started, if it did, until all are done.
+
+    Args:
+        device: device of this process, see `omf.inference.devices.pick_device`.
+    """
+    if int(os.environ.get("WORLD_SIZE", 1)) == 1:
+        yield
+        return
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+        distributed.init_process_group("nccl", device_id=device)
+    else:
+        distributed.init_process_group("gloo")
+    yield
+    distributed.destroy_process_group()  # not after an error, when others may wait for this process for ever
+
+
+def wait_for_others() -> None:
+    """Wait until all processes are here."""
+    if distributed.is_initialized():
+        distributed.barrier()
 
 
 def world_size() -> int:

@@ -23,7 +23,7 @@ from omf.networks.global_net import BASE_CHANNELS, GlobalNet, refine
 from omf.networks.registry import build
 from omf.raw.camera import load_camera
 from omf.training.curves import draw_curves
-from omf.training.loop import Plan, fit, is_first
+from omf.training.loop import Plan, fit, is_first, wait_for_others
 from omf.training.losses import BranchLoss, encode, seam
 from omf.training.patches import WANTED, MosaickedScenes, Patches, WholeImages
 from omf.training.settings import STAGES, TrainingSettings
@@ -100,6 +100,7 @@ def train_stage(stage: str, settings: TrainingSettings, run: Path, device: torch
         save_json(run / FINISHED, finished | {stage: fingerprint})
         (run / f"{stage}.state.pt").unlink()
         draw_curves(run / "log.csv", run / "curves.png")
+    wait_for_others()  # the next stage reads these files
 
 
 def remove_other_weights(settings: TrainingSettings, run: Path) -> None:

@@ -1,4 +1,4 @@
-"""Device selection, memory and GPU locks."""
+"""Memory of the CPU, and the precision of training. tests/inference/test_gpu.py tests the choice of a GPU."""
 
 import platform
 import subprocess
@@ -7,15 +7,7 @@ import sys
 import pytest
 import torch
 
-from omf.inference.devices import claim, pick_device
-from omf.utils.errors import InputError
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_missing_gpu_is_reported():
-    with pytest.raises(InputError, match="no GPU"):
-        pick_device("cuda")
-    assert pick_device("auto") == torch.device("cpu")
+from omf.inference.devices import training_precision
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc returns memory at once")
@@ -39,23 +31,6 @@ def test_freed_memory_is_reused_without_system_calls():
     assert faults["kept"] < faults["returned"] / 10
 
 
-def test_each_process_claims_its_own_device(tmp_path):
-    code = "import sys, pathlib, omf.inference.devices as d; "
-    code += "print(d.claim(['a', 'b'], pathlib.Path(sys.argv[1])), flush=True); input()"
-    first, second, third = (
-        subprocess.Popen(
-            [sys.executable, "-c", code, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(3)
-    )
-    indices = [int(process.stdout.readline()) for process in (first, second, third)]
-    assert sorted(indices)[0] == 0
-    assert set(indices) == {0, 1}
-    for process in (first, second, third):
-        process.communicate("\n")
-    assert claim(["a", "b"], tmp_path) == 0
-
-
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc keeps memory")
 def test_freed_memory_is_released_on_request():
     code = """if True:
@@ -69,3 +44,14 @@ def test_freed_memory_is_released_on_request():
     """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(result.stdout) > 300e6
+
+
+@pytest.mark.parametrize(
+    ("capability", "precision"),
+    [((7, 5), torch.float32), ((8, 0), torch.bfloat16), ((8, 9), torch.bfloat16), ((12, 0), torch.bfloat16)],
+)
+def test_training_uses_bfloat16_only_where_convolutions_have_it(monkeypatch, capability, precision):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: capability)
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)  # counts emulation
+    assert training_precision(torch.device("cuda", 0)) == precision
+    assert training_precision(torch.device("cpu")) == torch.float32

@@ -1,6 +1,8 @@
 """Fusion equals running both networks on every pixel, for any mask, tile size and number of threads."""
 
 import copy
+import gc
+import weakref
 
 import numpy as np
 import pytest
@@ -15,7 +17,7 @@ from omf.networks.base import network_input
 from omf.networks.global_net import GlobalTransform, refine, summarise_photo
 from omf.raw.bayer import to_challenge_format
 from omf.raw.overexposure import overexposure_mask
-from omf.utils.errors import InputError
+from omf.utils.errors import DeviceError, InputError
 
 CPU = torch.device("cpu")
 
@@ -148,7 +150,7 @@ def test_a_known_neutral_and_exposure_correct_the_base():
     mask = np.zeros((40, 60), bool)
     plain = Picture(rgb, mask)
     with torch.inference_mode():
-        transform = fuse.predict_transform(fuse.upload(rgb, mask), plain)
+        transform = fuse.predict_transform(fuse.upload(rgb, mask).rgb, plain)
     white = transform.white()[0]
     neutral = (float(white[0] / white[1]) * 0.9, float(white[2] / white[1]) * 0.8)
     raw, known = fuse.demosaiced([plain, plain._replace(neutral=neutral, exposure=0.75)])()
@@ -206,6 +208,8 @@ def test_a_network_runs_only_where_the_mask_requires_it():
     "error",
     [
         torch.OutOfMemoryError("CUDA out of memory"),
+        torch.AcceleratorError("CUDA error: out of memory"),
+        RuntimeError("GET was unable to find an engine to execute this computation"),
         RuntimeError("DefaultCPUAllocator: can't allocate memory"),
     ],
 )
@@ -214,16 +218,65 @@ def test_tiles_shrink_if_memory_runs_out(error):
     rgb = random_rgb(300, 300)
     mask = overexposure_mask(rgb)
     expected, before = fuse.packed([Picture(rgb, mask)])()[0], fuse.memory
+    held: list[weakref.ref] = []
     for branch in fuse.branches:
 
         def run_or_fail(x, run=branch.run):
+            assert not any(tensor() is not None for tensor in held)  # freed before the next try
             if x[:, 0].numel() > 120**2:
-                raise error
+                activations = torch.empty(1000)
+                held.append(weakref.ref(activations))
+                raise type(error)(*error.args)
             return run(x)
 
         branch.run = run_or_fail
-    assert_same_counts(fuse.packed([Picture(rgb, mask)])()[0], expected)
+    gc.disable()  # a GPU's memory must not wait for it
+    try:
+        assert_same_counts(fuse.packed([Picture(rgb, mask)])()[0], expected)
+    finally:
+        gc.enable()
+    assert held
     assert fuse.memory < before
+
+
+def test_downloads_that_run_out_of_memory_are_tried_again(monkeypatch):
+    fuse = Fusion(random_unet((4, 6, 8), 0), random_unet((4, 6, 8), 1), CPU)
+    rgb = random_rgb(60, 60)
+    picture = Picture(rgb, overexposure_mask(rgb))
+    expected, download, calls = fuse.packed([picture])()[0], fuse.download, []
+
+    def fail_once(*results):
+        calls.append(1)
+        if len(calls) == 1:
+            raise torch.AcceleratorError("CUDA error: out of memory")  # pinned memory
+        return download(*results)
+
+    monkeypatch.setattr(fuse, "download", fail_once)
+    assert_same_counts(fuse.packed([picture])()[0], expected)
+
+
+def test_a_gpu_without_kernels_is_not_taken_for_lack_of_memory():
+    fuse = Fusion(random_unet((4, 6), 0), random_unet((4, 6), 1), CPU)
+    for branch in fuse.branches:
+
+        def fails(x):
+            raise RuntimeError("GET was unable to find an engine to execute this computation")
+
+        branch.run = fails
+    with pytest.raises(DeviceError, match=r"the GPU failed \(GET was unable to find an engine"):
+        fuse(random_rgb(30, 40), np.zeros((30, 40), bool))
+
+
+@pytest.mark.parametrize(
+    ("precision", "cause"), [("float16", "range of float16; set precision"), ("float32", "are not finite")]
+)
+def test_values_that_are_not_finite_are_reported(precision, cause):
+    fuse = Fusion(random_unet((4, 6), 0), random_unet((4, 6), 1), CPU)
+    fuse.precision = precision
+    for branch in fuse.branches:
+        branch.run = lambda x: torch.full_like(x[:, :3], torch.inf)
+    with pytest.raises(InputError, match=cause):
+        fuse(random_rgb(30, 40), np.zeros((30, 40), bool))
 
 
 def test_too_little_memory_for_any_tile_is_reported():
@@ -234,8 +287,10 @@ def test_too_little_memory_for_any_tile_is_reported():
             raise MemoryError
 
         branch.run = fails
+    before = fuse.memory
     with pytest.raises(InputError, match="not enough memory for a photo of 40 x 30 pixels"):
         fuse(random_rgb(30, 40), np.zeros((30, 40), bool))
+    assert fuse.memory == before  # other photos are not slower for it
 
 
 def test_other_errors_are_not_treated_as_out_of_memory():

@@ -32,6 +32,12 @@ def test_new_network_equals_linear_interpolation(size):
     np.testing.assert_allclose(run_network(DemosaicNet(), bayer), demosaic(bayer), atol=1e-5)
 
 
+def test_autocast_does_not_touch_the_interpolation():
+    bayer = np.random.default_rng(0).random((32, 18), np.float32)
+    with torch.autocast("cpu", torch.bfloat16):
+        np.testing.assert_allclose(run_network(DemosaicNet(), bayer), demosaic(bayer), atol=1e-5)
+
+
 @pytest.mark.parametrize("depth", [2, 4, 8])
 def test_measured_samples_are_preserved(depth):
     bayer = np.random.default_rng(1).random((24, 36), np.float32)

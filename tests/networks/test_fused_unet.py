@@ -1,15 +1,24 @@
 import copy
 import gc
 import weakref
+from functools import partial
 
+import numpy as np
 import pytest
 import torch
-from conftest import assert_as_close, random_unet
+from conftest import assert_as_close, random_rgb, random_unet
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from omf.inference.fusion import Fusion
+from omf.models.checkpoints import load_networks
+from omf.models.registry import find_model
 from omf.networks.fused_unet import FusedUNet, SubPixelUpConv, fuse_conv_bn
+from omf.networks.global_net import refine
 from omf.networks.unet import UNet
 from omf.networks.winograd import WinogradConv
+from omf.raw.bayer import mosaic, to_challenge_counts
+from omf.raw.overexposure import overexposure_mask
 
 
 @pytest.mark.parametrize("winograd", [False, True])
@@ -80,3 +89,55 @@ def test_convolutions_with_many_channels_use_winograd():
         if isinstance(module, WinogradConv)
     }
     assert names == {"encoders.2.2", "encoders.3.0", "encoders.3.2", "decoders.0.0", "decoders.0.2"}
+
+
+class EmulatedHalf(nn.Module):
+    """A half-precision convolution as GPUs compute it: sums in float32, results rounded to float16."""
+
+    def __init__(self, conv: nn.Conv2d):
+        super().__init__()
+        assert conv.weight.dtype == torch.float16
+        self.conv = copy.deepcopy(conv).float()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        assert x.dtype == torch.float16
+        return self.conv(x.float()).half()
+
+
+def emulate_half(network: UNet) -> FusedUNet:
+    """Return the fused network in half precision, emulated."""
+    fused = FusedUNet(network, torch.float16)
+    for parent in [*fused.encoders, *fused.decoders, *fused.ups]:
+        for name, module in list(parent.named_children()):
+            if isinstance(module, nn.Conv2d):
+                setattr(parent, name, EmulatedHalf(module))
+    return fused
+
+
+def test_first_and_last_convolution_of_half_precision_stay_in_float32():
+    network = random_unet((4, 6), 0)
+    half, full = FusedUNet(network, torch.float16), FusedUNet(network)
+    for name in ("first", "last"):
+        layer = getattr(half, name)
+        assert layer.weight.dtype == torch.float32
+        assert (layer.weight == getattr(full, name).weight).all()  # and were never rounded
+
+
+@pytest.mark.parametrize("scene", ["drawn", "saturated"])
+def test_error_of_half_precision_in_saturated_areas(scene):
+    """With the weights of the default model and the base RAW, 3 counts of 1024 at most."""
+    model = find_model("samsung_s7")
+    oe, _, base = load_networks(model)
+    rgb = random_rgb(192, 256, seed=3)
+    if scene == "saturated":
+        rows, columns = np.ogrid[:192, :256]
+        rgb = np.maximum(rgb, 330 - np.abs(rows - 96)[..., None] - np.abs(columns - 128)[..., None] // 2)
+        rgb = rgb.clip(0, 255).astype(np.uint8)
+    mask = np.ones((192, 256), bool)  # OE everywhere
+    expected, half = (Fusion(oe, None, torch.device("cpu"), "published", base) for _ in range(2))
+    half.branches[0].run = partial(refine, emulate_half(oe))
+    counts = [to_challenge_counts(mosaic(fuse(rgb, mask))).astype(int) for fuse in (expected, half)]
+    difference = np.abs(counts[1] - counts[0])
+    assert overexposure_mask(rgb).mean() > (0.3 if scene == "saturated" else 0)
+    assert difference.mean() <= 0.1
+    assert difference.max() <= 3

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 import torch
@@ -15,7 +16,7 @@ from torch.utils.data import Dataset
 
 from omf.training import loop
 from omf.training.curves import draw_curves
-from omf.training.loop import Plan, fit, learning_rate, moving_average
+from omf.training.loop import MovingAverage, Plan, fit, learning_rate, process_group
 from omf.utils.errors import InputError
 
 CPU = torch.device("cpu")
@@ -59,14 +60,70 @@ def test_learning_rate_rises_and_falls():
 
 
 def test_the_moving_average_forgets_its_start_then_changes_slowly():
-    update, average = moving_average(0.9), [torch.zeros(1)]
-    for step in range(200):
-        update(average, [torch.ones(1)], torch.tensor(step))
-        if step == 0:
-            assert average[0] == pytest.approx(0.9)
-    assert average[0] == pytest.approx(1)
-    update(average, [torch.zeros(1)], torch.tensor(200))
-    assert average[0] == pytest.approx(0.9)
+    model = nn.Linear(1, 1, bias=False)
+    average = MovingAverage(model, 0.9)
+
+    def update(value: float, times: int = 1) -> float:
+        nn.init.constant_(model.weight, value)
+        for _ in range(times):
+            average.update_parameters(model)
+        return average.module.weight.item()
+
+    assert update(0) == 0  # the first is a copy
+    assert update(1) == pytest.approx(1 - 2 / 11)
+    assert update(1, 200) == pytest.approx(1)
+    assert update(0) == pytest.approx(0.9)
+
+
+def test_the_moving_average_does_not_wait_for_a_gpu():
+    """PyTorch passes the count on the device of the weights; reading it there would wait for all work."""
+    average = MovingAverage(nn.Linear(2, 2), 0.9)
+    assert average.n_averaged.device == CPU
+    values = [torch.zeros(3, device="meta")]
+    average.update(values, values, torch.zeros((), device="meta"))  # which can't be read
+
+
+def test_resumed_counts_of_steps_stay_on_the_cpu(tmp_path):
+    """On a GPU, AdamW would wait for them at each step; `meta` stands for a GPU here."""
+    model = network()
+    optimiser = torch.optim.AdamW(model.parameters())
+    model(torch.rand(2, 1, 4, 4)).sum().backward()
+    optimiser.step()
+    loop.save_state(tmp_path / "state.pt", PLAN, 8, network=model, optimiser=optimiser)
+    resumed = network().to("meta")
+    other = torch.optim.AdamW(resumed.parameters())
+    assert loop.load_state(tmp_path / "state.pt", PLAN, optimiser=other) == 8
+    for state in other.state.values():
+        assert state["step"].device == CPU
+        assert state["exp_avg"].device.type == "meta"
+
+
+def test_too_little_memory_is_reported(tmp_path):
+    def fails(model, batch):
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    with pytest.raises(InputError, match=r"net: not enough memory for training\.batch_size 4; set a smaller"):
+        fit(network(), fails, Lines(), PLAN, tmp_path, CPU)
+
+
+def test_the_log_names_device_and_precision(tmp_path, caplog):
+    with caplog.at_level("INFO"):
+        fit(network(), objective, Lines(), PLAN, tmp_path, CPU)
+    assert f"net: 1 x CPU, {torch.get_num_threads()} threads; torch.float32" in caplog.text
+
+
+def test_processes_on_the_cpu_use_gloo_beside_gpus(monkeypatch):
+    backends = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", lambda device: backends.append(device))
+    monkeypatch.setattr(loop.distributed, "init_process_group", lambda backend, **_: backends.append(backend))
+    monkeypatch.setattr(loop.distributed, "destroy_process_group", lambda: backends.append("end"))
+    with process_group(CPU):
+        pass
+    with process_group(torch.device("cuda", 1)):
+        pass
+    assert backends == ["gloo", "end", torch.device("cuda", 1), "nccl", "end"]
 
 
 def test_fit_learns_and_logs(tmp_path, monkeypatch):
@@ -83,8 +140,8 @@ def test_fit_learns_and_logs(tmp_path, monkeypatch):
 @pytest.mark.parametrize("cut_at", [4, 12])
 def test_an_interrupted_run_gives_the_same_weights_and_log(tmp_path, monkeypatch, cut_at):
     monkeypatch.setattr(loop, "LOG_EVERY", 4)
-    monkeypatch.setattr(loop, "SAVE_SECONDS", 0)
-    whole = fit(network(), objective, Lines(), PLAN, tmp_path / "whole", CPU)
+    plan = replace(PLAN, save_seconds=0)
+    whole = fit(network(), objective, Lines(), plan, tmp_path / "whole", CPU)
     real, saved = loop.save_state, []
 
     class InterruptedRunError(Exception):
@@ -100,8 +157,8 @@ def test_an_interrupted_run_gives_the_same_weights_and_log(tmp_path, monkeypatch
 
     monkeypatch.setattr(loop, "save_state", save_and_fail)
     with pytest.raises(InterruptedRunError):
-        fit(network(), objective, Lines(), PLAN, tmp_path / "cut", CPU)
-    cut = fit(network(), objective, Lines(), PLAN, tmp_path / "cut", CPU)
+        fit(network(), objective, Lines(), plan, tmp_path / "cut", CPU)
+    cut = fit(network(), objective, Lines(), plan, tmp_path / "cut", CPU)
     assert saved == sorted(set(saved))  # no iterations were repeated
     assert all((value == cut.state_dict()[key]).all() for key, value in whole.state_dict().items())
     assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
@@ -109,7 +166,7 @@ def test_an_interrupted_run_gives_the_same_weights_and_log(tmp_path, monkeypatch
 
 def test_other_settings_do_not_resume(tmp_path):
     fit(network(), objective, Lines(), PLAN, tmp_path, CPU)
-    other = Plan(*(*PLAN.__dict__.values(),)[:-1], fingerprint="b")
+    other = replace(PLAN, fingerprint="b")
     with pytest.raises(InputError, match=r"net\.state\.pt: from a run with other settings; .* delete it"):
         fit(network(), objective, Lines(), other, tmp_path, CPU)
 
@@ -135,11 +192,11 @@ from pathlib import Path
 from test_loop import Lines, PLAN, network, objective
 from omf.training import loop
 loop.LOG_EVERY = 4
-loop.start_processes()
-run = Path(sys.argv[1])
-trained = loop.fit(network(), objective, Lines(), PLAN, run, torch.device("cpu"))
-total = float(sum(value.double().sum() for value in trained.state_dict().values()))
-(run / f"rank{{loop.rank()}}.txt").write_text(str(total))  # a pipe might mix the lines of two processes
+run, device = Path(sys.argv[1]), torch.device("cpu")
+with loop.process_group(device):
+    trained = loop.fit(network(), objective, Lines(), PLAN, run, device)
+    total = float(sum(value.double().sum() for value in trained.state_dict().values()))
+    (run / f"rank{{loop.rank()}}.txt").write_text(str(total))  # a pipe might mix the lines of two processes
 """
 
 
@@ -186,7 +243,8 @@ def test_a_killed_training_resumes(tmp_path):
         "steps: {base: 0, demosaic: 20, noe: 150, oe: 20}}"
     )
     code = (
-        "import sys; from omf.training import loop; loop.SAVE_SECONDS = 0; from omf.cli import main; main()"
+        "from functools import partial; from omf.training import train; from omf.cli import main;"
+        " train.Plan = partial(train.Plan, save_seconds=0); main()"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
 

@@ -18,7 +18,7 @@ from omf.raw.camera import load_camera
 from omf.training import train as stages
 from omf.training.loop import Plan, fit
 from omf.training.patches import WholeImages
-from omf.training.settings import Iterations, Loss, Losses, TrainingSettings
+from omf.training.settings import STAGES, Iterations, Loss, Losses, TrainingSettings
 from omf.training.sources import SimulatedPictures, draw_scenes
 from omf.training.train import base_objective, branch_objective, stage_fingerprint, train_stage
 from omf.utils.errors import InputError
@@ -110,6 +110,27 @@ def test_the_script_under_torchrun(tmp_path):
     assert answer.stderr.count("demosaic 4 of 4") == 1
     assert (tmp_path / "demosaic.safetensors").is_file()
     assert not (tmp_path / "demosaic.state.pt").exists()
+
+
+@pytest.mark.slow
+def test_all_stages_in_two_processes(tmp_path):
+    """Each stage reads the weights of the earlier ones, which the first process writes."""
+    (tmp_path / "settings.yaml").write_text(
+        "{widths: [4, 6], patch_size: 40, batch_size: 2, loss: {seam: 1},"
+        " iterations: {base: 4, demosaic: 4, noe: 4, oe: 4}}"
+    )
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2]
+    command += ["-m", "omf", "train", "-o", tmp_path / "model", "--settings", tmp_path / "settings.yaml"]
+    answer = run(*command, "--device", "cpu", OMP_NUM_THREADS="1")
+    assert answer.returncode == 0, answer.stderr
+    for stage in STAGES:
+        assert answer.stderr.count(f"\n{stage} 4 of 4") == 1
+        assert (tmp_path / "model" / f"{stage}.safetensors").is_file()
+    assert answer.stderr.count("trained; use it with") == 1
+    assert "destroy_process_group" not in answer.stderr  # no warning of a group that was left open
+    again = run(*command, "--device", "cpu", OMP_NUM_THREADS="1")
+    assert again.returncode == 0, again.stderr
+    assert "4 of 4" not in again.stderr
 
 
 def test_a_finished_stage_is_skipped_unless_its_settings_change(tmp_path, monkeypatch):

@@ -689,11 +689,49 @@ def test_cluster_resources_of_jobs(tmp_path, settings):
         assert "mem_mb=" in requested[rule] and "runtime=" in requested[rule]
 
 
-def test_the_default_profile_runs_one_inference_at_a_time():
+def test_the_default_profile():
     profile = yaml.safe_load((ROOT / "profiles" / "default" / "config.yaml").read_text())
-    assert profile["resources"] == ["gpu=1", "inference=1"]
     assert profile["rerun-incomplete"] is True
     assert profile["cores"] == "all"
+
+
+@pytest.mark.parametrize(
+    ("gpus", "visible", "options", "parallel"),
+    [
+        (0, None, (), 1),
+        (1, None, (), 1),
+        (3, None, (), 3),
+        (3, "0,2", (), 2),
+        (3, None, ("--resources", "gpu=2"), 2),
+    ],
+)
+def test_each_gpu_of_this_machine_has_its_inference_job(
+    tmp_path, settings, monkeypatch, gpus, visible, options, parallel
+):
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    (programs / "nvidia-smi").write_text("#!/bin/sh\n" + "".join(f"echo GPU-{i}\n" for i in range(gpus)))
+    (programs / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    if visible:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    result = snakemake(tmp_path, "-n", "--cores", 13, *options, **settings | {"device": "auto"})
+    assert result.returncode == 0, result.stdout + result.stderr
+    (infer,) = re.findall(r"^rule infer:.*?^$", result.stdout, re.MULTILINE | re.DOTALL)[:1]
+    assert f"threads: {12 // parallel}\n" in infer
+    assert "gpu=1, inference=1" in infer
+
+
+def test_jobs_on_several_gpus_run_at_once(tmp_path, settings, monkeypatch):
+    (tmp_path / "nvidia-smi").write_text("#!/bin/sh\necho GPU-0\necho GPU-1\n")
+    (tmp_path / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    result = snakemake(tmp_path, **settings | {"ground_truth": "", "device": "auto"})
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert re.search(r"Provided resources: gpu=\D*2\D+inference=\D*2", result.stderr)
+    # they run on the CPU here, since PyTorch sees none of these GPUs, and say so
+    (log,) = (tmp_path / "results" / "logs" / "infer").glob("*.log")
+    assert "running on the CPU: there is a GPU, but PyTorch" in log.read_text()
 
 
 def test_the_launcher_forwards_arguments(tmp_path, settings):

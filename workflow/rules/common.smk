@@ -32,6 +32,7 @@ from omf.raw.camera import load_camera, profile_path
 from omf.training.settings import STAGES
 from omf.utils.errors import InputError
 from omf.utils.files import sha256
+from omf.utils.nvidia import count_gpus
 
 STARTED = time.time()
 ROOT = Path(workflow.basedir)
@@ -132,6 +133,15 @@ SHARDS = assign_shards(PHOTOS_BY_NAME, CONFIG.shard_size)
 FORMATS = [AS_SCORED] if AS_ASKED == AS_SCORED else [AS_SCORED, AS_ASKED]
 ENTRY = ("raw", "files")[len(FORMATS) - 1]  # folder of the files of the entry
 GPUS = 0 if CONFIG.device == "cpu" else 1  # of an inference job
+MACHINE_GPUS = 1  # inference jobs at the same time on this machine
+if workflow.nodes is None and workflow.is_main_process:
+    limits = {
+        name: resource.value for name, resource in workflow.global_resources.items()
+    }
+    MACHINE_GPUS = max(GPUS and (limits.get("gpu") or count_gpus()), 1)
+    for name in ("gpu", "inference"):
+        if limits.get(name) is None:
+            workflow.register_resource(name, MACHINE_GPUS)
 TRAINING = CONFIG.training
 RUN = f"results/training/{TRAINING.name}"
 

@@ -39,7 +39,7 @@ rule infer:
     benchmark:
         "results/benchmarks/infer/{shard}.tsv"
     priority: 1  # finish started shards first
-    threads: max(workflow.cores - 1, 1)  # leaves one to decode the next shard and write the last one
+    threads: max((workflow.cores - 1) // MACHINE_GPUS, 1)  # leaves one to decode the next shard and write the last one
     resources:
         gpu=GPUS,
         inference=1,

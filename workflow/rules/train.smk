@@ -29,6 +29,9 @@ rule train_network:
     threads: workflow.cores
     resources:
         gpu=GPUS and TRAINING.num_gpus,
+        # on Slurm: one task, in which torchrun starts the processes, with all GPUs on one node
+        tasks_per_gpu=0,
+        nodes=1,
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=24 * 60,  # the next attempt resumes
     params:

@@ -1,0 +1,166 @@
+"""NVIDIA GPUs: choice of one that this build of PyTorch can use."""
+
+import functools
+import os
+import socket
+import warnings
+from collections.abc import Mapping, Sequence
+
+import torch
+
+from omf.inference.gpu_context import is_out_of_memory
+from omf.utils.errors import InputError, first_line
+from omf.utils.nvidia import query_gpus
+
+MIN_DRIVERS = {"12": 525, "13": 580}  # NVIDIA driver that each major version of CUDA requires
+# Set by Slurm in jobs and steps that requested GPUs
+GPU_JOB_VARIABLES = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "SLURM_GPUS_ON_NODE")
+HIDDEN = ("", "-1", "NoDevFiles")  # values of CUDA_VISIBLE_DEVICES that hide all GPUs
+
+claims: list[socket.socket] = []
+
+
+@functools.cache
+def choose_gpu() -> tuple[torch.device | None, str]:
+    """Choose the GPU of this process, once: that of its rank under torchrun, else one that is not claimed.
+
+    Returns:
+        The device, or None; and if there is a GPU that can't be used, the cause and the remedy.
+
+    Raises:
+        InputError: torchrun started more processes than there are GPUs.
+    """
+    with warnings.catch_warnings(record=True) as caught:  # PyTorch gives the cause as a warning, only once
+        warnings.simplefilter("always")
+        available = torch.cuda.is_available()
+    if not available:
+        return None, find_cause([str(warning.message) for warning in caught], os.environ)
+    indices = range(torch.cuda.device_count())
+    usable = [i for i in indices if has_kernels(torch.cuda.get_device_capability(i))]
+    if not usable:
+        return None, unsupported(torch.cuda.get_device_name(0), torch.cuda.get_device_capability(0))
+    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        index = int(os.environ["LOCAL_RANK"])
+        if index not in usable:
+            raise InputError(
+                f"process {index} of torchrun has no GPU: {len(usable)} can be used here;"
+                f" start as many processes: training.num_gpus, or --nproc-per-node {len(usable)}"
+            )
+    else:
+        index = claim_gpu(usable)
+    device = torch.device("cuda", index)
+    problem = try_convolution(device)
+    return (None if problem else device), problem
+
+
+def in_gpu_job(environment: Mapping[str, str]) -> bool:
+    """Return True inside a Slurm job that requested a GPU."""
+    return any(environment.get(name) for name in GPU_JOB_VARIABLES)
+
+
+def find_cause(messages: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Return why PyTorch sees no GPU, and the remedy; empty if there is none, or if it is hidden.
+
+    Args:
+        messages: warnings of PyTorch.
+        environment: variables of this process.
+    """
+    if environment.get("CUDA_VISIBLE_DEVICES") in HIDDEN:
+        return ""
+    drivers = query_gpus("driver_version")
+    if not drivers and not in_gpu_job(environment):
+        return ""
+    if torch.version.cuda is None:
+        return (
+            f"there is a GPU, but PyTorch {torch.__version__} is a build without CUDA; install the build with"
+            f" CUDA, without PIP_EXTRA_INDEX_URL: pip install --force-reinstall torch=={base_version()}"
+        )
+    minimum = MIN_DRIVERS.get(torch.version.cuda.partition(".")[0])
+    driver = f"the driver is {drivers[0][0]}" if drivers else "no driver is visible (in Apptainer: --nv)"
+    message = f" ({' '.join(messages[0].split())})" if messages else ""
+    return (
+        f"there is a GPU, but PyTorch {torch.__version__} can't use it{message};"
+        f" it requires NVIDIA driver {minimum} or later, and {driver}"
+    )
+
+
+def base_version() -> str:
+    """Return PyTorch's version without the suffix of its build."""
+    return torch.__version__.partition("+")[0]
+
+
+def has_kernels(capability: tuple[int, int], architectures: Sequence[str] | None = None) -> bool:
+    """Return True if a build of PyTorch has kernels for a GPU.
+
+    Args:
+        capability: compute capability of the GPU.
+        architectures: architectures of the build, such as sm_80, or compute_90 for a portable kernel; by
+            default those of this build.
+    """
+    architectures = torch.cuda.get_arch_list() if architectures is None else architectures
+    parts = (name.rstrip("af").partition("_") for name in architectures)  # sm_90a: with extensions
+    versions = [(kind, int(number)) for kind, _, number in parts]
+    major, minor = capability
+    return any(
+        number // 10 == major and number % 10 <= minor if kind == "sm" else number <= 10 * major + minor
+        for kind, number in versions
+    )
+
+
+def unsupported(name: str, capability: tuple[int, int]) -> str:
+    """Return the message about a GPU without kernels in this build."""
+    return (
+        f"{name} has compute capability {capability[0]}.{capability[1]}, and PyTorch {torch.__version__} has"
+        f" kernels for {', '.join(torch.cuda.get_arch_list())}; for older GPUs:"
+        f" pip install torch=={base_version()} --index-url https://download.pytorch.org/whl/cu126"
+    )
+
+
+def try_convolution(device: torch.device) -> str:
+    """Run a small convolution on a GPU; return the cause and the remedy if it fails, else an empty text."""
+    try:
+        with torch.inference_mode():
+            x, weight = torch.ones(1, 4, 16, 16, device=device), torch.ones(8, 4, 3, 3, device=device)
+            torch.nn.functional.conv2d(x, weight)
+        torch.cuda.synchronize(device)
+    except RuntimeError as error:
+        cause = first_line(error)
+        if "forked subprocess" in cause:
+            return "CUDA can't be used after a fork; start workers by spawn, or set the device to cpu"
+        remedy = (
+            "other programs take its memory, see nvidia-smi"
+            if is_out_of_memory(error)
+            else "update the driver, or run on the CPU"
+        )
+        return f"{device} fails at a small convolution ({cause}); {remedy}"
+    return ""
+
+
+def claim_gpu(indices: Sequence[int]) -> int:
+    """Return one of the GPUs that no other process has claimed, that with most free memory first."""
+    names = {i: str(torch.cuda.get_device_properties(i).uuid) for i in indices}
+    free = query_gpus("uuid", "memory.free") if len(names) > 1 else []
+    free_of = {uuid.removeprefix("GPU-"): float(memory) for uuid, memory in free if memory.isdecimal()}
+    ordered = sorted(names, key=lambda i: -free_of.get(names[i].removeprefix("GPU-"), 0))
+    return ordered[claim([names[i] for i in ordered])]
+
+
+def claim(names: Sequence[str]) -> int:
+    """Claim the first name that no other process has claimed, until this process ends.
+
+    A claim is an abstract Unix socket: unlike a lock file, it needs no folder, no permission of other users,
+    and disappears with its process.
+
+    Returns:
+        Index of the name; by process ID if other processes have claimed all of them.
+    """
+    for index, name in enumerate(names):
+        holder = socket.socket(socket.AF_UNIX)
+        try:
+            holder.bind(f"\0omf-gpu-{name}")
+        except OSError:
+            holder.close()
+            continue
+        claims.append(holder)
+        return index
+    return os.getpid() % len(names)

@@ -1,0 +1,425 @@
+"""Self-test of an installation and its GPU: each check is one line, with cause and remedy if it fails."""
+
+import copy
+import logging
+import platform
+import re
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import psutil
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from omf.inference.base import Picture
+from omf.inference.device_check import MAX_DEVIATION, check_against_cpu, sample_picture
+from omf.inference.devices import device_label, pick_device, training_precision
+from omf.inference.fusion import Fusion
+from omf.inference.gpu_context import on_device
+from omf.models.checkpoints import load_networks
+from omf.models.registry import find_model
+from omf.networks.registry import build
+from omf.pipeline.stream import stream
+from omf.reconstructor import Reconstructor
+from omf.training.loop import Plan, fit
+from omf.utils.errors import DeviceError, InputError, first_line
+from omf.utils.nvidia import query_gpus
+from omf.utils.version import VERSION
+
+DEFAULT_MODEL = "samsung_s7"  # the shipped default
+MAX_CHANGED = 1e-3  # fraction of values that another order of float32 operations may change by a count
+CPU = torch.device("cpu")
+MEGABYTE = 2**20
+
+
+class CheckFailedError(Exception):
+    """A check found a fault: cause and remedy."""
+
+
+class SkippedError(Exception):
+    """A check does not apply to this device: the reason."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Result of a check."""
+
+    check: str
+    state: str  # ok, failed or skipped
+    detail: str  # measurements, or cause and remedy
+    seconds: float
+
+
+class SelfTest:
+    """The checks, in the order in which one explains the next.
+
+    Args:
+        name: auto, cpu or cuda.
+    """
+
+    def __init__(self, name: str):
+        self.name = name
+
+    @cached_property
+    def device(self) -> torch.device:
+        return pick_device(self.name)
+
+    @cached_property
+    def on_gpu(self) -> bool:
+        return self.device.type == "cuda"
+
+    @property
+    def checks(self) -> dict[str, Callable[[], str]]:
+        """The checks by name. Each returns its measurements."""
+        return {
+            "device": self.check_device,
+            "convolution in float32": self.check_float32,
+            "convolution in float16": self.check_float16,
+            "training in bfloat16": self.check_bfloat16,
+            "model against the CPU": self.check_model,
+            "model in float16": self.check_half,
+            "unusual pictures": self.check_unusual_pictures,
+            "small tiles": self.check_tiles,
+            "little memory": self.check_little_memory,
+            "stream of pictures": self.check_stream,
+            "same bytes five times": self.check_repetition,
+            "two reconstructors": self.check_reconstructors,
+            "memory after 200 pictures": self.check_memory,
+            "training, interrupted": self.check_training,
+            "speed": self.check_speed,
+        }
+
+    def run(self) -> Iterator[Finding]:
+        """Yield the finding of each check; after a failure of the device itself, no others."""
+        for name, check in self.checks.items():
+            began = time.monotonic()
+            try:
+                state, detail = "ok", check()
+            except SkippedError as reason:
+                state, detail = "skipped", str(reason)
+            except (CheckFailedError, InputError, DeviceError) as error:
+                state, detail = "failed", str(error)
+            except Exception as error:  # any fault of a driver or a library is a finding
+                state, detail = "failed", f"{type(error).__name__}: {first_line(error)}; report it"
+            yield Finding(name, state, without_paths(detail), round(time.monotonic() - began, 2))
+            if state == "failed" and name == "device":
+                return
+
+    def fusion(self, precision: str = "float32", device: torch.device | None = None) -> Fusion:
+        """Load the default model onto a device."""
+        oe, noe, base = load_networks(find_model(DEFAULT_MODEL))
+        return Fusion(oe, noe, device or self.device, precision, base)
+
+    @cached_property
+    def shared(self) -> Fusion:
+        """The default model on the tested device."""
+        return self.fusion()
+
+    @cached_property
+    def reference(self) -> Fusion:
+        """The default model on the CPU, with the operations of the published code."""
+        return self.fusion("published", CPU)
+
+    def need_gpu(self) -> None:
+        if not self.on_gpu:
+            raise SkippedError("requires a GPU")
+
+    def check_device(self) -> str:
+        return ", ".join(f"{key} {value}" for key, value in describe_device(self.device).items())
+
+    def check_float32(self) -> str:
+        """TF32, whose error is a hundred times as large, must be off."""
+        error = self.convolution_error(torch.float32)
+        if not error < 1e-5:
+            raise CheckFailedError(
+                f"relative error {error:.1e}, and that of float32 is below 1e-5: TF32 is on; set"
+                " NVIDIA_TF32_OVERRIDE=0"
+            )
+        return f"relative error {error:.1e}"
+
+    def check_float16(self) -> str:
+        self.need_gpu()
+        error = self.convolution_error(torch.float16)
+        if not error < 5e-3:
+            raise CheckFailedError(
+                f"relative error {error:.1e}; use precision float32, and update the driver"
+            )
+        return f"relative error {error:.1e}"
+
+    def check_bfloat16(self) -> str:
+        self.need_gpu()
+        if training_precision(self.device) != torch.bfloat16:
+            raise SkippedError("below compute capability 8.0; training uses float32")
+        x = torch.rand(1, 16, 32, 32, device=self.device, requires_grad=True)
+        layer = nn.Conv2d(16, 16, 3).to(self.device)
+        with torch.autocast("cuda", torch.bfloat16):
+            loss = layer(x).float().square().mean()
+        loss.backward()
+        if not (x.grad.isfinite().all() and layer.weight.grad.isfinite().all()):
+            raise CheckFailedError("the gradients are not finite; update the driver")
+        return "finite gradients"
+
+    def convolution_error(self, dtype: torch.dtype) -> float:
+        """Return the largest error of a convolution, relative to the largest value, against float64."""
+        generator = torch.Generator().manual_seed(0)
+        x, weight = (
+            torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype).to(self.device)
+            for shape in ((1, 64, 64, 64), (64, 64, 3, 3))
+        )
+        with on_device(self.device), torch.inference_mode():
+            result = nn.functional.conv2d(x, weight).double()
+            exact = nn.functional.conv2d(x.double(), weight.double())
+            return float((result - exact).abs().max() / exact.abs().max())
+
+    def check_model(self) -> str:
+        check_against_cpu(self.shared, find_model(DEFAULT_MODEL))
+        return self.compare(self.shared, [sample_picture(256, 384)])
+
+    def check_half(self) -> str:
+        self.need_gpu()
+        return self.compare(self.fusion("float16"), [sample_picture(256, 384)])
+
+    def check_unusual_pictures(self) -> str:
+        """16 bits, odd sizes, the smallest size, all and no pixels overexposed."""
+        dark = sample_picture(60, 80).rgb // 3
+        white = np.full((50, 70, 3), 255, np.uint8)
+        return self.compare(
+            self.shared,
+            [
+                sample_picture(96, 128, np.uint16),
+                sample_picture(97, 131),
+                sample_picture(2, 3),
+                Picture(dark, np.zeros(dark.shape[:2], bool)),
+                Picture(white, np.ones(white.shape[:2], bool)),
+            ],
+        )
+
+    def check_tiles(self) -> str:
+        tiled = copy.copy(self.shared)
+        tiled.memory = 1  # the smallest tiles there are
+        return compare_counts(
+            tiled.packed([overexposed(400, 600)])(), self.shared.packed([overexposed(400, 600)])(), "float32"
+        )
+
+    def check_little_memory(self) -> str:
+        """Tiles must shrink instead of failing."""
+        self.need_gpu()
+        picture = overexposed(2000, 3000)
+        expected = self.shared.packed([picture])()
+        torch.cuda.empty_cache()
+        capped = self.fusion()
+        before = capped.memory
+        total = torch.cuda.get_device_properties(self.device).total_memory
+        allowed = torch.cuda.memory_reserved(self.device) + 300 * MEGABYTE
+        torch.cuda.set_per_process_memory_fraction(allowed / total, self.device)
+        try:
+            given = capped.packed([picture])()
+        finally:
+            torch.cuda.set_per_process_memory_fraction(1.0, self.device)
+        if capped.memory >= before:
+            raise CheckFailedError("the limit of memory had no effect; report it")
+        return compare_counts(given, expected, "float32")
+
+    def check_stream(self) -> str:
+        """Pictures of mixed sizes through the pipeline give what they give one at a time."""
+        sizes = [(64, 96), (300, 200), (64, 96), (33, 47), (200, 300), (2, 2), (128, 128)]
+        pictures = {
+            str(i): sample_picture(*size, seed=i)._replace(name=str(i)) for i, size in enumerate(sizes)
+        }
+        written: dict[str, np.ndarray] = {}
+        steps = stream(
+            pictures, pictures.__getitem__, self.shared.packed, written.__setitem__, 200_000 * self.on_gpu + 1
+        )
+        if problems := [str(problem) for _, problem in steps if problem]:
+            raise CheckFailedError(f"{problems[0]}; report it")
+        alone = [self.shared.packed([picture])()[0] for picture in pictures.values()]
+        return compare_counts([written[name] for name in pictures], alone, "float32")
+
+    def check_repetition(self) -> str:
+        picture = overexposed(256, 384)
+        first, *others = (self.shared.packed([picture])()[0] for _ in range(5))
+        if not all((first == other).all() for other in others):
+            raise CheckFailedError("they differ; a faulty GPU or memory")
+        return "equal"
+
+    def check_reconstructors(self) -> str:
+        """Two in one process, one of them in another thread; the caller's device stays."""
+        before = torch.cuda.current_device() if self.on_gpu else None
+        rgb = sample_picture(96, 128).rgb
+        results: dict[str, np.ndarray] = {}
+
+        def reconstruct(name: str) -> None:
+            results[name] = Reconstructor(DEFAULT_MODEL, self.device.type).predict(rgb)
+
+        thread = threading.Thread(target=reconstruct, args=("thread",))
+        thread.start()
+        reconstruct("here")
+        thread.join()
+        if results.keys() != {"thread", "here"} or not (results["here"] == results["thread"]).all():
+            raise CheckFailedError("another thread gets another result, or none; report it")
+        if self.on_gpu and torch.cuda.current_device() != before:
+            raise CheckFailedError("the caller's device was changed; report it")
+        return "equal"
+
+    def check_memory(self) -> str:
+        """Memory must not grow with the number of pictures."""
+        pictures = [sample_picture(96, 128, seed=seed) for seed in range(4)]
+        used = []
+        for count in (20, 180):
+            for i in range(count):
+                self.shared.packed([pictures[i % 4]])()
+            used.append(torch.cuda.memory_reserved(self.device) if self.on_gpu else resident_memory())
+        growth = (used[1] - used[0]) / MEGABYTE
+        if growth > 64:
+            raise CheckFailedError(f"it grew by {growth:.0f} MiB; report it")
+        return f"{growth:+.0f} MiB"
+
+    def check_training(self) -> str:
+        """60 iterations, cut after a checkpoint and resumed."""
+        plan = Plan("selftest", 60, 4, 1e-2, 5, 0.9, "selftest", save_seconds=0)
+        with quiet(), tempfile.TemporaryDirectory() as folder:
+            losses: list[float] = []
+
+            def objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
+                loss = (network(batch[0]).float() - batch[1]).abs().mean()
+                losses.append(float(loss.detach()))
+                if len(losses) == 55:
+                    raise CutError
+                return loss
+
+            for _ in range(2):
+                torch.manual_seed(0)
+                try:
+                    fit(build("unet", (4, 8)), objective, Halves(plan), plan, Path(folder), self.device)
+                except CutError:
+                    continue
+        if len(losses) != 65:  # 55, then 10 more after the checkpoint at 50
+            raise CheckFailedError(f"{len(losses) - 55} iterations after it was cut, and not 10; report it")
+        if not losses[-1] < losses[0] / 2:
+            raise CheckFailedError(f"the loss went from {losses[0]:.3f} to {losses[-1]:.3f}; report it")
+        return f"loss {losses[0]:.3f} to {losses[-1]:.3f}, {training_precision(self.device)}"
+
+    def check_speed(self) -> str:
+        pictures = [sample_picture(504, 504, seed=seed) for seed in range(8)]
+        self.shared.packed(pictures)()  # warm-up
+        if self.on_gpu:
+            torch.cuda.reset_peak_memory_stats(self.device)
+        began = time.perf_counter()
+        for pending in [self.shared.packed([picture]) for picture in pictures]:
+            pending()
+        rate = len(pictures) / (time.perf_counter() - began)
+        peak = (
+            torch.cuda.max_memory_allocated(self.device)
+            if self.on_gpu
+            else psutil.Process().memory_info().rss
+        )
+        return f"{rate:.1f} images/s of 504 x 504 pixels, {peak / MEGABYTE:.0f} MiB"
+
+    def compare(self, fusion: Fusion, pictures: list[Picture]) -> str:
+        """Compare a device's RAW with the CPU's."""
+        return compare_counts(
+            [fusion.packed([picture])()[0] for picture in pictures],
+            [self.reference.packed([picture])()[0] for picture in pictures],
+            fusion.precision,
+        )
+
+
+class CutError(Exception):
+    """The interruption of the training."""
+
+
+class Halves(Dataset):
+    """Training samples whose RAW is half of the photo."""
+
+    def __init__(self, plan: Plan):
+        self.length = plan.iterations * plan.batch_size
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, index: int) -> tuple[Tensor, Tensor]:
+        x = torch.rand(4, 16, 16, generator=torch.Generator().manual_seed(index))
+        return x, x[:3] / 2
+
+
+def overexposed(height: int, width: int) -> Picture:
+    """Return a picture in which OE predicts all pixels, so that it is run everywhere."""
+    rgb = sample_picture(height, width).rgb
+    return Picture(rgb, np.ones(rgb.shape[:2], bool))
+
+
+def compare_counts(given: list[np.ndarray], expected: list[np.ndarray], precision: str) -> str:
+    """Compare RAW in the challenge's counts; raises CheckFailedError beyond the bounds of a precision."""
+    differences = np.concatenate(
+        [np.abs(one.astype(int) - other).ravel() for one, other in zip(given, expected, strict=True)]
+    )
+    worst, changed = differences.max(), (differences > 0).mean()
+    if precision == "float16":
+        within = worst < MAX_DEVIATION[precision]
+    else:
+        within = worst <= 1 and changed <= MAX_CHANGED
+    measured = f"largest difference {worst}, {changed:.2%} of the values differ"
+    if not within:
+        raise CheckFailedError(f"{measured}; update the driver, or run on another GPU or the CPU")
+    return measured
+
+
+def describe_device(device: torch.device) -> dict[str, object]:
+    """Return properties of a device that matter in a bug report."""
+    software = {"PyTorch": torch.__version__, "Python": platform.python_version()}
+    if device.type != "cuda":
+        return {"device": device_label(device), "kernels": torch.backends.cpu.get_cpu_capability()} | software
+    major, minor = torch.cuda.get_device_capability(device)
+    free, total = torch.cuda.mem_get_info(device)
+    drivers = query_gpus("driver_version")
+    return {
+        "device": device_label(device),
+        "capability": f"{major}.{minor}",
+        "driver": drivers[0][0] if drivers else "unknown",
+        "CUDA": torch.version.cuda,
+        "cuDNN": torch.backends.cudnn.version(),
+        "kernels": " ".join(torch.cuda.get_arch_list()),
+        "MiB free": f"{free // MEGABYTE} of {total // MEGABYTE}",
+        "visible devices": torch.cuda.device_count(),
+    } | software
+
+
+def resident_memory() -> int:
+    """Return the memory of this process in bytes."""
+    return psutil.Process().memory_info().rss
+
+
+def without_paths(text: str) -> str:
+    """Remove absolute paths, which name users and machines."""
+    return re.sub(r"(?<![\w.:/])/[^\s:;,'\")]+/[^\s:;,'\")]*", "...", text)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence the log and the progress bars."""
+    log = logging.getLogger("omf")
+    level = log.level
+    log.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        log.setLevel(level)
+
+
+def report(findings: list[Finding], test: SelfTest) -> dict:
+    """Return the contents of the report for a bug: no paths, no names of users or machines."""
+    has_device = any(finding.check == "device" and finding.state == "ok" for finding in findings)
+    return {
+        "version": VERSION,
+        "system": f"{platform.system()} {platform.release()}, {platform.machine()}",
+        "device": describe_device(test.device) if has_device else None,
+        "checks": [asdict(finding) for finding in findings],
+    }

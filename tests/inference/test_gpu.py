@@ -1,0 +1,309 @@
+"""Choice of a GPU, its float32 and its errors, on machines with mocked GPUs."""
+
+import os
+import subprocess
+import sys
+import threading
+import warnings
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from conftest import omf
+
+from omf.inference import gpu
+from omf.inference.devices import pick_device
+from omf.inference.gpu import choose_gpu, claim, claim_gpu, has_kernels
+from omf.inference.gpu_context import gpu_errors, ieee_float32, is_out_of_memory
+from omf.utils.errors import DeviceError, InputError
+
+CUDA_13 = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120"]
+TOO_OLD = (
+    "CUDA initialization: The NVIDIA driver on your system is too old (found version 12040). Please update"
+)
+
+
+@pytest.fixture(autouse=True)
+def afresh(monkeypatch):
+    """Let each test choose for itself, outside of any job."""
+    for name in (*gpu.GPU_JOB_VARIABLES, "CUDA_VISIBLE_DEVICES", "WORLD_SIZE", "LOCAL_RANK"):
+        monkeypatch.delenv(name, raising=False)
+    choose_gpu.cache_clear()
+    yield
+    choose_gpu.cache_clear()
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path, monkeypatch):
+    """Return a function that puts an nvidia-smi with this output first on the PATH."""
+
+    def install(*rows: str) -> None:
+        program = tmp_path / "bin" / "nvidia-smi"
+        program.parent.mkdir(exist_ok=True)
+        program.write_text("#!/bin/sh\ncat <<'END'\n" + "".join(f"{row}\n" for row in rows) + "END\n")
+        program.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+
+    return install
+
+
+@pytest.fixture
+def without_cuda(monkeypatch):
+    """Return a function that mocks a PyTorch that sees no GPU."""
+
+    def mock(version: str | None, message: str = "") -> None:
+        def is_available() -> bool:
+            if message:
+                warnings.warn(message, stacklevel=1)
+            return False
+
+        monkeypatch.setattr(torch.cuda, "is_available", is_available)
+        monkeypatch.setattr(torch.version, "cuda", version)
+
+    return mock
+
+
+@pytest.fixture
+def gpus(monkeypatch, nvidia_smi):
+    """Return a function that mocks GPUs: capability and free memory (MiB) of each."""
+
+    def mock(*machine: tuple[tuple[int, int], int]) -> None:
+        uuids = [f"{os.getpid()}-{index}-{id(machine)}" for index in range(len(machine))]
+        monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+        monkeypatch.setattr(torch.cuda, "device_count", lambda: len(machine))
+        monkeypatch.setattr(torch.cuda, "get_arch_list", lambda: CUDA_13)
+        monkeypatch.setattr(torch.cuda, "get_device_name", lambda index: f"GPU {index}")
+        monkeypatch.setattr(torch.cuda, "get_device_capability", lambda index: machine[index][0])
+        monkeypatch.setattr(
+            torch.cuda, "get_device_properties", lambda index: SimpleNamespace(uuid=uuids[index])
+        )
+        monkeypatch.setattr(
+            torch.cuda, "set_device", lambda device: pytest.fail("changes the caller's device")
+        )
+        monkeypatch.setattr(gpu, "try_convolution", lambda device: "")
+        nvidia_smi(*(f"GPU-{uuid}, {free}" for uuid, (_, free) in zip(uuids, machine)))
+
+    return mock
+
+
+def test_without_a_gpu_auto_is_the_cpu_without_a_word(without_cuda, monkeypatch, caplog, tmp_path):
+    without_cuda("13.0")
+    monkeypatch.setattr(gpu, "query_gpus", lambda *columns: [])
+    assert pick_device("auto") == torch.device("cpu")
+    assert not caplog.records
+    with pytest.raises(InputError, match="device cuda: PyTorch sees no GPU here; check nvidia-smi"):
+        pick_device("cuda")
+
+
+def test_a_hidden_gpu_is_not_missed(without_cuda, nvidia_smi, monkeypatch, caplog):
+    without_cuda(None)
+    nvidia_smi("570.86")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert pick_device("auto") == torch.device("cpu")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(
+    ("version", "message", "expected"),
+    [
+        (None, "", "is a build without CUDA; install the build with CUDA"),
+        ("13.0", TOO_OLD, "driver on your system is too old .* requires NVIDIA driver 580 or later, and the"),
+        ("13.0", "", r"requires NVIDIA driver 580 or later, and the driver is 570\.86"),
+    ],
+)
+def test_a_gpu_that_pytorch_does_not_see_is_reported(
+    without_cuda, nvidia_smi, monkeypatch, caplog, version, message, expected
+):
+    without_cuda(version, message)
+    nvidia_smi("570.86")
+    assert pick_device("auto") == torch.device("cpu")
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert record.getMessage().startswith("running on the CPU: there is a GPU, but PyTorch")
+    with pytest.raises(InputError, match=expected):
+        pick_device("cuda")
+    assert pick_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize("variable", gpu.GPU_JOB_VARIABLES)
+def test_a_job_with_a_gpu_never_runs_on_the_cpu_by_mistake(without_cuda, monkeypatch, variable):
+    without_cuda(None)
+    monkeypatch.setattr(gpu, "query_gpus", lambda *columns: [])  # as in a container without --nv
+    monkeypatch.setenv(variable, "0")
+    with pytest.raises(
+        InputError, match=r"device auto: .* without CUDA.* to run without a GPU, set the device"
+    ):
+        pick_device("auto")
+    assert pick_device("cpu") == torch.device("cpu")
+    choose_gpu.cache_clear()
+    without_cuda("13.0")
+    with pytest.raises(InputError, match=r"no driver is visible \(in Apptainer: --nv\)"):
+        pick_device("auto")
+
+
+def test_a_job_with_a_gpu_ends_with_one_line(tmp_path, photo_folder, tiny_model):
+    """In a process of its own, with the PyTorch that is installed."""
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    answer = omf("predict", photo_folder, "-o", tmp_path / "raw", "--model", tiny_model, SLURM_JOB_GPUS="0")
+    assert answer.returncode == 1
+    assert answer.stderr.startswith("error: device auto: there is a GPU, but PyTorch")
+    assert answer.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("capability", "fits"),
+    [((7, 0), False), ((6, 1), False), ((7, 5), True), ((8, 9), True), ((9, 0), True), ((11, 0), False)],
+)
+def test_a_gpu_needs_kernels_of_its_generation(capability, fits):
+    assert has_kernels(capability, CUDA_13) == fits
+
+
+def test_portable_kernels_and_extensions_count():
+    assert has_kernels((13, 0), [*CUDA_13, "compute_120"])
+    assert not has_kernels((11, 0), [*CUDA_13, "compute_120"])
+    assert has_kernels((9, 0), ["sm_90a"])
+
+
+def test_a_gpu_without_kernels_is_refused(gpus, caplog):
+    gpus(((7, 0), 16000))
+    assert pick_device("auto") == torch.device("cpu")
+    assert "GPU 0 has compute capability 7.0" in caplog.text
+    with pytest.raises(InputError, match=r"kernels for sm_75, .*; for older GPUs: pip install .*/cu126"):
+        pick_device("cuda")
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (RuntimeError("GET was unable to find an engine to execute this computation"), "other programs"),
+        (RuntimeError("CUDA error: no kernel image is available"), "update the driver"),
+        (RuntimeError("Cannot re-initialize CUDA in forked subprocess."), "workers by spawn"),
+    ],
+)
+def test_a_gpu_that_fails_at_a_convolution_is_not_chosen(monkeypatch, gpus, caplog, error, cause):
+    tried = gpu.try_convolution
+    gpus(((8, 0), 16000))
+    monkeypatch.setattr(gpu, "try_convolution", tried)
+
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(torch, "ones", fail)
+    assert pick_device("auto") == torch.device("cpu")
+    assert cause in caplog.text
+
+
+def test_the_gpu_with_most_free_memory_is_chosen_once(gpus):
+    gpus(((8, 0), 10), ((7, 0), 99000), ((8, 6), 70000), ((9, 0), 300))
+    assert pick_device("auto") == torch.device("cuda", 2)
+    assert pick_device("cuda") == torch.device("cuda", 2)
+    # another process would get the next one
+    assert claim_gpu([0, 2, 3]) == 3
+
+
+def test_torchrun_gives_each_process_its_gpu(gpus, monkeypatch):
+    gpus(((8, 0), 1), ((8, 0), 2))
+    monkeypatch.setenv("WORLD_SIZE", "3")
+    for rank in (0, 1):
+        choose_gpu.cache_clear()
+        monkeypatch.setenv("LOCAL_RANK", str(rank))
+        assert pick_device("cuda") == torch.device("cuda", rank)
+    choose_gpu.cache_clear()
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    with pytest.raises(InputError, match="process 2 of torchrun has no GPU: 2 can be used"):
+        pick_device("cuda")
+
+
+CLAIM = """
+import os, sys
+from omf.inference.gpu import claim
+os.umask(0o077)
+if os.geteuid() == 0:
+    os.setuid(int(sys.argv[1]))  # users without anything in common
+print(claim(sys.argv[2:]), flush=True)
+input()
+"""
+
+
+def test_each_process_of_any_user_claims_its_own_gpu():
+    names = [f"{os.getpid()}-{index}" for index in range(2)]
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", CLAIM, str(user), *names],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=Path(gpu.__file__).parents[2],
+            env=os.environ | {"TMPDIR": "/proc"},  # where nobody can write
+        )
+        for user in (65534, 1, 2)
+    ]
+    indices = [int(process.stdout.readline()) for process in processes]
+    assert set(indices) == {0, 1}
+    for process in processes:
+        process.communicate("\n")
+    assert claim(names) == 0  # free again
+
+
+def test_float32_is_full_inside_and_as_before_outside():
+    def settings() -> tuple:
+        # both ways to read them: the older raises if only the newer was set
+        return (
+            torch.backends.cudnn.conv.fp32_precision,
+            torch.backends.cudnn.allow_tf32,
+            torch.backends.cuda.matmul.fp32_precision,
+            torch.backends.cuda.matmul.allow_tf32,
+        )
+
+    before = settings()
+    inside, leave = threading.Event(), threading.Event()
+
+    def stay() -> None:
+        with ieee_float32:
+            inside.set()
+            leave.wait(10)
+
+    other = threading.Thread(target=stay)
+    with ieee_float32:
+        other.start()
+        inside.wait(10)
+    # the other thread is still inside
+    assert torch.backends.cudnn.conv.fp32_precision == "ieee"
+    assert torch.backends.cuda.matmul.fp32_precision == "ieee"
+    leave.set()
+    other.join()
+    assert settings() == before
+
+
+OUT_OF_MEMORY = [
+    torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB"),
+    torch.AcceleratorError("CUDA error: out of memory"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+    RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"),
+    RuntimeError("GET was unable to find an engine to execute this computation"),
+    RuntimeError("Unable to find a valid cuDNN algorithm to run convolution"),
+    RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+]
+
+
+@pytest.mark.parametrize("error", OUT_OF_MEMORY, ids=lambda error: str(error)[:30])
+def test_all_forms_of_running_out_of_memory_are_known(error):
+    assert is_out_of_memory(error)
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.AcceleratorError("CUDA error: an illegal memory access was encountered"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_EXECUTION_FAILED when calling `cublasSgemm`"),
+    ],
+)
+def test_failures_of_the_gpu_stop_the_run(error):
+    assert not is_out_of_memory(error)
+    with pytest.raises(DeviceError, match="the GPU failed"), gpu_errors():
+        raise error
+    with pytest.raises(RuntimeError, match="size"), gpu_errors():
+        raise RuntimeError("The size of tensor a must match")
