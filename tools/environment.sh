@@ -38,7 +38,8 @@ prepare_environment() {
         python=$(find_python)
         echo "Installing $requirements into .venv ($("$python" --version)); this happens once." >&2
         if [ -z "${PIP_EXTRA_INDEX_URL:-}${PIP_FIND_LINKS:-}" ] && ! command -v nvidia-smi >/dev/null; then
-            echo "No NVIDIA GPU found. A smaller PyTorch without CUDA suffices; stop (Ctrl-C) and start again with:" >&2
+            echo "No NVIDIA GPU found. If no job of a cluster will use this .venv on a GPU, a smaller PyTorch without CUDA suffices;" \
+                "stop (Ctrl-C) and start again with:" >&2
             echo "    PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu $0" >&2
         fi
         if ! "$python" -m venv .venv; then

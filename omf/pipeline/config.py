@@ -54,7 +54,7 @@ class Config(Section):
         "float32",
         description=(
             "float32: the fastest order of operations on the device; published: operation for operation as "
-            "the published code, slower; float16: GPU only, some counts off."
+            "the published code, slower; float16: GPU only, up to 3 counts off."
         ),
     )
     shard_size: int = Field(256, ge=1, description="Maximum number of photos per job.")

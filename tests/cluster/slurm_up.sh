@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A real Slurm cluster of one node on loopback, with accounting and a counted stand-in GPU, from bare daemons; for root, without systemd.
+# A real Slurm cluster of one node on loopback, with accounting and two counted stand-in GPUs, from bare daemons; for root, without systemd.
 #     slurm_up.sh FOLDER      state and logs go there; slurm_down.sh FOLDER ends what was started
 # Jobs look for /etc/slurm/slurm.conf, whatever the environment says. One that is not of a test is left alone.
 set -euo pipefail
@@ -99,11 +99,11 @@ MpiDefault=none
 ReturnToService=2
 KillWait=5
 GresTypes=gpu
-NodeName=$host NodeAddr=127.0.0.1 CPUs=16 RealMemory=$memory Gres=gpu:1 State=UNKNOWN
+NodeName=$host NodeAddr=127.0.0.1 CPUs=16 RealMemory=$memory Gres=gpu:2 State=UNKNOWN
 PartitionName=main Nodes=$host Default=YES MaxTime=INFINITE State=UP
 EOF
-# Slurm only counts it, and sets CUDA_VISIBLE_DEVICES
-echo "NodeName=$host Name=gpu File=/dev/null" >/etc/slurm/gres.conf
+# Slurm only counts them, and sets CUDA_VISIBLE_DEVICES
+printf "NodeName=$host Name=gpu File=%s\n" /dev/null /dev/zero >/etc/slurm/gres.conf
 
 slurmdbd
 wait_for 30 sacctmgr --noheader show cluster

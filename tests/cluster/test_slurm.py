@@ -1,4 +1,4 @@
-"""The workflow on a real single-node Slurm cluster, started here, with accounting and a counted mock GPU."""
+"""The workflow on a real single-node Slurm cluster, started here, with accounting and two mock GPUs."""
 
 import getpass
 import json
@@ -47,9 +47,19 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         run("bash", HERE / "slurm_down.sh", folder)
 
 
+# The GPUs are none: infer requests one and runs on the CPU.
+MOCK_GPU = ("--set-resources", "infer:gpu=1")
+
+
 @pytest.fixture
 def settings(photo_folder: Path, tiny_model: Path) -> dict:
-    return {"images": photo_folder, "model": tiny_model, "ground_truth": ROOT / "test_raw", "shard_size": 2}
+    return {
+        "images": photo_folder,
+        "model": tiny_model,
+        "ground_truth": ROOT / "test_raw",
+        "shard_size": 2,
+        "device": "cpu",
+    }
 
 
 def submit(
@@ -139,7 +149,7 @@ def test_a_cancelled_job_and_a_drained_node_during_a_run(cluster, tmp_path, sett
 
     began = time.strftime("%Y-%m-%dT%H:%M:%S")
     folder = tmp_path / "run"
-    process = submit(folder, settings)
+    process = submit(folder, settings, *MOCK_GPU)
     number, name = wait_for(
         lambda: next((job for job in queue("R").items() if job[1].startswith("rule_infer")), None),
         process,
@@ -160,11 +170,11 @@ def test_a_cancelled_job_and_a_drained_node_during_a_run(cluster, tmp_path, sett
         assert path.read_bytes() == (folder / "submission" / path.name).read_bytes()
     assert (folder / "submission" / "scores.txt").is_file()
     jobs = accounted(began)
-    # only infer requests the GPU, and only one job has it at a time
+    # only infer requests a GPU, and at most two jobs have one at a time
     inference = [job for job in jobs if job["Comment"].startswith("rule_infer")]
     assert all(("gres/gpu=1" in job["AllocTRES"]) == (job in inference) for job in jobs)
     spans = sorted((job["Start"], job["End"]) for job in inference)
-    assert all(end <= start for (_, end), (start, _) in pairwise(spans))
+    assert all(end <= start for (_, end), (start, _) in zip(spans, spans[2:]))
     # the cancelled job was resubmitted with twice the time and memory
     first, second = [job for job in inference if job["Comment"] == name]
     assert (
@@ -184,16 +194,44 @@ def test_a_cancelled_job_and_a_drained_node_during_a_run(cluster, tmp_path, sett
         assert all(before["End"] <= after["Start"] for before, after in pairwise(steps))
 
 
-def test_a_failed_job_is_reported_with_its_log(cluster, tmp_path, settings):
+@pytest.mark.parametrize("device", ["auto", "cuda"])
+def test_a_job_whose_gpu_cannot_be_used_fails_at_once(cluster, tmp_path, settings, device):
     folder = tmp_path / "run"
-    process = submit(folder, settings | {"device": "cuda", "shard_size": 256}, "--retries", "0")
+    process = submit(folder, settings | {"device": device, "shard_size": 256}, "--retries", "0")
     log = finish(process, folder)
     assert process.returncode == 1
     assert "Error in rule infer" in log
-    assert "error: device cuda: torch sees no GPU here" in log
+    assert f"error: device {device}: there is a GPU, but PyTorch" in log
     assert "results/logs/infer/s" in log
     assert not queue("R,PD")
     assert not (folder / "submission" / "submission.zip").exists()
+
+
+def test_training_has_all_gpus_on_one_node_and_one_task(cluster, tmp_path):
+    """Slurm starts one task, in which torchrun starts a process for each GPU; here they run on the CPU."""
+    began = time.strftime("%Y-%m-%dT%H:%M:%S")
+    clone = make_clone(tmp_path / "clone")
+    training = (
+        "{name: cluster, num_gpus: 2, batch_size: 2, patch_size: 40,"
+        " iterations: {base: 4, demosaic: 4, noe: 0, oe: 4}}"
+    )
+    process = submit(
+        clone,
+        {"training": training, "device": "cpu"},
+        *("results/training/cluster/oe.done", "--set-resources", "train_network:gpu=2"),
+        program=clone,
+    )
+    log = finish(process, clone)
+    assert process.returncode == 0, log
+    jobs = [job for job in accounted(began) if job["Comment"].startswith("rule_train_network")]
+    assert len(jobs) == 3, jobs
+    for job in jobs:
+        assert job["State"] == "COMPLETED"
+        assert {"gres/gpu=2", "node=1", "cpu=8"} <= set(job["AllocTRES"].split(","))
+    for stage in ("base", "demosaic", "oe"):
+        trained = (clone / "results" / "logs" / "train" / f"{stage}.log").read_text()
+        assert f"{stage}: 2 x CPU" in trained
+        assert trained.count(f"{stage} 4 of 4") == 1
 
 
 def test_jobs_in_the_image(cluster, docker, image, tmp_path):
@@ -202,7 +240,13 @@ def test_jobs_in_the_image(cluster, docker, image, tmp_path):
     environment = stand_in_for_apptainer(docker, image, clone, tmp_path)
     began = time.strftime("%Y-%m-%dT%H:%M:%S")
     process = submit(
-        clone, {}, "--profile", str(clone / "profiles" / "apptainer"), program=clone, **environment
+        clone,
+        {"device": "cpu"},
+        *MOCK_GPU,
+        "--profile",
+        str(clone / "profiles" / "apptainer"),
+        program=clone,
+        **environment,
     )
     log = finish(process, clone)
     assert process.returncode == 0, log
