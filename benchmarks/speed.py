@@ -5,14 +5,17 @@
     python benchmarks/speed.py PHOTO --peak float32  a single row, for large photos: seconds and peak memory
 
 Plain execution is a straightforward implementation of the published procedure: one image at a time, eager
-PyTorch in float32, both networks everywhere. All variants run on the same images in several interleaved
-rounds. Those that keep freed memory run in a separate process, since that setting affects the entire process.
-Rows for ONNX Runtime and OpenVINO appear if these are installed; the program does not need them.
+PyTorch in float32, both networks everywhere; on a GPU also with PyTorch's default settings, which round
+convolutions to TF32. All variants run on the same images in several interleaved rounds. Those that keep freed
+memory run in a separate process, since that setting affects the entire process. Rows for ONNX Runtime and
+OpenVINO appear if these are installed; the program does not need them. Without a C compiler the row of
+torch.compile is left out.
 """
 
 import argparse
 import copy
 import importlib.util
+import os
 import re
 import shutil
 import subprocess
@@ -22,6 +25,7 @@ import time
 import warnings
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -38,6 +42,7 @@ from tqdm import tqdm
 from omf.inference.base import Picture
 from omf.inference.devices import device_label, pick_device
 from omf.inference.fusion import Fusion
+from omf.inference.gpu_context import on_device
 from omf.inference.tiling import needed_cells
 from omf.io.photos import find_photos
 from omf.networks.base import BORDER, network_input
@@ -46,7 +51,7 @@ from omf.networks.unet import PUBLISHED_WIDTHS, UNet
 from omf.pipeline.predict import predict
 from omf.raw.bayer import to_challenge_format
 from omf.raw.overexposure import overexposure_mask
-from omf.utils.errors import cli_entry_point
+from omf.utils.errors import cli_entry_point, first_line
 from omf.utils.files import save_json, save_text
 
 ROOT = Path(__file__).parent.parent
@@ -85,7 +90,7 @@ class Everywhere:
 
     @torch.inference_mode()
     def packed(self, pictures):
-        ((rgb, mask, _),) = pictures
+        rgb, mask = pictures[0].rgb, pictures[0].mask
         x = self.pad(network_input(rgb, mask)).to(self.device)
         oe, noe = (
             body(x)[..., BORDER : BORDER + mask.shape[0], BORDER : BORDER + mask.shape[1]].clamp(0, 1)
@@ -147,9 +152,14 @@ class Row:
     name: str
     method: object
     operations: float
+    dtype: torch.dtype = torch.float32  # of the matrix product to compare with
+    tf32: bool = False  # on a GPU: with PyTorch's default settings
 
 
 PLAIN = "plain execution"
+PLAIN_TF32 = "plain execution, PyTorch's default (TF32)"
+COMPILED = "+ torch.compile"
+PRODUCTS = 5  # timed matrix products
 OURS = {
     "published": "`precision: published`",
     "float32": "`precision: float32`, the default",
@@ -168,39 +178,73 @@ class Worker:
     """
 
     def __init__(self, photos: list[Path], widths: list[int], ours: bool):
-        self.device = (
-            pick_device("auto") if ours else torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        )
+        self.device = pick_device("auto") if ours else plain_device()
         self.photos = photos
         self.pictures = [Picture(rgb, overexposure_mask(rgb)) for rgb in map(iio.imread, photos)]
         rows = our_rows if ours else single_rows
         self.rows = {row.name: row for row in rows(widths, self.pictures, self.device)}
-        for row in self.rows.values():  # warm up, which includes torch.compile
-            run_all(row.method, self.pictures[:1] if self.device.type == "cpu" else self.pictures)
+        self.left_out: list[str] = []
+        for row in list(self.rows.values()):  # warm up, which includes torch.compile
+            try:
+                first = self.pictures[:1] if self.device.type == "cpu" else self.pictures
+                self.run(row, lambda row=row, first=first: run_all(row.method, first))
+            except Exception as error:  # without a compiler
+                if row.name != COMPILED:
+                    raise
+                self.left_out.append(f"{row.name}: {first_line(error)}")
+                del self.rows[row.name]
+
+    def run(self, row: Row, work: Callable[[], object]) -> float:
+        """Return the duration of a call in seconds, with the settings of a row."""
+        with nullcontext() if row.tf32 else on_device(self.device):
+            return clock(work, self.device)
 
     def operations(self) -> dict[str, float]:
         return {row.name: row.operations for row in self.rows.values()}
 
+    def dtypes(self) -> dict[str, torch.dtype]:
+        return {row.name: row.dtype for row in self.rows.values()}
+
+    def notes(self) -> list[str]:
+        """Return the rows that are left out, with the reason."""
+        return self.left_out
+
     def networks(self, name: str) -> float:
         """Return seconds from images to packed Bayer."""
-        return clock(lambda: run_all(self.rows[name].method, self.pictures), self.device)
+        row = self.rows[name]
+        return self.run(row, lambda: run_all(row.method, self.pictures))
 
     def files(self, name: str) -> float:
         """Return seconds from files to files."""
+        row = self.rows[name]
         with tempfile.TemporaryDirectory() as folder:
-            run = predict_plainly if name == PLAIN else predict
-            return clock(lambda: run(self.photos, Path(folder), self.rows[name].method), self.device)
+            run = predict_plainly if isinstance(row.method, Plain) else predict_all
+            return self.run(row, lambda: run(self.photos, Path(folder), row.method))
 
     @torch.inference_mode()
-    def product_rate(self) -> float:
-        """Return operations per second of a matrix product; on a CPU, the best of PyTorch and oneDNN."""
-        dtype = torch.bfloat16 if self.device.type == "cuda" else torch.float32
+    def product_rate(self, dtype: torch.dtype) -> float:
+        """Return operations per second of a matrix product; on a CPU, the best of PyTorch and oneDNN.
+
+        The product is warmed up. On a GPU, float32 is IEEE float32.
+        """
         a, b = (torch.rand(MATRIX, MATRIX, device=self.device, dtype=dtype) for _ in range(2))
         products = [lambda: a @ b]
         if self.device.type == "cpu" and torch.backends.mkldnn.is_available():
             packed = torch.ops.mkldnn._reorder_linear_weight(b, MATRIX)
             products.append(lambda: torch.ops.mkldnn._linear_pointwise(a, packed, None, "none", [], ""))
-        return 2 * MATRIX**3 / min(clock(product, self.device) for product in products)
+        with on_device(self.device):
+            for product in products:
+                product()
+            seconds = min(
+                clock(lambda product=product: [product() for _ in range(PRODUCTS)], self.device)
+                for product in products
+            )
+        return PRODUCTS * 2 * MATRIX**3 / seconds
+
+
+def plain_device() -> torch.device:
+    """Return a GPU, or the CPU, without any configuration of PyTorch."""
+    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
 
 class WorkerProcess:
@@ -235,7 +279,7 @@ def single_rows(widths: list[int], pictures: list, device: torch.device) -> list
         "both everywhere, batch norm folded": ([unet.body for unet in folded], plain_cost),
         "+ channels last": ([channels_last(copy.deepcopy(unet)) for unet in folded], plain_cost),
         "+ up-convolutions before up-sampling" + ("" if on_cpu else ", float16"): (fused, folded_cost),
-        "+ torch.compile": ([torch.compile(body) for body in fused], folded_cost),
+        COMPILED: ([torch.compile(body) for body in fused], folded_cost),
     }
     if on_cpu:
         variants["+ Winograd convolution instead of torch.compile"] = (
@@ -249,15 +293,21 @@ def single_rows(widths: list[int], pictures: list, device: torch.device) -> list
         ):
             if importlib.util.find_spec(package):
                 variants[f"both everywhere, {name}"] = [make(unet, example) for unet in both], plain_cost
+    half = torch.float32 if on_cpu else torch.float16
+    dtypes = {name: half for name, (bodies, _) in variants.items() if bodies is fused or name == COMPILED}
+    plain = Plain(*copy.deepcopy(both), device)
+    rows = [Row(PLAIN, plain, plain_cost * everywhere)]
+    if not on_cpu:
+        rows.append(Row(PLAIN_TF32, plain, plain_cost * everywhere, tf32=True))
     return [
-        Row(PLAIN, Plain(*copy.deepcopy(both), device), plain_cost * everywhere),
+        *rows,
         Row(
             "each only where the mask requires it",
             Fusion(*copy.deepcopy(both), device, "published"),
             plain_cost * needed,
         ),
         *(
-            Row(name, Everywhere(bodies, pad, device), cost * everywhere)
+            Row(name, Everywhere(bodies, pad, device), cost * everywhere, dtypes.get(name, torch.float32))
             for name, (bodies, cost) in variants.items()
         ),
     ]
@@ -271,9 +321,9 @@ def our_rows(widths: list[int], pictures: list, device: torch.device) -> list[Ro
     for precision in precisions(device):
         fusion = Fusion(*copy.deepcopy(both), device, precision)
         everywhere, needed = pixels_to_run(fusion, pictures)
-        rows.append(
-            Row(OURS[precision], fusion, (plain_cost if precision == "published" else folded_cost) * needed)
-        )
+        cost = plain_cost if precision == "published" else folded_cost
+        dtype = torch.float16 if precision == "float16" else torch.float32
+        rows.append(Row(OURS[precision], fusion, cost * needed, dtype))
     if device.type == "cpu":
         rows.insert(
             0, Row("plain execution, freed memory kept", Plain(*both, device), plain_cost * everywhere)
@@ -334,12 +384,18 @@ def predict_plainly(photos: list[Path], out: Path, plain: Plain) -> None:
         np.save(out / f"{photo.stem}.npy", plain.packed([Picture(rgb, overexposure_mask(rgb))])()[0])
 
 
+def predict_all(photos: list[Path], out: Path, fusion: Fusion) -> None:
+    """Process files to files as `omf predict` does."""
+    if problems := predict(photos, out, fusion):
+        raise RuntimeError(problems[0])
+
+
 def clock(work: Callable[[], object], device: torch.device) -> float:
     """Return the duration of a call in seconds."""
     began = time.perf_counter()
     work()
     if device.type == "cuda":
-        torch.cuda.synchronize()
+        torch.cuda.synchronize(device)
     return time.perf_counter() - began
 
 
@@ -350,31 +406,40 @@ def spread(values: list[float], digits: int) -> str:
 
 def compare(photos: list[Path], widths: list[int], rounds: int, out: Path) -> None:
     """Write the tables: networks only, and files to files."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = plain_device()
+    if device.type == "cuda":
+        os.environ.setdefault("CUDA_VISIBLE_DEVICES", "0")  # the same GPU for both processes
     single, ours = WorkerProcess(photos, widths, False), WorkerProcess(photos, widths, True)
     operations = {process: process.call("operations") for process in (single, ours)}
     processes = {name: process for process, rows in operations.items() for name in rows}
     masks = [overexposure_mask(iio.imread(photo)) for photo in photos]
     megapixels = sum(mask.size for mask in masks) / 1e6
     seconds: dict[str, list[float]] = {name: [] for name in processes}
-    files: dict[str, list[float]] = {name: [] for name in (PLAIN, *map(OURS.get, precisions(device)))}
-    products = []
+    plain = [name for name in (PLAIN, PLAIN_TF32) if name in processes]
+    files: dict[str, list[float]] = {name: [] for name in (*plain, *map(OURS.get, precisions(device)))}
+    dtypes = single.call("dtypes") | ours.call("dtypes")
+    notes = single.call("notes") + ours.call("notes")
+    products: dict[torch.dtype, list[float]] = {dtype: [] for dtype in dict.fromkeys(dtypes.values())}
     for _ in tqdm(range(rounds), unit="round", disable=None):
-        products.append(ours.call("product_rate"))
+        for dtype, rates in products.items():
+            rates.append(ours.call("product_rate", dtype))
         for name, times in seconds.items():
             times.append(processes[name].call("networks", name))
         for name, times in files.items():
             times.append(processes[name].call("files", name))
     for process in (single, ours):
         process.pool.shutdown()
-    product = float(np.median(products))
     overexposed = float(np.mean([mask.any() for mask in masks]))
     lines = [
         f"{device_label(device)}; {len(photos)} photos ({megapixels:.2f} megapixels;"
         f" {overexposed:.0%} contain overexposed pixels), widths {'-'.join(map(str, widths))};"
         f" median (min to max) of {rounds} rounds with interleaved rows;"
-        f" {MATRIX} x {MATRIX} matrix product in {'bfloat16' if device.type == 'cuda' else 'float32'}:"
-        f" {spread([value / 1e9 for value in products], 0)} GFLOP/s",
+        f" {MATRIX} x {MATRIX} matrix product"
+        + ", ".join(
+            f" in {str(dtype).removeprefix('torch.')}: {spread([value / 1e9 for value in rates], 0)} GFLOP/s"
+            for dtype, rates in products.items()
+        ),
+        *(f"\nLeft out: {note}" for note in notes),
         "",
         "| networks, image to packed Bayer | s/image | speed-up | megapixels/s | TFLOP | GFLOP/s |"
         " relative to matrix product |",
@@ -385,6 +450,7 @@ def compare(photos: list[Path], widths: list[int], rounds: int, out: Path) -> No
         median = np.median(times)
         per_image = spread([value / len(photos) for value in times], 3)
         count = operations[processes[name]][name]
+        product = float(np.median(products[dtypes[name]]))
         lines.append(
             f"| {name} | {per_image} | {base / median:.2f} | {megapixels / median:.3f} | {count / 1e12:.2f}"
             f" | {count / median / 1e9:.0f} | {count / median / product:.0%} |"
@@ -409,7 +475,7 @@ def compare(photos: list[Path], widths: list[int], rounds: int, out: Path) -> No
         "photos": len(photos),
         "megapixels": megapixels,
         "widths": widths,
-        "products": products,
+        "products": {str(dtype): rates for dtype, rates in products.items()},
     }
     save_json(
         out.with_suffix(".json"),
@@ -426,18 +492,18 @@ def child_peak(photos: list[Path], widths: list[int], name: str) -> float:
 
 def measure_peak(photos: list[Path], widths: list[int], name: str) -> None:
     """Process files to files; print the seconds and the peak memory of this process."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = plain_device()
     with tempfile.TemporaryDirectory() as folder:
-        if name == PLAIN:
-            seconds = clock(
-                lambda: predict_plainly(photos, Path(folder), Plain(*networks(widths), device)), device
-            )
+        if name in (PLAIN, PLAIN_TF32):
+            plain = Plain(*networks(widths), device)
+            with nullcontext() if name == PLAIN_TF32 else on_device(device):
+                seconds = clock(lambda: predict_plainly(photos, Path(folder), plain), device)
         else:
             precision = next(
                 (precision for precision, row in OURS.items() if name in (precision, row)), "float32"
             )
             fusion = Fusion(*networks(widths), pick_device("auto"), precision)
-            seconds = clock(lambda: predict(photos, Path(folder), fusion), device)
+            seconds = clock(lambda: predict_all(photos, Path(folder), fusion), device)
     # VmHWM, since ru_maxrss includes the peak of the parent process
     resident = int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 2**10
     peak = torch.cuda.max_memory_allocated() if device.type == "cuda" else resident
@@ -516,8 +582,8 @@ def main() -> None:
     parser.add_argument(
         "--count",
         type=int,
-        default=10,
-        help="number of photos, evenly spaced by their fraction of overexposed pixels",
+        help="number of photos, evenly spaced by their fraction of overexposed pixels; by default 10 on a"
+        " CPU, and 100 on a GPU, where photos overlap",
     )
     parser.add_argument("--widths", type=int, nargs="+", default=list(PUBLISHED_WIDTHS))
     parser.add_argument("--rounds", type=int, default=5)
@@ -540,7 +606,8 @@ def main() -> None:
     elif arguments.workflow:
         compare_workflow(photos, arguments.rounds, arguments.out)
     else:
-        compare(select_evenly(photos, arguments.count), arguments.widths, arguments.rounds, arguments.out)
+        count = arguments.count or (10 if plain_device().type == "cpu" else 100)
+        compare(select_evenly(photos, count), arguments.widths, arguments.rounds, arguments.out)
 
 
 def select_evenly(photos: list[Path], count: int) -> list[Path]:
@@ -548,7 +615,8 @@ def select_evenly(photos: list[Path], count: int) -> list[Path]:
     ordered = sorted(
         photos, key=lambda photo: (float(overexposure_mask(iio.imread(photo)).mean()), photo.name)
     )
-    return [ordered[(2 * i + 1) * len(ordered) // (2 * count)] for i in range(min(count, len(ordered)))]
+    count = min(count, len(ordered))
+    return [ordered[(2 * i + 1) * len(ordered) // (2 * count)] for i in range(count)]
 
 
 if __name__ == "__main__":
