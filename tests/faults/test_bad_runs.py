@@ -351,7 +351,7 @@ COMMANDS = {  # kind: (command, part of the message); run in a folder with `phot
     ),
     "an unknown device": (
         "predict photos -o out --model samsung_s7 --device cuda",
-        "device cuda: torch sees no GPU here; check nvidia-smi",
+        "device cuda: PyTorch sees no GPU here; check nvidia-smi",
     ),
     "missing predictions": (
         "evaluate none photos",
