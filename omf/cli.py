@@ -114,7 +114,7 @@ def add_predict(parents) -> None:
         nargs="+",
         type=Path,
         metavar="PHOTO_OR_FOLDER",
-        help="JPEG, PNG, TIFF or HEIC files, or folders of them",
+        help="JPEG, PNG, TIFF, WebP, AVIF or HEIC files, or folders of them",
     )
     predict.add_argument(
         "-o", "--out", type=Path, required=True, metavar="FOLDER", help="folder for the RAW files"

@@ -98,7 +98,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     if not arguments.ground_truth and not arguments.photos:
         raise InputError("nothing to score against; give a folder of ground truth, or --photos, or both")
     predictions = list_packed(arguments.predictions)
-    ground_truth = list_ground_truth(arguments.ground_truth) if arguments.ground_truth else {}
+    ground_truth = list_ground_truth(arguments.ground_truth, predictions) if arguments.ground_truth else {}
     photos = map_by_name(list_images(arguments.photos))[0] if arguments.photos else {}
     white_level = CHALLENGES[arguments.challenge].white_level
     records, problems = score_all(

@@ -1,18 +1,25 @@
 """Ground truth: packed RAW files, or the camera RAW that the photos were developed from. No torch here."""
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 
-from omf.evaluation.registration import register, to_sensor_orientation
+from omf.evaluation.registration import is_turned, register, to_sensor_orientation
 from omf.io.camera_raw import CAMERA_RAW_SUFFIXES, CameraRaw, import_rawpy, read_camera_raw
 from omf.io.packed import list_packed, read_packed
+from omf.io.photos import match_shots
 from omf.raw.bayer import CFA_ORIGINS, WHITE_LEVEL, demosaic, to_challenge_format
 from omf.utils.errors import InputError
 
 
-def list_ground_truth(folder: Path) -> dict[str, Path]:
+def list_ground_truth(folder: Path, photos: Iterable[str] = ()) -> dict[str, Path]:
     """Map the names in a folder to ground-truth files: NAME.npy, else the first camera RAW of that name.
+
+    Args:
+        folder: folder of ground truth.
+        photos: names of the photos; RAW of the same shot gets the name of its photo, see
+            `omf.io.photos.match_shots`.
 
     Raises InputError if the folder does not exist, or if it holds camera RAW and rawpy is not installed.
     """
@@ -23,7 +30,7 @@ def list_ground_truth(folder: Path) -> dict[str, Path]:
     camera = {path.stem: path for path in raws if not path.name.startswith(".")}
     if camera.keys() - packed:
         import_rawpy()
-    return camera | packed
+    return match_shots(photos, camera | packed)
 
 
 def read_ground_truth(
@@ -31,9 +38,10 @@ def read_ground_truth(
 ) -> np.ndarray:
     """Read the ground truth of a reconstruction.
 
-    Camera RAW of the reconstruction's size is assumed to match the photo pixel for pixel; any other camera
-    RAW is registered to the photo. A reconstruction has red at the photo's first pixel. If the sensor
-    measured red there too, the values are the measured ones; otherwise they come from the demosaiced RAW.
+    Camera RAW of the reconstruction's size is assumed to match the photo pixel for pixel, unless the photo
+    fits it better turned or mirrored; that and any other camera RAW is registered to the photo. A
+    reconstruction has red at the photo's first pixel. If the sensor measured red there too, the values are
+    the measured ones; otherwise they come from the demosaiced RAW.
 
     Args:
         path: NAME.npy in the challenge's format, or camera RAW.
@@ -51,7 +59,7 @@ def read_ground_truth(
         return read_packed(path, white_level)
     raw = read_camera_raw(path)
     height, width = raw.mosaic.shape
-    if (height // 2, width // 2) == shape[:2]:
+    if (height // 2, width // 2) == shape[:2] and (rgb is None or not is_turned(rgb, raw.mosaic)):
         return to_challenge_format(demosaic_raw(raw))
     if rgb is None:
         raise InputError(

@@ -38,6 +38,8 @@ MAX_RIVAL = 0.85
 # Pixels; a tenth of the tiles may exceed it. Shifts of exact pairs stay below 0.5, even with noise. If a zoom
 # or a distortion correction moves a corner by a whole pixel, the colours at edges are wrong.
 MAX_SHIFT = 1.0
+# By this much the correlations, of texture and brightness, must be higher for another orientation
+MIN_TURN_GAIN = 0.3
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,11 @@ def register(rgb: np.ndarray, bayer: np.ndarray) -> Registration:
             break
         top, left = top + int(step[0]), left + int(step[1])
     agreement = float(np.average(tiles.correlations, weights=tiles.weights))
+    if agreement < MIN_CORRELATION and (factor := binning(rgb.shape[:2], bayer.shape)):
+        raise InputError(
+            f"photo of {size_text(rgb)}, RAW of {size_text(bayer)} pixels: the camera combined"
+            f" {factor} x {factor} pixels of the sensor for the photo; give a photo of the RAW's size"
+        )
     if agreement < MIN_CORRELATION:
         raise InputError(
             f"photo and RAW don't match (correlation {agreement:.2f}; at least {MIN_CORRELATION} is needed);"
@@ -116,6 +123,41 @@ def register(rgb: np.ndarray, bayer: np.ndarray) -> Registration:
             " give a photo without digital zoom or distortion correction"
         )
     return Registration(mirrored, turns, top, left, agreement, float(largest))
+
+
+def binning(photo: tuple[int, int], raw: tuple[int, int]) -> int:
+    """Return 2 or more if a RAW has about that many times the height and width of a photo, else 0."""
+    ratios = [b / a for a, b in zip(sorted(photo), sorted(raw))]
+    factor = round(ratios[0])
+    return factor if factor >= 2 and all(abs(ratio / factor - 1) < 0.1 for ratio in ratios) else 0
+
+
+def is_turned(rgb: np.ndarray, bayer: np.ndarray) -> bool:
+    """Return True if a photo clearly fits its RAW of the same size better turned or mirrored than as it is.
+
+    Args:
+        rgb: sRGB photo, (H, W, 3), uint8 or uint16.
+        bayer: mosaic, float32 (H', W') in [0, 1], H' and W' within a pixel of H and W.
+    """
+    factor = 2 * max(1, -(-max(bayer.shape) // (2 * COARSE_SIDE)))
+    photo = (rgb @ BAYER_CELL_WEIGHTS) / np.float32(np.iinfo(rgb.dtype).max)
+    raw = downscale(bayer, factor) ** (1 / 2.2)
+    similarities = {}
+    for mirrored in (False, True):
+        for turns in range(4):
+            turned = downscale(to_sensor_orientation(photo, mirrored, turns), factor)
+            if all(abs(a - b) <= 1 for a, b in zip(turned.shape, raw.shape)):
+                height, width = (min(a, b) for a, b in zip(turned.shape, raw.shape))
+                similarities[mirrored, turns] = similarity(turned[:height, :width], raw[:height, :width])
+    return max(similarities.values()) > similarities[False, 0] + MIN_TURN_GAIN
+
+
+def similarity(photo: np.ndarray, raw: np.ndarray) -> float:
+    """Return the correlation of two images of brightness, in texture and in brightness, added up.
+
+    Brightness resolves the turn of a symmetrical image, whose edges match in several orientations.
+    """
+    return correlation(texture(photo), texture(raw)) + correlation(photo - photo.mean(), raw - raw.mean())
 
 
 def to_sensor_orientation(image: np.ndarray, mirrored: bool, turns: int) -> np.ndarray:
@@ -159,11 +201,8 @@ def coarse_position(photo: np.ndarray, bayer: np.ndarray) -> tuple[bool, int, in
             turned = downscale(to_sensor_orientation(photo, mirrored, turns), factor)
             top, left = best_position(texture(turned), texture(raw))
             on_photo, on_raw = overlap(turned, raw, top, left)
-            # brightness resolves the turn of a symmetrical image, whose edges match in several orientations
-            similarity = correlation(texture(on_photo), texture(on_raw)) + correlation(
-                on_photo - on_photo.mean(), on_raw - on_raw.mean()
-            )
-            positions.append((similarity, mirrored, turns, top * factor, left * factor))
+            fit = similarity(on_photo, on_raw)
+            positions.append((fit, mirrored, turns, top * factor, left * factor))
     return max(positions)[1:]
 
 

@@ -9,14 +9,22 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from omf.raw.bayer import CFA_ORIGINS, to_rggb
+from omf.io.dng_tags import read_dng_tags
+from omf.raw.bayer import CFA_ORIGINS, crop_to_cells, mosaic, to_rggb
 from omf.utils.errors import InputError
 from omf.utils.files import check_is_file
 
 if TYPE_CHECKING:
     from rawpy import RawPy
 
-CAMERA_RAW_SUFFIXES = {".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".pef", ".raf", ".rw2", ".srw"}
+# Suffixes of the formats that LibRaw reads
+CAMERA_RAW_SUFFIXES = {
+    *(".3fr", ".ari", ".arw", ".bay", ".cap", ".cine", ".cr2", ".cr3", ".crw", ".dc2", ".dcr", ".dcs"),
+    *(".dng", ".drf", ".eip", ".erf", ".fff", ".gpr", ".iiq", ".k25", ".kc2", ".kdc", ".mdc", ".mef"),
+    *(".mos", ".mrw", ".nef", ".nrw", ".orf", ".ori", ".pef", ".ptx", ".pxn", ".qtk", ".raf", ".raw"),
+    *(".rdc", ".rw2", ".rwl", ".rwz", ".sr2", ".srf", ".srw", ".sti", ".x3f"),
+}
+LINEAR_COLOURS = np.array([[0, 1], [1, 2]])  # channels of an RGGB cell
 
 
 @dataclass(frozen=True)
@@ -71,30 +79,58 @@ def libraw_reason(error: Exception) -> str:
 
 
 def read_camera_raw(path: Path) -> CameraRaw:
-    """Read the mosaic of a camera RAW file from a Bayer sensor.
+    """Read the mosaic of a camera RAW file from a Bayer sensor, or make one of linear DNG.
 
-    The black level of each channel is subtracted. Values are then scaled to the white level and clipped to
-    [0, 1].
+    The black levels are subtracted: one for each channel, or, where DNG has them, one for each pixel. Values
+    are then scaled to the white level and clipped to [0, 1]. Linear DNG (ProRAW and the like), which a phone
+    has demosaiced, is mosaicked to RGGB.
 
     Raises:
-        InputError: the file cannot be read, or is not from a Bayer sensor.
+        InputError: the file cannot be read, or is from another kind of sensor.
     """
     with open_camera_raw(path) as raw:
-        cfa = cfa_order(path, raw)
-        colours = raw.raw_colors_visible[:2, :2].copy()
-        counts = raw.raw_image_visible.copy()  # the memory belongs to LibRaw, which frees it on closing
+        tags = read_dng_tags(path)
+        linear = tags is not None and tags.linear
+        if tags and not linear:
+            check_colours(path, tags.colours)
+        cfa = "RGGB" if linear else cfa_order(path, raw)
         black, white = raw.black_level_per_channel, raw.white_level
-    if white <= max(black):
+        counts, level = raw.raw_image_visible, None
+        colours = LINEAR_COLOURS if linear else raw.raw_colors_visible[:2, :2].copy()
+        if tags and tags.size == raw.raw_image.shape[:2]:
+            level = tags.black
+            top, left, bottom, right = tags.area or (0, 0, *tags.size)
+            counts = raw.raw_image[top:bottom, left:right]
+            if not linear:  # LibRaw moves an odd first row or column to the next even one
+                moved = (raw.sizes.top_margin - top, raw.sizes.left_margin - left)
+                colours = np.roll(colours, moved, (0, 1))
+                cfa = "".join(chr(raw.color_desc[colour]) for colour in colours.ravel())
+        counts = counts.copy()  # the memory belongs to LibRaw, which frees it on closing
+    levels = np.array([[black[colour] for colour in row] for row in colours], np.float32)
+    if linear:
+        counts = mosaic(counts[..., :3])
+        level = None if level is None else crop_to_cells(level)
+    highest = levels.max() if level is None else level.max()
+    if white <= highest:
         raise InputError(
-            f"{path}: white level {white}, black level {max(black)}; the white level must be the higher one"
+            f"{path}: white level {white}, black level {highest:g}; the white level must be the higher one"
         )
-    mosaic = np.empty(counts.shape, np.float32)
-    for row in range(2):
-        for column in range(2):
-            level = black[colours[row, column]]
-            plane = counts[row::2, column::2].astype(np.float32)
-            mosaic[row::2, column::2] = (plane - level) / (white - level)
-    return CameraRaw(np.clip(mosaic, 0, 1), cfa, round(sum(black) / len(black)), int(white))
+    scaled = np.empty(counts.shape, np.float32)
+    for row, column in np.ndindex(2, 2):
+        site = (slice(row, None, 2), slice(column, None, 2))
+        subtract = levels[row, column] if level is None else level[site]
+        scaled[site] = (counts[site].astype(np.float32) - subtract) / (np.float32(white) - subtract)
+    mean = levels.mean() if level is None else level.mean()
+    return CameraRaw(np.clip(scaled, 0, 1), cfa, round(float(mean)), int(white))
+
+
+def check_colours(path: Path, colours: str) -> None:
+    """Raise InputError for a CFA of other colours than R, G and B, which LibRaw takes for them."""
+    if set(colours) - set("RGB"):
+        raise InputError(
+            f"{path}: colour pattern {colours}; give RAW from a sensor with a Bayer pattern:"
+            f" {', '.join(CFA_ORIGINS)}"
+        )
 
 
 def cfa_order(path: Path, raw: "RawPy") -> str:

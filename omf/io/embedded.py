@@ -11,14 +11,8 @@ import numpy as np
 from PIL import Image
 
 from omf.io.camera_raw import import_rawpy, libraw_reason, open_camera_raw
-from omf.io.images import (
-    DECODING_ERRORS,
-    JPEG_FORMATS,
-    decode_8_bit,
-    decoding_reason,
-    is_cut_short,
-    to_srgb_channels,
-)
+from omf.io.decoding import DECODING_ERRORS, decoding_reason
+from omf.io.images import JPEG_FORMATS, decode_8_bit, is_cut_short, to_srgb_channels
 from omf.utils.errors import InputError
 
 if TYPE_CHECKING:

@@ -8,12 +8,16 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import tifffile
 from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 from PIL.TiffTags import ASCII, BYTE, RATIONAL, SHORT, SIGNED_RATIONAL, UNDEFINED
 
-from omf.io.heif import is_heif, open_heif, stored_orientation
-from omf.io.images import DECODING_ERRORS, TIFF_SIGNATURES
+from omf.io.decoding import DECODING_ERRORS
+from omf.io.heif import open_heif, stored_orientation
+from omf.io.identify import START, identify_start
+from omf.io.tiff import find_main_page
+from omf.utils.errors import InputError
 
 ORIENTATION, MAKE, MODEL, DATE = 274, 271, 272, 306
 EXIF_IFD, GPS_IFD = 34665, 34853
@@ -59,7 +63,7 @@ class Exif:
 
 
 def read_exif(path: Path, gps: bool = False) -> Exif:
-    """Read the EXIF of a JPEG, PNG, TIFF or HEIC file.
+    """Read the EXIF of a photo of any supported format.
 
     Args:
         path: photo file.
@@ -70,21 +74,27 @@ def read_exif(path: Path, gps: bool = False) -> Exif:
     """
     try:
         with path.open("rb") as file:
-            start = file.read(12)
-            if is_heif(start):
+            kind = identify_start(file.read(START))
+            if kind == "HEIC":
                 image, exif = open_heif(path), Image.Exif()
                 exif.load(image.info.get("exif") or b"")
                 exif[ORIENTATION] = stored_orientation(image)
                 return select_fields(exif, gps)
             # Pillow cannot open every TIFF file, but reads the tags of each
-            if start[:4] in TIFF_SIGNATURES[:2]:
+            if kind == "TIFF":
                 file.seek(0)
                 exif = Image.Exif()
-                exif.load_from_fp(file)
+                with tifffile.TiffFile(path) as tiff:
+                    page, _ = find_main_page(path, tiff)
+                    orientation = page.tags.valueof(ORIENTATION)
+                    if not tiff.is_bigtiff:
+                        exif.load_from_fp(file)
+                if orientation is not None:
+                    exif[ORIENTATION] = int(orientation)
                 return select_fields(exif, gps)
         with Image.open(path) as image:
             return select_fields(image.getexif(), gps)
-    except (UnidentifiedImageError, MemoryError, *DECODING_ERRORS):
+    except (InputError, UnidentifiedImageError, MemoryError, *DECODING_ERRORS):
         return Exif()
 
 

@@ -5,6 +5,7 @@ import numpy as np
 
 SRGB = imagecodecs.cms_profile("srgb")
 SPACES = {1: "gray", 3: "rgb", 4: "cmyk"}  # by the number of channels
+RGB_SIGNATURE = b"RGB "  # of the colour space, in the header of a profile
 SRGB_TOLERANCE = 2 / 255  # largest deviation of an sRGB profile: such profiles differ by rounding
 
 
@@ -21,6 +22,8 @@ def to_srgb(colours: np.ndarray, profile: bytes | None) -> np.ndarray | None:
     """
     if not profile:
         return None
+    if colours.shape[-1] == 1 and profile[16:20] == RGB_SIGNATURE:
+        colours = np.repeat(colours, 3, axis=-1)
     space = SPACES[colours.shape[-1]]
     try:
         if space == "rgb" and is_srgb(profile):

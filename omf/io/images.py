@@ -1,7 +1,7 @@
-"""Read sRGB photos: JPEG, PNG, TIFF and HEIC, 8 or 16 bits per sample; write PNG."""
+"""Read sRGB photos of all supported formats, 8 or 16 bits per sample; write PNG."""
 
+import io
 import logging
-import math
 import struct
 import warnings
 from pathlib import Path
@@ -11,25 +11,28 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from omf.io import heif
+from omf.io.avif import decode_avif, open_avif
 from omf.io.camera_raw import CAMERA_RAW_SUFFIXES
-from omf.io.heif import decode_stored, is_heif, open_heif
+from omf.io.colour import UnsupportedColoursError, profile_from_exif, profile_from_png
+from omf.io.decoding import DECODING_ERRORS, decoding_reason
+from omf.io.heif import open_heif
 from omf.io.icc import to_srgb
+from omf.io.identify import identify
+from omf.io.png import read_colour_chunks
+from omf.io.tiff import DNG_VERSION, can_decode, decode_page, find_main_page, without_orientation
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write, check_is_file
 
 JPEG_FORMATS = ("JPEG", "MPO")  # MPO is a JPEG with a second image, which some phones write as .jpg
-PILLOW_FORMATS = (*JPEG_FORMATS, "PNG", "TIFF")
-PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".tif", ".tiff", ".heic", ".heif"}
-PHOTO_FORMATS = "JPEG, PNG, TIFF or HEIC"
-TIFF_SIGNATURES = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
-# exceptions that Pillow, tifffile, imagecodecs and pillow-heif raise for damaged files
-DECODING_ERRORS = (
-    *(OSError, EOFError, SyntaxError, ValueError, RuntimeError, LookupError),
-    *(struct.error, tifffile.TiffFileError),
-    *(TypeError, AttributeError, ArithmeticError, AssertionError),  # raised for tags of an unexpected type
-)
-DNG_VERSION = 50706  # tag that distinguishes DNG from other TIFF files
+PILLOW_FORMATS = (*JPEG_FORMATS, "PNG", "TIFF", "WEBP", "AVIF")
+# Files with these suffixes count as photos without a look at their content
+PHOTO_SUFFIXES = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".tif", ".tiff"),
+    *(".heic", ".heif", ".hif", ".avif", ".webp"),
+}
+PHOTO_FORMATS = "JPEG, PNG, TIFF, WebP, AVIF or HEIC"
+READABLE = {"JPEG", "PNG", "TIFF", "WebP", "AVIF", "HEIC"}  # of `omf.io.identify`
 MAX_PIXELS = 2**29  # larger images count as decompression bombs
 # a larger image in a small file is one too: the header is cheap, but decoding allocates memory for all pixels
 BOMB_PIXELS, MAX_PIXELS_PER_BYTE = 2**24, 10_000  # a blank image has about 1000 pixels per byte
@@ -45,9 +48,9 @@ def read_rgb(path: Path) -> np.ndarray:
     """Decode a photo to sRGB.
 
     Grey is expanded to three equal channels, palettes and CMYK are converted to RGB, and alpha is dropped
-    (the colours stay as stored). Colours with an embedded ICC profile other than sRGB are converted. Pixels
-    stay in the sensor's orientation: the EXIF orientation is not applied, and the rotation and mirroring of a
-    HEIC file are undone.
+    (the colours stay as stored; if they were multiplied by it, they are divided). Colours other than sRGB are
+    converted, whether an ICC profile describes them or the format's own fields (`omf.io.colour`). Pixels stay
+    as stored: no orientation is applied, neither that of EXIF nor that of the container.
 
     Args:
         path: photo file.
@@ -63,12 +66,16 @@ def read_rgb(path: Path) -> np.ndarray:
         return to_srgb_channels(*read_pixels(path))
     except InputError:
         raise
+    except UnsupportedColoursError as error:
+        raise InputError(f"{path}: {error}; save it as sRGB") from None
     except MemoryError:
         raise InputError(
             f"{path}: too large for the available memory;"
             " split it into smaller photos, or use a machine with more memory"
         ) from None
     except Image.UnidentifiedImageError:
+        if (kind := identify(path)) and kind not in READABLE:
+            raise InputError(f"{path}: a {kind} file; convert it to {PHOTO_FORMATS}") from None
         raise InputError(f"{path}: not a picture that can be read; give a {PHOTO_FORMATS} file") from None
     except DECODING_ERRORS as error:
         if getattr(error, "errno", None):  # from the operating system, not from a decoder
@@ -78,12 +85,6 @@ def read_rgb(path: Path) -> np.ndarray:
         raise InputError(
             f"{path}: can't be decoded ({decoding_reason(error)}); give an intact {PHOTO_FORMATS} file"
         ) from error
-
-
-def decoding_reason(error: Exception) -> str:
-    """Return the first line of a decoder's message, or "damaged" if it means nothing to users."""
-    meaningless = isinstance(error, LookupError | struct.error | Image.UnidentifiedImageError)
-    return "damaged" if meaningless else str(error).partition("\n")[0]
 
 
 def read_pixels(path: Path) -> tuple[np.ndarray, bytes | None]:
@@ -99,22 +100,24 @@ def read_pixels(path: Path) -> tuple[np.ndarray, bytes | None]:
     # many camera RAW files are TIFF files whose first image is a small preview
     if path.suffix.lower() in CAMERA_RAW_SUFFIXES:
         raise camera_raw_error(path)
-    with path.open("rb") as file:
-        start = file.read(26)
-    if start[:4] in TIFF_SIGNATURES:
-        return read_16_bit_tiff(path) or read_8_bit(path)
-    if start[:8] == PNG_SIGNATURE:
-        check_chunks(path)
-    if start[:8] == PNG_SIGNATURE and start[24:25] == b"\x10":  # 16, the bit depth in the header
-        check_size(path, *struct.unpack(">II", start[16:24]))
-        with Image.open(path) as image:  # reads only the header
-            profile = image.info.get("icc_profile")
-        return imagecodecs.png_decode(path.read_bytes()), profile
-    if is_heif(start):
-        image = open_heif(path)
-        check_size(path, *image.size)
-        return decode_stored(image), image.info.get("icc_profile")
-    return read_8_bit(path)
+    match identify(path):
+        case "TIFF":
+            return read_tiff(path)
+        case "PNG":
+            return read_png(path)
+        case "HEIC":
+            image = open_heif(path)
+            check_size(path, *image.size)
+            profile = heif.embedded_profile(image)
+            return heif.decode_stored(image), profile
+        case "AVIF":
+            image, profile = open_avif(path)
+            check_still(path, image)
+            check_size(path, *image.size)
+            return decode_avif(path), profile or profile_from_exif(image.getexif())
+        case "CR3":
+            raise camera_raw_error(path)
+    return read_with_pillow(path)
 
 
 def camera_raw_error(path: Path) -> InputError:
@@ -135,84 +138,68 @@ def check_size(path: Path, width: int, height: int) -> None:
         )
 
 
-def check_chunks(path: Path) -> None:
-    """Raise InputError if a PNG file ends within a chunk: decoders allocate the declared length."""
-    size, position, kind = path.stat().st_size, len(PNG_SIGNATURE), b""
+def check_still(path: Path, image: Image.Image) -> None:
+    """Raise InputError for an animation."""
+    if getattr(image, "n_frames", 1) > 1 and image.format in ("WEBP", "AVIF"):
+        raise InputError(f"{path}: an animation of {image.n_frames} pictures; give one photo")
+
+
+def read_png(path: Path) -> tuple[np.ndarray, bytes | None]:
+    """Decode a PNG file; returns and raises the same as `read_pixels`."""
+    chunks = read_colour_chunks(path)
+    if chunks is None:
+        raise InputError(f"{path}: can't be decoded (cut short); give an intact {PHOTO_FORMATS} file")
     with path.open("rb") as file:
-        while kind != b"IEND":
-            file.seek(position)
-            header = file.read(8)
-            length, kind = struct.unpack(">I4s", header) if len(header) == 8 else (size, b"")
-            position += 12 + length
-            if position > size:
-                raise InputError(f"{path}: can't be decoded (cut short); give an intact {PHOTO_FORMATS} file")
+        header = file.read(26)
+    if header[24:25] == b"\x10":  # 16, the bit depth
+        check_size(path, *struct.unpack(">II", header[16:24]))
+        with Image.open(path) as image:  # reads only the header
+            profile = described_profile(image)
+        pixels = imagecodecs.png_decode(path.read_bytes())
+    else:
+        pixels, profile = read_with_pillow(path)
+    if b"cICP" in chunks or not profile:
+        profile = profile_from_png(chunks) or (None if b"cICP" in chunks else profile)
+    return pixels, profile
 
 
-def read_16_bit_tiff(path: Path) -> tuple[np.ndarray, bytes | None] | None:
-    """Decode a 16-bit TIFF file.
-
-    Returns:
-        Pixels, uint16 (H, W) or (H, W, C), and the ICC profile or None. None in place of both for files of 8
-        bits per sample or less, which Pillow reads.
-
-    Raises:
-        InputError: the file is DNG, or its samples, colours or layout are not supported.
-    """
+def read_tiff(path: Path) -> tuple[np.ndarray, bytes | None]:
+    """Decode a TIFF file; returns and raises the same as `read_pixels`."""
     with tifffile.TiffFile(path) as tiff:
-        page = tiff.pages.first
-        if DNG_VERSION in page.tags:
+        if DNG_VERSION in tiff.pages.first.tags:
             raise camera_raw_error(path)
-        if page.dtype is not None and page.dtype.itemsize == 1:
-            return None
-        if page.dtype != np.uint16:
-            raise InputError(f"{path}: {page.dtype} samples; save it with 8 or 16 bits per sample")
-        if page.photometric not in (tifffile.PHOTOMETRIC.RGB, tifffile.PHOTOMETRIC.MINISBLACK):
-            colours = getattr(page.photometric, "name", page.photometric)
-            raise InputError(f"{path}: {colours} colours in 16 bits; save it as RGB or grey")
-        if page.samplesperpixel > 2 and page.photometric == tifffile.PHOTOMETRIC.MINISBLACK:
-            raise InputError(f"{path}: {page.samplesperpixel} channels; save it as RGB or grey")
-        check_size(path, page.imagewidth, page.imagelength)
-        check_tiff_layout(path, page)
-        pixels = page.asarray()
-        if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
-            pixels = np.moveaxis(pixels, 0, -1)
-        return pixels, page.tags.valueof("InterColorProfile")
+        page, index = find_main_page(path, tiff)
+        if can_decode(page):
+            check_size(path, page.imagewidth, page.imagelength)
+            return decode_page(path, page)
+        if index is None:
+            raise InputError(f"{path}: the photo is in a sub-directory of a preview; save it without one")
+        return read_with_pillow(path, index, without_orientation(path, page))
 
 
-def check_tiff_layout(path: Path, page: tifffile.TiffPage) -> None:
-    """Check the layout that the tags of a TIFF image declare.
-
-    Raises:
-        InputError: the image is not two-dimensional, has more than 5 samples per pixel, or has tiles or
-            strips that are larger than the image or not in the file.
-    """
-    rows, columns = page.imagelength, page.imagewidth
-    planes = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and len(page.shape) == 3
-    if (page.shape[-2:] if planes else page.shape[:2]) != (rows, columns) or page.size > 5 * rows * columns:
-        raise InputError(f"{path}: {' x '.join(map(str, page.shape))} samples; save it as RGB or grey")
-    size, chunk_samples = path.stat().st_size, math.prod(page.chunks)
-    if chunk_samples > max(page.size, BOMB_PIXELS):
-        raise InputError(
-            f"{path}: tiles or strips of {chunk_samples} samples, more than the image has; save it again"
-        )
-    if any(not 0 < count <= size - offset for offset, count in zip(page.dataoffsets, page.databytecounts)):
-        raise InputError(
-            f"{path}: parts of the image are not in the file; give an intact {PHOTO_FORMATS} file"
-        )
-
-
-def read_8_bit(path: Path) -> tuple[np.ndarray, bytes | None]:
+def read_with_pillow(
+    path: Path, index: int = 0, file: io.BytesIO | None = None
+) -> tuple[np.ndarray, bytes | None]:
     """Decode a file of `PILLOW_FORMATS` with Pillow.
 
+    Args:
+        path: photo file.
+        index: number of the picture in the file.
+        file: content to decode in its place.
+
     Returns:
-        Pixels, uint8 (H, W), (H, W, 2) or (H, W, 3), and the ICC profile or None.
+        Pixels, uint8 (H, W), (H, W, 2) or (H, W, 3), as stored, and the ICC profile or None.
 
     Raises:
         InputError: the format is not supported, or the file is too short for its pixels.
     """
-    with Image.open(path) as image:
+    with Image.open(file or path) as image:
         if image.format not in PILLOW_FORMATS:
-            raise InputError(f"{path}: a {image.format} file; convert it to {PHOTO_FORMATS}")
+            name = identify(path) or image.format
+            raise InputError(f"{path}: a {name} file; convert it to {PHOTO_FORMATS}")
+        check_still(path, image)
+        if index:
+            image.seek(index)
         check_size(path, *image.size)
         size = path.stat().st_size
         if is_cut_short(image, size):
@@ -237,12 +224,17 @@ def decode_8_bit(image: Image.Image) -> tuple[np.ndarray, bytes | None]:
     Raises:
         DECODING_ERRORS: the image cannot be decoded.
     """
+    profile = described_profile(image)  # Pillow forgets a part of EXIF as it decodes TIFF
     image.load()
-    profile = image.info.get("icc_profile")
     if image.mode == "CMYK":  # without a profile, Pillow's simple formula applies
         converted = to_srgb(np.asarray(image), profile)
         return (np.array(image.convert("RGB")) if converted is None else converted), None
     return np.array(image if image.mode in ("L", "LA") else image.convert("RGB")), profile
+
+
+def described_profile(image: Image.Image) -> bytes | None:
+    """Return the ICC profile of an image that Pillow has opened: embedded, or by EXIF; None for sRGB."""
+    return image.info.get("icc_profile") or profile_from_exif(image.getexif())
 
 
 def to_srgb_channels(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:

@@ -1,21 +1,32 @@
 """Find photos, and map the names of their RAW files to them. Does not import torch."""
 
 import os
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from omf.io.camera_raw import CAMERA_RAW_SUFFIXES
+from omf.io.identify import OTHER_SUFFIXES, identify
 from omf.io.images import PHOTO_FORMATS, PHOTO_SUFFIXES
+from omf.utils.console import log
 from omf.utils.errors import InputError, printable
 
-# Formats that a user may expect to work. They are listed too, so that an error names each file.
-OTHER_SUFFIXES = {".avif", ".bmp", ".gif", ".jp2", ".jxl", ".webp"} | CAMERA_RAW_SUFFIXES
+T = TypeVar("T")
+
+# Endings by which phones tell the photo and the RAW of one shot: PXL_x.RAW-01.COVER.jpg and
+# PXL_x.RAW-02.ORIGINAL.dng, IMG_x_COVER.jpg and IMG_x.dng, IMG_x.jpg and IMG_x_RAW.dng
+SHOT_ENDING = re.compile(
+    r"(?:(?:[._]RAW-\d+)?(?:[._]MP)?[._](?:COVER|ORIGINAL)|[._]RAW-\d+|_RAW)$", re.IGNORECASE
+)
 
 
 def list_images(folder: Path) -> list[Path]:
-    """List the photos in a folder, sorted by name, without subfolders and without hidden files.
+    """List the pictures in a folder, sorted by name, without subfolders and without hidden files.
 
-    Camera RAW is listed too, unless `exclude_paired_raw` removes it.
+    Files with a suffix of pictures count as such; the content of all others decides. Pictures of formats
+    that are not supported are listed too, so that an error names each. The number of files that are no
+    pictures is logged. Camera RAW next to its photo is left out, see `exclude_paired_raw`.
 
     Raises:
         InputError: the folder does not exist, cannot be read, or contains no photos.
@@ -28,14 +39,53 @@ def list_images(folder: Path) -> list[Path]:
         raise InputError(
             f"{folder}: can't be read ({error.strerror}); let this user list the folder"
         ) from error
-    photos = [
-        path
-        for path in paths
-        if path.suffix.lower() in PHOTO_SUFFIXES | OTHER_SUFFIXES and not path.name.startswith(".")
-    ]
+    visible = [path for path in paths if not path.name.startswith(".")]
+    photos = [path for path in visible if is_picture(path)]
+    if others := sum(path.is_file() for path in set(visible) - set(photos)):
+        log.info(f"{folder}: {others} {'file is' if others == 1 else 'files are'} no picture; left out")
     if not photos:
         raise InputError(f"{folder}: no pictures in it; put {PHOTO_FORMATS} files there")
     return exclude_paired_raw(photos)
+
+
+def is_picture(path: Path) -> bool:
+    """Return True for a photo, camera RAW, or a picture of another format."""
+    known = PHOTO_SUFFIXES | CAMERA_RAW_SUFFIXES | OTHER_SUFFIXES
+    return path.suffix.lower() in known or (path.is_file() and identify(path) != "")
+
+
+def shot_name(stem: str) -> str:
+    """Return the name that the photo and the RAW of a shot share, without what a phone appends to it."""
+    return SHOT_ENDING.sub("", stem) or stem
+
+
+def match_shots(names: Iterable[str], files: Mapping[str, T]) -> dict[str, T]:
+    """Rename files after the photos of the same shots.
+
+    Args:
+        names: names of photos, without suffix.
+        files: RAW files by their names without suffix.
+
+    Returns:
+        The files by the name of their photo: of the same name, else of the same shot if only one photo and
+        one file have it; all other files by their own names.
+    """
+    same = set(names) & files.keys()
+    photos, raws = (group_by(set(keys) - same, shot_name) for keys in (names, files))
+    renamed = {
+        raws[shot][0]: photos[shot][0]
+        for shot in photos.keys() & raws.keys()
+        if len(photos[shot]) == len(raws[shot]) == 1
+    }
+    return {renamed.get(name, name): file for name, file in files.items()}
+
+
+def group_by(items: Iterable[str], key: Callable[[str], str]) -> dict[str, list[str]]:
+    """Group texts by a key."""
+    groups: dict[str, list[str]] = {}
+    for item in sorted(items):
+        groups.setdefault(key(item), []).append(item)
+    return groups
 
 
 def find_photos(paths: Iterable[Path]) -> list[Path]:
@@ -76,15 +126,16 @@ def filter_utf8_names(photos: list[Path]) -> tuple[list[Path], list[str]]:
 
 
 def exclude_paired_raw(paths: list[Path]) -> list[Path]:
-    """Drop camera RAW next to a photo of the same name.
+    """Drop camera RAW next to a photo of the same shot.
 
     The photo was developed from it, so it is not another photo, and may serve as ground truth.
     """
-    photos = {path.with_suffix("") for path in paths if path.suffix.lower() in PHOTO_SUFFIXES}
+    photos = {path.with_name(shot_name(path.stem)) for path in paths if path.suffix.lower() in PHOTO_SUFFIXES}
     return [
         path
         for path in paths
-        if path.suffix.lower() not in CAMERA_RAW_SUFFIXES or path.with_suffix("") not in photos
+        if path.suffix.lower() not in CAMERA_RAW_SUFFIXES
+        or path.with_name(shot_name(path.stem)) not in photos
     ]
 
 

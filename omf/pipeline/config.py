@@ -24,7 +24,7 @@ class Config(Section):
     """Settings of a run."""
 
     images: str = Field(
-        "test_rgb", min_length=1, description="Folder of sRGB photos: JPEG, PNG, TIFF or HEIC."
+        "test_rgb", min_length=1, description="Folder of sRGB photos: JPEG, PNG, TIFF, WebP, AVIF or HEIC."
     )
     ground_truth: str | None = Field(
         "test_raw",

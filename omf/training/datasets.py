@@ -23,6 +23,7 @@ from omf.io.camera_raw import CAMERA_RAW_SUFFIXES, import_rawpy
 from omf.io.embedded import open_embedded_photo, read_embedded_photo
 from omf.io.images import PHOTO_SUFFIXES, read_rgb
 from omf.io.packed import NPY_ERRORS, PACKED_SUFFIXES, read_counts, unreadable
+from omf.io.photos import match_shots
 from omf.raw.bayer import WHITE_LEVEL, unpack
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.console import progress
@@ -188,6 +189,7 @@ def match_pairs(
 
 def camera_raw_pairs(folder: Path, photos: dict[str, list[Path]], camera: dict[str, list[Path]]) -> Dataset:
     """Return the dataset of a folder with camera RAW. Raises InputError if none of the pairs can be used."""
+    camera = match_shots(photos, camera)
     names, problems = match_pairs(photos, camera, embedded=True)
     if not names:
         raise none_usable(folder, problems)

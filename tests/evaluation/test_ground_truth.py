@@ -191,3 +191,40 @@ def test_a_bad_photo_does_not_cost_the_scores_of_raw_of_the_right_size(tmp_path:
     )
     assert record["psnr"] == 999 and len(problems) == 1
     assert list(make_panels(record)) == ["predicted RAW", "true RAW", "error"]
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("size", [(260, 340), (300, 300)])
+def test_camera_raw_of_the_same_size_may_be_turned(tmp_path, size, turns, mirrored):
+    """A camera may store its photo upside down, or a program turn it: neither changes the size."""
+    pytest.importorskip("rawpy")
+    linear = scene(0, *size)
+    write_dng(tmp_path / "a.dng", bayer_of(linear))
+    photo = photo_of(linear)
+    stored = np.rot90(photo[:, ::-1] if mirrored else photo, turns)
+    shape = (stored.shape[0] // 2, stored.shape[1] // 2, 4)
+    truth = read_ground_truth(tmp_path / "a.dng", shape, np.ascontiguousarray(stored))
+    expected = np.rot90(linear[:, ::-1] if mirrored else linear, turns)
+    assert psnr(from_challenge_counts(truth), from_challenge_counts(ideal(expected))) > 30
+
+
+def test_a_photo_of_combined_pixels_is_named(tmp_path):
+    """Phones with 48 megapixels combine 2 x 2 of them for the photo, and store all in the RAW."""
+    pytest.importorskip("rawpy")
+    linear = scene(0, 520, 680)
+    write_dng(tmp_path / "a.dng", bayer_of(linear))
+    photo = photo_of(linear.reshape(260, 2, 340, 2, 3).mean((1, 3)))
+    words = "photo of 340 x 260, RAW of 680 x 520 pixels: the camera combined 2 x 2 pixels"
+    with pytest.raises(InputError, match=words):
+        read_ground_truth(tmp_path / "a.dng", (130, 170, 4), photo)
+
+
+def test_ground_truth_of_the_same_shot(tmp_path):
+    for name in ("PXL_1.RAW-02.ORIGINAL.dng", "b.npy"):
+        (tmp_path / name).touch()
+    found = list_ground_truth(tmp_path, ["PXL_1.RAW-01.COVER", "b"])
+    assert {name: path.name for name, path in found.items()} == {
+        "PXL_1.RAW-01.COVER": "PXL_1.RAW-02.ORIGINAL.dng",
+        "b": "b.npy",
+    }

@@ -82,9 +82,10 @@ def as_dng(folder, tmp_path_factory) -> Run:
     """Write DNG files, which also reads the photos' EXIF."""
     out = tmp_path_factory.mktemp("as_dng")
     result = omf("predict", folder, "-o", out, "--model", "unprocess", "--format", "dng")
-    return Run(
-        result, out, folder, [line.removeprefix("problem: ") for line in result.stderr.splitlines()[:-1]]
-    )
+    problems = [
+        line.removeprefix("problem: ") for line in result.stderr.splitlines() if line.startswith("problem: ")
+    ]
+    return Run(result, out, folder, problems)
 
 
 @pytest.fixture(scope="module", params=["predicted", "workflow"])

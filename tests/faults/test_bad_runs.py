@@ -310,16 +310,16 @@ def test_contradictory_settings(settings, words):
 COMMANDS = {  # kind: (command, part of the message); run in a folder with `photos`, `empty`, `file` and `bad`
     "a missing folder": (
         "predict none -o out",
-        "none: no such file; give a JPEG, PNG, TIFF or HEIC file",
+        "none: no such file; give a JPEG, PNG, TIFF, WebP, AVIF or HEIC file",
     ),
     "a folder without photos": (
         "predict empty -o out",
-        "empty: no pictures in it; put JPEG, PNG, TIFF or HEIC files there",
+        "empty: no pictures in it; put JPEG, PNG, TIFF, WebP, AVIF or HEIC files there",
     ),
     "only bad photos": ("predict bad -o out", "bad/a.jpg: an empty file; copy it again"),
     "a text file": (
         "predict file -o out",
-        "file: not a picture that can be read; give a JPEG, PNG, TIFF or HEIC file",
+        "file: not a picture that can be read; give a JPEG, PNG, TIFF, WebP, AVIF or HEIC file",
     ),
     "two photos of the same name": (
         "predict photos/a.png bad/a.jpg -o out",

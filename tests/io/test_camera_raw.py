@@ -65,7 +65,6 @@ INVALID = {
     "empty": (lambda path: path.write_bytes(b""), "an empty file"),
     "damaged": (write_damaged, "can't be decoded"),
     "x-trans": (lambda path: write_tiff(path, COUNTS[..., 0], (6, 6), X_TRANS), "a 6 x 6 colour pattern"),
-    "linear": (lambda path: write_tiff(path, COUNTS, (1, 1), b""), "already demosaiced"),
     "white below black": (
         lambda path: write_tiff(path, COUNTS[..., 0], (2, 2), bytes([0, 1, 1, 2]), white=60),
         "white level 60, black level 64",

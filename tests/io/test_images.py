@@ -134,7 +134,7 @@ def test_hdr_heic_is_rejected(tmp_path):
     pillow_heif = pytest.importorskip("pillow_heif")
     image = pillow_heif.from_pillow(Image.fromarray(RGB))
     image.save(tmp_path / "a.heic", color_primaries=9, transfer_characteristics=16)
-    with pytest.raises(InputError, match=r"primaries 9, transfer 16 .* save it as sRGB"):
+    with pytest.raises(InputError, match=r"primaries 9, transfer 16\); save it as sRGB"):
         read_rgb(tmp_path / "a.heic")
 
 

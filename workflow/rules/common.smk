@@ -115,7 +115,9 @@ try:
             )
     PHOTOS, NAMELESS = filter_utf8_names(list_images(Path(CONFIG.images)))
     GROUND_TRUTH = (
-        list_ground_truth(Path(CONFIG.ground_truth)) if CONFIG.ground_truth else {}
+        list_ground_truth(Path(CONFIG.ground_truth), group_by_stem(PHOTOS))
+        if CONFIG.ground_truth
+        else {}
     )
     # the scored format, and the requested one if that is another
     SETTINGS = CONFIG.run_settings()

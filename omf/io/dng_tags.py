@@ -1,0 +1,96 @@
+"""Tags of DNG files that LibRaw reduces to fewer numbers: black levels, active area, CFA colours."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from omf.io.decoding import DECODING_ERRORS
+from omf.raw.bayer import mosaic_full
+
+CFA, LINEAR_RAW = 32803, 34892  # values of PhotometricInterpretation
+# DNG specification 1.7.1; row and column numbers in them begin at the active area
+CFA_PATTERN, CFA_PLANE_COLOR = 33422, 50710
+BLACK_REPEAT, BLACK_LEVEL, BLACK_DELTA_H, BLACK_DELTA_V, ACTIVE_AREA = 50713, 50714, 50715, 50716, 50829
+CFA_COLOURS = "RGBCMYW"  # codes of CFAPattern
+RATIONAL_TYPES = (5, 10)  # of TIFF
+
+
+@dataclass(frozen=True)
+class DngTags:
+    """Layout and levels of the RAW image in a DNG file."""
+
+    size: tuple[int, int]  # height and width, pixels
+    linear: bool  # three samples for each pixel, already demosaiced
+    colours: str  # of the CFA, row by row, such as RGGB; empty in linear DNG
+    area: tuple[int, int, int, int] | None  # top, left, bottom, right; None: all
+    black: np.ndarray | None  # float32, one level for each pixel of the area; None: the same for all
+
+
+def read_dng_tags(path: Path) -> DngTags | None:
+    """Read the tags of the RAW image in a DNG file; None for other files, and for tags that can't be read."""
+    try:
+        with tifffile.TiffFile(path) as tiff:
+            page = find_raw_image(tiff)
+            return None if page is None else parse_tags(page)
+    except DECODING_ERRORS:
+        return None
+
+
+def find_raw_image(tiff: tifffile.TiffFile) -> tifffile.TiffPage | None:
+    """Return the largest RAW image that is no preview of another."""
+    pages = [page for top in tiff.pages for page in (top, *(top.pages or ()))]
+    raw = [
+        page
+        for page in pages
+        if page.photometric in (CFA, LINEAR_RAW) and not page.tags.valueof("NewSubfileType", 0) & 1
+    ]
+    return max(raw, key=lambda page: page.imagelength * page.imagewidth, default=None)
+
+
+def parse_tags(page: tifffile.TiffPage) -> DngTags:
+    """Return the tags of a RAW image. Raises ValueError for impossible values."""
+    area = tuple(map(int, numbers(page, ACTIVE_AREA))) or None
+    top, left, bottom, right = area or (0, 0, page.imagelength, page.imagewidth)
+    if not (0 <= top < bottom <= page.imagelength and 0 <= left < right <= page.imagewidth):
+        raise ValueError("ActiveArea lies outside of the image")
+    linear = page.photometric == LINEAR_RAW
+    colours = ""
+    if not linear:
+        # the codes in CFAPattern, or in CFAPlaneColor, to which they then refer
+        codes = [int(code) for code in numbers(page, CFA_PATTERN)]
+        planes = [int(code) for code in numbers(page, CFA_PLANE_COLOR)]
+        if any(code > 2 for code in planes) and all(code < len(planes) for code in codes):
+            codes = [planes[code] for code in codes]
+        colours = "".join(CFA_COLOURS[code] if code < len(CFA_COLOURS) else "?" for code in codes)
+    size = (page.imagelength, page.imagewidth)
+    return DngTags(size, linear, colours, area, black_levels(page, bottom - top, right - left))
+
+
+def black_levels(page: tifffile.TiffPage, height: int, width: int) -> np.ndarray | None:
+    """Return the black level of each pixel of the active area; None if it is the same for all."""
+    rows, columns = (int(value) for value in numbers(page, BLACK_REPEAT) or (1, 1))
+    across, down = (numbers(page, tag) for tag in (BLACK_DELTA_H, BLACK_DELTA_V))
+    levels = np.asarray(numbers(page, BLACK_LEVEL) or (0,), np.float32)
+    if (levels == levels[0]).all() and not any(across) and not any(down):
+        return None
+    levels = levels.reshape(rows, columns, -1)
+    black = np.tile(levels, (-(-height // rows), -(-width // columns), 1))[:height, :width]
+    black = mosaic_full(black) if black.shape[2] == 3 else black[..., 0]  # of linear DNG: as its samples
+    if across:
+        black = black + np.asarray(across, np.float32).reshape(1, width)
+    if down:
+        black = black + np.asarray(down, np.float32).reshape(height, 1)
+    return black.astype(np.float32)
+
+
+def numbers(page: tifffile.TiffPage, code: int) -> list[float]:
+    """Return the numbers of a tag; empty if it is absent."""
+    if code not in page.tags:
+        return []
+    tag = page.tags[code]
+    values = list(tag.value) if isinstance(tag.value, tuple | bytes | list | np.ndarray) else [tag.value]
+    if tag.dtype in RATIONAL_TYPES:
+        return [top / bottom for top, bottom in zip(values[::2], values[1::2])]
+    return values

@@ -1,0 +1,152 @@
+"""Read TIFF files: RGB and grey of 8 to 16 bits per sample, with tifffile."""
+
+import io
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+import tifffile
+
+from omf.io.colour import TIFF_PRIMARIES, TIFF_TRANSFER, TIFF_WHITE_POINT, profile_from_tiff
+from omf.io.samples import scale_to_16_bits
+from omf.utils.errors import InputError
+
+ORIENTATION_TAG = 274
+DNG_VERSION = 50706  # tag that distinguishes DNG from other TIFF files
+MAX_CHUNK_SAMPLES = 2**24  # of a small image
+ASSOCIATED_ALPHA = 1  # of the tag ExtraSamples: colours are multiplied by it
+CHANNELS_OF = {
+    tifffile.PHOTOMETRIC.RGB: 3,
+    tifffile.PHOTOMETRIC.MINISBLACK: 1,
+    tifffile.PHOTOMETRIC.MINISWHITE: 1,
+}
+
+
+def find_main_page(path: Path, tiff: tifffile.TiffFile) -> tuple[tifffile.TiffPage, int | None]:
+    """Return the first image that is no preview of another one, and its index; None in a sub-directory.
+
+    Raises:
+        InputError: all images are previews.
+    """
+    for index, page in enumerate(tiff.pages):
+        if not is_preview(page):
+            return page, index
+        for inner in page.pages or ():
+            if not is_preview(inner):
+                return inner, None
+    raise InputError(f"{path}: contains only previews of a photo; give the photo")
+
+
+def is_preview(page: tifffile.TiffPage | tifffile.TiffFrame) -> bool:
+    """Return True for an image of reduced resolution, as its tag NewSubfileType or SubfileType says."""
+    return bool(page.keyframe.is_reduced or page.keyframe.subfiletype & 1)
+
+
+def can_decode(page: tifffile.TiffPage) -> bool:
+    """Return True for the images of this module: grey and RGB, and all with more than 8 bits.
+
+    Pillow reads the others, such as palettes, CMYK and YCbCr in 8 bits, and reduces more bits to 8.
+    """
+    bits = page.bitspersample
+    if not isinstance(bits, int) or bits > 8 or (page.dtype is not None and page.dtype.kind in "ifc"):
+        return True
+    return bits == 8 and page.photometric in CHANNELS_OF
+
+
+def decode_page(path: Path, page: tifffile.TiffPage) -> tuple[np.ndarray, bytes | None]:
+    """Decode an image.
+
+    Returns:
+        Pixels, (H, W) or (H, W, C): uint8, or uint16 scaled to its full range for more than 8 bits. The tag
+        Orientation is not applied. The ICC profile, or None for sRGB.
+
+    Raises:
+        InputError: its samples, colours or layout are not supported.
+        tifffile.TiffFileError, ValueError, ...: the image can't be decoded.
+    """
+    channels = check_samples(path, page)
+    check_layout(path, page)
+    pixels = page.asarray()
+    if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
+        pixels = np.moveaxis(pixels, 0, -1)
+    pixels = pixels.reshape(*pixels.shape[:2], -1)
+    bits = page.bitspersample
+    if 8 < bits < 16:
+        pixels = scale_to_16_bits(pixels, bits)
+    if pixels.shape[2] > channels and tuple(page.extrasamples)[:1] == (ASSOCIATED_ALPHA,):
+        pixels = divide_by_alpha(pixels[..., :channels], pixels[..., channels])
+    pixels = pixels[..., :channels]
+    if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
+        pixels = np.iinfo(pixels.dtype).max - pixels
+    return pixels, page_profile(page)
+
+
+def without_orientation(path: Path, page: tifffile.TiffPage) -> io.BytesIO | None:
+    """Return the file with the tag Orientation of an image set to 1; None if it is not another number.
+
+    Pillow would turn the image for display.
+    """
+    tag = page.tags.get(ORIENTATION_TAG)
+    if tag is None or tag.value == 1:
+        return None
+    data = bytearray(path.read_bytes())
+    order = page.parent.byteorder
+    data[tag.valueoffset : tag.valueoffset + 2] = struct.pack(f"{order}H", 1)
+    return io.BytesIO(data)
+
+
+def page_profile(page: tifffile.TiffPage) -> bytes | None:
+    """Return the ICC profile of an image, embedded or by its colorimetric tags; None for sRGB."""
+    if embedded := page.tags.valueof("InterColorProfile"):
+        return bytes(embedded)
+    tags = {tag: page.tags.valueof(tag) for tag in (TIFF_WHITE_POINT, TIFF_PRIMARIES, TIFF_TRANSFER)}
+    return profile_from_tiff({tag: value for tag, value in tags.items() if value is not None})
+
+
+def check_samples(path: Path, page: tifffile.TiffPage) -> int:
+    """Check the kind of an image's samples; return the number of colours, 1 or 3.
+
+    Raises:
+        InputError: they are not grey or RGB of 8 to 16 bits, unsigned.
+    """
+    remedy = "save it with 8 or 16 bits per sample"
+    if page.dtype is None or page.dtype not in (np.uint8, np.uint16):
+        kind = page.dtype or f"{page.bitspersample}-bit"
+        raise InputError(f"{path}: {kind} samples; {remedy}")
+    if not isinstance(page.bitspersample, int) or not 8 <= page.bitspersample <= 16:
+        raise InputError(f"{path}: samples of {page.bitspersample} bits; {remedy}")
+    colours = CHANNELS_OF.get(page.photometric)
+    if colours is None:
+        name = getattr(page.photometric, "name", page.photometric)
+        raise InputError(f"{path}: {name} colours in {page.bitspersample} bits; save it as RGB or grey")
+    if page.samplesperpixel < colours or (colours == 1 and page.samplesperpixel > 2):
+        raise InputError(f"{path}: {page.samplesperpixel} channels; save it as RGB or grey")
+    return colours
+
+
+def divide_by_alpha(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
+    """Undo the multiplication of colours, (H, W, C), by alpha, (H, W); black where alpha is 0."""
+    largest, alpha = np.iinfo(colours.dtype).max, alpha[..., None].astype(np.uint64)
+    divided = (colours * np.uint64(largest) + alpha // 2) // np.maximum(alpha, 1)
+    return np.minimum(divided, largest).astype(colours.dtype)
+
+
+def check_layout(path: Path, page: tifffile.TiffPage) -> None:
+    """Check the layout that the tags of an image declare.
+
+    Raises:
+        InputError: the image is not two-dimensional, has more than 5 samples per pixel, or has tiles or
+            strips that are larger than the image or not in the file.
+    """
+    rows, columns = page.imagelength, page.imagewidth
+    planes = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and len(page.shape) == 3
+    if (page.shape[-2:] if planes else page.shape[:2]) != (rows, columns) or page.size > 5 * rows * columns:
+        raise InputError(f"{path}: {' x '.join(map(str, page.shape))} samples; save it as RGB or grey")
+    size, chunk_samples = path.stat().st_size, math.prod(page.chunks)
+    if chunk_samples > max(page.size, MAX_CHUNK_SAMPLES):
+        raise InputError(
+            f"{path}: tiles or strips of {chunk_samples} samples, more than the image has; save it again"
+        )
+    if any(not 0 < count <= size - offset for offset, count in zip(page.dataoffsets, page.databytecounts)):
+        raise InputError(f"{path}: parts of the image are not in the file; give an intact one")
