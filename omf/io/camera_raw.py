@@ -90,14 +90,14 @@ def read_camera_raw(path: Path) -> CameraRaw:
     """
     with open_camera_raw(path) as raw:
         tags = read_dng_tags(path)
-        linear = tags is not None and tags.linear
+        linear = tags is not None and tags.linear and raw.raw_image is not None and raw.raw_image.ndim == 3
         if tags and not linear:
             check_colours(path, tags.colours)
         cfa = "RGGB" if linear else cfa_order(path, raw)
         black, white = raw.black_level_per_channel, raw.white_level
         counts, level = raw.raw_image_visible, None
         colours = LINEAR_COLOURS if linear else raw.raw_colors_visible[:2, :2].copy()
-        if tags and tags.size == raw.raw_image.shape[:2]:
+        if tags and linear == tags.linear and tags.size == raw.raw_image.shape[:2]:
             level = tags.black
             top, left, bottom, right = tags.area or (0, 0, *tags.size)
             counts = raw.raw_image[top:bottom, left:right]

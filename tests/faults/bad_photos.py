@@ -186,7 +186,9 @@ BAD = [
     Case(
         "PNG of height 0, 16 bit", "no_height.png", png(10, 0, 16), "10 x 0 pixels; a Bayer cell needs 2 x 2"
     ),
-    Case("TIFF of width 0", "no_width_tif.tif", tiff_of_size(0, 24, RGB), "0 x 24 pixels; a Bayer cell needs"),
+    Case(
+        "TIFF of width 0", "no_width_tif.tif", tiff_of_size(0, 24, RGB), "0 x 24 pixels; a Bayer cell needs"
+    ),
     Case("TIFF of width 0, 16 bit", "no_width16.tif", tiff_of_size(0, 24, DEEP), "0 x 24 pixels"),
     Case("JPEG of height 0", "no_height_jpg.jpg", jpeg_of_size(32, 0), "; "),
     Case("1 x 1", "dot.png", saved("PNG", size=(1, 1)), "1 x 1 pixels; a Bayer cell needs 2 x 2"),

@@ -236,6 +236,8 @@ READERS = {
     "png": Reader(mutations.mutate_png, read_image, ".png", 12),
     "tiff": Reader(mutations.mutate_tiff, read_image, ".tif", 16),
     "heic": Reader(mutations.mutate_bytes, read_image, ".heic", 8, "pillow_heif"),
+    "avif": Reader(mutations.mutate_bytes, read_image, ".avif", 8),
+    "webp": Reader(mutations.mutate_bytes, read_image, ".webp", 8),
     "exif": Reader(mutate_image, read_exif, ".jpg", 8),
     "icc": Reader(mutations.mutate_bytes, read_icc, ".icc", 8),
     "packed": Reader(mutations.mutate_npy, read_packed, ".npy", 8),

@@ -10,7 +10,7 @@ import numpy as np
 import tifffile
 import torch
 import yaml
-from camera_dng import bayer_of, scene, write_dng
+from camera_dng import bayer_of, scene, write_dng, write_tiff
 from conftest import ROOT, random_rgb, random_unet
 from picture_files import P3, icc_profile, save_heic, save_png_16
 from PIL import Image
@@ -75,6 +75,8 @@ TIFF = [
     lambda path: Image.fromarray(RGB).convert("CMYK").save(path),
     tiff(RGB, compression="zlib", tile=(16, 16)),
     tiff(RGB16),
+    tiff(RGB16 >> 4, bitspersample=12),
+    tiff(RGB, extratags=[(274, "H", 1, 6, True), (318, "2I", 2, (3127, 10_000, 3290, 10_000), True)]),
     tiff(RGB16, compression="zlib", predictor=True, rowsperstrip=6),
     tiff(RGB16, compression="lzw", iccprofile=P3),
     tiff(RGB16, compression="zlib", tile=(16, 16), byteorder=">"),
@@ -92,6 +94,16 @@ HEIC = [
     lambda path: save_heic(path, RGB16, "RGB;16"),
     lambda path: save_heic(path, random_rgb(64, 80), icc_profile=P3, icc_profile_type="prof"),
     lambda path: save_heic(path, random_rgb(64, 80), exif=EXIF.tobytes()),
+]
+AVIF = [
+    image(RGB, exif=EXIF.tobytes(), icc_profile=P3),
+    lambda path: path.write_bytes(imagecodecs.avif_encode(RGB16 >> 6, bitspersample=10)),
+    lambda path: path.write_bytes(imagecodecs.avif_encode(RGB, matrix=0, primaries=12, transfer=13)),
+]
+WEBP = [
+    image(RGB, exif=EXIF.tobytes(), icc_profile=P3),
+    image(RGB, lossless=True),
+    image(np.dstack([RGB, RGB[..., :1]])),
 ]
 
 
@@ -182,12 +194,16 @@ DNG = [
     lambda path, cfa=cfa: write_dng(path, bayer_of(scene(0, 32, 48), cfa), cfa) for cfa in ("RGGB", "GRBG")
 ]
 DNG.append(lambda path: write_dng(path, bayer_of(scene(0, 33, 47)), black=(60, 61, 62, 63), orientation=6))
+LINEAR16 = (scene(0, 32, 48).clip(0, 1) * 16000 + 64).astype(np.uint16)
+DNG.append(lambda path: write_tiff(path, LINEAR16, (1, 1), b""))
 
 SEEDS: dict[str, list[bytes | Callable[[Path], None]]] = {
     "jpeg": JPEG,
     "png": PNG,
     "tiff": TIFF,
     "heic": HEIC,
+    "avif": AVIF,
+    "webp": WEBP,
     "exif": [JPEG[0], PNG[0], TIFF[0], TIFF[12], HEIC[3]],
     "icc": PROFILES,
     "packed": PACKED,
@@ -204,7 +220,14 @@ SEEDS: dict[str, list[bytes | Callable[[Path], None]]] = {
 # suffix of the files to write, since some libraries select the format by it
 SUFFIXES = {
     id(seed): suffix
-    for seeds, suffix in ((JPEG, ".jpg"), (PNG, ".png"), (TIFF, ".tif"), (HEIC, ".heic"))
+    for seeds, suffix in (
+        (JPEG, ".jpg"),
+        (PNG, ".png"),
+        (TIFF, ".tif"),
+        (HEIC, ".heic"),
+        (AVIF, ".avif"),
+        (WEBP, ".webp"),
+    )
     for seed in seeds
 }
 
