@@ -90,6 +90,8 @@ def read_camera_raw(path: Path) -> CameraRaw:
     """
     with open_camera_raw(path) as raw:
         tags = read_dng_tags(path)
+        if tags and tags.cut_short:  # at some such files LibRaw never ends
+            raise InputError(f"{path}: can't be decoded (cut short); give an intact camera RAW file")
         linear = tags is not None and tags.linear and raw.raw_image is not None and raw.raw_image.ndim == 3
         if tags and not linear:
             check_colours(path, tags.colours)

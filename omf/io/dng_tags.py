@@ -25,6 +25,7 @@ class DngTags:
     linear: bool  # three samples for each pixel, already demosaiced
     colours: str  # of the CFA, row by row, such as RGGB; empty in linear DNG
     area: tuple[int, int, int, int] | None  # top, left, bottom, right; None: all
+    cut_short: bool  # parts of the image are behind the end of the file
     black: np.ndarray | None  # float32, one level for each pixel of the area; None: the same for all
 
 
@@ -65,7 +66,12 @@ def parse_tags(page: tifffile.TiffPage) -> DngTags:
             codes = [planes[code] for code in codes]
         colours = "".join(CFA_COLOURS[code] if code < len(CFA_COLOURS) else "?" for code in codes)
     size = (page.imagelength, page.imagewidth)
-    return DngTags(size, linear, colours, area, black_levels(page, bottom - top, right - left))
+    file_size = page.parent.filehandle.size
+    cut_short = any(
+        offset + count > file_size for offset, count in zip(page.dataoffsets, page.databytecounts)
+    )
+    black = black_levels(page, bottom - top, right - left)
+    return DngTags(size, linear, colours, area, cut_short, black)
 
 
 def black_levels(page: tifffile.TiffPage, height: int, width: int) -> np.ndarray | None:

@@ -132,6 +132,16 @@ def test_linear_dng_is_mosaicked(tmp_path, repeat, size):
     np.testing.assert_allclose(raw.mosaic, mosaic(linear), atol=1 / (WHITE - 900))
 
 
+def test_a_dng_that_is_cut_short_is_reported(tmp_path, bayer):
+    write(tmp_path / "a.dng", with_black(bayer, 0))
+    content = (tmp_path / "a.dng").read_bytes()
+    (tmp_path / "a.dng").write_bytes(content[:-3])
+    with pytest.raises(
+        InputError, match=r"a\.dng: can.t be decoded .cut short.; give an intact"
+    ):
+        read_camera_raw(tmp_path / "a.dng")
+
+
 def test_tags_that_make_no_sense_leave_the_work_to_libraw(tmp_path, bayer):
     write(tmp_path / "a.dng", with_black(bayer, 0), (50829, "I", 4, (9, 9, 5, 5), True))
     assert read_dng_tags(tmp_path / "a.dng") is None
