@@ -106,19 +106,19 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
         load_camera(arguments.camera),
         arguments.processes,
     )
-    problems += [
-        f"{ground_truth[name]}: no prediction of that name in {arguments.predictions}"
+    unmatched = {
+        ground_truth[name]: f"no prediction of that name in {arguments.predictions}"
         for name in sorted(ground_truth.keys() - predictions)
+    }
+    expected, word = (ground_truth, "ground truth") if arguments.ground_truth else (photos, "photo")
+    unmatched |= {
+        predictions[name]: f"no {word} of that name" for name in sorted(predictions.keys() - expected)
+    }
+    problems += [
+        f"{path}: {fault}"
+        for path, fault in unmatched.items()
+        if not any(problem.startswith(f"{path}: ") for problem in problems)  # reported already
     ]
-    if arguments.ground_truth:
-        problems += [
-            f"{predictions[name]}: no ground truth of that name"
-            for name in sorted(predictions.keys() - ground_truth)
-        ]
-    else:
-        problems += [
-            f"{predictions[name]}: no photo of that name" for name in sorted(predictions.keys() - photos)
-        ]
     problems = [printable(problem) for problem in problems]  # names of files can hold anything
     scores = summarise(records)
     if arguments.out:
@@ -137,7 +137,8 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
             f" {scores['mean']['consistency_psnr']:.2f} dB"
         )
     place = f"; look at {arguments.out / 'report.html'}" if arguments.out else ""
-    return conclude(f"{len(records)} of {len(ground_truth or photos)} images scored{place}", problems)
+    count = len(predictions.keys() | (ground_truth or photos).keys())
+    return conclude(f"{len(records)} of {count} images scored{place}", problems)
 
 
 def run_models_list(arguments: argparse.Namespace) -> int:

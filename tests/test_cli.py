@@ -101,6 +101,16 @@ def test_predict_and_evaluate(tmp_path, photo_folder, tiny_model):
         tmp_path / "scored" / "scores.txt"
     ).exists()  # it would quote readme.txt, which does not exist
 
+    (truths / "chart.npy").unlink()
+    (tmp_path / "out" / "leaves_odd.npy").write_bytes(b"no")
+    (truths / "leaves_odd.npy").unlink()
+    answer = omf("evaluate", tmp_path / "out", truths, "--photos", photo_folder)
+    assert answer.returncode == 1
+    assert "3 of 4 images scored" in answer.stderr
+    assert answer.stderr.count("chart.npy: no ground truth of that name") == 1
+    assert answer.stderr.count("leaves_odd.npy: ") == 1  # can't be read, and not also without ground truth
+    (tmp_path / "out" / "leaves_odd.npy").unlink()
+
     answer = omf("evaluate", tmp_path / "out", "--photos", photo_folder)
     assert answer.returncode == 0, answer.stderr
     assert "consistency with the photos" in answer.stdout

@@ -43,6 +43,42 @@ def test_an_existing_environment_is_used_directly(clone):
     assert result.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("given", "passed"),
+    [
+        ("", ""),
+        ("-n", "-n"),
+        ("--config a=1 b=2 -n", "-n --config a=1 b=2"),
+        ("--config a=1 --config b=2 c=3", "--config a=1 b=2 c=3"),
+        ("-C a=1 --cores 2 --config=b=x=y", "--cores 2 --config a=1 b=x=y"),
+        ("--config a=1 train", "train --config a=1"),
+        ("--configfile one.yaml train --configfile two.yaml", "train --configfile one.yaml two.yaml"),
+        ("--configfile=one.yaml --config a=1 -- train", "--configfile one.yaml --config a=1 -- train"),
+    ],
+)
+def test_settings_are_collected(clone, given, passed):
+    """Snakemake itself would forget the first --config, and take `train` for a setting."""
+    program = clone / ".venv" / "bin" / "snakemake"
+    program.parent.mkdir(parents=True)
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$*"\n')
+    program.chmod(0o755)
+    mark_as_installed(clone, clone / ".venv")
+    for name in ("one.yaml", "two.yaml"):
+        (clone / name).touch()
+    result = run(clone / "test", *given.split())
+    assert (result.returncode, result.stdout, result.stderr) == (0, f"{passed}\n", "")
+
+
+def test_a_missing_file_of_settings_is_one_line(clone):
+    (clone / ".venv" / "bin").mkdir(parents=True)
+    mark_as_installed(clone, clone / ".venv")
+    for given in (["--configfile", "none.yaml"], ["--configfile=none.yaml", "-n"]):
+        result = run(clone / "test", *given)
+        assert result.returncode == 1
+        assert result.stderr.startswith("error: none.yaml: no such file; give a YAML file of settings")
+        assert result.stderr.count("\n") == 1
+
+
 @pytest.mark.parametrize("changed", ["requirements.txt", "requirements-torch.txt"])
 def test_changed_pins_are_installed(clone, tmp_path, changed):
     log = tmp_path / "log"

@@ -100,7 +100,7 @@ def read_camera_raw(path: Path) -> CameraRaw:
         counts, level = raw.raw_image_visible, None
         colours = LINEAR_COLOURS if linear else raw.raw_colors_visible[:2, :2].copy()
         if tags and linear == tags.linear and tags.size == raw.raw_image.shape[:2]:
-            level = tags.black
+            level = tags.black_level_map()
             top, left, bottom, right = tags.area or (0, 0, *tags.size)
             counts = raw.raw_image[top:bottom, left:right]
             if not linear:  # LibRaw moves an odd first row or column to the next even one

@@ -1,5 +1,6 @@
 """Errors of decoders."""
 
+import re
 import struct
 
 import tifffile
@@ -11,9 +12,16 @@ DECODING_ERRORS = (
     *(struct.error, tifffile.TiffFileError),
     *(TypeError, AttributeError, ArithmeticError, AssertionError),  # raised for tags of an unexpected type
 )
+# Their messages are about the decoder's own code
+MEANINGLESS_ERRORS = (
+    *(LookupError, struct.error, Image.UnidentifiedImageError, UnicodeError),
+    *(TypeError, AttributeError, ArithmeticError, AssertionError),
+)
+MEANINGLESS_TEXT = r"\W*|.*(decoder|encoder|codec) error -?\d+.*"
 
 
 def decoding_reason(error: Exception) -> str:
     """Return the first line of a decoder's message, or "damaged" if it means nothing to users."""
-    meaningless = isinstance(error, LookupError | struct.error | Image.UnidentifiedImageError)
-    return "damaged" if meaningless else str(error).partition("\n")[0]
+    text = str(error).partition("\n")[0]
+    meaningless = isinstance(error, MEANINGLESS_ERRORS) or re.fullmatch(MEANINGLESS_TEXT, text)
+    return "damaged" if meaningless else text

@@ -25,8 +25,23 @@ class DngTags:
     linear: bool  # three samples for each pixel, already demosaiced
     colours: str  # of the CFA, row by row, such as RGGB; empty in linear DNG
     area: tuple[int, int, int, int] | None  # top, left, bottom, right; None: all
-    cut_short: bool  # parts of the image are behind the end of the file
-    black: np.ndarray | None  # float32, one level for each pixel of the area; None: the same for all
+    cut_short: bool  # parts of the image lie behind the end of the file
+    black: tuple[np.ndarray, np.ndarray, np.ndarray] | None  # see `black_level_map`; None: the same for all
+
+    def black_level_map(self) -> np.ndarray | None:
+        """Return the black level of each pixel of the area, float32 (H, W); None if it is the same for all.
+
+        It is a pattern that repeats, (rows, columns, samples), and values to add for each column and row.
+        """
+        if self.black is None:
+            return None
+        top, left, bottom, right = self.area or (0, 0, *self.size)
+        height, width = bottom - top, right - left
+        levels, across, down = self.black
+        rows, columns, samples = levels.shape
+        black = np.tile(levels, (-(-height // rows), -(-width // columns), 1))[:height, :width]
+        black = mosaic_full(black) if samples == 3 else black[..., 0]  # of linear DNG: as its samples
+        return black + across.reshape(1, -1) + down.reshape(-1, 1)
 
 
 def read_dng_tags(path: Path) -> DngTags | None:
@@ -70,25 +85,27 @@ def parse_tags(page: tifffile.TiffPage) -> DngTags:
     cut_short = any(
         offset + count > file_size for offset, count in zip(page.dataoffsets, page.databytecounts)
     )
-    black = black_levels(page, bottom - top, right - left)
-    return DngTags(size, linear, colours, area, cut_short, black)
+    return DngTags(size, linear, colours, area, cut_short, parse_black(page, bottom - top, right - left))
 
 
-def black_levels(page: tifffile.TiffPage, height: int, width: int) -> np.ndarray | None:
-    """Return the black level of each pixel of the active area; None if it is the same for all."""
-    rows, columns = (int(value) for value in numbers(page, BLACK_REPEAT) or (1, 1))
-    across, down = (numbers(page, tag) for tag in (BLACK_DELTA_H, BLACK_DELTA_V))
+def parse_black(
+    page: tifffile.TiffPage, height: int, width: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray] | None:
+    """Return the pattern of black levels and what columns and rows add to it; None if all are equal.
+
+    Raises ValueError for another number of values than the area of height x width pixels has.
+    """
+    repeat = [int(value) for value in numbers(page, BLACK_REPEAT)] or [1, 1]
     levels = np.asarray(numbers(page, BLACK_LEVEL) or (0,), np.float32)
-    if (levels == levels[0]).all() and not any(across) and not any(down):
+    across, down = (
+        np.asarray(numbers(page, tag) or (0,), np.float32) for tag in (BLACK_DELTA_H, BLACK_DELTA_V)
+    )
+    if (levels == levels[0]).all() and not across.any() and not down.any():
         return None
-    levels = levels.reshape(rows, columns, -1)
-    black = np.tile(levels, (-(-height // rows), -(-width // columns), 1))[:height, :width]
-    black = mosaic_full(black) if black.shape[2] == 3 else black[..., 0]  # of linear DNG: as its samples
-    if across:
-        black = black + np.asarray(across, np.float32).reshape(1, width)
-    if down:
-        black = black + np.asarray(down, np.float32).reshape(height, 1)
-    return black.astype(np.float32)
+    levels = levels.reshape(*repeat, -1)
+    if across.size not in (1, width) or down.size not in (1, height) or levels.shape[2] not in (1, 3):
+        raise ValueError("black levels do not fit the image")
+    return levels, across, down
 
 
 def numbers(page: tifffile.TiffPage, code: int) -> list[float]:

@@ -16,6 +16,7 @@ from PIL.TiffTags import ASCII, BYTE, RATIONAL, SHORT, SIGNED_RATIONAL, UNDEFINE
 from omf.io.decoding import DECODING_ERRORS
 from omf.io.heif import open_heif, stored_orientation
 from omf.io.identify import START, identify_start
+from omf.io.images import read_tags
 from omf.io.tiff import find_main_page
 from omf.utils.errors import InputError
 
@@ -93,7 +94,7 @@ def read_exif(path: Path, gps: bool = False) -> Exif:
                     exif[ORIENTATION] = int(orientation)
                 return select_fields(exif, gps)
         with Image.open(path) as image:
-            return select_fields(image.getexif(), gps)
+            return select_fields(read_tags(image), gps)
     except (InputError, UnidentifiedImageError, MemoryError, *DECODING_ERRORS):
         return Exif()
 

@@ -114,7 +114,7 @@ def read_pixels(path: Path) -> tuple[np.ndarray, bytes | None]:
             image, profile = open_avif(path)
             check_still(path, image)
             check_size(path, *image.size)
-            return decode_avif(path), profile or profile_from_exif(image.getexif())
+            return decode_avif(path), profile or profile_from_exif(read_tags(image))
         case "CR3":
             raise camera_raw_error(path)
     return read_with_pillow(path)
@@ -234,7 +234,16 @@ def decode_8_bit(image: Image.Image) -> tuple[np.ndarray, bytes | None]:
 
 def described_profile(image: Image.Image) -> bytes | None:
     """Return the ICC profile of an image that Pillow has opened: embedded, or by EXIF; None for sRGB."""
-    return image.info.get("icc_profile") or profile_from_exif(image.getexif())
+    return image.info.get("icc_profile") or profile_from_exif(read_tags(image))
+
+
+def read_tags(image: Image.Image) -> Image.Exif:
+    """Return the EXIF of an image that Pillow has opened, without decoding it, as Pillow does for PNG."""
+    if image.format != "PNG":
+        return image.getexif()
+    exif = Image.Exif()
+    exif.load(image.info.get("exif") or b"")
+    return exif
 
 
 def to_srgb_channels(pixels: np.ndarray, profile: bytes | None) -> np.ndarray:

@@ -1,5 +1,6 @@
 """The settings of the workflow, config.yaml, and the defaults of the options of `omf`. No torch here."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 from pydantic import Field, field_validator
@@ -107,6 +108,20 @@ class Config(Section):
     @classmethod
     def _accept_former_precisions(cls, value: object) -> object:
         return current_precision(value) if isinstance(value, str) else value
+
+
+def restore_texts(config: dict, arguments: Iterable[str]) -> None:
+    """Restore texts that Snakemake has read as numbers from its command line: images=2023_05 is a folder.
+
+    Args:
+        config: parsed configuration, changed in place.
+        arguments: KEY=VALUE, as given.
+    """
+    texts = {name for name, field in Config.model_fields.items() if field.annotation in (str, str | None)}
+    for argument in arguments:
+        key, _, value = argument.partition("=")
+        if key in texts and isinstance(config.get(key), int | float):
+            config[key] = value
 
 
 def check_config(config: dict) -> Config:

@@ -132,7 +132,9 @@ def read_profile(profile: dict) -> Camera:
     prior = CapturePrior(**profile["settings"])
     for field in fields(prior):
         if getattr(prior, field.name) is None:
-            continue
+            if field.default is None:  # optional
+                continue
+            raise ValueError(f"{field.name}: no distribution")
         ((kind, parameters),) = getattr(prior, field.name).items()
         if kind not in DISTRIBUTIONS or len(parameters) != 2:
             raise ValueError(

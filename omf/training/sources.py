@@ -1,5 +1,6 @@
 """Sources of training patches: the simulated camera, or the pairs of a dataset."""
 
+import functools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -26,7 +27,7 @@ from omf.raw.simulator import (
     sample_settings,
     simulate_pair,
 )
-from omf.training.datasets import Pair, check_pairs, find_pairs
+from omf.training.datasets import Dataset, Pair, check_pairs, find_pairs
 from omf.training.settings import TrainingSettings
 from omf.utils.console import log, progress
 from omf.utils.errors import InputError
@@ -306,12 +307,7 @@ def training_source(settings: TrainingSettings, branch: str) -> Source:
     if not settings.pairs:
         return simulated_pictures(settings)
     folder = Path(settings.pairs)
-    dataset = find_pairs(folder)
-    if dataset.layout == "dng":
-        raise InputError(f"{folder}: camera RAW; cut it into pairs first: omf dataset {folder} --convert OUT")
-    dataset = check_pairs(dataset, settings.patch_size + 2)
-    for problem in dataset.problems:
-        log.warning(f"left out: {problem}")
+    dataset = usable_pairs(folder, settings.patch_size + 2)
     if len(dataset.pairs) < MIN_PAIRS:
         raise InputError(
             f"{folder}: {len(dataset.pairs)} pairs can be used; a training needs {MIN_PAIRS} or more"
@@ -321,6 +317,22 @@ def training_source(settings: TrainingSettings, branch: str) -> Source:
             f"{folder}: no photo has overexposed pixels, which OE learns from; add photos with highlights"
         )
     return RecordedPictures(dataset.pairs)
+
+
+@functools.lru_cache(1)  # a training asks for them at each stage
+def usable_pairs(folder: Path, min_side: int) -> Dataset:
+    """Return the pairs of a dataset that can be used, and log the problems with the others.
+
+    Raises:
+        InputError: the folder contains camera RAW, or no pair.
+    """
+    dataset = find_pairs(folder)
+    if dataset.layout == "dng":
+        raise InputError(f"{folder}: camera RAW; cut it into pairs first: omf dataset {folder} --convert OUT")
+    dataset = check_pairs(dataset, min_side)
+    for problem in dataset.problems:
+        log.warning(f"left out: {problem}")
+    return dataset
 
 
 def simulated_pictures(settings: TrainingSettings) -> SimulatedPictures:

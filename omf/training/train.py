@@ -61,6 +61,10 @@ def train_stage(stage: str, settings: TrainingSettings, run: Path, device: torch
             raise InputError(
                 f"{weights_file(run, earlier)}: not there; {stage} needs it: train the stage {earlier} first"
             )
+    if settings.pairs:  # too few would be found out after hours of other stages
+        for branch in settings.stages:
+            if branch != "demosaic":
+                training_source(settings, branch)
     torch.manual_seed(settings.seed)
     iterations = getattr(settings.iterations, stage)
     batch_size = settings.batch_size * (IMAGES_PER_PATCH if stage == "base" else 1)

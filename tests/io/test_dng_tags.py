@@ -136,9 +136,7 @@ def test_a_dng_that_is_cut_short_is_reported(tmp_path, bayer):
     write(tmp_path / "a.dng", with_black(bayer, 0))
     content = (tmp_path / "a.dng").read_bytes()
     (tmp_path / "a.dng").write_bytes(content[:-3])
-    with pytest.raises(
-        InputError, match=r"a\.dng: can.t be decoded .cut short.; give an intact"
-    ):
+    with pytest.raises(InputError, match=r"a\.dng: can.t be decoded .cut short.; give an intact"):
         read_camera_raw(tmp_path / "a.dng")
 
 

@@ -294,6 +294,27 @@ def test_too_little_training_data_gives_one_line(tmp_path, prepare, message):
     assert "\n" not in str(caught.value)
 
 
+def test_too_few_pairs_are_found_before_any_training(tmp_path, caplog):
+    pairs = write_dataset(tmp_path / "pairs", count=3)
+    (pairs / "broken.jpg").write_bytes(b"no")
+    settings = changed(pairs=str(pairs), iterations=Iterations(base=0, demosaic=4, noe=4, oe=4))
+    with pytest.raises(InputError, match="3 pairs can be used; a training needs 8 or more"):
+        train_stage("demosaic", settings, tmp_path / "run", CPU)
+    assert not (tmp_path / "run").exists()
+
+
+def test_bad_pairs_are_told_once_in_a_training(tmp_path):
+    pairs = write_dataset(tmp_path / "pairs", count=9)
+    (pairs / "lonely.jpg").write_bytes((pairs / "0.jpg").read_bytes())
+    (tmp_path / "settings.yaml").write_text(
+        f"{{pairs: {pairs}, widths: [4, 6], patch_size: 40, batch_size: 2,"
+        " iterations: {base: 2, demosaic: 2, noe: 2, oe: 2}}"
+    )
+    answer = omf("train", "-o", tmp_path / "run", "--settings", tmp_path / "settings.yaml", "--device", "cpu")
+    assert answer.returncode == 0, answer.stderr
+    assert answer.stderr.count("lonely.jpg: no RAW of that name") == 1
+
+
 def test_camera_raw_must_be_converted_first(tmp_path):
     for name in ("a.jpg", "a.dng"):
         (tmp_path / name).touch()

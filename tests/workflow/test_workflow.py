@@ -734,6 +734,35 @@ def test_jobs_on_several_gpus_run_at_once(tmp_path, settings, monkeypatch):
     assert "running on the CPU: there is a GPU, but PyTorch" in log.read_text()
 
 
+def test_a_folder_whose_name_looks_like_a_number(tmp_path, settings, photo_folder):
+    for name in ("2023_05", "007", "1e3"):
+        photo_folder.rename(tmp_path / name)
+        photo_folder = tmp_path / name
+        result = snakemake(tmp_path, **settings | {"images": name, "ground_truth": ""})
+        assert result.returncode == 0, result.stdout + result.stderr
+        assert (tmp_path / "submission" / "chart.npy").is_file()
+
+
+def test_two_lists_of_settings_are_refused(tmp_path, settings):
+    """Snakemake would forget the first one."""
+    result = snakemake(tmp_path, "-n", "--config", "shard_size=3", **settings)
+    assert result.returncode == 1
+    assert "--config is given twice, and Snakemake forgets the first" in result.stdout + result.stderr
+
+
+def test_the_samples_are_found_from_any_folder(tmp_path):
+    result = snakemake(tmp_path, "-n", device="cpu")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "preprocess" in result.stdout
+
+
+def test_files_that_are_no_pictures_are_counted(tmp_path, settings, photo_folder):
+    (photo_folder / "notes.txt").write_text("BM of May")
+    result = snakemake(tmp_path, "-n", **settings)
+    assert result.returncode == 0
+    assert result.stderr.count("photos: 1 file is no picture; left out") == 1
+
+
 def test_the_launcher_forwards_arguments(tmp_path, settings):
     result = run(
         ROOT / "test",

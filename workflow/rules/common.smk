@@ -4,6 +4,7 @@ import functools
 import hashlib
 import math
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -18,7 +19,7 @@ from omf.evaluation.ground_truth import list_ground_truth
 from omf.io.photos import filter_utf8_names, group_by_stem, list_images
 from omf.io.raw_formats import challenge_settings, parse_raw_format
 from omf.models.registry import check_files, find_model, with_camera
-from omf.pipeline.config import check_config
+from omf.pipeline.config import Config, check_config, restore_texts
 from omf.pipeline.dependencies import fingerprint
 from omf.pipeline.plan import plan_file, save_plan
 from omf.pipeline.recovery import (
@@ -30,6 +31,7 @@ from omf.pipeline.recovery import (
 from omf.pipeline.shards import assign_shards
 from omf.raw.camera import load_camera, profile_path
 from omf.training.settings import STAGES
+from omf.utils.console import configure_logging
 from omf.utils.errors import InputError
 from omf.utils.files import sha256
 from omf.utils.nvidia import count_gpus
@@ -101,8 +103,31 @@ def recovering(execute):
 if workflow.is_main_process:
     workflow.execute = recovering(workflow.execute)
 
+if workflow.is_main_process:
+    configure_logging()
+    if (
+        sum(
+            re.match("(--config|-C)(=|$)", argument) is not None
+            for argument in sys.argv
+        )
+        > 1
+    ):
+        raise WorkflowError(
+            "--config is given twice, and Snakemake forgets the first; give all settings in one: --config A=1 B=2"
+        )
+
 try:
+    restore_texts(config, workflow.config_settings.config_args or ())
     CONFIG = check_config(config)
+    # the samples, if the run works in a folder without them
+    samples = {
+        key: str(ROOT / field.default)
+        for key, field in Config.model_fields.items()
+        if key in ("images", "ground_truth")
+        and getattr(CONFIG, key) == field.default
+        and not Path(field.default).exists()
+    }
+    CONFIG = CONFIG.model_copy(update=samples)
     MODEL = with_camera(find_model(CONFIG.model), CONFIG.camera)
     # a model with an address is fetched first
     if not any(file.url for file in MODEL.files):
