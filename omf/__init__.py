@@ -3,7 +3,7 @@
 from omf.utils.version import VERSION
 
 __version__ = VERSION
-__all__ = ["Reconstructor"]
+__all__ = ["Reconstructor", "write_dng"]
 
 
 def __getattr__(name: str):
@@ -11,4 +11,8 @@ def __getattr__(name: str):
         from omf.reconstructor import Reconstructor
 
         return Reconstructor
+    if name == "write_dng":
+        from omf.export import write_dng
+
+        return write_dng
     raise AttributeError(f"module omf has no attribute {name}")

@@ -92,7 +92,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"omf {VERSION}")
     parents = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in (
-        *(add_predict, add_evaluate, add_models, add_simulate),
+        *(add_predict, add_evaluate, add_render, add_models, add_simulate),
         *(add_dataset, add_calibrate, add_train, add_selftest, add_completion),
     ):
         add(parents)
@@ -200,6 +200,44 @@ def add_evaluate(parents) -> None:
         metavar="NUMBER",
         help="number of parallel processes",
     )
+
+
+def add_render(parents) -> None:
+    render = add_command(
+        parents,
+        "render",
+        commands.run_render,
+        "Develop RAW to a picture by a simple ISP: white balance, colour matrix, exposure, sRGB curve.",
+        "omf render raw/photo.dng -o pictures",
+        "omf render submission/ -o pictures --format jpg --camera samsung_s7",
+    )
+    render.add_argument(
+        "raw",
+        nargs="+",
+        type=Path,
+        metavar="RAW_OR_FOLDER",
+        help=".npy, .npz or camera RAW such as DNG, or folders of them",
+    )
+    render.add_argument(
+        "-o", "--out", type=Path, required=True, metavar="FOLDER", help="folder for the pictures"
+    )
+    render.add_argument("--format", choices=["png", "jpg"], default="png", help="format of the pictures")
+    add_camera(render, "camera of .npy and .npz files, which gives their colours")
+    render.add_argument(
+        "--neutral",
+        nargs=2,
+        type=float,
+        metavar=("R/G", "B/G"),
+        help="ratios of a neutral grey in the RAW; by default the file's own, else the mean of its pixels",
+    )
+    render.add_argument(
+        "--exposure",
+        type=float,
+        metavar="FACTOR",
+        help="brightness; by default the file's BaselineExposure, else the brightest hundredth becomes white",
+    )
+    add_setting(render, "--challenge", Config, "challenge")
+    add_setting(render, "--white-level", Config, "white_level", metavar="COUNTS")
 
 
 def add_models(parents) -> None:

@@ -141,6 +141,33 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     return conclude(f"{len(records)} of {count} images scored{place}", problems)
 
 
+def run_render(arguments: argparse.Namespace) -> int:
+    import numpy as np
+
+    from omf.io.raw_formats import CHALLENGES
+    from omf.pipeline.render import Known, list_raw, render_all
+    from omf.raw.camera import load_camera
+    from omf.utils.console import progress
+
+    paths, camera = list_raw(arguments.raw), load_camera(arguments.camera)
+    neutral = arguments.neutral and check_positive("--neutral", *arguments.neutral)
+    if arguments.exposure is not None:
+        check_positive("--exposure", arguments.exposure)
+    known = Known(
+        neutral=np.array([neutral[0], 1.0, neutral[1]]) if neutral else None,
+        exposure=arguments.exposure,
+        white_level=arguments.white_level or CHALLENGES[arguments.challenge].white_level,
+    )
+    try:
+        arguments.out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{arguments.out}: no folder can be made there ({error.strerror})") from error
+    steps = render_all(paths, arguments.out, camera, known, f".{arguments.format}")
+    problems = [line for line in progress(steps, total=len(paths), unit="image") if line]
+    done = len(paths) - len(problems)
+    return conclude(f"{done} of {len(paths)} RAW files rendered into {arguments.out}", problems)
+
+
 def run_models_list(arguments: argparse.Namespace) -> int:
     from omf.models.registry import read_models
 

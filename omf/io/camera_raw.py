@@ -24,6 +24,11 @@ CAMERA_RAW_SUFFIXES = {
     *(".mos", ".mrw", ".nef", ".nrw", ".orf", ".ori", ".pef", ".ptx", ".pxn", ".qtk", ".raf", ".raw"),
     *(".rdc", ".rw2", ".rwl", ".rwz", ".sr2", ".srf", ".srw", ".sti", ".x3f"),
 }
+ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}  # EXIF orientation by LibRaw's `flip`
+# linear sRGB to XYZ under D65 (IEC 61966-2-1); from brucelindbloom.com
+SRGB_TO_XYZ_D65 = np.array(
+    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
+)
 LINEAR_COLOURS = np.array([[0, 1], [1, 2]])  # channels of an RGGB cell
 
 
@@ -124,6 +129,41 @@ def read_camera_raw(path: Path) -> CameraRaw:
         scaled[site] = (counts[site].astype(np.float32) - subtract) / (np.float32(white) - subtract)
     mean = levels.mean() if level is None else level.mean()
     return CameraRaw(np.clip(scaled, 0, 1), cfa, round(float(mean)), int(white))
+
+
+@dataclass(frozen=True)
+class RawColours:
+    """White balance, colours, exposure and orientation of a camera RAW file."""
+
+    neutral: np.ndarray | None  # RAW of a neutral grey, (3,), green at 1
+    matrix: np.ndarray | None  # linear sRGB to white-balanced camera RGB, (3, 3)
+    baseline_exposure: float | None  # stops, of DNG
+    orientation: int  # EXIF, 1 to 8
+
+
+def read_colours(path: Path) -> RawColours:
+    """Read white balance, colour matrix, exposure and orientation of a camera RAW file.
+
+    Raises:
+        InputError: the file cannot be read.
+    """
+    with open_camera_raw(path) as raw:
+        gains, from_xyz = np.array(raw.camera_whitebalance[:3]), raw.rgb_xyz_matrix[:3].astype(np.float64)
+        flip = raw.sizes.flip
+    neutral = gains[1] / gains if (gains > 0).all() else None
+    tags = read_dng_tags(path)
+    if tags and tags.colour_matrix is not None:
+        from_xyz = tags.colour_matrix
+    # as dcraw: from linear sRGB (D65); each row divided by its sum, as after white balance
+    matrix = from_xyz @ SRGB_TO_XYZ_D65
+    sums = matrix.sum(axis=1, keepdims=True)
+    usable = (np.abs(sums) > 1e-6).all() and abs(np.linalg.det(matrix)) > 1e-6
+    return RawColours(
+        neutral,
+        matrix / sums if usable else None,
+        tags.baseline_exposure if tags else None,
+        ORIENTATIONS.get(flip, 1),
+    )
 
 
 def check_colours(path: Path, colours: str) -> None:

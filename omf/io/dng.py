@@ -15,21 +15,20 @@ import numpy as np
 import tifffile
 from PIL import Image
 
+from omf.io.camera_raw import SRGB_TO_XYZ_D65
 from omf.io.exif import CAPTURE_TAGS, EXIF_IFD, GPS_IFD, GPS_TAGS, Exif, encode_ifd
 from omf.raw.bayer import CFA_ORIGINS
-from omf.raw.camera import Camera
+from omf.raw.camera import LIGHT_SOURCES, Camera
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write
 from omf.utils.version import VERSION
 
-# linear sRGB to XYZ under D65 (IEC 61966-2-1), and adapted to D50 (Bradford); from brucelindbloom.com
-SRGB_TO_XYZ_D65 = np.array(
-    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
-)
+# linear sRGB to XYZ, adapted to D50 (Bradford); from brucelindbloom.com
 SRGB_TO_XYZ_D50 = np.array(
     [[0.4360747, 0.3850649, 0.1430804], [0.2225045, 0.7168786, 0.0606169], [0.0139322, 0.0971045, 0.7141733]]
 )
-D65 = 21  # EXIF LightSource
+# XYZ to the responses of cones; from brucelindbloom.com
+BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 
 MAX_FILE_BYTES = 2**32 - 2**20  # of mosaic and preview: offsets have 32 bits, and the tags need some space
 MAX_PREVIEW_SIDE = 1024  # pixels, longer side of the preview
@@ -40,7 +39,7 @@ RATIONAL_DENOMINATOR = 1_000_000
 Tag = tuple[int | str, str, int, object, bool]
 
 
-def write_dng(
+def save_dng(
     path: Path,
     counts: np.ndarray,
     preview: np.ndarray,
@@ -53,6 +52,8 @@ def write_dng(
     model: str,
     noise: tuple[float, float] | None = None,
     exif: Exif | None = None,
+    baseline_exposure: float = 0.0,
+    original_name: str = "",
     compressed: bool = True,
 ) -> None:
     """Write a mosaic as a DNG file, atomically.
@@ -77,6 +78,8 @@ def write_dng(
         model: name of the model that reconstructed the RAW.
         noise: shot and read noise, see `isp.add_noise`; None if unknown.
         exif: EXIF of the photo; None to write none.
+        baseline_exposure: stops by which a developer should brighten the RAW at its neutral setting.
+        original_name: file name of the photo; empty to write none.
         compressed: True for lossless JPEG; False for uncompressed samples. A mosaic narrower than a tile
             (256 pixels) is never compressed.
 
@@ -107,7 +110,11 @@ def write_dng(
                 software=ascii_only(f"overexposure-mask-fusion {VERSION}, model {model}"),
                 datetime=exif.date or None,
                 metadata=None,
-                extratags=colour_tags(camera, neutral) + origin_tags(exif, name),
+                extratags=[
+                    *colour_tags(camera, neutral),
+                    *origin_tags(exif, name, original_name),
+                    rationals(50730, np.array([baseline_exposure])),  # BaselineExposure
+                ],
             )
             tiff.write(
                 encode_tiles(counts) if tiled else counts,
@@ -157,12 +164,21 @@ def encode_tiles(counts: np.ndarray) -> Iterator[bytes]:
 def colour_tags(camera: Camera | None, neutral: np.ndarray) -> list[Tag]:
     """Return the tags for converting RAW to colours; see `colour_matrices`."""
     from_xyz, forward = colour_matrices(camera)
-    return [
-        rationals(50728, neutral, signed=False),  # AsShotNeutral
-        rationals(50721, from_xyz),  # ColorMatrix1
-        rationals(50964, forward),  # ForwardMatrix1
-        (50778, "H", 1, D65, True),  # CalibrationIlluminant1
-    ]
+    calibrations = [(LIGHT_SOURCES["D65"][0], from_xyz)]
+    if camera and len(camera.illuminants) >= 2:
+        warmest_first = sorted(camera.illuminants, key=lambda light: -LIGHT_SOURCES[light][1][0])
+        calibrations = [
+            (LIGHT_SOURCES[light][0], matrix_from_xyz(camera, light))
+            for light in (warmest_first[0], warmest_first[-1])
+        ]
+    tags = [rationals(50728, neutral, signed=False)]  # AsShotNeutral
+    for index, (light_source, matrix) in enumerate(calibrations):
+        tags += [
+            rationals(50721 + index, matrix),  # ColorMatrix1, ColorMatrix2
+            rationals(50964 + index, forward),  # ForwardMatrix1, ForwardMatrix2
+            (50778 + index, "H", 1, light_source, True),  # CalibrationIlluminant1, CalibrationIlluminant2
+        ]
+    return tags
 
 
 def colour_matrices(camera: Camera | None) -> tuple[np.ndarray, np.ndarray]:
@@ -173,8 +189,7 @@ def colour_matrices(camera: Camera | None) -> tuple[np.ndarray, np.ndarray]:
     converts linear sRGB to XYZ under D50: the inverse of the simulator. ColorMatrix converts XYZ to
     unbalanced camera RGB. It is diag(n) C inverse(Q), where Q converts linear sRGB to XYZ under D65 and n is
     the camera's mean neutral, taken as its grey under D65. The row scale n affects the colour temperature
-    that a developer displays, but hardly the image. A single pair of matrices serves all illuminants, because
-    no profile distinguishes them.
+    that a developer displays, but hardly the image.
 
     Args:
         camera: camera of the RAW; None stands for sRGB primaries.
@@ -191,8 +206,24 @@ def colour_matrices(camera: Camera | None) -> tuple[np.ndarray, np.ndarray]:
     return from_xyz, forward
 
 
-def origin_tags(exif: Exif, name: str) -> list[Tag]:
+def matrix_from_xyz(camera: Camera, light: str) -> np.ndarray:
+    """Compute ColorMatrix of a camera under a standard illuminant, as `colour_matrices` does under D65.
+
+    The matrix from linear sRGB to XYZ is adapted to the illuminant by the Bradford transform.
+    """
+    to_xyz = adapt_white(LIGHT_SOURCES["D65"][1], LIGHT_SOURCES[light][1]) @ SRGB_TO_XYZ_D65
+    return np.diag(camera.illuminants[light]) @ camera.colour_matrices.mean(axis=0) @ np.linalg.inv(to_xyz)
+
+
+def adapt_white(before: tuple[float, float], after: tuple[float, float]) -> np.ndarray:
+    """Return the Bradford transform of XYZ between two whites, given by their chromaticities."""
+    cones = [BRADFORD @ np.array([x / y, 1, (1 - x - y) / y]) for x, y in (before, after)]
+    return np.linalg.inv(BRADFORD) @ np.diag(cones[1] / cones[0]) @ BRADFORD
+
+
+def origin_tags(exif: Exif, name: str, original_name: str) -> list[Tag]:
     """Return the tags of photo and camera, with placeholders for the offsets of the appended IFDs."""
+    original = original_name.encode("utf-8", "replace") + b"\0"
     placeholders = ["ExifTag", "GPSTag"] if exif.gps else ["ExifTag"]  # tifffile accepts them by name only
     return [
         (271, "s", 0, ascii_only(exif.make or "Overexposure Mask Fusion"), True),  # Make
@@ -202,6 +233,7 @@ def origin_tags(exif: Exif, name: str) -> list[Tag]:
         (50707, "B", 4, bytes([1, 2, 0, 0]), True),  # DNGBackwardVersion: PreviewColorSpace needs 1.2
         (50708, "s", 0, ascii_only(f"Overexposure Mask Fusion {name}"), True),  # UniqueCameraModel
         (50970, "I", 1, 2, True),  # PreviewColorSpace: sRGB
+        *([(50827, "B", len(original), original, True)] if original_name else []),  # OriginalRawFileName
         *((tag, "I", 1, 0, True) for tag in placeholders),
     ]
 

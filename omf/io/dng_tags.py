@@ -13,6 +13,7 @@ CFA, LINEAR_RAW = 32803, 34892  # values of PhotometricInterpretation
 # DNG specification 1.7.1; row and column numbers in them begin at the active area
 CFA_PATTERN, CFA_PLANE_COLOR = 33422, 50710
 BLACK_REPEAT, BLACK_LEVEL, BLACK_DELTA_H, BLACK_DELTA_V, ACTIVE_AREA = 50713, 50714, 50715, 50716, 50829
+BASELINE_EXPOSURE, COLOUR_MATRIX_1, COLOUR_MATRIX_2 = 50730, 50721, 50722
 CFA_COLOURS = "RGBCMYW"  # codes of CFAPattern
 RATIONAL_TYPES = (5, 10)  # of TIFF
 
@@ -25,6 +26,10 @@ class DngTags:
     linear: bool  # three samples for each pixel, already demosaiced
     colours: str  # of the CFA, row by row, such as RGGB; empty in linear DNG
     area: tuple[int, int, int, int] | None  # top, left, bottom, right; None: all
+    baseline_exposure: float | None  # stops
+    colour_matrix: (
+        np.ndarray | None
+    )  # XYZ to camera RGB, (3, 3), under the second illuminant if there are two
     cut_short: bool  # parts of the image lie behind the end of the file
     black: tuple[np.ndarray, np.ndarray, np.ndarray] | None  # see `black_level_map`; None: the same for all
 
@@ -49,7 +54,9 @@ def read_dng_tags(path: Path) -> DngTags | None:
     try:
         with tifffile.TiffFile(path) as tiff:
             page = find_raw_image(tiff)
-            return None if page is None else parse_tags(page)
+            if page is None:
+                return None
+            return parse_tags(page, tiff.pages.first)
     except DECODING_ERRORS:
         return None
 
@@ -65,8 +72,8 @@ def find_raw_image(tiff: tifffile.TiffFile) -> tifffile.TiffPage | None:
     return max(raw, key=lambda page: page.imagelength * page.imagewidth, default=None)
 
 
-def parse_tags(page: tifffile.TiffPage) -> DngTags:
-    """Return the tags of a RAW image. Raises ValueError for impossible values."""
+def parse_tags(page: tifffile.TiffPage, first: tifffile.TiffPage) -> DngTags:
+    """Return the tags of a RAW image and of the first page. Raises ValueError if they are invalid."""
     area = tuple(map(int, numbers(page, ACTIVE_AREA))) or None
     top, left, bottom, right = area or (0, 0, page.imagelength, page.imagewidth)
     if not (0 <= top < bottom <= page.imagelength and 0 <= left < right <= page.imagewidth):
@@ -85,7 +92,19 @@ def parse_tags(page: tifffile.TiffPage) -> DngTags:
     cut_short = any(
         offset + count > file_size for offset, count in zip(page.dataoffsets, page.databytecounts)
     )
-    return DngTags(size, linear, colours, area, cut_short, parse_black(page, bottom - top, right - left))
+    black = parse_black(page, bottom - top, right - left)
+    exposure = numbers(first, BASELINE_EXPOSURE)
+    matrix = numbers(first, COLOUR_MATRIX_2) or numbers(first, COLOUR_MATRIX_1)
+    return DngTags(
+        size,
+        linear,
+        colours,
+        area,
+        exposure[0] if exposure else None,
+        np.reshape(matrix, (3, 3)) if len(matrix) == 9 else None,
+        cut_short,
+        black,
+    )
 
 
 def parse_black(

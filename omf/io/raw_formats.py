@@ -7,13 +7,13 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 
-from omf.io.dng import make_preview, write_dng
+from omf.io.dng import make_preview, save_dng
 from omf.io.exif import read_exif
 from omf.io.images import read_rgb
 from omf.raw import isp
 from omf.raw.bayer import WHITE_LEVEL, crop_to_cells, mosaic_full, pack, to_challenge_counts
 from omf.raw.camera import Camera, name_seed, typical_read_noise
-from omf.raw.white_balance import estimate_neutral
+from omf.raw.white_balance import estimate_exposure, estimate_neutral
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write, save_npy
 
@@ -213,18 +213,21 @@ class Writer:
             raise InputError(
                 f"{photo}: changed during the run, to {rgb.shape[1]} x {rgb.shape[0]} pixels; run again"
             )
-        write_dng(
+        neutral = estimate_neutral(raw, rgb, self.camera)
+        save_dng(
             path,
             counts,
             make_preview(rgb),
             cfa=raw_format.cfa,
             black_level=raw_format.black_level,
             white_level=raw_format.white_level,
-            neutral=estimate_neutral(raw, rgb, self.camera),
+            neutral=neutral,
             camera=self.camera,
             model=self.model,
             noise=(raw_format.noise.shot, raw_format.noise.read) if raw_format.noise else None,
             exif=read_exif(photo, raw_format.gps),
+            baseline_exposure=estimate_exposure(raw, rgb, neutral, self.camera),
+            original_name=photo.name,
         )
 
     def metadata(self) -> dict[str, str | int]:

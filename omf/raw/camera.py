@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +22,15 @@ MEANS = {  # geometric for the distributions of logarithms
     "uniform": lambda low, high: (low + high) / 2,
     "log_uniform": lambda low, high: np.sqrt(low * high),
     "log_normal": lambda median, deviation: median,
+}
+
+# Standard illuminants: number of the EXIF tag LightSource, and chromaticity (CIE 15)
+LIGHT_SOURCES = {
+    "A": (17, (0.44757, 0.40745)),
+    "D50": (23, (0.34567, 0.35850)),
+    "D55": (20, (0.33242, 0.34743)),
+    "D65": (21, (0.31272, 0.32903)),
+    "D75": (22, (0.29902, 0.31485)),
 }
 
 MIN_POSITIVE = 1e-9  # lower limit of values that must be above 0
@@ -67,6 +76,8 @@ class Camera:
     extra_curves: np.ndarray  # (3,): probabilities of no extra tone curve, and of isp.EXTRA_CURVES
     # (N,): the camera's mean tone curve, sRGB values at equally spaced ones from 0 to 1; None: the identity
     tone_curve: np.ndarray | None = None
+    # RAW of a neutral grey, (3,), green at 1, under illuminants of `LIGHT_SOURCES`; may be empty
+    illuminants: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def mean_neutral(self) -> np.ndarray:
@@ -130,24 +141,24 @@ def read_profile(profile: dict) -> Camera:
     if not isinstance(profile["name"], str):
         raise ValueError(f"name: {profile['name']}; it must be text")
     prior = CapturePrior(**profile["settings"])
-    for field in fields(prior):
-        if getattr(prior, field.name) is None:
-            if field.default is None:  # optional
+    for setting in fields(prior):
+        if getattr(prior, setting.name) is None:
+            if setting.default is None:  # optional
                 continue
-            raise ValueError(f"{field.name}: no distribution")
-        ((kind, parameters),) = getattr(prior, field.name).items()
+            raise ValueError(f"{setting.name}: no distribution")
+        ((kind, parameters),) = getattr(prior, setting.name).items()
         if kind not in DISTRIBUTIONS or len(parameters) != 2:
             raise ValueError(
-                f"{field.name}: {kind} {parameters}; "
+                f"{setting.name}: {kind} {parameters}; "
                 f"it must be one of {', '.join(DISTRIBUTIONS)} with two numbers"
             )
         lowest = {"uniform": -1e6, "log_uniform": MIN_POSITIVE, "log_normal": 0}[kind]
-        low, high = checked_array(field.name, parameters, (2,), lowest, 1e6)
+        low, high = checked_array(setting.name, parameters, (2,), lowest, 1e6)
         if kind == "log_normal" and high > 10:
-            raise ValueError(f"{field.name}: {kind} {parameters}; the deviation must be 10 or less")
+            raise ValueError(f"{setting.name}: {kind} {parameters}; the deviation must be 10 or less")
         if kind != "log_normal" and low > high:
             raise ValueError(
-                f"{field.name}: {kind} {parameters}; the first number must not exceed the second"
+                f"{setting.name}: {kind} {parameters}; the first number must not exceed the second"
             )
     if profile["cfa"] not in CFA_ORIGINS:
         raise ValueError(f"cfa: {profile['cfa']}; it must be one of {', '.join(CFA_ORIGINS)}")
@@ -171,6 +182,12 @@ def read_profile(profile: dict) -> Camera:
         tone_curve = checked_array("tone_curve", profile["tone_curve"], (None,), 0, 1)
         if len(tone_curve) < 2 or (np.diff(tone_curve) < 0).any() or tone_curve[0] == tone_curve[-1]:
             raise ValueError("tone_curve: it must be two or more values that rise and never fall")
+    illuminants = {}
+    for entry in profile.get("illuminants", ()):
+        if entry["light"] not in LIGHT_SOURCES:
+            raise ValueError(f"illuminants: {entry['light']}; it must be one of {', '.join(LIGHT_SOURCES)}")
+        grey = [entry["red"], 1.0, entry["blue"]]
+        illuminants[entry["light"]] = checked_array("illuminants", grey, (3,), MIN_POSITIVE, 100)
     return Camera(
         name=profile["name"],
         cfa=profile["cfa"],
@@ -186,6 +203,7 @@ def read_profile(profile: dict) -> Camera:
         prior=prior,
         extra_curves=extra_curves / extra_curves.sum(),
         tone_curve=tone_curve,
+        illuminants=illuminants,
     )
 
 

@@ -1,4 +1,4 @@
-"""White balance of a reconstructed RAW, estimated from its photo."""
+"""White balance and exposure of a reconstructed RAW, estimated from its photo."""
 
 import numpy as np
 
@@ -10,6 +10,7 @@ WHITE = 250 / 255  # photo values from here on are too near to white to fit colo
 DIM_PHOTO = 0.02  # linear mean below which the photo itself counts as black
 MAX_NEUTRAL_FACTOR = 1.6  # largest factor of a neutral grey's R/G or B/G beyond the known illuminants
 
+MAX_STOPS = 4.0  # of the exposure
 MAX_SAMPLES = 200_000  # pixels, enough for a median
 PRIOR_WEIGHT = 0.01  # of the camera's mean neutral, as a fraction of grey pixels
 MIN_LINEAR = 1e-4  # lower limit of linear values before taking logarithms
@@ -54,6 +55,32 @@ def estimate_neutral(raw: np.ndarray, rgb: np.ndarray, camera: Camera) -> np.nda
     highest = camera.neutrals.max(axis=0) * MAX_NEUTRAL_FACTOR
     red, blue = np.clip(np.exp(estimate), lowest, highest)
     return np.array([red, 1.0, blue])
+
+
+def estimate_exposure(raw: np.ndarray, rgb: np.ndarray, neutral: np.ndarray, camera: Camera) -> float:
+    """Estimate the stops by which RAW must be brightened to be as bright as its photo.
+
+    The linear photo, in camera primaries, is compared with the balanced RAW, at half size, where the photo is
+    neither dark nor near white; the estimate is the median.
+
+    Args:
+        raw: demosaiced RAW, float (H, W, 3) in [0, 1].
+        rgb: sRGB photo, uint8 or uint16 (H, W, 3).
+        neutral: RAW of a neutral grey, (3,), green at 1.
+        camera: profile of the camera.
+
+    Returns:
+        Stops, within `MAX_STOPS`; 0 if there are no such pixels.
+    """
+    photo, halves = half_size_photo(rgb).reshape(-1, 3), halved(raw).reshape(-1, 3)
+    linear = decode_srgb(photo)
+    usable = (photo.max(axis=-1) < WHITE) & (linear.max(axis=-1) > DIM_PHOTO)
+    if not usable.any():
+        return 0.0
+    expected = (linear[usable] @ camera.colour_matrices.mean(axis=0).T).mean(axis=-1)
+    given = (halves[usable] / neutral).mean(axis=-1)
+    stops = np.log2(np.maximum(expected, MIN_LINEAR) / np.maximum(given, MIN_LINEAR))
+    return float(np.clip(np.median(stops), -MAX_STOPS, MAX_STOPS))
 
 
 def weighted_median(values: np.ndarray, weights: np.ndarray) -> float:

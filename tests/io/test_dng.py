@@ -15,7 +15,7 @@ from PIL.TiffImagePlugin import IFDRational
 from scipy.stats import spearmanr
 
 from omf.inference.unprocess import Unprocess
-from omf.io.dng import colour_matrices, make_preview, write_dng
+from omf.io.dng import colour_matrices, make_preview, save_dng
 from omf.io.exif import Exif, read_exif
 from omf.io.images import read_rgb
 from omf.raw.bayer import demosaic, mosaic_full
@@ -47,7 +47,7 @@ def write(path: Path, counts: np.ndarray, **options) -> Path:
         "camera": CAMERA,
         "model": "some_model",
     }
-    write_dng(path, counts, options.pop("preview", PREVIEW), **defaults | options)
+    save_dng(path, counts, options.pop("preview", PREVIEW), **defaults | options)
     return path
 
 

@@ -1,0 +1,194 @@
+"""The way back: `omf render`, and DNG files from arrays."""
+
+import json
+import subprocess
+
+import imageio.v3 as iio
+import numpy as np
+import pytest
+from conftest import ROOT, omf
+from PIL import Image
+
+import omf as package
+from omf.evaluation.metrics import psnr
+from omf.io.camera_raw import read_camera_raw, read_colours
+from omf.raw.bayer import mosaic, pack
+from omf.raw.camera import load_camera
+from omf.raw.develop import choose_exposure, develop, grey_world, mean_matrix
+from omf.raw.isp import decode_srgb, srgb_to_camera
+from omf.utils.errors import InputError
+
+CAMERA = load_camera("samsung_s7")
+NEUTRAL = np.array([0.55, 1.0, 0.62])
+ROWS, COLUMNS = np.mgrid[:64, :96]
+# a smooth scene, which demosaicing does not blur, darker than white
+PHOTO = (40 + 100 * np.stack([COLUMNS / 96, ROWS / 64, 1 - COLUMNS / 96], -1)).astype(np.uint8)
+
+
+def raw_of(photo: np.ndarray, exposure: float = 1.0) -> np.ndarray:
+    """Return the demosaiced RAW of a photo without any ISP but the one that `develop` inverts."""
+    linear = decode_srgb(photo / np.float32(255)).astype(np.float32)
+    return srgb_to_camera(linear, mean_matrix(CAMERA)) * NEUTRAL.astype(np.float32) / exposure
+
+
+def test_developing_inverts_the_simple_isp():
+    given = develop(raw_of(PHOTO, exposure=2), NEUTRAL, mean_matrix(CAMERA), 2)
+    assert given.dtype == np.float32
+    np.testing.assert_allclose(given, PHOTO / 255, atol=2e-3)
+
+
+def test_clipped_highlights_are_white():
+    raw = np.ones((4, 4, 3), np.float32)
+    np.testing.assert_allclose(develop(raw, NEUTRAL, mean_matrix(CAMERA), 1), 1, atol=1e-3)
+
+
+def test_the_brightest_hundredth_becomes_white():
+    linear = np.full((100, 100, 3), 0.1, np.float32)
+    linear[:2] = 0.25
+    assert choose_exposure(linear) == pytest.approx(4, rel=1e-3)
+    assert choose_exposure(linear * 100) == 1
+    assert choose_exposure(linear * 0) == 8
+
+
+def test_grey_world_stays_within_the_known_lights():
+    grey = np.full((8, 8, 3), 0.5, np.float32)
+    lowest, highest = CAMERA.neutrals.min(axis=0), CAMERA.neutrals.max(axis=0)
+    for neutral in ([0.6, 1, 0.5], [3, 1, 0.1]):
+        estimate = grey_world(grey * np.float32(neutral) / 4, CAMERA)
+        assert (lowest <= estimate[[0, 2]]).all() and (estimate[[0, 2]] <= highest).all()
+    np.testing.assert_allclose(grey_world(grey * np.float32([0.6, 1, 0.5]), CAMERA), [0.6, 1, 0.5], rtol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg"])
+def test_a_photo_comes_back_from_its_raw(tmp_path, suffix):
+    """Through files, by values that are known: packed counts, then DNG with its own neutral and exposure."""
+    counts = (pack(mosaic(raw_of(PHOTO, exposure=1.5))) * 1024).round().astype(np.uint16)
+    np.save(tmp_path / "a.npy", counts)
+    known = ("--neutral", 0.55, 0.62, "--exposure", 1.5)
+    answer = omf("render", tmp_path / "a.npy", "-o", tmp_path / "out", "--format", suffix, *known)
+    assert answer.returncode == 0, answer.stderr
+    assert "1 of 1 RAW files rendered" in answer.stderr
+    assert psnr(iio.imread(tmp_path / "out" / f"a.{suffix}") / 255, PHOTO / 255) > 38
+
+    package.write_dng(
+        counts,
+        tmp_path / "b.dng",
+        neutral=(0.55, 0.62),
+        baseline_exposure=np.log2(1.5),
+        white_level=1024,
+        original_name="photo é.jpg",
+    )
+    answer = omf("render", tmp_path / "b.dng", "-o", tmp_path / "out", "--format", suffix)
+    assert answer.returncode == 0, answer.stderr
+    assert psnr(iio.imread(tmp_path / "out" / f"b.{suffix}") / 255, PHOTO / 255) > 35
+
+
+def test_a_folder_of_raw_and_bad_files(tmp_path):
+    folder = tmp_path / "raw"
+    folder.mkdir()
+    counts = np.full((30, 40, 4), 300, np.uint16)
+    np.save(folder / "a.npy", counts)
+    np.savez(folder / "b.npz", raw=counts, white_level=4095, black_level=64, cfa="RGGB")
+    np.savez(folder / "no_levels.npz", raw=counts)
+    np.save(folder / "float.npy", counts / 1000)
+    (folder / "broken.dng").write_bytes(b"II*\0 no")
+    (folder / "notes.txt").write_text("no RAW")
+    answer = omf("render", folder, "-o", tmp_path / "out")
+    assert answer.returncode == 1
+    assert "2 of 5 RAW files rendered" in answer.stderr
+    for words in (
+        "no_levels.npz: can't be read",
+        "float.npy: float64 (30, 40, 4); give uint16",
+        "broken.dng: can't be decoded",
+    ):
+        assert answer.stderr.count(words) == 1
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.png", "b.png"}
+    answer = omf("render", tmp_path / "out", "-o", tmp_path / "other")
+    assert answer.returncode == 1 and "no RAW in it; give .npy, .npz or camera RAW" in answer.stderr
+
+
+def test_orientation_is_kept_as_a_tag(tmp_path):
+    photo = Image.fromarray(PHOTO)
+    exif = Image.Exif()
+    for orientation in (1, 3, 6, 8):
+        exif[274] = orientation
+        photo.save(tmp_path / f"{orientation}.png", exif=exif)
+    answer = omf("predict", tmp_path, "-o", tmp_path / "dng", "--format", "dng", "--model", "unprocess")
+    assert answer.returncode == 0, answer.stderr
+    answer = omf("render", tmp_path / "dng", "-o", tmp_path / "out")
+    assert answer.returncode == 0, answer.stderr
+    for orientation in (1, 3, 6, 8):
+        with Image.open(tmp_path / "out" / f"{orientation}.png") as image:
+            assert image.getexif()[274] == orientation
+            assert image.size == (96, 64)
+
+
+@pytest.mark.parametrize("kind", ["packed", "mosaic", "demosaiced", "counts"])
+def test_arrays_become_dng(tmp_path, kind):
+    raw = raw_of(PHOTO)
+    array = {
+        "packed": pack(mosaic(raw)),
+        "mosaic": mosaic(raw),
+        "demosaiced": raw,
+        "counts": (mosaic(raw) * 4000).round().astype(np.uint16),
+    }[kind]
+    levels = {"white_level": 4000} if kind == "counts" else {}
+    package.write_dng(array, str(tmp_path / "a.dng"), photo=PHOTO, original_name="a.jpg", **levels)
+    read = read_camera_raw(tmp_path / "a.dng")
+    np.testing.assert_allclose(read.mosaic, mosaic(raw), atol=1 / 4000)
+    colours = read_colours(tmp_path / "a.dng")
+    np.testing.assert_allclose(colours.neutral, NEUTRAL, rtol=0.02)  # estimated with the photo
+    assert colours.baseline_exposure == pytest.approx(0, abs=0.05)
+    np.testing.assert_allclose(colours.matrix, mean_matrix(CAMERA), atol=0.12)  # of D65, of another camera
+
+
+@pytest.mark.parametrize(
+    ("array", "options", "words"),
+    [
+        (np.zeros((4, 4), np.uint8), {}, "an array of uint8"),
+        (np.zeros((4, 4, 2)), {}, r"an array of \(4, 4, 2\)"),
+        (np.zeros((4, 4), np.uint16), {}, "unknown white level"),
+        (np.full((4, 4), 1.5), {}, "outside of"),
+        (np.full((4, 4), np.nan), {}, "not finite"),
+        (np.zeros((1, 4)), {}, "needs 2 x 2 pixels"),
+        (np.zeros((4, 4, 4)), {"cfa": "BGGR"}, "packed RAW is RGGB"),
+        (np.zeros((4, 4)), {"cfa": "RYYB"}, "cfa RYYB: give one of"),
+        (np.zeros((4, 4)), {"black_level": 20000}, "give 0 <= black < white"),
+        (np.zeros((4, 4)), {"photo": np.zeros((6, 4, 3), np.uint8)}, "give equal sizes"),
+        (np.zeros((4, 4)), {"camera": "none"}, "camera none"),
+    ],
+)
+def test_arrays_that_are_no_raw_are_refused(tmp_path, array, options, words):
+    with pytest.raises(InputError, match=words):
+        package.write_dng(array, tmp_path / "a.dng", **options)
+    assert not (tmp_path / "a.dng").exists()
+
+
+def test_places_that_are_no_dng_are_refused(tmp_path):
+    with pytest.raises(InputError, match=r"give a file that ends in \.dng"):
+        package.write_dng(np.zeros((4, 4)), tmp_path / "a.tif")
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match="can't be written"):
+        package.write_dng(np.zeros((4, 4)), tmp_path / "file" / "a.dng")
+
+
+def test_exiftool_reads_the_new_tags(tmp_path):
+    answer = omf(
+        "predict", ROOT / "test_rgb" / "hills.jpg", "-o", tmp_path, "--format", "dng", "--model", "unprocess"
+    )
+    assert answer.returncode == 0, answer.stderr
+    try:
+        output = subprocess.run(
+            ["exiftool", "-json", "-n", tmp_path / "hills.dng"], capture_output=True, check=True
+        ).stdout
+    except FileNotFoundError:
+        pytest.skip("needs exiftool")
+    (tags,) = json.loads(output)
+    assert tags["OriginalRawFileName"] == "hills.jpg"
+    assert -4 <= tags["BaselineExposure"] <= 4
+    assert (tags["CalibrationIlluminant1"], tags["CalibrationIlluminant2"]) == (17, 21)  # A and D65
+    for number, light in ((1, (1.09850, 1, 0.35585)), (2, (0.95047, 1, 1.08883))):
+        matrix = np.reshape([float(value) for value in tags[f"ColorMatrix{number}"].split()], (3, 3))
+        grey = matrix @ light
+        expected = CAMERA.illuminants["A" if number == 1 else "D65"]
+        np.testing.assert_allclose(grey / grey[1], expected, atol=2e-3)
