@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from omf.evaluation.scores import match_items, score_all
-from omf.io.photos import map_by_name
+from omf.io.photos import map_by_name, match_shots
 from omf.pipeline.manifest import wait_for_files
 from omf.pipeline.plan import load_plan
 from omf.raw.camera import load_camera
@@ -24,8 +24,8 @@ def main() -> None:
     arguments = parser.parse_args()
     plan = load_plan(arguments.plan)
     predictions = {path.stem: path for path in wait_for_files(arguments.raw)}
-    ground_truth = {path.stem: path for path in map(Path, plan["ground_truth"])}
     photos = map_by_name(map(Path, plan["photos"]))[0]
+    ground_truth = match_shots(photos, {path.stem: path for path in map(Path, plan["ground_truth"])})
     items = match_items(predictions, ground_truth, photos, plan["white_level"])
     records, problems = score_all(items, load_camera(plan["camera"]), arguments.processes)
     scored = [ground_truth[name] for name, record in records.items() if "psnr" in record]

@@ -39,9 +39,15 @@ def list_images(folder: Path) -> list[Path]:
         raise InputError(
             f"{folder}: can't be read ({error.strerror}); let this user list the folder"
         ) from error
-    visible = [path for path in paths if not path.name.startswith(".")]
-    photos = [path for path in visible if is_picture(path)]
-    if others := sum(path.is_file() for path in set(visible) - set(photos)):
+    photos, others = [], 0
+    for path in paths:
+        if path.name.startswith("."):
+            continue
+        if is_picture(path):
+            photos.append(path)
+        else:
+            others += path.is_file()
+    if others:
         log.info(f"{folder}: {others} {'file is' if others == 1 else 'files are'} no picture; left out")
     if not photos:
         raise InputError(f"{folder}: no pictures in it; put {PHOTO_FORMATS} files there")

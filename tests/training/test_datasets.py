@@ -350,3 +350,14 @@ def test_16_bit_photo(tmp_path: Path):
 def test_write_pair_uses_the_dng_layout(tmp_path: Path):
     write_pair(tmp_path, "a")
     assert find_pairs(tmp_path).layout == "dng"
+
+
+def test_the_pairs_of_a_pixel_phone(tmp_path: Path):
+    for name in ("PXL_1.RAW-01.COVER.jpg", "PXL_1.RAW-02.ORIGINAL.dng", "IMG_2_COVER.jpg", "IMG_2.dng"):
+        (tmp_path / name).touch()
+    dataset = find_pairs(tmp_path)
+    assert dataset.problems == []
+    assert [(pair.photo.name, pair.raw.name) for pair in dataset.camera_pairs] == [
+        ("IMG_2_COVER.jpg", "IMG_2.dng"),
+        ("PXL_1.RAW-01.COVER.jpg", "PXL_1.RAW-02.ORIGINAL.dng"),
+    ]

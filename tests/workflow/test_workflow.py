@@ -776,3 +776,16 @@ def test_the_launcher_forwards_arguments(tmp_path, settings):
     assert "infer" in result.stdout + result.stderr
     assert not (tmp_path / "submission").exists()
     assert "Installing" not in result.stderr
+
+
+def test_photos_and_raw_as_a_pixel_phone_names_them(tmp_path, settings):
+    pytest.importorskip("rawpy")
+    folder = tmp_path / "camera"
+    folder.mkdir()
+    linear = scene(0, 120, 160)
+    Image.fromarray(photo_of(linear)).save(folder / "PXL_1.RAW-01.COVER.jpg", quality=95)
+    write_dng(folder / "PXL_1.RAW-02.ORIGINAL.dng", bayer_of(linear))
+    result = snakemake(tmp_path, **settings | {"images": "camera", "ground_truth": "camera"})
+    assert result.returncode == 0, result.stdout + result.stderr
+    scores = json.loads((tmp_path / "submission" / "scores.json").read_text())
+    assert list(scores["images"]) == ["PXL_1.RAW-01.COVER"] and scores["scored"] == 1
