@@ -130,7 +130,8 @@ def profile_from_tiff(tags: Mapping[int, object]) -> bytes | None:
     if len(primaries := quotients(tags.get(TIFF_PRIMARIES))) == 6:
         chromaticities[:6] = primaries
     table = np.asarray(tags.get(TIFF_TRANSFER, ()), np.float64).ravel() / 65535
-    if table.size < 512 or (table.size % 3 and table.size & (table.size - 1)):
+    # one table of 2**bits values, or three
+    if table.size < 256 or (table.size % 3 and table.size & (table.size - 1)):
         return profile_unless_srgb(chromaticities, None)
     curves = table.reshape(3, -1) if table.size % 3 == 0 else np.tile(table, (3, 1))
     samples = np.linspace(0, curves.shape[1] - 1, 4096).round().astype(int)

@@ -108,7 +108,9 @@ def read_pixels(path: Path) -> tuple[np.ndarray, bytes | None]:
         case "HEIC":
             image = open_heif(path)
             check_size(path, *image.size)
-            profile = heif.embedded_profile(image)
+            exif = Image.Exif()
+            exif.load(image.info.get("exif") or b"")
+            profile = heif.embedded_profile(image) or profile_from_exif(exif)
             return heif.decode_stored(image), profile
         case "AVIF":
             image, profile = open_avif(path)

@@ -92,7 +92,8 @@ def without_orientation(path: Path, page: tifffile.TiffPage) -> io.BytesIO | Non
         return None
     data = bytearray(path.read_bytes())
     order = page.parent.byteorder
-    data[tag.valueoffset : tag.valueoffset + 2] = struct.pack(f"{order}H", 1)
+    value = struct.pack(f"{order}{'I' if tag.dtype == tifffile.DATATYPE.LONG else 'H'}", 1)
+    data[tag.valueoffset : tag.valueoffset + len(value)] = value
     return io.BytesIO(data)
 
 

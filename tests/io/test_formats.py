@@ -250,6 +250,54 @@ def test_colorimetric_tags_of_tiff(tmp_path):
         assert_close(path, encode_srgb(encode_srgb(LINEAR)), counts=12 if bits == 8 else 1.5)
 
 
+def test_grey_tiff_with_a_transfer_function(tmp_path):
+    curve = np.linspace(0, 65535, 256).round().astype(np.uint16)
+    grey = np.ascontiguousarray(RGB[..., 0])
+    tags = [(301, "H", 256, curve, True)]
+    tifffile.imwrite(tmp_path / "a.tif", grey, photometric="minisblack", extratags=tags)
+    expected = np.broadcast_to(encode_srgb(encode_srgb(LINEAR))[..., :1], RGB.shape)
+    assert_close(tmp_path / "a.tif", expected, counts=12)
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+def test_orientation_as_a_long_number(tmp_path, order):
+    palette = Image.fromarray(RGB).quantize(256)
+    palette.save(tmp_path / "a.tif")
+    with tifffile.TiffFile(tmp_path / "a.tif") as tiff:
+        colours = tiff.pages.first.colormap
+        indices = tiff.pages.first.asarray()
+    tag = [(274, "I", 1, 6, True)]
+    tifffile.imwrite(
+        tmp_path / "b.tif", indices, photometric="palette", colormap=colours, extratags=tag, byteorder=order
+    )
+    assert (read_rgb(tmp_path / "b.tif") == np.asarray(palette.convert("RGB"))).all()
+    assert read_exif(tmp_path / "b.tif").orientation == 6
+
+
+@pytest.mark.parametrize(
+    ("kind", "options"),
+    [
+        ("RGB without YCbCr", {"colorspace": "RGB", "outcolorspace": "RGB"}),
+        ("YCbCr", {"colorspace": "RGB", "outcolorspace": "YCBCR"}),
+    ],
+)
+def test_jpeg_by_its_colour_space(tmp_path, kind, options):
+    (tmp_path / "a.jpg").write_bytes(imagecodecs.jpeg8_encode(RGB, level=98, subsampling="444", **options))
+    assert np.abs(read_rgb(tmp_path / "a.jpg").astype(int) - RGB).mean() < 2
+
+
+@pytest.mark.parametrize("space", ["CMYK", "YCCK"])
+def test_jpeg_of_four_inks(tmp_path, space):
+    """As Adobe writes it: inverted, with its marker."""
+    inks = np.dstack([RGB, np.full(RGB.shape[:2], 255, np.uint8)])  # without black
+    data = imagecodecs.jpeg8_encode(inks, level=98, subsampling="444", colorspace="CMYK", outcolorspace=space)
+    (tmp_path / "a.jpg").write_bytes(data)
+    with Image.open(tmp_path / "a.jpg") as image:
+        adobe = "adobe" in image.info
+    rgb = read_rgb(tmp_path / "a.jpg")
+    assert np.abs(rgb.astype(int) - (RGB if adobe else 0)).mean() < 3
+
+
 def test_heic_of_display_p3_without_a_profile(tmp_path):
     pillow_heif = pytest.importorskip("pillow_heif")
     image = pillow_heif.from_pillow(Image.fromarray(RGB))
