@@ -17,6 +17,8 @@ if [ -f Snakefile ] && [ -x test ]; then
     [ $# -gt 0 ] || set -- ./test
 elif [ $# = 0 ] || [ "$1" = ./test ]; then
     shift $(($# > 0))
+    # a folder of nothing but photos
+    [ $# -gt 0 ] || [ ! -d photos ] || [ -d test_rgb ] || set -- --config images=photos ground_truth=
     set -- snakemake --snakefile /opt/omf/Snakefile "$@"
 fi
 [ $$ != 1 ] || set -- tini -g -- "$@" # Docker signals only process 1; tini passes it on to the jobs

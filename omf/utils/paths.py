@@ -10,7 +10,7 @@ PACKAGE = Path(__file__).parents[1]
 
 
 def data_folder(name: str) -> Path:
-    """Return the folder `trained_models` or `cameras`, of the checkout or of the installed package."""
+    """Return `trained_models`, `cameras` or `scripts`, of the checkout or of the installed package."""
     in_package = PACKAGE / name
     return in_package if in_package.is_dir() else PACKAGE.parent / name
 

@@ -168,16 +168,23 @@ def test_labels_commit_and_version(docker, image, folder):
     assert output == f"{COMMIT}\noverexposure-mask-fusion {__version__}\nomf {__version__}\n"
 
 
-def test_weights_and_samples_only_on_request(docker, image, folder):
-    names = ("-name", "*.safetensors", "-o", "-name", "*.npy", "-o", "-name", "*.pt")
-    data = ("find", "/opt/omf", *names, "-o", "-path", "*/test_rgb/*")
-    assert docker.run(folder, image, *data).stdout == ""
-    build_image(docker, "omf:with-data", ROOT, "--target", "with-data")
-    listed = docker.run(folder, "omf:with-data", *data).stdout
-    for name in ("trained_models/samsung_s7/oe.safetensors", "test_rgb/hills.jpg", "test_raw/hills.npy"):
-        assert f"/opt/omf/{name}\n" in listed
-    docker.run(folder, "omf:with-data", "omf", "predict", "photos", "-o", "raw")
-    assert sorted(path.name for path in (folder / "raw").glob("*.npy")) == SUBMITTED
+def test_a_folder_of_photos_alone(docker, image, folder):
+    """The image contains the default weights: nothing else is needed, and no network."""
+    shutil.rmtree(folder / "model")
+    offline = ("--network", "none")
+    docker.run(folder, image, options=offline)
+    assert list(npy(folder)) == SUBMITTED
+    assert owners(folder) == {(USER, USER)}
+    for model in ("samsung_s7", "huawei_p20", "generic_phone"):
+        docker.run(folder, image, "omf", "predict", "photos", "-o", model, "--model", model, options=offline)
+        assert sorted(path.name for path in (folder / model).glob("*.npy")) == SUBMITTED
+
+
+def test_an_empty_folder_gets_the_samples(docker, image, tmp_path):
+    folder = change_owner(tmp_path, USER)
+    docker.run(folder, image, options=("--network", "none"))
+    assert json.loads((folder / "submission" / "scores.json").read_text())["mean"]["psnr"] > 20
+    assert owners(folder) == {(USER, USER)}
 
 
 def test_a_change_of_the_code_reuses_the_installed_packages(docker, image, tmp_path):

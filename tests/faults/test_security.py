@@ -35,7 +35,7 @@ SOURCES = [
     for folder in ("omf", "scripts", "benchmarks", "docs", "examples")
     for path in sorted((ROOT / folder).rglob("*.py"))
 ]
-RULES = [ROOT / "Snakefile", *sorted((ROOT / "workflow").rglob("*.smk"))]
+RULES = [ROOT / "Snakefile", ROOT / "workflow" / "Snakefile", *sorted((ROOT / "workflow").rglob("*.smk"))]
 UNSAFE_CALLS = {
     "eval",
     "exec",

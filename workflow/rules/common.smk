@@ -35,10 +35,21 @@ from omf.utils.console import configure_logging
 from omf.utils.errors import InputError
 from omf.utils.files import sha256
 from omf.utils.nvidia import count_gpus
+from omf.utils.paths import PACKAGE, data_folder
 
 STARTED = time.time()
-ROOT = Path(workflow.basedir)
+# As a module of another workflow, this one leaves the whole of a run to it: recovery, messages, shell settings.
+IN_MODULE = workflow.modifier.namespace is not None
+# Snakemake puts the prefix of a module before inputs, outputs and logs, but not before parameters.
+PREFIX = workflow.modifier.path_modifier.replace_prefix("x")[:-1]
+ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
 SCRIPTS = ROOT / "scripts"
+if not SCRIPTS.is_dir():
+    # the Snakefile was fetched without its files: those of the installed program
+    ROOT, SCRIPTS = PACKAGE.parent, data_folder("scripts")
+IMAGE = ROOT / "containers" / "omf.sif"
+
+RESULTS, SUBMISSION = Path(f"{PREFIX}results"), Path(f"{PREFIX}submission")
 
 # Locks on this folder: runs hold the first until they end, their jobs the second.
 RUNS, JOBS = Path(".snakemake/omf-runs.lock"), Path(".snakemake/omf-jobs.lock")
@@ -51,6 +62,8 @@ if not os.access(".", os.W_OK):
 
 def recover():
     """Wait for the jobs of a killed run, remove its partial outputs and write the plan files of this run."""
+    if IN_MODULE:
+        return write_plans()
     if not lock(RUNS):
         return  # another run is active here, and Snakemake's lock will refuse this one
     wait_for_lock(
@@ -60,7 +73,7 @@ def recover():
         ),
     )
     shutil.rmtree(".snakemake/locks", ignore_errors=True)
-    for path in remove_partial_outputs(Path("results"), Path("submission")):
+    for path in remove_partial_outputs(RESULTS, SUBMISSION):
         print(f"{path}: not whole, so it is made again", file=sys.stderr)
     write_plans()
 
@@ -73,14 +86,14 @@ def write_plans():
     plans |= {plan_path(step): (step, None) for step in RUN_PLANS}
     for path, key in plans.items():
         save_plan(Path(path), plan_of(*key))
-    for path in Path("results/plan").glob("*/*.json"):
+    for path in RESULTS.glob("plan/*/*.json"):
         if str(path) not in plans:
             path.unlink()
 
 
 def announce():
     """Name what `recover` would remove: a dry run counts it as finished."""
-    for path in find_partial_outputs(Path("results"), Path("submission")):
+    for path in find_partial_outputs(RESULTS, SUBMISSION):
         print(f"{path}: not whole; a run makes it again", file=sys.stderr)
 
 
@@ -103,7 +116,7 @@ def recovering(execute):
 if workflow.is_main_process:
     workflow.execute = recovering(workflow.execute)
 
-if workflow.is_main_process:
+if workflow.is_main_process and not IN_MODULE:
     configure_logging()
     if (
         sum(
@@ -117,7 +130,8 @@ if workflow.is_main_process:
         )
 
 try:
-    restore_texts(config, workflow.config_settings.config_args or ())
+    if not IN_MODULE:
+        restore_texts(config, workflow.config_settings.config_args or ())
     CONFIG = check_config(config)
     # the samples, if the run works in a folder without them
     samples = {
@@ -134,7 +148,7 @@ try:
         check_files(MODEL)
     for key in ("images", "ground_truth"):
         folder = getattr(CONFIG, key)
-        if folder and Path(folder).resolve() == Path("submission").resolve():
+        if folder and Path(folder).resolve() == SUBMISSION.resolve():
             raise InputError(
                 f"{key} is {folder}, from which a run removes what is not its own; give another folder"
             )
@@ -175,7 +189,6 @@ RUN = f"results/training/{TRAINING.name}"
 if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
     # Rules run in the image, with its Python and the code of this checkout. Snakemake makes the working folder their
     # home, which is no place for caches.
-    IMAGE = ROOT / "containers" / "omf.sif"
     if not IMAGE.is_file():
         raise WorkflowError(
             f"{IMAGE}: not there; build it as containers/README.md tells"
@@ -184,9 +197,10 @@ if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
 else:
     # `python` in the rules is the one that runs Snakemake, even if its environment is not activated.
     FIRST = f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
-shell.prefix(
-    f"set -euo pipefail; exec 9<>{JOBS}; flock --shared 9 || true; export {FIRST}; "
-)
+if not IN_MODULE:
+    shell.prefix(
+        f"set -euo pipefail; exec 9<>{JOBS}; flock --shared 9 || true; export {FIRST}; "
+    )
 
 
 wildcard_constraints:
@@ -264,9 +278,7 @@ def plan_of(step, shard=None):
 
 def plan_path(step, shard=None):
     """Return the path of the plan of a job, as text: Snakemake does not track parameters of other types."""
-    return str(
-        plan_file(Path("results/plan") / step, shard or "run", plan_of(step, shard))
-    )
+    return str(plan_file(RESULTS / "plan" / step, shard or "run", plan_of(step, shard)))
 
 
 def code_of(step):
@@ -304,6 +316,6 @@ def stage_before(wildcards):
 
 def print_summary():
     """Print the summary of this run, if it wrote one."""
-    summary = Path("submission/summary.txt")
+    summary = SUBMISSION / "summary.txt"
     if summary.is_file() and summary.stat().st_mtime > STARTED:
         print(f"\n{summary.read_text('utf-8')}", file=sys.stderr)

@@ -20,8 +20,11 @@ rule package:
         code=code_of("package"),
         listing=repr(MODEL),
         plan=plan_path("package"),
+        results=RESULTS,
+        submission=SUBMISSION,
     shell:
-        "python {params.scripts:q}/package.py {params.plan:q} results --out submission > {log} 2>&1"
+        "python {params.scripts:q}/package.py {params.plan:q} {params.results:q} --out {params.submission:q}"
+        " > {log} 2>&1"
 
 
 rule report:
@@ -68,9 +71,11 @@ rule report:
         code=code_of("report"),
         listing=repr(MODEL),
         plan=plan_path("report"),
+        results=RESULTS,
+        submission=SUBMISSION,
     shell:
-        "python {params.scripts:q}/report.py {params.plan:q} results --pictures {output.pictures}"
-        " --out submission > {log} 2>&1"
+        "python {params.scripts:q}/report.py {params.plan:q} {params.results:q} --pictures {output.pictures:q}"
+        " --out {params.submission:q} > {log} 2>&1"
 
 
 # Fail after the summary is written if an image could not be used, so that the run ends with an error and the list.
