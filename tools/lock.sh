@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Pin anew what pyproject.toml asks for, with the hashes of all files of each version: requirements.txt (to run) and
-# requirements-dev.txt (to develop). PyTorch's line goes to requirements-torch.txt, which says why. Needs uv.
+# requirements-dev.txt (to develop). PyTorch's version is that of requirements-torch.txt, which says why. Needs uv.
 # Arguments go on to uv; to keep versions: tools/lock.sh --constraint OLDER_PINS
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -17,6 +17,6 @@ lock() {
     mv "$file.new" "$file"
 }
 
-lock requirements.txt --extra build "$@"
-lock requirements-dev.txt --extra build --extra dev --constraint requirements.txt "$@"
-sed -i "s/^torch==.*/$(grep -oE 'torch==[0-9.]+' pyproject.toml)/" requirements-torch.txt
+extras=(--extra build --extra workflow --extra train --extra report --constraint requirements-torch.txt)
+lock requirements.txt "${extras[@]}" "$@"
+lock requirements-dev.txt "${extras[@]}" --extra dev --constraint requirements.txt "$@"

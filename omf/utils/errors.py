@@ -13,6 +13,15 @@ MAX_LINE_LENGTH = 2000  # characters; a quotation from a damaged file may have m
 
 DEBUG = "OMF_DEBUG"  # environment variable: show tracebacks, in the jobs of a workflow too
 
+# Extras of the package that contain optional modules
+EXTRAS = {
+    "jinja2": "report",
+    "matplotlib": "report",
+    "skimage": "train",
+    "torchmetrics": "train",
+    "snakemake": "workflow",
+}
+
 # Control characters, which break lines, control a terminal or change the writing direction, and surrogates,
 # which represent the bytes of names that are not UTF-8
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -68,6 +77,11 @@ def one_line_message(error: Exception) -> str:
         return f"{error}; start again: finished results are kept"
     if isinstance(error, OSError):
         return printable(f"{error.filename or 'a file'}: {error.strerror or first_line(error)}")
+    if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
+        return (
+            f"{error.name} is not installed, which this needs;"
+            f" pip install 'overexposure-mask-fusion[{EXTRAS[error.name]}]'"
+        )
     if isinstance(error, MemoryError):
         return "not enough memory; close other programs, or give it more"
     return (

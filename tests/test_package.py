@@ -1,0 +1,130 @@
+"""The package for an index: what the wheel contains, and what it needs."""
+
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, run
+
+from omf.models.registry import read_models
+from omf.utils.errors import EXTRAS, one_line_message
+from omf.utils.version import VERSION
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory) -> Path:
+    """Build wheel and sdist from the files of this checkout."""
+    out = tmp_path_factory.mktemp("built")
+    build = (
+        "import os, sys; from hatchling.build import build_sdist, build_wheel;"
+        " os.chdir(sys.argv[1]); build_wheel(sys.argv[2]); build_sdist(sys.argv[2])"
+    )
+    answer = run(sys.executable, "-c", build, ROOT, out)
+    assert answer.returncode == 0, answer.stderr
+    return out
+
+
+def names_in(built: Path, suffix: str) -> set[str]:
+    (path,) = built.glob(f"*{suffix}")
+    if suffix == ".whl":
+        with zipfile.ZipFile(path) as archive:
+            return set(archive.namelist())
+    with tarfile.open(path) as archive:
+        return {name.partition("/")[2] for name in archive.getnames()}
+
+
+def test_the_wheel_holds_program_models_and_cameras(built):
+    names = names_in(built, ".whl")
+    for model in read_models().values():
+        for file in model.files:
+            if file.path.is_file():
+                assert f"omf/trained_models/{model.name}/{file.path.name}" in names
+    wanted = {"omf/py.typed", "omf/cli.py", "omf/scripts/infer.py", "omf/trained_models/models.yaml"}
+    assert wanted | {f"omf/cameras/{path.name}" for path in (ROOT / "cameras").glob("*.yaml")} <= names
+    assert not {name for name in names if name.startswith(("tests/", "docs/"))}
+
+
+def test_the_sdist_holds_all_that_a_checkout_has(built):
+    names = names_in(built, ".tar.gz")
+    wanted = {"Snakefile", "workflow/Snakefile", "config.yaml", "test", "check", "README.md", "LICENSE"}
+    wanted |= {
+        "tests/conftest.py",
+        "docs/method.md",
+        "containers/Dockerfile",
+        "test_rgb/hills.jpg",
+        "omf/py.typed",
+    }
+    assert wanted <= names
+
+
+def test_twine_accepts_both(built):
+    answer = run(sys.executable, "-m", "twine", "check", "--strict", *built.iterdir())
+    assert answer.returncode == 0, answer.stdout + answer.stderr
+    assert answer.stdout.count("PASSED") == 2
+
+
+def test_optional_modules_are_told_with_their_extra():
+    extras = PROJECT["optional-dependencies"]
+    names = {"skimage": "scikit-image"}
+    for module, extra in EXTRAS.items():
+        assert any(line.startswith(names.get(module, module)) for line in extras[extra])
+        assert not any(line.startswith(names.get(module, module)) for line in PROJECT["dependencies"])
+        line = one_line_message(ModuleNotFoundError(f"No module named '{module}'", name=module))
+        assert line.endswith(f"pip install 'overexposure-mask-fusion[{extra}]'")
+    assert "bug in the program" in one_line_message(ModuleNotFoundError("No module named 'x'", name="x"))
+
+
+def test_the_range_of_pytorch_contains_the_pinned_version():
+    (needed,) = [line for line in PROJECT["dependencies"] if line.startswith("torch")]
+    pinned = (ROOT / "requirements-torch.txt").read_text().split("torch==")[1].strip()
+    oldest = needed.partition(">=")[2]
+    assert tuple(map(int, oldest.split("."))) <= tuple(map(int, pinned.split(".")[:2]))
+
+
+@pytest.mark.slow
+def test_the_wheel_works_in_a_bare_environment(built, tmp_path):
+    """With what the wheel asks for and nothing else, from a folder that is no checkout."""
+    environment, (wheel,) = tmp_path / "environment", built.glob("*.whl")
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    answer = run(environment / "bin" / "python", "-m", "pip", "install", "--quiet", wheel, "torch==2.13.0")
+    assert answer.returncode == 0, answer.stderr
+
+    def command(*arguments: object) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [environment / "bin" / arguments[0], *map(str, arguments[1:])],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
+        )
+
+    assert command("omf", "--version").stdout == f"omf {VERSION}\n"
+    assert command("python", "-c", "import snakemake").returncode == 1
+    photo = ROOT / "test_rgb" / "hills.jpg"
+    for model in ("samsung_s7", "generic_phone", "unprocess", "inverse"):
+        for kind in ("npy", "dng"):
+            answer = command("omf", "predict", photo, "-o", model, "--model", model, "--format", kind)
+            assert answer.returncode == 0, answer.stderr
+    raw = np.load(tmp_path / "samsung_s7" / "hills.npy")
+    assert (raw.shape, raw.dtype) == ((120, 160, 4), np.uint16)
+    answer = command("omf", "evaluate", "samsung_s7", ROOT / "test_raw", "--photos", ROOT / "test_rgb")
+    assert "hills" in answer.stdout
+    for arguments in (
+        ("render", "samsung_s7", "-o", "pictures"),
+        ("models", "verify"),
+        ("selftest", "--device", "cpu"),
+    ):
+        answer = command("omf", *arguments)
+        assert "is not installed, which this needs" not in answer.stderr, (arguments, answer.stderr)
+    answer = command("omf", "train", "-o", "model")
+    assert answer.returncode == 1
+    assert answer.stderr == (
+        "error: skimage is not installed, which this needs; pip install 'overexposure-mask-fusion[train]'\n"
+    )
