@@ -1,0 +1,62 @@
+"""The files for the public host, and the steps of a release that they call."""
+
+import re
+
+import pytest
+import yaml
+from conftest import ROOT, run
+
+from omf.utils.version import VERSION
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+RELEASE = ROOT / "tools" / "release.sh"
+
+
+def steps(path) -> list[dict]:
+    jobs = yaml.safe_load(path.read_text())["jobs"]
+    return [step for job in jobs.values() for step in job["steps"]]
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_are_well_formed(path):
+    content = yaml.safe_load(path.read_text())
+    assert content["name"] == path.stem
+    assert content[True]  # YAML 1.1 reads the key `on` as true
+    assert content["permissions"]  # no more than they need
+    for job in content["jobs"].values():
+        assert job["runs-on"].startswith("ubuntu-")
+    for step in steps(path):
+        assert len(step.keys() & {"uses", "run"}) == 1
+        if "uses" in step:
+            assert re.fullmatch(r"[\w-]+/[\w-]+@v\d+", step["uses"])
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_workflows_call_scripts_that_exist(path):
+    programs = ("gh ", "echo ")  # of the runner
+    for step in steps(path):
+        line = step.get("run", "")
+        line = re.sub(r"^sudo (--\S+ )*", "", line)
+        if line and not line.startswith(programs):
+            script = ROOT / line.split()[0]
+            assert script.is_file() and script.stat().st_mode & 0o100, line
+
+
+def test_python_versions_are_those_of_the_package():
+    (check,) = [path for path in WORKFLOWS if path.name == "check.yml"]
+    versions = yaml.safe_load(check.read_text())["jobs"]["check"]["strategy"]["matrix"]["python"]
+    oldest = re.search(r'requires-python = ">=([\d.]+)"', (ROOT / "pyproject.toml").read_text())[1]
+    assert versions[0] == oldest and versions == sorted(versions, key=lambda v: int(v.split(".")[1]))
+
+
+def test_the_notes_of_a_release_are_its_section_of_the_changelog(tmp_path):
+    assert run(RELEASE, "check", f"v{VERSION}").returncode == 0
+    notes = run(RELEASE, "notes", f"v{VERSION}").stdout
+    text = (ROOT / "CHANGELOG.md").read_text()
+    _, _, after = text.partition(f"\n## {VERSION}")
+    section = after.partition("\n")[2].partition("\n## ")[0]
+    assert notes.strip() == section.strip() and notes.strip()
+    for tag, words in (("v9.9.9", "the tag is v9.9.9, the version"), (VERSION, f"the tag is {VERSION}")):
+        answer = run(RELEASE, "check", tag)
+        assert answer.returncode == 1 and words in answer.stderr
+    assert run(RELEASE, "unknown").returncode == 2
