@@ -280,3 +280,18 @@ def contrast(tab, selector: str) -> float:
         for colour in colours
     ]
     return (max(luminance) + 0.05) / (min(luminance) + 0.05)
+
+
+@pytest.mark.parametrize("width", [1280, 1024, 768, 390])
+def test_numbers_on_cards_stay_on_one_line(opened, width):
+    opened.set_viewport_size({"width": width, "height": 900})
+    for text in (None, "113.60 images/s"):
+        if text:
+            opened.evaluate("text => document.querySelector('.cards b').textContent = text", text)
+        measured = opened.evaluate(
+            "[...document.querySelectorAll('.cards b')].map(number => "
+            "[number.textContent, number.scrollWidth - number.clientWidth, number.offsetHeight])"
+        )
+        heights = {height for _, _, height in measured}
+        assert len(measured) >= 3 and len(heights) == 1
+        assert all(overflow <= 0 for _, overflow, _ in measured), measured
