@@ -435,7 +435,7 @@ def test_unmatched_photos_and_ground_truth(tmp_path, call_omf, photos):
     code, lines = call_omf("evaluate", out, truths, "--photos", photos, "--processes", 1)
     assert code == 1
     assert f"problem: {truths}/x\\ny.npy: no prediction of that name in {out}" in lines
-    assert lines[-1] == "3 of 2 images scored"
+    assert lines[-1] == "3 of 4 images scored"
 
 
 def test_without_pillow_heif_each_heic_file_is_reported(tmp_path, monkeypatch, call_omf, photos):
