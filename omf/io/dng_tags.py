@@ -121,6 +121,8 @@ def parse_black(
     )
     if (levels == levels[0]).all() and not across.any() and not down.any():
         return None
+    if page.dtype is not None and page.dtype.kind == "f":  # LibRaw scales samples and levels to counts
+        return None
     levels = levels.reshape(*repeat, -1)
     if across.size not in (1, width) or down.size not in (1, height) or levels.shape[2] not in (1, 3):
         raise ValueError("black levels do not fit the image")

@@ -132,6 +132,13 @@ def test_linear_dng_is_mosaicked(tmp_path, repeat, size):
     np.testing.assert_allclose(raw.mosaic, mosaic(linear), atol=1 / (WHITE - 900))
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_dng_of_float_samples(tmp_path, monkeypatch, bayer, dtype):
+    monkeypatch.setitem(write.__globals__, "WHITE", 1)
+    write(tmp_path / "a.dng", bayer.astype(dtype))
+    np.testing.assert_allclose(read_camera_raw(tmp_path / "a.dng").mosaic, bayer, atol=1e-3)
+
+
 def test_a_dng_that_is_cut_short_is_reported(tmp_path, bayer):
     write(tmp_path / "a.dng", with_black(bayer, 0))
     content = (tmp_path / "a.dng").read_bytes()
