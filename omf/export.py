@@ -59,9 +59,11 @@ def write_dng(
     scaled = np.clip((counts.astype(np.float32) - black_level) / (white_level - black_level), 0, 1)
     even = np.pad(scaled, [(0, size % 2) for size in scaled.shape], mode="reflect")
     raw = demosaic(even, cfa)[: counts.shape[0], : counts.shape[1]]
-    if photo is not None and photo.shape[:2] != counts.shape:
-        height, width = counts.shape
-        raise InputError(f"the photo is {photo.shape}, the RAW {height} x {width} pixels; give equal sizes")
+    if photo is not None and (photo.shape != (*counts.shape, 3) or photo.dtype not in (np.uint8, np.uint16)):
+        raise InputError(
+            f"a photo of {photo.shape}, {photo.dtype}, for RAW of {counts.shape};"
+            " give uint8 or uint16 (H, W, 3) of the same size"
+        )
     if neutral is not None:
         grey = np.array([neutral[0], 1.0, neutral[1]])
     else:

@@ -154,7 +154,8 @@ def test_arrays_become_dng(tmp_path, kind):
         (np.zeros((4, 4, 4)), {"cfa": "BGGR"}, "packed RAW is RGGB"),
         (np.zeros((4, 4)), {"cfa": "RYYB"}, "cfa RYYB: give one of"),
         (np.zeros((4, 4)), {"black_level": 20000}, "give 0 <= black < white"),
-        (np.zeros((4, 4)), {"photo": np.zeros((6, 4, 3), np.uint8)}, "give equal sizes"),
+        (np.zeros((4, 4)), {"photo": np.zeros((6, 4, 3), np.uint8)}, "of the same size"),
+        (np.zeros((4, 4)), {"photo": np.zeros((4, 4, 3))}, "give uint8 or uint16"),
         (np.zeros((4, 4)), {"camera": "none"}, "camera none"),
     ],
 )
