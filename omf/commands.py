@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omf.utils.console import label, log
+from omf.utils.console import count_of, label, log
 from omf.utils.errors import InputError, printable
 
 if TYPE_CHECKING:
@@ -217,7 +217,7 @@ def run_simulate(arguments: argparse.Namespace) -> int:
     photos, camera = find_photos(arguments.photos), load_camera(arguments.camera)
     write_pairs(photos, camera, arguments.out, arguments.count, arguments.size, arguments.seed)
     return conclude(
-        f"{arguments.count} pairs in {arguments.out};"
+        f"{count_of(arguments.count, 'pair')} in {arguments.out};"
         f" inspect them with: omf dataset {arguments.out} --sheet FILE.png",
         [],
     )
@@ -261,7 +261,7 @@ def run_calibrate(arguments: argparse.Namespace) -> int:
     save_text(out, profile_text(profile))
     report = arguments.report or out.with_suffix(".png")
     draw_calibration(fits, load_camera(str(out)), report)
-    return conclude(f"{out} from {len(fits)} pairs; look at {report}", problems)
+    return conclude(f"{out} from {count_of(len(fits), 'pair')}; look at {report}", problems)
 
 
 def run_train(arguments: argparse.Namespace) -> int:

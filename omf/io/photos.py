@@ -9,7 +9,7 @@ from typing import TypeVar
 from omf.io.camera_raw import CAMERA_RAW_SUFFIXES
 from omf.io.identify import OTHER_SUFFIXES, identify
 from omf.io.images import PHOTO_FORMATS, PHOTO_SUFFIXES
-from omf.utils.console import log
+from omf.utils.console import count_of, log
 from omf.utils.errors import InputError, printable
 
 T = TypeVar("T")
@@ -48,7 +48,7 @@ def list_images(folder: Path) -> list[Path]:
         else:
             others += path.is_file()
     if others:
-        log.info(f"{folder}: {others} {'file is' if others == 1 else 'files are'} no picture; left out")
+        log.info(f"{folder}: {count_of(others, 'file')} without a picture; left out")
     if not photos:
         raise InputError(f"{folder}: no pictures in it; put {PHOTO_FORMATS} files there")
     return exclude_paired_raw(photos)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omf.evaluation.scores import scores_csv, scores_table, warnings_line
 from omf.models.registry import Model
+from omf.utils.console import count_of
 from omf.utils.errors import printable
 from omf.utils.files import save_json, save_text
 from omf.utils.paths import redact_home
@@ -103,7 +104,8 @@ def summary_text(summary: dict, scores: dict) -> str:
     """Format the summary that is printed at the end of a run."""
     rate = summary["images"] / summary["seconds"] if summary["seconds"] else 0.0
     lines = [
-        f"{summary['images']} images reconstructed with model {summary['model']} on {summary['device']}"
+        f"{count_of(summary['images'], 'image')} reconstructed"
+        f" with model {summary['model']} on {summary['device']}"
         f" ({summary['seconds_per_image']:.2f} s per image, {rate:.2f} images/s)",
         "",
     ]

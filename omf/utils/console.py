@@ -41,6 +41,11 @@ def progress(
     return tqdm(items, doing, disable=None if wanted else True, **options)
 
 
+def count_of(number: int, noun: str) -> str:
+    """Return a number with its noun: 1 pair, 2 pairs."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def label(word: str) -> str:
     """Return the first word of a problem's line, in red on a terminal unless NO_COLOR is set."""
     return RED.format(word) if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else word

@@ -374,7 +374,7 @@ def test_pictures_of_any_suffix_are_listed(tmp_path, caplog):
         names = [path.name for path in list_images(tmp_path)]
     expected = ["a.jfif", "b.jpe", "c.JPEG", "d.mpo", "e", "f.data", "g.HIF", "h.unknown", "i.webp"]
     assert names == expected
-    assert caplog.messages == [f"{tmp_path}: 5 files are no picture; left out"]
+    assert caplog.messages == [f"{tmp_path}: 5 files without a picture; left out"]
     for name in names:
         assert read_rgb(tmp_path / name).shape[2] == 3
 

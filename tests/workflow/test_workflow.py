@@ -760,7 +760,7 @@ def test_files_that_are_no_pictures_are_counted(tmp_path, settings, photo_folder
     (photo_folder / "notes.txt").write_text("BM of May")
     result = snakemake(tmp_path, "-n", **settings)
     assert result.returncode == 0
-    assert result.stderr.count("photos: 1 file is no picture; left out") == 1
+    assert result.stderr.count("photos: 1 file without a picture; left out") == 1
 
 
 def test_the_launcher_forwards_arguments(tmp_path, settings):
