@@ -207,4 +207,4 @@ def test_every_package_but_pytorch_is_pinned_with_hashes():
         # builds the packages without wheels
         assert "setuptools" in {pin.partition("==")[0] for pin in pinned(name)}
     assert list(pinned("requirements-torch.txt")) == ["torch==2.13.0"]
-    assert '"torch==2.13.0"' in (ROOT / "pyproject.toml").read_text()
+    # the package itself accepts other versions: tests/test_package.py
