@@ -144,12 +144,15 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
 def run_render(arguments: argparse.Namespace) -> int:
     import numpy as np
 
+    from omf.io.camera_raw import CAMERA_RAW_SUFFIXES, import_rawpy
     from omf.io.raw_formats import CHALLENGES
     from omf.pipeline.render import Known, list_raw, render_all
     from omf.raw.camera import load_camera
     from omf.utils.console import progress
 
     paths, camera = list_raw(arguments.raw), load_camera(arguments.camera)
+    if any(path.suffix.lower() in CAMERA_RAW_SUFFIXES for path in paths):
+        import_rawpy()  # its absence is told once, and not for each file
     neutral = arguments.neutral and check_positive("--neutral", *arguments.neutral)
     if arguments.exposure is not None:
         check_positive("--exposure", arguments.exposure)

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import sys
 
 import imageio.v3 as iio
 import numpy as np
@@ -10,6 +11,7 @@ from conftest import ROOT, omf
 from PIL import Image
 
 import omf as package
+from omf.cli import main
 from omf.evaluation.metrics import psnr
 from omf.io.camera_raw import read_camera_raw, read_colours
 from omf.raw.bayer import mosaic, pack
@@ -193,3 +195,12 @@ def test_exiftool_reads_the_new_tags(tmp_path):
         grey = matrix @ light
         expected = CAMERA.illuminants["A" if number == 1 else "D65"]
         np.testing.assert_allclose(grey / grey[1], expected, atol=2e-3)
+
+
+def test_a_missing_rawpy_is_told_once(tmp_path, monkeypatch):
+    for name in ("a.dng", "b.dng"):
+        (tmp_path / name).touch()
+    monkeypatch.setitem(sys.modules, "rawpy", None)
+    monkeypatch.setattr("sys.argv", ["omf", "render", str(tmp_path), "-o", str(tmp_path / "out")])
+    with pytest.raises(SystemExit, match=r"camera RAW needs rawpy; install it with: pip install"):
+        main()
