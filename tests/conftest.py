@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from container.engine import definition_image, docker, image  # noqa: F401
+from container.apptainer import apptainer, sif  # noqa: F401
+from container.engine import docker, image  # noqa: F401
 from hypothesis import settings
 
 from omf.models.checkpoints import save_base, save_network
@@ -55,13 +56,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log):
-    """Run each file in one worker so that its fixtures are built once, and all Docker tests in one worker."""
+    """Run each file in one worker, and all that need an image in another: their fixtures are built once."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = nodeid.partition("::")[0]
-            return "tests/container" if file.startswith("tests/container/") else file
+            return "images" if file.startswith(("tests/container/", "tests/cluster/")) else file
 
     return ByFile(config, log)
 

@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from conftest import ROOT
+from container.engine import ROOT
 
 PHOTOS = ("chart.png", "hills.jpg")
 

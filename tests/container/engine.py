@@ -2,7 +2,6 @@
 
 import ast
 import functools
-import json
 import os
 import shutil
 import signal
@@ -17,7 +16,6 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
-from container.recipes import read_definition
 
 ROOT = Path(__file__).parent.parent.parent
 DOCKER = "/usr/bin/docker"  # the client of this daemon; another on PATH may lack features
@@ -133,47 +131,6 @@ def image(docker) -> str:
 def build_image(docker: Engine, name: str, context: Path, *arguments: object) -> None:
     values = ("--build-arg", f"BASE_IMAGE={BASE}", "--build-arg", f"COMMIT={COMMIT}")
     docker.build(name, context, "--file", context / "containers" / "Dockerfile", *values, *arguments)
-
-
-@pytest.fixture(scope="session")
-def definition_image(docker) -> str:
-    """Build the image of containers/omf.def from this checkout, with Docker in place of Apptainer."""
-    definition = read_definition(
-        (ROOT / "containers" / "omf.def").read_text(), BASE_IMAGE=BASE, COMMIT=COMMIT
-    )
-    context = docker.folder / "definition"
-    for destination, source in definition.files.items():
-        (context / "root" / destination[1:]).parent.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cp", "-fLr", ROOT / source, f"{context}/root{destination}"], check=True)
-    scripts = context / "root" / ".singularity.d"
-    scripts.mkdir()
-    for section in ("post", "environment", "runscript", "test"):
-        (scripts / section).write_text("\n".join(definition.sections[section]) + "\n")
-    (context / "Dockerfile").write_text(
-        f"FROM {definition.header['from']}\nCOPY root /\nRUN /bin/sh -ex /.singularity.d/post\n"
-    )
-    docker.build("omf:definition", context)
-    return "omf:definition"
-
-
-def stand_in_for_apptainer(docker: Engine, image: str, clone: Path, folder: Path) -> dict[str, str]:
-    """Install stand-ins for the command `apptainer` and the image file; return the environment to use."""
-    (clone / "containers" / "omf.sif").touch()
-    program = folder / "bin" / "apptainer"
-    program.parent.mkdir()
-    program.write_text(
-        f'#!/bin/sh\nexec {sys.executable} {Path(__file__).parent / "apptainer_stand_in.py"} "$@"\n'
-    )
-    program.chmod(0o755)
-    environment = {"PATH": f"{program.parent}:{os.environ['PATH']}", "PYTHONPATH": str(clone)}
-    return (
-        docker.environment | environment | {"STAND_IN_IMAGE": image, "STAND_IN_CALLS": str(folder / "calls")}
-    )
-
-
-def read_calls(folder: Path) -> list[dict]:
-    """Return the arguments of each call of the stand-in: home, nv, bind, image, arguments."""
-    return [json.loads(line) for line in (folder / "calls").read_text().splitlines()]
 
 
 def copy_pip_settings(root: Path, cleanup: ExitStack) -> None:

@@ -193,6 +193,10 @@ if DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method:
         raise WorkflowError(
             f"{IMAGE}: not there; build it as containers/README.md tells"
         )
+    if re.search(r"\s", str(IMAGE)):
+        raise WorkflowError(
+            f"{IMAGE}: Snakemake takes no image from a path with a space; move this clone to one without"
+        )
     FIRST = f'PYTHONPATH={shlex.quote(str(ROOT))} HOME="$PWD/.snakemake"'
 else:
     # `python` in the rules is the one that runs Snakemake, even if its environment is not activated.
