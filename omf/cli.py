@@ -241,7 +241,7 @@ def add_render(parents) -> None:
 
 
 def add_models(parents) -> None:
-    text = "List, fetch and verify weights."
+    text = "List, fetch, verify and share weights."
     models = parents.add_parser("models", help=text, description=text).add_subparsers(
         metavar="COMMAND", required=True
     )
@@ -252,9 +252,23 @@ def add_models(parents) -> None:
         commands.run_models_fetch,
         "Download the files of a model; resumes an interrupted download.",
         "omf models fetch published",
+        "omf models fetch OWNER/NAME",
     )
-    fetch.add_argument("name", metavar="NAME", help="name in models.yaml")
+    fetch.add_argument(
+        "name", metavar="NAME", help="name in models.yaml, or OWNER/NAME[@REVISION] on the Hugging Face hub"
+    )
     add_command(models, "verify", commands.run_models_verify, "Check the hashes of all files that are here.")
+    push = add_command(
+        models,
+        "push",
+        commands.run_models_push,
+        "Upload a model with its card and camera profile to the Hugging Face hub.",
+        "omf models push my_camera OWNER/NAME",
+    )
+    push.add_argument("model", metavar="MODEL", help="name in models.yaml, or a folder of weights")
+    push.add_argument(
+        "repository", metavar="OWNER/NAME", help="repository; created, public, if it is not there"
+    )
 
 
 def add_simulate(parents) -> None:

@@ -184,10 +184,24 @@ def run_models_list(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def run_models_push(arguments: argparse.Namespace) -> int:
+    from omf.models.hub import push
+    from omf.models.registry import find_model
+
+    print(f"uploaded: {push(find_model(arguments.model), arguments.repository)}")
+    return 0
+
+
 def run_models_fetch(arguments: argparse.Namespace) -> int:
     from omf.models.download import fetch
     from omf.models.registry import read_models
 
+    if "/" in arguments.name:
+        from omf.models.hub import fetch_repository
+
+        model = fetch_repository(arguments.name)
+        print(f"{model.oe.path.parent}: fetched and listed; use it with model={model.name}")
+        return 0
     models = read_models()
     if arguments.name not in models:
         raise InputError(f"model {arguments.name}: not in models.yaml; known models: {', '.join(models)}")

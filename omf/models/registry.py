@@ -156,20 +156,14 @@ def register_model(name: str, entry: dict, folder: Path | None = None) -> None:
 
     Args:
         name: name of the model.
-        entry: fields as in models.yaml; `trained_here` is added.
+        entry: fields as in models.yaml.
         folder: folder that contains models.yaml; `trained_models` by default.
-
-    Raises:
-        InputError: the name is invalid, or belongs to a model that was not trained here.
     """
     folder = folder or data_folder("trained_models")
-    check_name(name, folder)
     listing = folder / "models.yaml"
     others = re.split(r"^(?=\S+:)", listing.read_text("utf-8"), flags=re.MULTILINE)
     text = "".join(block for block in others if not block.startswith(f"{name}:")).rstrip()
-    save_text(
-        listing, text + "\n\n" + yaml.safe_dump({name: entry | {"trained_here": True}}, sort_keys=False)
-    )
+    save_text(listing, text + "\n\n" + yaml.safe_dump({name: entry}, sort_keys=False))
 
 
 def check_name(name: str, folder: Path | None = None) -> None:
@@ -195,19 +189,32 @@ def find_model(name: str, folder: Path | None = None) -> Model:
     models = read_models(folder)
     if name in models:
         return models[name]
-    weights = Path(name)
-    listed = {file.path.resolve(): file for model in models.values() for file in model.files}
-    for names in FOLDER_FILES:
-        paths = {branch: weights / file for branch, file in names.items()}
-        # os.path, since Path.is_file raises on names that are too long
-        if all(os.path.isfile(path) for path in paths.values()):  # noqa: PTH113
-            # a listed file keeps its listed hash, whether it is found by name or by folder
-            files = {branch: listed.get(path.resolve(), WeightsFile(path)) for branch, path in paths.items()}
-            return Model(name=name, camera=read_camera_name(paths["oe"]) or Model.camera, **files)
-    if os.path.isdir(weights):  # noqa: PTH112
-        sets = " or ".join(" + ".join(names.values()) for names in FOLDER_FILES)
-        raise InputError(f"model {name}: the folder does not hold the weights of a model; put {sets} there")
+    if os.path.isdir(name):  # noqa: PTH112, since Path.is_dir raises on names that are too long
+        listed = {file.path.resolve(): file for model in models.values() for file in model.files}
+        return model_in_folder(Path(name), listed)
     raise InputError(f"model {name}: neither in models.yaml nor a folder; known models: {', '.join(models)}")
+
+
+def model_in_folder(folder: Path, listed: dict[Path, WeightsFile] | None = None) -> Model:
+    """Return the model whose weights a folder contains, see `FOLDER_FILES`.
+
+    Args:
+        folder: folder with weights.
+        listed: files of models.yaml by path.
+
+    Raises:
+        InputError: the folder does not contain all weights of a model.
+    """
+    for names in FOLDER_FILES:
+        paths = {branch: folder / file for branch, file in names.items()}
+        if all(path.is_file() for path in paths.values()):
+            files = {
+                branch: (listed or {}).get(path.resolve(), WeightsFile(path))
+                for branch, path in paths.items()
+            }
+            return Model(name=str(folder), camera=read_camera_name(paths["oe"]) or Model.camera, **files)
+    sets = " or ".join(" + ".join(names.values()) for names in FOLDER_FILES)
+    raise InputError(f"model {folder}: the folder does not hold the weights of a model; put {sets} there")
 
 
 def with_camera(model: Model, camera: str) -> Model:

@@ -43,6 +43,7 @@ def register_trained_model(run: Path, settings: TrainingSettings, models: Path) 
         "extra_data": not settings.pairs,
         "source": f"trained with this program; see {settings.name}/README.md",
         "files": files,
+        "trained_here": True,
     }
     register_model(settings.name, entry, models)
     save_text(

@@ -37,8 +37,12 @@ def progress(
     """
     from tqdm import tqdm  # imported late to keep `omf --help` fast
 
-    wanted = not hidden and log.level in (logging.NOTSET, logging.INFO)
-    return tqdm(items, doing, disable=None if wanted else True, **options)
+    return tqdm(items, doing, disable=hidden or not shows_progress(), **options)
+
+
+def shows_progress() -> bool:
+    """Return True if progress bars are visible: on a terminal, without --quiet and --verbose."""
+    return sys.stderr.isatty() and log.level in (logging.NOTSET, logging.INFO)
 
 
 def count_of(number: int, noun: str) -> str:

@@ -15,6 +15,7 @@ DEBUG = "OMF_DEBUG"  # environment variable: show tracebacks, in the jobs of a w
 
 # Extras of the package that contain optional modules
 EXTRAS = {
+    "huggingface_hub": "hub",
     "jinja2": "report",
     "matplotlib": "report",
     "skimage": "train",
