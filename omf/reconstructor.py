@@ -91,7 +91,9 @@ class Reconstructor:
         """Reconstruct RAW before the mosaic: camera RGB, linear, white at 1.
 
         Args:
-            rgb, neutral, exposure: as for `predict`.
+            rgb: as for `predict`.
+            neutral: as for `predict`.
+            exposure: as for `predict`.
 
         Returns:
             NumPy: float32 (H, W, 3). PyTorch: float32 (3, H, W) or (N, 3, H, W), on the device of `rgb`.

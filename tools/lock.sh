@@ -19,4 +19,4 @@ lock() {
 
 extras=(--extra build --extra workflow --extra train --extra report --constraint requirements-torch.txt)
 lock requirements.txt "${extras[@]}" "$@"
-lock requirements-dev.txt "${extras[@]}" --extra dev --constraint requirements.txt "$@"
+lock requirements-dev.txt "${extras[@]}" --extra docs --extra dev --constraint requirements.txt "$@"

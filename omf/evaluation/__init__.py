@@ -1,0 +1,1 @@
+"""Scores: PSNR and SSIM against ground truth, consistency with the photo, registration."""

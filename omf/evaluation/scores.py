@@ -72,20 +72,21 @@ def match_items(
 def score_image(item: Item, camera: Camera) -> tuple[dict, list[str]]:
     """Compute all scores of a reconstruction.
 
+    The record of an image holds
+
+    - `FULL_REFERENCE_METRICS` if there is ground truth; those of overexposed pixels and of the baselines need
+      the photo too.
+    - `NO_REFERENCE_METRICS` and `warnings` if there is a photo.
+    - `tones` if there is a photo, and `true_tones` if there is ground truth too: see `tone_means`.
+    - the paths and the white level of the files that were used.
+
     Args:
         item: reconstruction with ground truth, a photo, or both.
         camera: camera profile for the baselines and the plausible colours.
 
     Returns:
-        The record of the image and a list of problems, one line per file that can't be used. The record holds
-
-        - `FULL_REFERENCE_METRICS` if there is ground truth; those of overexposed pixels and of the baselines
-          need the photo too.
-        - `NO_REFERENCE_METRICS` and `warnings` if there is a photo.
-        - `tones` if there is a photo, and `true_tones` if there is ground truth too: see `tone_means`.
-        - the paths and the white level of the files that were used.
-
-        It is empty if nothing could be scored.
+        The record of the image and a list of problems, one line per file that can't be used. The record is
+        empty if nothing could be scored.
     """
     record: dict = {key: str(getattr(item, key)) for key in ("raw", "truth", "photo") if getattr(item, key)}
     record["white_level"] = item.white_level

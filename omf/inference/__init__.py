@@ -1,0 +1,1 @@
+"""From photo to demosaiced RAW: fusion of the networks, tiling, devices, classical methods."""

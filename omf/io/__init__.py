@@ -1,0 +1,1 @@
+"""Files: photos, RAW, DNG, camera RAW, metadata."""

@@ -1,0 +1,1 @@
+"""The list of models, their weights, downloads and the hub."""

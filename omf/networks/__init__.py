@@ -1,0 +1,1 @@
+"""The networks: base network, U-Net, LocalNAFNet, Demosaic Net, fused execution."""

@@ -1,0 +1,1 @@
+"""The steps of the workflow, shards, manifests, recovery, settings, and the challenge entry."""

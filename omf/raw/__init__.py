@@ -1,0 +1,1 @@
+"""Camera and RAW: mosaic, overexposure mask, ISP, camera profiles, simulated scenes."""

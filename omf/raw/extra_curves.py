@@ -74,7 +74,8 @@ def differences(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     for making differences small.
 
     Args:
-        first, second: sRGB of the pixels at both sides, uint8 (N, 3).
+        first: sRGB of the pixels at one side, uint8 (N, 3).
+        second: those at the other side.
     """
     result = np.empty((2, 2))
     for one, other in np.ndindex(2, 2):

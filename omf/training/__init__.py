@@ -1,0 +1,1 @@
+"""Training: pairs, patches, losses, stages, calibration of cameras."""
