@@ -8,11 +8,11 @@ import imageio.v3 as iio
 import numpy as np
 
 from omf.raw import scenes
-from omf.raw.bayer import pack, to_challenge_counts
+from omf.raw.bayer import WHITE_LEVEL, pack, to_challenge_counts
 from omf.raw.camera import load_camera
 from omf.raw.simulator import linear_raw, sample_settings, simulate_pair
 from omf.utils.errors import cli_entry_point
-from omf.utils.files import save_npy
+from omf.utils.files import save_json, save_npy
 
 JPEG = {"quality": 95}
 # file name, scene, height, width, how it is written
@@ -40,6 +40,8 @@ def main() -> None:
     out = parser.parse_args().out
     camera = load_camera("samsung_s7")
     (out / "test_rgb").mkdir(parents=True, exist_ok=True)
+    description = {"white_level": WHITE_LEVEL, "camera": "samsung_s7", "source": "tools/make_samples.py"}
+    save_json(out / "test_raw" / "dataset.json", description | {"simulated": True, "seed": SEED})
     for number, (file, scene, height, width, options) in enumerate(SAMPLES):
         rng = np.random.default_rng([SEED, number])
         # as the camera itself renders; the file has its own compression

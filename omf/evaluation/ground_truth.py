@@ -1,5 +1,6 @@
 """Ground truth: packed RAW files, or the camera RAW that the photos were developed from. No torch here."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -31,6 +32,14 @@ def list_ground_truth(folder: Path, photos: Iterable[str] = ()) -> dict[str, Pat
     if camera.keys() - packed:
         import_rawpy()
     return match_shots(photos, camera | packed)
+
+
+def is_simulated(folder: Path) -> bool:
+    """Return True if the `dataset.json` of a folder of ground truth says that a simulator made it."""
+    try:
+        return json.loads((folder / "dataset.json").read_text("utf-8"))["simulated"] is True
+    except (OSError, ValueError, LookupError, TypeError):
+        return False
 
 
 def read_ground_truth(

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from omf.evaluation.consistency import consistency
-from omf.evaluation.ground_truth import read_ground_truth
+from omf.evaluation.ground_truth import is_simulated, read_ground_truth
 from omf.evaluation.metrics import colour_error, highlight_error, ms_ssim, psnr, psnr_per_plane, ssim
 from omf.inference.unprocess import Unprocess
 from omf.io.images import read_rgb
@@ -76,6 +76,7 @@ def score_image(item: Item, camera: Camera) -> tuple[dict, list[str]]:
 
     - `FULL_REFERENCE_METRICS` if there is ground truth; those of overexposed pixels and of the baselines need
       the photo too.
+    - `simulated` if there is ground truth: True if a simulator made it.
     - `NO_REFERENCE_METRICS` and `warnings` if there is a photo.
     - `tones` if there is a photo, and `true_tones` if there is ground truth too: see `tone_means`.
     - the paths and the white level of the files that were used.
@@ -112,7 +113,7 @@ def score_image(item: Item, camera: Camera) -> tuple[dict, list[str]]:
         if array is None:
             record.pop(key, None)  # the page can't show it either
     if truth is not None:
-        record |= full_reference_scores(counts, truth)
+        record |= full_reference_scores(counts, truth) | {"simulated": is_simulated(item.truth.parent)}
         if rgb is not None:
             record |= scores_beside_photo(counts, truth, rgb, item.name, camera)
     if rgb is not None:
@@ -244,6 +245,7 @@ def summarise(records: dict[str, dict]) -> dict:
     columns = [*FULL_REFERENCE_METRICS, *NO_REFERENCE_METRICS, "warnings"]
     return {
         "scored": sum("psnr" in record for record in records.values()),
+        "simulated": sum(record.get("simulated", False) for record in records.values()),
         "mean": {key: mean(key) for key in [*FULL_REFERENCE_METRICS, *NO_REFERENCE_METRICS]},
         "images": {
             name: {key: record[key] for key in columns if key in record}

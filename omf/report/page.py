@@ -177,6 +177,7 @@ def render_page(
         for name, image in images.items()
     ]
     mean = scores["mean"]
+    real = scores["scored"] > scores["simulated"]
     methods = [("this run", mean["psnr"], mean["ssim"], "")]
     methods += [(name, mean[f"{name}_psnr"], mean[f"{name}_ssim"], text) for name, text in BASELINES.items()]
     templates = Environment(
@@ -190,7 +191,8 @@ def render_page(
         when=f"{when:%Y-%m-%d %H:%M}",
         version=VERSION,
         methods=[method for method in methods if method[1] is not None],
-        leaderboard=LEADERBOARD_S7 if summary["scored"] and summary["camera"] == "samsung_s7" else [],
+        simulated=scores["scored"] > 0 and not real,
+        leaderboard=LEADERBOARD_S7 if real and summary["camera"] == "samsung_s7" else [],
         plots=[
             (title, data_uri("image/svg+xml", svg.encode()), text) for title, (svg, text) in figures.items()
         ],

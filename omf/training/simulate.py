@@ -42,7 +42,13 @@ def write_pairs(photos: list[Path], camera: Camera, out: Path, count: int, size:
     pictures = SimulatedPictures(scenes, [] if photos else draw_scenes(count, seed, size + 2), camera)
     save_json(
         out / "dataset.json",
-        {"white_level": WHITE_LEVEL, "camera": camera.name, "source": "omf simulate", "seed": seed},
+        {
+            "white_level": WHITE_LEVEL,
+            "camera": camera.name,
+            "source": "omf simulate",
+            "simulated": True,
+            "seed": seed,
+        },
     )
     for number in progress(range(count), "simulating", unit="pair"):
         photo, raw = (out / f"{number:06d}.{suffix}" for suffix in ("png", "npy"))

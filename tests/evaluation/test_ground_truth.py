@@ -9,7 +9,7 @@ import pytest
 from camera_dng import bayer_of, photo_of, scene, write_dng, write_pair
 from PIL import Image
 
-from omf.evaluation.ground_truth import list_ground_truth, read_ground_truth
+from omf.evaluation.ground_truth import is_simulated, list_ground_truth, read_ground_truth
 from omf.evaluation.metrics import psnr
 from omf.evaluation.scores import Item, score_image
 from omf.io.camera_raw import read_camera_raw
@@ -228,3 +228,20 @@ def test_ground_truth_of_the_same_shot(tmp_path):
         "PXL_1.RAW-01.COVER": "PXL_1.RAW-02.ORIGINAL.dng",
         "b": "b.npy",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "simulated"),
+    [
+        ('{"simulated": true}', True),
+        ('{"simulated": false}', False),
+        ('{"white_level": 1024}', False),
+        ("[]", False),
+        ("{", False),
+        (None, False),
+    ],
+)
+def test_a_dataset_says_whether_it_is_simulated(tmp_path, text, simulated):
+    if text is not None:
+        (tmp_path / "dataset.json").write_text(text)
+    assert is_simulated(tmp_path) is simulated
