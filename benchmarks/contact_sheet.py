@@ -58,7 +58,7 @@ def main() -> None:
         rgb = read_rgb(photo)
         raw = fuse(rgb, overexposure_mask(rgb))
         balanced = isp.camera_to_srgb(
-            isp.clip(isp.white_balance(raw, camera.mean_neutral)), camera.colour_matrices.mean(axis=0)
+            isp.clip(isp.white_balance(raw, camera.mean_neutral)), camera.mean_colour_matrix
         )
         panels = (rgb, isp.to_8_bit(isp.encode_srgb(raw)), isp.to_8_bit(isp.encode_srgb(isp.clip(balanced))))
         for column, panel in enumerate(panels):

@@ -7,7 +7,7 @@ import numpy as np
 from omf.io import dng
 from omf.raw.bayer import CFA_ORIGINS, demosaic, mosaic_full, unpack
 from omf.raw.camera import load_camera
-from omf.raw.develop import develop, grey_world, mean_matrix
+from omf.raw.develop import develop, grey_world
 from omf.raw.isp import to_8_bit, to_sensor_counts
 from omf.raw.white_balance import estimate_exposure, estimate_neutral
 from omf.utils.errors import InputError
@@ -70,7 +70,7 @@ def write_dng(
         grey = grey_world(raw, profile) if photo is None else estimate_neutral(raw, photo, profile)
     if baseline_exposure is None:  # without a photo there is nothing to compare with
         baseline_exposure = 0.0 if photo is None else estimate_exposure(raw, photo, grey, profile)
-    preview = to_8_bit(develop(raw, grey, mean_matrix(profile))) if photo is None else photo
+    preview = to_8_bit(develop(raw, grey, profile.mean_colour_matrix)) if photo is None else photo
     try:
         dng.save_dng(
             path,

@@ -16,7 +16,7 @@ from omf.evaluation.metrics import psnr
 from omf.io.camera_raw import read_camera_raw, read_colours
 from omf.raw.bayer import mosaic, pack
 from omf.raw.camera import load_camera
-from omf.raw.develop import choose_exposure, develop, grey_world, mean_matrix
+from omf.raw.develop import choose_exposure, develop, grey_world
 from omf.raw.isp import decode_srgb, srgb_to_camera
 from omf.utils.errors import InputError
 
@@ -30,18 +30,18 @@ PHOTO = (40 + 100 * np.stack([COLUMNS / 96, ROWS / 64, 1 - COLUMNS / 96], -1)).a
 def raw_of(photo: np.ndarray, exposure: float = 1.0) -> np.ndarray:
     """Return the demosaiced RAW of a photo without any ISP but the one that `develop` inverts."""
     linear = decode_srgb(photo / np.float32(255)).astype(np.float32)
-    return srgb_to_camera(linear, mean_matrix(CAMERA)) * NEUTRAL.astype(np.float32) / exposure
+    return srgb_to_camera(linear, CAMERA.mean_colour_matrix) * NEUTRAL.astype(np.float32) / exposure
 
 
 def test_developing_inverts_the_simple_isp():
-    given = develop(raw_of(PHOTO, exposure=2), NEUTRAL, mean_matrix(CAMERA), 2)
+    given = develop(raw_of(PHOTO, exposure=2), NEUTRAL, CAMERA.mean_colour_matrix, 2)
     assert given.dtype == np.float32
     np.testing.assert_allclose(given, PHOTO / 255, atol=2e-3)
 
 
 def test_clipped_highlights_are_white():
     raw = np.ones((4, 4, 3), np.float32)
-    np.testing.assert_allclose(develop(raw, NEUTRAL, mean_matrix(CAMERA), 1), 1, atol=1e-3)
+    np.testing.assert_allclose(develop(raw, NEUTRAL, CAMERA.mean_colour_matrix, 1), 1, atol=1e-3)
 
 
 def test_the_brightest_hundredth_becomes_white():
@@ -141,7 +141,9 @@ def test_arrays_become_dng(tmp_path, kind):
     colours = read_colours(tmp_path / "a.dng")
     np.testing.assert_allclose(colours.neutral, NEUTRAL, rtol=0.02)  # estimated with the photo
     assert colours.baseline_exposure == pytest.approx(0, abs=0.05)
-    np.testing.assert_allclose(colours.matrix, mean_matrix(CAMERA), atol=0.12)  # of D65, of another camera
+    np.testing.assert_allclose(
+        colours.matrix, CAMERA.mean_colour_matrix, atol=0.12
+    )  # of D65, of another camera
 
 
 @pytest.mark.parametrize(

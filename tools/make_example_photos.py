@@ -10,7 +10,7 @@ from skimage import data
 import omf
 from omf.raw.bayer import demosaic, unpack
 from omf.raw.camera import load_camera
-from omf.raw.develop import develop, mean_matrix
+from omf.raw.develop import develop
 from omf.raw.isp import encode_srgb, to_8_bit
 from omf.raw.overexposure import overexposure_mask
 from omf.raw.white_balance import estimate_exposure, estimate_neutral
@@ -34,7 +34,7 @@ def make_panels(rgb: np.ndarray, reconstructor: omf.Reconstructor) -> list[np.nd
         rgb,
         np.where(mask[..., None], 255, rgb // 4).astype(np.uint8),
         to_8_bit(encode_srgb(np.clip(raw, 0, 1))),
-        to_8_bit(develop(raw, neutral, mean_matrix(camera), exposure)),
+        to_8_bit(develop(raw, neutral, camera.mean_colour_matrix, exposure)),
     ]
 
 

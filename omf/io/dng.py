@@ -200,7 +200,7 @@ def colour_matrices(camera: Camera | None) -> tuple[np.ndarray, np.ndarray]:
     if camera is None:
         from_srgb, neutral = np.eye(3), np.ones(3)
     else:
-        from_srgb, neutral = camera.colour_matrices.mean(axis=0), camera.mean_neutral
+        from_srgb, neutral = camera.mean_colour_matrix, camera.mean_neutral
     from_xyz = np.diag(neutral) @ from_srgb @ np.linalg.inv(SRGB_TO_XYZ_D65)
     forward = SRGB_TO_XYZ_D50 @ np.linalg.inv(from_srgb)
     return from_xyz, forward
@@ -212,7 +212,7 @@ def matrix_from_xyz(camera: Camera, light: str) -> np.ndarray:
     The matrix from linear sRGB to XYZ is adapted to the illuminant by the Bradford transform.
     """
     to_xyz = adapt_white(LIGHT_SOURCES["D65"][1], LIGHT_SOURCES[light][1]) @ SRGB_TO_XYZ_D65
-    return np.diag(camera.illuminants[light]) @ camera.colour_matrices.mean(axis=0) @ np.linalg.inv(to_xyz)
+    return np.diag(camera.illuminants[light]) @ camera.mean_colour_matrix @ np.linalg.inv(to_xyz)
 
 
 def adapt_white(before: tuple[float, float], after: tuple[float, float]) -> np.ndarray:

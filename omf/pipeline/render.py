@@ -12,7 +12,7 @@ from omf.io.camera_raw import CAMERA_RAW_SUFFIXES, RawColours, read_camera_raw, 
 from omf.io.packed import PACKED_SUFFIXES, read_counts, unreadable
 from omf.raw.bayer import demosaic, unpack
 from omf.raw.camera import Camera
-from omf.raw.develop import develop, grey_world, mean_matrix
+from omf.raw.develop import develop, grey_world
 from omf.raw.isp import to_8_bit
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write, check_is_file
@@ -66,7 +66,7 @@ def render(path: Path, out: Path, camera: Camera, known: Known, suffix: str = ".
         raw = demosaic(read_array(path, known.white_level))
     else:
         raw, colours = demosaic_raw(read_camera_raw(path)), read_colours(path)
-    matrix, exposure = mean_matrix(camera), known.exposure
+    matrix, exposure = camera.mean_colour_matrix, known.exposure
     neutral, orientation = known.neutral, 1
     if colours:
         orientation = colours.orientation

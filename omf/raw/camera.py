@@ -85,6 +85,11 @@ class Camera:
         red, blue = self.weights @ self.neutrals
         return np.array([red, 1.0, blue])
 
+    @property
+    def mean_colour_matrix(self) -> np.ndarray:
+        """Mean colour matrix, (3, 3): linear sRGB to white-balanced camera RGB."""
+        return self.colour_matrices.mean(axis=0)
+
 
 def mean_of(distribution: dict) -> float:
     """Return the mean of a distribution of `CapturePrior`; of logarithms the geometric mean."""

@@ -37,11 +37,6 @@ def choose_exposure(linear: np.ndarray) -> float:
     return float(np.clip(1 / max(np.quantile(linear @ LUMA, BRIGHT_SHARE), 1e-6), 1, MAX_BRIGHTENING))
 
 
-def mean_matrix(camera: Camera) -> np.ndarray:
-    """Return the mean of a camera's colour matrices, linear sRGB to white-balanced camera RGB."""
-    return camera.colour_matrices.mean(axis=0)
-
-
 def grey_world(raw: np.ndarray, camera: Camera) -> np.ndarray:
     """Estimate the RAW of a neutral grey as the mean of all pixels that are not clipped.
 

@@ -85,7 +85,7 @@ def mean_settings(camera: Camera) -> CaptureSettings:
     flat = np.random.default_rng(0)  # without a deviation, the curve is not random
     return CaptureSettings(
         neutral=camera.mean_neutral,
-        colour_matrix=camera.colour_matrices.mean(axis=0),
+        colour_matrix=camera.mean_colour_matrix,
         shot_noise=0.0,
         read_noise=0.0,
         centre=np.zeros(2),

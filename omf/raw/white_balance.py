@@ -44,7 +44,7 @@ def estimate_neutral(raw: np.ndarray, rgb: np.ndarray, camera: Camera) -> np.nda
     raw, linear = raw[usable], linear[usable]
 
     greyness = linear.min(axis=-1) / linear.max(axis=-1)
-    balanced = linear @ camera.colour_matrices.mean(axis=0).T
+    balanced = linear @ camera.mean_colour_matrix.T
     light = np.log(np.maximum(raw, MIN_LINEAR)) - np.log(np.maximum(balanced, MIN_LINEAR))
     estimate = np.log(camera.mean_neutral[[0, 2]])
     if greyness.any():
@@ -77,7 +77,7 @@ def estimate_exposure(raw: np.ndarray, rgb: np.ndarray, neutral: np.ndarray, cam
     usable = (photo.max(axis=-1) < WHITE) & (linear.max(axis=-1) > DIM_PHOTO)
     if not usable.any():
         return 0.0
-    expected = (linear[usable] @ camera.colour_matrices.mean(axis=0).T).mean(axis=-1)
+    expected = (linear[usable] @ camera.mean_colour_matrix.T).mean(axis=-1)
     given = (halves[usable] / neutral).mean(axis=-1)
     stops = np.log2(np.maximum(expected, MIN_LINEAR) / np.maximum(given, MIN_LINEAR))
     return float(np.clip(np.median(stops), -MAX_STOPS, MAX_STOPS))

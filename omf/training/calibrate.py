@@ -78,7 +78,7 @@ def fit_pairs(folder: Path, generic: Camera) -> tuple[list[PairFit], list[str]]:
         InputError: the folder contains no pairs.
     """
     fits, problems = [], []
-    prior = mean_curve(generic), generic.colour_matrices.mean(axis=0)
+    prior = mean_curve(generic), generic.mean_colour_matrix
     for name, data, problem in read_each(folder):
         if data is None:
             problems.append(problem)

@@ -198,9 +198,8 @@ class MovingAverage(AveragedModel):
     @torch.no_grad()
     def update(self, averages: list[Tensor], values: list[Tensor], _: Tensor) -> None:
         """Move averages of one dtype towards the present values."""
-        count = int(
-            self.n_averaged
-        )  # on the CPU; the argument is on the GPU, which would have to be waited for
+        # that of this object is on the CPU; the argument is on the GPU, which would have to be waited for
+        count = int(self.n_averaged)
         weight = 1 - min(self.decay, (1 + count) / (10 + count))
         if torch.is_floating_point(averages[0]):
             torch._foreach_lerp_(averages, values, weight)

@@ -167,7 +167,7 @@ def matrix_fields(fits: Sequence[PairFit], generic: Camera) -> Summary:
         lines.append(
             f"colour_matrices: their spread, measured in {len(matrices)} of the pairs; the generic one stays"
         )
-        matrices = generic.colour_matrices - generic.colour_matrices.mean(axis=0) + middle
+        matrices = generic.colour_matrices - generic.mean_colour_matrix + middle
     else:
         origin = f"from {len(matrices)} pairs; they include the ISP's saturation"
         distances = np.abs(matrices - np.median(matrices, axis=0)).max(axis=(1, 2))

@@ -25,6 +25,6 @@ def count_gpus() -> int:
     """Return the number of GPUs that CUDA_VISIBLE_DEVICES leaves visible, of those of this machine."""
     count = len(query_gpus("uuid"))
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
-    return (
-        count if visible is None else min(count, len([name for name in visible.split(",") if name.strip()]))
-    )
+    if visible is None:
+        return count
+    return min(count, sum(bool(name.strip()) for name in visible.split(",")))

@@ -87,7 +87,7 @@ def errors(found: Camera, true: Camera) -> dict[str, float]:
     return {
         "neutral": float(np.abs(found.mean_neutral / true.mean_neutral - 1).max()),
         "gain": abs(mean_of(found.prior.gain) / mean_of(true.prior.gain) - 1),
-        "matrix": float(np.abs(found.colour_matrices.mean(axis=0) - true.colour_matrices.mean(axis=0)).max()),
+        "matrix": float(np.abs(found.mean_colour_matrix - true.mean_colour_matrix).max()),
         "curve": float(np.abs(curves[0] - curves[1]).max()),
     }
 
@@ -183,7 +183,7 @@ def test_outliers_hardly_matter(tmp_path):
     (fit,), _ = fit_pairs(folder, GENERIC)
     raw = fit.cells.raw.copy()
     raw[::20] = raw[::20, ::-1] * 0.5
-    prior = mean_curve(GENERIC), GENERIC.colour_matrices.mean(axis=0)
+    prior = mean_curve(GENERIC), GENERIC.mean_colour_matrix
     clean, damaged = (fit_global(cells, *prior) for cells in (fit.cells, replace(fit.cells, raw=raw)))
     np.testing.assert_allclose(damaged.neutral, clean.neutral, rtol=0.02)
 
