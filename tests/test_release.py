@@ -33,7 +33,7 @@ def test_workflows_are_well_formed(path):
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
 def test_workflows_call_scripts_that_exist(path):
-    programs = ("gh ", "echo ")  # of the runner
+    programs = ("gh ", "echo ", "python -m pip ", "omf ")  # of the runner, and the one that was installed
     for step in steps(path):
         line = step.get("run", "")
         line = re.sub(r"^sudo (--\S+ )*", "", line)
