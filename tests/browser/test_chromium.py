@@ -48,6 +48,7 @@ def html(tmp_path_factory) -> Path:
     )
     summarised = {
         "scored": len(images) - 1,
+        "simulated": 0,
         "mean": mean | {"psnr": 25.0, "ssim": 0.5, "colour_error": 1.0},
         "images": images,
     }
@@ -121,6 +122,7 @@ def hostile(tmp_path) -> Path:
     )
     summarised = {
         "scored": len(images),
+        "simulated": 0,
         "mean": mean | {"psnr": 25.0, "ssim": 0.5, "colour_error": 1.0},
         "images": images,
     }
