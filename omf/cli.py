@@ -266,9 +266,7 @@ def add_models(parents) -> None:
         "omf models push my_camera OWNER/NAME",
     )
     push.add_argument("model", metavar="MODEL", help="name in models.yaml, or a folder of weights")
-    push.add_argument(
-        "repository", metavar="OWNER/NAME", help="repository; created, public, if it is not there"
-    )
+    push.add_argument("repository", metavar="OWNER/NAME", help="repository; a new one is public")
 
 
 def add_simulate(parents) -> None:

@@ -83,7 +83,7 @@ def fetch_repository(address: str, folder: Path | None = None) -> Model:
         (target / name).unlink(missing_ok=True)  # of another revision
     model = model_in_folder(target)
     oe, _, _ = load_networks(model)
-    files = {path.stem: path for path in sorted(target.glob("*.safetensors"))}
+    files = {Path(name).stem: target / name for name in WEIGHTS if (target / name).is_file()}
     entry = {
         "description": f"fetched from {api.endpoint}/{repository}",
         "camera": fetched_camera(model.camera, target / PROFILE),
