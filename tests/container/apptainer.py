@@ -23,13 +23,14 @@ class Apptainer:
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.path = f"{folder}/root/host:{os.environ['PATH']}"
+        self.program = folder / "debian" / "host" / "apptainer"
+        self.path = f"{self.program.parent}:{os.environ['PATH']}"
 
     def __call__(
         self, *arguments: object, cwd: Path, user: int = 0, check: bool = True
     ) -> subprocess.CompletedProcess:
         """Run as `user` in `cwd`."""
-        command = [f"{self.folder}/root/host/apptainer", *map(str, arguments)]
+        command = [str(self.program), *map(str, arguments)]
         environment = os.environ | {"TEST_USER": str(user)}
         result = subprocess.run(
             command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=900
@@ -53,7 +54,7 @@ def apptainer() -> Iterator[Apptainer]:
     folder = Path(tempfile.mkdtemp(prefix="omf-apptainer-"))
     try:
         change_owner(folder, USER)
-        command = ["bash", Path(__file__).parent / "apptainer_up.sh", folder / "root"]
+        command = ["bash", Path(__file__).parent / "apptainer_up.sh", folder / "debian"]
         path = f"{os.environ['PATH']}:{SYSTEM}"
         done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PATH": path})
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
