@@ -149,7 +149,8 @@ def claim(names: Sequence[str]) -> int:
     """Claim the first name that no other process has claimed, until this process ends.
 
     A claim is an abstract Unix socket: unlike a lock file, it needs no folder, no permission of other users,
-    and disappears with its process.
+    and disappears with its process. Other network namespaces, as those of Docker's containers, don't see it;
+    there CUDA_VISIBLE_DEVICES must tell GPUs apart.
 
     Returns:
         Index of the name; by process ID if other processes have claimed all of them.

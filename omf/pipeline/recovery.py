@@ -7,32 +7,56 @@ import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import psutil
+
 from omf.pipeline.manifest import MANIFEST, find_missing
 
 SHARD_FOLDERS = ("decoded", "demosaiced", "raw", "files")  # in results/; each holds a folder per shard
 SHARD_RECORDS = ("photos", "timing", "written", "scores")  # in results/; each holds a JSON file per shard
 # {manifest of a job: its output in submission/ whose absence makes the job run again}
 COMPLETION_FILES = {"package.json": "readme.txt", "report.json": "summary.txt"}
+# {file system: mount options with which flock is local to one machine; None: no option shows otherwise}
+LOCAL_LOCKS = {
+    "nfs": {"local_lock=flock", "local_lock=all", "nolock"},
+    "nfs4": {"local_lock=flock", "local_lock=all"},
+    "lustre": {"localflock"},
+    "cifs": {"nobrl"},
+    "smb3": {"nobrl"},
+    "beegfs": None,
+    "fuse": None,  # fuse.sshfs and others
+}
 RECENT_SECONDS = 300  # before the last write; older files have long reached the disk
 
 
-def lock(path: Path) -> bool:
-    """Hold a shared lock until this process ends, and return True if no other process held it.
+def lock(path: Path) -> bool | None:
+    """Hold a shared lock until this process ends.
 
-    Returns False if the file system does not support locks, since other holders cannot be ruled out.
+    Returns:
+        True if no other process held it, False if one does, None if that can't be told, since the file
+        system has no locks, or locks that other machines don't see.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)  # stays open, which keeps the lock
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
         except BlockingIOError:
             return False
         finally:
             fcntl.flock(file, fcntl.LOCK_SH)
     except OSError:
+        return None
+    return None if locks_are_local(path.resolve()) else True
+
+
+def locks_are_local(path: Path) -> bool:
+    """Return True if the file system of an absolute path has locks that other machines don't see."""
+    mounts = {mount.mountpoint: mount for mount in psutil.disk_partitions(all=True)}
+    mount = next((mounts[str(folder)] for folder in path.parents if str(folder) in mounts), None)
+    if mount is None:
         return False
+    local = LOCAL_LOCKS.get(mount.fstype.partition(".")[0], set())
+    return local is None or not local.isdisjoint(mount.opts.split(","))
 
 
 def wait_for_lock(path: Path, on_wait: Callable[[], None]) -> None:

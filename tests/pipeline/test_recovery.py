@@ -6,8 +6,10 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
+import psutil
 import pytest
 
 from omf.pipeline.manifest import write_folder_manifest, write_manifest
@@ -130,12 +132,36 @@ def test_lock_reports_the_only_holder(tmp_path):
             process.kill()
 
 
-def test_lock_reports_false_without_lock_support(tmp_path, monkeypatch):
+def test_lock_reports_none_without_lock_support(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(37, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", fail)
-    assert lock(tmp_path / "lock") is False
+    assert lock(tmp_path / "lock") is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "options", "expected"),
+    [
+        ("ext4", "rw,relatime", True),
+        ("nfs", "rw,vers=3,local_lock=none", True),
+        ("nfs", "rw,vers=3,local_lock=flock", None),
+        ("nfs", "rw,vers=3,nolock,local_lock=all", None),
+        ("nfs4", "rw,vers=4.2,local_lock=none", True),
+        ("lustre", "rw,flock,lazystatfs", True),
+        ("lustre", "rw,localflock", None),
+        ("cifs", "rw,nobrl", None),
+        ("beegfs", "rw,relatime", None),
+        ("fuse.sshfs", "rw,nosuid", None),
+        ("fuseblk", "rw,nosuid", True),
+        ("gpfs", "rw,relatime", True),
+    ],
+)
+def test_locks_that_other_machines_do_not_see_tell_nothing(tmp_path, monkeypatch, kind, options, expected):
+    mounts = [("/", "ext4", "rw"), (str(tmp_path), "tmpfs", "rw"), (str(tmp_path), kind, options)]
+    partitions = [SimpleNamespace(mountpoint=at, fstype=fs, opts=opts) for at, fs, opts in mounts]
+    monkeypatch.setattr(psutil, "disk_partitions", lambda **_: partitions)
+    assert lock(tmp_path / "work" / "lock") is expected
 
 
 def test_waiting_for_the_holders_of_a_lock(tmp_path):

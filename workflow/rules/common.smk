@@ -64,7 +64,10 @@ def recover():
     """Wait for the jobs of a killed run, remove its partial outputs and write the plan files of this run."""
     if IN_MODULE:
         return write_plans()
-    if not lock(RUNS):
+    alone = lock(RUNS)
+    if alone is None:
+        return save_plans()  # who else is active can't be told, so nothing is removed
+    if not alone:
         return  # another run is active here, and Snakemake's lock will refuse this one
     wait_for_lock(
         JOBS,
@@ -80,15 +83,21 @@ def recover():
 
 def write_plans():
     """Write the plans of all jobs and remove those of earlier runs."""
+    plans = save_plans()
+    for path in RESULTS.glob("plan/*/*.json"):
+        if str(path) not in plans:
+            path.unlink()
+
+
+def save_plans():
+    """Write the plans of all jobs and return their paths."""
     plans = {
         plan_path(step, shard): (step, shard) for step in PLANS for shard in SHARDS
     }
     plans |= {plan_path(step): (step, None) for step in RUN_PLANS}
     for path, key in plans.items():
         save_plan(Path(path), plan_of(*key))
-    for path in RESULTS.glob("plan/*/*.json"):
-        if str(path) not in plans:
-            path.unlink()
+    return plans
 
 
 def announce():

@@ -1,5 +1,7 @@
-"""Fault injection through PYTHONPATH: the file FAULT selects the fault, which happens once and deletes it."""
+"""Fault injection through PYTHONPATH: the file FAULT selects the fault; most happen once and delete it."""
 
+import errno
+import fcntl
 import os
 import sys
 import time
@@ -51,3 +53,9 @@ if FAULT.name == "gpu_fails":
 elif FAULT.name == "slow_job" and "scripts/infer.py" in " ".join(sys.orig_argv) and FAULT.exists():
     FAULT.unlink()
     time.sleep(8)
+elif FAULT.name == "no_locks":
+
+    def no_locks(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    fcntl.flock = no_locks
