@@ -330,7 +330,7 @@ def add_calibrate(parents) -> None:
         "calibrate",
         commands.run_calibrate,
         "Measure a camera profile on pairs of photo and RAW.",
-        "omf calibrate phone_photos -o cameras/my_phone.yaml",
+        "omf calibrate phone_photos -o my_phone",
         "omf predict photo.jpg -o raw --model inverse --camera my_phone",
     )
     calibrate.add_argument(
@@ -340,7 +340,12 @@ def add_calibrate(parents) -> None:
         help="folder of camera RAW + JPEG, or of pairs in the layout of AIM or NTIRE",
     )
     calibrate.add_argument(
-        "-o", "--out", type=Path, required=True, metavar="FILE", help="profile, cameras/NAME.yaml"
+        "-o",
+        "--out",
+        type=Path,
+        required=True,
+        metavar="NAME",
+        help="name of the profile, for --camera; or FILE.yaml, which --camera takes too",
     )
     calibrate.add_argument(
         "--report", type=Path, metavar="FILE", help="plots, PNG; beside the profile by default"

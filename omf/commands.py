@@ -204,7 +204,7 @@ def run_models_fetch(arguments: argparse.Namespace) -> int:
         return 0
     models = read_models()
     if arguments.name not in models:
-        raise InputError(f"model {arguments.name}: not in models.yaml; known models: {', '.join(models)}")
+        raise InputError(f"model {arguments.name}: not listed; known models: {', '.join(models)}")
     for file in models[arguments.name].files:
         fetched = fetch(file, arguments.name)
         print(f"{file.path}: {'fetched and verified' if fetched else 'here already, and the right one'}")
@@ -257,15 +257,17 @@ def run_dataset(arguments: argparse.Namespace) -> int:
 
 
 def run_calibrate(arguments: argparse.Namespace) -> int:
-    from omf.raw.camera import load_camera
+    from omf.raw.camera import load_camera, own_profile_path
     from omf.training.calibrate import fit_line, fit_pairs
     from omf.training.calibration_plots import draw_calibration
     from omf.training.profile import make_profile, profile_text
     from omf.utils.files import save_text
 
     out = arguments.out
+    if str(out) == out.stem:
+        out = own_profile_path(out.stem)
     if out.suffix != ".yaml":
-        raise InputError(f"{out}: give a file for the profile that ends in .yaml, such as cameras/NAME.yaml")
+        raise InputError(f"{out}: give a name, or a file for the profile that ends in .yaml")
     generic = load_camera("generic_phone")
     fits, problems = fit_pairs(arguments.pairs, generic)
     if not fits:

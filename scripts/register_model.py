@@ -1,4 +1,4 @@
-"""Register a finished training in trained_models: weights, model card, entry in models.yaml."""
+"""Register a finished training as a model of the user's: weights, model card, entry in the list."""
 
 import argparse
 from pathlib import Path
@@ -12,10 +12,9 @@ from omf.utils.errors import cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--settings", type=Path, required=True, help="in the folder of a finished training")
-    parser.add_argument("--out", type=Path, required=True, help="folder that holds models.yaml")
     arguments = parser.parse_args()
     settings = read_settings(arguments.settings)
-    register_trained_model(arguments.settings.parent, settings, arguments.out)
+    register_trained_model(arguments.settings.parent, settings)
     print(f"model {settings.name} is ready: ./test --config model={settings.name}")
 
 

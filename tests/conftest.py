@@ -16,6 +16,7 @@ from hypothesis import settings
 from omf.models.checkpoints import save_base, save_network
 from omf.networks.global_net import GlobalNet
 from omf.networks.unet import UNet
+from omf.utils.paths import HOME
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "tests" / "reference"
@@ -155,6 +156,15 @@ def tiny_base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("model") / "tiny_base"
     save_base(random_base(0), folder / "base.safetensors")
     save_network(random_unet((4, 6, 8), 0, in_channels=7), folder / "oe.safetensors")
+    return folder
+
+
+@pytest.fixture
+def own_models(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return the folder of the user's models, an empty one in place of that of this checkout."""
+    monkeypatch.setenv(HOME, str(tmp_path / "own"))
+    folder = tmp_path / "own" / "trained_models"
+    folder.mkdir(parents=True)
     return folder
 
 

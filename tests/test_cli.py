@@ -147,11 +147,11 @@ def test_a_bad_photo_gives_one_line_and_exit_code_1(tmp_path, photo_folder, tiny
         (["predict", "nowhere", "-o", "out"], "nowhere"),
         (
             ["predict", "test_rgb", "-o", "out", "--model", "no_model"],
-            "model no_model: neither in models.yaml nor a folder",
+            "model no_model: neither listed nor a folder",
         ),
         (["predict", "test_rgb", "-o", "out", "--model", "published"], "omf models fetch published"),
         (["evaluate", "nowhere", "test_raw"], "nowhere: no such folder"),
-        (["models", "fetch", "no_model"], "model no_model: not in models.yaml"),
+        (["models", "fetch", "no_model"], "model no_model: not listed"),
     ],
 )
 def test_wrong_inputs_give_one_line(tmp_path, arguments, message):

@@ -45,7 +45,7 @@ def load_networks(model: Model) -> tuple[PaddedNetwork, PaddedNetwork | None, Gl
     for file, network in branches:
         if model.widths not in (None, network.widths):
             raise InputError(
-                f"{file.path}: widths {network.widths}, but models.yaml says {model.widths}; correct the list"
+                f"{file.path}: widths {network.widths}, but {model.widths} are listed; correct the list"
             )
         if (network.in_channels, network.out_channels) != (expected, 3):
             channels = f"{network.in_channels} in, {network.out_channels} out"

@@ -13,6 +13,7 @@ from omf.models.registry import WeightsFile, find_file_problem, is_trusted_url
 from omf.utils.console import progress
 from omf.utils.errors import InputError
 from omf.utils.files import sha256, sync
+from omf.utils.paths import check_writable
 
 ATTEMPTS = 5  # in a row without progress
 PAUSE = 1.0  # seconds before another attempt, doubled each time
@@ -33,15 +34,15 @@ def fetch(file: WeightsFile, name: str) -> bool:
         True if the file was downloaded, False if it already existed.
 
     Raises:
-        InputError: no URL is listed, the server is unreachable or does not have the file, or the download
-            is not the listed file.
+        InputError: no URL is listed, the folder can't be written to, the server is unreachable or does not
+            have the file, or the download is not the listed file.
     """
     problem = find_file_problem(file, name)
     if problem is None:
         return False
     if file.url is None:
         raise InputError(problem)
-    file.path.parent.mkdir(parents=True, exist_ok=True)
+    check_writable(file.path.parent)
     part = file.path.with_name(file.path.name + ".part")
     with part.open("ab") as lock:
         with suppress(OSError):  # some file systems have no locks

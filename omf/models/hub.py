@@ -1,26 +1,37 @@
 """Share models through the Hugging Face hub: weights, model card and camera profile."""
 
 import http.client
+import itertools
 import re
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi
 from huggingface_hub.utils import disable_progress_bars
 
-from omf.models.checkpoints import load_networks
-from omf.models.registry import Model, check_files, find_model, model_in_folder, register_model
+from omf.models.checkpoints import load_demosaic_net, load_networks
+from omf.models.registry import (
+    PROFILE,
+    Model,
+    check_files,
+    check_free_name,
+    file_entry,
+    find_model,
+    model_in_folder,
+    parse_entry,
+    register_model,
+)
 from omf.raw.camera import load_camera, profile_path
 from omf.utils.console import shows_progress
 from omf.utils.errors import InputError
-from omf.utils.files import sha256
-from omf.utils.paths import data_folder
+from omf.utils.files import locked, sync
+from omf.utils.paths import MODELS, user_folder
 from omf.utils.yaml import parse_yaml
 
 WEIGHTS = ("base.safetensors", "oe.safetensors", "noe.safetensors", "demosaic.safetensors")
 CARD = ("README.md", "training.yaml", "curves.png")
-PROFILE = "camera.yaml"
 
 
 def push(model: Model, repository: str) -> str:
@@ -53,54 +64,107 @@ def push(model: Model, repository: str) -> str:
         return api.create_commit(repository, operations, commit_message=message).commit_url
 
 
-def fetch_repository(address: str, folder: Path | None = None) -> Model:
-    """Download a model, check that its weights load, and list it in models.yaml under its name on the hub.
+def fetch_repository(address: str) -> Model:
+    """Download a model, check that its weights load, and list it under its name on the hub.
+
+    Each revision has a folder of its own, which appears there whole; the change of the list is the moment
+    from which on it is used in place of the former one. A download that was stopped resumes.
 
     Args:
         address: OWNER/NAME or OWNER/NAME@REVISION.
-        folder: folder that contains models.yaml; `trained_models` by default.
 
     Returns:
         The model, as listed.
 
     Raises:
-        InputError: the hub does not have it, it is not a model of this program, or its camera is unknown.
+        InputError: the user's folder can't be written to, the hub does not have the model, it is not one of
+            this program, or its camera is unknown. A model that was fetched before stays as it is.
     """
-    folder = folder or data_folder("trained_models")
     repository, _, revision = address.partition("@")
     check_repository(repository)
-    target = folder / repository
+    check_free_name(repository)
+    target = user_folder(MODELS) / repository
     with hub_calls(repository):
         api = HfApi()
         info = api.model_info(repository, revision=revision or None)
-        api.snapshot_download(
-            repository,
-            revision=info.sha,
-            local_dir=target,
-            allow_patterns=[*WEIGHTS, *CARD, PROFILE],
-        )
-    for name in {*WEIGHTS, PROFILE} - {file.rfilename for file in info.siblings}:
-        (target / name).unlink(missing_ok=True)  # of another revision
-    model = model_in_folder(target)
-    oe, _, _ = load_networks(model)
-    files = {Path(name).stem: target / name for name in WEIGHTS if (target / name).is_file()}
-    entry = {
-        "description": f"fetched from {api.endpoint}/{repository}",
-        "camera": fetched_camera(model.camera, target / PROFILE),
-        "widths": list(oe.widths),
-        "source": f"{api.endpoint}/{repository}/tree/{info.sha}",
-        "licence": (info.card_data or {}).get("license") or "",
-        "files": {
-            network: {
-                "name": path.relative_to(folder).as_posix(),
-                "bytes": path.stat().st_size,
-                "sha256": sha256(path),
+    if not re.fullmatch(r"[0-9a-f]{40}", info.sha or ""):
+        raise InputError(f"{repository}: the hub names no commit of it; try again")
+    with locked(target / ".lock"):
+        staging = target / f".{info.sha}.part"
+        for other in set(target.glob(".*.part")) - {staging}:
+            shutil.rmtree(other)
+        with hub_calls(repository):
+            api.snapshot_download(
+                repository,
+                revision=info.sha,
+                local_dir=staging,
+                allow_patterns=[*WEIGHTS, *CARD, PROFILE],
+            )
+        folder = free_folder(target / info.sha)
+        try:
+            entry = describe_download(staging, f"{repository}/{folder.name}")
+            entry |= {
+                "description": f"fetched from {api.endpoint}/{repository}",
+                "source": f"{api.endpoint}/{repository}/tree/{info.sha}",
+                "licence": licence_text((info.card_data or {}).get("license")),
             }
-            for network, path in files.items()
-        },
+            parse_entry(repository, entry, target)
+        except InputError as error:
+            shutil.rmtree(staging)
+            reason = str(error).replace(f"{staging}/", "").replace(str(staging), repository)
+            raise InputError(f"{repository}: not used, since {reason}") from error
+        shutil.rmtree(staging / ".cache", ignore_errors=True)  # huggingface_hub's notes
+        for file in staging.iterdir():
+            sync(file)
+        staging.rename(folder)
+        register_model(repository, entry)
+        remove_revisions(target, folder)
+    return find_model(repository)
+
+
+def describe_download(folder: Path, listed: str) -> dict:
+    """Load a downloaded model and return what a list says about its files.
+
+    Args:
+        folder: folder that contains the files.
+        listed: name of the folder that will contain them, relative to the list.
+
+    Raises:
+        InputError: the files are not a model of this program, or its camera is unknown.
+    """
+    model = model_in_folder(folder)
+    oe, _, _ = load_networks(model)
+    files = [folder / name for name in WEIGHTS if (folder / name).is_file()]
+    if (demosaic := folder / "demosaic.safetensors") in files:
+        load_demosaic_net(demosaic)
+    return {
+        "camera": fetched_camera(model.camera, folder / PROFILE, f"{listed}/{PROFILE}"),
+        "widths": list(oe.widths),
+        "files": {path.stem: file_entry(path, listed) for path in files},
     }
-    register_model(repository, entry, folder)
-    return find_model(repository, folder)
+
+
+def licence_text(licence: object) -> object:
+    """Return the licence of a model card as text, several ones joined; other values are returned as is."""
+    if isinstance(licence, list) and all(isinstance(part, str) for part in licence):
+        return ", ".join(licence)
+    return "" if licence is None else licence
+
+
+def free_folder(folder: Path) -> Path:
+    """Return a folder, or with a number after its name if it exists: of a revision that is fetched again."""
+    paths = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(1))
+    return next(path for path in (folder, *itertools.islice(paths, 100)) if not path.exists())
+
+
+def remove_revisions(target: Path, current: Path) -> None:
+    """Remove the files of all revisions but the current one; files of the user's stay."""
+    for folder in target.iterdir():
+        if re.fullmatch(r"[0-9a-f]{40}(-\d+)?", folder.name) and folder != current:
+            for name in (*WEIGHTS, *CARD, PROFILE):
+                (folder / name).unlink(missing_ok=True)
+            with suppress(OSError):  # there are other files
+                folder.rmdir()
 
 
 def check_repository(repository: str) -> None:
@@ -109,8 +173,8 @@ def check_repository(repository: str) -> None:
         raise InputError(f"{repository}: not a name on the hub; give OWNER/NAME")
 
 
-def fetched_camera(name: str, fetched: Path) -> str:
-    """Return `name` if `cameras/` has the fetched profile under it, or the path of the fetched profile.
+def fetched_camera(name: str, fetched: Path, listed: str) -> str:
+    """Return `name` if a profile of that name is as the fetched one, else the latter's path, `listed`.
 
     Raises:
         InputError: the profile is missing or invalid.
@@ -122,7 +186,7 @@ def fetched_camera(name: str, fetched: Path) -> str:
     path = profile_path(name)
     if path.is_file() and parse_yaml(path.read_text("utf-8")) == parse_yaml(fetched.read_text("utf-8")):
         return name
-    return str(fetched.resolve())
+    return listed
 
 
 @contextmanager

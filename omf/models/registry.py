@@ -7,13 +7,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-import yaml
 from safetensors import SafetensorError, safe_open
 
+from omf.utils.console import warn_once
 from omf.utils.errors import InputError
-from omf.utils.files import save_text, sha256
-from omf.utils.paths import data_folder
-from omf.utils.yaml import parse_yaml
+from omf.utils.files import locked, save_text, sha256
+from omf.utils.paths import MODELS, check_writable, data_folder, user_folder
+from omf.utils.yaml import parse_names, set_entry
 
 # File names in a folder of weights, the most complete set first: ours, then the published ones
 FOLDER_FILES = (
@@ -22,6 +22,8 @@ FOLDER_FILES = (
     {"oe": "oe.safetensors", "noe": "noe.safetensors"},
     {"oe": "final_yuv_OE_mask-220.pt", "noe": "final_yuv_OE_NOE_mask-220.pt"},
 )
+SHIPPED, OWN = "models.yaml", "local.yaml"  # the lists of models; commands write to the second only
+PROFILE = "camera.yaml"  # in a folder of weights: the camera, if it is not one in cameras/
 METHODS = ("fusion", "unprocess", "inverse")
 LFS_POINTER = b"version https://git-lfs"
 
@@ -52,7 +54,7 @@ class Model:
     source: str = ""
     licence: str = ""
     extra_data: bool = True  # trained on more than the challenge's pairs
-    trained_here: bool = False  # in this checkout; may be replaced by another training
+    trained_here: bool = False  # may be replaced by another training
 
     @property
     def files(self) -> tuple[WeightsFile, ...]:
@@ -60,59 +62,120 @@ class Model:
         return tuple(file for file in (self.oe, self.noe, self.base, self.demosaic) if file)
 
 
-def read_models(folder: Path | None = None) -> dict[str, Model]:
-    """Read the list of models.
-
-    Args:
-        folder: folder that contains models.yaml; `trained_models` by default.
-
-    Returns:
-        {name: model}.
+def read_models() -> dict[str, Model]:
+    """Return the listed models by name, and log a warning of each entry that can't be used.
 
     Raises:
-        InputError: the list is unreadable, or an entry is invalid.
+        InputError: the shipped list is unreadable.
     """
-    folder = folder or data_folder("trained_models")
-    listing = folder / "models.yaml"
+    models, problems = merge_lists()
+    warn_of(problems)
+    return models
+
+
+def warn_of(problems: dict[str, InputError]) -> None:
+    """Log each problem, once in a process."""
+    for problem in problems.values():
+        warn_once(str(problem))
+
+
+def merge_lists() -> tuple[dict[str, Model], dict[str, InputError]]:
+    """Read the shipped list of models and the user's, which may not replace the shipped ones.
+
+    Returns:
+        {name: model}, and {name: problem} of the entries that can't be used; a list of the user's that is
+        unreadable counts as one of them.
+
+    Raises:
+        InputError: the shipped list is unreadable.
+    """
+    models, problems = read_list(data_folder(MODELS) / SHIPPED)
+    listing = user_folder(MODELS) / OWN
     try:
-        entries = parse_yaml(listing.read_text("utf-8"))
-        return {name: parse_entry(name, entry, folder) for name, entry in entries.items()}
-    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+        own, own_problems = read_list(listing) if listing.exists() else ({}, {})
+    except InputError as error:
+        own, own_problems = {}, {str(listing): error}
+    for name in own.keys() & models.keys():
+        if not is_own(models[name]):
+            own_problems[name] = InputError(f"{listing}: {name}: comes with the program; rename your model")
+            del own[name]
+    return models | own, problems | own_problems
+
+
+def is_own(model: Model) -> bool:
+    """Return True for a model that was trained or fetched; lists of version 0.1.0 hold them too."""
+    return model.trained_here or "/" in model.name
+
+
+def read_list(listing: Path) -> tuple[dict[str, Model], dict[str, InputError]]:
+    """Read a list of models.
+
+    Returns:
+        {name: model}, and {name: problem} of the entries that are invalid.
+
+    Raises:
+        InputError: the list is unreadable.
+    """
+    models, problems = {}, {}
+    for name, entry in read_entries(listing).items():
+        try:
+            models[name] = parse_entry(name, entry, listing.parent)
+        except InputError as error:
+            problems[name] = InputError(f"{listing}: {error}; correct the entry, or remove it")
+    return models, problems
+
+
+def read_entries(listing: Path) -> dict[str, object]:
+    """Return the entries of a list of models by name. Raises InputError if it is unreadable."""
+    try:
+        entries = parse_names(listing.read_text("utf-8"))
+        if not entries and listing.name == SHIPPED:
+            raise ValueError("it is empty")
+    except (OSError, ValueError) as error:
         reason = str(error).partition("\n")[0]
         raise InputError(
             f"{listing}: can't be read as a list of models ({reason}); compare it with the released one"
         ) from error
+    return entries
 
 
-def parse_entry(name: str, entry: dict, folder: Path) -> Model:
-    """Convert an entry of models.yaml to a model.
+def parse_entry(name: str, entry: object, folder: Path) -> Model:
+    """Convert an entry of a list of models, in `folder`, to a model. Raises InputError if it is invalid."""
+    try:
+        fields = {key: value for key, value in entry.items() if key not in ("files", "widths")}
+        if fields.get("method", "fusion") == "fusion":
+            fields["widths"] = tuple(entry["widths"])
+            fields |= {network: parse_file(network, file, folder) for network, file in entry["files"].items()}
+        model = Model(name=name, **fields)
+        problem = find_invalid_field(model)
+    except (ValueError, AttributeError, LookupError, TypeError) as error:
+        missing = "no " * isinstance(error, KeyError)
+        problem = f"{missing}{str(error).partition(chr(10))[0]}"
+    if problem:
+        raise InputError(f"{name}: {problem}")
+    profile = folder / model.camera  # as fetched with the model
+    return replace(model, camera=str(profile)) if profile.suffix == ".yaml" and profile.is_file() else model
+
+
+def parse_file(network: str, file: dict, folder: Path) -> WeightsFile:
+    """Convert a file of an entry. A file with a URL may lie in the user's folder: it is fetched to there.
 
     Raises:
-        InputError: a file entry is invalid.
-        ValueError, KeyError, TypeError or AttributeError: another field is invalid.
+        ValueError, AttributeError, KeyError or TypeError: the file is invalid.
     """
-    fields = {key: value for key, value in entry.items() if key not in ("files", "widths")}
-    if fields.get("method", "fusion") == "fusion":
-        fields["widths"] = tuple(entry["widths"])
-        for network, file in entry["files"].items():
-            if problem := find_invalid_file_entry(file):
-                raise InputError(f"{folder / 'models.yaml'}: {name}, {network}: {problem}")
-            fields[network] = WeightsFile(
-                folder / file["name"], **{key: value for key, value in file.items() if key != "name"}
-            )
-    model = Model(name=name, **fields)
-    if problem := find_invalid_field(model):
-        raise ValueError(f"{name}: {problem}")
-    return model
+    if problem := find_invalid_file_entry(file):
+        raise ValueError(f"{network}: {problem}")
+    path = folder / file["name"]
+    if file.get("url") and not path.is_file():
+        path = user_folder(MODELS) / file["name"]
+    return WeightsFile(path, **{key: value for key, value in file.items() if key != "name"})
 
 
 def find_invalid_field(model: Model) -> str | None:
     """Return what is invalid about a models.yaml entry, or None."""
-    if not all(
-        isinstance(text, str)
-        for text in (model.name, model.camera, model.description, model.source, model.licence)
-    ):
-        return "name, camera, description, source and licence must be text"
+    for field in ("camera", "description", "source", "licence"):
+        if not isinstance(value := getattr(model, field), str):
+            return f"{field} is {value}; it must be text"
     if not all(isinstance(flag, bool) for flag in (model.extra_data, model.trained_here)):
         return "extra_data and trained_here must be true or false"
     if model.method not in METHODS:
@@ -151,48 +214,85 @@ def is_trusted_url(url: str) -> bool:
         return False
 
 
-def register_model(name: str, entry: dict, folder: Path | None = None) -> None:
-    """Add an entry to models.yaml, or replace the one of the same name.
+def register_model(name: str, entry: dict) -> None:
+    """Add an entry to the user's list of models, or replace the one of the same name.
 
     Args:
-        name: name of the model.
+        name: name of the model, see `check_free_name`.
         entry: fields as in models.yaml.
-        folder: folder that contains models.yaml; `trained_models` by default.
+
+    Raises:
+        InputError: the entry is invalid, or the list is unreadable; it is left as it is.
     """
-    folder = folder or data_folder("trained_models")
-    listing = folder / "models.yaml"
-    others = re.split(r"^(?=\S+:)", listing.read_text("utf-8"), flags=re.MULTILINE)
-    text = "".join(block for block in others if not block.startswith(f"{name}:")).rstrip()
-    save_text(listing, text + "\n\n" + yaml.safe_dump({name: entry}, sort_keys=False))
+    listing = user_folder(MODELS) / OWN
+    parse_entry(name, entry, listing.parent)
+    with locked(listing.with_name(".lock")):
+        text = ""
+        if listing.exists():
+            read_entries(listing)  # which says what is wrong with it
+            text = listing.read_text("utf-8")
+        save_text(listing, set_entry(text, name, entry))
 
 
-def check_name(name: str, folder: Path | None = None) -> None:
-    """Raise InputError unless a training may register a model under this name."""
+def file_entry(path: Path, folder: str) -> dict:
+    """Return the entry of a file that is listed as being in `folder`, relative to the list."""
+    return {"name": f"{folder}/{path.name}", "bytes": path.stat().st_size, "sha256": sha256(path)}
+
+
+def check_free_name(name: str) -> None:
+    """Check, before hours of work, that a model can be listed under a name in the user's folder.
+
+    Args:
+        name: name of a model to train, or OWNER/NAME of one to fetch.
+
+    Raises:
+        InputError: the folder can't be written to, its list is unreadable, or the name is that of a model
+            that came from elsewhere, or of its folder.
+    """
+    listing = user_folder(MODELS) / OWN
+    check_writable(listing.parent)
+    if listing.exists():
+        read_entries(listing)
+    models, problems = merge_lists()
+    if name in problems and name not in models and "/" not in name:
+        raise problems[name]
+    for other in models.values():
+        if other.name == name and not is_own(other):
+            raise InputError(f"model {name}: listed already, and not trained here; give another name")
+        same_folder = other.name.partition("/")[0] == name.partition("/")[0]
+        if same_folder and ("/" in other.name) != ("/" in name):
+            raise InputError(f"model {name}: its folder is that of model {other.name}; give another name")
+    if name not in models and any((listing.parent / name).glob("[!.]*")) and "/" not in name:
+        raise InputError(f"{listing.parent / name}: holds files, but is not listed; give another name")
+
+
+def check_name(name: str) -> None:
+    """Raise InputError unless a training may register a model under this name, see `check_free_name`."""
     if not re.fullmatch(r"[A-Za-z0-9_]+", name):
         raise InputError(f"training.name is {name!r}; give letters, digits and underscores")
-    model = read_models(folder).get(name)
-    if model and not model.trained_here:
-        raise InputError(f"training.name is {name}, which models.yaml lists already; give another name")
+    check_free_name(name)
 
 
-def find_model(name: str, folder: Path | None = None) -> Model:
+def find_model(name: str) -> Model:
     """Find a model.
 
     Args:
-        name: name in models.yaml, or a folder that contains weights, see `FOLDER_FILES`. Their camera is the
-            one in the header of the OE file.
-        folder: folder that contains models.yaml; `trained_models` by default.
+        name: name in models.yaml or in the user's list, or a folder that contains weights, see
+            `FOLDER_FILES`. Their camera is the one in the header of the OE file.
 
     Raises:
-        InputError: the name is neither.
+        InputError: the name is neither, or its entry can't be used.
     """
-    models = read_models(folder)
+    models, problems = merge_lists()
+    if name in problems and name not in models:
+        raise problems[name]
+    warn_of(problems)
     if name in models:
         return models[name]
     if os.path.isdir(name):  # noqa: PTH112, since Path.is_dir raises on names that are too long
         listed = {file.path.resolve(): file for model in models.values() for file in model.files}
         return model_in_folder(Path(name), listed)
-    raise InputError(f"model {name}: neither in models.yaml nor a folder; known models: {', '.join(models)}")
+    raise InputError(f"model {name}: neither listed nor a folder; known models: {', '.join(models)}")
 
 
 def model_in_folder(folder: Path, listed: dict[Path, WeightsFile] | None = None) -> Model:
@@ -273,7 +373,7 @@ def find_file_problem(file: WeightsFile, name: str) -> str | None:
         )
     size = file.path.stat().st_size
     if file.bytes not in (None, size):
-        return f"{file.path}: {size} bytes, but models.yaml says {file.bytes}; {remedy}"
+        return f"{file.path}: {size} bytes, but {file.bytes} are listed; {remedy}"
     if file.sha256 and sha256(file.path) != file.sha256:
-        return f"{file.path}: its sha256 is not the one in models.yaml, so it is not loaded; {remedy}"
+        return f"{file.path}: its sha256 is not the listed one, so it is not loaded; {remedy}"
     return None

@@ -111,7 +111,7 @@ class Config(Section):
 
 
 def restore_texts(config: dict, arguments: Iterable[str]) -> None:
-    """Restore texts that Snakemake has read as numbers from its command line: images=2023_05 is a folder.
+    """Restore texts that Snakemake has read as numbers or lists from its command line, as images=2023_05.
 
     Args:
         config: parsed configuration, changed in place.
@@ -120,7 +120,7 @@ def restore_texts(config: dict, arguments: Iterable[str]) -> None:
     texts = {name for name, field in Config.model_fields.items() if field.annotation in (str, str | None)}
     for argument in arguments:
         key, _, value = argument.partition("=")
-        if key in texts and isinstance(config.get(key), int | float):
+        if key in texts and not isinstance(config.get(key), str | None):
             config[key] = value
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from omf.raw.bayer import CFA_ORIGINS
 from omf.utils.errors import InputError
-from omf.utils.paths import data_folder
+from omf.utils.paths import CAMERAS, check_writable, data_folder, user_folder
 from omf.utils.yaml import parse_yaml
 
 DISTRIBUTIONS = {
@@ -98,8 +98,27 @@ def mean_of(distribution: dict) -> float:
 
 
 def profile_path(name: str) -> Path:
-    """Return the path of a camera's profile: `cameras/NAME.yaml`, or the name itself if it ends in .yaml."""
-    return Path(name) if name.endswith(".yaml") else data_folder("cameras") / f"{name}.yaml"
+    """Return the path of a camera's profile: NAME.yaml of the shipped ones, else of the user's.
+
+    A name that ends in .yaml is a path itself.
+    """
+    if name.endswith(".yaml"):
+        return Path(name)
+    shipped = data_folder(CAMERAS) / f"{name}.yaml"
+    return shipped if os.path.isfile(shipped) else user_folder(CAMERAS) / shipped.name  # noqa: PTH113, see below
+
+
+def own_profile_path(name: str) -> Path:
+    """Return the path for a profile of the user's under a name.
+
+    Raises:
+        InputError: a shipped profile has the name, or the folder can't be written to.
+    """
+    path = user_folder(CAMERAS) / f"{name}.yaml"
+    if profile_path(name) != path:
+        raise InputError(f"camera {name}: comes with the program; give another name")
+    check_writable(path.parent)
+    return path
 
 
 def load_camera(name: str) -> Camera:
@@ -108,7 +127,8 @@ def load_camera(name: str) -> Camera:
     if not os.path.isfile(path):  # noqa: PTH113, since Path.is_file raises on names that are too long
         if name.endswith(".yaml"):
             raise InputError(f"camera {name}: no such file; give a profile, or the name of one in cameras/")
-        names = ", ".join(sorted(Path(p).stem for p in path.parent.glob("*.yaml")))
+        folders = data_folder(CAMERAS), user_folder(CAMERAS)
+        names = ", ".join(sorted({file.stem for folder in folders for file in folder.glob("*.yaml")}))
         raise InputError(f"camera {name}: there is no {path.name} in {path.parent}; known cameras: {names}")
     try:
         return read_profile(parse_yaml(path.read_text("utf-8")))

@@ -1,4 +1,4 @@
-"""Register a finished training as a model: weights, model card, entry in models.yaml."""
+"""Register a finished training as a model of the user's: weights, model card, entry in the list."""
 
 import csv
 import shutil
@@ -7,45 +7,48 @@ from pathlib import Path
 import yaml
 
 from omf.models.checkpoints import load_network
-from omf.models.registry import check_name, register_model
+from omf.models.registry import PROFILE, check_name, file_entry, register_model
 from omf.networks.registry import name_of
 from omf.training.settings import TrainingSettings
-from omf.training.train import weights_file
-from omf.utils.files import atomic_write, save_text, sha256
-from omf.utils.paths import redact_home
+from omf.training.train import remove_other_weights, weights_file
+from omf.utils.files import atomic_write, save_text
+from omf.utils.paths import MODELS, redact_home, user_folder
 
 
-def register_trained_model(run: Path, settings: TrainingSettings, models: Path) -> None:
-    """Copy a run to `models`/NAME, write its model card and list it in models.yaml.
+def register_trained_model(run: Path, settings: TrainingSettings) -> None:
+    """Copy a run to the user's folder of models, write its model card and list it.
+
+    All is copied before the first file of a former training with this name is replaced.
 
     Raises:
-        InputError: the name is that of a model which was not trained here.
+        InputError: the name is that of a model which was not trained here, or the folder can't be written to.
     """
-    check_name(settings.name, models)
-    folder = models / settings.name
+    check_name(settings.name)
+    folder = user_folder(MODELS) / settings.name
+    staging = folder / ".part"
+    shutil.rmtree(staging, ignore_errors=True)
     stages = settings.stages
     for file in (*(weights_file(run, stage) for stage in stages), run / "curves.png", run / "log.csv"):
-        with atomic_write(folder / file.name) as temporary:
+        with atomic_write(staging / file.name) as temporary:
             shutil.copyfile(file, temporary)
-    oe = load_network(weights_file(folder, "oe"))
-    files = {}
-    for stage in stages:
-        path = weights_file(folder, stage)
-        files[stage] = {
-            "name": f"{settings.name}/{path.name}",
-            "bytes": path.stat().st_size,
-            "sha256": sha256(path),
-        }
+    oe = load_network(weights_file(staging, "oe"))
     entry = {
         "description": f"{name_of(oe)}, trained on {describe_data(settings)}",
         "camera": settings.camera,
         "widths": list(oe.widths),
         "extra_data": not settings.pairs,
         "source": f"trained with this program; see {settings.name}/README.md",
-        "files": files,
+        "files": {stage: file_entry(weights_file(staging, stage), settings.name) for stage in stages},
         "trained_here": True,
     }
-    register_model(settings.name, entry, models)
+    if settings.camera.endswith(".yaml"):  # a file that may go, or be another one in another folder
+        shutil.copyfile(settings.camera, staging / PROFILE)
+        entry["camera"] = f"{settings.name}/{PROFILE}"
+    register_model(settings.name, entry)
+    for file in staging.iterdir():
+        file.replace(folder / file.name)
+    staging.rmdir()
+    remove_other_weights(settings, folder)
     save_text(
         folder / "README.md",
         card(settings, name_of(oe), oe.widths, list(csv.DictReader((folder / "log.csv").open()))),

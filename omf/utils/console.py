@@ -1,5 +1,6 @@
 """Console output of the commands, on stderr: log, progress bars, colours. The library is silent."""
 
+import functools
 import logging
 import os
 import sys
@@ -22,6 +23,12 @@ def configure_logging(level: int = logging.INFO) -> None:
     log.handlers = [logging.StreamHandler()]
     log.propagate = False
     log.setLevel(level)
+
+
+@functools.cache
+def warn_once(line: str) -> None:
+    """Log a warning, unless this process has logged it before."""
+    log.warning(line)
 
 
 def progress(

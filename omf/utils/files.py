@@ -1,5 +1,6 @@
-"""Atomic writes, hashes and checks of files."""
+"""Atomic writes, locks, hashes and checks of files."""
 
+import fcntl
 import hashlib
 import json
 import os
@@ -50,6 +51,16 @@ def atomic_write(path: Path, synced: bool = True) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # the file system may be read-only by now
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold the lock on a file, which is made if it is missing; another process waits for it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a") as file:
+        with suppress(OSError):  # some file systems have no locks
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 def sync(path: Path) -> None:

@@ -1,6 +1,7 @@
 """Bounded YAML parser: a small file with aliases can expand to more than the memory."""
 
 import math
+from contextlib import suppress
 
 import yaml
 
@@ -29,10 +30,50 @@ class BoundedLoader(yaml.SafeLoader):
             raise ValueError(f"more than {MAX_VALUES} values")
 
 
-def parse_yaml(text: str) -> object:
-    """Parse a text. Raises ValueError with a one-line message if it is not YAML or exceeds the bounds."""
+class NamesLoader(BoundedLoader):
+    """Loader that leaves the outermost keys as they are written: 2024, on and null are names."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        node = super().get_single_node()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            key.tag = "tag:yaml.org,2002:str"
+        return node
+
+
+def parse_names(text: str) -> dict[str, object]:
+    """Parse a mapping whose keys are names, {} if it is empty. Raises ValueError as `parse_yaml` does."""
+    entries = parse_yaml(text, names=True)
+    if not isinstance(entries, dict | None):
+        raise ValueError("not a mapping from names")
+    return entries or {}
+
+
+def set_entry(text: str, name: str, value: object) -> str:
+    """Return the text of a mapping with an entry replaced, or added; the others keep their comments.
+
+    Raises:
+        ValueError: the text is not a mapping.
+    """
+    wanted = parse_names(text) | {name: value}
+    node = yaml.compose(text, NamesLoader)
+    keys = [key for key, _ in node.value] if node else []
+    starts = [key.start_mark.index for key in keys] + [len(text)]
+    others = [text[start:end] for key, start, end in zip(keys, starts, starts[1:]) if key.value != name]
+    start = "".join((text[: starts[0]], *others)).rstrip()
+    changed = f"{start}\n\n{yaml.safe_dump({name: value}, sort_keys=False)}".lstrip()
+    with suppress(ValueError):
+        if parse_names(changed) == wanted:
+            return changed
+    return yaml.safe_dump(wanted, sort_keys=False)  # a mapping in braces, for example
+
+
+def parse_yaml(text: str, names: bool = False) -> object:
+    """Parse a text; `names`: see `NamesLoader`.
+
+    Raises ValueError with a one-line message if it is not YAML or exceeds the bounds.
+    """
     try:
-        tree = yaml.load(text, BoundedLoader)
+        tree = yaml.load(text, NamesLoader) if names else yaml.load(text, BoundedLoader)
     except ERRORS as error:
         raise ValueError(str(error).partition("\n")[0] or type(error).__name__) from error
     check_tree(tree)

@@ -126,13 +126,17 @@ def read_config(path: Path) -> None:
 
 
 def read_models(path: Path) -> None:
-    from omf.models.registry import METHODS, find_model, read_models
+    from omf.models.registry import METHODS, read_list
 
-    (path.parent / "models.yaml").write_bytes(path.read_bytes())
+    listing = path.parent / "models.yaml"
+    listing.write_bytes(path.read_bytes())
     try:
-        models = read_models(path.parent)
+        models, problems = read_list(listing)
+        for name, problem in problems.items():
+            check_message(problem, listing)
+            assert name not in models
         for name, model in models.items():
-            assert find_model(name, path.parent) is not None and isinstance(name, str)
+            assert isinstance(name, str)
             assert model.method in METHODS and (model.widths is None) == (model.method != "fusion")
             if model.method == "fusion":
                 assert model.oe and (model.noe or model.base)
@@ -149,7 +153,7 @@ def read_models(path: Path) -> None:
             )
             assert isinstance(model.extra_data, bool) and isinstance(model.trained_here, bool)
     except InputError as error:
-        check_message(error, path.parent / "models.yaml")
+        check_message(error, listing)
         raise InputError(f"{path}: refused") from error
 
 

@@ -21,7 +21,7 @@ from omf.evaluation.scores import match_items, score_all, summarise
 from omf.inference.unprocess import Unprocess
 from omf.io.packed import list_packed
 from omf.io.raw_formats import RawFormat, Writer, parse_raw_format
-from omf.models.registry import read_models
+from omf.models.registry import read_list
 from omf.pipeline import preprocess
 from omf.pipeline.config import check_config
 from omf.pipeline.infer import infer
@@ -214,33 +214,28 @@ def test_missing_weights(call_omf, tmp_path, model, photos):
 
 
 @pytest.mark.parametrize(
-    "text",
-    [
-        *(
-            "",
-            "- a\n",
-            "text",
-            "a: {b: [",
-            "a: text",
-            "a:",
-            "a: {widths: [4]}",
-            "a: {files: {}}",
-            "a: {widths: [4], files: [x]}",
-            None,
-        ),
-        *(
-            "a: {widths: [4], files: {oe: {bytes: 3}}}",
-            "a: {method: unprocess, colour: 3}",
-            "a: !!python/object/apply:os.abort []",
-        ),
-    ],
+    "text", ["", "- a\n", "text", "a: {b: [", None, "a: !!python/object/apply:os.abort []"]
 )
 def test_a_bad_models_yaml(tmp_path, text):
     if text is not None:
         (tmp_path / "models.yaml").write_text(text)
     with pytest.raises(InputError) as caught:
-        read_models(tmp_path)
+        read_list(tmp_path / "models.yaml")
     check_line(str(caught.value), f"{tmp_path}/models.yaml: ")
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        *("text", "", "{widths: [4]}", "{files: {}}", "{widths: [4], files: [x]}"),
+        *("{widths: [4], files: {oe: {bytes: 3}}}", "{method: unprocess, colour: 3}"),
+    ],
+)
+def test_a_bad_entry_of_models_yaml(tmp_path, entry):
+    (tmp_path / "models.yaml").write_text(f"a: {entry}\nb: {{method: inverse}}")
+    models, problems = read_list(tmp_path / "models.yaml")
+    assert (list(models), list(problems)) == (["b"], ["a"])
+    check_line(str(problems["a"]), f"{tmp_path}/models.yaml: a: ")
 
 
 # --- settings and commands
@@ -347,7 +342,7 @@ COMMANDS = {  # kind: (command, part of the message); run in a folder with `phot
     ),
     "an unknown model": (
         "predict photos -o out --model none",
-        "model none: neither in models.yaml nor a folder; known models: samsung_s7",
+        "model none: neither listed nor a folder; known models: samsung_s7",
     ),
     "an unknown device": (
         "predict photos -o out --model samsung_s7 --device cuda",
@@ -379,7 +374,7 @@ COMMANDS = {  # kind: (command, part of the message); run in a folder with `phot
     "settings that are not YAML": ("train -o out --settings file", "file: "),
     "weights of an unknown model": (
         "models fetch none",
-        "model none: not in models.yaml; known models: samsung_s7",
+        "model none: not listed; known models: samsung_s7",
     ),
 }
 

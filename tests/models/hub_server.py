@@ -24,6 +24,7 @@ class Hub(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.repositories: dict[str, list[dict[str, bytes]]] = {}
         self.objects: dict[str, bytes] = {}  # large files by sha256
+        self.licence: object = "apache-2.0"  # in all cards
 
     @property
     def url(self) -> str:
@@ -139,7 +140,7 @@ class Handler(BaseHTTPRequestHandler):
             {
                 "id": asked["name"],
                 "sha": revision,
-                "cardData": {"license": "apache-2.0"},
+                "cardData": {"license": self.server.licence},
                 "siblings": [{"rfilename": path} for path in files],
             }
         )

@@ -198,7 +198,7 @@ def test_a_pair_with_wrong_channels_or_widths_is_refused(tmp_path, tiny_model):
     with pytest.raises(InputError, match="3 in, 3 out; the model needs 4 in"):
         load_networks(find_model(str(tmp_path)))
     other = replace(find_model(str(tiny_model)), widths=(4, 6, 9))
-    with pytest.raises(InputError, match=r"widths \(4, 6, 8\), but models\.yaml says \(4, 6, 9\)"):
+    with pytest.raises(InputError, match=r"widths \(4, 6, 8\), but \(4, 6, 9\) are listed"):
         load_networks(other)
 
 

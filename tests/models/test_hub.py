@@ -2,16 +2,24 @@
 
 import shutil
 import sys
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
-from conftest import ROOT, random_rgb, run
+from conftest import ROOT, random_base, random_rgb, run
+from huggingface_hub import HfApi, constants
 from imageio.v3 import imwrite
 from models.hub_server import TOKEN, commit_hash, serving_hub
 
-from omf.models.registry import find_model, read_models
-from omf.utils.paths import data_folder
+from omf.models import hub as hub_module
+from omf.models.checkpoints import load_networks, save_base
+from omf.models.registry import check_files, find_model, read_models
+from omf.raw.camera import load_camera
+from omf.utils.errors import InputError
+from omf.utils.paths import HOME
 
 CARD = "---\nlicense: apache-2.0\n---\n\n# night\n"
 
@@ -58,7 +66,7 @@ def weights(tiny_base_model, tmp_path):
     return folder
 
 
-def test_a_pushed_model_is_fetched_as_it_was(hub, hub_settings, program, weights, tmp_path):
+def test_a_pushed_model_is_fetched_as_it_was(hub, hub_settings, program, weights, tmp_path, monkeypatch):
     pushed = omf(program, "models", "push", weights, "jane/night-1", **hub_settings)
     assert pushed.returncode == 0, pushed.stderr
     assert f"{hub.url}/jane/night-1/commit/" in pushed.stdout
@@ -68,14 +76,16 @@ def test_a_pushed_model_is_fetched_as_it_was(hub, hub_settings, program, weights
 
     fetched = omf(program, "models", "fetch", "jane/night-1", **hub_settings)
     assert fetched.returncode == 0, fetched.stderr
-    folder = program / "trained_models" / "jane" / "night-1"
+    folder = program / "trained_models" / "jane" / "night-1" / commit_hash("jane/night-1", 1)
     assert fetched.stdout == f"{folder}: fetched and listed; use it with model=jane/night-1\n"
-    assert {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()} == files
-    listing = program / "trained_models"
-    model = find_model("jane/night-1", listing)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
+    shipped = (ROOT / "trained_models" / "models.yaml").read_bytes()
+    assert (program / "trained_models" / "models.yaml").read_bytes() == shipped
+    monkeypatch.setenv(HOME, str(program))
+    model = find_model("jane/night-1")
     assert (model.camera, model.widths, model.licence) == ("samsung_s7", (4, 6, 8), "apache-2.0")
     assert model.source.startswith(f"{hub.url}/jane/night-1/tree/")
-    assert list(read_models(listing)) == [*read_models(data_folder("trained_models")), "jane/night-1"]
+    assert list(read_models())[-1] == "jane/night-1"
 
     imwrite(tmp_path / "photo.png", random_rgb(40, 48))
     for name in ("jane/night-1", str(weights)):
@@ -87,7 +97,7 @@ def test_a_pushed_model_is_fetched_as_it_was(hub, hub_settings, program, weights
     assert "jane/night-1: oe.safetensors ok" in omf(program, "models", "verify").stdout
 
 
-def test_a_revision_and_a_later_one(hub, hub_settings, program, weights, tiny_model, tmp_path):
+def test_a_revision_and_a_later_one(hub, hub_settings, program, weights, tiny_model, monkeypatch):
     assert omf(program, "models", "push", weights, "jane/night", **hub_settings).returncode == 0
     # the next version has no base network, but NOE
     for name in ("oe", "noe"):
@@ -96,18 +106,19 @@ def test_a_revision_and_a_later_one(hub, hub_settings, program, weights, tiny_mo
     assert omf(program, "models", "push", weights, "jane/night", **hub_settings).returncode == 0
     del hub.repositories["jane/night"][2]["base.safetensors"]
 
-    listing = program / "trained_models"
+    monkeypatch.setenv(HOME, str(program))
     assert omf(program, "models", "fetch", "jane/night", **hub_settings).returncode == 0
-    model = find_model("jane/night", listing)
+    model = find_model("jane/night")
     assert model.noe and not model.base
     first = commit_hash("jane/night", 1)
     assert omf(program, "models", "fetch", f"jane/night@{first}", **hub_settings).returncode == 0
-    model = find_model("jane/night", listing)
+    model = find_model("jane/night")
     assert model.base and not model.noe
     assert model.source.endswith(first)
+    assert [path.name for path in model.oe.path.parents[1].glob("[!.]*")] == [first]
 
 
-def test_the_profile_of_an_own_camera_comes_along(hub, hub_settings, program, weights, tmp_path):
+def test_the_profile_of_an_own_camera_comes_along(hub, hub_settings, program, weights, tmp_path, monkeypatch):
     profile = yaml.safe_load((ROOT / "cameras" / "samsung_s7.yaml").read_text()) | {"name": "Mine"}
     shutil.copytree(program, tmp_path / "other")
     (program / "cameras" / "samsung_s7.yaml").write_text(yaml.safe_dump(profile))
@@ -115,8 +126,9 @@ def test_the_profile_of_an_own_camera_comes_along(hub, hub_settings, program, we
     other = tmp_path / "other"
     fetched = omf(other, "models", "fetch", "jane/night", **hub_settings)
     assert fetched.returncode == 0, fetched.stderr
-    listing = other / "trained_models"
-    assert find_model("jane/night", listing).camera == str(listing / "jane" / "night" / "camera.yaml")
+    moved = shutil.move(other, tmp_path / "moved")
+    monkeypatch.setenv(HOME, str(moved))
+    assert load_camera(find_model("jane/night").camera).name == "Mine"
 
 
 @pytest.mark.parametrize(
@@ -156,10 +168,146 @@ def test_no_hub(hub_settings, program):
     assert "Connection refused" in answer.stderr
 
 
-def test_damaged_weights_are_not_listed(hub, hub_settings, program, weights, tmp_path):
-    assert omf(program, "models", "push", weights, "jane/night", **hub_settings).returncode == 0
-    hub.repositories["jane/night"][1]["oe.safetensors"] = b"damaged"
-    answer = omf(program, "models", "fetch", "jane/night", **hub_settings)
-    assert answer.returncode == 1
-    assert "oe.safetensors" in answer.stderr and answer.stderr.count("\n") == 1
-    assert "jane/night" not in read_models(program / "trained_models")
+@pytest.fixture
+def fetch(hub, tiny_base_model, own_models, tmp_path, monkeypatch):
+    """Return a function that fetches jane/night in this process, and a model of that name on the hub."""
+    files = {path.name: path.read_bytes() for path in tiny_base_model.iterdir()}
+    hub.repositories["jane/night"] = [{}, files | {"README.md": CARD.encode()}]
+    monkeypatch.setattr(hub_module, "HfApi", partial(HfApi, hub.url))
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf"))
+    return partial(hub_module.fetch_repository, "jane/night")
+
+
+def next_revision(hub, tiny_base_model) -> dict[str, bytes]:
+    """Add a revision with other weights to jane/night, and return its files."""
+    path = tiny_base_model.parent / "next.safetensors"
+    save_base(random_base(1), path)
+    hub.repositories["jane/night"].append(
+        hub.repositories["jane/night"][-1] | {"base.safetensors": path.read_bytes()}
+    )
+    return hub.repositories["jane/night"][-1]
+
+
+def revisions(own_models) -> list[str]:
+    return sorted(path.name for path in (own_models / "jane" / "night").iterdir() if path.is_dir())
+
+
+@pytest.mark.parametrize(
+    ("licence", "text"), [("mit", "mit"), (["mit", "apache-2.0"], "mit, apache-2.0"), (None, ""), ([], "")]
+)
+def test_licences(hub, fetch, licence, text):
+    hub.licence = licence
+    assert fetch().licence == text
+
+
+NO_PROFILE = b"name: no profile"
+BROKEN = {  # kind: (files of a revision, licence, part of the message)
+    "damaged weights": ({"oe.safetensors": b"damaged"}, "mit", "oe.safetensors: can't be read as weights"),
+    "no weights": ({"oe.safetensors": None}, "mit", "the folder does not hold the weights of a model"),
+    "empty weights": ({"base.safetensors": b""}, "mit", "base.safetensors: can't be read as weights"),
+    "weights of another kind": ({"oe.safetensors": "base"}, "mit", "weights of architecture base"),
+    "a bad demosaic net": ({"demosaic.safetensors": b"x"}, "mit", "demosaic.safetensors: can't be read"),
+    "a bad profile": ({"camera.yaml": NO_PROFILE}, "mit", "camera.yaml: not a valid camera profile"),
+    "a profile that is no text": ({"camera.yaml": b"\xff"}, "mit", "camera.yaml: not a valid camera profile"),
+    "a number as licence": ({}, 7, "licence is 7; it must be text"),
+    "a mapping as licence": ({}, {"name": "mit"}, "licence is {'name': 'mit'}; it must be text"),
+    "numbers as licences": ({}, ["mit", 7], "licence is ['mit', 7]; it must be text"),
+}
+
+
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_revision_leaves_the_former_one(hub, fetch, own_models, kind):
+    fetch()
+    before = {path: path.read_bytes() for path in own_models.rglob("*") if path.is_file()}
+    files, hub.licence, problem = BROKEN[kind]
+    files = {
+        name: hub.repositories["jane/night"][-1].get(f"{content}.safetensors", content)
+        if isinstance(content, str)
+        else content
+        for name, content in files.items()
+    }
+    changed = hub.repositories["jane/night"][-1] | files
+    hub.repositories["jane/night"].append({k: v for k, v in changed.items() if v is not None})
+    with pytest.raises(InputError) as caught:
+        fetch()
+    line = str(caught.value)
+    assert line.startswith("jane/night: not used, since ") and problem in line
+    assert ".part" not in line
+    assert {path: path.read_bytes() for path in own_models.rglob("*") if path.is_file()} == before
+    load_networks(find_model("jane/night"))
+    assert len(revisions(own_models)) == 1
+
+
+class KilledError(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("same", [False, True], ids=["the next revision", "the same one"])
+@pytest.mark.parametrize("moment", ["load_networks", "sync", "rename", "register_model", "remove_revisions"])
+def test_a_kill_at_any_moment_leaves_a_usable_model(hub, fetch, own_models, tiny_base_model, moment, same):
+    fetch()
+    files = hub.repositories["jane/night"][-1] if same else next_revision(hub, tiny_base_model)
+
+    def kill(*_):
+        raise KilledError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Path if moment == "rename" else hub_module, moment, kill)
+        with pytest.raises(KilledError):
+            fetch()
+    load_networks(find_model("jane/night"))
+    model = fetch()
+    assert model.base.path.read_bytes() == files["base.safetensors"]
+    check_files(model)
+    assert revisions(own_models) == [model.base.path.parent.name]
+
+
+def test_the_rest_of_a_stopped_download_goes(hub, fetch, own_models, tiny_base_model, monkeypatch):
+    fetch()
+    next_revision(hub, tiny_base_model)
+
+    def stop(*_, local_dir, **__):
+        local_dir.mkdir()
+        (local_dir / "oe.safetensors").touch()
+        raise OSError("connection lost")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(HfApi, "snapshot_download", stop)
+        with pytest.raises(InputError, match="jane/night: connection lost"):
+            fetch()
+    load_networks(find_model("jane/night"))
+    assert len(revisions(own_models)) == 2  # the next fetch resumes it, or removes it if there is a newer one
+    next_revision(hub, tiny_base_model)
+    model = fetch()
+    assert revisions(own_models) == [model.oe.path.parent.name]
+
+
+def test_files_of_the_user_stay(hub, fetch, own_models, tiny_base_model):
+    notes = fetch().oe.path.with_name("notes.txt")
+    notes.write_text("mine")
+    (own_models / "jane" / "night" / "more").mkdir()
+    next_revision(hub, tiny_base_model)
+    fetch()
+    assert notes.read_text() == "mine" and not notes.with_name("oe.safetensors").exists()
+    assert (own_models / "jane" / "night" / "more").is_dir()
+
+
+def test_fetches_at_the_same_time(hub, fetch, own_models):
+    with ThreadPoolExecutor(4) as pool:
+        for future in [pool.submit(fetch) for _ in range(4)]:
+            future.result()
+    assert len(revisions(own_models)) == 1
+    load_networks(find_model("jane/night"))
+
+
+def test_a_folder_that_cannot_be_written_to_is_found_before_the_download(hub, fetch, monkeypatch):
+    monkeypatch.setenv(HOME, "/proc/own")
+    hub.repositories.clear()  # so that any request fails
+    with pytest.raises(InputError, match=r"/proc/own/trained_models: can't be written .*; set OMF_HOME"):
+        fetch()
+
+
+def test_a_hub_that_names_no_commit(hub, fetch, own_models, monkeypatch):
+    monkeypatch.setattr(HfApi, "model_info", lambda *_, **__: SimpleNamespace(sha="../../x"))
+    with pytest.raises(InputError, match="jane/night: the hub names no commit of it"):
+        fetch()

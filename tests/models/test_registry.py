@@ -1,5 +1,7 @@
 """The list of models, and checks of its entries and files."""
 
+import multiprocessing
+import re
 import shutil
 
 import pytest
@@ -7,15 +9,28 @@ import yaml
 from conftest import ROOT, random_unet
 
 from omf.models.checkpoints import save_network
-from omf.models.registry import check_files, find_file_problem, find_model, is_trusted_url, read_models
+from omf.models.registry import (
+    check_files,
+    check_free_name,
+    find_file_problem,
+    find_model,
+    is_trusted_url,
+    read_entries,
+    read_list,
+    read_models,
+    register_model,
+)
+from omf.raw.camera import load_camera, own_profile_path
+from omf.utils import paths
 from omf.utils.errors import InputError
 from omf.utils.files import sha256
+from omf.utils.paths import HOME, user_folder
 
 
 @pytest.fixture
-def registry(tmp_path, tiny_model):
-    """A models.yaml with one valid model, and its files."""
-    shutil.copytree(tiny_model, tmp_path / "tiny")
+def registry(own_models, tiny_model):
+    """The user's list with one valid model, and its files."""
+    shutil.copytree(tiny_model, own_models / "tiny")
     files = {
         branch: {
             "name": f"tiny/{branch}.safetensors",
@@ -32,8 +47,8 @@ def registry(tmp_path, tiny_model):
         "description": "",
         "files": files,
     }
-    (tmp_path / "models.yaml").write_text(yaml.safe_dump({"tiny": entry}))
-    return tmp_path
+    (own_models / "local.yaml").write_text(yaml.safe_dump({"tiny": entry}))
+    return own_models
 
 
 def test_the_shipped_list_and_its_files_are_complete():
@@ -57,7 +72,7 @@ def test_the_released_files_are_listed_with_their_hashes():
 
 
 def test_find_by_name(registry):
-    model = find_model("tiny", registry)
+    model = find_model("tiny")
     check_files(model)
     assert (model.name, model.oe.path, model.noe.path) == (
         "tiny",
@@ -66,8 +81,8 @@ def test_find_by_name(registry):
 
 
 def test_find_by_folder(registry, tiny_model, published_model):
-    check_files(find_model(str(tiny_model), registry))
-    published = find_model(str(published_model), registry)
+    check_files(find_model(str(tiny_model)))
+    published = find_model(str(published_model))
     assert published.oe.path.name == "final_yuv_OE_mask-220.pt"
     assert published.oe.sha256 is None
 
@@ -78,24 +93,23 @@ def test_a_listed_file_with_another_hash_is_refused_by_name_and_by_folder(regist
     content[-1] ^= 1
     path.write_bytes(content)
     for name in ("tiny", str(registry / "tiny")):
-        with pytest.raises(InputError, match=r"oe\.safetensors: its sha256 is not the one in models\.yaml"):
-            check_files(find_model(name, registry))
+        with pytest.raises(InputError, match=r"oe\.safetensors: its sha256 is not the listed one"):
+            check_files(find_model(name))
 
 
-def test_a_listed_pickle_with_another_hash_is_not_opened(tmp_path, published_model):
-    shutil.copy(ROOT / "trained_models" / "models.yaml", tmp_path)
+def test_a_listed_pickle_with_another_hash_is_not_opened(own_models, published_model):
     for file in published_model.iterdir():
-        (tmp_path / file.name).symlink_to(file)
+        (own_models / file.name).symlink_to(file)
     with pytest.raises(
-        InputError, match=r"final_yuv_OE_mask-220\.pt: .*models\.yaml.*omf models fetch published"
+        InputError, match=r"own/.*final_yuv_OE_mask-220\.pt: .*listed.*omf models fetch published"
     ):
-        check_files(find_model("published", tmp_path))
+        check_files(find_model("published"))
 
 
 def test_problems_of_a_file_are_described(registry):
-    model = find_model("tiny", registry)
+    model = find_model("tiny")
     model.oe.path.write_bytes(model.oe.path.read_bytes()[:100])
-    assert "100 bytes, but models.yaml says" in find_file_problem(model.oe, "tiny")
+    assert f"100 bytes, but {model.oe.bytes} are listed" in find_file_problem(model.oe, "tiny")
     model.oe.path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
     assert "Git LFS pointer" in find_file_problem(model.oe, "tiny")
     model.oe.path.unlink()
@@ -104,34 +118,52 @@ def test_problems_of_a_file_are_described(registry):
 
 @pytest.mark.parametrize("name", ["tny", "nowhere/at/all"])
 def test_an_unknown_model_is_reported_with_the_known_ones(registry, name):
-    with pytest.raises(InputError, match=f"{name}: neither in models.yaml nor a folder; known models: tiny"):
-        find_model(name, registry)
+    with pytest.raises(
+        InputError, match=f"{name}: neither listed nor a folder; known models: samsung_s7, .*, tiny$"
+    ):
+        find_model(name)
 
 
 def test_a_folder_without_a_pair_is_reported(registry, tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(InputError, match=r"does not hold the weights of a model; put base\.safetensors"):
-        find_model(str(tmp_path / "empty"), registry)
+        find_model(str(tmp_path / "empty"))
 
 
 HASH = "0" * 64
 
 
 @pytest.mark.parametrize(
-    "text",
+    ("entry", "problem"),
     [
-        "",
-        "- a list",
-        "model: {files: {}}",
-        "a: [unclosed",
-        f"m: {{files: {{oe: {{name: x, sha256: '{HASH}', bytes: 1, color: red}}}}, widths: [1]}}",
+        ("text", "m: 'str' object has no attribute 'items'"),
+        ("", "m: 'NoneType' object has no attribute 'items'"),
+        ("{files: {}}", "m: no 'widths'"),
+        ("{widths: [1]}", "m: no 'files'"),
+        ("{widths: [4], files: [x]}", "m: 'list' object has no attribute 'items'"),
+        ("{widths: [4], files: {oe: {bytes: 3}}}", "m: no 'name'"),
+        (
+            f"{{files: {{oe: {{name: x, sha256: '{HASH}', bytes: 1, color: red}}}}, widths: [1]}}",
+            "unexpected keyword argument 'color'",
+        ),
+        ("{method: unprocess, colour: 3}", "unexpected keyword argument 'colour'"),
+        ("{method: unprocess, 3: 4}", "keywords must be strings"),
+        (
+            "{method: unprocess, licence: [mit, apache-2.0]}",
+            "licence is .'mit', 'apache-2.0'.; it must be text",
+        ),
     ],
 )
-def test_an_invalid_list_is_reported_on_one_line(tmp_path, text):
-    (tmp_path / "models.yaml").write_text(text)
-    with pytest.raises(InputError, match=r"models\.yaml: can't be read as a list of models") as caught:
-        read_models(tmp_path)
-    assert "\n" not in str(caught.value)
+def test_an_invalid_entry_disables_itself_only(registry, caplog, entry, problem):
+    with (registry / "local.yaml").open("a") as listing:
+        listing.write(f"m: {entry}\n")
+    assert list(read_models())[-1] == "tiny" and "samsung_s7" in read_models()
+    assert len(caplog.messages) == 1  # once
+    with pytest.raises(InputError) as caught:
+        find_model("m")
+    for text in (caplog.messages[0], str(caught.value)):
+        assert re.fullmatch(rf".*local\.yaml: .*{problem}; correct the entry, or remove it", text)
+    check_files(find_model("tiny"))
 
 
 @pytest.mark.parametrize(
@@ -140,34 +172,208 @@ def test_an_invalid_list_is_reported_on_one_line(tmp_path, text):
         ({"widths": ["4", 6]}, "widths must be whole numbers"),
         ({"widths": []}, "it must have widths"),
         ({"method": "magic"}, "method must be fusion or unprocess or inverse"),
-        ({"camera": 7}, "camera, description, source and licence must be text"),
+        ({"camera": 7}, "camera is 7; it must be text"),
         ({"extra_data": "no"}, "must be true or false"),
         ({"files": {"oe": {"name": "a", "sha256": "0" * 64, "bytes": 1}}}, "files oe and noe"),
-        ({"description": "x" * 10_000, "licence": 3}, "must be text"),
+        ({"description": "x" * 10_000, "licence": 3}, "licence is 3; it must be text"),
     ],
 )
 def test_invalid_fields_of_a_listed_model_are_reported(registry, change, message):
-    entries = yaml.safe_load((registry / "models.yaml").read_text())
-    (registry / "models.yaml").write_text(yaml.safe_dump({"tiny": entries["tiny"] | change}))
-    with pytest.raises(
-        InputError, match=f"models.yaml: can't be read as a list of models .tiny: .*{message}"
-    ):
-        read_models(registry)
+    entries = yaml.safe_load((registry / "local.yaml").read_text())
+    (registry / "local.yaml").write_text(yaml.safe_dump({"tiny": entries["tiny"] | change}))
+    with pytest.raises(InputError, match=rf"local\.yaml: tiny: .*{message}"):
+        find_model("tiny")
+
+
+BAD_LISTS = ["- a list", "text", "a: [unclosed", b"\xff\xfe", b"a: 2001-99-99", b"a: &r [*r]", b"[" * 5000]
+BAD_LISTS += [b"a: !!bool x", b"a: {[b]: c}", b"[a]: c", "a: !!python/object/apply:os.abort []"]
+
+
+@pytest.mark.parametrize("content", BAD_LISTS)
+def test_a_list_that_is_not_text_or_yaml_is_reported_on_one_line(own_models, caplog, content):
+    listing = own_models / "local.yaml"
+    listing.write_bytes(content.encode() if isinstance(content, str) else content)
+    before = listing.read_bytes()
+    with pytest.raises(InputError, match=r"local\.yaml: can't be read as a list of models") as caught:
+        read_list(listing)
+    assert "\n" not in str(caught.value)
+    # the shipped models work, and nobody writes over the list
+    assert find_model("samsung_s7").name == "samsung_s7"
+    assert caplog.messages == [str(caught.value)]
+    for change in (lambda: check_free_name("mine"), lambda: register_model("mine", {"method": "inverse"})):
+        with pytest.raises(InputError, match=r"local\.yaml: can't be read as a list of models"):
+            change()
+    assert listing.read_bytes() == before
+
+
+@pytest.mark.parametrize("text", ["", "# none\n", None])
+def test_a_shipped_list_that_is_empty_or_missing_is_reported(tmp_path, text):
+    if text is not None:
+        (tmp_path / "models.yaml").write_text(text)
+    with pytest.raises(InputError, match=r"models\.yaml: can't be read as a list of models"):
+        read_list(tmp_path / "models.yaml")
+
+
+NAMES = ["2024", "on", "null", "~", "1e3", "0x1F", "yes", "2024-01-01", "=", "<<", "a b", "é", "-", "1_000"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_that_yaml_reads_as_something_else_is_text(own_models, name):
+    for description in ("first", "second"):
+        register_model(name, {"method": "inverse", "description": description})
+        register_model("other", {"method": "inverse"})
+    assert find_model(name).description == "second"
+    assert list(read_list(own_models / "local.yaml")[0]) == [name, "other"]
+    # by hand, without quotes
+    (own_models / "local.yaml").write_text("2024: {method: inverse}\non: {method: unprocess}\n")
+    register_model("2024", {"method": "unprocess"})
+    assert [(find_model(key).method) for key in ("2024", "on")] == ["unprocess", "unprocess"]
+    assert (own_models / "local.yaml").read_text().count("2024") == 1
+
+
+LISTS = {
+    "comments": "# mine\na: {method: inverse}  # first\n# about b\nb:\n  method: inverse\n",
+    "CRLF": "a: {method: inverse}\r\nb:\r\n  method: inverse\r\n",
+    "BOM": "\ufeffa: {method: inverse}\nb: {method: inverse}\n",
+    "braces": "{a: {method: inverse}, b: {method: inverse}}",
+    "anchors": "a: &a {method: inverse}\nb: *a\n",
+    "end of the document": "---\na: {method: inverse}\nb: {method: inverse}\n...\n",
+    "an invalid entry": "a: {method: inverse}\nb: {method: inverse}\nbad: 3\n",
+    "twice": "a: {method: unprocess}\nb: {method: inverse}\na: {method: inverse}\n",
+    "without a last line end": "a: {method: inverse}\nb: {method: inverse}",
+    "text on several lines": "a: {method: inverse}\nb:\n  method: inverse\n  source: |\n    a: x\n\n    c: y",
+    "quotes": "'a': {method: inverse}\n\"b\":\n  method: inverse\n",
+}
+
+
+@pytest.mark.parametrize("kind", LISTS)
+@pytest.mark.parametrize("name", ["a", "mine"])
+def test_a_list_that_was_written_by_hand_is_kept(own_models, kind, name):
+    listing = own_models / "local.yaml"
+    listing.write_bytes(LISTS[kind].encode())
+    before = read_entries(listing)
+    register_model(name, {"method": "unprocess"})
+    assert read_entries(listing) == before | {name: {"method": "unprocess"}}
+    assert find_model(name).method == "unprocess" and find_model("b").method == "inverse"
+    if kind == "comments":
+        assert ("# about b" in listing.read_text()) == (name == "mine") and "# mine" in listing.read_text()
+
+
+def test_an_invalid_entry_is_not_written(registry):
+    before = (registry / "local.yaml").read_bytes()
+    with pytest.raises(InputError, match="mine: licence is 7; it must be text"):
+        register_model("mine", {"method": "inverse", "licence": 7})
+    assert (registry / "local.yaml").read_bytes() == before
+
+
+def register_some(start: int) -> None:
+    for number in range(start, start + 8):
+        register_model(f"m{number}", {"method": "inverse"})
+
+
+def test_processes_that_register_at_the_same_time(own_models):
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        pool.map(register_some, range(0, 32, 8))
+    assert sorted(read_list(own_models / "local.yaml")[0]) == sorted(f"m{number}" for number in range(32))
+
+
+def test_the_list_of_the_user_cannot_hide_shipped_models(own_models, caplog):
+    (own_models / "local.yaml").write_text("samsung_s7: {method: inverse}\nmine: {method: inverse}\n")
+    assert find_model("samsung_s7").method == "fusion"
+    assert read_models()["mine"].method == "inverse"
+    assert caplog.messages == [
+        f"{own_models}/local.yaml: samsung_s7: comes with the program; rename your model"
+    ]
 
 
 @pytest.mark.parametrize(
-    "content", [b"\xff\xfe", b"a: 2001-99-99", b"a: &r [*r]", b"[" * 5000, b"a: !!bool x", b"a: {[b]: c}"]
+    ("name", "problem"),
+    [
+        ("samsung_s7", "listed already, and not trained here"),
+        ("by_hand", "listed already, and not trained here"),
+        ("samsung_s7/x", "its folder is that of model samsung_s7"),
+        ("mine/x", "its folder is that of model mine"),
+        ("jane", "its folder is that of model jane/night"),
+        ("weights", "weights: holds files, but is not listed"),
+        ("broken", "local.yaml: broken: 'int' object"),
+    ],
 )
-def test_a_list_that_is_not_text_or_yaml_is_reported_on_one_line(tmp_path, content):
-    (tmp_path / "models.yaml").write_bytes(content)
-    with pytest.raises(InputError, match=r"models\.yaml: can't be read as a list of models") as caught:
-        read_models(tmp_path)
-    assert "\n" not in str(caught.value)
+def test_names_that_are_taken(own_models, name, problem):
+    for own, entry in (("mine", {"trained_here": True}), ("jane/night", {}), ("by_hand", {})):
+        register_model(own, {"method": "inverse"} | entry)
+    with (own_models / "local.yaml").open("a") as listing:
+        listing.write("broken: 3\n")
+    (own_models / "weights").mkdir()
+    (own_models / "weights" / "oe.safetensors").touch()
+    for free in ("mine", "jane/night", "jane/day", "other"):
+        check_free_name(free)
+    with pytest.raises(InputError, match=problem):
+        check_free_name(name)
+
+
+@pytest.mark.parametrize("home", ["/proc/own", "/dev/null"])
+def test_a_folder_that_cannot_be_written_to(monkeypatch, home):
+    monkeypatch.setenv(HOME, home)
+    with pytest.raises(InputError, match=f"{home}/trained_models: can't be written to .*; set OMF_HOME to"):
+        check_free_name("mine")
+    assert find_model("samsung_s7").name == "samsung_s7"
+
+
+def test_a_relative_home_is_refused(monkeypatch):
+    monkeypatch.setenv(HOME, "own")
+    with pytest.raises(InputError, match="OMF_HOME is own; give an absolute path"):
+        find_model("samsung_s7")
+
+
+def test_the_folder_of_an_installed_package(tmp_path, monkeypatch):
+    """An upgrade replaces the package: what is the user's lies elsewhere, and is found."""
+    monkeypatch.delenv(HOME, raising=False)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "share"))
+    assert user_folder("cameras") == ROOT / "cameras"
+    for name in ("trained_models", "cameras"):
+        shutil.copytree(ROOT / name, tmp_path / "omf" / name)
+    monkeypatch.setattr(paths, "PACKAGE", tmp_path / "omf")
+    own = tmp_path / "share" / "omf"
+    assert user_folder("cameras") == own / "cameras"
+    assert find_model("published").oe.path == own / "trained_models" / "final_yuv_OE_mask-220.pt"
+    register_model("mine", {"method": "inverse", "camera": "my_phone"})
+    profile = own_profile_path("my_phone")
+    profile.write_bytes((ROOT / "cameras" / "huawei_p20.yaml").read_bytes())
+    shutil.rmtree(tmp_path / "omf")
+    for name in ("trained_models", "cameras"):
+        shutil.copytree(ROOT / name, tmp_path / "omf" / name)
+    assert load_camera(find_model("mine").camera).name == load_camera("huawei_p20").name
+    with pytest.raises(InputError, match="camera samsung_s7: comes with the program"):
+        own_profile_path("samsung_s7")
+    with pytest.raises(InputError, match=r"camera x: .* known cameras: .*my_phone, samsung_s7"):
+        load_camera("x")
+
+
+def test_published_weights_in_the_checkout_are_found_from_another_home(own_models, tmp_path, monkeypatch):
+    shutil.copytree(ROOT / "trained_models", tmp_path / "omf" / "trained_models")
+    monkeypatch.setattr(paths, "PACKAGE", tmp_path / "omf")
+    by_hand = tmp_path / "omf" / "trained_models" / "final_yuv_OE_mask-220.pt"
+    by_hand.touch()
+    published = find_model("published")
+    assert (published.oe.path.parent, published.noe.path.parent) == (by_hand.parent, own_models)
+
+
+def test_models_in_a_shipped_list_of_an_earlier_version(own_models, tmp_path, monkeypatch):
+    """They work, and the next training or fetch of that name replaces them."""
+    shutil.copytree(ROOT / "trained_models", tmp_path / "omf" / "trained_models")
+    monkeypatch.setattr(paths, "PACKAGE", tmp_path / "omf")
+    with (tmp_path / "omf" / "trained_models" / "models.yaml").open("a") as listing:
+        listing.write("\nmine: {method: inverse, trained_here: true}\njane/night: {method: inverse}\n")
+    for name in ("mine", "jane/night"):
+        assert find_model(name).method == "inverse"
+        check_free_name(name)
+        register_model(name, {"method": "unprocess"})
+        assert find_model(name).method == "unprocess"
 
 
 def test_a_name_too_long_for_a_file_is_unknown(registry):
-    with pytest.raises(InputError, match=r"neither in models\.yaml nor a folder"):
-        find_model("x" * 5000, registry)
+    with pytest.raises(InputError, match=r"neither listed nor a folder"):
+        find_model("x" * 5000)
 
 
 @pytest.mark.parametrize(
@@ -193,12 +399,12 @@ def test_a_name_too_long_for_a_file_is_unknown(registry):
     ],
 )
 def test_an_untrusted_file_entry_is_refused(registry, change, problem):
-    listing = registry / "models.yaml"
+    listing = registry / "local.yaml"
     entries = yaml.safe_load(listing.read_text())
     entries["tiny"]["files"]["noe"].update(change)
     listing.write_text(yaml.safe_dump(entries))
-    with pytest.raises(InputError, match=rf"models\.yaml: tiny, noe: .*{problem}") as caught:
-        find_model("tiny", registry)
+    with pytest.raises(InputError, match=rf"local\.yaml: tiny: noe: .*{problem}") as caught:
+        find_model("tiny")
     assert "\n" not in str(caught.value)
 
 

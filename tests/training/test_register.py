@@ -1,4 +1,4 @@
-"""Registration of a trained model in models.yaml."""
+"""Registration of a trained model in the user's list."""
 
 import shutil
 
@@ -8,8 +8,9 @@ import yaml
 from conftest import ROOT, random_base, random_unet
 
 from omf.models.checkpoints import load_networks, save_base, save_demosaic_net, save_network
-from omf.models.registry import check_files, find_model
+from omf.models.registry import check_files, find_model, read_list
 from omf.networks.demosaic_net import DemosaicNet
+from omf.raw.camera import load_camera
 from omf.training.register import register_trained_model
 from omf.training.settings import STAGES, Iterations, TrainingSettings
 from omf.utils.errors import InputError
@@ -30,30 +31,59 @@ def run(tmp_path):
     return folder
 
 
-@pytest.fixture
-def models(tmp_path):
-    folder = tmp_path / "trained_models"
-    folder.mkdir()
-    shutil.copy(ROOT / "trained_models" / "models.yaml", folder)
-    return folder
-
-
-def test_a_trained_model_is_registered_and_can_be_replaced(run, models):
-    before = (models / "models.yaml").read_text()
+def test_a_trained_model_is_registered_and_can_be_replaced(run, own_models):
+    (own_models / "local.yaml").write_text("# by hand\nother: {method: inverse}  # mine\n")
     for seed in (1, 2):
         iterations = Iterations(base=1, noe=1)
-        register_trained_model(run, TrainingSettings(name="mine", seed=seed, iterations=iterations), models)
-        model = find_model("mine", models)
+        register_trained_model(run, TrainingSettings(name="mine", seed=seed, iterations=iterations))
+        model = find_model("mine")
         check_files(model)
         assert model.trained_here
         assert model.widths == (4, 6)
         assert model.demosaic.path.is_file()
-        after = (models / "models.yaml").read_text()
-        assert after.startswith(before.rstrip())  # the others keep their comments
-        assert list(yaml.safe_load(after)) == [*yaml.safe_load(before), "mine"]
-        card = (models / "mine" / "README.md").read_text()
+        after = (own_models / "local.yaml").read_text()
+        assert after.startswith("# by hand\nother: {method: inverse}  # mine\n")
+        assert list(yaml.safe_load(after)) == ["other", "mine"]
+        card = (own_models / "mine" / "README.md").read_text()
         assert f"seed: {seed}" in card
         assert "| noe | 50 | 0.25 | 12.5 |" in card
+    # a later training without NOE leaves none behind
+    register_trained_model(run, TrainingSettings(name="mine", iterations=Iterations(base=1)))
+    assert find_model(str(own_models / "mine")).noe is None
+    assert not (own_models / "mine" / ".part").exists()
+
+
+@pytest.mark.parametrize("missing", ["oe.safetensors", "curves.png", "log.csv"])
+def test_a_registration_that_fails_leaves_the_former_model(run, own_models, missing):
+    settings = TrainingSettings(name="mine")
+    register_trained_model(run, settings)
+    before = {path: path.read_bytes() for path in own_models.rglob("*") if path.is_file()}
+    save_base(random_base(1), run / "base.safetensors")
+    (run / missing).rename(run / "gone")
+    with pytest.raises((OSError, InputError)):
+        register_trained_model(run, settings)
+    assert {path: path.read_bytes() for path in before} == before
+    check_files(find_model("mine"))
+    (run / "gone").rename(run / missing)
+    register_trained_model(run, settings)
+    check_files(find_model("mine"))
+    assert find_model("mine").base.path.read_bytes() == (run / "base.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("name", ["2024", "on", "null", "1e3"])
+def test_a_name_that_yaml_reads_as_something_else(run, own_models, name):
+    for _ in range(2):
+        register_trained_model(run, TrainingSettings(name=name))
+    assert find_model(name).oe.path == own_models / name / "oe.safetensors"
+    assert len(read_list(own_models / "local.yaml")[0]) == 1
+
+
+def test_the_profile_of_a_camera_comes_along(run, own_models, tmp_path, monkeypatch):
+    shutil.copy(ROOT / "cameras" / "huawei_p20.yaml", tmp_path / "phone.yaml")
+    monkeypatch.chdir(tmp_path)
+    register_trained_model(run, TrainingSettings(name="mine", camera="phone.yaml"))
+    monkeypatch.chdir("/")
+    assert load_camera(find_model("mine").camera).name == load_camera("huawei_p20").name
 
 
 @pytest.mark.parametrize(
@@ -63,26 +93,26 @@ def test_a_trained_model_is_registered_and_can_be_replaced(run, models):
         ({"base": 1, "noe": 0}, "A base network for the whole photo, and OE for overexposed pixels"),
     ],
 )
-def test_the_networks_of_the_settings_are_registered(run, models, iterations, words):
-    register_trained_model(run, TrainingSettings(name="mine", iterations=Iterations(**iterations)), models)
-    model = find_model("mine", models)
+def test_the_networks_of_the_settings_are_registered(run, own_models, iterations, words):
+    register_trained_model(run, TrainingSettings(name="mine", iterations=Iterations(**iterations)))
+    model = find_model("mine")
     assert (model.noe is not None) == (iterations["noe"] > 0)
     assert [network is not None for network in load_networks(model)] == [True, iterations["noe"] > 0, True]
-    assert words in (models / "mine" / "README.md").read_text()
+    assert words in (own_models / "mine" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
     "data", [{"pairs": "/home/alice/pairs"}, {"photos": ["/home/alice/photos", "/home/alice/more"]}]
 )
-def test_the_model_card_does_not_contain_the_home_folder(run, models, monkeypatch, data):
+def test_the_model_card_does_not_contain_the_home_folder(run, own_models, monkeypatch, data):
     monkeypatch.setenv("HOME", "/home/alice")
-    register_trained_model(run, TrainingSettings(**data), models)
-    assert "~/p" in (card := (models / "my_model" / "README.md").read_text())
-    assert "alice" not in card + (models / "models.yaml").read_text()
+    register_trained_model(run, TrainingSettings(**data))
+    assert "~/p" in (card := (own_models / "my_model" / "README.md").read_text())
+    assert "alice" not in card + (own_models / "local.yaml").read_text()
 
 
 @pytest.mark.parametrize("name", ["samsung_s7", "published", "unprocess"])
-def test_models_that_were_not_trained_here_are_not_replaced(run, models, name):
-    with pytest.raises(InputError, match=f"training.name is {name}, which models.yaml lists already"):
-        register_trained_model(run, TrainingSettings(name=name), models)
-    assert not (models / name).exists()
+def test_models_that_were_not_trained_here_are_not_replaced(run, own_models, name):
+    with pytest.raises(InputError, match=f"model {name}: listed already, and not trained here"):
+        register_trained_model(run, TrainingSettings(name=name))
+    assert not (own_models / name).exists()

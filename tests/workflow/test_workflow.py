@@ -307,7 +307,7 @@ def test_camera_raw_beside_the_photos_is_ground_truth(tmp_path, settings):
         ({"shard_sise": 5}, "did you mean shard_size?"),
         ({"device": "gpu"}, "device is 'gpu'; it must be auto, cpu or cuda"),
         ({"images": "nowhere"}, "nowhere: no such folder"),
-        ({"model": "no_model"}, "model no_model: neither in models.yaml nor a folder"),
+        ({"model": "no_model"}, "model no_model: neither listed nor a folder"),
     ],
 )
 def test_wrong_settings_are_reported_at_start_up(tmp_path, settings, setting, message):

@@ -35,7 +35,7 @@ from omf.utils.console import configure_logging
 from omf.utils.errors import InputError
 from omf.utils.files import sha256
 from omf.utils.nvidia import count_gpus
-from omf.utils.paths import PACKAGE, data_folder
+from omf.utils.paths import HOME, MODELS, PACKAGE, data_folder, user_folder
 
 STARTED = time.time()
 # As a module of another workflow, this one leaves the whole of a run to it: recovery, messages, shell settings.
@@ -211,6 +211,8 @@ else:
     # `python` in the rules is the one that runs Snakemake, even if its environment is not activated.
     FIRST = f"PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"
 if not IN_MODULE:
+    # Jobs take the same folder for models of the user's as this process, whatever their home is.
+    FIRST += f" {HOME}={shlex.quote(str(user_folder(MODELS).parent))}"
     shell.prefix(
         f"set -euo pipefail; exec 9<>{JOBS}; flock --shared 9 || true; export {FIRST}; "
     )

@@ -22,8 +22,8 @@ rule preprocess:
         plan=lambda wildcards: plan_path("preprocess", wildcards.shard),
         state=lambda wildcards: state_of(photos_in(wildcards.shard)),
     shell:
-        "python {params.scripts:q}/preprocess.py {params.plan:q} --out {output.decoded} --record {output.record}"
-        " > {log} 2>&1"
+        "python {params.scripts:q}/preprocess.py {params.plan:q} --out {output.decoded:q} --record {output.record:q}"
+        " > {log:q} 2>&1"
 
 
 rule infer:
@@ -56,9 +56,9 @@ rule infer:
         hashes=weights_hashes(),
         profile="" if MODEL.method == "fusion" else profile_hash(),
     shell:
-        "python {params.scripts:q}/infer.py {input.decoded} --out {output.demosaiced} --timing {output.timing}"
+        "python {params.scripts:q}/infer.py {input.decoded:q} --out {output.demosaiced:q} --timing {output.timing:q}"
         " --model {params.model:q} --camera={params.camera:q}"
-        " --device {params.device} --precision {params.precision} > {log} 2>&1"
+        " --device {params.device:q} --precision {params.precision:q} > {log:q} 2>&1"
 
 
 rule mosaic:
@@ -84,8 +84,8 @@ rule mosaic:
         profile=profile_hash(),
         plan=lambda wildcards: plan_path("mosaic", wildcards.shard),
     shell:
-        "python {params.scripts:q}/mosaic.py {params.plan:q} {input.demosaiced} --out {output.folders}"
-        " --record {output.record} > {log} 2>&1"
+        "python {params.scripts:q}/mosaic.py {params.plan:q} {input.demosaiced:q} --out {output.folders:q}"
+        " --record {output.record:q} > {log:q} 2>&1"
 
 
 rule evaluate:
@@ -111,5 +111,5 @@ rule evaluate:
         ),
         profile=profile_hash(),
     shell:
-        "python {params.scripts:q}/evaluate.py {params.plan:q} {input.raw} --processes {threads} --out {output.scores}"
-        " > {log} 2>&1"
+        "python {params.scripts:q}/evaluate.py {params.plan:q} {input.raw:q} --processes {threads:q} --out {output.scores:q}"
+        " > {log:q} 2>&1"

@@ -24,7 +24,7 @@ rule package:
         submission=SUBMISSION,
     shell:
         "python {params.scripts:q}/package.py {params.plan:q} {params.results:q} --out {params.submission:q}"
-        " > {log} 2>&1"
+        " > {log:q} 2>&1"
 
 
 rule report:
@@ -75,7 +75,7 @@ rule report:
         submission=SUBMISSION,
     shell:
         "python {params.scripts:q}/report.py {params.plan:q} {params.results:q} --pictures {output.pictures:q}"
-        " --out {params.submission:q} > {log} 2>&1"
+        " --out {params.submission:q} > {log:q} 2>&1"
 
 
 # Fail after the summary is written if an image could not be used, so that the run ends with an error and the list.
@@ -93,4 +93,4 @@ rule check_problems:
         scripts=SCRIPTS,
         code=code_of("check_problems"),
     shell:
-        "python {params.scripts:q}/check_problems.py {input.summary} {input.text} --out {output} > {log} 2>&1"
+        "python {params.scripts:q}/check_problems.py {input.summary:q} {input.text:q} --out {output:q} > {log:q} 2>&1"

@@ -11,7 +11,7 @@ rule settings:
         scripts=SCRIPTS,
         plan=plan_path("settings"),
     shell:
-        "python {params.scripts:q}/settings.py {params.plan:q} --out {output} > {log} 2>&1"
+        "python {params.scripts:q}/settings.py {params.plan:q} --out {output:q} > {log:q} 2>&1"
 
 
 # The weights are no output, since Snakemake removes outputs before a job: a stage itself knows which settings
@@ -38,13 +38,13 @@ rule train_network:
         scripts=SCRIPTS,
         device=CONFIG.device,
         python=(
-            f"torchrun --standalone --nproc-per-node {TRAINING.num_gpus}"
+            ["torchrun", "--standalone", "--nproc-per-node", str(TRAINING.num_gpus)]
             if TRAINING.num_gpus > 1
-            else "python"
+            else ["python"]
         ),
     shell:
-        "{params.python} {params.scripts:q}/train.py {wildcards.stage} --settings {input.settings}"
-        " --device {params.device} 2>&1 | tee {log} >&2"
+        "{params.python:q} {params.scripts:q}/train.py {wildcards.stage:q} --settings {input.settings:q}"
+        " --device {params.device:q} 2>&1 | tee {log:q} >&2"
 
 
 rule register_model:
@@ -52,15 +52,14 @@ rule register_model:
         expand(f"{RUN}/{{stage}}.done", stage=TRAINING.stages),
         settings=f"{RUN}/settings.json",
     output:
-        str(ROOT / "trained_models" / TRAINING.name / "README.md"),
+        str(user_folder(MODELS) / TRAINING.name / "README.md"),
     log:
         "results/logs/train/register_model.log",
     localrule: True
     params:
         scripts=SCRIPTS,
-        models=ROOT / "trained_models",
     shell:
-        "python {params.scripts:q}/register_model.py --settings {input.settings} --out {params.models:q} 2>&1 | tee {log} >&2"
+        "python {params.scripts:q}/register_model.py --settings {input.settings:q} 2>&1 | tee {log:q} >&2"
 
 
 rule train:

@@ -17,4 +17,4 @@ for branch, file in (("oe", MODEL.oe), ("noe", MODEL.noe), ("base", MODEL.base))
                 branch=branch,
                 scripts=SCRIPTS,
             shell:
-                "python {params.scripts:q}/fetch.py {params.model:q} {params.branch} 2>&1 | tee {log}"
+                "python {params.scripts:q}/fetch.py {params.model:q} {params.branch:q} 2>&1 | tee {log:q}"
