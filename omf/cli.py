@@ -255,7 +255,9 @@ def add_models(parents) -> None:
         "omf models fetch OWNER/NAME",
     )
     fetch.add_argument(
-        "name", metavar="NAME", help="name in models.yaml, or OWNER/NAME[@REVISION] on the Hugging Face hub"
+        "name",
+        metavar="NAME",
+        help="a listed model, or OWNER/NAME[@REVISION] on the Hugging Face hub",
     )
     add_command(models, "verify", commands.run_models_verify, "Check the hashes of all files that are here.")
     push = add_command(
@@ -265,7 +267,7 @@ def add_models(parents) -> None:
         "Upload a model with its card and camera profile to the Hugging Face hub.",
         "omf models push my_camera OWNER/NAME",
     )
-    push.add_argument("model", metavar="MODEL", help="name in models.yaml, or a folder of weights")
+    push.add_argument("model", metavar="MODEL", help="a listed model, or a folder of weights")
     push.add_argument("repository", metavar="OWNER/NAME", help="repository; a new one is public")
 
 

@@ -28,7 +28,7 @@ class Reconstructor:
     only the settings.
 
     Args:
-        model: name in models.yaml, or a folder that contains the weights of a model.
+        model: name of a listed model, or a folder that contains the weights of a model.
         device: auto (a GPU if available), cpu or cuda. CUDA can't be used after a fork: in the workers of a
             DataLoader use cpu, or start them by spawn.
         precision: float32; published, with the operations of the published code; or float16, on a GPU.

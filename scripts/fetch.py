@@ -1,4 +1,4 @@
-"""Download the weights of one network of a model in models.yaml."""
+"""Download the weights of one network of a listed model."""
 
 import argparse
 

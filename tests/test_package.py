@@ -1,5 +1,6 @@
 """The package for an index: what the wheel contains, and what it needs."""
 
+import ast
 import shutil
 import subprocess
 import sys
@@ -7,11 +8,13 @@ import tarfile
 import tomllib
 import zipfile
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import numpy as np
 import pytest
 from conftest import ROOT, run
+from snakemake.report import html_reporter
 
 from omf.models.registry import read_models
 from omf.utils.errors import EXTRAS, one_line_message
@@ -89,6 +92,27 @@ PINNED = (ROOT / "requirements-torch.txt").read_text().split("torch==")[1].strip
 
 def test_the_range_of_pytorch_contains_the_pinned_version():
     assert tuple(map(int, OLDEST.split("."))) <= tuple(map(int, PINNED.split(".")[:2]))
+
+
+def test_the_pins_hold_what_snakemake_imports_for_a_report():
+    pinned = {line.split("==")[0] for line in (ROOT / "requirements.txt").read_text().splitlines()}
+    imported = {
+        name.split(".")[0]
+        for path in Path(html_reporter.__file__).parent.rglob("*.py")
+        for name in imports(ast.parse(path.read_text()))
+    }
+    distributions = packages_distributions()
+    needed = {distributions[name][0].lower() for name in imported & distributions.keys()}
+    assert {"pygments", "jinja2"} <= needed
+    assert needed <= pinned
+
+
+def imports(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ def load_method(model: Model, device: str, precision: str = "float32") -> tuple[
     """Load a model's networks, or its classical method.
 
     Args:
-        model: model from models.yaml, or from a folder of weights.
+        model: listed model, or one of a folder of weights.
         device: auto, cpu or cuda; classical methods use the CPU.
         precision: one of `omf.inference.precision.PRECISIONS`, see `omf.inference.fusion.Fusion`; classical
             methods ignore it.

@@ -172,7 +172,7 @@ def parse_file(network: str, file: dict, folder: Path) -> WeightsFile:
 
 
 def find_invalid_field(model: Model) -> str | None:
-    """Return what is invalid about a models.yaml entry, or None."""
+    """Return what is invalid about an entry of a list of models, or None."""
     for field in ("camera", "description", "source", "licence"):
         if not isinstance(value := getattr(model, field), str):
             return f"{field} is {value}; it must be text"
@@ -188,7 +188,7 @@ def find_invalid_field(model: Model) -> str | None:
 
 
 def find_invalid_file_entry(file: dict) -> str | None:
-    """Return what is invalid about a file in a models.yaml entry, on one line, or None."""
+    """Return what is invalid about a file in an entry, on one line, or None."""
     name, url = Path(file["name"]), file.get("url")
     if name.is_absolute() or ".." in name.parts:
         return f"name {name} leads out of the folder; give one below it"
@@ -300,7 +300,7 @@ def model_in_folder(folder: Path, listed: dict[Path, WeightsFile] | None = None)
 
     Args:
         folder: folder with weights.
-        listed: files of models.yaml by path.
+        listed: files of the listed models by path.
 
     Raises:
         InputError: the folder does not contain all weights of a model.

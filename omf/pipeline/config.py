@@ -38,7 +38,7 @@ class Config(Section):
         "samsung_s7",
         min_length=1,
         description=(
-            "Name in trained_models/models.yaml, or folder that contains the weights of a model. published: "
+            "Name of a model (omf models list), or folder that contains the weights of one. published: "
             "released weights; unprocess: the classical method of Brooks et al. 2019, without a network; "
             "inverse: the inverse of a camera's mean ISP, without a network."
         ),

@@ -81,8 +81,8 @@ class TrainingSettings(Section):
     name: str = Field(
         "my_model",
         pattern="^[A-Za-z0-9_]+$",
-        description="Name of the model in trained_models/models.yaml.",
-        json_schema_extra={"requirement": "letters, digits and underscores"},
+        description="Name of the model, for the setting model.",
+        json_schema_extra={"requirement": "letters, digits and underscores; a number in quotes"},
     )
     pairs: str = Field("", description="Folder of photo/RAW pairs; empty: simulate pairs.")
     photos: list[str] = Field([], description="Folders of photos to simulate from; none: drawn scenes.")

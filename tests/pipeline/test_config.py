@@ -3,8 +3,9 @@
 import pytest
 import yaml
 from conftest import ROOT
+from snakemake.cli import parse_config
 
-from omf.pipeline.config import Config, check_config
+from omf.pipeline.config import Config, check_config, restore_texts
 from omf.utils.errors import InputError
 
 
@@ -96,6 +97,21 @@ def test_numbers_in_sections_may_be_text():
     for wrong in ("much", "[", "1e999"):
         with pytest.raises(InputError, match=r"noise\.iso is '.*'; it must be a number"):
             check_config({"noise": {"iso": wrong}})
+
+
+TEXTS = ["2024", "on", "null", "~", "1e3", "0x1F", "1_000", "true", "nan", "[a]", "{a: b}"]
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_texts_on_the_command_line_stay_as_they_are(text):
+    arguments = [f"model={text}", f"images={text}", "shard_size=3"]
+    config = parse_config(arguments)
+    restore_texts(config, arguments)
+    checked = check_config(config)
+    assert (checked.model, checked.images, checked.shard_size) == (text, text, 3)
+    trained = parse_config([f"training={{name: '{text}'}}"])
+    if text.isalnum():
+        assert check_config(trained).training.name == text
 
 
 def test_a_run_records_its_settings_as_plain_values():

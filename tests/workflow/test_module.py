@@ -37,7 +37,7 @@ rule list_files:
     output:
         "listed.txt",
     shell:
-        "echo {{input}} > {{output}}"
+        "echo {{input:q}} > {{output}}"
 
 
 onsuccess:
@@ -70,7 +70,7 @@ def snakemake(folder: Path, *arguments: object):
     return run("snakemake", "--cores", 2, *arguments, cwd=folder)
 
 
-@pytest.mark.parametrize("prefix", ["", "raw", "a/b"])
+@pytest.mark.parametrize("prefix", ["", "raw", "a b/it's $(touch hacked) & c"])
 def test_another_workflow_runs_ours(project, prefix):
     folder = project(prefix)
     result = snakemake(folder)

@@ -35,7 +35,14 @@ from omf.utils.console import configure_logging
 from omf.utils.errors import InputError
 from omf.utils.files import sha256
 from omf.utils.nvidia import count_gpus
-from omf.utils.paths import HOME, MODELS, PACKAGE, data_folder, user_folder
+from omf.utils.paths import (
+    HOME,
+    MODELS,
+    PACKAGE,
+    check_writable,
+    data_folder,
+    user_folder,
+)
 
 STARTED = time.time()
 # As a module of another workflow, this one leaves the whole of a run to it: recovery, messages, shell settings.
@@ -62,6 +69,9 @@ if not os.access(".", os.W_OK):
 
 def recover():
     """Wait for the jobs of a killed run, remove its partial outputs and write the plan files of this run."""
+    for file in MODEL.files:
+        if file.url and not file.path.is_file():
+            check_fetchable(file)
     if IN_MODULE:
         return write_plans()
     alone = lock(RUNS)
@@ -79,6 +89,14 @@ def recover():
     for path in remove_partial_outputs(RESULTS, SUBMISSION):
         print(f"{path}: not whole, so it is made again", file=sys.stderr)
     write_plans()
+
+
+def check_fetchable(file):
+    """Fail in one line, before any job, if there is no place for weights to fetch."""
+    try:
+        check_writable(file.path.parent)
+    except InputError as error:
+        raise WorkflowError(str(error))
 
 
 def write_plans():

@@ -1,4 +1,4 @@
-# Download missing weights of a model that has a URL in models.yaml.
+# Download missing weights of a model that are listed with a URL.
 
 for branch, file in (("oe", MODEL.oe), ("noe", MODEL.noe), ("base", MODEL.base)):
     if file and file.url:
