@@ -9,6 +9,9 @@ if [ "$(id -u)" = 0 ] && ! grep -qE '^CapBnd:\s*0+$' /proc/self/status; then
         --bounding-set=-all --inh-caps=-all --no-new-privs "$0" "$@"
 fi
 [ -w "${HOME:-}" ] || export HOME=/tmp # for caches
+# for models and profiles of the user's, which must not vanish with the container: there, commands refuse to write them
+[ "$(stat -c %m .)" = / ] && state=/dev/null || state=$PWD
+export OMF_HOME=${OMF_HOME:-$state}
 export USER=${USER:-$(id -un 2>/dev/null || id -u)} # Snakemake needs a name; not all users have one here
 
 # The code of a clone takes precedence over that of the image.

@@ -94,6 +94,35 @@ def test_the_range_of_pytorch_contains_the_pinned_version():
     assert tuple(map(int, OLDEST.split("."))) <= tuple(map(int, PINNED.split(".")[:2]))
 
 
+def test_models_of_the_user_survive_an_upgrade(built, tmp_path):
+    """The wheel unpacked is an installed package; a newer one replaces its files."""
+    site, work, home = (tmp_path / name for name in ("site", "work", "home"))
+    shutil.copytree(ROOT / "workflow", work / "flow" / "workflow")
+    shutil.copy(ROOT / "config.yaml", work / "flow")
+    settings = {"PYTHONPATH": str(site), "HOME": str(home), "XDG_DATA_HOME": "", "OMF_HOME": ""}
+    program = 'from omf.models.registry import register_model as r; r("2024", {"method": "inverse"})'
+    snakemake = ("snakemake", "--snakefile", work / "flow" / "workflow" / "Snakefile", "--cores", 1, "-n")
+    snakemake += ("train", "--config", f"images={ROOT / 'test_rgb'}", "ground_truth=")
+    own = home / ".local" / "share" / "omf" / "trained_models"
+
+    def install() -> None:
+        shutil.rmtree(site, ignore_errors=True)
+        (wheel,) = built.glob("*.whl")
+        shutil.unpack_archive(wheel, site, "zip")
+
+    install()
+    assert run(sys.executable, "-c", program, cwd=work, **settings).returncode == 0
+    assert (own / "local.yaml").is_file()
+    install()
+    listed = run(sys.executable, "-m", "omf", "models", "list", cwd="/", **settings)
+    assert listed.stdout.count("2024 ") == 1 and "samsung_s7" in listed.stdout
+    planned = run(*snakemake, "model=2024", cwd=work, **settings)
+    assert f"output: {own}/my_model/README.md" in planned.stdout, planned.stderr
+    assert {path.name for path in own.iterdir()} == {"local.yaml", ".lock"}
+    unknown = run(*snakemake, "model=2025", cwd=work, **settings)
+    assert "model 2025: neither listed nor a folder" in unknown.stdout + unknown.stderr
+
+
 def test_the_pins_hold_what_snakemake_imports_for_a_report():
     pinned = {line.split("==")[0] for line in (ROOT / "requirements.txt").read_text().splitlines()}
     imported = {

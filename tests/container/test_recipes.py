@@ -1,9 +1,12 @@
 """Dockerfile and omf.def describe the same image. Nothing is built here."""
 
+import os
 import re
+import shutil
+import tempfile
 
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run
 from container.recipes import read_definition, read_dockerfile
 
 from omf import __version__
@@ -74,6 +77,22 @@ def test_same_entrypoint(dockerfile, definition):
 
 def test_one_stage_contains_all(dockerfile):
     assert dockerfile.stages == [""]
+
+
+@pytest.mark.parametrize(("folder", "kept"), [("/dev/shm", True), (".", None)])
+def test_models_of_the_user_go_into_the_mounted_folder(tmp_path, folder, kept):
+    """They would be lost in a folder of the container itself, so commands refuse to write them."""
+    if kept and not os.path.ismount(folder):
+        pytest.skip(f"{folder} is not mounted here")
+    folder = tempfile.mkdtemp(dir=tmp_path if folder == "." else folder)
+    kept = kept or run("stat", "-c", "%m", folder).stdout != "/\n"
+    entrypoint = ROOT / "containers" / "entrypoint.sh"
+    command = ("bash", entrypoint, "sh", "-c", "echo $OMF_HOME")
+    try:
+        assert run(*command, cwd=folder, OMF_HOME="").stdout == (f"{folder}\n" if kept else "/dev/null\n")
+        assert run(*command, cwd=folder, OMF_HOME="/models").stdout == "/models\n"
+    finally:
+        shutil.rmtree(folder)
 
 
 MINIMAL = "Bootstrap: docker\nFrom: debian\n"
