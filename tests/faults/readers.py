@@ -152,6 +152,8 @@ def read_models(path: Path) -> None:
                 isinstance(getattr(model, key), str) for key in ("camera", "description", "source", "licence")
             )
             assert isinstance(model.extra_data, bool) and isinstance(model.trained_here, bool)
+        if problems:  # the other entries can be used
+            raise InputError(f"{listing}: {len(problems)} entries are refused")
     except InputError as error:
         check_message(error, listing)
         raise InputError(f"{path}: refused") from error
