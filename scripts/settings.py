@@ -16,7 +16,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     settings = read_settings(arguments.settings)
-    check_name(settings.name)
+    check_name(settings.name)  # now, and not after hours of training
     check_folders(settings)
     save_json(arguments.out, settings.model_dump())
 

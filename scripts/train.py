@@ -4,7 +4,6 @@ import argparse
 from pathlib import Path
 
 from omf.inference.devices import pick_device
-from omf.models.registry import check_name
 from omf.training.loop import process_group
 from omf.training.settings import STAGES, read_settings
 from omf.training.train import train_stage
@@ -21,7 +20,6 @@ def main() -> None:
     parser.add_argument("--device", required=True)
     arguments = parser.parse_args()
     settings, device = read_settings(arguments.settings), pick_device(arguments.device)
-    check_name(settings.name)  # now, and not after hours of training
     with process_group(device):
         train_stage(arguments.stage, settings, arguments.settings.parent, device)
 

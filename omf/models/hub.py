@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from huggingface_hub import CommitOperationAdd, HfApi
+from huggingface_hub import CommitOperationAdd, HfApi, ModelInfo
 from huggingface_hub.utils import disable_progress_bars
 
 from omf.models.checkpoints import load_demosaic_net, load_networks
@@ -90,36 +90,58 @@ def fetch_repository(address: str) -> Model:
     if not re.fullmatch(r"[0-9a-f]{40}", info.sha or ""):
         raise InputError(f"{repository}: the hub names no commit of it; try again")
     with locked(target / ".lock"):
-        staging = target / f".{info.sha}.part"
-        for other in set(target.glob(".*.part")) - {staging}:
-            shutil.rmtree(other)
-        with hub_calls(repository):
-            api.snapshot_download(
-                repository,
-                revision=info.sha,
-                local_dir=staging,
-                allow_patterns=[*WEIGHTS, *CARD, PROFILE],
-            )
+        staging = download_revision(api, info, target)
         folder = free_folder(target / info.sha)
-        try:
-            entry = describe_download(staging, f"{repository}/{folder.name}")
-            entry |= {
-                "description": f"fetched from {api.endpoint}/{repository}",
-                "source": f"{api.endpoint}/{repository}/tree/{info.sha}",
-                "licence": licence_text((info.card_data or {}).get("license")),
-            }
-            parse_entry(repository, entry, target)
-        except InputError as error:
-            shutil.rmtree(staging)
-            reason = str(error).replace(f"{staging}/", "").replace(str(staging), repository)
-            raise InputError(f"{repository}: not used, since {reason}") from error
-        shutil.rmtree(staging / ".cache", ignore_errors=True)  # huggingface_hub's notes
+        entry = checked_entry(api.endpoint, info, staging, f"{repository}/{folder.name}")
         for file in staging.iterdir():
             sync(file)
         staging.rename(folder)
         register_model(repository, entry)
         remove_revisions(target, folder)
     return find_model(repository)
+
+
+def download_revision(api: HfApi, info: ModelInfo, target: Path) -> Path:
+    """Download the files of a revision to a hidden folder in `target`, and return that; resumes.
+
+    Raises:
+        InputError: the hub does not give them.
+    """
+    staging = target / f".{info.sha}.part"
+    for other in set(target.glob(".*.part")) - {staging}:
+        shutil.rmtree(other, ignore_errors=True)
+    with hub_calls(info.id):
+        api.snapshot_download(
+            info.id, revision=info.sha, local_dir=staging, allow_patterns=[*WEIGHTS, *CARD, PROFILE]
+        )
+    return staging
+
+
+def checked_entry(endpoint: str, info: ModelInfo, staging: Path, listed: str) -> dict:
+    """Return the entry for the list of a downloaded model, or remove it if it can't be used.
+
+    Args:
+        endpoint: URL of the hub.
+        info: the revision.
+        staging: folder of the download.
+        listed: name of the folder that will contain the files, relative to the list.
+
+    Raises:
+        InputError: it is not a model of this program, its camera is unknown, or its card is invalid.
+    """
+    try:
+        entry = describe_download(staging, listed) | {
+            "description": f"fetched from {endpoint}/{info.id}",
+            "source": f"{endpoint}/{info.id}/tree/{info.sha}",
+            "licence": licence_text((info.card_data or {}).get("license")),
+        }
+        parse_entry(info.id, entry, staging)
+    except InputError as error:
+        shutil.rmtree(staging)
+        reason = str(error).replace(f"{staging}/", "").replace(str(staging), info.id)
+        raise InputError(f"{info.id}: not used, since {reason}") from error
+    shutil.rmtree(staging / ".cache", ignore_errors=True)  # huggingface_hub's notes
+    return entry
 
 
 def describe_download(folder: Path, listed: str) -> dict:
@@ -153,8 +175,8 @@ def licence_text(licence: object) -> object:
 
 def free_folder(folder: Path) -> Path:
     """Return a folder, or with a number after its name if it exists: of a revision that is fetched again."""
-    paths = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(1))
-    return next(path for path in (folder, *itertools.islice(paths, 100)) if not path.exists())
+    numbered = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(1))
+    return next(path for path in itertools.chain([folder], numbered) if not path.exists())
 
 
 def remove_revisions(target: Path, current: Path) -> None:

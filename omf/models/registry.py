@@ -92,7 +92,7 @@ def merge_lists() -> tuple[dict[str, Model], dict[str, InputError]]:
     models, problems = read_list(data_folder(MODELS) / SHIPPED)
     listing = user_folder(MODELS) / OWN
     try:
-        own, own_problems = read_list(listing) if listing.exists() else ({}, {})
+        own, own_problems = read_list(listing)
     except InputError as error:
         own, own_problems = {}, {str(listing): error}
     for name in own.keys() & models.keys():
@@ -128,7 +128,7 @@ def read_list(listing: Path) -> tuple[dict[str, Model], dict[str, InputError]]:
 def read_entries(listing: Path) -> dict[str, object]:
     """Return the entries of a list of models by name. Raises InputError if it is unreadable."""
     try:
-        entries = parse_names(listing.read_text("utf-8"))
+        entries = parse_names(list_text(listing))
         if not entries and listing.name == SHIPPED:
             raise ValueError("it is empty")
     except (OSError, ValueError) as error:
@@ -137,6 +137,16 @@ def read_entries(listing: Path) -> dict[str, object]:
             f"{listing}: can't be read as a list of models ({reason}); compare it with the released one"
         ) from error
     return entries
+
+
+def list_text(listing: Path) -> str:
+    """Return the text of a list of models, "" if it is the user's and there is none."""
+    try:
+        return listing.read_text("utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        if listing.name == OWN:
+            return ""
+        raise
 
 
 def parse_entry(name: str, entry: object, folder: Path) -> Model:
@@ -227,11 +237,8 @@ def register_model(name: str, entry: dict) -> None:
     listing = user_folder(MODELS) / OWN
     parse_entry(name, entry, listing.parent)
     with locked(listing.with_name(".lock")):
-        text = ""
-        if listing.exists():
-            read_entries(listing)  # which says what is wrong with it
-            text = listing.read_text("utf-8")
-        save_text(listing, set_entry(text, name, entry))
+        read_entries(listing)  # which says what is wrong with it
+        save_text(listing, set_entry(list_text(listing), name, entry))
 
 
 def file_entry(path: Path, folder: str) -> dict:
@@ -251,8 +258,7 @@ def check_free_name(name: str) -> None:
     """
     listing = user_folder(MODELS) / OWN
     check_writable(listing.parent)
-    if listing.exists():
-        read_entries(listing)
+    read_entries(listing)
     models, problems = merge_lists()
     if name in problems and name not in models and "/" not in name:
         raise problems[name]

@@ -238,6 +238,11 @@ def test_a_broken_revision_leaves_the_former_one(hub, fetch, own_models, kind):
     assert len(revisions(own_models)) == 1
 
 
+def test_a_fetch_repairs_an_invalid_entry(fetch, own_models):
+    (own_models / "local.yaml").write_text("jane/night: {method: inverse, licence: [mit]}\n")
+    assert fetch() == find_model("jane/night")
+
+
 class KilledError(BaseException):
     pass
 

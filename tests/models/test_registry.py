@@ -3,6 +3,7 @@
 import multiprocessing
 import re
 import shutil
+from pathlib import Path
 
 import pytest
 import yaml
@@ -204,6 +205,24 @@ def test_a_list_that_is_not_text_or_yaml_is_reported_on_one_line(own_models, cap
         with pytest.raises(InputError, match=r"local\.yaml: can't be read as a list of models"):
             change()
     assert listing.read_bytes() == before
+
+
+def test_a_folder_in_place_of_the_list(own_models, caplog):
+    (own_models / "local.yaml").mkdir()
+    assert find_model("samsung_s7").name == "samsung_s7"
+    assert "local.yaml: can't be read as a list of models ([Errno 21] Is a directory" in caplog.text
+    with pytest.raises(InputError, match="Is a directory"):
+        check_free_name("mine")
+
+
+def test_a_user_without_home(monkeypatch, tmp_path):
+    for name in ("trained_models", "cameras"):
+        shutil.copytree(ROOT / name, tmp_path / "omf" / name)
+    monkeypatch.setattr(paths, "PACKAGE", tmp_path / "omf")
+    monkeypatch.setattr(paths, "user_data_path", lambda _: Path("~/.local/share/omf"))
+    assert find_model("samsung_s7").name == "samsung_s7"
+    with pytest.raises(InputError, match=r"can't be written to .you have no home directory.*OMF_HOME"):
+        check_free_name("mine")
 
 
 @pytest.mark.parametrize("text", ["", "# none\n", None])
