@@ -17,6 +17,7 @@ from omf.raw.simulator import linear_raw, sample_settings, simulate_pair
 from omf.training.calibrate import fit_line, fit_pairs, jpeg_settings
 from omf.training.pair_fit import KNOTS, fit_global, hat_functions, limit_white, mean_curve, select_cells
 from omf.training.profile import make_profile, profile_text
+from omf.utils.paths import HOME
 
 GENERIC = load_camera("generic_phone")
 CHART = next(number for number, draw in enumerate(SCENES) if draw.__name__ == "chart")
@@ -215,7 +216,8 @@ def test_the_command_line_from_pairs_to_raw(tmp_path):
     Image.open(folder / "0.jpg").save(folder / "0.jpg", quality=93, subsampling=2, exif=exif)
     assert read_exif(folder / "0.jpg").capture[34855] == 200
     out = tmp_path / "cameras" / "my phone.yaml"
-    result = omf("calibrate", folder, "-o", out)
+    home = {HOME: str(tmp_path)}
+    result = omf("calibrate", folder, "-o", "my phone", **home)
     assert result.returncode == 1, result.stderr
     (problem,) = (line for line in result.stderr.splitlines() if "problem:" in line)
     assert "2.npy" in problem
@@ -226,7 +228,7 @@ def test_the_command_line_from_pairs_to_raw(tmp_path):
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert load_camera(str(out)).name == "my phone"
     predict = ["predict", folder / "0.jpg", "-o", tmp_path / "raw"]
-    result = omf(*predict, "--model", "inverse", "--camera", out)
+    result = omf(*predict, "--model", "inverse", "--camera", "my phone", **home)
     assert result.returncode == 0, result.stderr
     found, true = np.load(tmp_path / "raw" / "0.npy") / 1024, np.load(folder / "0.npy") / 1024
     assert -10 * np.log10(((found - true) ** 2).mean()) > 25
