@@ -1,10 +1,13 @@
-"""Bounds of the YAML parser."""
+"""Bounds of the YAML parser, and changes of a list."""
 
 import time
 
 import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
-from omf.utils.yaml import MAX_NESTING, MAX_VALUES, check_tree, parse_yaml
+from omf.utils.yaml import MAX_NESTING, MAX_VALUES, check_tree, parse_names, parse_yaml, set_entry
 
 
 def test_aliases_and_merged_mappings_are_read():
@@ -55,3 +58,18 @@ def test_long_lists_are_within_bounds():
     check_tree(list(range(MAX_VALUES - 1)))
     with pytest.raises(ValueError, match="values"):
         check_tree(list(range(MAX_VALUES)))
+
+
+NAMES = st.sampled_from(["2024", "on", "null", "~", "1e3", "<<", "=", "- a"]) | st.text(min_size=1)
+VALUES = st.dictionaries(st.sampled_from("ab"), st.text(max_size=9) | st.integers(0, 9) | st.none())
+
+
+@given(st.dictionaries(NAMES, VALUES, max_size=4), NAMES, VALUES, st.booleans(), st.data())
+def test_an_entry_is_set_and_the_others_stay(entries, name, value, in_braces, data):
+    text = "# by hand\n" + yaml.safe_dump(entries, default_flow_style=in_braces, sort_keys=False)
+    again = data.draw(st.sampled_from([name, *entries]))
+    for key in (name, again):
+        text = set_entry(text, key, value)
+        entries = entries | {key: value}
+        assert parse_names(text) == entries
+    assert text == set_entry(text, again, value)
