@@ -149,6 +149,20 @@ def list_text(listing: Path) -> str:
         raise
 
 
+def parse_file(network: str, file: dict, folder: Path) -> WeightsFile:
+    """Convert a file of an entry. A file with a URL may lie in the user's folder: it is fetched to there.
+
+    Raises:
+        ValueError, AttributeError, KeyError or TypeError: the file is invalid.
+    """
+    if problem := find_invalid_file_entry(file):
+        raise ValueError(f"{network}: {problem}")
+    path = folder / file["name"]
+    if file.get("url") and not os.path.isfile(path):  # noqa: PTH113, since Path.is_file raises on names that are too long
+        path = user_folder(MODELS) / file["name"]
+    return WeightsFile(path, **{key: value for key, value in file.items() if key != "name"})
+
+
 def parse_entry(name: str, entry: object, folder: Path) -> Model:
     """Convert an entry of a list of models, in `folder`, to a model. Raises InputError if it is invalid."""
     try:
@@ -164,21 +178,8 @@ def parse_entry(name: str, entry: object, folder: Path) -> Model:
     if problem:
         raise InputError(f"{name}: {problem}")
     profile = folder / model.camera  # as fetched with the model
-    return replace(model, camera=str(profile)) if profile.suffix == ".yaml" and profile.is_file() else model
-
-
-def parse_file(network: str, file: dict, folder: Path) -> WeightsFile:
-    """Convert a file of an entry. A file with a URL may lie in the user's folder: it is fetched to there.
-
-    Raises:
-        ValueError, AttributeError, KeyError or TypeError: the file is invalid.
-    """
-    if problem := find_invalid_file_entry(file):
-        raise ValueError(f"{network}: {problem}")
-    path = folder / file["name"]
-    if file.get("url") and not path.is_file():
-        path = user_folder(MODELS) / file["name"]
-    return WeightsFile(path, **{key: value for key, value in file.items() if key != "name"})
+    is_there = profile.suffix == ".yaml" and os.path.isfile(profile)  # noqa: PTH113, as above
+    return replace(model, camera=str(profile)) if is_there else model
 
 
 def find_invalid_field(model: Model) -> str | None:

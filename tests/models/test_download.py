@@ -1,6 +1,8 @@
 """Downloads from a local HTTP server, which can simulate faults."""
 
 import hashlib
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -34,6 +36,12 @@ def test_a_file_is_downloaded_once(server, file):
     assert not fetch(file, "model")
     assert len(server.ranges_requested) == 1
     assert [path.name for path in file.path.parent.iterdir()] == ["weights.pt"]
+
+
+def test_a_folder_that_cannot_be_written_to_is_reported(server, file):
+    with pytest.raises(InputError, match=r"/proc/own: can't be written to .*; set OMF_HOME"):
+        fetch(replace(file, path=Path("/proc/own/weights.pt")), "model")
+    assert not server.ranges_requested
 
 
 def test_dropped_connections_are_resumed(server, file):

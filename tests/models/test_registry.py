@@ -150,6 +150,11 @@ HASH = "0" * 64
         ("{method: unprocess, colour: 3}", "unexpected keyword argument 'colour'"),
         ("{method: unprocess, 3: 4}", "keywords must be strings"),
         (
+            f"{{files: {{oe: {{name: /x, sha256: '{HASH}', bytes: 1}}}}, widths: [1]}}",
+            "m: oe: name /x leads out of the folder; give one below it",
+        ),
+        ("{method: unprocess, name: n}", "multiple values for keyword argument 'name'"),
+        (
             "{method: unprocess, licence: [mit, apache-2.0]}",
             "licence is .'mit', 'apache-2.0'.; it must be text",
         ),
@@ -445,3 +450,11 @@ def test_unreadable_weights_name_no_camera(tmp_path):
     for branch in ("oe", "noe"):
         (tmp_path / f"{branch}.safetensors").write_text("no weights")
     assert find_model(str(tmp_path)).camera == "samsung_s7"
+
+
+def test_names_too_long_for_a_file_are_no_files(registry):
+    entries = yaml.safe_load((registry / "local.yaml").read_text())
+    entries["tiny"]["camera"] = "x" * 5000 + ".yaml"
+    entries["tiny"]["files"]["oe"] |= {"name": "x" * 5000, "url": "https://example.org/oe"}
+    (registry / "local.yaml").write_text(yaml.safe_dump(entries))
+    assert find_model("tiny").camera == entries["tiny"]["camera"]

@@ -26,6 +26,7 @@ from weights_server import serving
 from omf.io.camera_raw import read_camera_raw
 from omf.raw.bayer import demosaic, pack, to_challenge_counts, to_challenge_format
 from omf.utils.files import sha256
+from omf.utils.paths import HOME
 
 
 def rules_run(result) -> list[str]:
@@ -317,6 +318,18 @@ def test_wrong_settings_are_reported_at_start_up(tmp_path, settings, setting, me
     assert message in output
     assert "Traceback" not in output
     assert not (tmp_path / "submission").exists()
+
+
+@pytest.mark.parametrize(("model", "targets"), [("published", ()), ("inverse", ("train",))])
+def test_no_place_for_models_is_reported_before_the_work(tmp_path, settings, monkeypatch, model, targets):
+    if (ROOT / "trained_models" / "final_yuv_OE_mask-220.pt").exists() and not targets:
+        pytest.skip("the published weights are here")
+    monkeypatch.setenv(HOME, "/proc/own")
+    result = snakemake(tmp_path, *targets, **settings | {"model": model})
+    assert result.returncode == 1
+    assert "/proc/own/trained_models: can't be written to" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not {"infer", "preprocess", "fetch_oe", "train_network"} & set(rules_run(result))
 
 
 # names of photos; if executed, they create a file `ran` in the working folder
