@@ -17,6 +17,7 @@ from omf.utils.cores import available_cores
 from omf.utils.errors import DEBUG, cli_entry_point
 from omf.utils.settings import Section
 from omf.utils.version import VERSION
+from omf.utils.written import begin_command
 
 SHELLS = ["bash", "zsh", "tcsh"]
 
@@ -34,6 +35,7 @@ def main() -> int:
     configure_logging(
         logging.WARNING if arguments.quiet else logging.DEBUG if arguments.verbose else logging.INFO
     )
+    begin_command(arguments.run.__name__)
     return arguments.run(arguments)
 
 

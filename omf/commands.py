@@ -4,15 +4,13 @@ import argparse
 import math
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from omf.utils.console import count_of, label, log
 from omf.utils.errors import InputError, printable
-
-if TYPE_CHECKING:
-    from omf.io.raw_formats import RawFormat
+from omf.utils.written import check_replaceable, note_input
 
 
 def run_predict(arguments: argparse.Namespace) -> int:
@@ -34,7 +32,10 @@ def run_predict(arguments: argparse.Namespace) -> int:
     settings = {**vars(arguments), "output_format": arguments.format, "noise": noise}
     raw_format = parse_raw_format(settings, camera)
     check_files(model)  # before torch, which takes its time to load
-    make_folder(arguments.out, photos, raw_format)
+    make_folder(arguments.out)
+    photos, taken = split_by_target(photos, arguments.out, raw_format.suffix)
+    if not photos:
+        return conclude("", taken)
 
     from omf.inference.load import load_method
     from omf.inference.precision import current_precision
@@ -48,10 +49,11 @@ def run_predict(arguments: argparse.Namespace) -> int:
         if raw_format == RawFormat()
         else partial(Writer, arguments.out, raw_format, camera, Path(model.name).name)
     )
-    problems = predict(photos, arguments.out, method, writer, neutral, arguments.exposure)
-    done, seconds = len(photos) - len(problems), time.monotonic() - began
+    problems = taken + predict(photos, arguments.out, method, writer, neutral, arguments.exposure)
+    count, seconds = len(photos) + len(taken), time.monotonic() - began
+    done = count - len(problems)
     return conclude(
-        f"{done} of {len(photos)} photos reconstructed into {arguments.out} in {seconds:.1f} s"
+        f"{done} of {count} photos reconstructed into {arguments.out} in {seconds:.1f} s"
         f" ({done / seconds:.2f} images/s)",
         problems,
     )
@@ -66,24 +68,29 @@ def check_positive(option: str, *values: float) -> tuple[float, ...]:
     return values
 
 
-def make_folder(out: Path, photos: list[Path], raw_format: "RawFormat") -> None:
-    """Make the folder for RAW files.
-
-    Raises:
-        InputError: it can't be made, or the RAW files might overwrite the photos.
-    """
+def make_folder(out: Path) -> None:
+    """Make the folder for output files. Raises InputError if it can't be made."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(
-            f"{out}: no folder can be made there ({error.strerror}); give another one for the RAW files"
+            f"{out}: no folder can be made there ({error.strerror}); give another one"
         ) from error
-    if raw_format.suffix in (".png", ".dng") and any(
-        out.samefile(photo.parent) for photo in photos if photo.parent.is_dir()
-    ):
-        raise InputError(
-            f"{out}: contains the photos, which {raw_format.kind} files might overwrite; give another folder"
-        )
+
+
+def split_by_target(photos: list[Path], out: Path, suffix: str) -> tuple[list[Path], list[str]]:
+    """Return the photos whose RAW files may be written, and a line for each other photo."""
+    free, taken = [], []
+    for photo in photos:
+        with suppress(OSError):  # told when it is read
+            note_input(photo.stat())
+    for photo in photos:
+        try:
+            check_replaceable(out / f"{photo.stem}{suffix}")
+            free.append(photo)
+        except InputError as error:
+            taken.append(str(error))
+    return free, taken
 
 
 def run_evaluate(arguments: argparse.Namespace) -> int:
@@ -95,6 +102,8 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     from omf.pipeline.submission import README
     from omf.raw.camera import load_camera
 
+    for name in ("scores.json", "scores.csv", "scores.txt", "report.html") if arguments.out else ():
+        check_replaceable(arguments.out / name)
     if not arguments.ground_truth and not arguments.photos:
         raise InputError("nothing to score against; give a folder of ground truth, or --photos, or both")
     predictions = list_packed(arguments.predictions)
@@ -161,10 +170,7 @@ def run_render(arguments: argparse.Namespace) -> int:
         exposure=arguments.exposure,
         white_level=arguments.white_level or CHALLENGES[arguments.challenge].white_level,
     )
-    try:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{arguments.out}: no folder can be made there ({error.strerror})") from error
+    make_folder(arguments.out)
     steps = render_all(paths, arguments.out, camera, known, f".{arguments.format}")
     problems = [line for line in progress(steps, total=len(paths), unit="image") if line]
     done = len(paths) - len(problems)
@@ -232,11 +238,11 @@ def run_simulate(arguments: argparse.Namespace) -> int:
     from omf.training.simulate import write_pairs
 
     photos, camera = find_photos(arguments.photos), load_camera(arguments.camera)
-    write_pairs(photos, camera, arguments.out, arguments.count, arguments.size, arguments.seed)
+    problems = write_pairs(photos, camera, arguments.out, arguments.count, arguments.size, arguments.seed)
     return conclude(
-        f"{count_of(arguments.count, 'pair')} in {arguments.out};"
+        f"{count_of(arguments.count - len(problems), 'pair')} in {arguments.out};"
         f" inspect them with: omf dataset {arguments.out} --sheet FILE.png",
-        [],
+        problems,
     )
 
 
@@ -245,6 +251,8 @@ def run_dataset(arguments: argparse.Namespace) -> int:
     from omf.training.datasets import check_pairs, find_pairs
     from omf.training.describe import contact_sheet, describe
 
+    if arguments.sheet:
+        check_replaceable(arguments.sheet)
     if arguments.convert:
         problems = convert_dataset(arguments.folder, arguments.convert)
         print(conversion_table(arguments.convert))
@@ -268,6 +276,9 @@ def run_calibrate(arguments: argparse.Namespace) -> int:
         out = own_profile_path(out.stem)
     if out.suffix != ".yaml":
         raise InputError(f"{out}: give a name, or a file for the profile that ends in .yaml")
+    report = arguments.report or out.with_suffix(".png")
+    for path in (out, report):
+        check_replaceable(path)
     generic = load_camera("generic_phone")
     fits, problems = fit_pairs(arguments.pairs, generic)
     if not fits:
@@ -278,7 +289,6 @@ def run_calibrate(arguments: argparse.Namespace) -> int:
     for line in profile.open:
         print(f"open: {line}")
     save_text(out, profile_text(profile))
-    report = arguments.report or out.with_suffix(".png")
     draw_calibration(fits, load_camera(str(out)), report)
     return conclude(f"{out} from {count_of(len(fits), 'pair')}; look at {report}", problems)
 
@@ -287,9 +297,10 @@ def run_train(arguments: argparse.Namespace) -> int:
     from omf.inference.devices import pick_device
     from omf.training.loop import is_first, process_group
     from omf.training.settings import TrainingSettings, read_settings
-    from omf.training.train import remove_other_weights, train_stage
+    from omf.training.train import check_run_folder, remove_other_weights, train_stage
 
     settings = read_settings(arguments.settings) if arguments.settings else TrainingSettings()
+    check_run_folder(arguments.out)
     device = pick_device(arguments.device)
     with process_group(device):
         for stage in [arguments.stage] if arguments.stage else settings.stages:
@@ -304,6 +315,8 @@ def run_selftest(arguments: argparse.Namespace) -> int:
     from omf.selftest import SelfTest, report
     from omf.utils.files import save_json
 
+    if arguments.json:
+        check_replaceable(arguments.json)
     test, findings = SelfTest(arguments.device), []
     for finding in test.run():
         state = label(f"{finding.state:<8}") if finding.state == "failed" else f"{finding.state:<8}"

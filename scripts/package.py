@@ -9,6 +9,7 @@ from omf.pipeline.plan import load_plan
 from omf.pipeline.submission import write_submission
 from omf.report.summary import entry_readme, read_shard_records, total_timing
 from omf.utils.errors import cli_entry_point
+from omf.utils.written import RUN_COMMAND, begin_command
 
 
 @cli_entry_point
@@ -18,6 +19,7 @@ def main() -> None:
     parser.add_argument("results", type=Path, help="folder of the results of the shards")
     parser.add_argument("--out", type=Path, required=True, help="submission folder")
     arguments = parser.parse_args()
+    begin_command(RUN_COMMAND)
     plan, results = load_plan(arguments.plan), arguments.results
     timing = total_timing(read_shard_records(results, "timing", plan["shards"]))
     raws = [raw for shard in plan["shards"] for raw in wait_for_files(results / plan["entry"] / shard)]

@@ -6,6 +6,7 @@ from pathlib import Path
 from omf.training.register import register_trained_model
 from omf.training.settings import read_settings
 from omf.utils.errors import cli_entry_point
+from omf.utils.written import RUN_COMMAND, begin_command
 
 
 @cli_entry_point
@@ -13,6 +14,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--settings", type=Path, required=True, help="in the folder of a finished training")
     arguments = parser.parse_args()
+    begin_command(RUN_COMMAND)
     settings = read_settings(arguments.settings)
     register_trained_model(arguments.settings.parent, settings)
     print(f"model {settings.name} is ready: ./test --config model={settings.name}")

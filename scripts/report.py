@@ -10,6 +10,7 @@ from omf.pipeline.plan import load_plan
 from omf.report.page import write_report
 from omf.report.provenance import provenance
 from omf.report.summary import (
+    REPORT_FILES,
     collect_problems,
     entry_readme,
     merge_by_name,
@@ -23,16 +24,7 @@ from omf.report.summary import (
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import atomic_write, save_json, save_text
 from omf.utils.paths import redact_home
-
-FILES = (
-    "scores.txt",
-    "scores.json",
-    "scores.csv",
-    "provenance.json",
-    "summary.json",
-    "summary.txt",
-    "report.html",
-)
+from omf.utils.written import RUN_COMMAND, begin_command
 
 
 @cli_entry_point
@@ -47,6 +39,7 @@ def main() -> None:
     parser.add_argument("--pictures", type=Path, required=True, help="folder for the pictures of the page")
     parser.add_argument("--out", type=Path, required=True, help="submission folder")
     arguments = parser.parse_args()
+    begin_command(RUN_COMMAND)
     plan, results, out = load_plan(arguments.plan), arguments.results, arguments.out
     photos, timings, written, scored = (
         read_shard_records(results, kind, plan["shards"])
@@ -67,7 +60,7 @@ def main() -> None:
     for name, content in write_report(summary, scores, records, seconds, out / "report.html").items():
         with atomic_write(arguments.pictures / name) as temporary:
             temporary.write_bytes(content)
-    files = [out / name for name in FILES if (out / name).exists()]  # scores.txt needs ground truth
+    files = [out / name for name in REPORT_FILES if (out / name).exists()]  # scores.txt needs ground truth
     write_manifest([*files, *arguments.pictures.iterdir()], results / "manifest" / "report.json")
 
 

@@ -19,6 +19,8 @@ from omf.io.photos import list_images
 from omf.raw.extra_curves import PATCH_COLUMNS, PATCH_ROWS, find_curves, invert_curve
 from omf.utils.console import log
 from omf.utils.errors import InputError, cli_entry_point
+from omf.utils.files import atomic_write
+from omf.utils.written import begin_command
 
 PATCHES = PATCH_ROWS * PATCH_COLUMNS
 
@@ -41,6 +43,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
+    begin_command(parser.prog)
     photos = list_images(arguments.photos)
     scenes = group_by_scene(photos)
     if not scenes:
@@ -69,7 +72,8 @@ def main() -> None:
             removed.add(files[number])
     for photo in photos:
         if photo not in removed:
-            shutil.copy(photo, arguments.out)
+            with atomic_write(arguments.out / photo.name) as temporary:
+                shutil.copy(photo, temporary)
     if unreadable:
         raise InputError(f"copied without looking for curves, see above: scene {', '.join(unreadable)}")
 

@@ -69,6 +69,7 @@ def read_packed(path: Path, white_level: int = WHITE_LEVEL) -> np.ndarray:
 
 def read_counts(path: Path) -> np.ndarray:
     """Read the array of a .npy file, or `raw` of a .npz file. Raises InputError if it cannot be read."""
+    check_is_file(path, "a .npy or .npz file")
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):

@@ -11,6 +11,7 @@ from omf.io.identify import OTHER_SUFFIXES, identify
 from omf.io.images import PHOTO_FORMATS, PHOTO_SUFFIXES
 from omf.utils.console import count_of, log
 from omf.utils.errors import InputError, printable
+from omf.utils.files import unique_files
 
 T = TypeVar("T")
 
@@ -105,7 +106,7 @@ def find_photos(paths: Iterable[Path]) -> list[Path]:
     """
     # os.path.isdir treats an inaccessible path as a file; reading it reports the error
     photos = [photo for path in paths for photo in (list_images(path) if os.path.isdir(path) else [path])]  # noqa: PTH112
-    return exclude_paired_raw(list(dict.fromkeys(photos)))  # a photo may be given next to its folder
+    return exclude_paired_raw(unique_files(photos))  # a photo may be given next to its folder
 
 
 def filter_utf8_names(photos: list[Path]) -> tuple[list[Path], list[str]]:

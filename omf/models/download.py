@@ -9,11 +9,12 @@ import requests
 import urllib3
 from tqdm import tqdm
 
-from omf.models.registry import WeightsFile, find_file_problem, is_trusted_url
-from omf.utils.console import progress
+from omf.models.registry import WeightsFile, find_file_problem, is_pointer, is_trusted_url
+from omf.utils.console import log, progress
 from omf.utils.errors import InputError
 from omf.utils.files import sha256, sync
 from omf.utils.paths import check_writable
+from omf.utils.written import begins_with, is_own, mark, set_aside
 
 ATTEMPTS = 5  # in a row without progress
 PAUSE = 1.0  # seconds before another attempt, doubled each time
@@ -58,8 +59,16 @@ def fetch(file: WeightsFile, name: str) -> bool:
                 f"or copy it to {file.path} by hand"
             )
         sync(part)
+        keep_other(file.path, part)
+        mark(part, file.path)
         part.replace(file.path)
     return True
+
+
+def keep_other(path: Path, download: Path) -> None:
+    """Rename a file that is neither an earlier download, nor a part of this one, nor a pointer to it."""
+    if path.exists() and not (is_own(path) or begins_with(download, path) or is_pointer(path)):
+        log.warning(f"{path}: not the listed file; kept as {set_aside(path).name}")
 
 
 def download(file: WeightsFile, part: Path) -> None:

@@ -96,13 +96,13 @@ def merge_lists() -> tuple[dict[str, Model], dict[str, InputError]]:
     except InputError as error:
         own, own_problems = {}, {str(listing): error}
     for name in own.keys() & models.keys():
-        if not is_own(models[name]):
+        if not belongs_to_user(models[name]):
             own_problems[name] = InputError(f"{listing}: {name}: comes with the program; rename your model")
             del own[name]
     return models | own, problems | own_problems
 
 
-def is_own(model: Model) -> bool:
+def belongs_to_user(model: Model) -> bool:
     """Return True for a model that was trained or fetched; lists of version 0.1.0 hold them too."""
     return model.trained_here or "/" in model.name
 
@@ -239,7 +239,7 @@ def register_model(name: str, entry: dict) -> None:
     parse_entry(name, entry, listing.parent)
     with locked(listing.with_name(".lock")):
         read_entries(listing)  # which says what is wrong with it
-        save_text(listing, set_entry(list_text(listing), name, entry))
+        save_text(listing, set_entry(list_text(listing), name, entry), own=True)
 
 
 def file_entry(path: Path, folder: str) -> dict:
@@ -264,7 +264,7 @@ def check_free_name(name: str) -> None:
     if name in problems and name not in models and "/" not in name:
         raise problems[name]
     for other in models.values():
-        if other.name == name and not is_own(other):
+        if other.name == name and not belongs_to_user(other):
             raise InputError(f"model {name}: listed already, and not trained here; give another name")
         same_folder = other.name.partition("/")[0] == name.partition("/")[0]
         if same_folder and ("/" in other.name) != ("/" in name):
@@ -361,6 +361,12 @@ def check_files(model: Model) -> None:
             raise InputError(problem)
 
 
+def is_pointer(path: Path) -> bool:
+    """Return True for a file of Git LFS that stands for another one."""
+    with path.open("rb") as file:
+        return file.read(len(LFS_POINTER)) == LFS_POINTER
+
+
 def find_file_problem(file: WeightsFile, name: str) -> str | None:
     """Return what is wrong with a weights file, and the remedy, on one line, or None.
 
@@ -371,9 +377,7 @@ def find_file_problem(file: WeightsFile, name: str) -> str | None:
     remedy = f"fetch it with: omf models fetch {name}" if file.url else "copy it again from where it came"
     if not file.path.is_file():
         return f"{file.path}: no such file; {remedy}"
-    with file.path.open("rb") as opened:
-        start = opened.read(len(LFS_POINTER))
-    if start == LFS_POINTER:
+    if is_pointer(file.path):
         return (
             f"{file.path}: a Git LFS pointer, not the weights themselves; "
             f"run `git lfs pull` where it came from, or {remedy}"

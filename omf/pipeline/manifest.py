@@ -19,9 +19,8 @@ TIMEOUT_SECONDS = 60.0  # for files to become visible
 
 def write_manifest(files: Iterable[Path], manifest: Path) -> None:
     """Write a manifest, {path relative to the manifest: bytes}, of finished files."""
-    save_json(
-        manifest, {os.path.relpath(path, manifest.parent): path.stat().st_size for path in sorted(files)}
-    )
+    sizes = {os.path.relpath(path, manifest.parent): path.stat().st_size for path in sorted(files)}
+    save_json(manifest, sizes, own=True)
 
 
 def write_folder_manifest(folder: Path) -> None:

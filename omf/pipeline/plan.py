@@ -22,7 +22,7 @@ def plan_file(folder: Path, name: str, plan: dict) -> Path:
 def save_plan(path: Path, plan: dict) -> None:
     """Write a plan, unless it exists."""
     if not path.is_file():
-        save_text(path, to_json(plan))
+        save_text(path, to_json(plan), own=True)
 
 
 def load_plan(path: Path) -> dict:

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -10,11 +11,16 @@ from pathlib import Path
 import psutil
 
 from omf.pipeline.manifest import MANIFEST, find_missing
+from omf.pipeline.submission import ARCHIVE, README
+from omf.report.summary import REPORT_FILES, SUMMARY
+from omf.utils.written import check_replaceable, is_own, set_aside
 
 SHARD_FOLDERS = ("decoded", "demosaiced", "raw", "files")  # in results/; each holds a folder per shard
 SHARD_RECORDS = ("photos", "timing", "written", "scores")  # in results/; each holds a JSON file per shard
 # {manifest of a job: its output in submission/ whose absence makes the job run again}
-COMPLETION_FILES = {"package.json": "readme.txt", "report.json": "summary.txt"}
+COMPLETION_FILES = {"package.json": README, "report.json": SUMMARY}
+JOB_FILES = {"package.json": (README, ARCHIVE), "report.json": REPORT_FILES}  # in submission/
+TEMPORARY = re.compile(r"\..+\.\d+\.part", re.DOTALL)  # names that `omf.utils.files.atomic_write` makes
 # {file system: mount options with which flock is local to one machine; None: no option shows otherwise}
 LOCAL_LOCKS = {
     "nfs": {"local_lock=flock", "local_lock=all", "nolock"},
@@ -28,25 +34,24 @@ LOCAL_LOCKS = {
 RECENT_SECONDS = 300  # before the last write; older files have long reached the disk
 
 
-def lock(path: Path) -> bool | None:
-    """Hold a shared lock until this process ends.
+def lock(path: Path) -> bool:
+    """Hold a shared lock until this process ends, and return True if no other process held it.
 
-    Returns:
-        True if no other process held it, False if one does, None if that can't be told, since the file
-        system has no locks, or locks that other machines don't see.
+    Returns False if that can't be told, since the file system has no locks, or locks that other machines
+    don't see.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)  # stays open, which keeps the lock
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return not locks_are_local(path.resolve())
         except BlockingIOError:
             return False
         finally:
             fcntl.flock(file, fcntl.LOCK_SH)
     except OSError:
-        return None
-    return None if locks_are_local(path.resolve()) else True
+        return False
 
 
 def locks_are_local(path: Path) -> bool:
@@ -79,11 +84,49 @@ def remove_partial_outputs(results: Path, submission: Path) -> list[Path]:
     """
     for folder in (submission, *(results / kind for kind in (*SHARD_RECORDS, "manifest"))):
         for temporary in folder.glob(".*.part"):
-            temporary.unlink()
+            if TEMPORARY.fullmatch(temporary.name):
+                temporary.unlink()
     partial = find_partial_outputs(results, submission)
     for path in partial:
         shutil.rmtree(path) if path.is_dir() else path.unlink()
     return partial
+
+
+def set_damaged_aside(results: Path, submission: Path, raws: Iterable[str], killed: bool) -> dict[Path, Path]:
+    """Rename files of the entry and the report that are not as they were written, after damage to either.
+
+    A power failure may have truncated them, or the user may have edited them: only the user can tell.
+
+    Args:
+        results: folder of intermediate results.
+        submission: submission folder.
+        raws: names of the RAW files.
+        killed: True if the last run did not end by itself, so that its files may lack a manifest.
+
+    Returns:
+        {former path: new path}.
+    """
+    aside = {}
+    for name, files in JOB_FILES.items():
+        manifest = results / "manifest" / name
+        if killed or (manifest.exists() and find_missing(manifest)):
+            files = [*files, *raws] if name == "package.json" else files
+            changed = [path for file in files if (path := submission / file).exists() and not is_own(path)]
+            aside |= {path: set_aside(path) for path in changed}
+    return aside
+
+
+def check_outputs(outputs: Iterable[Path]) -> None:
+    """Check that a run may replace files and folders. Hidden and empty files do not count.
+
+    Raises:
+        InputError: no earlier run wrote one of the files.
+    """
+    for output in outputs:
+        for path in output.rglob("*") if output.is_dir() else [output]:
+            visible = os.path.lexists(path) and not path.is_dir() and not path.name.startswith(".")
+            if visible and path.lstat().st_size:
+                check_replaceable(path)
 
 
 def find_partial_outputs(results: Path, submission: Path) -> list[Path]:

@@ -15,7 +15,8 @@ from omf.raw.camera import Camera
 from omf.raw.develop import develop, grey_world
 from omf.raw.isp import to_8_bit
 from omf.utils.errors import InputError
-from omf.utils.files import atomic_write, check_is_file
+from omf.utils.files import atomic_write, check_is_file, unique_files
+from omf.utils.written import check_replaceable
 
 JPEG_QUALITY = 95
 
@@ -44,7 +45,7 @@ def list_raw(paths: Iterable[Path]) -> list[Path]:
         if not inside:
             raise InputError(f"{path}: no RAW in it; give .npy, .npz or camera RAW such as DNG")
         files += inside
-    return list(dict.fromkeys(files))
+    return unique_files(files)
 
 
 def render(path: Path, out: Path, camera: Camera, known: Known, suffix: str = ".png") -> None:
@@ -58,9 +59,11 @@ def render(path: Path, out: Path, camera: Camera, known: Known, suffix: str = ".
         suffix: .png or .jpg.
 
     Raises:
-        InputError: the file can't be read, or its white level is unknown.
+        InputError: the file can't be read, its white level is unknown, or the picture would overwrite a file.
     """
     check_is_file(path, "a RAW file")
+    target = out / f"{path.stem}{suffix}"
+    check_replaceable(target)
     colours: RawColours | None = None
     if path.suffix.lower() in PACKED_SUFFIXES:
         raw = demosaic(read_array(path, known.white_level))
@@ -81,7 +84,7 @@ def render(path: Path, out: Path, camera: Camera, known: Known, suffix: str = ".
     exif[ExifTags.Base.Orientation] = orientation
     options = {"quality": JPEG_QUALITY, "subsampling": 0} if suffix == ".jpg" else {}
     kind = "JPEG" if suffix == ".jpg" else "PNG"
-    with atomic_write(out / f"{path.stem}{suffix}") as temporary:
+    with atomic_write(target) as temporary:
         image.save(temporary, kind, exif=exif.tobytes(), **options)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from omf.utils.console import progress
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write, save_text
+from omf.utils.written import remove_own
 
 README = "readme.txt"
 ARCHIVE = "submission.zip"
@@ -17,8 +18,8 @@ RAW_SUFFIXES = (".npy", ".npz", ".png", ".dng")  # of all output formats
 def write_submission(raws: list[Path], readme: str, out: Path, zipped: bool = True) -> list[Path]:
     """Write the entry to `out`: the RAW files, readme.txt and, if `zipped`, submission.zip.
 
-    The zip contains exactly these files. Other RAW files in `out` stem from an earlier run and are removed,
-    and so is the zip if this run writes none.
+    The zip contains exactly these files. Other RAW files of earlier runs in `out` are removed, and so is
+    their zip if this run writes none.
 
     Args:
         raws: RAW files, with unique names.
@@ -30,23 +31,23 @@ def write_submission(raws: list[Path], readme: str, out: Path, zipped: bool = Tr
         The files of the entry.
 
     Raises:
-        InputError: `raws` is empty.
+        InputError: `raws` is empty, or a file of the user would be overwritten.
     """
     if not raws:
         raise InputError(
             "no image could be reconstructed, so there is nothing to submit; see the list of problems"
         )
     out.mkdir(parents=True, exist_ok=True)
-    for stale in {path.name for suffix in RAW_SUFFIXES for path in out.glob(f"*{suffix}")} - {
-        raw.name for raw in raws
-    }:
-        (out / stale).unlink()
+    names = {raw.name for raw in raws}
+    for path in list(out.iterdir()):
+        if path.suffix in RAW_SUFFIXES and path.name not in names:
+            remove_own(path)
     for raw in raws:
         link_or_copy(raw, out / raw.name)
     save_text(out / README, readme)
     files = [out / README, *(out / raw.name for raw in sorted(raws))]
     if not zipped:
-        (out / ARCHIVE).unlink(missing_ok=True)
+        remove_own(out / ARCHIVE)
         return files
     with atomic_write(out / ARCHIVE) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for path in progress(files, ARCHIVE, unit="file"):

@@ -10,8 +10,13 @@ from omf.utils.console import count_of
 from omf.utils.errors import printable
 from omf.utils.files import save_json, save_text
 from omf.utils.paths import redact_home
+from omf.utils.written import remove_own
 
-SCORES_FILE = "scores.txt"
+SCORES_FILE, SUMMARY = "scores.txt", "summary.txt"
+REPORT_FILES = (  # of a run, in submission/
+    *(SCORES_FILE, "scores.json", "scores.csv"),
+    *("provenance.json", "summary.json", SUMMARY, "report.html"),
+)
 
 SHARD_STEPS = ("preprocess", "infer", "mosaic", "evaluate")  # steps that run once per shard
 
@@ -97,7 +102,7 @@ def write_scores(scores: dict, readme: str | None, out: Path) -> None:
     if scores["scored"] and readme:
         save_text(out / SCORES_FILE, scores_text(scores["mean"]["psnr"], scores["mean"]["ssim"], readme))
     else:
-        (out / SCORES_FILE).unlink(missing_ok=True)  # from an earlier run
+        remove_own(out / SCORES_FILE)
 
 
 def summary_text(summary: dict, scores: dict) -> str:

@@ -48,13 +48,14 @@ def convert_dataset(folder: Path, out: Path, crop: int = 504) -> list[str]:
     for pair in progress(dataset.camera_pairs, "convert", unit="pair"):
         if is_converted(out, pair.name, conversion["photos"].get(pair.name)):
             continue
-        save_json(out / DESCRIPTION, conversion)  # before the first crop, since it defines the white level
+        # before the first crop, since it defines the white level; it holds all of the earlier one
+        save_json(out / DESCRIPTION, conversion, own=True)
         try:
             conversion["photos"][pair.name] = convert_pair(pair, out, crop)
         except InputError as error:
             problems.append(str(error))
         else:
-            save_json(out / DESCRIPTION, conversion)
+            save_json(out / DESCRIPTION, conversion, own=True)
     return problems
 
 

@@ -33,5 +33,5 @@ def draw_curves(log: Path, out: Path) -> None:
         )
         right.set_ylabel("learning rate", color="#d55e00")
         right.set_ylim(bottom=0)
-    with atomic_write(out) as temporary:
+    with atomic_write(out, own=True) as temporary:
         figure.savefig(temporary, format="png", dpi=110)

@@ -6,7 +6,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from omf.utils.files import atomic_write, save_text
 
 Objective = Callable[[nn.Module, list[Tensor]], Tensor]  # network, batch -> loss
 
+LOG = "log.csv"
 LOG_EVERY = 50  # iterations
 LOG_COLUMNS = ("network", "iteration", "loss", "learning_rate", "patches_per_second")
 
@@ -77,7 +78,7 @@ def fit(
     precision = training_precision(device)
     if is_first():
         log.info(f"{plan.name}: {world_size()} x {device_label(device)}; {precision}")
-        trim_log(out / "log.csv", plan.name, done)
+        trim_log(out / LOG, plan.name, done)
     model = DistributedDataParallel(network) if world_size() > 1 else network
     losses, began, saved_at = [], time.monotonic(), time.monotonic()
     batches = load_batches(patches, plan, done, device)
@@ -115,7 +116,7 @@ def fit(
                     f"{plan.name} {iteration + 1} of {plan.iterations}: loss {mean:.4f}, {rate:.1f}/s",
                 )
                 append_log(
-                    out / "log.csv",
+                    out / LOG,
                     (
                         plan.name,
                         iteration + 1,
@@ -234,8 +235,15 @@ def save_state(path: Path, plan: Plan, iteration: int, **parts: nn.Module | torc
     state = {name: part.state_dict() for name, part in parts.items()}
     buffer = io.BytesIO()  # so that a full disk raises OSError
     torch.save(state | {"iteration": iteration, "fingerprint": plan.fingerprint}, buffer)
-    with atomic_write(path) as temporary:
+    with atomic_write(path, own=True) as temporary:
         temporary.write_bytes(buffer.getbuffer())
+
+
+def starts_with_header(path: Path) -> bool:
+    """Return True for the log of a training."""
+    with suppress(OSError), path.open("rb") as file:
+        return file.readline(1000).decode(errors="replace").strip() == ",".join(LOG_COLUMNS)
+    return False
 
 
 def trim_log(path: Path, name: str, done: int) -> None:
@@ -248,7 +256,7 @@ def trim_log(path: Path, name: str, done: int) -> None:
                 for row in csv.reader(file)
                 if row[0] != LOG_COLUMNS[0] and not (row[0] == name and int(row[1]) > done)
             ]
-    save_text(path, "".join(",".join(row) + "\n" for row in rows))
+    save_text(path, "".join(",".join(row) + "\n" for row in rows), own=True)
 
 
 def append_log(path: Path, row: tuple) -> None:

@@ -13,6 +13,9 @@ from omf.training.settings import TrainingSettings
 from omf.training.train import remove_other_weights, weights_file
 from omf.utils.files import atomic_write, save_text
 from omf.utils.paths import MODELS, redact_home, user_folder
+from omf.utils.written import is_own, set_aside
+
+MODEL_CARD = "README.md"
 
 
 def register_trained_model(run: Path, settings: TrainingSettings) -> None:
@@ -29,7 +32,7 @@ def register_trained_model(run: Path, settings: TrainingSettings) -> None:
     shutil.rmtree(staging, ignore_errors=True)
     stages = settings.stages
     for file in (*(weights_file(run, stage) for stage in stages), run / "curves.png", run / "log.csv"):
-        with atomic_write(staging / file.name) as temporary:
+        with atomic_write(staging / file.name, own=True) as temporary:
             shutil.copyfile(file, temporary)
     oe = load_network(weights_file(staging, "oe"))
     entry = {
@@ -49,8 +52,10 @@ def register_trained_model(run: Path, settings: TrainingSettings) -> None:
         file.replace(folder / file.name)
     staging.rmdir()
     remove_other_weights(settings, folder)
+    if (folder / MODEL_CARD).exists() and not is_own(folder / MODEL_CARD):  # edited by the user
+        set_aside(folder / MODEL_CARD)
     save_text(
-        folder / "README.md",
+        folder / MODEL_CARD,
         card(settings, name_of(oe), oe.widths, list(csv.DictReader((folder / "log.csv").open()))),
     )
 

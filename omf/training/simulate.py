@@ -11,9 +11,10 @@ from omf.training.sources import SimulatedPictures, draw_scenes, load_scenes
 from omf.utils.console import progress
 from omf.utils.errors import InputError
 from omf.utils.files import save_json, save_npy
+from omf.utils.written import check_replaceable
 
 
-def write_pairs(photos: list[Path], camera: Camera, out: Path, count: int, size: int, seed: int) -> None:
+def write_pairs(photos: list[Path], camera: Camera, out: Path, count: int, size: int, seed: int) -> list[str]:
     """Simulate pairs: `out`/NUMBER.png (sRGB with JPEG artefacts), NUMBER.npy (packed RAW) and dataset.json.
 
     Pair i depends only on the scenes and on (seed, i). Pairs that already exist are skipped.
@@ -26,8 +27,12 @@ def write_pairs(photos: list[Path], camera: Camera, out: Path, count: int, size:
         size: height and width in pixels, even, 16 or more.
         seed: random seed.
 
+    Returns:
+        One line for each pair that would overwrite a file.
+
     Raises:
-        InputError: no photo is large enough, the size is odd or too small, or `count` is less than 1.
+        InputError: no photo is large enough, the size is odd or too small, `count` is less than 1, or
+            dataset.json would overwrite a file.
     """
     if count < 1:
         raise InputError(f"count {count}; give the number of pairs, 1 or more")
@@ -50,10 +55,18 @@ def write_pairs(photos: list[Path], camera: Camera, out: Path, count: int, size:
             "seed": seed,
         },
     )
+    problems = []
     for number in progress(range(count), "simulating", unit="pair"):
         photo, raw = (out / f"{number:06d}.{suffix}" for suffix in ("png", "npy"))
         if photo.is_file() and raw.is_file():
             continue
+        try:
+            check_replaceable(photo)
+            check_replaceable(raw)
+        except InputError as error:
+            problems.append(str(error))
+            continue
         rgb, bayer, _ = pictures.draw(np.random.default_rng([seed, number]), size, lambda brightness: True)
         save_png(photo, rgb)
         save_npy(raw, pack(to_challenge_counts(bayer)))
+    return problems

@@ -23,15 +23,16 @@ from omf.networks.global_net import BASE_CHANNELS, GlobalNet, refine
 from omf.networks.registry import build
 from omf.raw.camera import load_camera
 from omf.training.curves import draw_curves
-from omf.training.loop import Plan, fit, is_first, wait_for_others
+from omf.training.loop import LOG, Plan, fit, is_first, starts_with_header, wait_for_others
 from omf.training.losses import BranchLoss, encode, seam
 from omf.training.patches import WANTED, MosaickedScenes, Patches, WholeImages
 from omf.training.settings import STAGES, TrainingSettings
 from omf.training.sources import simulated_pictures, training_source
 from omf.utils.errors import InputError
 from omf.utils.files import save_json
+from omf.utils.written import check_replaceable
 
-FINISHED = "finished.json"  # the fingerprint of each finished stage
+CURVES, FINISHED = "curves.png", "finished.json"  # FINISHED: the fingerprint of each finished stage
 IMAGES_PER_PATCH = 4  # batch size of the base network, whose thumbnails are small, relative to that of others
 
 
@@ -50,12 +51,14 @@ def train_stage(stage: str, settings: TrainingSettings, run: Path, device: torch
         device: device of this process.
 
     Raises:
-        InputError: missing weights of an earlier stage, or too little training data.
+        InputError: missing weights of an earlier stage, too little training data, or the weights would
+            overwrite a file.
     """
     fingerprint = stage_fingerprint(stage, settings)
-    finished = json.loads((run / FINISHED).read_text()) if (run / FINISHED).is_file() else {}
+    finished = read_finished(run)
     if finished.get(stage) == fingerprint and weights_file(run, stage).is_file():
         return
+    check_replaceable(weights_file(run, stage))
     for earlier in STAGES[stage]:
         if earlier in settings.stages and not weights_file(run, earlier).is_file():
             raise InputError(
@@ -101,10 +104,27 @@ def train_stage(stage: str, settings: TrainingSettings, run: Path, device: torch
         network = fit(initial_network(stage, settings, run), objective, patches, plan, run, device)
     if is_first():
         save(network, weights_file(run, stage))
-        save_json(run / FINISHED, finished | {stage: fingerprint})
+        save_json(run / FINISHED, finished | {stage: fingerprint}, own=True)
         (run / f"{stage}.state.pt").unlink()
-        draw_curves(run / "log.csv", run / "curves.png")
+        draw_curves(run / LOG, run / CURVES)
     wait_for_others()  # the next stage reads these files
+
+
+def read_finished(run: Path) -> dict[str, str]:
+    """Return the fingerprints of the finished stages of a run."""
+    return json.loads((run / FINISHED).read_text()) if (run / FINISHED).is_file() else {}
+
+
+def check_run_folder(run: Path) -> None:
+    """Check that a folder holds an earlier training or none, so that a training may write to it.
+
+    Raises:
+        InputError: a file that a training writes or removes is there, and no training wrote it.
+    """
+    is_run = starts_with_header(run / LOG)
+    others = [weights_file(run, stage) for stage in STAGES if not (is_run and stage in read_finished(run))]
+    for path in (*others, *(run / name for name in (LOG, CURVES, FINISHED) if not is_run)):
+        check_replaceable(path)
 
 
 def remove_other_weights(settings: TrainingSettings, run: Path) -> None:

@@ -1,17 +1,19 @@
 """Atomic writes, locks, hashes and checks of files."""
 
 import fcntl
+import functools
 import hashlib
 import json
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
 from omf.utils.errors import InputError
+from omf.utils.written import check_replaceable, mark, note_input
 
 MAX_NAME_BYTES = 200
 SPECIAL_FILES = {
@@ -24,15 +26,17 @@ SPECIAL_FILES = {
 
 
 @contextmanager
-def atomic_write(path: Path, synced: bool = True) -> Iterator[Path]:
+def atomic_write(path: Path, synced: bool = True, own: bool = False) -> Iterator[Path]:
     """Yield a temporary path beside `path` to write to, and rename it to `path` if the block succeeds.
 
     Args:
         path: file to write.
         synced: True to sync the content to disk before the renaming, so that the file is complete after a
             power failure too.
+        own: True for state of the program, which is replaced whoever wrote it.
 
     Raises:
+        InputError: a file of the user is there, see `check_replaceable`.
         OSError: the file can't be written; `filename` is `path`.
     """
     # the dot hides the file from listings; the process ID keeps concurrent writers apart
@@ -42,6 +46,9 @@ def atomic_write(path: Path, synced: bool = True) -> Iterator[Path]:
         yield temporary
         if synced:
             sync(temporary)
+        if not own:
+            check_replaceable(path, temporary)
+            mark(temporary, path)
         temporary.replace(path)
     except OSError as error:
         if error.filename not in (None, str(temporary)):
@@ -78,21 +85,21 @@ def shorten_name(name: str) -> str:
     return name if len(encoded) <= MAX_NAME_BYTES else hashlib.sha256(encoded).hexdigest()
 
 
-def save_npy(path: Path, array: np.ndarray, synced: bool = True) -> None:
-    """Write an array as .npy, atomically."""
-    with atomic_write(path, synced) as temporary, temporary.open("wb") as file:
+def save_npy(path: Path, array: np.ndarray, synced: bool = True, own: bool = False) -> None:
+    """Write an array as .npy, atomically; for `synced` and `own` see `atomic_write`."""
+    with atomic_write(path, synced, own) as temporary, temporary.open("wb") as file:
         np.save(file, array)
 
 
-def save_text(path: Path, text: str) -> None:
-    """Write a text in UTF-8, atomically."""
-    with atomic_write(path) as temporary:
+def save_text(path: Path, text: str, own: bool = False) -> None:
+    """Write a text in UTF-8, atomically; for `own` see `atomic_write`."""
+    with atomic_write(path, own=own) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 
-def save_json(path: Path, value: object) -> None:
-    """Write a value as indented JSON, atomically."""
-    save_text(path, json.dumps(value, indent=2) + "\n")
+def save_json(path: Path, value: object, own: bool = False) -> None:
+    """Write a value as indented JSON, atomically; for `own` see `atomic_write`."""
+    save_text(path, json.dumps(value, indent=2) + "\n", own)
 
 
 def sha256(path: Path) -> str:
@@ -101,8 +108,18 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def unique_files(paths: Iterable[Path]) -> list[Path]:
+    """Drop files that were named before, also by another path to their folder; links count as files."""
+    resolve, unique = functools.cache(os.path.realpath), {}
+    for path in paths:
+        unique.setdefault((resolve(path.parent), path.name), path)
+    return list(unique.values())
+
+
 def check_is_file(path: Path, wanted: str) -> None:
     """Raise InputError unless a path is a non-empty regular file; reading pipes or devices could block.
+
+    The running command then never writes to the file.
 
     Args:
         path: input file.
@@ -123,3 +140,4 @@ def check_is_file(path: Path, wanted: str) -> None:
         raise InputError(f"{path}: {kind}, not a file; give {wanted}")
     if status.st_size == 0:
         raise InputError(f"{path}: an empty file; copy it again from where it came")
+    note_input(status)

@@ -334,11 +334,7 @@ COMMANDS = {  # kind: (command, part of the message); run in a folder with `phot
     ),
     "PNG beside the photos": (
         "predict photos -o photos --format png",
-        "photos: contains the photos, which png files might overwrite",
-    ),
-    "DNG beside the photos": (
-        "predict photos/a.png -o photos/. --format dng",
-        "photos: contains the photos, which dng files might overwrite",
+        "photos/b.png: is an input, and would be overwritten; give another output",
     ),
     "an unknown model": (
         "predict photos -o out --model none",
@@ -477,7 +473,7 @@ def test_inputs_inside_the_output_folders_are_refused(tmp_path, key, photos):
     result = snakemake(tmp_path, **settings)
     assert result.returncode == 1
     assert (
-        f"{key} is {settings[key]}, from which a run removes what is not its own; give another folder"
+        f"{key} is {settings[key]}, where a run writes; give a folder outside of submission and results"
         in result.stderr
     )
     assert "Traceback" not in result.stderr

@@ -13,13 +13,23 @@ import psutil
 import pytest
 
 from omf.pipeline.manifest import write_folder_manifest, write_manifest
-from omf.pipeline.recovery import lock, most_recent, remove_partial_outputs, wait_for_lock
+from omf.pipeline.recovery import (
+    check_outputs,
+    lock,
+    most_recent,
+    remove_partial_outputs,
+    set_damaged_aside,
+    wait_for_lock,
+)
+from omf.utils import written
+from omf.utils.errors import InputError
 from omf.utils.files import save_json, save_npy, save_text
 
 
 @pytest.fixture
-def outputs(tmp_path) -> Path:
+def outputs(tmp_path, monkeypatch) -> Path:
     """Return a folder with the outputs of two shards."""
+    monkeypatch.setattr(written, "command", written.Command(written.RUN_COMMAND))
     results, submission = tmp_path / "results", tmp_path / "submission"
     for shard in ("s0", "s1"):
         save_npy(results / "raw" / shard / f"{shard}.npy", np.arange(100))
@@ -88,6 +98,43 @@ def test_temporary_files_and_files_of_the_user(outputs):
     assert remove_partial(outputs) == []
     assert not (outputs / "submission" / ".b.npy.12.part").exists()
     assert (outputs / "submission" / "notes of mine.txt").exists()
+    for name in (".mine.part", ".a.b.part", "a.12.part"):
+        (outputs / "submission" / name).write_text("mine")
+        remove_partial(outputs)
+        assert (outputs / "submission" / name).exists()
+
+
+def test_damaged_files_are_kept_under_another_name(outputs):
+    submission = outputs / "submission"
+
+    def aside(killed: bool = False) -> dict[str, str]:
+        renamed = set_damaged_aside(outputs / "results", submission, ["s0.npy", "s2.npy"], killed)
+        return {old.name: new.name for old, new in renamed.items()}
+
+    assert aside() == aside(killed=True) == {}
+    (submission / "readme.txt").write_text("runtime\nand what I added\n")
+    assert aside() == {}  # the entry is whole
+    (submission / "readme.txt").write_text("mine")
+    assert aside() == {"readme.txt": "readme.txt.old"}
+    assert (submission / "readme.txt.old").read_text() == "mine"
+    (submission / "report.html").write_text("half of it")
+    assert aside() == {}  # the user's own, unless
+    assert aside(killed=True) == {"report.html": "report.html.old"}
+    truncate(submission / "s0.npy")
+    assert aside() == {"s0.npy": "s0.npy.old"}
+
+
+def test_only_files_of_earlier_runs_are_outputs(outputs):
+    declared = [outputs / "submission" / "readme.txt", outputs / "results" / "raw" / "s0"]
+    check_outputs([*declared, outputs / "absent"])
+    (outputs / "results" / "done").touch()
+    check_outputs([*declared, outputs / "results" / "done"])
+    (outputs / "results" / "raw" / "s0" / "notes").write_text("mine")
+    with pytest.raises(InputError, match=r"raw/s0/notes: exists, and is not from an earlier run"):
+        check_outputs(declared)
+    (outputs / "link").symlink_to("nowhere")
+    with pytest.raises(InputError, match="link: exists"):
+        check_outputs([outputs / "link"])
 
 
 def test_only_recent_outputs_are_checked(outputs):
@@ -132,12 +179,12 @@ def test_lock_reports_the_only_holder(tmp_path):
             process.kill()
 
 
-def test_lock_reports_none_without_lock_support(tmp_path, monkeypatch):
+def test_lock_reports_false_without_lock_support(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(37, "No locks available")
 
     monkeypatch.setattr(fcntl, "flock", fail)
-    assert lock(tmp_path / "lock") is None
+    assert lock(tmp_path / "lock") is False
 
 
 @pytest.mark.parametrize(
@@ -145,14 +192,14 @@ def test_lock_reports_none_without_lock_support(tmp_path, monkeypatch):
     [
         ("ext4", "rw,relatime", True),
         ("nfs", "rw,vers=3,local_lock=none", True),
-        ("nfs", "rw,vers=3,local_lock=flock", None),
-        ("nfs", "rw,vers=3,nolock,local_lock=all", None),
+        ("nfs", "rw,vers=3,local_lock=flock", False),
+        ("nfs", "rw,vers=3,nolock,local_lock=all", False),
         ("nfs4", "rw,vers=4.2,local_lock=none", True),
         ("lustre", "rw,flock,lazystatfs", True),
-        ("lustre", "rw,localflock", None),
-        ("cifs", "rw,nobrl", None),
-        ("beegfs", "rw,relatime", None),
-        ("fuse.sshfs", "rw,nosuid", None),
+        ("lustre", "rw,localflock", False),
+        ("cifs", "rw,nobrl", False),
+        ("beegfs", "rw,relatime", False),
+        ("fuse.sshfs", "rw,nosuid", False),
         ("fuseblk", "rw,nosuid", True),
         ("gpfs", "rw,relatime", True),
     ],

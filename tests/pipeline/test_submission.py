@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from omf.pipeline.submission import write_submission
+from omf.utils import written
 from omf.utils.errors import InputError
+
+
+@pytest.fixture(autouse=True)
+def command(monkeypatch):
+    """Run a test as a step of the workflow."""
+    monkeypatch.setattr(written, "command", written.Command(written.RUN_COMMAND))
+    monkeypatch.setattr(written, "lists", {})
 
 
 def packed(path, value=0, shape=(4, 6, 4), dtype=np.uint16):
@@ -31,12 +39,43 @@ def test_the_zip_contains_exactly_this_run(tmp_path):
         with archive.open("a.npy") as file:
             assert (np.load(file) == 3).all()
     assert sorted(path.name for path in out.iterdir()) == [
+        written.LIST,
         "a.npy",
         "c.npy",
         "notes.md",
         "readme.txt",
         "submission.zip",
     ]
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz", "png", "dng"])
+def test_only_files_of_earlier_runs_are_removed(tmp_path, kind):
+    out = tmp_path / "submission"
+    own, edited = (packed(tmp_path / "one" / f"{name}.npy") for name in ("own", "edited"))
+    write_submission([own, edited], "first\n", out)
+    (out / "edited.npy").unlink()
+    packed(out / "edited.npy", 7)
+    (out / f"my_chart.{kind}").write_text("the user's own")
+    (out / "link.png").symlink_to(out / f"my_chart.{kind}")
+    before = {path.name for path in out.iterdir()}
+    write_submission([packed(tmp_path / "two" / "b.npy")], "second\n", out, zipped=False)
+    assert {path.name for path in out.iterdir()} == before - {"own.npy", "submission.zip"} | {"b.npy"}
+    assert (np.load(out / "edited.npy") == 7).all()
+    (out / "submission.zip").write_text("the user's own")
+    write_submission([packed(tmp_path / "two" / "b.npy")], "third\n", out, zipped=False)
+    assert (out / "submission.zip").read_text() == "the user's own"
+
+
+def test_files_of_the_user_are_not_replaced(tmp_path):
+    out = tmp_path / "submission"
+    packed(out / "a.npy", 7)
+    with pytest.raises(InputError, match=r"a\.npy: exists, and is not from an earlier run"):
+        write_submission([packed(tmp_path / "one" / "a.npy", 1)], "first\n", out)
+    assert (np.load(out / "a.npy") == 7).all()
+    # a power failure: the same file, cut short
+    (out / "a.npy").write_bytes((tmp_path / "one" / "a.npy").read_bytes()[:100])
+    write_submission([tmp_path / "one" / "a.npy"], "first\n", out)
+    assert (np.load(out / "a.npy") == 1).all()
 
 
 def test_the_same_files_give_the_same_zip(tmp_path):

@@ -244,7 +244,7 @@ WRONG = {
         "a.npy: can't be read",
     ),
     "pickle": (lambda folder: np.save(folder / "a.npy", np.array([{}])), "a.npy: can't be read"),
-    "gone": (lambda folder: (folder / "a.npy").unlink(), "a.npy: can't be read"),
+    "gone": (lambda folder: (folder / "a.npy").unlink(), "a.npy: no such file"),
 }
 
 

@@ -22,6 +22,7 @@ from omf.training.settings import STAGES, Iterations, Loss, Losses, TrainingSett
 from omf.training.sources import SimulatedPictures, draw_scenes
 from omf.training.train import base_objective, branch_objective, stage_fingerprint, train_stage
 from omf.utils.errors import InputError
+from omf.utils.files import save_text
 from omf.utils.settings import validate
 
 CPU = torch.device("cpu")
@@ -135,7 +136,7 @@ def test_all_stages_in_two_processes(tmp_path):
 
 def test_a_finished_stage_is_skipped_unless_its_settings_change(tmp_path, monkeypatch):
     monkeypatch.setattr(stages, "simulated_pictures", lambda settings: pytest.fail("trained again"))
-    (tmp_path / "demosaic.safetensors").touch()
+    save_text(tmp_path / "demosaic.safetensors", "weights")
     (tmp_path / "finished.json").write_text(f'{{"demosaic": "{stage_fingerprint("demosaic", QUICK)}"}}')
     train_stage("demosaic", QUICK, tmp_path, CPU)
     with pytest.raises(pytest.fail.Exception):

@@ -11,6 +11,7 @@ import pytest
 from conftest import ROOT, snakemake
 
 from omf.evaluation.scores import FULL_REFERENCE_METRICS, NO_REFERENCE_METRICS
+from omf.utils.written import LIST
 
 PAGE = (ROOT / "docs" / "outputs.md").read_text()
 WILDCARDS = {  # placeholders in the page's file names
@@ -75,7 +76,7 @@ def test_the_files_of_a_run(run):
         str(path.relative_to(run))
         for folder in ("submission", "results")
         for path in (run / folder).rglob("*")
-        if path.is_file()
+        if path.is_file() and path.name != LIST
     ]
     expressions = {pattern: as_expression(pattern) for pattern in patterns if pattern not in intermediate}
     for file in files:

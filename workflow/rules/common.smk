@@ -23,9 +23,11 @@ from omf.pipeline.config import Config, check_config, restore_texts
 from omf.pipeline.dependencies import fingerprint
 from omf.pipeline.plan import plan_file, save_plan
 from omf.pipeline.recovery import (
+    check_outputs,
     find_partial_outputs,
     lock,
     remove_partial_outputs,
+    set_damaged_aside,
     wait_for_lock,
 )
 from omf.pipeline.shards import assign_shards
@@ -43,12 +45,14 @@ from omf.utils.paths import (
     data_folder,
     user_folder,
 )
+from omf.utils.written import RUN_COMMAND, begin_command
 
 STARTED = time.time()
 # As a module of another workflow, this one leaves the whole of a run to it: recovery, messages, shell settings.
 IN_MODULE = workflow.modifier.namespace is not None
 # Snakemake puts the prefix of a module before inputs, outputs and logs, but not before parameters.
 PREFIX = workflow.modifier.path_modifier.replace_prefix("x")[:-1]
+RULES = str(workflow.current_basedir)  # where this workflow's rules are, and no other's
 ROOT = Path(workflow.current_basedir.get_path_or_uri(secret_free=True)).parents[1]
 SCRIPTS = ROOT / "scripts"
 if not SCRIPTS.is_dir():
@@ -68,16 +72,8 @@ if not os.access(".", os.W_OK):
 
 
 def recover():
-    """Wait for the jobs of a killed run, remove its partial outputs and write the plan files of this run."""
-    for file in MODEL.files:
-        if file.url and not file.path.is_file():
-            check_fetchable(file)
-    if IN_MODULE:
-        return write_plans()
-    alone = lock(RUNS)
-    if alone is None:
-        return save_plans()  # who else is active can't be told, so nothing is removed
-    if not alone:
+    """Wait for the jobs of a killed run, and remove its partial outputs."""
+    if not lock(RUNS):
         return  # another run is active here, and Snakemake's lock will refuse this one
     wait_for_lock(
         JOBS,
@@ -85,37 +81,64 @@ def recover():
             "Waiting for the jobs that a killed run left behind.", file=sys.stderr
         ),
     )
+    killed = any(Path(".snakemake/locks").glob("*"))
     shutil.rmtree(".snakemake/locks", ignore_errors=True)
+    for path, aside in set_damaged_aside(
+        RESULTS, SUBMISSION, raw_names(), killed
+    ).items():
+        print(
+            f"{path}: not as it was written; kept as {aside.name}, and made again",
+            file=sys.stderr,
+        )
     for path in remove_partial_outputs(RESULTS, SUBMISSION):
         print(f"{path}: not whole, so it is made again", file=sys.stderr)
-    write_plans()
 
 
-def check_fetchable(file):
-    """Fail in one line, before any job, if there is no place for weights to fetch."""
+def raw_names():
+    """Return the names of the RAW files of the entry."""
+    return [f"{name}{AS_ASKED.suffix}" for name in PHOTOS_BY_NAME]
+
+
+def check_before_jobs():
+    """Stop before any job if one would remove or replace files of the user; Snakemake removes its outputs first.
+
+    In `results/`, all is this workflow's own once it has run here. Weights to fetch need a place too.
+    """
+    jobs = [
+        job
+        for job in workflow.dag.needrun_jobs()
+        if str(job.rule.basedir) == RULES and "fetch_" not in job.rule.name
+    ]
+    outputs = [Path(path) for job in jobs for path in job.output]
+    if (RESULTS / "plan").is_dir():
+        outputs = [path for path in outputs if RESULTS not in path.parents]
+    else:
+        outputs += [
+            Path(path) for job in jobs for path in (*job.log, job.benchmark) if path
+        ]
+    if any(SUBMISSION in path.parents for path in outputs) and SUBMISSION.is_dir():
+        names = set(raw_names())
+        outputs += [path for path in SUBMISSION.iterdir() if path.name in names]
     try:
-        check_writable(file.path.parent)
+        check_outputs(outputs)
+        for file in MODEL.files:
+            if file.url and not file.path.is_file():
+                check_writable(file.path.parent)
     except InputError as error:
         raise WorkflowError(str(error))
 
 
 def write_plans():
     """Write the plans of all jobs and remove those of earlier runs."""
-    plans = save_plans()
-    for path in RESULTS.glob("plan/*/*.json"):
-        if str(path) not in plans:
-            path.unlink()
-
-
-def save_plans():
-    """Write the plans of all jobs and return their paths."""
     plans = {
         plan_path(step, shard): (step, shard) for step in PLANS for shard in SHARDS
     }
     plans |= {plan_path(step): (step, None) for step in RUN_PLANS}
     for path, key in plans.items():
         save_plan(Path(path), plan_of(*key))
-    return plans
+    for path in RESULTS.glob("plan/*/*.json"):
+        if str(path) not in plans:
+            path.unlink()
 
 
 def announce():
@@ -127,6 +150,8 @@ def announce():
 def recovering(execute):
     """Return `workflow.execute` with a call of `recover` before it if it is going to run jobs.
 
+    Other steps follow once Snakemake knows which jobs these are.
+
     Snakemake reads this file for --lint, --summary and the like too, which must not change any file. Only its call
     of `execute` tells that jobs will run; its own hook, onstart, comes after it has looked at the existing files.
     """
@@ -134,13 +159,34 @@ def recovering(execute):
     @functools.wraps(execute)
     def execute_recovered(*args, executor_plugin, **kwargs):
         kind = executor_plugin.common_settings
-        announce() if kind.dryrun_exec or kind.touch_exec else recover()
+        if kind.dryrun_exec or kind.touch_exec:
+            announce()
+        else:
+            if workflow.execution_settings.no_hooks:
+                raise WorkflowError(
+                    "--no-hooks: a hook protects your files; leave the option out"
+                )
+            if not IN_MODULE:
+                recover()
+            workflow._onstart = after(workflow._onstart, check_before_jobs, write_plans)
         return execute(*args, executor_plugin=executor_plugin, **kwargs)
 
     return execute_recovered
 
 
+def after(hook, *steps):
+    """Return Snakemake's hook `onstart`, also that of an importing workflow, to be called after our steps."""
+
+    def start(log):
+        for step in steps:
+            step()
+        hook(log)
+
+    return start
+
+
 if workflow.is_main_process:
+    begin_command(RUN_COMMAND)
     workflow.execute = recovering(workflow.execute)
 
 if workflow.is_main_process and not IN_MODULE:
@@ -175,9 +221,12 @@ try:
         check_files(MODEL)
     for key in ("images", "ground_truth"):
         folder = getattr(CONFIG, key)
-        if folder and Path(folder).resolve() == SUBMISSION.resolve():
+        within = (
+            {Path(folder).resolve(), *Path(folder).resolve().parents} if folder else ()
+        )
+        if not {SUBMISSION.resolve(), RESULTS.resolve()}.isdisjoint(within):
             raise InputError(
-                f"{key} is {folder}, from which a run removes what is not its own; give another folder"
+                f"{key} is {folder}, where a run writes; give a folder outside of {SUBMISSION} and {RESULTS}"
             )
     PHOTOS, NAMELESS = filter_utf8_names(list_images(Path(CONFIG.images)))
     GROUND_TRUTH = (

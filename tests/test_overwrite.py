@@ -1,0 +1,235 @@
+"""No command writes over a file that it reads or that it did not write itself."""
+
+import hashlib
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import ROOT, random_rgb
+from PIL import Image
+
+from omf import cli
+from omf.utils import written
+from omf.utils.errors import InputError
+
+UNPROCESS = ("--model", "unprocess")
+REFUSED = "exists, and is not from an earlier run of this command"
+
+
+@pytest.fixture
+def call(monkeypatch, capsys, tmp_path) -> Callable:
+    """Return a function that calls `omf` in a folder; it returns the exit code and all that is printed."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(written, "command", written.Command())
+    monkeypatch.setattr(written, "lists", {})
+
+    def call(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["omf", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        text = "".join(capsys.readouterr())
+        return (end.value.code, text) if isinstance(end.value.code, int) else (1, text + end.value.code)
+
+    return call
+
+
+def picture(path: Path | str, seed: int = 0) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(random_rgb(80, 96, seed)).save(path)
+
+
+def files(*folders: str) -> dict[str, tuple[int, str]]:
+    """Return {path: (inode, hash)} of all files."""
+    return {
+        str(path): (path.lstat().st_ino, hashlib.sha256(path.read_bytes()).hexdigest())
+        for folder in folders
+        for path in Path(folder).rglob("*")
+        if path.is_file() and path.name != written.LIST
+    }
+
+
+def prepare_raw(call, folder: str, *names: str) -> None:
+    """Put photos, NAME.jpg, and their DNG, as if of a camera, into a folder."""
+    for name in names:
+        picture(f"{folder}/{name}.jpg")
+    assert call("predict", folder, "-o", "dng", "--format", "dng", *UNPROCESS)[0] == 0
+    for name in names:
+        shutil.copyfile(f"dng/{name}.dng", f"{folder}/{name}.dng")
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png"])
+@pytest.mark.parametrize("out", ["d", "./d", "d/../d", "link"])
+def test_render_beside_the_photos(call, suffix, out):
+    prepare_raw(call, "d", "a", "b")
+    if suffix == "png":
+        for name in "ab":
+            picture(f"d/{name}.png")
+    Path("d", f"b.{suffix}").unlink()
+    Path("link").symlink_to("d")
+    before = files("d")
+    code, text = call("render", "d", "-o", out, "--format", suffix)
+    assert code == 1 and text.count(f"{Path(out)}/a.{suffix}: {REFUSED}") == 1
+    assert "1 of 2 RAW files rendered" in text
+    assert before.items() <= files("d").items() and Path("d", f"b.{suffix}").is_file()
+    again = files("d")
+    code, text = call("render", "d", "-o", out, "--format", suffix, "--exposure", 2)
+    assert code == 1 and "1 of 2 RAW files rendered" in text
+    changed = {path for path, state in files("d").items() if again[path] != state}
+    assert changed == {f"d/b.{suffix}"}
+
+
+@pytest.mark.parametrize("kind", ["npy", "mosaic", "npz", "png", "dng"])
+def test_predict_beside_ground_truth(call, kind):
+    suffix = "npy" if kind == "mosaic" else kind
+    for name in "ab":
+        picture(f"d/{name}.jpg")
+    Path("d", f"a.{suffix}").write_bytes(b"the true RAW")
+    before = files("d")
+    for _ in range(2):  # the second run overwrites its own file
+        code, text = call("predict", "d/a.jpg", "d/b.jpg", "-o", "d", "--format", kind, *UNPROCESS)
+        assert code == 1 and f"problem: d/a.{suffix}: {REFUSED}" in text
+        assert "1 of 2 photos reconstructed" in text
+        assert before.items() <= files("d").items() and Path("d", f"b.{suffix}").is_file()
+    Path("d", f"b.{suffix}").write_bytes(b"edited")
+    before = files("d")
+    code, text = call("predict", "d/a.jpg", "d/b.jpg", "-o", "d", "--format", kind, *UNPROCESS)
+    assert code == 1 and text.count(REFUSED) == 2
+    assert files("d") == before
+
+
+def test_predict_does_not_replace_its_photos(call):
+    picture("x/a.jpg")
+    assert call("predict", "x", "-o", "raw", *UNPROCESS)[0] == 0
+    assert call("render", "raw", "-o", "pics")[0] == 0
+    os.link("pics/a.png", "pics/b.png")
+    before = files("pics")
+    for out in ("pics", "pics/.", Path("pics").absolute()):
+        code, text = call("predict", "pics", "-o", out, "--format", "png", *UNPROCESS)
+        assert code == 1 and text.count("is an input, and would be overwritten") == 2
+        assert files("pics") == before
+
+
+def test_predictions_do_not_replace_simulated_ground_truth(call):
+    assert call("simulate", "-o", "pairs", "--count", 2, "--size", 32)[0] == 0
+    before = files("pairs")
+    code, text = call("predict", "pairs", "-o", "pairs", *UNPROCESS)
+    assert code == 1 and text.count(REFUSED) == 2
+    code, text = call("dataset", "pairs", "--sheet", "pairs/000000.png")
+    assert code == 1 and REFUSED in text
+    assert files("pairs") == before
+
+
+def test_simulate_into_a_folder_of_photos(call):
+    picture("d/000000.png")
+    before = files("d")
+    code, text = call("simulate", "d", "-o", "d", "--count", 2, "--size", 32)
+    assert code == 1 and "d/000000.png: is an input" in text and "1 pair in d" in text
+    assert before.items() <= files("d").items()
+    code, text = call("simulate", "-o", "d", "--count", 2, "--size", 32)
+    assert code == 1 and f"d/000000.png: {REFUSED}" in text
+    Path("d/dataset.json").write_text("{}")
+    before = files("d")
+    code, text = call("simulate", "-o", "d", "--count", 3, "--size", 32)
+    assert code == 1 and text.count(REFUSED) == 1 and f"d/dataset.json: {REFUSED}" in text
+    assert files("d") == before
+
+
+def test_simulate_again_completes_and_extends_pairs(call):
+    arguments = ("simulate", "-o", "d", "--size", 32, "--count")
+    assert call(*arguments, 1)[0] == 0
+    Path("d/000000.npy").unlink()  # a killed run
+    assert call(*arguments, 2)[0] == 0
+    assert len(files("d")) == 5
+
+
+@pytest.mark.parametrize(
+    ("command", "path"),
+    [
+        ("evaluate raw raw -o d", "d/scores.json"),
+        ("evaluate raw raw -o d", "d/report.html"),
+        ("dataset pairs --sheet d/sheet.png", "d/sheet.png"),
+        ("dataset pairs --sheet d/folder", "d/folder/x"),
+        ("calibrate pairs -o d/camera.yaml", "d/camera.yaml"),
+        ("calibrate pairs -o d/camera.yaml", "d/camera.png"),
+        ("calibrate pairs -o d/camera.yaml --report d/photo.jpg", "d/photo.jpg"),
+        ("selftest --json d/a.json", "d/a.json"),
+        ("train -o d", "d/oe.safetensors"),
+        ("train -o d", "d/noe.safetensors"),
+        ("train -o d", "d/log.csv"),
+        ("train -o d", "d/curves.png"),
+        ("train -o d", "d/finished.json"),
+    ],
+)
+def test_one_line_before_anything_is_computed(call, command, path):
+    Path("raw").mkdir()
+    np.save("raw/a.npy", np.full((8, 8, 4), 9, np.uint16))
+    assert call("simulate", "-o", "pairs", "--count", 1, "--size", 32)[0] == 0
+    Path(path).parent.mkdir(parents=True)
+    Path(path).write_text("the user's")
+    before = files("d", "pairs", "raw")
+    code, text = call(*command.split())
+    (line,) = [line for line in text.splitlines() if REFUSED in line]
+    named = "d/folder" if "folder" in path else path
+    assert code == 1 and line.startswith(f"error: {named}: ") and "give another output" in line
+    assert files("d", "pairs", "raw") == before
+
+
+def test_a_second_evaluation_replaces_the_first(call):
+    Path("raw").mkdir()
+    np.save("raw/a.npy", np.arange(256, dtype=np.uint16).reshape(8, 8, 4))
+    Path("raw/readme.txt").write_text("a : 1\nb : 1\nc : 1\n")
+    Path("out").mkdir()
+    for name in ("notes.txt", "scores.old"):
+        Path("out", name).write_text("mine")
+    for _ in range(2):
+        code, text = call("evaluate", "raw", "raw", "-o", "out", "--processes", 1)
+        assert code == 0, text
+    assert Path("out/scores.txt").is_file()
+    Path("raw/readme.txt").unlink()
+    assert call("evaluate", "raw", "raw", "-o", "out", "--processes", 1)[0] == 0
+    assert not Path("out/scores.txt").exists()
+    assert {path.name for path in Path("out").iterdir()} == {
+        written.LIST,
+        *("notes.txt", "scores.old", "scores.json", "scores.csv", "report.html"),
+    }
+
+
+def test_conversion_beside_files_of_the_same_names(call):
+    picture("d/a.jpg")
+    shutil.copy(ROOT / "test_rgb" / "leaves.jpg", "d/a.jpg")
+    assert call("predict", "d", "-o", "d", "--format", "dng", *UNPROCESS)[0] == 0
+    picture("out/a_0_0.png")
+    before = files("d", "out")
+    code, text = call("dataset", "d", "--convert", "out")
+    assert code == 1 and f"out/a_0_0.png: {REFUSED}" in text
+    assert before.items() <= files("d", "out").items()
+    Path("out/a_0_0.png").rename("out/mine.png")
+    assert call("dataset", "d", "--convert", "out")[0] == 0
+    assert call("dataset", "d", "--convert", "out")[0] == 0
+
+
+def test_one_photo_named_in_several_ways_is_one(call, tmp_path):
+    picture("d/a.png")
+    names = ("d/a.png", "./d/a.png", tmp_path / "d" / "a.png", "d", tmp_path / "d")
+    code, text = call("predict", *names, "-o", "out", *UNPROCESS)
+    assert code == 0 and "1 of 1 photos" in text
+    code, text = call("render", "out/a.npy", "./out", tmp_path / "out" / "a.npy", "-o", "pics")
+    assert code == 0 and "1 of 1 RAW files" in text
+
+
+def test_training_leaves_no_foreign_weights_and_resumes(tmp_path, call, monkeypatch):
+    from omf.training.train import check_run_folder
+
+    written.begin_command("test")
+    (tmp_path / "log.csv").write_text("network,iteration,loss,learning_rate,patches_per_second\n")
+    (tmp_path / "curves.png").write_text("of this training")
+    (tmp_path / "finished.json").write_text('{"noe": "hash"}')
+    (tmp_path / "noe.safetensors").write_text("of this training, copied from another machine")
+    check_run_folder(tmp_path)
+    (tmp_path / "base.safetensors").write_text("the user's")
+    with pytest.raises(InputError, match=rf"base.safetensors: {REFUSED}"):
+        check_run_folder(tmp_path)
