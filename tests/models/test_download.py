@@ -136,3 +136,15 @@ def test_an_endless_file_is_read_to_one_byte_beyond_its_size(server, file):
     server.files["/weights.pt"] = CONTENT + bytes(10 * len(CONTENT))
     download.download(file, file.path)
     assert file.path.read_bytes() == CONTENT + bytes(1)
+
+
+@pytest.mark.parametrize(
+    "content", [CONTENT[:1000], b"version https://git-lfs.github.com/spec/v1\noid", b"mine"]
+)
+def test_another_file_of_that_name_is_kept(file, content):
+    file.path.write_bytes(content)
+    assert fetch(file, "model")
+    assert file.path.read_bytes() == CONTENT
+    kept = file.path.with_name("weights.pt.old")
+    assert kept.exists() == (content == b"mine")
+    assert content != b"mine" or kept.read_bytes() == content
