@@ -266,7 +266,7 @@ def parse_arguments() -> argparse.Namespace:
 
 @cli_entry_point
 def main() -> None:
-    arguments, device = parse_arguments(), pick_device("auto")
+    arguments, device = parse_arguments(), pick_device("auto", own_process=True)
     source = simulated_pictures(
         TrainingSettings(photos=[str(path) for path in arguments.photos], exclude=str(HELD_OUT))
     )

@@ -67,7 +67,7 @@ def main() -> None:
     arguments = parser.parse_args()
     photos = find_photos(arguments.photos)
     photos = photos[:: max(len(photos) // arguments.count, 1)][: arguments.count]
-    device = pick_device("auto")
+    device = pick_device("auto", own_process=True)
     fusions = load_precisions(find_model(arguments.model), device)
     reference = fusions.pop("")
     errors: dict[str, list[np.ndarray]] = {name: [] for name in fusions}

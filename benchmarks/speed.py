@@ -178,7 +178,7 @@ class Worker:
     """
 
     def __init__(self, photos: list[Path], widths: list[int], ours: bool):
-        self.device = pick_device("auto") if ours else plain_device()
+        self.device = pick_device("auto", own_process=True) if ours else plain_device()
         self.photos = photos
         self.pictures = [Picture(rgb, overexposure_mask(rgb)) for rgb in map(iio.imread, photos)]
         rows = our_rows if ours else single_rows
@@ -502,7 +502,7 @@ def measure_peak(photos: list[Path], widths: list[int], name: str) -> None:
             precision = next(
                 (precision for precision, row in OURS.items() if name in (precision, row)), "float32"
             )
-            fusion = Fusion(*networks(widths), pick_device("auto"), precision)
+            fusion = Fusion(*networks(widths), pick_device("auto", own_process=True), precision)
             seconds = clock(lambda: predict_all(photos, Path(folder), fusion), device)
     # VmHWM, since ru_maxrss includes the peak of the parent process
     resident = int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]) * 2**10

@@ -74,7 +74,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="Markdown table")
     arguments = parser.parse_args()
     loop.LOG_EVERY = max(arguments.steps // 10, 1)
-    device = pick_device("auto")
+    device = pick_device("auto", own_process=True)
     pictures = SimulatedPictures([], draw_scenes(16, 0), load_camera("samsung_s7"))
     lines = [
         f"{device_label(device)}; patches of {PATCH} x {PATCH} pixels;"

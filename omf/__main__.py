@@ -1,5 +1,13 @@
-"""Entry point of `python -m omf`, equivalent to the command `omf`."""
+"""Entry point of the command `omf` and of `python -m omf`."""
 
-from omf.cli import main
+import omf.utils.interrupts  # noqa: F401 - before all that takes long
 
-main()
+
+def start() -> None:
+    from omf.cli import main
+
+    main()
+
+
+if __name__ == "__main__":
+    start()

@@ -41,7 +41,8 @@ def run_predict(arguments: argparse.Namespace) -> int:
     from omf.inference.precision import current_precision
     from omf.pipeline.predict import predict
 
-    method, device, _ = load_method(model, arguments.device, current_precision(arguments.precision))
+    precision = current_precision(arguments.precision)
+    method, device, _ = load_method(model, arguments.device, precision, own_process=True)
     log.debug(f"model {model.name} on {device}")
     began = time.monotonic()
     writer = (
@@ -301,7 +302,7 @@ def run_train(arguments: argparse.Namespace) -> int:
 
     settings = read_settings(arguments.settings) if arguments.settings else TrainingSettings()
     check_run_folder(arguments.out)
-    device = pick_device(arguments.device)
+    device = pick_device(arguments.device, own_process=True)
     with process_group(device):
         for stage in [arguments.stage] if arguments.stage else settings.stages:
             train_stage(stage, settings, arguments.out, device)

@@ -1,9 +1,14 @@
 """Python API: write RAW arrays as DNG."""
 
+from __future__ import annotations
+
+from numbers import Integral, Real
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from omf.inference.known import known_values
 from omf.io import dng
 from omf.raw.bayer import CFA_ORIGINS, demosaic, mosaic_full, unpack
 from omf.raw.camera import load_camera
@@ -12,7 +17,11 @@ from omf.raw.isp import to_8_bit, to_sensor_counts
 from omf.raw.white_balance import estimate_exposure, estimate_neutral
 from omf.utils.errors import InputError
 
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
 FLOAT_WHITE_LEVEL = 16383  # counts in which arrays of float are written
+MAX_EXPOSURE, MAX_NEUTRAL = 32, 1000  # stops and ratio; beyond use, and within the numbers of a DNG
 
 
 def write_dng(
@@ -21,7 +30,7 @@ def write_dng(
     *,
     camera: str = "samsung_s7",
     photo: np.ndarray | None = None,
-    neutral: tuple[float, float] | None = None,
+    neutral: ArrayLike | None = None,
     baseline_exposure: float | None = None,
     cfa: str = "RGGB",
     black_level: int = 0,
@@ -38,7 +47,7 @@ def write_dng(
         camera: profile of the camera, which gives the colour matrices.
         photo: sRGB of the same size, uint8 or uint16 (H, W, 3), for the preview and the estimates below;
             without it the preview is developed from the RAW.
-        neutral: R/G and B/G of a neutral grey in the RAW; None: estimated.
+        neutral: R/G and B/G, or R, G and B, of a neutral grey in the RAW; None: estimated.
         baseline_exposure: stops by which a developer should brighten the RAW; None: estimated with the photo,
             else 0.
         cfa: CFA order of a mosaic, and of what is written from demosaiced RAW.
@@ -48,24 +57,34 @@ def write_dng(
 
     Raises:
         InputError: the array has another shape, type or range, the white level is missing, the photo has
-            another size, or the file can't be written.
+            another size, the neutral or the exposure are no such numbers, or the file can't be written.
     """
     path, profile = Path(path), load_camera(camera)
     if path.suffix.lower() != ".dng":
         raise InputError(f"{path}: give a file that ends in .dng")
     if cfa not in CFA_ORIGINS:
         raise InputError(f"cfa {cfa}: give one of {', '.join(CFA_ORIGINS)}")
+    if baseline_exposure is not None and not (
+        isinstance(baseline_exposure, Real) and abs(baseline_exposure) <= MAX_EXPOSURE
+    ):
+        raise InputError(
+            f"baseline_exposure {baseline_exposure}; give stops, from -{MAX_EXPOSURE} to {MAX_EXPOSURE}"
+        )
     counts, white_level = as_counts(np.asarray(array), cfa, black_level, white_level)
     scaled = np.clip((counts.astype(np.float32) - black_level) / (white_level - black_level), 0, 1)
     even = np.pad(scaled, [(0, size % 2) for size in scaled.shape], mode="reflect")
     raw = demosaic(even, cfa)[: counts.shape[0], : counts.shape[1]]
+    photo = None if photo is None else np.asarray(photo)
     if photo is not None and (photo.shape != (*counts.shape, 3) or photo.dtype not in (np.uint8, np.uint16)):
         raise InputError(
             f"a photo of {photo.shape}, {photo.dtype}, for RAW of {counts.shape};"
             " give uint8 or uint16 (H, W, 3) of the same size"
         )
-    if neutral is not None:
-        grey = np.array([neutral[0], 1.0, neutral[1]])
+    ((known, _),) = known_values(neutral, 1.0)
+    if known:
+        if max(known) > MAX_NEUTRAL:
+            raise InputError(f"neutral {neutral}; give ratios up to {MAX_NEUTRAL}")
+        grey = np.array([known[0], 1.0, known[1]])
     else:
         grey = grey_world(raw, profile) if photo is None else estimate_neutral(raw, photo, profile)
     if baseline_exposure is None:  # without a photo there is nothing to compare with
@@ -106,6 +125,8 @@ def as_counts(
     if not is_float and white_level is None:
         raise InputError("counts of an unknown white level; give white_level")
     white_level = white_level or FLOAT_WHITE_LEVEL
+    if not all(isinstance(level, Integral) for level in (black_level, white_level)):
+        raise InputError(f"black_level {black_level}, white_level {white_level}; give whole numbers")
     if not 0 <= black_level < white_level <= 65535:
         raise InputError(
             f"black_level {black_level}, white_level {white_level}; give 0 <= black < white <= 65535"

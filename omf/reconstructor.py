@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 import sys
 import zlib
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from omf.inference.base import Method, Picture
+from omf.inference.device_names import check_device
+from omf.inference.forks import run_after_fork
+from omf.inference.known import known_values
 from omf.inference.load import load_method
 from omf.inference.precision import current_precision
 from omf.models.registry import check_files, find_model, with_camera
@@ -18,7 +22,11 @@ from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import InputError
 
 if TYPE_CHECKING:
+    import torch
+    from numpy.typing import ArrayLike
     from torch import Tensor
+
+MAX_OVERSHOOT = 0.25  # by which floats may lie outside of [0, 1]: about the overshoot of bicubic resampling
 
 
 class Reconstructor:
@@ -29,27 +37,28 @@ class Reconstructor:
 
     Args:
         model: name of a listed model, or a folder that contains the weights of a model.
-        device: auto (a GPU if available), cpu or cuda. CUDA can't be used after a fork: in the workers of a
-            DataLoader use cpu, or start them by spawn.
+        device: auto (a GPU if available), cpu, cuda (a GPU that no other process of this program has) or
+            cuda:N, or a torch.device. CUDA can't be used after a fork: in the workers of a DataLoader use
+            cpu, or start them by spawn.
         precision: float32; published, with the operations of the published code; or float16, on a GPU.
         camera: camera of the RAW for unprocess and inverse: name of a profile in cameras/, or a YAML file;
             empty: the model's own.
 
     Raises:
-        InputError: the model does not exist, one of its files is missing, wrong or damaged, or `camera` is
-            given for networks.
+        InputError: the model or the device does not exist, one of the model's files is missing, wrong or
+            damaged, or `camera` is given for networks.
     """
 
     def __init__(
         self,
-        model: str = "samsung_s7",
-        device: str = "auto",
+        model: str | Path = "samsung_s7",
+        device: str | torch.device = "auto",
         precision: str = "float32",
         camera: str = "",
     ):
-        self.model, self.camera, self.device = model, camera, device
+        self.model, self.camera, self.device = str(model), camera, check_device(device)
         self.precision = current_precision(precision)
-        check_files(with_camera(find_model(model), camera))
+        check_files(with_camera(find_model(self.model), camera))
         self._method: Method | None = None
 
     def __getstate__(self) -> dict:
@@ -64,29 +73,37 @@ class Reconstructor:
         return self._method
 
     def predict(
-        self, rgb: np.ndarray | Tensor, neutral: tuple[float, float] | None = None, exposure: float = 1.0
+        self,
+        rgb: np.ndarray | Tensor,
+        neutral: ArrayLike | Tensor | None = None,
+        exposure: ArrayLike | Tensor = 1.0,
     ) -> np.ndarray | Tensor:
         """Reconstruct packed RGGB RAW: linear, white at 1, not quantised.
 
         Args:
-            rgb: sRGB. NumPy: (H, W, 3), uint8 or uint16. PyTorch: (3, H, W) or (N, 3, H, W), uint8, or float
-                in [0, 1] (values outside are clipped). H and W are 2 or more; a trailing odd row or column is
-                cropped.
-            neutral: R/G and B/G of a neutral grey in the RAW, if they are known.
-            exposure: factor on the RAW that the model would predict.
+            rgb: sRGB. NumPy: (H, W, 3), uint8 or uint16. PyTorch: (3, H, W) or (N, 3, H, W), uint8, uint16,
+                or float in [0, 1] (values up to 0.25 outside are clipped). H and W are 2 or more; a trailing
+                odd row or column is cropped.
+            neutral: R/G and B/G, or R, G and B, of a neutral grey in the RAW, if they are known. For a batch,
+                also one row for each photo, (N, 2) or (N, 3).
+            exposure: factor on the RAW that the model would predict. For a batch, also (N,).
 
         Returns:
             NumPy: float32 (H/2, W/2, 4), planes R, Gr, Gb, B. PyTorch: float32 (4, H/2, W/2) or
             (N, 4, H/2, W/2), on the device of `rgb`.
 
         Raises:
-            InputError: `rgb` has another shape or type, or contains values that are not finite; `neutral` or
-                `exposure` are not positive, or given to a model that has no use for them.
+            InputError: `rgb` has another shape or type, or contains values that are not finite or clearly
+                outside of [0, 1]; `neutral` or `exposure` are not positive numbers, too few or too many, or
+                given to a model that has no use for them; a GPU is used after a fork.
         """
-        return self._each(rgb, lambda raw: pack(mosaic(raw)), neutral, exposure)
+        return run_after_fork(lambda: self._each(rgb, lambda raw: pack(mosaic(raw)), neutral, exposure))
 
     def demosaiced(
-        self, rgb: np.ndarray | Tensor, neutral: tuple[float, float] | None = None, exposure: float = 1.0
+        self,
+        rgb: np.ndarray | Tensor,
+        neutral: ArrayLike | Tensor | None = None,
+        exposure: ArrayLike | Tensor = 1.0,
     ) -> np.ndarray | Tensor:
         """Reconstruct RAW before the mosaic: camera RGB, linear, white at 1.
 
@@ -101,29 +118,27 @@ class Reconstructor:
         Raises:
             InputError: as for `predict`.
         """
-        return self._each(rgb, lambda raw: raw, neutral, exposure)
+        return run_after_fork(lambda: self._each(rgb, lambda raw: raw, neutral, exposure))
 
     def _each(self, rgb, postprocess, neutral, exposure):
         """Postprocess the demosaiced RAW of each photo; return the type and layout of `rgb`."""
-        if not all(0 < value < math.inf for value in (exposure, *(neutral or ()))):
-            raise InputError(f"neutral {neutral}, exposure {exposure}; give values above 0")
         if isinstance(rgb, np.ndarray):
-            return postprocess(self._demosaiced(rgb, neutral, exposure))
+            (known,) = known_values(neutral, exposure)
+            return postprocess(self._demosaiced(rgb, *known))
         torch = sys.modules.get("torch")
         if torch is None or not isinstance(rgb, torch.Tensor):
             raise InputError(f"a photo is a {type(rgb).__name__}; give a NumPy array or a PyTorch tensor")
-        if rgb.ndim == 4:
-            return torch.stack([self._each(photo, postprocess, neutral, exposure) for photo in rgb])
-        if rgb.ndim != 3 or rgb.shape[0] != 3:
-            raise InputError(f"a tensor of {tuple(rgb.shape)}; give (3, H, W) or (N, 3, H, W)")
-        if rgb.is_floating_point():
-            if not torch.isfinite(rgb).all():
-                raise InputError("a tensor that contains NaN or infinite values; give values in [0, 1]")
-            array = (rgb.detach().clamp(0, 1).double() * 65535).round().cpu().numpy().astype(np.uint16)
-        else:
-            array = rgb.cpu().numpy()
-        raw = postprocess(self._demosaiced(np.moveaxis(array, 0, -1), neutral, exposure))
-        return torch.from_numpy(np.ascontiguousarray(np.moveaxis(raw, -1, 0))).to(rgb.device)
+        check_tensor(rgb)
+        single = rgb.ndim == 3
+        batch = rgb[None] if single else rgb
+        known = known_values(neutral, exposure, None if single else len(batch))
+        if not len(batch):  # a photo gives the shape of the results
+            batch, known = batch.new_zeros(1, *batch.shape[1:]), known_values(None, 1.0)
+        photos = [to_array(photo) for photo in batch]
+        raws = [postprocess(self._demosaiced(photo, *values)) for photo, values in zip(photos, known)]
+        stacked = np.ascontiguousarray(np.stack([np.moveaxis(raw, -1, 0) for raw in raws]))
+        result = torch.from_numpy(stacked).to(rgb.device)
+        return result[0] if single else result[: len(rgb)]
 
     def _demosaiced(
         self, rgb: np.ndarray, neutral: tuple[float, float] | None, exposure: float
@@ -140,6 +155,34 @@ class Reconstructor:
             )
         picture = Picture(rgb, overexposure_mask(rgb), checksum(rgb), neutral, exposure)
         return self.method.demosaiced([picture])()[0]
+
+
+def check_tensor(rgb: Tensor) -> None:
+    """Raise InputError unless a tensor is dense, holds values, and is (3, H, W) or (N, 3, H, W)."""
+    if rgb.is_nested or str(rgb.layout) != "torch.strided" or rgb.is_quantized or rgb.is_meta:
+        raise InputError("a tensor that is sparse, nested, quantized or on the device meta; give a dense one")
+    if rgb.ndim not in (3, 4) or rgb.shape[-3] != 3 or min(rgb.shape[-2:]) < 2:
+        raise InputError(f"a tensor of {tuple(rgb.shape)}; give (3, H, W) or (N, 3, H, W), H and W 2 or more")
+
+
+def to_array(photo: Tensor) -> np.ndarray:
+    """Convert a tensor (3, H, W) to an array (H, W, 3), float in [0, 1] to uint16.
+
+    Raises:
+        InputError: the floats are not finite, or clearly outside of [0, 1].
+    """
+    if photo.is_floating_point():
+        photo = photo.detach().double()
+        low, high = (float(value) for value in photo.aminmax())
+        if not (-math.inf < low and high < math.inf):
+            raise InputError("a tensor that contains NaN or infinite values; give values in [0, 1]")
+        if low < -MAX_OVERSHOOT or high > 1 + MAX_OVERSHOOT:
+            raise InputError(
+                f"a tensor of values from {low:.4g} to {high:.4g}; give sRGB in [0, 1]:"
+                " x / 255 if they are meant to be 0 to 255, (x + 1) / 2 if -1 to 1"
+            )
+        return np.moveaxis((photo.clamp(0, 1) * 65535).round().cpu().numpy().astype(np.uint16), 0, -1)
+    return np.moveaxis(photo.cpu().numpy(), 0, -1)
 
 
 def checksum(rgb: np.ndarray) -> str:

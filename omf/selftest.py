@@ -70,7 +70,7 @@ class SelfTest:
 
     @cached_property
     def device(self) -> torch.device:
-        return pick_device(self.name)
+        return pick_device(self.name, own_process=True)
 
     @cached_property
     def on_gpu(self) -> bool:

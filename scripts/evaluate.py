@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+import omf.utils.interrupts  # noqa: F401 - before all that takes long
 from omf.evaluation.scores import match_items, score_all
 from omf.io.photos import map_by_name, match_shots
 from omf.pipeline.manifest import wait_for_files

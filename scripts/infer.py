@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+import omf.utils.interrupts  # noqa: F401 - before all that takes long
 from omf.inference.load import load_method
 from omf.models.registry import find_model, with_camera
 from omf.pipeline.infer import infer
@@ -23,7 +24,7 @@ def main() -> None:
     parser.add_argument("--precision", required=True)
     arguments = parser.parse_args()
     model = with_camera(find_model(arguments.model), arguments.camera)
-    method, device, on_cpu = load_method(model, arguments.device, arguments.precision)
+    method, device, on_cpu = load_method(model, arguments.device, arguments.precision, own_process=True)
     made_by = environment(device)
     print(environment_line(made_by), flush=True)
     if not on_cpu:

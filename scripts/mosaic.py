@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+import omf.utils.interrupts  # noqa: F401 - before all that takes long
 from omf.io.photos import map_by_name
 from omf.io.raw_formats import Writer, from_dict
 from omf.pipeline.mosaic import write_mosaics

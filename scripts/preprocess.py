@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+import omf.utils.interrupts  # noqa: F401 - before all that takes long
 from omf.pipeline.plan import load_plan
 from omf.pipeline.preprocess import preprocess
 from omf.utils.errors import cli_entry_point

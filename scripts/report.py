@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+import omf.utils.interrupts  # noqa: F401 - before all that takes long
 from omf.evaluation.scores import summarise
 from omf.models.registry import find_model, with_camera
 from omf.pipeline.manifest import write_manifest

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+import omf.utils.interrupts  # noqa: F401 - before all that takes long
 from omf.inference.devices import pick_device
 from omf.training.loop import process_group
 from omf.training.settings import STAGES, read_settings
@@ -19,7 +20,7 @@ def main() -> None:
     )
     parser.add_argument("--device", required=True)
     arguments = parser.parse_args()
-    settings, device = read_settings(arguments.settings), pick_device(arguments.device)
+    settings, device = read_settings(arguments.settings), pick_device(arguments.device, own_process=True)
     with process_group(device):
         train_stage(arguments.stage, settings, arguments.settings.parent, device)
 

@@ -4,11 +4,14 @@ import pickle
 import re
 import subprocess
 import sys
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
 import torch
 from conftest import random_rgb, run
+from hypothesis import given
+from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset
 
 import omf
@@ -85,6 +88,21 @@ def test_tensors(reconstructor):
         torch.zeros(8, 8, 3),
         torch.zeros(3, 8, 8, dtype=torch.int64),
         torch.full((3, 8, 8), float("nan")),
+        torch.full((3, 8, 8), float("-inf")),
+        torch.zeros(3, 8, 8, device="meta"),
+        torch.zeros(3, 8, 8).to_sparse(),
+        torch.zeros(3, 8, 8, dtype=torch.complex64),
+        torch.zeros(3, 8, 8, dtype=torch.bool),
+        torch.nested.as_nested_tensor([torch.zeros(3, 8, 8)], layout=torch.jagged),
+        torch.zeros(0, 3, 1, 8),
+        torch.zeros(3, 0, 8),
+        torch.tensor(1.0),
+        np.zeros((8, 8, 3), ">u2"),
+        np.zeros((8, 8, 3), bool),
+        np.zeros((8, 8, 3), [("r", "u1")]),
+        np.uint8(3),
+        [[[1, 2, 3]]],
+        None,
         "photo.jpg",
     ],
 )
@@ -140,6 +158,190 @@ def test_dataloader_workers(tiny_model, start, loaded_before):
     expected = np.stack([reconstructor.predict(random_rgb(16, 16, index)) for index in range(4)])
     # PyTorch uses another algorithm in single-threaded workers: last bits differ, so one count at most
     assert np.abs(loaded.numpy() - expected).max() < 1 / 1024
+
+
+FORKS = """
+import multiprocessing, os, sys
+from concurrent.futures import ProcessPoolExecutor
+import numpy as np
+import torch
+import omf
+
+rgb = (np.random.default_rng(0).random((256, 256, 3)) * 255).astype(np.uint8)
+tensor = torch.from_numpy(rgb).permute(2, 0, 1) / 255
+reconstructor = omf.Reconstructor(sys.argv[1], device="cpu")
+
+
+def predict(threads):
+    if threads:
+        torch.set_num_threads(threads)
+    result = reconstructor.predict(rgb), reconstructor.predict(tensor).numpy()
+    return *result, torch.get_num_threads(), omf.inference.forks.was_forked()
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(2)
+    if sys.argv[3] == "used":
+        torch.rand(1000, 1000).exp().sum()
+    elif sys.argv[3] == "predicted":
+        reconstructor.predict(rgb)
+    context, asked = multiprocessing.get_context(sys.argv[2]), (0, 1, 3, 2)
+    pool, executor = context.Pool(1), ProcessPoolExecutor(1, context)
+    try:
+        results = pool.map_async(predict, asked).get(60) + list(executor.map(predict, asked, timeout=60))
+    except TimeoutError:
+        print("hangs", flush=True)
+        os.kill(0, 9)
+    own = predict(2)
+    assert not own[3] and all(result[3] == (sys.argv[2] != "spawn") for result in results)
+    for photo, batch, *_ in results:  # with one thread PyTorch has another algorithm
+        assert max(np.abs(photo - own[0]).max(), np.abs(batch - own[1]).max()) < 1 / 1024
+    print([result[2] for result in results[1:4] + results[5:]])
+"""
+
+
+@pytest.mark.parametrize(
+    ("start", "parent"),
+    [("fork", "idle"), ("fork", "used"), ("fork", "predicted"), ("spawn", "used"), ("forkserver", "used")],
+)
+def test_worker_processes(tmp_path, tiny_model, start, parent):
+    """Neither hang nor have another number of threads than they ask for."""
+    (tmp_path / "program.py").write_text(FORKS)
+    answer = subprocess.run(
+        [sys.executable, tmp_path / "program.py", tiny_model, start, parent],
+        capture_output=True,
+        text=True,
+        timeout=200,
+        start_new_session=True,
+    )
+    assert (answer.stdout, answer.returncode) == ("[1, 3, 2, 1, 3, 2]\n", 0), answer.stderr
+
+
+def test_the_threads_of_the_process_are_kept(tiny_model):
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        omf.Reconstructor(str(tiny_model), device="cpu").predict(random_rgb(16, 16))
+        assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(threads)
+
+
+@contextmanager
+def default_dtype(dtype: torch.dtype):
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+    finally:
+        torch.set_default_dtype(before)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        torch.autocast("cpu", torch.bfloat16),
+        torch.inference_mode(),
+        torch.device("meta"),
+        *map(default_dtype, (torch.float64, torch.bfloat16, torch.float16)),
+    ],
+    ids=str,
+)
+def test_settings_of_the_caller_do_not_matter(tiny_base_model, setting):
+    rgb, reconstructor = random_rgb(40, 40), omf.Reconstructor(tiny_base_model, device="cpu")
+    tensor = torch.from_numpy(rgb).permute(2, 0, 1) / 255
+    given = {"neutral": (0.5, 0.6), "exposure": 1.1}
+    expected = reconstructor.predict(rgb, **given), reconstructor.predict(tensor, **given).numpy()
+    with setting:
+        fresh = omf.Reconstructor(tiny_base_model, device="cpu")
+        assert (fresh.predict(rgb, **given) == expected[0]).all()
+        assert (fresh.predict(tensor, **given).numpy() == expected[1]).all()
+
+
+NEUTRALS = [
+    np.array([0.5, 0.6]),
+    torch.tensor([0.5, 0.6], dtype=torch.float64, requires_grad=True),
+    [np.float64(0.5), 0.6],
+    (1.0, 2.0, 1.2),  # R, G, B
+    np.array([0.5, 1, 0.6]),
+]
+
+
+@pytest.mark.parametrize("neutral", NEUTRALS, ids=repr)
+def test_forms_of_a_neutral(tiny_base_model, neutral):
+    rgb, reconstructor = random_rgb(32, 32) // 2, omf.Reconstructor(tiny_base_model, device="cpu")
+    expected = reconstructor.predict(rgb, neutral=(0.5, 0.6), exposure=0.5)
+    assert (reconstructor.predict(rgb, neutral=neutral, exposure=np.float32(0.5)) == expected).all()
+
+
+def test_each_photo_of_a_batch_has_its_neutral_and_exposure(tiny_base_model):
+    reconstructor = omf.Reconstructor(tiny_base_model, device="cpu")
+    batch = torch.stack([torch.from_numpy(random_rgb(32, 32, seed)).permute(2, 0, 1) for seed in (0, 1)])
+    neutrals, exposures = ((0.5, 0.6), (0.9, 0.3)), (0.5, 0.8)
+    each = [reconstructor.demosaiced(*values) for values in zip(batch, neutrals, exposures)]
+    together = reconstructor.demosaiced(batch, torch.tensor(neutrals, dtype=float), np.array(exposures))
+    assert (together == torch.stack(each)).all()
+    in_rgb = np.insert(neutrals, 1, 1, axis=1)
+    assert (reconstructor.demosaiced(batch, in_rgb, exposures) == together).all()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        *(
+            {"neutral": value}
+            for value in ((0, 0), (0.5,), 0.5, (1, 2, 3, 4), "ab", ("1", "2"), [[0.5, 0.6]])
+        ),
+        *(
+            {"neutral": value}
+            for value in ((float("nan"), 1), (True, True), {}, [1j, 1], [None, 1], [[1], [1, 2]])
+        ),
+        *({"exposure": value} for value in ("2", None, 0, -1, float("inf"), [1, 1], True, np.array(["1"]))),
+    ],
+    ids=repr,
+)
+def test_no_neutral_or_exposure(tiny_base_model, values):
+    with pytest.raises(InputError, match="give values above 0"):
+        omf.Reconstructor(tiny_base_model, device="cpu").predict(random_rgb(8, 8), **values)
+
+
+def test_an_empty_batch(reconstructor):
+    assert reconstructor.predict(torch.zeros(0, 3, 8, 10)).shape == (0, 4, 4, 5)
+    assert reconstructor.demosaiced(torch.zeros(0, 3, 8, 10, dtype=torch.uint8)).shape == (0, 3, 8, 10)
+
+
+@given(low=st.floats(-1, 0.5), high=st.one_of(st.floats(0.5, 2), st.floats(2, 300)))
+def test_floats_are_used_if_they_are_near_0_to_1_and_refused_otherwise(reconstructor, low, high):
+    values = torch.linspace(low, high, 12, dtype=torch.float64).view(3, 2, 2)
+    if low >= -0.25 and high <= 1.25:
+        assert (reconstructor.predict(values) == reconstructor.predict(values.clamp(0, 1))).all()
+    else:
+        with pytest.raises(InputError, match=re.escape(f"from {low:.4g} to {high:.4g}; give sRGB in [0, 1]")):
+            reconstructor.predict(values)
+
+
+@pytest.mark.parametrize(
+    "device",
+    ["gpuu", "mps", None, "cuda:-1", "cuda:", "cuda:x", "cuda:0.5", "cpu:1", "", "CPU", 0, "cuda:0\n"],
+)
+@pytest.mark.parametrize("model", ["samsung_s7", "inverse"])
+def test_no_such_device(device, model):
+    with pytest.raises(InputError, match="give auto, cpu, cuda or cuda:N"):
+        omf.Reconstructor(model, device=device)
+
+
+@pytest.mark.parametrize("device", ["cpu", "cpu:0", torch.device("cpu"), np.str_("cpu"), "auto"])
+def test_names_of_the_cpu(tiny_model, device):
+    if device == "auto" and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    reconstructor = omf.Reconstructor(tiny_model, device=device)
+    assert reconstructor.predict(random_rgb(8, 8)).shape == (4, 4, 4)
+
+
+@pytest.mark.parametrize("model", [None, 3, "", "\0", b"samsung_s7"])
+def test_no_such_model(model):
+    with pytest.raises(InputError, match=r"neither in models\.yaml nor a folder"):
+        omf.Reconstructor(model)
 
 
 def test_import_omf_is_fast():

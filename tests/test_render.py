@@ -160,13 +160,28 @@ def test_arrays_become_dng(tmp_path, kind):
         (np.zeros((4, 4)), {"black_level": 20000}, "give 0 <= black < white"),
         (np.zeros((4, 4)), {"photo": np.zeros((6, 4, 3), np.uint8)}, "of the same size"),
         (np.zeros((4, 4)), {"photo": np.zeros((4, 4, 3))}, "give uint8 or uint16"),
+        (np.zeros((4, 4)), {"photo": [[1]]}, "give uint8 or uint16"),
         (np.zeros((4, 4)), {"camera": "none"}, "camera none"),
+        (np.zeros((4, 4)), {"neutral": (0, 1)}, "neutral .* give values above 0"),
+        (np.zeros((4, 4)), {"neutral": "ab"}, "neutral ab; give values above 0"),
+        (np.zeros((4, 4)), {"neutral": (1e-9, 1e9)}, "give ratios up to 1000"),
+        (np.zeros((4, 4)), {"baseline_exposure": float("nan")}, "give stops, from -32 to 32"),
+        (np.zeros((4, 4)), {"baseline_exposure": "1"}, "give stops, from -32 to 32"),
+        (np.zeros((4, 4)), {"black_level": 0.5}, "give whole numbers"),
+        (np.zeros((4, 4)), {"white_level": "1023"}, "give whole numbers"),
     ],
 )
 def test_arrays_that_are_no_raw_are_refused(tmp_path, array, options, words):
     with pytest.raises(InputError, match=words):
         package.write_dng(array, tmp_path / "a.dng", **options)
     assert not (tmp_path / "a.dng").exists()
+
+
+@pytest.mark.parametrize("neutral", [np.array([0.5, 0.6]), [1.0, 2.0, 1.2]], ids=repr)
+def test_forms_of_a_neutral(tmp_path, neutral):
+    for name, given in (("a", (0.5, 0.6)), ("b", neutral)):
+        package.write_dng(np.full((4, 4), 0.5), tmp_path / f"{name}.dng", neutral=given)
+    assert (tmp_path / "a.dng").read_bytes() == (tmp_path / "b.dng").read_bytes()
 
 
 def test_places_that_are_no_dng_are_refused(tmp_path):

@@ -2,8 +2,10 @@
 
 import csv
 import io
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import get_context
@@ -20,7 +22,7 @@ from omf.io.packed import read_packed
 from omf.raw.bayer import WHITE_LEVEL, from_challenge_counts, half_size_photo, pack, to_challenge_format
 from omf.raw.camera import Camera
 from omf.raw.overexposure import overexposure_mask
-from omf.utils.console import progress
+from omf.utils.console import configure_logging, progress
 from omf.utils.errors import InputError, printable
 
 # methods without a network, scored on the same images: their names in the scores, and descriptions
@@ -43,6 +45,8 @@ FULL_REFERENCE_METRICS = [
     *(f"{name}_{key}" for name in BASELINES for key in ("psnr", "ssim")),
 ]
 NO_REFERENCE_METRICS = ["consistency_psnr", "overexposed", "clipped"]
+
+interrupts: list[int] = []  # received by this process, if it is a worker
 
 
 @dataclass(frozen=True)
@@ -219,12 +223,36 @@ def score_all(items: list[Item], camera: Camera, processes: int) -> tuple[dict[s
 
 def iter_scores(items: list[Item], camera: Camera, processes: int) -> Iterator[tuple[dict, list[str]]]:
     """Yield `score_image` of every item, in order."""
-    score = partial(score_image, camera=camera)
     if min(processes, len(items)) <= 1:
-        yield from map(score, items)
+        yield from map(partial(score_image, camera=camera), items)
         return
-    with ProcessPoolExecutor(min(processes, len(items)), get_context("spawn")) as pool:
-        yield from pool.map(score, items, chunksize=max(1, min(16, len(items) // (4 * processes))))
+    score = partial(score_in_worker, camera=camera)
+    with ProcessPoolExecutor(min(processes, len(items)), get_context("spawn"), start_worker) as pool:
+        with interrupts_held():  # until `start_worker`
+            results = pool.map(score, items, chunksize=max(1, min(16, len(items) // (4 * processes))))
+        yield from results
+
+
+@contextmanager
+def interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back from this process, and from processes that it starts meanwhile."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def start_worker() -> None:
+    """Set up a process that scores images: after Ctrl-C it skips the rest, and its parent ends it."""
+    configure_logging()
+    signal.signal(signal.SIGINT, lambda number, _: interrupts.append(number))
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def score_in_worker(item: Item, camera: Camera) -> tuple[dict, list[str]]:
+    """Run `score_image`, unless Ctrl-C was pressed."""
+    return ({}, [f"{item.raw}: not scored; interrupted"]) if interrupts else score_image(item, camera)
 
 
 def warnings_line(record: dict) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import torch
 
+from omf.inference.device_names import check_device
 from omf.inference.gpu import choose_gpu, in_gpu_job
 from omf.utils.console import log
 from omf.utils.errors import InputError
@@ -14,30 +15,35 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 MAX_KEPT_BYTES = 2**25  # glibc's maximum; larger buffers would also leave larger holes
 
 
-def pick_device(name: str) -> torch.device:
-    """Return the device of a name, and configure PyTorch for it.
+def pick_device(name: str, own_process: bool = False) -> torch.device:
+    """Return the device of a name.
 
     Args:
-        name: cpu; cuda; or auto: a GPU if there is one, else the CPU, but never in a Slurm job with a GPU.
+        name: cpu; cuda; cuda:N; or auto: a GPU if there is one, else the CPU, but never in a Slurm job with a
+            GPU.
+        own_process: True to configure the process for the CPU, if that is the device; for programs.
 
     Raises:
-        InputError: cuda was requested, or auto in a Slurm job with a GPU, and no GPU can be used.
+        InputError: the name is none of these, or it requires a GPU and none can be used.
     """
-    device, problem = choose_gpu() if name != "cpu" else (None, "")
+    name = check_device(name)
+    kind, _, index = name.partition(":")
+    device, problem = choose_gpu(int(index) if index else None) if kind != "cpu" else (None, "")
     if device:
         return device
-    if name == "cuda" or (problem and in_gpu_job(os.environ)):
+    if kind == "cuda" or (problem and in_gpu_job(os.environ)):
         raise InputError(
             f"device {name}: {problem or 'PyTorch sees no GPU here; check nvidia-smi'};"
             " to run without a GPU, set the device to cpu"
         )
     if problem:
         log.warning(f"running on the CPU: {problem}")
-    keep_freed_memory()
-    # With one thread PyTorch uses another algorithm, and the last bits differ. In the forked worker of a
-    # DataLoader, however, more threads would hang.
-    if torch.get_num_threads() == 1 and torch.utils.data.get_worker_info() is None:
-        torch.set_num_threads(2)
+    if own_process:
+        keep_freed_memory()
+        if (
+            torch.get_num_threads() == 1
+        ):  # for which PyTorch has another algorithm: the last bits would differ
+            torch.set_num_threads(2)
     return torch.device("cpu")
 
 

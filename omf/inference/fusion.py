@@ -282,7 +282,7 @@ class Fusion:
         """
         summary = (part[None].double() for part in summarise_photo(rgb))
         transform = GlobalTransform(*(part.float() for part in self.base(*summary)))
-        factors = torch.full((1, 3), picture.exposure, device=rgb.device)
+        factors = torch.full((1, 3), picture.exposure, dtype=torch.float32, device=rgb.device)
         if picture.neutral:
             red, green, blue = transform.white()[0]
             factors[0, 0] *= picture.neutral[0] * green / red

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from omf.inference.gpu_context import is_out_of_memory
+from omf.inference.gpu_context import AFTER_FORK, FORKED, is_out_of_memory
 from omf.utils.errors import InputError, first_line
 from omf.utils.nvidia import query_gpus
 
@@ -21,8 +21,11 @@ claims: list[socket.socket] = []
 
 
 @functools.cache
-def choose_gpu() -> tuple[torch.device | None, str]:
-    """Choose the GPU of this process, once: that of its rank under torchrun, else one that is not claimed.
+def choose_gpu(number: int | None = None) -> tuple[torch.device | None, str]:
+    """Choose the GPU of this process, once.
+
+    Args:
+        number: the GPU to take; None: that of its rank under torchrun, else one that is not claimed.
 
     Returns:
         The device, or None; and if there is a GPU that can't be used, the cause and the remedy.
@@ -36,10 +39,16 @@ def choose_gpu() -> tuple[torch.device | None, str]:
     if not available:
         return None, find_cause([str(warning.message) for warning in caught], os.environ)
     indices = range(torch.cuda.device_count())
+    if number is not None:
+        if number not in indices:
+            return None, f"PyTorch sees {len(indices)} GPU(s) here, numbered from cuda:0 on"
+        indices = (number,)
     usable = [i for i in indices if has_kernels(torch.cuda.get_device_capability(i))]
     if not usable:
-        return None, unsupported(torch.cuda.get_device_name(0), torch.cuda.get_device_capability(0))
-    if int(os.environ.get("WORLD_SIZE", 1)) > 1:
+        return None, unsupported(
+            torch.cuda.get_device_name(indices[0]), torch.cuda.get_device_capability(indices[0])
+        )
+    if number is None and int(os.environ.get("WORLD_SIZE", 1)) > 1:
         index = int(os.environ["LOCAL_RANK"])
         if index not in usable:
             raise InputError(
@@ -125,8 +134,8 @@ def try_convolution(device: torch.device) -> str:
         torch.cuda.synchronize(device)
     except RuntimeError as error:
         cause = first_line(error)
-        if "forked subprocess" in cause:
-            return "CUDA can't be used after a fork; start workers by spawn, or set the device to cpu"
+        if FORKED in cause:
+            return AFTER_FORK
         remedy = (
             "other programs take its memory, see nvidia-smi"
             if is_out_of_memory(error)

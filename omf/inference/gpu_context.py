@@ -6,7 +6,7 @@ from contextlib import contextmanager, nullcontext
 
 import torch
 
-from omf.utils.errors import DeviceError, first_line
+from omf.utils.errors import DeviceError, InputError, first_line
 
 # Messages of running out of memory; some do not come as an exception of its own
 OUT_OF_MEMORY = (
@@ -17,15 +17,18 @@ OUT_OF_MEMORY = (
 )
 # cuDNN has no memory for a workspace, or no kernel for this GPU
 NO_ENGINE = ("nable to find an engine", "nable to find a valid cuDNN algorithm")
+FORKED = "forked subprocess"  # in the message about CUDA in a process forked from one that used it
+AFTER_FORK = "CUDA can't be used after a fork; start workers by spawn, or set the device to cpu"
 DEVICE_FAILURES = ("CUDA error", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS", *NO_ENGINE)
 
 
 @contextmanager
 def on_device(device: torch.device) -> Iterator[None]:
-    """Run on a device, in IEEE float32; restores the caller's device and settings."""
+    """Run on a device, in IEEE float32 and without autocast; restores the caller's device and settings."""
     on_gpu = device.type == "cuda"
     with (
         gpu_errors(),
+        torch.autocast(device.type, enabled=False),
         torch.cuda.device(device) if on_gpu else nullcontext(),
         ieee_float32 if on_gpu else nullcontext(),
     ):
@@ -34,10 +37,16 @@ def on_device(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def gpu_errors() -> Iterator[None]:
-    """Raise a GPU failure as DeviceError: afterwards this process cannot compute other photos either."""
+    """Raise a GPU failure as DeviceError: afterwards this process cannot compute other photos either.
+
+    Raises:
+        InputError: the process was forked from one that had used CUDA.
+    """
     try:
         yield
     except RuntimeError as error:
+        if FORKED in str(error):
+            raise InputError(AFTER_FORK) from error
         if is_device_failure(error):
             raise DeviceError(f"the GPU failed ({first_line(error)})") from error
         raise

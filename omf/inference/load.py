@@ -1,6 +1,7 @@
 """Load the reconstruction method of a model: a pair of networks, or a classical method."""
 
 from omf.inference.base import Method
+from omf.inference.device_names import check_device
 from omf.inference.inverse import Inverse
 from omf.inference.precision import PRECISIONS
 from omf.inference.unprocess import Unprocess
@@ -11,14 +12,17 @@ from omf.utils.errors import InputError
 CLASSICAL_METHODS = {"unprocess": Unprocess, "inverse": Inverse}
 
 
-def load_method(model: Model, device: str, precision: str = "float32") -> tuple[Method, str, bool]:
+def load_method(
+    model: Model, device: str, precision: str = "float32", own_process: bool = False
+) -> tuple[Method, str, bool]:
     """Load a model's networks, or its classical method.
 
     Args:
         model: listed model, or one of a folder of weights.
-        device: auto, cpu or cuda; classical methods use the CPU.
+        device: auto, cpu, cuda or cuda:N; classical methods use the CPU.
         precision: one of `omf.inference.precision.PRECISIONS`, see `omf.inference.fusion.Fusion`; classical
             methods ignore it.
+        own_process: True to configure the process for networks on the CPU; for programs.
 
     Returns:
         The method, a description of its device, and True if that is a CPU.
@@ -31,6 +35,7 @@ def load_method(model: Model, device: str, precision: str = "float32") -> tuple[
         raise InputError(
             f"precision {precision}: no such precision; set it to one of {', '.join(PRECISIONS)}"
         )
+    check_device(device)
     if model.method in CLASSICAL_METHODS:
         return CLASSICAL_METHODS[model.method](load_camera(model.camera)), "CPU", True
     # torch takes long to import
@@ -38,7 +43,7 @@ def load_method(model: Model, device: str, precision: str = "float32") -> tuple[
     from omf.inference.fusion import Fusion
     from omf.models.checkpoints import load_networks
 
-    picked = pick_device(device)
+    picked = pick_device(device, own_process)
     if precision == "float16" and picked.type == "cpu":
         raise InputError(
             "precision float16: requires a GPU, but the device is a CPU; set precision to float32"

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from omf.io.colour import profile_from_cicp
+from omf.io.decoding import open_image
 from omf.io.samples import scale_to_16_bits
 
 FULL_BOX = 4  # bytes of version and flags
@@ -24,7 +25,7 @@ def open_avif(path: Path) -> tuple[Image.Image, bytes | None]:
         UnsupportedColoursError: HDR, or unknown colours, without an ICC profile.
         OSError, ValueError, SyntaxError, RuntimeError: the file is damaged.
     """
-    image = Image.open(path, formats=["AVIF"])
+    image = open_image(path, ["AVIF"])
     if profile := image.info.get("icc_profile"):
         return image, profile
     code = read_colour_code(path.read_bytes())

@@ -1,16 +1,21 @@
-"""Errors of decoders."""
+"""Pillow's images, opened whatever their size, and errors of decoders."""
 
 import re
 import struct
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
 
 import tifffile
 from PIL import Image
 
+PILLOW_FORMATS = ("JPEG", "PNG", "TIFF", "WEBP", "AVIF")  # in Pillow's names; JPEG includes MPO
 # exceptions that Pillow, tifffile, imagecodecs and pillow-heif raise for damaged files
 DECODING_ERRORS = (
     *(OSError, EOFError, SyntaxError, ValueError, RuntimeError, LookupError),
     *(struct.error, tifffile.TiffFileError),
     *(TypeError, AttributeError, ArithmeticError, AssertionError),  # raised for tags of an unexpected type
+    *(Warning, Image.DecompressionBombError),  # in a process that makes errors of warnings, or sets a limit
 )
 # Their messages are about the decoder's own code
 MEANINGLESS_ERRORS = (
@@ -18,6 +23,38 @@ MEANINGLESS_ERRORS = (
     *(TypeError, AttributeError, ArithmeticError, AssertionError),
 )
 MEANINGLESS_TEXT = r"\W*|.*(decoder|encoder|codec) error -?\d+.*"
+
+
+def open_image(source: Path | BinaryIO, formats: Sequence[str] = PILLOW_FORMATS) -> Image.Image:
+    """Open an image without decoding it, as `PIL.Image.open` does, but of any size.
+
+    Pillow's limit, `Image.MAX_IMAGE_PIXELS`, holds for the whole process and belongs to the program that uses
+    this library; Pillow's readers of WebP, and of TIFF with tiles, apply it even so.
+
+    Args:
+        source: file.
+        formats: formats that it may have, of `PILLOW_FORMATS`.
+
+    Raises:
+        PIL.UnidentifiedImageError: the file has another format, or its header is damaged.
+        DECODING_ERRORS: the file can't be read.
+    """
+    if isinstance(source, Path):
+        with source.open("rb") as file:
+            start = file.read(16)
+    else:
+        start = source.read(16)
+    Image.init()
+    for make, accept in (Image.OPEN[name] for name in formats):
+        if accept(start) is not True:
+            continue
+        if not isinstance(source, Path):
+            source.seek(0)
+        try:
+            return make(source, source if isinstance(source, Path) else "")
+        except (SyntaxError, IndexError, TypeError, struct.error):
+            break
+    raise Image.UnidentifiedImageError(f"{source}: none of {', '.join(formats)}")
 
 
 def decoding_reason(error: Exception) -> str:

@@ -11,8 +11,8 @@ import numpy as np
 from PIL import Image
 
 from omf.io.camera_raw import import_rawpy, libraw_reason, open_camera_raw
-from omf.io.decoding import DECODING_ERRORS, decoding_reason
-from omf.io.images import JPEG_FORMATS, decode_8_bit, is_cut_short, to_srgb_channels
+from omf.io.decoding import DECODING_ERRORS, decoding_reason, open_image
+from omf.io.images import decode_8_bit, is_cut_short, to_srgb_channels
 from omf.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def extract_photo(path: Path, raw: "RawPy") -> Image.Image:
         embedded = raw.extract_thumb()
         if embedded.format == rawpy.ThumbFormat.BITMAP:  # uint8 (H, W, 1 or 3)
             return Image.fromarray(embedded.data[..., 0] if embedded.data.shape[2] == 1 else embedded.data)
-        image = Image.open(io.BytesIO(embedded.data), formats=JPEG_FORMATS)
+        image = open_image(io.BytesIO(embedded.data), ["JPEG"])
     except rawpy.LibRawNoThumbnailError:
         raise unusable(path, "no photo is embedded in it") from None
     # rawpy raises NotImplementedError for types of photos that LibRaw knows and rawpy doesn't

@@ -13,7 +13,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.TiffImagePlugin import IFDRational, ImageFileDirectory_v2
 from PIL.TiffTags import ASCII, BYTE, RATIONAL, SHORT, SIGNED_RATIONAL, UNDEFINED
 
-from omf.io.decoding import DECODING_ERRORS
+from omf.io.decoding import DECODING_ERRORS, open_image
 from omf.io.heif import open_heif, stored_orientation
 from omf.io.identify import START, identify_start
 from omf.io.images import read_tags
@@ -93,7 +93,7 @@ def read_exif(path: Path, gps: bool = False) -> Exif:
                 if orientation is not None:
                     exif[ORIENTATION] = int(orientation)
                 return select_fields(exif, gps)
-        with Image.open(path) as image:
+        with open_image(path) as image:
             return select_fields(read_tags(image), gps)
     except (InputError, UnidentifiedImageError, MemoryError, *DECODING_ERRORS):
         return Exif()

@@ -1,9 +1,7 @@
 """Read sRGB photos of all supported formats, 8 or 16 bits per sample; write PNG."""
 
 import io
-import logging
 import struct
-import warnings
 from pathlib import Path
 
 import imagecodecs
@@ -15,7 +13,7 @@ from omf.io import heif
 from omf.io.avif import decode_avif, open_avif
 from omf.io.camera_raw import CAMERA_RAW_SUFFIXES
 from omf.io.colour import UnsupportedColoursError, profile_from_exif, profile_from_png
-from omf.io.decoding import DECODING_ERRORS, decoding_reason
+from omf.io.decoding import DECODING_ERRORS, decoding_reason, open_image
 from omf.io.heif import open_heif
 from omf.io.icc import to_srgb
 from omf.io.identify import identify
@@ -25,7 +23,6 @@ from omf.utils.errors import InputError
 from omf.utils.files import atomic_write, check_is_file
 
 JPEG_FORMATS = ("JPEG", "MPO")  # MPO is a JPEG with a second image, which some phones write as .jpg
-PILLOW_FORMATS = (*JPEG_FORMATS, "PNG", "TIFF", "WEBP", "AVIF")
 # Files with these suffixes count as photos without a look at their content
 PHOTO_SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".tif", ".tiff"),
@@ -37,11 +34,6 @@ MAX_PIXELS = 2**29  # larger images count as decompression bombs
 # a larger image in a small file is one too: the header is cheap, but decoding allocates memory for all pixels
 BOMB_PIXELS, MAX_PIXELS_PER_BYTE = 2**24, 10_000  # a blank image has about 1000 pixels per byte
 MIN_JPEG_BYTES_PER_PIXEL = 1 / 512  # a block of 8 x 8 pixels takes at least one bit
-
-Image.MAX_IMAGE_PIXELS = None  # `read_rgb` has its own limit
-# their warnings do not name the file, and serious problems raise an exception too
-warnings.filterwarnings("ignore", module=r"PIL\.")
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 def read_rgb(path: Path) -> np.ndarray:
@@ -114,9 +106,10 @@ def read_pixels(path: Path) -> tuple[np.ndarray, bytes | None]:
             return heif.decode_stored(image), profile
         case "AVIF":
             image, profile = open_avif(path)
-            check_still(path, image)
-            check_size(path, *image.size)
-            return decode_avif(path), profile or profile_from_exif(read_tags(image))
+            with image:
+                check_still(path, image)
+                check_size(path, *image.size)
+                return decode_avif(path), profile or profile_from_exif(read_tags(image))
         case "CR3":
             raise camera_raw_error(path)
     return read_with_pillow(path)
@@ -155,7 +148,7 @@ def read_png(path: Path) -> tuple[np.ndarray, bytes | None]:
         header = file.read(26)
     if header[24:25] == b"\x10":  # 16, the bit depth
         check_size(path, *struct.unpack(">II", header[16:24]))
-        with Image.open(path) as image:  # reads only the header
+        with open_image(path, ["PNG"]) as image:
             profile = described_profile(image)
         pixels = imagecodecs.png_decode(path.read_bytes())
     else:
@@ -195,10 +188,7 @@ def read_with_pillow(
     Raises:
         InputError: the format is not supported, or the file is too short for its pixels.
     """
-    with Image.open(file or path) as image:
-        if image.format not in PILLOW_FORMATS:
-            name = identify(path) or image.format
-            raise InputError(f"{path}: a {name} file; convert it to {PHOTO_FORMATS}")
+    with open_image(file or path) as image:
         check_still(path, image)
         if index:
             image.seek(index)

@@ -121,11 +121,13 @@ def build_with_weights(make: Callable[[], Network], state: Mapping[str, Tensor],
         InputError: the weights are not exactly those of the network.
     """
     try:
-        with torch.device("meta"):  # shapes only: a damaged header may request any amount of memory
-            empty = make()
+        # shapes only: a damaged header may request any amount of memory, and random weights change the state
+        # of PyTorch's generator
+        with torch.device("meta"):
+            network = make()
     except (InputError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: {error}; copy the file again from where it came") from error
-    kind, expected = type(empty).__name__, empty.state_dict()
+    kind, expected = type(network).__name__, network.state_dict()
     problems = [
         f"{word}: {join_first(sorted(keys), ', ')}"
         for word, keys in (
@@ -148,8 +150,11 @@ def build_with_weights(make: Callable[[], Network], state: Mapping[str, Tensor],
             f"{path}: not a valid {kind} checkpoint; {join_first(problems, '; ')}; "
             "give the weights of this network"
         )
-    network = make()
-    network.load_state_dict(state)
+    state = {
+        key: value.to(torch.float32 if value.is_floating_point() else value.dtype, copy=True)
+        for key, value in state.items()
+    }
+    network.load_state_dict(state, assign=True)
     return network.eval()
 
 

@@ -67,9 +67,10 @@ class SubPixelUpConv(nn.Module):
         kernels = [
             merge_taps(merge_taps(fused.weight, 2, row), 3, column) for row in range(2) for column in range(2)
         ]
-        self.conv = nn.Conv2d(conv.in_channels, 4 * conv.out_channels, 2, padding=1)
-        self.conv.weight.data = torch.cat(kernels).float()
-        self.conv.bias.data = fused.bias.repeat(4).float()
+        with torch.device("meta"):  # no random weights
+            self.conv = nn.Conv2d(conv.in_channels, 4 * conv.out_channels, 2, padding=1)
+        self.conv.weight = nn.Parameter(torch.cat(kernels).float(), requires_grad=False)
+        self.conv.bias = nn.Parameter(fused.bias.repeat(4).float(), requires_grad=False)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Upsample x and concatenate it to skip: (N, C, H, W) and (N, C', 2H, 2W) -> (N, 2C', 2H, 2W)."""

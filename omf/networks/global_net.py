@@ -93,12 +93,14 @@ class GlobalNet(nn.Module):
             nn.Linear(FEATURES, SEGMENTS + 1 + 9 + 3),
         )
         # the initial transform is the inverse sRGB curve and the typical matrix
-        nn.init.normal_(self.head[-1].weight, std=1e-3)
+        if not self.head[-1].weight.is_meta:  # where this loads PyTorch's compiler, which takes a second
+            nn.init.normal_(self.head[-1].weight, std=1e-3)
         nn.init.zeros_(self.head[-1].bias)
-        srgb = torch.linspace(0, 1, SEGMENTS + 1)
+        constant = {"dtype": torch.float32, "device": "cpu"}  # whatever the defaults of the process
+        srgb = torch.linspace(0, 1, SEGMENTS + 1, **constant)
         linear = torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
         self.register_buffer("log_steps", torch.diff(linear).log(), persistent=False)
-        self.register_buffer("typical_matrix", torch.tensor(TYPICAL_MATRIX), persistent=False)
+        self.register_buffer("typical_matrix", torch.tensor(TYPICAL_MATRIX, **constant), persistent=False)
 
     def forward(self, thumbnail: Tensor, quantiles: Tensor) -> GlobalTransform:
         """Predict the transform of each image.
@@ -133,8 +135,8 @@ def summarise_photo(rgb: Tensor) -> tuple[Tensor, Tensor]:
     for channel in rgb.unbind(-1):  # one at a time, for a third of the memory
         averages.append(functional.adaptive_avg_pool2d(channel[None].float(), THUMBNAIL_SIZE) / max_value)
         counts = torch.bincount(channel.flatten().int(), minlength=max_value + 1).cumsum(0)
-        ranks = (torch.tensor(QUANTILES, dtype=torch.float64) * channel.numel()).ceil().long()
-        quantiles.append(torch.searchsorted(counts, ranks.to(counts.device)) / max_value)
+        ranks = torch.tensor(QUANTILES, dtype=torch.float64, device=counts.device) * channel.numel()
+        quantiles.append(torch.searchsorted(counts, ranks.ceil().long()).float() / max_value)
     small = torch.cat(averages)
     luma = torch.tensordot(small.new_tensor(LUMA_THOUSANDTHS), small, dims=1)
     return torch.cat((small, (luma >= THRESHOLD).float()[None])), torch.stack(quantiles)

@@ -31,7 +31,7 @@ class WinogradConv(nn.Module):
 
     def __init__(self, weight: Tensor, bias: Tensor):
         super().__init__()
-        transform = torch.tensor(KERNEL_TRANSFORM, dtype=torch.float64)
+        transform = torch.tensor(KERNEL_TRANSFORM, dtype=torch.float64, device=weight.device)
         kernels = (
             torch.einsum("ia,jb,kcab->ijkc", transform, transform, weight.double()).flatten(0, 1).float()
         )

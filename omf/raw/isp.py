@@ -7,7 +7,7 @@ sRGB values are in [0, 1].
 import io
 
 import numpy as np
-from PIL import Image
+from PIL import Image, JpegImagePlugin
 from scipy.ndimage import gaussian_filter, uniform_filter
 
 from omf.raw.overexposure import LUMA_THOUSANDTHS
@@ -170,4 +170,5 @@ def compress_jpeg(rgb: np.ndarray, quality: int, subsampling: int) -> np.ndarray
     """
     buffer = io.BytesIO()
     Image.fromarray(rgb).save(buffer, "JPEG", quality=quality, subsampling=subsampling)
-    return np.asarray(Image.open(buffer))
+    buffer.seek(0)
+    return np.asarray(JpegImagePlugin.JpegImageFile(buffer))  # whatever Pillow's limit in this process

@@ -10,9 +10,9 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 
 from omf.io.camera_raw import import_rawpy, read_camera_raw
+from omf.io.decoding import DECODING_ERRORS, open_image
 from omf.io.embedded import open_embedded_photo
 from omf.io.exif import read_exif
-from omf.io.images import DECODING_ERRORS
 from omf.raw.camera import Camera
 from omf.raw.isp import decode_srgb, encode_srgb
 from omf.training.convert import register_pair
@@ -154,7 +154,7 @@ def jpeg_settings(photo: Path | None, raw: Path) -> tuple[int | None, int | None
     table is closest to the photo's; cameras have tables of their own.
     """
     try:
-        with Image.open(photo) if photo else open_embedded_photo(raw) as image:
+        with open_image(photo) if photo else open_embedded_photo(raw) as image:
             if not isinstance(image, JpegImagePlugin.JpegImageFile):
                 return None, None
             luma = np.array(image.quantization[0])

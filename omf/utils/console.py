@@ -4,6 +4,8 @@ import functools
 import logging
 import os
 import sys
+import threading
+import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -15,7 +17,7 @@ RED = "\x1b[31m{}\x1b[0m"
 
 
 def configure_logging(level: int = logging.INFO) -> None:
-    """Display the log on stderr.
+    """Display the log on stderr, and keep other packages off it; for programs, since it affects the process.
 
     Args:
         level: INFO for normal use, DEBUG for details, as lines instead of bars, WARNING for problems only.
@@ -23,6 +25,9 @@ def configure_logging(level: int = logging.INFO) -> None:
     log.handlers = [logging.StreamHandler()]
     log.propagate = False
     log.setLevel(level)
+    # what they say about a picture does not name its file, and serious problems raise an exception too
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("tifffile").setLevel(logging.CRITICAL)
 
 
 @functools.cache
@@ -44,7 +49,11 @@ def progress(
     """
     from tqdm import tqdm  # imported late to keep `omf --help` fast
 
-    return tqdm(items, doing, disable=hidden or not shows_progress(), **options)
+    class Bar(tqdm):
+        # a lock for processes would choose their start method, and the monitor is a thread
+        _lock, monitor_interval = threading.RLock(), 0
+
+    return Bar(items, doing, disable=hidden or not shows_progress(), **options)
 
 
 def shows_progress() -> bool:

@@ -6,6 +6,7 @@ import re
 import signal
 import sys
 from collections.abc import Callable
+from typing import NoReturn
 
 from omf.utils.console import configure_logging, label
 
@@ -51,23 +52,39 @@ class DeviceError(Exception):
 def cli_entry_point(main: Callable[[], int | None]) -> Callable[[], None]:
     """Wrap an entry point: set up logging, report any exception as one line, exit with status 1.
 
-    SIGTERM raises SystemExit, as Ctrl-C raises KeyboardInterrupt, so that partial files are removed.
+    SIGTERM raises SystemExit, and Ctrl-C raises KeyboardInterrupt, so that partial files are removed.
     """
 
     @functools.wraps(main)
     def program() -> None:
         configure_logging()
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+        interrupts = []
+
+        def interrupt(*_: object) -> None:
+            interrupts.append(signal.SIGINT)
+            raise KeyboardInterrupt
+
+        if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+            signal.signal(signal.SIGINT, interrupt)
         try:
             sys.exit(main())
         except KeyboardInterrupt:
-            sys.exit(128 + signal.SIGINT)
+            exit_interrupted()
         except Exception as error:
+            if interrupts:  # a half-imported module, for one, raises errors of its own
+                exit_interrupted()
             if os.environ.get(DEBUG):
                 raise
             sys.exit(f"{label('error:')} {one_line_message(error)}")
 
     return program
+
+
+def exit_interrupted() -> NoReturn:
+    """Exit as programs do that Ctrl-C ends; the next one ends the process at once."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    sys.exit(128 + signal.SIGINT)
 
 
 def one_line_message(error: Exception) -> str:

@@ -15,7 +15,7 @@ def test_freed_memory_is_reused_without_system_calls():
     code = """if True:
         import resource, sys, torch, omf.inference.devices
         if sys.argv[1] == "kept":
-            omf.inference.devices.pick_device("cpu")
+            omf.inference.devices.pick_device("cpu", own_process=True)
         network = torch.nn.Sequential(*(torch.nn.Conv2d(32, 32, 1) for _ in range(8)))
         faults = []
         with torch.inference_mode():
@@ -35,7 +35,7 @@ def test_freed_memory_is_reused_without_system_calls():
 def test_freed_memory_is_released_on_request():
     code = """if True:
         import psutil, torch, omf.inference.devices
-        omf.inference.devices.pick_device("cpu")
+        omf.inference.devices.pick_device("cpu", own_process=True)
         tensors = [torch.ones(5_000_000) for _ in range(20)]  # 20 MB each
         del tensors
         before = psutil.Process().memory_info().rss

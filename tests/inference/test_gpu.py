@@ -203,6 +203,32 @@ def test_the_gpu_with_most_free_memory_is_chosen_once(gpus):
     assert claim_gpu([0, 2, 3]) == 3
 
 
+def test_a_numbered_gpu_is_that_one(gpus, monkeypatch):
+    gpus(((8, 0), 10), ((8, 0), 70000), ((7, 0), 300))
+    assert pick_device("auto") == torch.device("cuda", 1)
+    assert pick_device("cuda:0") == pick_device(torch.device("cuda", 0)) == torch.device("cuda", 0)
+    assert pick_device("cuda:1") == torch.device("cuda", 1)  # also a second time
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("LOCAL_RANK", "0")
+    assert pick_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(InputError, match=r"cuda:3: PyTorch sees 3 GPU\(s\) here, numbered from cuda:0 on"):
+        pick_device("cuda:3")
+    with pytest.raises(InputError, match=r"cuda:2: GPU 2 has compute capability 7\.0"):
+        pick_device("cuda:2")
+
+
+def test_a_numbered_gpu_is_never_the_cpu(without_cuda, monkeypatch):
+    without_cuda("13.0")
+    monkeypatch.setattr(gpu, "query_gpus", lambda *columns: [])
+    with pytest.raises(InputError, match="device cuda:0: PyTorch sees no GPU here"):
+        pick_device("cuda:0")
+
+
+def test_a_fork_that_uses_the_gpu_of_its_parent_is_told_what_to_do():
+    with pytest.raises(InputError, match="start workers by spawn, or set the device to cpu"), gpu_errors():
+        raise RuntimeError("Cannot re-initialize CUDA in forked subprocess. To use CUDA with ...")
+
+
 def test_torchrun_gives_each_process_its_gpu(gpus, monkeypatch):
     gpus(((8, 0), 1), ((8, 0), 2))
     monkeypatch.setenv("WORLD_SIZE", "3")

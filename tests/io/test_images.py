@@ -3,6 +3,7 @@
 import io
 import struct
 import sys
+import warnings
 import zlib
 
 import imagecodecs
@@ -13,6 +14,7 @@ from conftest import random_rgb
 from picture_files import P3, SRGB_COLORANTS, SRGB_CURVE, icc_profile, save_heic, save_png_16
 from PIL import Image, ImageCms
 
+from omf.io.exif import read_exif
 from omf.io.images import read_rgb
 from omf.io.photos import find_photos, group_by_stem, list_images
 from omf.raw.isp import decode_srgb, encode_srgb
@@ -32,6 +34,27 @@ def test_8_bit_samples_are_unchanged(tmp_path, name):
 def test_jpeg(tmp_path):
     Image.fromarray(RGB).save(tmp_path / "a.jpg", quality=100, subsampling=0)
     assert np.abs(read_rgb(tmp_path / "a.jpg").astype(int) - RGB).mean() < 1
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.avif", "palette.png", "palette.tif"])
+@pytest.mark.parametrize("strict", [False, True])
+def test_photos_beyond_pillows_limit_of_this_process(tmp_path, monkeypatch, name, strict):
+    image = Image.fromarray(RGB)
+    (image.quantize(16) if name.startswith("palette") else image).save(tmp_path / name)
+    expected = read_rgb(tmp_path / name)
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", RGB[..., 0].size // 3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error" if strict else "default")
+        assert (read_rgb(tmp_path / name) == expected).all()
+        read_exif(tmp_path / name)
+
+
+def test_webp_keeps_pillows_limit_in_one_line(tmp_path, monkeypatch):
+    Image.fromarray(RGB).save(tmp_path / "a.webp")
+    assert read_rgb(tmp_path / "a.webp").shape == RGB.shape
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", RGB[..., 0].size // 3)
+    with pytest.raises(InputError, match=r"a\.webp: can't be decoded \(Image size .* exceeds limit"):
+        read_rgb(tmp_path / "a.webp")
 
 
 def test_16_bit_png_keeps_16_bits(tmp_path):

@@ -1,7 +1,14 @@
 """One-line errors."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
 import pytest
-from conftest import run
+from conftest import ROOT, run
 
 from omf.utils.errors import MAX_LINE_LENGTH, DeviceError, InputError, one_line_message, printable
 
@@ -72,3 +79,49 @@ def test_a_long_line_keeps_its_beginning_and_its_end():
     line = str(InputError(f"a.yaml: {'x' * 10_000}; give less"))
     assert line.startswith("a.yaml: xxx") and line.endswith("xxx; give less") and " ... " in line
     assert len(line) == MAX_LINE_LENGTH
+
+
+INTERRUPTED = """
+import os, signal, sys, threading, time
+threading.Timer(float(sys.argv[1]), os.kill, (os.getpid(), signal.SIGINT)).start()
+import omf.utils.interrupts
+{before}
+from omf.utils.errors import cli_entry_point
+@cli_entry_point
+def main():
+    {inside}
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "inside", "code"),
+    [
+        ("time.sleep(20)", "pass", -signal.SIGINT),  # as slow imports
+        ("", "time.sleep(20)", 128 + signal.SIGINT),
+        # as an import that makes another error of it
+        (
+            "",
+            "\n    try: time.sleep(20)\n    except KeyboardInterrupt: raise ImportError",
+            128 + signal.SIGINT,
+        ),
+    ],
+)
+def test_ctrl_c_is_silent(tmp_path, before, inside, code):
+    (tmp_path / "program.py").write_text(INTERRUPTED.format(before=before, inside=inside))
+    answer = run(sys.executable, tmp_path / "program.py", 0.2)
+    assert (answer.returncode, answer.stdout, answer.stderr) == (code, "", "")
+
+
+@pytest.mark.parametrize("moment", [0.3, 1.2, 2.5])
+def test_ctrl_c_in_evaluate_is_silent(tmp_path, moment):
+    for number in range(40):
+        np.save(tmp_path / f"{number}.npy", np.full((400, 400, 4), number, np.uint16))
+    command = (sys.executable, "-m", "omf", "evaluate", tmp_path, tmp_path, "--processes", "2")
+    with subprocess.Popen(
+        command, cwd=ROOT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as program:
+        time.sleep(moment)
+        os.killpg(program.pid, signal.SIGINT)  # as a terminal does
+        output, _ = program.communicate(timeout=60)
+    assert output == b"" and program.returncode in (-signal.SIGINT, 128 + signal.SIGINT)
