@@ -239,7 +239,13 @@ def add_render(parents) -> None:
         help="brightness; by default the file's BaselineExposure, else the brightest hundredth becomes white",
     )
     add_setting(render, "--challenge", Config, "challenge")
-    add_setting(render, "--white-level", Config, "white_level", metavar="COUNTS")
+    for level in ("white", "black"):
+        render.add_argument(
+            f"--{level}-level",
+            type=int,
+            metavar="COUNTS",
+            help=f"counts for {level} in .npy and .npz; by default the file's own",
+        )
 
 
 def add_models(parents) -> None:

@@ -169,7 +169,9 @@ def run_render(arguments: argparse.Namespace) -> int:
     known = Known(
         neutral=np.array([neutral[0], 1.0, neutral[1]]) if neutral else None,
         exposure=arguments.exposure,
-        white_level=arguments.white_level or CHALLENGES[arguments.challenge].white_level,
+        white_level=arguments.white_level,
+        black_level=arguments.black_level,
+        challenge_level=CHALLENGES[arguments.challenge].white_level,
     )
     make_folder(arguments.out)
     steps = render_all(paths, arguments.out, camera, known, f".{arguments.format}")

@@ -1,12 +1,14 @@
 """The way back: `omf render`, and DNG files from arrays."""
 
 import json
+import struct
 import subprocess
 import sys
 
 import imageio.v3 as iio
 import numpy as np
 import pytest
+import tifffile
 from conftest import ROOT, omf
 from PIL import Image
 
@@ -14,7 +16,7 @@ import omf as package
 from omf.cli import main
 from omf.evaluation.metrics import psnr
 from omf.io.camera_raw import read_camera_raw, read_colours
-from omf.raw.bayer import mosaic, pack
+from omf.raw.bayer import mosaic, pack, unpack
 from omf.raw.camera import load_camera
 from omf.raw.develop import choose_exposure, develop, grey_world
 from omf.raw.isp import decode_srgb, srgb_to_camera
@@ -99,7 +101,7 @@ def test_a_folder_of_raw_and_bad_files(tmp_path):
     assert answer.returncode == 1
     assert "2 of 5 RAW files rendered" in answer.stderr
     for words in (
-        "no_levels.npz: can't be read",
+        "no_levels.npz: its levels are unknown; give --white-level",
         "float.npy: float64 (30, 40, 4); give uint16",
         "broken.dng: can't be decoded",
     ):
@@ -221,3 +223,144 @@ def test_a_missing_rawpy_is_told_once(tmp_path, monkeypatch):
     monkeypatch.setattr("sys.argv", ["omf", "render", str(tmp_path), "-o", str(tmp_path / "out")])
     with pytest.raises(SystemExit, match=r"camera RAW needs rawpy; install it with: pip install"):
         main()
+
+
+COUNTS = pack(mosaic(raw_of(PHOTO, exposure=1.5)))
+EXACT = ["--neutral", "0.55", "0.62", "--exposure", "1.5"]
+
+
+def rendered(tmp_path, monkeypatch, name, *options):
+    """Run `omf render`; return the picture, or None, and the exit code."""
+    arguments = ["omf", "render", str(tmp_path / name), "-o", str(tmp_path / "out"), "-q", *EXACT, *options]
+    monkeypatch.setattr(sys, "argv", arguments)
+    with pytest.raises(SystemExit) as stop:
+        main()
+    picture = (tmp_path / "out" / name).with_suffix(".png")
+    return (iio.imread(picture) if picture.exists() else None), stop.value.code
+
+
+def scaled(white: int, black: int = 0) -> np.ndarray:
+    return (COUNTS * (white - black) + black).round().astype(np.uint16)
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "levels", "options"),
+    [
+        ("a.npz", scaled(16383), {"white_level": 16383}, []),
+        ("a.npz", scaled(16383, 512), {"white_level": 16383, "black_level": 512, "cfa": "RGGB"}, []),
+        ("a.npz", scaled(4095), {"max_val": 4095}, []),
+        ("a.npz", scaled(4095), {"white_level": 60000}, ["--white-level", "4095"]),
+        ("a.npz", scaled(4095, 64), {"white_level": 4095}, ["--black-level", "64"]),
+        ("a.npz", unpack(scaled(1023)), {"white_level": 1023}, []),
+        ("a.npz", mosaic(raw_of(PHOTO, 1.5), "GBRG"), {"white_level": 9999, "cfa": "GBRG"}, []),
+        ("a.npy", scaled(1024), {}, []),
+        ("a.npy", scaled(4095), {}, ["--challenge", "ntire2025"]),
+        ("a.npy", scaled(16383, 256), {}, ["--white-level", "16383", "--black-level", "256"]),
+        ("a.npy", unpack(scaled(16383)), {}, ["--white-level", "16383"]),
+        ("a.npy", unpack(scaled(16383, 64)), {}, ["--white-level", "16383", "--black-level", "64"]),
+    ],
+)
+def test_levels_are_those_of_the_user_or_of_the_file(tmp_path, monkeypatch, name, array, levels, options):
+    array = (array * 9999).round().astype(np.uint16) if array.dtype == np.float32 else array
+    np.savez(tmp_path / name, raw=array, **levels) if name == "a.npz" else np.save(tmp_path / name, array)
+    picture, code = rendered(tmp_path, monkeypatch, name, *options)
+    assert code == 0
+    assert psnr(picture / 255, PHOTO / 255) > 38
+
+
+@pytest.mark.parametrize(
+    ("name", "array", "levels", "options", "words"),
+    [
+        ("a.npy", unpack(scaled(16383)), {}, [], "its levels are unknown; give --white-level"),
+        (
+            "a.npy",
+            scaled(16383),
+            {},
+            [],
+            "but the white level is 1024; give --white-level COUNTS, or the --chall",
+        ),
+        (
+            "a.npy",
+            scaled(1024),
+            {},
+            ["--black-level", "1024"],
+            "black level 1024, white level 1024; black must",
+        ),
+        ("a.npy", scaled(1024), {}, ["--black-level", "-5"], "black level -5"),
+        ("a.npy", scaled(1024), {}, ["--white-level", "0"], "white level 0"),
+        ("a.npz", scaled(1023), {}, [], "its levels are unknown"),
+        ("a.npz", scaled(1023), {"white_level": 64, "black_level": 64}, [], "black level 64, white level 64"),
+        ("a.npz", scaled(16383), {"white_level": 1023}, [], "but the white level is 1023"),
+        ("a.npz", scaled(1023), {"white_level": np.nan}, [], "white_level is nan; give a whole number"),
+        ("a.npz", scaled(1023), {"white_level": np.inf}, [], "white_level is inf; give a whole number"),
+        ("a.npz", scaled(1023), {"white_level": 1023.5}, [], "white_level is 1023.5; give a whole number"),
+        ("a.npz", scaled(1023), {"white_level": [1023, 1]}, [], "give a whole number"),
+        ("a.npz", scaled(1023), {"white_level": "white"}, [], "white_level is white; give a whole number"),
+        (
+            "a.npz",
+            scaled(1023),
+            {"white_level": 1023, "cfa": "RGBW"},
+            [],
+            "the CFA is RGBW; give one of RGGB",
+        ),
+        ("a.npy", scaled(1023)[:0], {}, [], "a Bayer cell needs 2 x 2"),
+        ("a.npy", unpack(scaled(1023))[:1], {}, ["--white-level", "1023"], "a Bayer cell needs 2 x 2"),
+    ],
+)
+def test_unknown_or_wrong_levels_are_one_line(
+    tmp_path, monkeypatch, capsys, name, array, levels, options, words
+):
+    np.savez(tmp_path / name, raw=array, **levels) if name == "a.npz" else np.save(tmp_path / name, array)
+    picture, code = rendered(tmp_path, monkeypatch, name, *options)
+    assert code == 1 and picture is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"problem: {tmp_path / name}: ") and words in line
+
+
+def dng_with(tmp_path, matrix: np.ndarray | None, orientation: int = 1):
+    """Write a DNG, and change its matrices, which None removes, and its orientation in place."""
+    path = tmp_path / "a.dng"
+    package.write_dng(
+        scaled(4095), path, neutral=(0.55, 0.62), baseline_exposure=np.log2(1.5), white_level=4095
+    )
+    content = bytearray(path.read_bytes())
+    with tifffile.TiffFile(path) as tiff:
+        tags = tiff.pages.first.tags
+        turn, matrices = tags[274], [tags[50721], tags[50722]]
+    content[turn.valueoffset : turn.valueoffset + 2] = struct.pack("<H", orientation)
+    for number, tag in enumerate(matrices):
+        if matrix is None:
+            content[tag.offset : tag.offset + 2] = struct.pack("<H", 60_000 + number)
+        else:
+            parts = [part for value in matrix.ravel() for part in (int(value), int(value != 0))]
+            content[tag.valueoffset : tag.valueoffset + 72] = struct.pack("<18i", *parts)
+    path.write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("matrix", [None, np.zeros((3, 3)), np.ones((3, 3)), np.diag([1, 1, 0])])
+def test_a_dng_without_a_usable_matrix_has_guessed_colours(tmp_path, monkeypatch, capsys, matrix):
+    pytest.importorskip("rawpy")
+    dng_with(tmp_path, matrix)
+    picture, code = rendered(tmp_path, monkeypatch, "a.dng")
+    assert code == 0 and picture.shape == PHOTO.shape
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "a.dng: no usable colour matrix in it; its colours are a guess, those of samsung_s7" in line
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_all_orientations_are_kept(tmp_path, monkeypatch, orientation):
+    pytest.importorskip("rawpy")
+    path = dng_with(tmp_path, np.eye(3), orientation)
+    assert read_colours(path).orientation == orientation
+    assert rendered(tmp_path, monkeypatch, "a.dng")[1] == 0
+    with Image.open(tmp_path / "out" / "a.png") as image:
+        assert image.getexif()[274] == orientation
+
+
+@pytest.mark.parametrize(("shape", "told"), [((20, 64), True), ((64, 21), False), ((2, 65500), True)])
+def test_sizes_that_no_developer_opens_are_told(tmp_path, caplog, shape, told):
+    package.write_dng(np.zeros(shape, np.uint16), tmp_path / "a.dng", white_level=1023)
+    assert (
+        any("RAW developers open DNG files of 21 to 65499 pixels" in line for line in caplog.messages) == told
+    )

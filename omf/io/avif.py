@@ -1,7 +1,6 @@
 """Read AVIF photos, 8 to 12 bits; Pillow alone would reduce all to 8 bits and ignore their colours."""
 
 import struct
-from collections.abc import Iterator
 from pathlib import Path
 
 import imagecodecs
@@ -10,9 +9,8 @@ from PIL import Image
 
 from omf.io.colour import profile_from_cicp
 from omf.io.decoding import open_image
+from omf.io.isobmff import FULL_BOX, primary_properties
 from omf.io.samples import scale_to_16_bits
-
-FULL_BOX = 4  # bytes of version and flags
 
 
 def open_avif(path: Path) -> tuple[Image.Image, bytes | None]:
@@ -66,59 +64,3 @@ def read_bit_depth(data: bytes) -> int:
         if kind == b"pixi":  # of an image that consists of several
             return content[FULL_BOX + 1]
     return 8
-
-
-def primary_properties(data: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the properties of the primary image: (type, content) of each, ISO 14496-12 and 23008-12.
-
-    Raises:
-        struct.error, IndexError: the file is damaged.
-    """
-    meta = dict(boxes(data)).get(b"meta", b"")[FULL_BOX:]
-    inside = dict(boxes(meta))
-    item = inside.get(b"pitm", bytes(6))
-    primary = int.from_bytes(item[FULL_BOX : FULL_BOX + (4 if item[0] else 2)], "big")
-    groups = dict(boxes(inside.get(b"iprp", b"")))
-    properties = list(boxes(groups.get(b"ipco", b"")))
-    return [
-        properties[index - 1]
-        for index in associated(groups.get(b"ipma", b""), primary)
-        if 0 < index <= len(properties)
-    ]
-
-
-def associated(ipma: bytes, item: int) -> list[int]:
-    """Return the indices, from 1 on, of an item's properties in an ipma box."""
-    if len(ipma) < FULL_BOX + 4:
-        return []
-    wide_item, wide_index = ipma[0] > 0, ipma[3] & 1
-    (count,) = struct.unpack_from(">I", ipma, FULL_BOX)
-    position = FULL_BOX + 4
-    for _ in range(count):
-        (number,) = struct.unpack_from(">I" if wide_item else ">H", ipma, position)
-        position += 4 if wide_item else 2
-        length = ipma[position]
-        size = 2 if wide_index else 1
-        if number == item:
-            mask = 0x7FFF if wide_index else 0x7F  # without the bit for essential properties
-            fields = struct.unpack_from(f">{length}{'H' if wide_index else 'B'}", ipma, position + 1)
-            return [field & mask for field in fields]
-        position += 1 + length * size
-    return []
-
-
-def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield type and content of ISO base media boxes; stops at one that is larger than its container."""
-    position = 0
-    while position + 8 <= len(data):
-        size, kind = struct.unpack_from(">I4s", data, position)
-        header = 8
-        if size == 1 and position + 16 <= len(data):
-            (size,) = struct.unpack_from(">Q", data, position + 8)
-            header = 16
-        elif size == 0:
-            size = len(data) - position
-        if size < header or position + size > len(data):
-            return
-        yield kind, data[position + header : position + size]
-        position += size

@@ -24,11 +24,12 @@ CAMERA_RAW_SUFFIXES = {
     *(".mos", ".mrw", ".nef", ".nrw", ".orf", ".ori", ".pef", ".ptx", ".pxn", ".qtk", ".raf", ".raw"),
     *(".rdc", ".rw2", ".rwl", ".rwz", ".sr2", ".srf", ".srw", ".sti", ".x3f"),
 }
-ORIENTATIONS = {0: 1, 3: 3, 5: 8, 6: 6}  # EXIF orientation by LibRaw's `flip`
+ORIENTATIONS = {0: 1, 1: 2, 3: 3, 2: 4, 4: 5, 6: 6, 7: 7, 5: 8}  # EXIF orientation by LibRaw's `flip`
 # linear sRGB to XYZ under D65 (IEC 61966-2-1); from brucelindbloom.com
 SRGB_TO_XYZ_D65 = np.array(
     [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
 )
+GAP_SIDE = 128  # samples; a sector of a disk has 256 of them
 LINEAR_COLOURS = np.array([[0, 1], [1, 2]])  # channels of an RGGB cell
 
 
@@ -122,6 +123,8 @@ def read_camera_raw(path: Path) -> CameraRaw:
         raise InputError(
             f"{path}: white level {white}, black level {highest:g}; the white level must be the higher one"
         )
+    if not linear and levels.min() > 0 and has_gap(counts):
+        raise InputError(f"{path}: a part of it is zeros, below its black level; give an intact file")
     scaled = np.empty(counts.shape, np.float32)
     for row, column in np.ndindex(2, 2):
         site = (slice(row, None, 2), slice(column, None, 2))
@@ -129,6 +132,12 @@ def read_camera_raw(path: Path) -> CameraRaw:
         scaled[site] = (counts[site].astype(np.float32) - subtract) / (np.float32(white) - subtract)
     mean = levels.mean() if level is None else level.mean()
     return CameraRaw(np.clip(scaled, 0, 1), cfa, round(float(mean)), int(white))
+
+
+def has_gap(counts: np.ndarray) -> bool:
+    """Return True if a mosaic (H, W) has runs of `GAP_SIDE` zeros, as a broken disk leaves them."""
+    width = counts.shape[1] // GAP_SIDE * GAP_SIDE
+    return bool((counts[:, :width].reshape(len(counts), -1, GAP_SIDE).max(axis=2, initial=0) == 0).any())
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from omf.io.camera_raw import SRGB_TO_XYZ_D65
 from omf.io.exif import CAPTURE_TAGS, EXIF_IFD, GPS_IFD, GPS_TAGS, Exif, encode_ifd
 from omf.raw.bayer import CFA_ORIGINS
 from omf.raw.camera import LIGHT_SOURCES, Camera
+from omf.utils.console import log
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write
 from omf.utils.version import VERSION
@@ -31,6 +32,7 @@ SRGB_TO_XYZ_D50 = np.array(
 BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 
 MAX_FILE_BYTES = 2**32 - 2**20  # of mosaic and preview: offsets have 32 bits, and the tags need some space
+MIN_DNG_SIDE, MAX_DNG_SIDE = 21, 65_499  # pixels, of images that LibRaw opens
 MAX_PREVIEW_SIDE = 1024  # pixels, longer side of the preview
 DNG_TILE = 256  # pixels per side: 128 KiB
 SUB_IFDS, LONG, IFD = 330, 4, 13  # a TIFF tag and two TIFF types
@@ -91,6 +93,11 @@ def save_dng(
         raise InputError(
             f"{path}: {width} x {height} pixels take more than 4 GiB, the limit of DNG;"
             " write .npy, or split the photo into smaller ones"
+        )
+    if not all(MIN_DNG_SIDE <= side <= MAX_DNG_SIDE for side in counts.shape):
+        log.warning(
+            f"{path}: {counts.shape[1]} x {counts.shape[0]} pixels; RAW developers open DNG files"
+            f" of {MIN_DNG_SIDE} to {MAX_DNG_SIDE} pixels per side"
         )
     exif = exif or Exif()
     # LibRaw and dcraw misread a tile that is wider than the image

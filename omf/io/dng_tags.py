@@ -7,6 +7,7 @@ import numpy as np
 import tifffile
 
 from omf.io.decoding import DECODING_ERRORS
+from omf.io.jpeg import ends_in_zeros
 from omf.raw.bayer import mosaic_full
 
 CFA, LINEAR_RAW = 32803, 34892  # values of PhotometricInterpretation
@@ -30,7 +31,7 @@ class DngTags:
     colour_matrix: (
         np.ndarray | None
     )  # XYZ to camera RGB, (3, 3), under the second illuminant if there are two
-    cut_short: bool  # parts of the image lie behind the end of the file
+    cut_short: bool  # parts of the image lie behind the end of the file, or zeros take the place of their end
     black: tuple[np.ndarray, np.ndarray, np.ndarray] | None  # see `black_level_map`; None: the same for all
 
     def black_level_map(self) -> np.ndarray | None:
@@ -88,9 +89,11 @@ def parse_tags(page: tifffile.TiffPage, first: tifffile.TiffPage) -> DngTags:
             codes = [planes[code] for code in codes]
         colours = "".join(CFA_COLOURS[code] if code < len(CFA_COLOURS) else "?" for code in codes)
     size = (page.imagelength, page.imagewidth)
-    file_size = page.parent.filehandle.size
-    cut_short = any(
-        offset + count > file_size for offset, count in zip(page.dataoffsets, page.databytecounts)
+    file = page.parent.filehandle
+    parts = list(zip(page.dataoffsets, page.databytecounts))
+    cut_short = any(offset + count > file.size for offset, count in parts) or (
+        page.compression == tifffile.COMPRESSION.JPEG
+        and any(ends_in_zeros(data or b"") for data, _ in file.read_segments(*zip(*parts)))
     )
     black = parse_black(page, bottom - top, right - left)
     exposure = numbers(first, BASELINE_EXPOSURE)
@@ -136,5 +139,5 @@ def numbers(page: tifffile.TiffPage, code: int) -> list[float]:
     tag = page.tags[code]
     values = list(tag.value) if isinstance(tag.value, tuple | bytes | list | np.ndarray) else [tag.value]
     if tag.dtype in RATIONAL_TYPES:
-        return [top / bottom for top, bottom in zip(values[::2], values[1::2])]
+        return [top / bottom if bottom else 0.0 for top, bottom in zip(values[::2], values[1::2])]
     return values

@@ -13,6 +13,7 @@ from PIL import Image
 from omf.io.camera_raw import import_rawpy, libraw_reason, open_camera_raw
 from omf.io.decoding import DECODING_ERRORS, decoding_reason, open_image
 from omf.io.images import decode_8_bit, is_cut_short, to_srgb_channels
+from omf.io.jpeg import has_end
 from omf.utils.errors import InputError
 
 if TYPE_CHECKING:
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
 # A photo of full size has one side, or both, within this share of the RAW's. Cameras crop a few pixels at the
 # borders; a crop to another aspect ratio keeps one of the sides.
 FULL_SIZE = 0.9
-START_OF_SCAN, END_OF_IMAGE = b"\xff\xda", b"\xff\xd9"  # markers of JPEG
 
 
 def read_embedded_photo(path: Path) -> np.ndarray:
@@ -91,18 +91,6 @@ def extract_photo(path: Path, raw: "RawPy") -> Image.Image:
     if is_cut_short(image, len(embedded.data)) or not has_end(embedded.data):
         raise unusable(path, "the photo embedded in it is cut short")
     return image
-
-
-def has_end(jpeg: bytes) -> bool:
-    """Return True if a JPEG has an end marker behind the beginning of its first scan.
-
-    LibRaw returns arbitrary bytes for those missing at the end of the file, and decoders may accept them.
-    """
-    position = 2  # behind the marker of the beginning
-    while position < len(jpeg) and jpeg[position : position + 2] != START_OF_SCAN:
-        fill = jpeg[position + 1 : position + 2] == b"\xff"  # any number of these may precede a marker
-        position += 1 if fill else 2 + int.from_bytes(jpeg[position + 2 : position + 4], "big")
-    return jpeg.find(END_OF_IMAGE, position) >= 0
 
 
 def is_full_size(photo: tuple[int, int], raw: tuple[int, int]) -> bool:

@@ -14,15 +14,23 @@ from omf.io.avif import decode_avif, open_avif
 from omf.io.camera_raw import CAMERA_RAW_SUFFIXES
 from omf.io.colour import UnsupportedColoursError, profile_from_exif, profile_from_png
 from omf.io.decoding import DECODING_ERRORS, decoding_reason, open_image
+from omf.io.gaps import check_heif, check_webp
 from omf.io.heif import open_heif
 from omf.io.icc import to_srgb
 from omf.io.identify import identify
+from omf.io.jpeg import JPEG_FORMATS, decode_jpeg, explain_jpeg
 from omf.io.png import read_colour_chunks
-from omf.io.tiff import DNG_VERSION, can_decode, decode_page, find_main_page, without_orientation
+from omf.io.tiff import (
+    DNG_VERSION,
+    can_decode,
+    check_jpeg_ends,
+    decode_page,
+    find_main_page,
+    without_orientation,
+)
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write, check_is_file
 
-JPEG_FORMATS = ("JPEG", "MPO")  # MPO is a JPEG with a second image, which some phones write as .jpg
 # Files with these suffixes count as photos without a look at their content
 PHOTO_SUFFIXES = {
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".tif", ".tiff"),
@@ -68,6 +76,8 @@ def read_rgb(path: Path) -> np.ndarray:
     except Image.UnidentifiedImageError:
         if (kind := identify(path)) and kind not in READABLE:
             raise InputError(f"{path}: a {kind} file; convert it to {PHOTO_FORMATS}") from None
+        if kind in ("", "JPEG") and (fault := explain_jpeg(path)):
+            raise InputError(f"{path}: {fault}") from None
         raise InputError(f"{path}: not a picture that can be read; give a {PHOTO_FORMATS} file") from None
     except DECODING_ERRORS as error:
         if getattr(error, "errno", None):  # from the operating system, not from a decoder
@@ -100,6 +110,7 @@ def read_pixels(path: Path) -> tuple[np.ndarray, bytes | None]:
         case "HEIC":
             image = open_heif(path)
             check_size(path, *image.size)
+            check_heif(path.read_bytes())
             exif = Image.Exif()
             exif.load(image.info.get("exif") or b"")
             profile = heif.embedded_profile(image) or profile_from_exif(exif)
@@ -109,6 +120,7 @@ def read_pixels(path: Path) -> tuple[np.ndarray, bytes | None]:
             with image:
                 check_still(path, image)
                 check_size(path, *image.size)
+                check_heif(path.read_bytes())
                 return decode_avif(path), profile or profile_from_exif(read_tags(image))
         case "CR3":
             raise camera_raw_error(path)
@@ -169,6 +181,7 @@ def read_tiff(path: Path) -> tuple[np.ndarray, bytes | None]:
             return decode_page(path, page)
         if index is None:
             raise InputError(f"{path}: the photo is in a sub-directory of a preview; save it without one")
+        check_jpeg_ends(page)
         return read_with_pillow(path, index, without_orientation(path, page))
 
 
@@ -199,6 +212,8 @@ def read_with_pillow(
                 f"{path}: {image.width} x {image.height} pixels in {size} bytes;"
                 " copy it again from where it came"
             )
+        if image.format == "WEBP":
+            check_webp(path.read_bytes(), image.width * image.height)
         return decode_8_bit(image)
 
 
@@ -211,12 +226,16 @@ def decode_8_bit(image: Image.Image) -> tuple[np.ndarray, bytes | None]:
     """Decode an image that Pillow has opened.
 
     Returns:
-        Pixels, uint8 (H, W), (H, W, 2) or (H, W, 3), and the ICC profile or None.
+        Pixels, uint8 (H, W), (H, W, 1), (H, W, 2) or (H, W, 3), and the ICC profile or None.
 
     Raises:
         DECODING_ERRORS: the image cannot be decoded.
     """
     profile = described_profile(image)  # Pillow forgets a part of EXIF as it decodes TIFF
+    if image.format in JPEG_FORMATS:
+        pixels = decode_jpeg(image)
+        if pixels is not None and image.mode != "CMYK":
+            return pixels, profile
     image.load()
     if image.mode == "CMYK":  # without a profile, Pillow's simple formula applies
         converted = to_srgb(np.asarray(image), profile)

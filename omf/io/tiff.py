@@ -9,6 +9,8 @@ import numpy as np
 import tifffile
 
 from omf.io.colour import TIFF_PRIMARIES, TIFF_TRANSFER, TIFF_WHITE_POINT, profile_from_tiff
+from omf.io.gaps import EMPTY_PART
+from omf.io.jpeg import ends_in_zeros
 from omf.io.samples import scale_to_16_bits
 from omf.utils.errors import InputError
 
@@ -67,6 +69,7 @@ def decode_page(path: Path, page: tifffile.TiffPage) -> tuple[np.ndarray, bytes 
     """
     channels = check_samples(path, page)
     check_layout(path, page)
+    check_jpeg_ends(page)
     pixels = page.asarray()
     if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
         pixels = np.moveaxis(pixels, 0, -1)
@@ -131,6 +134,15 @@ def divide_by_alpha(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     largest, alpha = np.iinfo(colours.dtype).max, alpha[..., None].astype(np.uint64)
     divided = (colours * np.uint64(largest) + alpha // 2) // np.maximum(alpha, 1)
     return np.minimum(divided, largest).astype(colours.dtype)
+
+
+def check_jpeg_ends(page: tifffile.TiffPage) -> None:
+    """Raise ValueError if zeros take the place of the end of a strip or tile in JPEG."""
+    if page.compression == tifffile.COMPRESSION.JPEG and any(
+        data is not None and ends_in_zeros(data)
+        for data, _ in page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts)
+    ):
+        raise ValueError(EMPTY_PART)
 
 
 def check_layout(path: Path, page: tifffile.TiffPage) -> None:

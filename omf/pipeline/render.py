@@ -9,16 +9,18 @@ from PIL import ExifTags, Image
 
 from omf.evaluation.ground_truth import demosaic_raw
 from omf.io.camera_raw import CAMERA_RAW_SUFFIXES, RawColours, read_camera_raw, read_colours
-from omf.io.packed import PACKED_SUFFIXES, read_counts, unreadable
-from omf.raw.bayer import demosaic, unpack
+from omf.io.packed import NPY_ERRORS, PACKED_SUFFIXES, read_counts, unreadable
+from omf.raw.bayer import CFA_ORIGINS, WHITE_LEVEL, crop_to_cells, demosaic, unpack
 from omf.raw.camera import Camera
 from omf.raw.develop import develop, grey_world
 from omf.raw.isp import to_8_bit
+from omf.utils.console import log
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write, check_is_file, unique_files
 from omf.utils.written import check_replaceable
 
 JPEG_QUALITY = 95
+LEVELS = ("white_level", "max_val", "black_level", "cfa")  # of .npz files; max_val is a white level
 
 
 @dataclass(frozen=True)
@@ -27,7 +29,9 @@ class Known:
 
     neutral: np.ndarray | None = None  # RAW of a neutral grey, (3,), green at 1
     exposure: float | None = None  # factor of brightness
-    white_level: int | None = None  # counts, of .npy files
+    white_level: int | None = None  # counts, of .npy and .npz files
+    black_level: int | None = None  # counts, of the same
+    challenge_level: int = WHITE_LEVEL  # counts, white level of packed .npy files
 
 
 def list_raw(paths: Iterable[Path]) -> list[Path]:
@@ -66,14 +70,19 @@ def render(path: Path, out: Path, camera: Camera, known: Known, suffix: str = ".
     check_replaceable(target)
     colours: RawColours | None = None
     if path.suffix.lower() in PACKED_SUFFIXES:
-        raw = demosaic(read_array(path, known.white_level))
+        raw = demosaic(*read_array(path, known))
     else:
         raw, colours = demosaic_raw(read_camera_raw(path)), read_colours(path)
     matrix, exposure = camera.mean_colour_matrix, known.exposure
     neutral, orientation = known.neutral, 1
     if colours:
         orientation = colours.orientation
-        matrix = colours.matrix if colours.matrix is not None else matrix
+        if colours.matrix is None:
+            log.warning(
+                f"{path}: no usable colour matrix in it; its colours are a guess, those of {camera.name}"
+            )
+        else:
+            matrix = colours.matrix
         neutral = colours.neutral if neutral is None else neutral
         if exposure is None and colours.baseline_exposure is not None:
             exposure = 2**colours.baseline_exposure
@@ -88,31 +97,64 @@ def render(path: Path, out: Path, camera: Camera, known: Known, suffix: str = ".
         image.save(temporary, kind, exif=exif.tobytes(), **options)
 
 
-def read_array(path: Path, white_level: int | None) -> np.ndarray:
-    """Read a .npy or .npz file of RAW as an RGGB mosaic, float32 (H, W), black at 0, white at 1.
+def read_array(path: Path, known: Known) -> tuple[np.ndarray, str]:
+    """Read a .npy or .npz file of RAW.
+
+    The levels are those that the user gives, else the file's own, else of packed .npy those of the challenge.
+
+    Returns:
+        Mosaic, float32 (H, W), H and W even, black at 0, white at 1; and its CFA order.
 
     Raises:
-        InputError: it can't be read, has another shape or type, or its white level is unknown.
+        InputError: it can't be read, has another shape or type, or its levels are unknown or contradict it.
     """
-    counts, black, cfa = read_counts(path), 0, "RGGB"
-    if path.suffix.lower() == ".npz":
-        try:
-            with np.load(path, allow_pickle=False) as archive:
-                white_level = white_level or int(archive["white_level"])
-                black, cfa = int(archive["black_level"]), str(archive["cfa"])
-        except (OSError, ValueError, LookupError) as error:
-            raise unreadable(path, error) from error
+    counts, (white, black, cfa) = read_counts(path), read_levels(path)
     if counts.dtype != np.uint16 or counts.ndim not in (2, 3) or (counts.ndim == 3 and counts.shape[2] != 4):
         raise InputError(
             f"{path}: {counts.dtype} {counts.shape};"
             " give uint16 (H/2, W/2, 4), planes R, Gr, Gb, B, or (H, W)"
         )
-    if cfa != "RGGB":
-        raise InputError(f"{path}: the CFA is {cfa}; give RAW whose CFA is RGGB")
-    if white_level is None:
-        raise InputError(f"{path}: its white level is unknown; give it: --white-level COUNTS")
-    bayer = unpack(counts) if counts.ndim == 3 else counts[: len(counts) // 2 * 2, : counts.shape[1] // 2 * 2]
-    return np.clip((bayer.astype(np.float32) - black) / (white_level - black), 0, 1)
+    if path.suffix.lower() == ".npy" and counts.ndim == 3:
+        white = known.challenge_level
+    white = white if known.white_level is None else known.white_level
+    black = black if known.black_level is None else known.black_level
+    if white is None:
+        raise InputError(f"{path}: its levels are unknown; give --white-level (and --black-level) COUNTS")
+    if not 0 <= black < white:
+        raise InputError(f"{path}: black level {black}, white level {white}; black must be the lower one")
+    if counts.max(initial=0) > white:
+        raise InputError(
+            f"{path}: counts up to {counts.max()}, but the white level is {white};"
+            " give --white-level COUNTS, or the --challenge of the file"
+        )
+    bayer = unpack(counts) if counts.ndim == 3 else crop_to_cells(counts)
+    if not bayer.size:
+        raise InputError(f"{path}: {counts.shape}; a Bayer cell needs 2 x 2 pixels")
+    return np.maximum((bayer.astype(np.float32) - black) / (white - black), 0), cfa
+
+
+def read_levels(path: Path) -> tuple[int | None, int, str]:
+    """Return white level, None if unknown, black level and CFA order of a .npy or .npz file.
+
+    Raises:
+        InputError: they can't be read, or are not valid.
+    """
+    if path.suffix.lower() != ".npz":
+        return None, 0, "RGGB"
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            stored = {name: archive[name] for name in LEVELS if name in archive}
+    except NPY_ERRORS as error:
+        raise unreadable(path, error) from error
+    for name in stored.keys() - {"cfa"}:
+        value = stored[name]
+        if value.shape or value.dtype.kind not in "iuf" or not 0 <= value <= 65535 or value != int(value):
+            raise InputError(f"{path}: {name} is {value}; give a whole number from 0 to 65535")
+        stored[name] = int(value)
+    cfa = str(stored.get("cfa", "RGGB"))
+    if cfa not in CFA_ORIGINS:
+        raise InputError(f"{path}: the CFA is {cfa}; give one of {', '.join(CFA_ORIGINS)}")
+    return stored.get("white_level", stored.get("max_val")), stored.get("black_level", 0), cfa
 
 
 def render_all(

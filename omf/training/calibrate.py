@@ -16,7 +16,7 @@ from omf.io.exif import read_exif
 from omf.raw.camera import Camera
 from omf.raw.isp import decode_srgb, encode_srgb
 from omf.training.convert import register_pair
-from omf.training.datasets import CameraPair, find_pairs
+from omf.training.datasets import CameraPair, PairCheck, find_pairs
 from omf.training.pair_fit import (
     KNOTS,
     Cells,
@@ -29,6 +29,7 @@ from omf.training.pair_fit import (
 from omf.utils.console import progress
 from omf.utils.errors import InputError, printable
 
+MIN_RESIDUAL = 25  # dB; of real pairs 28 and more, of unrelated ones up to 38
 ISO_TAG = 34855
 CHROMA = ("4:4:4", "4:2:2", "4:2:0")  # by Pillow's number of the subsampling
 
@@ -91,6 +92,12 @@ def fit_pairs(folder: Path, generic: Camera) -> tuple[list[PairFit], list[str]]:
             )
             continue
         fit = fit_global(cells, *prior)
+        if fit.residual < MIN_RESIDUAL:
+            problems.append(
+                f"{pair.photo or pair.raw}: no tone curve and colour matrix make its RAW of it"
+                f" (residual {fit.residual:.1f} dB, at least {MIN_RESIDUAL} is needed); give another pair"
+            )
+            continue
         quality, subsampling = jpeg_settings(pair.photo, pair.raw)
         iso = read_exif(pair.photo).capture.get(ISO_TAG) if pair.photo else None
         iso = iso if isinstance(iso, int) and iso > 0 else None
@@ -110,6 +117,7 @@ def read_each(folder: Path) -> Iterator[tuple[str, tuple | None, str]]:
         yield "", None, problem
     if dataset.layout == "dng":
         import_rawpy()
+    check = PairCheck()
     for pair in progress(dataset.camera_pairs or dataset.pairs, "measuring", unit="pair"):
         try:
             if isinstance(pair, CameraPair):
@@ -119,11 +127,12 @@ def read_each(folder: Path) -> Iterator[tuple[str, tuple | None, str]]:
                     camera_raw.cfa, camera_raw.black_level, camera_raw.white_level, camera_raw.mosaic.shape
                 )
             else:
-                aligned, sensor = pair.load(), Sensor("RGGB", 0, pair.white_level, None)
+                aligned, sensor = check.load(pair), Sensor("RGGB", 0, pair.white_level, None)
         except InputError as error:
             yield pair.name, None, str(error)
         else:
             yield pair.name, (pair, *aligned, sensor), ""
+    check.check_white_level()
 
 
 def average_curve(fits: list[PairFit]) -> np.ndarray:

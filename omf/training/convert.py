@@ -62,7 +62,8 @@ def convert_dataset(folder: Path, out: Path, crop: int = 504) -> list[str]:
 def conversion_table(out: Path) -> str:
     """Return a table of the photos converted into `out`: crops, orientation and registration quality."""
     lines = ["photo                 crops  turned  correlation  largest shift [pixels]"]
-    for name, photo in json.loads((out / DESCRIPTION).read_text())["photos"].items():
+    photos = json.loads((out / DESCRIPTION).read_text())["photos"]
+    for name, photo in ((name, photo) for name, photo in photos.items() if is_record(photo)):
         turned = f"{90 * photo['turns']}" + (" m" if photo["mirrored"] else "")
         crops = photo["rows"] * photo["columns"]
         lines.append(
@@ -97,7 +98,17 @@ def read_previous_conversion(folder: Path, out: Path, crop: int) -> dict:
             f"{path}: crops of {size} pixels, white level {white_level};"
             " give another folder, or the same crop"
         )
-    return conversion
+    photos = {name: record for name, record in photos.items() if is_record(record)}
+    return conversion | {"photos": photos}
+
+
+def is_record(record: object) -> bool:
+    """Return True for a record of `convert_pair`."""
+    return (
+        isinstance(record, dict)
+        and all(isinstance(record.get(key), int) for key in ("rows", "columns", "turns", "mirrored"))
+        and all(abs(record.get(key, np.inf)) <= 1e3 for key in ("correlation", "largest_shift"))
+    )
 
 
 def is_converted(out: Path, name: str, record: dict | None) -> bool:

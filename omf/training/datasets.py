@@ -19,6 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
+from omf.evaluation.plausibility import check_pair
 from omf.io.camera_raw import CAMERA_RAW_SUFFIXES, import_rawpy
 from omf.io.embedded import open_embedded_photo, read_embedded_photo
 from omf.io.images import PHOTO_SUFFIXES, read_rgb
@@ -37,6 +38,15 @@ EXPECTED = (
 )
 
 
+MAX_BEYOND_WHITE = 0.05  # share of pairs with such counts, above which (and two) the level itself is wrong
+MIN_EXPOSURE = 0.22  # median of `check_pair`: 0.38 and more in real pairs, 0.2 and less with two bits too few
+MIN_EXPOSURES = 3  # pairs that tell it
+
+
+class BeyondWhiteError(InputError):
+    """RAW with counts above its white level."""
+
+
 @dataclass(frozen=True)
 class Pair:
     """A photo and its packed RAW."""
@@ -44,6 +54,7 @@ class Pair:
     photo: Path
     raw: Path
     white_level: int  # RAW counts that map to 1.0
+    white_is_known: bool = True  # False if it is the layout's usual one
 
     @property
     def name(self) -> str:
@@ -70,7 +81,7 @@ class Pair:
             )
         low, high = counts.min(), counts.max()
         if high > self.white_level:
-            raise InputError(
+            raise BeyondWhiteError(
                 f"{self.raw}: counts up to {high}, but the white level is {self.white_level};"
                 f' to set another, put {DESCRIPTION} beside the pairs, for example {{"white_level": 4095}}'
             )
@@ -216,7 +227,7 @@ def packed_pairs(
         except InputError as error:
             problems.append(str(error))
         else:
-            pairs.append(Pair(photo, raw, level))
+            pairs.append(Pair(photo, raw, level, given is not None or raw.suffix.lower() == ".npz"))
             layouts.add(layout)
     problems += [
         f"{path}: a camera RAW among packed ones; skipped" for paths in camera.values() for path in paths
@@ -236,7 +247,7 @@ def read_white_level(path: Path) -> int | None:
     try:
         description = json.loads(path.read_text())
         level = description.get("white_level")
-    except (OSError, ValueError, AttributeError) as error:
+    except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(
             f'{path}: can\'t be read ({error}); give JSON such as {{"white_level": 4095}}'
         ) from error
@@ -248,8 +259,8 @@ def check_white_level(path: Path, level: object) -> int:
     if (
         isinstance(level, bool)
         or not isinstance(level, int | float)
-        or level != int(level)
         or not 1 <= level <= 65535
+        or level != int(level)
     ):
         raise InputError(f"{path}: white level {level}; give a whole number from 1 to 65535")
     return int(level)
@@ -266,6 +277,10 @@ def layout_and_white_level(photo: Path, raw: Path, given: int | None) -> tuple[s
         if raw.suffix.lower() == ".npz":
             with np.load(raw, allow_pickle=False) as archive:
                 stored = archive["max_val"].item() if "max_val" in archive else NTIRE_WHITE_LEVEL
+                black = archive["black_level"].item() if "black_level" in archive else 0
+                cfa = str(archive["cfa"]) if "cfa" in archive else "RGGB"
+            if black or cfa != "RGGB":
+                raise InputError(f"{raw}: black level {black}, CFA {cfa}; give black level 0 and RGGB")
             return "ntire", given or check_white_level(raw, stored)
         shape = np.load(raw, mmap_mode="r", allow_pickle=False).shape  # reads only the header
     except NPY_ERRORS as error:
@@ -280,20 +295,60 @@ def layout_and_white_level(photo: Path, raw: Path, given: int | None) -> tuple[s
     return "aim", given or WHITE_LEVEL
 
 
+class PairCheck:
+    """Check of pairs, one by one, and of the white level that those of a layout share."""
+
+    def __init__(self):
+        self.assumed: list[Pair] = []  # pairs whose white level is the layout's
+        self.beyond, self.exposures = 0, []  # of these
+
+    def load(self, pair: Pair) -> tuple[np.ndarray, np.ndarray]:
+        """Load a pair as `Pair.load` does. Raises InputError, too, if photo and RAW are not a pair."""
+        if not pair.white_is_known:
+            self.assumed.append(pair)
+        try:
+            rgb, bayer = pair.load()
+        except BeyondWhiteError:
+            self.beyond += not pair.white_is_known
+            raise
+        try:
+            exposure = check_pair(rgb, bayer)
+        except InputError as error:
+            raise InputError(f"{pair.photo}, {pair.raw.name}: {error}") from error
+        if exposure is not None and not pair.white_is_known:
+            self.exposures.append(exposure)
+        return rgb, bayer
+
+    def check_white_level(self) -> None:
+        """Raise InputError if the pairs seem to have another white level than their layout."""
+        count, fault = len(self.assumed), ""
+        if max(MAX_BEYOND_WHITE * count, 1) < self.beyond < count:
+            fault = f"{self.beyond} of {count} pairs have counts beyond the white level"
+        elif len(self.exposures) >= MIN_EXPOSURES and np.median(self.exposures) < MIN_EXPOSURE:
+            fault = f"RAW has {np.median(self.exposures):.2f} of its photos' brightness at the white level"
+        if fault:
+            raise InputError(
+                f"{self.assumed[0].raw.parent}: {fault} {self.assumed[0].white_level};"
+                f' put {DESCRIPTION} there with the right one, for example {{"white_level": 4095}}'
+            )
+
+
 def check_pairs(dataset: Dataset, min_side: int = 2) -> Dataset:
     """Load every pair once and return the dataset without those that cannot be used.
 
     Pairs that fail to load, or are less than `min_side` pixels high or wide, become problems. The result
     also has `overexposed` set. In the dng layout, only embedded photos are checked, without decoding.
 
-    Raises InputError if a photo is embedded in camera RAW and rawpy is not installed.
+    Raises:
+        InputError: the pairs have another white level than their layout, or a photo is embedded in camera RAW
+            and rawpy is not installed.
     """
     if dataset.layout == "dng":
         return check_camera_pairs(dataset)
-    pairs, problems, overexposed = [], [], 0
+    pairs, problems, overexposed, check = [], [], 0, PairCheck()
     for pair in progress(dataset.pairs, "checking", unit="pair"):
         try:
-            rgb, _ = pair.load()
+            rgb, _ = check.load(pair)
             if min(rgb.shape[:2]) < min_side:
                 raise InputError(
                     f"{pair.photo}: {rgb.shape[1]} x {rgb.shape[0]} pixels;"
@@ -304,6 +359,7 @@ def check_pairs(dataset: Dataset, min_side: int = 2) -> Dataset:
         else:
             pairs.append(pair)
             overexposed += bool(overexposure_mask(rgb).any())
+    check.check_white_level()
     return replace(dataset, pairs=pairs, problems=dataset.problems + problems, overexposed=overexposed)
 
 

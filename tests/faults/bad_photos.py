@@ -121,6 +121,18 @@ def heic() -> bytes:
     return content.getvalue()
 
 
+def zero_tail(content: bytes) -> bytes:
+    """Replace the second half of a file by zeros, as a power failure does."""
+    return content[: len(content) // 2].ljust(len(content), b"\0")
+
+
+def jpeg_of_bits(bits: int) -> bytes:
+    """Return a JPEG whose header claims another number of bits a sample."""
+    content = saved("JPEG")
+    offset = content.index(b"\xff\xc0") + 4
+    return content[:offset] + bytes([bits]) + content[offset + 1 :]
+
+
 def dng_like() -> bytes:
     """Return a TIFF with the tag that marks DNG files, DNGVersion."""
     return tiff(RGB, photometric="rgb", extratags=[(50706, "B", 4, bytes([1, 4, 0, 0]), True)])
@@ -142,6 +154,25 @@ BAD = [
         saved("JPEG", size=(200, 200), progressive=True)[:-3000],
         TRUNCATED,
     ),
+    *(
+        Case(
+            f"{kind} whose second half is zeros", f"zero_tail.{number}{suffix}", zero_tail(content), TRUNCATED
+        )
+        for number, (kind, suffix, content) in enumerate(
+            (
+                ("JPEG", ".jpg", saved("JPEG", size=(200, 200))),
+                ("progressive JPEG", ".jpg", saved("JPEG", size=(200, 200), progressive=True)),
+                ("grey JPEG", ".jpg", saved("JPEG", "L", size=(200, 200))),
+                ("CMYK JPEG", ".jpg", saved("JPEG", "CMYK", size=(200, 200))),
+                ("JPEG with restart markers", ".jpg", saved("JPEG", size=(200, 200), restart_marker_rows=1)),
+                ("WebP", ".webp", saved("WEBP", size=(200, 200))),
+                ("AVIF", ".avif", saved("AVIF", size=(200, 200))),
+                ("HEIC", ".heic", heic()),
+            )
+        )
+    ),
+    Case("12-bit JPEG", "bits12.jpg", jpeg_of_bits(12), "a JPEG of 12 bits a sample; save it with 8"),
+    Case("JPEG behind a header", "behind_http.jpg", b"HTTP/1.1 200 OK\n\n" + saved("JPEG"), "; remove them"),
     Case("JPEG header only", "cut_header.jpg", saved("JPEG")[:40], TRUNCATED),
     Case("truncated PNG", "cut_png.png", saved("PNG")[:-500], TRUNCATED),
     Case("truncated PNG, 16 bit", "cut_png16.png", with_chunk(b"tEXt", b"a\0b", 16)[:-20], TRUNCATED),
@@ -190,7 +221,7 @@ BAD = [
         "TIFF of width 0", "no_width_tif.tif", tiff_of_size(0, 24, RGB), "0 x 24 pixels; a Bayer cell needs"
     ),
     Case("TIFF of width 0, 16 bit", "no_width16.tif", tiff_of_size(0, 24, DEEP), "0 x 24 pixels"),
-    Case("JPEG of height 0", "no_height_jpg.jpg", jpeg_of_size(32, 0), "; "),
+    Case("JPEG of height 0", "no_height_jpg.jpg", jpeg_of_size(32, 0), "gives no height"),
     Case("1 x 1", "dot.png", saved("PNG", size=(1, 1)), "1 x 1 pixels; a Bayer cell needs 2 x 2"),
     Case("1 x 5000", "column.png", saved("PNG", size=(1, 5000)), "1 x 5000 pixels; a Bayer cell needs 2 x 2"),
     Case("5000 x 1", "row.jpg", saved("JPEG", size=(5000, 1)), "5000 x 1 pixels; a Bayer cell needs 2 x 2"),
@@ -402,6 +433,7 @@ ODD = [
         saved("PNG", save_all=True, append_images=[Image.fromarray(RGB // 2)]),
         like="plain.png",
     ),
+    Case("zeros before the end", "fill.jpg", saved("JPEG")[:-2] + bytes(90) + b"\xff\xd9", like="jpeg.tif"),
     Case("trailing bytes", "behind.jpg", saved("JPEG") + bytes(10_000), like="jpeg.tif"),
     Case(
         "invalid EXIF",

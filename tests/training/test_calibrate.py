@@ -266,3 +266,35 @@ def test_camera_raw_needs_no_conversion(tmp_path):
     camera = make_profile("phone", [fit], GENERIC).fields
     assert (camera["cfa"], camera["black_level"], camera["white_level"]) == ("GRBG", 64, 1023)
     assert camera["frame"] == [260, 340]
+
+
+FAULTS = {
+    "another pair's": lambda rgb, counts, other: (rgb, other),
+    "turned": lambda rgb, counts, other: (rgb[::-1, ::-1], counts),
+    "shifted": lambda rgb, counts, other: (np.roll(rgb, (4, 4), (0, 1)), counts),
+    "GRBG": lambda rgb, counts, other: (rgb, counts[..., [1, 0, 3, 2]]),
+    "BGGR": lambda rgb, counts, other: (rgb, counts[..., ::-1]),
+    "black level": lambda rgb, counts, other: (rgb, counts // 2 + 64),
+    "negative values": lambda rgb, counts, other: (rgb, counts.astype(np.int16) - 200),
+    "grey": lambda rgb, counts, other: (rgb[..., [1, 1, 1]], counts),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_packed_pairs_that_are_none_are_no_measurement(tmp_path, fault):
+    folder = write_known_pairs(tmp_path / "pairs", CAMERAS["a"], [CHART, CHART + 1, CHART + 2])
+    rgb = [np.asarray(Image.open(folder / f"{number}.jpg")) for number in range(3)]
+    counts = [np.load(folder / f"{number}.npy") for number in range(3)]
+    for number in range(3):
+        photo, raw = FAULTS[fault](rgb[number], counts[number], counts[(number + 1) % 3])
+        Image.fromarray(np.ascontiguousarray(photo)).save(folder / f"{number}.jpg", quality=93)
+        np.save(folder / f"{number}.npy", raw)
+    fits, problems = fit_pairs(folder, GENERIC)
+    assert fits == [] and len(problems) == 3, problems
+
+
+def test_pairs_of_which_no_model_makes_the_raw(tmp_path, monkeypatch):
+    folder = write_known_pairs(tmp_path / "pairs", CAMERAS["a"], [CHART])
+    monkeypatch.setattr("omf.training.calibrate.MIN_RESIDUAL", 90)
+    fits, (problem,) = fit_pairs(folder, GENERIC)
+    assert fits == [] and "0.jpg: no tone curve and colour matrix" in problem

@@ -361,3 +361,55 @@ def test_the_pairs_of_a_pixel_phone(tmp_path: Path):
         ("IMG_2_COVER.jpg", "IMG_2.dng"),
         ("PXL_1.RAW-01.COVER.jpg", "PXL_1.RAW-02.ORIGINAL.dng"),
     ]
+
+
+@pytest.mark.parametrize(
+    "level", ["Infinity", "-Infinity", "NaN", "1e400", "[]", '"1024"', "0", "1024.5", "true"]
+)
+def test_white_levels_that_are_no_counts(tmp_path: Path, level: str):
+    write_packed(tmp_path, "a")
+    (tmp_path / "dataset.json").write_text(f'{{"white_level": {level}}}')
+    with pytest.raises(
+        InputError, match=r"dataset\.json: white level .*; give a whole number from 1 to 65535"
+    ):
+        find_pairs(tmp_path)
+
+
+def test_pairs_that_are_none_become_problems(tmp_path: Path):
+    for index, name in enumerate("abcd"):
+        write_packed(tmp_path, name, size=(160, 200), index=index)
+    assert check_pairs(find_pairs(tmp_path)).problems == []
+    (tmp_path / "a.jpg").rename(tmp_path / "x")
+    (tmp_path / "b.jpg").rename(tmp_path / "a.jpg")
+    (tmp_path / "x").rename(tmp_path / "b.jpg")
+    np.save(tmp_path / "c.npy", np.load(tmp_path / "c.npy")[..., [1, 0, 3, 2]])
+    checked = check_pairs(find_pairs(tmp_path))
+    assert [pair.name for pair in checked.pairs] == ["d"]
+    for problem, words in zip(checked.problems, ("a.jpg, a.npy: ", "b.jpg, b.npy: ", "c.jpg, c.npy: ")):
+        assert words in problem
+    assert "don't match" in checked.problems[0] and "give planes R, Gr, Gb, B" in checked.problems[2]
+
+
+@pytest.mark.parametrize(
+    ("white", "words"), [(255, "of its photos' brightness"), (4095, "3 of 4 pairs have counts beyond")]
+)
+def test_a_white_level_other_than_the_layout_s(tmp_path: Path, white: int, words: str):
+    """In the last pair it is not seen, but the level is wrong there too."""
+    for index, name in enumerate("abcd"):
+        write_packed(tmp_path, name, white=white, size=(160, 200), index=index)
+    if white == 4095:
+        np.save(tmp_path / "d.npy", np.load(tmp_path / "d.npy") // 4)
+    dataset = find_pairs(tmp_path)
+    with pytest.raises(InputError, match=words + r".*white level 1024; put dataset\.json there"):
+        check_pairs(dataset)
+    (tmp_path / "dataset.json").write_text(f'{{"white_level": {white}}}')
+    assert len(check_pairs(find_pairs(tmp_path)).pairs) == 4
+
+
+@pytest.mark.parametrize("levels", [{"black_level": 64}, {"cfa": "GRBG"}])
+def test_npz_with_other_levels(tmp_path: Path, levels: dict):
+    counts = write_packed(tmp_path, "a", ".png")
+    (tmp_path / "a.npy").unlink()
+    np.savez(tmp_path / "a.npz", raw=counts, max_val=1024, **levels)
+    with pytest.raises(InputError, match=r"a\.npz: black level .*; give black level 0 and RGGB"):
+        find_pairs(tmp_path)
