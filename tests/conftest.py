@@ -16,6 +16,7 @@ from hypothesis import settings
 from omf.models.checkpoints import save_base, save_network
 from omf.networks.global_net import GlobalNet
 from omf.networks.unet import UNet
+from omf.utils import written
 from omf.utils.paths import HOME
 
 ROOT = Path(__file__).parent.parent
@@ -100,6 +101,13 @@ def project_files(pattern: str = "*") -> list[Path]:
         for path in (top.rglob(pattern) if top.is_dir() else [top])
         if path.is_file() and path.match(pattern) and not generated & set(path.parts)
     )
+
+
+@pytest.fixture(autouse=True)
+def no_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Begin each test outside of commands, since some tests call `main`."""
+    monkeypatch.setattr(written, "command", written.Command())
+    monkeypatch.setattr(written, "lists", {})
 
 
 @pytest.fixture(scope="session")

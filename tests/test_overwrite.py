@@ -24,8 +24,6 @@ REFUSED = "exists, and is not from an earlier run of this command"
 def call(monkeypatch, capsys, tmp_path) -> Callable:
     """Return a function that calls `omf` in a folder; it returns the exit code and all that is printed."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(written, "command", written.Command())
-    monkeypatch.setattr(written, "lists", {})
 
     def call(*arguments: object) -> tuple[int, str]:
         monkeypatch.setattr(sys, "argv", ["omf", *map(str, arguments)])

@@ -141,7 +141,7 @@ def test_the_reconstruction_is_not_uniform(predicted):
 
 def test_only_good_photos_are_written(predicted, workflow):
     names = {f"{case.stem}.npy" for case in GOOD}
-    assert {path.name for path in predicted.raw.iterdir()} == names
+    assert {path.name for path in predicted.raw.glob("[!.]*")} == names
     names -= {f"{case.stem}.npy" for case in REFUSED_BY_THE_WORKFLOW}
     assert {path.name for path in workflow.raw.glob("*.npy")} == names
     with zipfile.ZipFile(workflow.raw / "submission.zip") as archive:
@@ -153,7 +153,7 @@ def test_only_good_photos_are_written(predicted, workflow):
 def test_all_photos_convert_to_dng(predicted, as_dng):
     assert as_dng.result.returncode == 1
     assert as_dng.problems == predicted.problems
-    assert {path.name for path in as_dng.raw.iterdir()} == {f"{case.stem}.dng" for case in GOOD}
+    assert {path.name for path in as_dng.raw.glob("[!.]*")} == {f"{case.stem}.dng" for case in GOOD}
     for case in GOOD:
         with tifffile.TiffFile(as_dng.raw / f"{case.stem}.dng") as file:
             height, width = file.pages.first.pages[0].shape

@@ -203,7 +203,7 @@ def test_weights_in_other_precisions_work(tmp_path, call_omf, model, photos, dty
         changed = {key: value.to(dtype) for key, value in weights.state.items() if value.is_floating_point()}
         path.write_bytes(save(weights.state | changed, weights.header))
     assert call_omf("predict", photos, "-o", tmp_path / "out", "--model", model, "--device", "cpu")[0] == 0
-    assert len(list((tmp_path / "out").iterdir())) == 3
+    assert len(list((tmp_path / "out").glob("[!.]*"))) == 3
 
 
 def test_missing_weights(call_omf, tmp_path, model, photos):
@@ -393,7 +393,7 @@ def test_bad_commands(tmp_path, monkeypatch, call_omf, photos, kind):
     (line,) = [line for line in lines if words in line]
     assert line.isprintable()
     assert not any("Traceback" in line or "a bug in the program" in line for line in lines)
-    assert sorted(path.name for path in photos.iterdir()) == ["a.png", "b.png", "c.png"]
+    assert sorted(path.name for path in photos.glob("[!.]*")) == ["a.png", "b.png", "c.png"]
     assert Path("file").read_text() == "text"
 
 
@@ -407,7 +407,7 @@ def test_a_photo_given_twice_is_processed_once(tmp_path, call_omf, photos):
 
 def test_raw_may_be_written_beside_the_photos(call_omf, photos):
     assert call_omf("predict", photos, "-o", photos, "--model", "unprocess")[0] == 0
-    assert sorted(path.name for path in photos.iterdir()) == [
+    assert sorted(path.name for path in photos.glob("[!.]*")) == [
         "a.npy",
         "a.png",
         "b.npy",
@@ -477,7 +477,7 @@ def test_inputs_inside_the_output_folders_are_refused(tmp_path, key, photos):
         in result.stderr
     )
     assert "Traceback" not in result.stderr
-    assert len(list((tmp_path / "submission").iterdir())) == 3
+    assert len(list((tmp_path / "submission").glob("[!.]*"))) == 3
 
 
 @pytest.mark.parametrize(
@@ -621,4 +621,4 @@ def test_a_photo_too_large_for_the_memory(tmp_path, photos, call_omf, monkeypatc
     assert (code, len(problems)) == (1, 2)
     check_line(problems[0], f"{photos}/b.png: too large for the available memory; split it")
     check_line(problems[1], "d: not enough memory; close other programs")
-    assert {path.name for path in (tmp_path / "out").iterdir()} == {"a.npy", "c.npy"}
+    assert {path.name for path in (tmp_path / "out").glob("[!.]*")} == {"a.npy", "c.npy"}

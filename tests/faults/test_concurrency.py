@@ -87,7 +87,7 @@ def test_three_predictions_into_one_folder(tmp_path, photos, undisturbed):
     command = [sys.executable, "-m", "omf", "predict", photos, "--model", "unprocess", "-o", tmp_path / "out"]
     runs = [Run.start(tmp_path / f"{number}.log", *command) for number in range(3)]
     assert [run.wait() for run in runs] == [0, 0, 0]
-    outputs = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    outputs = {path.name: path.read_bytes() for path in (tmp_path / "out").glob("[!.]*")}
     assert len(outputs) == len(NAMES)
     assert outputs.items() <= undisturbed[0].items()
 
@@ -102,7 +102,7 @@ def test_users_sharing_read_only_weights(tmp_path, photos, tiny_model):
     command = [sys.executable, "-m", "omf", "predict", photos, "--device", "cpu", "--model", shared, "-o"]
     runs = [Run.start(tmp_path / f"{user}.log", *command, tmp_path / user) for user in ("one", "two")]
     assert [run.wait() for run in runs] == [0, 0], runs[0].output() + runs[1].output()
-    for path in (tmp_path / "one").iterdir():
+    for path in (tmp_path / "one").glob("[!.]*"):
         assert path.read_bytes() == (tmp_path / "two" / path.name).read_bytes()
     assert sorted(path.name for path in shared.iterdir()) == ["noe.safetensors", "oe.safetensors"]
 

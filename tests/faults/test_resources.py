@@ -57,7 +57,7 @@ def raw_files(files: dict[str, bytes]) -> dict[str, bytes]:
 
 
 def files_in(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir()}
+    return {path.name: path.read_bytes() for path in folder.glob("[!.]*")}
 
 
 def error_line(run: Run) -> str:

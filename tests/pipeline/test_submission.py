@@ -14,7 +14,6 @@ from omf.utils.errors import InputError
 def command(monkeypatch):
     """Run a test as a step of the workflow."""
     monkeypatch.setattr(written, "command", written.Command(written.RUN_COMMAND))
-    monkeypatch.setattr(written, "lists", {})
 
 
 def packed(path, value=0, shape=(4, 6, 4), dtype=np.uint16):

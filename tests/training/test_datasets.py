@@ -328,7 +328,7 @@ def test_contact_sheet(tmp_path: Path):
     sheet = np.array(Image.open(tmp_path / "out" / "sheet.png"))
     assert sheet.shape == (2 * 216 + 8, 4 * 392 + 8, 3)
     assert (sheet[220:, 2 * 392 + 8 :] == 255).all()  # six thumbnails in two rows of four
-    assert list((tmp_path / "out").iterdir()) == [tmp_path / "out" / "sheet.png"]
+    assert list((tmp_path / "out").glob("[!.]*")) == [tmp_path / "out" / "sheet.png"]
 
 
 def test_rendering_is_grey_on_average():

@@ -21,7 +21,6 @@ REFUSED = r"exists, and is not from an earlier run of this command \(or was chan
 def command(monkeypatch):
     """Run a test as a command."""
     monkeypatch.setattr(written, "command", written.Command("test"))
-    monkeypatch.setattr(written, "lists", {})
 
 
 def forget(monkeypatch) -> None:

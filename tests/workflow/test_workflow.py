@@ -561,7 +561,7 @@ def test_noise_is_reproducible(tmp_path, settings):
         800,
     )
     assert direct.returncode == 0, direct.stderr
-    for path in (tmp_path / "direct").iterdir():
+    for path in (tmp_path / "direct").glob("[!.]*"):
         assert path.read_bytes() == (tmp_path / "a" / "submission" / path.name).read_bytes()
 
 
@@ -617,7 +617,7 @@ def test_the_classical_method_replaces_the_networks(tmp_path, settings):
     assert "4 images reconstructed with model unprocess on CPU" in result.stderr
     direct = omf("predict", settings["images"], "-o", tmp_path / "direct", "--model", "unprocess")
     assert direct.returncode == 0, direct.stderr
-    for path in (tmp_path / "direct").iterdir():
+    for path in (tmp_path / "direct").glob("[!.]*"):
         assert path.read_bytes() == (tmp_path / "submission" / path.name).read_bytes()
     readme = (tmp_path / "submission" / "readme.txt").read_text()
     assert "Extra Data [1] / No Extra Data [0] : 0" in readme
@@ -632,7 +632,7 @@ def test_a_classical_method_for_another_camera(tmp_path, settings):
     command = ["predict", settings["images"], "-o", tmp_path / "direct", "--model", "inverse"]
     direct = omf(*command, "--camera", profile)
     assert direct.returncode == 0, direct.stderr
-    for path in (tmp_path / "direct").iterdir():
+    for path in (tmp_path / "direct").glob("[!.]*"):
         assert path.read_bytes() == (tmp_path / "submission" / path.name).read_bytes()
     summary = json.loads((tmp_path / "submission" / "summary.json").read_text())
     assert (summary["model"], summary["camera"]) == ("inverse", "my phone.yaml")
