@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
@@ -21,7 +22,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
 
     photos = find_photos(arguments.photos)
     model = with_camera(find_model(arguments.model), arguments.camera)
-    neutral = arguments.neutral and check_positive("--neutral", *arguments.neutral)
+    neutral = check_neutral(arguments.neutral, arguments.photos)
     check_positive("--exposure", arguments.exposure)
     noise = {
         key: value
@@ -67,6 +68,19 @@ def check_positive(option: str, *values: float) -> tuple[float, ...]:
             f"{option} {' '.join(map(str, values))}: not above 0; give ratios as measured in RAW"
         )
     return values
+
+
+def check_neutral(neutral: list[float] | None, paths: list[Path]) -> tuple[float, ...] | None:
+    """Return the values of --neutral.
+
+    Raises:
+        InputError: they are not above 0, or a third one follows, which is taken for a file.
+    """
+    if neutral is None:
+        return None
+    if any(re.fullmatch(r"[\d.]+", str(path)) and not path.exists() for path in paths):
+        raise InputError("--neutral takes R/G and B/G of a grey in the RAW; divide R and B by G")
+    return check_positive("--neutral", *neutral)
 
 
 def make_folder(out: Path) -> None:
@@ -163,7 +177,7 @@ def run_render(arguments: argparse.Namespace) -> int:
     paths, camera = list_raw(arguments.raw), load_camera(arguments.camera)
     if any(path.suffix.lower() in CAMERA_RAW_SUFFIXES for path in paths):
         import_rawpy()  # its absence is told once, and not for each file
-    neutral = arguments.neutral and check_positive("--neutral", *arguments.neutral)
+    neutral = check_neutral(arguments.neutral, arguments.raw)
     if arguments.exposure is not None:
         check_positive("--exposure", arguments.exposure)
     known = Known(

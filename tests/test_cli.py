@@ -10,6 +10,9 @@ import numpy as np
 import pytest
 from conftest import ROOT, omf, run
 
+from omf import cli
+from omf.utils.errors import InputError
+
 
 def test_help_loads_no_slow_modules():
     code = """if True:
@@ -66,6 +69,16 @@ def test_a_known_neutral_and_exposure_scale_the_raw(tmp_path, photo_folder, tiny
     ):
         answer = predict("out", *options, model=model)
         assert answer.returncode == 1 and message in answer.stderr, answer.stderr
+
+
+@pytest.mark.parametrize("command", ["predict", "render"])
+def test_a_third_value_of_the_neutral_is_no_file(tmp_path, command):
+    """As exiftool prints AsShotNeutral."""
+    arguments = cli.parser().parse_args(
+        [command, "--neutral", "0.5", "1", "0.6", str(tmp_path / "a.npy"), "-o", str(tmp_path / "out")]
+    )
+    with pytest.raises(InputError, match="--neutral takes R/G and B/G of a grey in the RAW; divide R and B"):
+        arguments.run(arguments)
 
 
 def test_predict_and_evaluate(tmp_path, photo_folder, tiny_model):
