@@ -245,7 +245,7 @@ def default_dtype(dtype: torch.dtype):
         torch.device("meta"),
         *map(default_dtype, (torch.float64, torch.bfloat16, torch.float16)),
     ],
-    ids=str,
+    ids=["autocast", "inference mode", "meta", "float64", "bfloat16", "float16"],
 )
 def test_settings_of_the_caller_do_not_matter(tiny_base_model, setting):
     rgb, reconstructor = random_rgb(40, 40), omf.Reconstructor(tiny_base_model, device="cpu")
