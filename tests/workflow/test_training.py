@@ -42,7 +42,7 @@ def test_a_trained_model_works_in_the_workflow(checkout):
     assert "noe 4 of 4: loss " in trained.stderr  # progress is shown during the run
     assert "model tiny is ready: ./test --config model=tiny" in trained.stderr
     folder = checkout / "trained_models" / "tiny"
-    assert sorted(path.name for path in folder.iterdir()) == [
+    assert sorted(path.name for path in folder.glob("[!.]*")) == [
         *(
             "README.md",
             "base.safetensors",
