@@ -2,7 +2,7 @@
 
 import os
 import zlib
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -58,6 +58,15 @@ class CapturePrior:
 
 
 @dataclass(frozen=True)
+class ToneGroup:
+    """One kind of photo of a camera, such as those with strong contrast."""
+
+    weight: float  # share of the photos
+    prior: CapturePrior
+    tone_curve: np.ndarray | None
+
+
+@dataclass(frozen=True)
 class Camera:
     """A camera profile; `cameras/samsung_s7.yaml` documents the fields and their sources."""
 
@@ -76,6 +85,7 @@ class Camera:
     extra_curves: np.ndarray  # (3,): probabilities of no extra tone curve, and of isp.EXTRA_CURVES
     # (N,): the camera's mean tone curve, sRGB values at equally spaced ones from 0 to 1; None: the identity
     tone_curve: np.ndarray | None = None
+    tone_groups: tuple[ToneGroup, ...] = ()  # kinds of photo, weights of sum 1; empty: all are of one kind
     # RAW of a neutral grey, (3,), green at 1, under illuminants of `LIGHT_SOURCES`; may be empty
     illuminants: dict[str, np.ndarray] = field(default_factory=dict)
 
@@ -165,26 +175,9 @@ def read_profile(profile: dict) -> Camera:
     frame = checked_array("frame", profile["frame"], (2,), 2, 1e6)
     if not isinstance(profile["name"], str):
         raise ValueError(f"name: {profile['name']}; it must be text")
-    prior = CapturePrior(**profile["settings"])
-    for setting in fields(prior):
-        if getattr(prior, setting.name) is None:
-            if setting.default is None:  # optional
-                continue
-            raise ValueError(f"{setting.name}: no distribution")
-        ((kind, parameters),) = getattr(prior, setting.name).items()
-        if kind not in DISTRIBUTIONS or len(parameters) != 2:
-            raise ValueError(
-                f"{setting.name}: {kind} {parameters}; "
-                f"it must be one of {', '.join(DISTRIBUTIONS)} with two numbers"
-            )
-        lowest = {"uniform": -1e6, "log_uniform": MIN_POSITIVE, "log_normal": 0}[kind]
-        low, high = checked_array(setting.name, parameters, (2,), lowest, 1e6)
-        if kind == "log_normal" and high > 10:
-            raise ValueError(f"{setting.name}: {kind} {parameters}; the deviation must be 10 or less")
-        if kind != "log_normal" and low > high:
-            raise ValueError(
-                f"{setting.name}: {kind} {parameters}; the first number must not exceed the second"
-            )
+    prior, tone_curve = read_prior(profile["settings"]), read_tone_curve(profile)
+    groups = [read_group(entry, profile) for entry in profile.get("tone_groups", ())]
+    total = sum(group.weight for group in groups)
     if profile["cfa"] not in CFA_ORIGINS:
         raise ValueError(f"cfa: {profile['cfa']}; it must be one of {', '.join(CFA_ORIGINS)}")
     subsampling = checked_array(
@@ -202,11 +195,6 @@ def read_profile(profile: dict) -> Camera:
     shot_noise_iso_100 = checked_array(
         "shot_noise_iso_100", profile["shot_noise_iso_100"], (), MIN_POSITIVE, 1
     )
-    tone_curve = None
-    if "tone_curve" in profile:
-        tone_curve = checked_array("tone_curve", profile["tone_curve"], (None,), 0, 1)
-        if len(tone_curve) < 2 or (np.diff(tone_curve) < 0).any() or tone_curve[0] == tone_curve[-1]:
-            raise ValueError("tone_curve: it must be two or more values that rise and never fall")
     illuminants = {}
     for entry in profile.get("illuminants", ()):
         if entry["light"] not in LIGHT_SOURCES:
@@ -228,8 +216,59 @@ def read_profile(profile: dict) -> Camera:
         prior=prior,
         extra_curves=extra_curves / extra_curves.sum(),
         tone_curve=tone_curve,
+        tone_groups=tuple(replace(group, weight=group.weight / total) for group in groups),
         illuminants=illuminants,
     )
+
+
+def read_group(entry: dict, profile: dict) -> ToneGroup:
+    """Build a tone group from its entry: what it lacks is that of the profile.
+
+    Raises:
+        ValueError, LookupError, TypeError, AttributeError: the entry is not valid.
+    """
+    if unknown := entry.keys() - {"weight", "tone_curve", "settings"}:
+        raise ValueError(f"tone_groups: {', '.join(sorted(unknown))}; give weight, settings and tone_curve")
+    weight = checked_array("tone_groups: weight", entry["weight"], (), MIN_POSITIVE, 1e6)
+    prior = read_prior(profile["settings"] | entry.get("settings", {}))
+    return ToneGroup(float(weight), prior, read_tone_curve(profile | entry))
+
+
+def read_prior(settings: dict) -> CapturePrior:
+    """Build the prior from a profile's settings. Raises ValueError or TypeError unless they are valid."""
+    prior = CapturePrior(**settings)
+    for setting in fields(prior):
+        distribution = getattr(prior, setting.name)
+        if distribution is not None:
+            check_distribution(setting.name, distribution)
+        elif setting.default is not None:  # not optional
+            raise ValueError(f"{setting.name}: no distribution")
+    return prior
+
+
+def check_distribution(name: str, distribution: dict) -> None:
+    """Raise ValueError unless a distribution is one of `DISTRIBUTIONS` with possible parameters."""
+    ((kind, parameters),) = distribution.items()
+    if kind not in DISTRIBUTIONS or len(parameters) != 2:
+        raise ValueError(
+            f"{name}: {kind} {parameters}; it must be one of {', '.join(DISTRIBUTIONS)} with two numbers"
+        )
+    lowest = {"uniform": -1e6, "log_uniform": MIN_POSITIVE, "log_normal": 0}[kind]
+    low, high = checked_array(name, parameters, (2,), lowest, 1e6)
+    if kind == "log_normal" and high > 10:
+        raise ValueError(f"{name}: {kind} {parameters}; the deviation must be 10 or less")
+    if kind != "log_normal" and low > high:
+        raise ValueError(f"{name}: {kind} {parameters}; the first number must not exceed the second")
+
+
+def read_tone_curve(profile: dict) -> np.ndarray | None:
+    """Return the tone curve of a profile, or None. Raises ValueError unless it rises and never falls."""
+    if "tone_curve" not in profile:
+        return None
+    curve = checked_array("tone_curve", profile["tone_curve"], (None,), 0, 1)
+    if len(curve) < 2 or (np.diff(curve) < 0).any() or curve[0] == curve[-1]:
+        raise ValueError("tone_curve: it must be two or more values that rise and never fall")
+    return curve
 
 
 def checked_array(

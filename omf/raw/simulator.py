@@ -1,13 +1,14 @@
 """Simulated camera: turns a linear scene into a pair of sRGB photo and sensor RAW."""
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 from scipy.ndimage import distance_transform_edt, minimum_filter
 
 from omf.raw import isp
 from omf.raw.bayer import demosaic, mosaic, to_rggb
-from omf.raw.camera import DISTRIBUTIONS, Camera, mean_of, typical_read_noise
+from omf.raw.camera import DISTRIBUTIONS, Camera, CapturePrior, ToneGroup, mean_of, typical_read_noise
 
 # Of linear_scene
 CLIPPED_LEVEL = 250  # 8-bit level from which a pixel counts as clipped
@@ -45,7 +46,11 @@ class CaptureSettings:
 
 
 def sample_settings(camera: Camera, rng: np.random.Generator) -> CaptureSettings:
-    """Sample capture settings from a camera's prior."""
+    """Sample capture settings from a camera's prior; with tone groups, from that of one of them."""
+    if camera.tone_groups:
+        weights = [group.weight for group in camera.tone_groups]
+        group = camera.tone_groups[rng.choice(len(weights), p=weights)]
+        camera = replace(camera, prior=group.prior, tone_curve=group.tone_curve)
     sampled = {}
     for field in fields(camera.prior):
         if (distribution := getattr(camera.prior, field.name)) is not None:
@@ -74,11 +79,15 @@ def sample_settings(camera: Camera, rng: np.random.Generator) -> CaptureSettings
 
 
 def mean_settings(camera: Camera) -> CaptureSettings:
-    """Return the means of a camera's prior, see `camera.mean_of`, without noise, extra curve and JPEG."""
+    """Return the means of a camera's prior, see `camera.mean_of`, without noise, extra curve and JPEG.
+
+    With tone groups, they are the means over these.
+    """
+    groups = camera.tone_groups or (ToneGroup(1.0, camera.prior, camera.tone_curve),)
     means = {
-        field.name: mean_of(distribution)
-        for field in fields(camera.prior)
-        if (distribution := getattr(camera.prior, field.name)) is not None
+        field.name: sum(group.weight * mean_of(getattr(group.prior, field.name)) for group in groups)
+        for field in fields(CapturePrior)
+        if all(getattr(group.prior, field.name) is not None for group in groups)
     }
     black, white = means.get("black_point"), means.get("white_point")
     own = {field.name for field in fields(CaptureSettings)} - {"quality"}
@@ -92,9 +101,21 @@ def mean_settings(camera: Camera) -> CaptureSettings:
         quality=100,
         subsampling=None,
         tone_curve=None if black is None and white is None else sample_tone_curve(None, black, white, flat),
-        camera_curve=camera.tone_curve,
+        camera_curve=mean_tone_curve(groups),
         **{name: value for name, value in means.items() if name in own},
     )
+
+
+def mean_tone_curve(groups: Sequence[ToneGroup]) -> np.ndarray | None:
+    """Return the mean tone curve of groups at `TONE_POINTS` equally spaced points; None: the identity."""
+    if len(groups) == 1 or all(group.tone_curve is None for group in groups):
+        return groups[0].tone_curve
+    points = np.linspace(0, 1, TONE_POINTS)
+    curves = [
+        points if group.tone_curve is None else isp.apply_tone_curve(points, group.tone_curve)
+        for group in groups
+    ]
+    return np.average(curves, axis=0, weights=[group.weight for group in groups])
 
 
 def sample_tone_curve(

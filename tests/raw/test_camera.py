@@ -131,6 +131,39 @@ def test_a_tone_curve_of_the_camera_changes_no_draw():
     assert (run_isp(raw, two) < run_isp(raw, one)).all()
 
 
+GROUPS = [
+    {"weight": 3, "settings": {"gain": {"uniform": [1.5, 1.5]}, "black_point": {"uniform": [0.1, 0.1]}}},
+    {"weight": 1, "tone_curve": [0, 0.25, 1], "settings": {"gain": {"uniform": [1, 1]}}},
+]
+
+
+def with_groups(groups: list[dict]) -> Camera:
+    profile = yaml.safe_load((ROOT / "cameras" / "samsung_s7.yaml").read_text())
+    return camera.read_profile(profile | {"tone_groups": groups})
+
+
+def test_each_photo_is_of_one_tone_group():
+    grouped = with_groups(GROUPS)
+    assert [group.weight for group in grouped.tone_groups] == [0.75, 0.25]
+    photos = [sample_settings(grouped, np.random.default_rng(seed)) for seed in range(400)]
+    kinds = {(photo.gain, float(photo.camera_curve[1])) for photo in photos}
+    assert kinds == {(1.5, S7.tone_curve[1]), (1.0, 0.25)}  # what a group lacks is the profile's
+    assert abs(np.mean([photo.gain == 1.5 for photo in photos]) - 0.75) < 0.07
+    assert all((photo.tone_curve[5] == 0) == (photo.gain == 1.5) for photo in photos)
+    ranges = [photo.exposure for photo in photos if photo.gain == 1]
+    assert np.std(np.log(ranges)) == pytest.approx(S7.prior.exposure["log_normal"][1], rel=0.25)
+
+
+def test_the_mean_of_tone_groups():
+    mean = mean_settings(with_groups(GROUPS))
+    assert mean.gain == 0.75 * 1.5 + 0.25
+    middle = mean.camera_curve[len(mean.camera_curve) // 2]
+    assert middle == pytest.approx(0.75 * S7.tone_curve[len(S7.tone_curve) // 2] + 0.25 * 0.25, abs=1e-6)
+    assert mean_settings(S7).camera_curve is S7.tone_curve
+    one = mean_settings(with_groups([{"weight": 2}]))
+    assert one.gain == mean_settings(S7).gain and (one.camera_curve == S7.tone_curve).all()
+
+
 @pytest.mark.parametrize("curve", [[0.5], [0, 0.5, 0.4], [0, 2], [1, 1], "a", [[0, 1]]])
 def test_invalid_tone_curves(curve):
     profile = yaml.safe_load((ROOT / "cameras" / "samsung_s7.yaml").read_text())
@@ -241,6 +274,17 @@ PRIOR = yaml.safe_load((ROOT / "cameras" / "samsung_s7.yaml").read_text())["sett
         ),
         ({"shot_noise_iso_100": 0}, "shot_noise_iso_100: 0; it must be a number"),
         ({"jpeg": {"4:4:4": 0, "4:2:2": 0, "4:2:0": 0, "none": 0}}, "jpeg: all are 0"),
+        ({"tone_groups": [{"weight": 0}]}, "tone_groups: weight: 0; it must be a number"),
+        ({"tone_groups": [{"settings": {}}]}, "weight"),
+        (
+            {"tone_groups": [{"weight": 1, "gain": 2}]},
+            "tone_groups: gain; give weight, settings and tone_curve",
+        ),
+        (
+            {"tone_groups": [{"weight": 1, "settings": {"gain": {"uniform": [2, 1]}}}]},
+            "gain: uniform .2, 1.;",
+        ),
+        ({"tone_groups": [{"weight": 1, "tone_curve": [1, 0]}]}, "tone_curve: it must be two or more"),
     ],
 )
 def test_invalid_profile_is_reported_on_one_line(tmp_path, monkeypatch, change, message):
