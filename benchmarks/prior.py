@@ -1,16 +1,20 @@
 """Check of a camera profile's prior against real references.
 
     python benchmarks/prior.py PHOTOS... --camera samsung_s7 --pairs PAIRS --only 's7_*' \\
-        --published PHOTO ANSWER --out benchmarks/prior.md --plot docs/prior.png
+        --stretched 's7_deepisp_*' --published PHOTO ANSWER --out benchmarks/prior.md --plot docs/prior.png
 
-The simulator makes pairs of the photos' scenes with the profile. Statistics of a pair: the tone ratio, which
-is RAW green over linear sRGB green of nearly grey pixels at several levels of the photo; their white balance;
-the colour matrix from linear sRGB to RAW; and the mean RAW. A prior contains reality if the statistics of
-each reference are within the 5 to 95 % band of the simulated pairs. PAIRS, PHOTO and ANSWER as for
-benchmarks/real.py.
+The simulator makes pairs of the photos' scenes with the profile, without the challenge's extra tone curves.
+Statistics of a pair: the tone ratio, which is RAW green over linear sRGB green of nearly grey pixels at
+several levels of the photo; their white balance; the colour matrix from linear sRGB to RAW; and the mean RAW.
+The rank of a reference is the share of the simulated pairs with a smaller statistic. If the prior is right,
+the ranks of the references are spread evenly from 0 to 1; those at one end say that it is biased. Tone ratios
+of a stretched reference are compared relative to their mean. For the other arguments see benchmarks/real.py.
 """
 
 import argparse
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +22,9 @@ from real import add_references, read_references, to_rgb
 from tqdm import tqdm
 
 from omf.io.photos import find_photos
-from omf.raw.bayer import half_size_photo, pack
-from omf.raw.camera import load_camera
-from omf.raw.isp import decode_srgb
+from omf.raw.bayer import halved, pack
+from omf.raw.camera import Camera, load_camera
+from omf.raw.isp import decode_srgb, encode_srgb
 from omf.training.sources import SimulatedPictures, load_scenes
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import atomic_write, save_text
@@ -40,10 +44,22 @@ NAMES = [
 ]
 
 
-def statistics(rgb: np.ndarray, packed: np.ndarray) -> np.ndarray:
-    """Return `NAMES` of a pair: sRGB (H, W, 3), packed RAW (H/2, W/2, 4) in [0, 1]. NaN: too few pixels."""
-    photo = half_size_photo(rgb).reshape(-1, 3)
-    linear, raw = decode_srgb(photo), to_rgb(packed)
+def statistics(rgb: np.ndarray, packed: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
+    """Return `NAMES` of a pair; NaN where it has too few pixels.
+
+    Args:
+        rgb: sRGB (H, W, 3).
+        packed: RAW (H/2, W/2, 4) in [0, 1].
+        valid: Bayer cells that count, bool (H/2, W/2); None: all.
+    """
+    # averaged in linear light, as the RAW of a cell is
+    linear, raw = (
+        halved(decode_srgb(rgb / np.float32(np.iinfo(rgb.dtype).max))).reshape(-1, 3),
+        to_rgb(packed),
+    )
+    if valid is not None:
+        linear, raw = linear[valid.ravel()], raw[valid.ravel()]
+    photo = encode_srgb(linear)
     grey = linear.min(axis=1) > (1 - MAX_SATURATION) * linear.max(axis=1)
     values = []
     for level in LEVELS:
@@ -67,6 +83,50 @@ def fit_matrix(linear: np.ndarray, raw: np.ndarray, unclipped: np.ndarray) -> li
     return [np.nan] * 9
 
 
+def simulate(camera: Camera, scenes: Sequence[np.ndarray], count: int, size: int) -> np.ndarray:
+    """Return the statistics of simulated pairs, (count, len(NAMES)).
+
+    Args:
+        camera: camera profile; its extra tone curves are left out.
+        scenes: linear scenes, (H, W, 3), larger than `size` by 2 pixels or more.
+        count: number of pairs.
+        size: height and width of a pair in pixels.
+    """
+    pictures = SimulatedPictures(scenes, [], replace(camera, extra_curves=np.array([1.0, 0.0, 0.0])))
+    rows = []
+    for number in tqdm(range(count), unit="pair", disable=None):
+        rgb, bayer, _ = pictures.draw(np.random.default_rng([1, number]), size, lambda luma: True)
+        rows.append(statistics(rgb, pack(bayer)))
+    return np.array(rows)
+
+
+def ranks(simulated: np.ndarray, values: np.ndarray, is_stretched: bool = False) -> np.ndarray:
+    """Return the rank of each statistic of a reference among simulated pairs; NaN: it has none.
+
+    Args:
+        simulated: statistics of the pairs, (N, len(NAMES)); NaN: a pair has none.
+        values: statistics of the reference, (len(NAMES),).
+        is_stretched: True if the RAW is known up to a factor.
+    """
+    values = np.broadcast_to(values, simulated.shape)
+    known = ~np.isnan(simulated + values)
+    if is_stretched:
+        simulated, values = relative_tones(simulated, known), relative_tones(values, known)
+        known[:, -1] = False  # the mean RAW
+    smaller = ((simulated < values) & known).sum(axis=0)
+    return np.where(known.sum(axis=0) >= MIN_PIXELS, smaller / np.maximum(known.sum(axis=0), 1), np.nan)
+
+
+def relative_tones(rows: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Return statistics with tone ratios relative to the geometric mean of the known ones in each row."""
+    tones = slice(0, len(LEVELS))
+    logs = np.log(np.where(known, rows, np.nan)[:, tones])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # rows without any
+        means = np.nanmean(logs, axis=1, keepdims=True)
+    return np.concatenate([np.exp(logs - means), rows[:, len(LEVELS) :]], axis=1)
+
+
 def draw(bands: np.ndarray, references: dict[str, np.ndarray], path: Path) -> None:
     """Plot the tone ratios of the references over the band of the prior."""
     from matplotlib.figure import Figure
@@ -87,6 +147,13 @@ def draw(bands: np.ndarray, references: dict[str, np.ndarray], path: Path) -> No
         figure.savefig(temporary, format="png", dpi=110)
 
 
+def rank_cell(value: float, rank: float) -> str:
+    """Format a statistic of a reference and its rank."""
+    if np.isnan(rank):
+        return ""
+    return f"{value:.3f} ({rank:.2f})" if 0.1 <= rank <= 0.9 else f"**{value:.3f} ({rank:.2f})**"
+
+
 @cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -99,32 +166,30 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="Markdown table")
     parser.add_argument("--plot", type=Path, help="PNG of the tone ratios")
     arguments = parser.parse_args()
-    pictures = SimulatedPictures(
-        load_scenes(find_photos(arguments.photos), SIZE + 2), [], load_camera(arguments.camera)
-    )
-    simulated = []
-    for number in tqdm(range(arguments.count), unit="pair", disable=None):
-        rgb, bayer, _ = pictures.draw(np.random.default_rng([1, number]), SIZE, lambda luma: True)
-        simulated.append(statistics(rgb, pack(bayer)))
-    bands = np.nanpercentile(np.array(simulated), (5, 50, 95), axis=0)
-    references = {
-        reference.name: statistics(reference.rgb, reference.raw) for reference in read_references(arguments)
-    }
-    lines = ["| Statistic | 5 % | median | 95 % | " + " | ".join(references) + " |"]
-    lines.append("|---" * (len(references) + 4) + "|")
+    scenes = load_scenes(find_photos(arguments.photos), SIZE + 2)
+    simulated = simulate(load_camera(arguments.camera), scenes, arguments.count, SIZE)
+    bands = np.nanpercentile(simulated, (5, 50, 95), axis=0)
+    references = read_references(arguments)
+    values = {item.name: statistics(item.rgb, item.raw, item.valid) for item in references}
+    all_ranks = {item.name: ranks(simulated, values[item.name], item.is_stretched) for item in references}
+    lines = ["| Statistic | 5 % | median | 95 % | " + " | ".join(values) + " |"]
+    lines.append("|---" * (len(values) + 4) + "|")
     for index, name in enumerate(NAMES):
-        low, _, high = bands[:, index]
         cells = [f"{value:.3f}" for value in bands[:, index]]
-        for values in references.values():
-            value = values[index]
-            inside = low <= value <= high or np.isnan(value)
-            cells.append("" if np.isnan(value) else f"{value:.3f}" if inside else f"**{value:.3f}**")
+        cells += [rank_cell(values[item][index], all_ranks[item][index]) for item in values]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    means = [f"{np.nanmean(all_ranks[item][: len(LEVELS)]):.2f}" for item in values]
+    lines.append("| mean rank of the tone ratios | | | | " + " | ".join(means) + " |")
     print("\n".join(lines))
     if arguments.out:
-        save_text(arguments.out, "\n".join([*lines, "", "Bold: outside the band."]) + "\n")
+        note = "In brackets: the rank among the simulated pairs; bold: outside of 0.1 to 0.9."
+        save_text(arguments.out, "\n".join([*lines, "", note]) + "\n")
     if arguments.plot:
-        draw(bands, references, arguments.plot)
+        draw(
+            bands,
+            {item.name: values[item.name] for item in references if not item.is_stretched},
+            arguments.plot,
+        )
 
 
 if __name__ == "__main__":

@@ -1,9 +1,14 @@
 """Scores of models on real references: photos with the RAW of their camera.
 
-    python benchmarks/real.py PAIRS... --published PHOTO ANSWER --out benchmarks/real.md
+    python benchmarks/real.py PAIRS... --stretched 's7_deepisp_*' --published PHOTO ANSWER \\
+        --out benchmarks/real.md
 
-PAIRS are folders that contain photos and, with the same names, RAW: NAME.npy in the challenge's format, or
-DNG. PHOTO and ANSWER are a photo and the demosaiced RAW that the published network made of it, with
+PAIRS are folders that contain photos and, with the same names, RAW: NAME.npy in the challenge's format, DNG,
+or NAME.npz, whose `raw` is demosaiced RAW of the photo's size, white at 1, and `valid` its pixels that count.
+The first word of a name tells the camera, of which it ends the name: s7, p20 or phone; a model is scored on
+the photos of its camera. RAW that is `--stretched`, by an unknown factor, tells no exposure.
+
+PHOTO and ANSWER are a photo of the S7 and the demosaiced RAW that the published network made of it, with
 gamma 1/2.2; PHOTO, of 4032 x 3024 pixels, is also given as AIM 2022 gave out its inputs: in patches, with
 extra tone curves, and again after their removal. The corrections show the kind of the error: PSNR after the
 best factor (exposure), after one per channel (white balance), and after a 3 x 3 matrix (colour); tone and
@@ -12,7 +17,7 @@ detail remain.
 
 import argparse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -26,10 +31,11 @@ from omf.inference.load import load_method
 from omf.io.images import read_rgb
 from omf.io.photos import list_images
 from omf.models.registry import find_model, with_camera
-from omf.raw.bayer import from_challenge_counts, to_challenge_format
+from omf.raw.bayer import from_challenge_counts, halved, to_challenge_format
 from omf.raw.extra_curves import find_curves, invert_curve
 from omf.raw.isp import EXTRA_CURVES, to_8_bit
 from omf.raw.overexposure import overexposure_mask
+from omf.utils.console import count_of
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_text
 
@@ -53,39 +59,50 @@ class Reference:
     name: str
     rgb: np.ndarray  # sRGB (H, W, 3)
     raw: np.ndarray  # packed RGGB, float64 (H/2, W/2, 4) in [0, 1]
+    valid: np.ndarray  # cells that count, bool (H/2, W/2)
+    camera: str = "s7"  # end of the camera's name
+    is_stretched: bool = False  # the RAW is known up to a factor
     patch_size: int | None = None  # height and width in which methods get the photo; None: whole
 
 
-def read_pairs(folder: Path) -> Iterator[Reference]:
-    """Yield the photos of a folder that have RAW."""
+def read_pairs(folder: Path, stretched: str) -> Iterator[Reference]:
+    """Yield the photos of a folder that have RAW; the names of stretched ones match a pattern."""
     ground_truth = list_ground_truth(folder)
     for photo in list_images(folder):
-        if photo.stem in ground_truth:
-            rgb = read_rgb(photo)
-            shape = (rgb.shape[0] // 2, rgb.shape[1] // 2, 4)
-            counts = read_ground_truth(ground_truth[photo.stem], shape, rgb)
-            yield Reference(photo.stem, rgb, from_challenge_counts(counts))
+        name, demosaiced = photo.stem, photo.with_suffix(".npz")
+        rgb = read_rgb(photo)
+        shape = (rgb.shape[0] // 2, rgb.shape[1] // 2, 4)
+        valid = np.ones(shape[:2], bool)
+        if name in ground_truth:
+            raw = from_challenge_counts(read_ground_truth(ground_truth[name], shape, rgb))
+        elif demosaiced.is_file():
+            with np.load(demosaiced) as archive:
+                raw, valid = archive["raw"].astype(float), archive["valid"]
+            raw, valid = halved(raw)[..., [0, 1, 1, 2]], halved(valid.astype(float)[..., None])[..., 0] == 1
+        else:
+            continue
+        yield Reference(name, rgb, raw, valid, name.partition("_")[0], fnmatch(name, stretched))
 
 
 def read_published(photo: Path, answer: Path) -> Reference:
     """Return a photo and the published network's answer."""
     linear = (read_rgb(answer) / np.float32(255)) ** np.float32(GAMMA)
-    return Reference(
-        f"{PUBLISHED} on {photo.name}", read_rgb(photo), from_challenge_counts(to_challenge_format(linear))
-    )
+    raw = from_challenge_counts(to_challenge_format(linear))
+    return Reference(f"{PUBLISHED} on {photo.name}", read_rgb(photo), raw, np.ones(raw.shape[:2], bool))
 
 
 def add_references(parser: argparse.ArgumentParser, pairs: str = "--pairs") -> None:
     """Add the arguments that `read_references` reads; `pairs` names the first."""
     parser.add_argument(pairs, nargs="*", type=Path, default=[], help="folders of real pairs")
     parser.add_argument("--only", default="*", metavar="PATTERN", help="names of real pairs, for one camera")
+    parser.add_argument("--stretched", default="", metavar="PATTERN", help="names of RAW of unknown scale")
     parser.add_argument("--published", nargs=2, type=Path, metavar=("PHOTO", "ANSWER"))
 
 
 def read_references(arguments: argparse.Namespace) -> list[Reference]:
     """Return the references that the arguments name."""
-    pairs = (reference for folder in arguments.pairs for reference in read_pairs(folder))
-    references = [reference for reference in pairs if fnmatch(reference.name, arguments.only)]
+    pairs = (item for folder in arguments.pairs for item in read_pairs(folder, arguments.stretched))
+    references = [item for item in pairs if fnmatch(item.name, arguments.only)]
     return references + ([read_published(*arguments.published)] if arguments.published else [])
 
 
@@ -95,7 +112,8 @@ def as_challenge_inputs(reference: Reference) -> Reference:
     for number, window in enumerate(patches(rgb.shape, CHALLENGE_PATCH)):
         curve = EXTRA_CURVES[number % 2]
         rgb[window] = to_8_bit(curve(rgb[window] / np.float32(255)))
-    return Reference(f"{reference.name}, as challenge inputs", rgb, reference.raw, CHALLENGE_PATCH)
+    name = f"{reference.name}, as challenge inputs"
+    return replace(reference, name=name, rgb=rgb, patch_size=CHALLENGE_PATCH)
 
 
 def without_extra_curves(reference: Reference) -> Reference:
@@ -104,7 +122,7 @@ def without_extra_curves(reference: Reference) -> Reference:
     windows = list(patches(rgb.shape, CHALLENGE_PATCH))
     for window, curve in zip(windows, find_curves([rgb[window] for window in windows]), strict=True):
         rgb[window] = invert_curve(rgb[window], curve)
-    return Reference(f"{reference.name}, curves removed", rgb, reference.raw, CHALLENGE_PATCH)
+    return replace(reference, name=f"{reference.name}, curves removed", rgb=rgb)
 
 
 def patches(shape: tuple[int, ...], size: int) -> Iterator[tuple[slice, slice]]:
@@ -125,19 +143,26 @@ def reconstruct(method: Method, reference: Reference) -> np.ndarray:
     return from_challenge_counts(predicted)
 
 
-def score(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Score packed RAW, float64 (h, w, 4) in [0, 1], as it is and after the least-squares corrections."""
-    factor = (predicted * truth).sum() / (predicted**2).sum()
-    colours, true_colours = to_rgb(predicted), to_rgb(truth)
-    factors = (colours * true_colours).sum(axis=0) / (colours**2).sum(axis=0)
-    matrix = np.linalg.lstsq(colours, true_colours, rcond=None)[0].T
+def score(predicted: np.ndarray, reference: Reference) -> dict[str, float]:
+    """Score packed RAW, float64 (h, w, 4) in [0, 1], as it is and after the least-squares corrections.
+
+    PSNR compares R, the mean of both greens, and B of each cell: most references tell no more. NaN stands
+    for scores that a reference does not determine: SSIM if parts of it are missing, and what depends on its
+    scale if that is unknown.
+    """
+    similarity = ssim(predicted, reference.raw) if reference.valid.all() else np.nan
+    colours, truth = to_rgb(predicted[reference.valid]), to_rgb(reference.raw[reference.valid])
+    factor = (colours * truth).sum() / (colours**2).sum()
+    factors = (colours * truth).sum(axis=0) / (colours**2).sum(axis=0)
+    matrix = np.linalg.lstsq(colours, truth, rcond=None)[0]
+    absolute = np.nan if reference.is_stretched else 1.0
     return {
-        "psnr": psnr(predicted, truth),
-        "ssim": ssim(predicted, truth),
-        "factor": float(factor),
-        "psnr_factor": psnr(factor * predicted, truth),
-        "psnr_factors": psnr(predicted * factors[[0, 1, 1, 2]], truth),
-        "psnr_matrix": psnr(apply_matrix(matrix, predicted), truth),
+        "psnr": absolute * psnr(colours, truth),
+        "ssim": absolute * similarity,
+        "factor": absolute * float(factor),
+        "psnr_factor": psnr(factor * colours, truth),
+        "psnr_factors": psnr(factors * colours, truth),
+        "psnr_matrix": psnr(colours @ matrix, truth),
     }
 
 
@@ -147,16 +172,9 @@ def to_rgb(packed: np.ndarray) -> np.ndarray:
     return np.stack([red, (green_r + green_b) / 2, blue], axis=-1)
 
 
-def apply_matrix(matrix: np.ndarray, packed: np.ndarray) -> np.ndarray:
-    """Apply a 3 x 3 matrix to packed RAW (h, w, 4); each green uses its own value."""
-    red, green_r, green_b, blue = np.moveaxis(packed, -1, 0)
-    green = (green_r + green_b) / 2
-    rows = ((matrix[0], green), (matrix[1], green_r), (matrix[1], green_b), (matrix[2], green))
-    return np.stack([row[0] * red + row[1] * own + row[2] * blue for row, own in rows], axis=-1)
-
-
 def table_row(cells: list[str], scores: dict[str, float]) -> str:
     values = [f"{scores[key]:.4f}" if key == "ssim" else f"{scores[key]:.2f}" for key in COLUMNS]
+    values = ["" if value == "nan" else value for value in values]
     return "| " + " | ".join(cells + values) + " |"
 
 
@@ -169,7 +187,10 @@ def main() -> None:
     parser.add_argument(
         "--models",
         nargs="+",
-        default=["samsung_s7", "unprocess", "inverse"],
+        default=[
+            *("samsung_s7", "unprocess", "inverse", "huawei_p20", "unprocess_p20", "inverse:huawei_p20"),
+            *("generic_phone", "unprocess:generic_phone", "inverse:generic_phone"),
+        ],
         metavar="MODEL[:CAMERA]",
         help="names in models.yaml; unprocess and inverse also for another camera",
     )
@@ -182,20 +203,24 @@ def main() -> None:
         "| Reference | Model | " + " | ".join(COLUMNS.values()) + " |",
         "|---" * (len(COLUMNS) + 2) + "|",
     ]
-    all_scores: dict[str, list[dict[str, float]]] = {name: [] for name in arguments.models}
-    methods = {}
+    models = {}
     for name in arguments.models:
-        model, _, camera = name.partition(":")
-        methods[name] = load_method(with_camera(find_model(model), camera), "auto")[0]
+        listed, _, camera = name.partition(":")
+        model = with_camera(find_model(listed), camera)
+        models[name] = model, load_method(model, "auto")[0]
+    all_scores: dict[str, list[dict[str, float]]] = {name: [] for name in models}
     for reference in tqdm(references, unit="reference", disable=None):
-        for name, method in methods.items():
-            scores = score(reconstruct(method, reference), reference.raw)
+        for name, (model, method) in models.items():
+            if not model.camera.endswith(reference.camera):
+                continue
+            scores = score(reconstruct(method, reference), reference)
             if reference.patch_size is None:
                 all_scores[name].append(scores)
             lines.append(table_row([reference.name, name], scores))
     for name, scores in all_scores.items():
-        means = {key: float(np.mean([entry[key] for entry in scores])) for key in COLUMNS}
-        lines.append(table_row(["mean of the photos", name], means))
+        if scores:
+            means = {key: float(np.nanmean([entry[key] for entry in scores])) for key in COLUMNS}
+            lines.append(table_row([f"mean of {count_of(len(scores), 'photo')}", name], means))
     print("\n".join(lines))
     if arguments.out:
         save_text(arguments.out, "\n".join(lines) + "\n")
