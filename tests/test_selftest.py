@@ -175,7 +175,7 @@ def test_inference_on_a_gpu_begins_with_the_quick_check(tmp_path, monkeypatch, t
 
     networks = random_unet((4, 6), 0), random_unet((4, 6), 1)
     faulty = Faulty(*networks, torch.device("cpu"))
-    monkeypatch.setattr(script, "load_method", lambda *_: (faulty, "GPU", False))
+    monkeypatch.setattr(script, "load_method", lambda *_, **__: (faulty, "GPU", False))
     arguments = [tmp_path / "decoded", "--out", tmp_path / "out", "--timing", tmp_path / "timing"]
     arguments += ["--model", tiny_model, "--device", "auto", "--precision", "float32"]
     monkeypatch.setattr("sys.argv", ["infer.py", *map(str, arguments)])

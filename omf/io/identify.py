@@ -15,6 +15,10 @@ SIGNATURES = {  # format: the bytes at the beginning of its files
     "QOI": (b"qoif",),
     "DDS": (b"DDS ",),
     "Farbfeld": (b"farbfeld",),
+    "EPS": (b"%!PS", b"\xc5\xd0\xd3\xc6"),
+    "SGI": (b"\x01\xda\0", b"\x01\xda\x01"),
+    "Sun raster": (b"\x59\xa6\x6a\x95",),
+    "FITS": (b"SIMPLE  =",),
 }
 NETPBM = {f"P{kind}".encode() for kind in (*range(1, 7), "F", "f")}  # then whitespace and a number
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
