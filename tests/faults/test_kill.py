@@ -130,7 +130,7 @@ def test_a_killed_omf_predict_leaves_no_partial_files(tmp_path, undisturbed, pho
         code = run.wait()
         outputs = {path.name: path.read_bytes() for path in out.glob("*")}
         if code == 128 + signal.SIGTERM:
-            assert not [name for name in outputs if name.startswith(".")]  # temporary files were removed
+            assert not [name for name in outputs if name.endswith(".part")]  # temporary files were removed
         named = {name: content for name, content in outputs.items() if not name.startswith(".")}
         assert named.items() <= expected.items()
         caught += 0 < len(named) < len(expected)
