@@ -6,15 +6,8 @@ from contextlib import contextmanager, nullcontext
 
 import torch
 
-from omf.utils.errors import DeviceError, InputError, first_line
+from omf.utils.errors import OUT_OF_MEMORY, DeviceError, InputError, first_line
 
-# Messages of running out of memory; some do not come as an exception of its own
-OUT_OF_MEMORY = (
-    "allocate memory",  # PyTorch's allocator for the CPU
-    "CUDA error: out of memory",  # pinned memory, and the driver's own
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "CUDNN_STATUS_ALLOC_FAILED",
-)
 # cuDNN has no memory for a workspace, or no kernel for this GPU
 NO_ENGINE = ("nable to find an engine", "nable to find a valid cuDNN algorithm")
 FORKED = "forked subprocess"  # in the message about CUDA in a process forked from one that used it

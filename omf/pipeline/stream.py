@@ -1,5 +1,6 @@
 """Overlapped reading, computation and writing of images. No torch here."""
 
+import mmap
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +15,7 @@ from omf.utils.errors import InputError, one_line_message
 IMAGE_ERRORS = (InputError, MemoryError)  # errors of one image, after which the others continue
 MAX_PENDING = 3  # groups being computed or written when the next one is submitted
 MAX_THREADS = 16
+THREAD_MEMORY = 32 << 20  # bytes: the stack (8 MiB on Linux) and the first objects of a thread
 
 
 def stream(
@@ -37,6 +39,7 @@ def stream(
         be read, computed or written. Running out of memory counts as such an error.
     """
     threads = min(available_cores(), MAX_THREADS)
+    require_memory(threads * THREAD_MEMORY)
     with ThreadPoolExecutor(threads) as pool:
         pending: deque[tuple[dict[str, InputError | None], Future]] = deque()
 
@@ -62,6 +65,17 @@ def stream(
                 yield from finish_oldest()
         while pending:
             yield from finish_oldest()
+
+
+def require_memory(size: int) -> None:
+    """Raise MemoryError unless `size` bytes are free.
+
+    A thread that finds no memory for its first objects never tells `Thread.start`, which waits for ever.
+    """
+    try:
+        mmap.mmap(-1, size).close()
+    except OSError as error:
+        raise MemoryError from error
 
 
 def as_input_error(name: object, error: Exception) -> InputError:

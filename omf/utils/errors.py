@@ -24,6 +24,17 @@ EXTRAS = {
     "snakemake": "workflow",
 }
 
+# Messages of running out of memory; some do not come as an exception of its own
+OUT_OF_MEMORY = (
+    "allocate memory",  # PyTorch's allocator for the CPU
+    "CUDA error: out of memory",  # pinned memory, and the driver's own
+    "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+    "could not create a primitive",  # oneDNN
+    "std::bad_alloc",
+    "can't start new thread",
+)
+
 # Control characters, which break lines, control a terminal or change the writing direction, and surrogates,
 # which represent the bytes of names that are not UTF-8
 UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -100,7 +111,7 @@ def one_line_message(error: Exception) -> str:
             f"{error.name} is not installed, which this needs;"
             f" pip install 'overexposure-mask-fusion[{EXTRAS[error.name]}]'"
         )
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or any(text in str(error) for text in OUT_OF_MEMORY):
         return "not enough memory; close other programs, or give it more"
     return (
         f"{type(error).__name__}: {first_line(error)} "

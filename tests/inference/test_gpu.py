@@ -311,6 +311,8 @@ OUT_OF_MEMORY = [
     RuntimeError("GET was unable to find an engine to execute this computation"),
     RuntimeError("Unable to find a valid cuDNN algorithm to run convolution"),
     RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory"),
+    RuntimeError("could not create a primitive"),
+    RuntimeError("std::bad_alloc"),
 ]
 
 

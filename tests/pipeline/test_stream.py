@@ -1,5 +1,7 @@
 """The stream of images: reading, computing and writing overlap."""
 
+import subprocess
+import sys
 import threading
 import time
 
@@ -159,3 +161,25 @@ def test_a_failed_computation_is_reported_and_the_rest_continues(late):
 
 def test_nothing_to_do():
     assert list(stream([], image, submit, lambda *_: None, 1)) == []
+
+
+ALMOST_NO_MEMORY = """
+import resource
+from pathlib import Path
+from omf.pipeline.stream import THREAD_MEMORY, stream
+
+size = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (size + THREAD_MEMORY // 2,) * 2)  # enough for the stack of a thread
+try:
+    list(stream(["a"], None, None, None, 1))
+except MemoryError:
+    print("refused")
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc and RLIMIT_AS")
+def test_threads_are_not_started_without_memory_for_them():
+    run = subprocess.run(
+        [sys.executable, "-c", ALMOST_NO_MEMORY], capture_output=True, text=True, timeout=300
+    )
+    assert run.stdout == "refused\n", run.stderr

@@ -35,6 +35,7 @@ def test_names_are_printed_on_one_line(text, line):
         (FileNotFoundError(2, "No such file or directory", "a\nb"), r"a\nb: No such file or directory"),
         (OSError("3 requested and 0 written"), "a file: 3 requested and 0 written"),
         (MemoryError(), "not enough memory; close other programs, or give it more"),
+        (RuntimeError("can't start new thread"), "not enough memory; close other programs, or give it more"),
         (DeviceError("the GPU failed"), "the GPU failed; start again: finished results are kept"),
         (
             KeyError("x"),
