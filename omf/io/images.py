@@ -23,7 +23,7 @@ from omf.io.png import read_colour_chunks
 from omf.io.tiff import (
     DNG_VERSION,
     can_decode,
-    check_jpeg_ends,
+    check_parts,
     decode_page,
     find_main_page,
     without_orientation,
@@ -181,7 +181,7 @@ def read_tiff(path: Path) -> tuple[np.ndarray, bytes | None]:
             return decode_page(path, page)
         if index is None:
             raise InputError(f"{path}: the photo is in a sub-directory of a preview; save it without one")
-        check_jpeg_ends(page)
+        check_parts(path, page)
         return read_with_pillow(path, index, without_orientation(path, page))
 
 

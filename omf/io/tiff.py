@@ -69,7 +69,7 @@ def decode_page(path: Path, page: tifffile.TiffPage) -> tuple[np.ndarray, bytes 
     """
     channels = check_samples(path, page)
     check_layout(path, page)
-    check_jpeg_ends(page)
+    check_parts(path, page)
     pixels = page.asarray()
     if page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and pixels.ndim == 3:
         pixels = np.moveaxis(pixels, 0, -1)
@@ -136,8 +136,16 @@ def divide_by_alpha(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     return np.minimum(divided, largest).astype(colours.dtype)
 
 
-def check_jpeg_ends(page: tifffile.TiffPage) -> None:
-    """Raise ValueError if zeros take the place of the end of a strip or tile in JPEG."""
+def check_parts(path: Path, page: tifffile.TiffPage) -> None:
+    """Check that the tiles or strips of an image are in the file, as long as they should be.
+
+    Raises:
+        InputError: a part lies outside of the file.
+        ValueError: zeros take the place of the end of one in JPEG.
+    """
+    size = path.stat().st_size
+    if any(not 0 < count <= size - offset for offset, count in zip(page.dataoffsets, page.databytecounts)):
+        raise InputError(f"{path}: parts of the image are not in the file; give an intact one")
     if page.compression == tifffile.COMPRESSION.JPEG and any(
         data is not None and ends_in_zeros(data)
         for data, _ in page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts)
@@ -149,17 +157,15 @@ def check_layout(path: Path, page: tifffile.TiffPage) -> None:
     """Check the layout that the tags of an image declare.
 
     Raises:
-        InputError: the image is not two-dimensional, has more than 5 samples per pixel, or has tiles or
-            strips that are larger than the image or not in the file.
+        InputError: the image is not two-dimensional, has more than 5 samples per pixel, or has
+            tiles or strips that are larger than the image.
     """
     rows, columns = page.imagelength, page.imagewidth
     planes = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and len(page.shape) == 3
     if (page.shape[-2:] if planes else page.shape[:2]) != (rows, columns) or page.size > 5 * rows * columns:
         raise InputError(f"{path}: {' x '.join(map(str, page.shape))} samples; save it as RGB or grey")
-    size, chunk_samples = path.stat().st_size, math.prod(page.chunks)
+    chunk_samples = math.prod(page.chunks)
     if chunk_samples > max(page.size, MAX_CHUNK_SAMPLES):
         raise InputError(
             f"{path}: tiles or strips of {chunk_samples} samples, more than the image has; save it again"
         )
-    if any(not 0 < count <= size - offset for offset, count in zip(page.dataoffsets, page.databytecounts)):
-        raise InputError(f"{path}: parts of the image are not in the file; give an intact one")
