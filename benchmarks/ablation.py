@@ -41,12 +41,12 @@ from omf.inference.devices import pick_device
 from omf.inference.fusion import Fusion
 from omf.models.checkpoints import load_base, save_base
 from omf.networks.base import PaddedNetwork, network_input
+from omf.networks.build import build
 from omf.networks.global_net import BASE_CHANNELS, GlobalNet, summarise_photo
-from omf.networks.registry import build
 from omf.raw.bayer import crop_to_cells, from_challenge_counts, pack, to_challenge_counts
 from omf.raw.camera import load_camera
 from omf.raw.overexposure import overexposure_mask
-from omf.training.loop import Plan, fit
+from omf.training.loop import Hyperparameters, fit
 from omf.training.patches import WANTED, Patches, WholeImages
 from omf.training.settings import Iterations, Loss, Losses, TrainingSettings
 from omf.training.sources import Source, simulated_pictures
@@ -165,7 +165,7 @@ class Trainer:
 
     def fit(self, name: str, network: nn.Module, objective, dataset: Dataset, batch: int) -> nn.Module:
         steps = len(dataset) // batch
-        plan = Plan(name, steps, batch, self.arguments.learning_rate, 50, 0.995, "")
+        plan = Hyperparameters(name, steps, batch, self.arguments.learning_rate, 50, 0.995, "")
         with tempfile.TemporaryDirectory() as folder:
             return fit(network, objective, dataset, plan, Path(folder), self.device)
 

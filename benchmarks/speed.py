@@ -42,7 +42,7 @@ from tqdm import tqdm
 from omf.inference.base import Picture
 from omf.inference.devices import device_label, pick_device
 from omf.inference.fusion import Fusion
-from omf.inference.gpu_context import on_device
+from omf.inference.gpu import on_device
 from omf.inference.tiling import needed_cells
 from omf.io.photos import find_photos
 from omf.networks.base import BORDER, network_input

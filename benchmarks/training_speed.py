@@ -15,11 +15,11 @@ from tqdm import tqdm
 
 from omf.inference.devices import device_label, pick_device
 from omf.models.checkpoints import save_demosaic_net
+from omf.networks.build import build
 from omf.networks.demosaic_net import DemosaicNet
-from omf.networks.registry import build
 from omf.raw.camera import load_camera
 from omf.training import loop
-from omf.training.loop import Plan, fit
+from omf.training.loop import Hyperparameters, fit
 from omf.training.patches import WANTED, Patches
 from omf.training.settings import Iterations, Loss, Losses, TrainingSettings
 from omf.training.sources import SimulatedPictures, draw_scenes
@@ -57,7 +57,7 @@ def rates(
             build(network, widths),
             objective,
             patches,
-            Plan("noe", steps, batch, 1e-3, 1, 0.9, ""),
+            Hyperparameters("noe", steps, batch, 1e-3, 1, 0.9, ""),
             Path(folder),
             device,
         )

@@ -12,7 +12,7 @@ def __getattr__(name: str):
 
         return Reconstructor
     if name == "write_dng":
-        from omf.export import write_dng
+        from omf.io.export import write_dng
 
         return write_dng
     raise AttributeError(f"module omf has no attribute {name}")

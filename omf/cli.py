@@ -9,13 +9,12 @@ from types import UnionType
 from typing import Literal, Union, get_args, get_origin
 
 from omf import commands
-from omf.inference.precision import FORMER_PRECISIONS, PRECISIONS
 from omf.pipeline.config import Config, NoiseSettings
 from omf.training.settings import STAGES
 from omf.utils.console import configure_logging
-from omf.utils.cores import available_cores
 from omf.utils.errors import DEBUG, cli_entry_point
-from omf.utils.settings import Section
+from omf.utils.machine import available_cores
+from omf.utils.sections import Section
 from omf.utils.version import VERSION
 from omf.utils.written import begin_command
 
@@ -125,14 +124,7 @@ def add_predict(parents) -> None:
     add_setting(method, "--model", Config, "model", metavar="MODEL")
     add_setting(method, "--camera", Config, "camera", metavar="NAME")
     add_setting(method, "--device", Config, "device")
-    add_setting(
-        method,
-        "--precision",
-        Config,
-        "precision",
-        choices=[*PRECISIONS, *FORMER_PRECISIONS],
-        metavar=f"{{{','.join(PRECISIONS)}}}",
-    )
+    add_setting(method, "--precision", Config, "precision")
     known = predict.add_argument_group("known values, for inverse and models with a base network")
     known.add_argument(
         "--neutral",

@@ -39,11 +39,9 @@ def run_predict(arguments: argparse.Namespace) -> int:
         return conclude("", taken)
 
     from omf.inference.load import load_method
-    from omf.inference.precision import current_precision
     from omf.pipeline.predict import predict
 
-    precision = current_precision(arguments.precision)
-    method, device, _ = load_method(model, arguments.device, precision, own_process=True)
+    method, device, _ = load_method(model, arguments.device, arguments.precision, own_process=True)
     log.debug(f"model {model.name} on {device}")
     began = time.monotonic()
     writer = (
@@ -170,7 +168,7 @@ def run_render(arguments: argparse.Namespace) -> int:
 
     from omf.io.camera_raw import CAMERA_RAW_SUFFIXES, import_rawpy
     from omf.io.raw_formats import CHALLENGES
-    from omf.pipeline.render import Known, list_raw, render_all
+    from omf.io.render import Known, list_raw, render_all
     from omf.raw.camera import load_camera
     from omf.utils.console import progress
 
@@ -282,10 +280,10 @@ def run_dataset(arguments: argparse.Namespace) -> int:
 
 
 def run_calibrate(arguments: argparse.Namespace) -> int:
+    from omf.calibration.calibrate import fit_line, fit_pairs
+    from omf.calibration.plots import draw_calibration
+    from omf.calibration.profile import make_profile, profile_text
     from omf.raw.camera import load_camera, own_profile_path
-    from omf.training.calibrate import fit_line, fit_pairs
-    from omf.training.calibration_plots import draw_calibration
-    from omf.training.profile import make_profile, profile_text
     from omf.utils.files import save_text
 
     out = arguments.out

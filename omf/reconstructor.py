@@ -10,12 +10,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from omf.inference.arguments import check_device, known_values
 from omf.inference.base import Method, Picture
-from omf.inference.device_names import check_device
 from omf.inference.forks import run_after_fork
-from omf.inference.known import known_values
 from omf.inference.load import load_method
-from omf.inference.precision import current_precision
 from omf.models.registry import check_files, find_model, with_camera
 from omf.raw.bayer import mosaic, pack
 from omf.raw.overexposure import overexposure_mask
@@ -57,7 +55,7 @@ class Reconstructor:
         camera: str = "",
     ):
         self.model, self.camera, self.device = str(model), camera, check_device(device)
-        self.precision = current_precision(precision)
+        self.precision = precision
         check_files(with_camera(find_model(self.model), camera))
         self._method: Method | None = None
 

@@ -23,15 +23,15 @@ from omf.inference.base import Picture
 from omf.inference.device_check import MAX_DEVIATION, check_against_cpu, sample_picture
 from omf.inference.devices import device_label, pick_device, training_precision
 from omf.inference.fusion import Fusion
-from omf.inference.gpu_context import on_device
+from omf.inference.gpu import on_device
 from omf.models.checkpoints import load_networks
 from omf.models.registry import find_model
-from omf.networks.registry import build
+from omf.networks.build import build
 from omf.pipeline.stream import stream
 from omf.reconstructor import Reconstructor
-from omf.training.loop import Plan, fit
+from omf.training.loop import Hyperparameters, fit
 from omf.utils.errors import DeviceError, InputError, first_line
-from omf.utils.nvidia import query_gpus
+from omf.utils.machine import query_gpus
 from omf.utils.version import VERSION
 
 DEFAULT_MODEL = "samsung_s7"  # the shipped default
@@ -284,7 +284,7 @@ class SelfTest:
 
     def check_training(self) -> str:
         """60 iterations, cut after a checkpoint and resumed."""
-        plan = Plan("selftest", 60, 4, 1e-2, 5, 0.9, "selftest", save_seconds=0)
+        hyper = Hyperparameters("selftest", 60, 4, 1e-2, 5, 0.9, "selftest", save_seconds=0)
         with quiet(), tempfile.TemporaryDirectory() as folder:
             losses: list[float] = []
 
@@ -298,7 +298,7 @@ class SelfTest:
             for _ in range(2):
                 torch.manual_seed(0)
                 try:
-                    fit(build("unet", (4, 8)), objective, Halves(plan), plan, Path(folder), self.device)
+                    fit(build("unet", (4, 8)), objective, Halves(hyper), hyper, Path(folder), self.device)
                 except CutError:
                     continue
         if len(losses) != 65:  # 55, then 10 more after the checkpoint at 50
@@ -339,8 +339,8 @@ class CutError(Exception):
 class Halves(Dataset):
     """Training samples whose RAW is half of the photo."""
 
-    def __init__(self, plan: Plan):
-        self.length = plan.iterations * plan.batch_size
+    def __init__(self, hyper: Hyperparameters):
+        self.length = hyper.iterations * hyper.batch_size
 
     def __len__(self) -> int:
         return self.length

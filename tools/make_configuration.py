@@ -11,7 +11,7 @@ import yaml
 
 from omf.pipeline.config import Config
 from omf.utils.files import save_text
-from omf.utils.settings import Section, requirement, section_of
+from omf.utils.sections import Section, requirement, section_of
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "config.yaml"

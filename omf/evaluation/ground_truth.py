@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from omf.evaluation.registration import is_turned, register, to_sensor_orientation
-from omf.io.camera_raw import CAMERA_RAW_SUFFIXES, CameraRaw, import_rawpy, read_camera_raw
+from omf.evaluation.alignment import is_turned, register, to_sensor_orientation
+from omf.io.camera_raw import CAMERA_RAW_SUFFIXES, CameraRaw, demosaic_raw, import_rawpy, read_camera_raw
 from omf.io.packed import list_packed, read_packed
 from omf.io.photos import match_shots
-from omf.raw.bayer import CFA_ORIGINS, WHITE_LEVEL, demosaic, to_challenge_format
+from omf.raw.bayer import CFA_ORIGINS, WHITE_LEVEL, to_challenge_format
 from omf.utils.errors import InputError
 
 
@@ -76,14 +76,6 @@ def read_ground_truth(
             " give the photo too, to register the RAW to it"
         )
     return to_challenge_format(crop_to_photo(path, raw, rgb))
-
-
-def demosaic_raw(raw: CameraRaw) -> np.ndarray:
-    """Demosaic camera RAW of any size: float32 (H, W, 3)."""
-    height, width = raw.mosaic.shape
-    # mirroring an odd last row or column continues the colour pattern
-    even = np.pad(raw.mosaic, ((0, height % 2), (0, width % 2)), mode="reflect")
-    return demosaic(even, raw.cfa)[:height, :width]
 
 
 def crop_to_photo(path: Path, raw: CameraRaw, rgb: np.ndarray) -> np.ndarray:

@@ -6,8 +6,8 @@ without dark parts, shows fewer faults.
 
 import numpy as np
 
+from omf.evaluation.alignment import MAX_RIVAL, MIN_CORRELATION, texture, tile_shift
 from omf.evaluation.consistency import MAX_GREY_SPREAD, MIN_GREY_SHARE
-from omf.evaluation.registration import MAX_RIVAL, MIN_CORRELATION, texture, tile_shift
 from omf.raw.bayer import half_size_photo, halved, pack
 from omf.raw.isp import LUMA, decode_srgb
 from omf.utils.errors import InputError

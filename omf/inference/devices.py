@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import torch
 
-from omf.inference.device_names import check_device
+from omf.inference.arguments import check_device
 from omf.inference.gpu import choose_gpu, in_gpu_job
 from omf.utils.console import log
 from omf.utils.errors import InputError

@@ -11,8 +11,7 @@ import torch
 from torch import Tensor
 
 from omf.inference.base import Pending, Picture, refuse_known_values
-from omf.inference.gpu_context import gpu_errors, is_out_of_memory, lacks_engine, on_device
-from omf.inference.memory import free_memory
+from omf.inference.gpu import gpu_errors, is_out_of_memory, lacks_engine, on_device
 from omf.inference.tiling import Box, cover_with_boxes, needed_cells
 from omf.networks.base import BORDER, PAD_VALUE, PaddedNetwork
 from omf.networks.fused_unet import FusedUNet
@@ -20,6 +19,7 @@ from omf.networks.global_net import GlobalNet, GlobalTransform, refine, summaris
 from omf.networks.unet import UNet
 from omf.raw.bayer import WHITE_LEVEL, crop_to_cells, pack
 from omf.utils.errors import InputError
+from omf.utils.machine import free_memory
 
 # Bytes for the activations of a network: half of the free memory, and at most this.
 MAX_MEMORY = {"cpu": 7 * 2**28, "cuda": 2**32}
@@ -83,7 +83,7 @@ class Fusion:
     dilated by their receptive fields, so that the result equals that of running both on every pixel.
 
     Args:
-        oe: network that predicts overexposed pixels, from `omf.networks.registry`.
+        oe: network that predicts overexposed pixels, from `omf.networks.build`.
         noe: network that predicts all other pixels; None: the base network does.
         device: device that runs all.
         precision: precision of U-Nets; other networks run unchanged. `float32` computes the same function in

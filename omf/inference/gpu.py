@@ -1,21 +1,27 @@
-"""NVIDIA GPUs: choice of one that this build of PyTorch can use."""
+"""NVIDIA GPUs: choice of one that this build of PyTorch can use, full float32, and errors told apart."""
 
 import functools
 import os
 import socket
+import threading
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 
 import torch
 
-from omf.inference.gpu_context import AFTER_FORK, FORKED, is_out_of_memory
-from omf.utils.errors import InputError, first_line
-from omf.utils.nvidia import query_gpus
+from omf.utils.errors import OUT_OF_MEMORY, DeviceError, InputError, first_line
+from omf.utils.machine import query_gpus
 
 MIN_DRIVERS = {"12": 525, "13": 580}  # NVIDIA driver that each major version of CUDA requires
 # Set by Slurm in jobs and steps that requested GPUs
 GPU_JOB_VARIABLES = ("SLURM_JOB_GPUS", "SLURM_STEP_GPUS", "SLURM_GPUS_ON_NODE")
 HIDDEN = ("", "-1", "NoDevFiles")  # values of CUDA_VISIBLE_DEVICES that hide all GPUs
+# cuDNN has no memory for a workspace, or no kernel for this GPU
+NO_ENGINE = ("nable to find an engine", "nable to find a valid cuDNN algorithm")
+FORKED = "forked subprocess"  # in the message about CUDA in a process forked from one that used it
+AFTER_FORK = "CUDA can't be used after a fork; start workers by spawn, or set the device to cpu"
+DEVICE_FAILURES = ("CUDA error", "cuDNN error", "CUDNN_STATUS", "CUBLAS_STATUS", *NO_ENGINE)
 
 claims: list[socket.socket] = []
 
@@ -174,3 +180,87 @@ def claim(names: Sequence[str]) -> int:
         claims.append(holder)
         return index
     return os.getpid() % len(names)
+
+
+@contextmanager
+def on_device(device: torch.device) -> Iterator[None]:
+    """Run on a device, in IEEE float32 and without autocast; restores the caller's device and settings."""
+    on_gpu = device.type == "cuda"
+    with (
+        gpu_errors(),
+        torch.autocast(device.type, enabled=False),
+        torch.cuda.device(device) if on_gpu else nullcontext(),
+        ieee_float32 if on_gpu else nullcontext(),
+    ):
+        yield
+
+
+@contextmanager
+def gpu_errors() -> Iterator[None]:
+    """Raise a GPU failure as DeviceError: afterwards this process cannot compute other photos either.
+
+    Raises:
+        InputError: the process was forked from one that had used CUDA.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if FORKED in str(error):
+            raise InputError(AFTER_FORK) from error
+        if is_device_failure(error):
+            raise DeviceError(f"the GPU failed ({first_line(error)})") from error
+        raise
+
+
+class IeeeFloat32:
+    """Context without TF32: a GPU computes float32 as such, since TF32's 10 bits are as coarse as a count.
+
+    PyTorch's settings apply to the whole process: threads share this context, and the last one to leave it
+    restores the settings of the caller.
+    """
+
+    def __init__(self):
+        self.lock, self.users, self.former = threading.Lock(), 0, ("", "")
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if not self.users:
+                self.former = tuple(part.fp32_precision for part in self.operations())
+                for part in self.operations():
+                    part.fp32_precision = "ieee"
+            self.users += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self.lock:
+            self.users -= 1
+            if not self.users:
+                for part, precision in zip(self.operations(), self.former):
+                    part.fp32_precision = precision
+
+    @staticmethod
+    def operations() -> tuple:
+        return torch.backends.cudnn.conv, torch.backends.cuda.matmul
+
+
+ieee_float32 = IeeeFloat32()
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Return True if memory ran out, or may have."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or contains(
+        error, (*OUT_OF_MEMORY, *NO_ENGINE)
+    )
+
+
+def lacks_engine(error: Exception) -> bool:
+    """Return True if cuDNN found no way to run a layer, which lack of memory is only one reason for."""
+    return contains(error, NO_ENGINE)
+
+
+def is_device_failure(error: Exception) -> bool:
+    """Return True if a GPU failed, so that this process can't compute other photos either."""
+    return isinstance(error, torch.AcceleratorError) or contains(error, DEVICE_FAILURES)
+
+
+def contains(error: Exception, texts: Sequence[str]) -> bool:
+    return any(text in str(error) for text in texts)

@@ -1,9 +1,8 @@
 """Load the reconstruction method of a model: a pair of networks, or a classical method."""
 
+from omf.inference.arguments import PRECISIONS, check_device
 from omf.inference.base import Method
-from omf.inference.device_names import check_device
 from omf.inference.inverse import Inverse
-from omf.inference.precision import PRECISIONS
 from omf.inference.unprocess import Unprocess
 from omf.models.registry import Model
 from omf.raw.camera import load_camera
@@ -20,7 +19,7 @@ def load_method(
     Args:
         model: listed model, or one of a folder of weights.
         device: auto, cpu, cuda or cuda:N; classical methods use the CPU.
-        precision: one of `omf.inference.precision.PRECISIONS`, see `omf.inference.fusion.Fusion`; classical
+        precision: one of `omf.inference.arguments.PRECISIONS`, see `omf.inference.fusion.Fusion`; classical
             methods ignore it.
         own_process: True to configure the process for networks on the CPU; for programs.
 

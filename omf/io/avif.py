@@ -8,9 +8,8 @@ import numpy as np
 from PIL import Image
 
 from omf.io.colour import profile_from_cicp
-from omf.io.decoding import open_image
+from omf.io.decoding import open_image, scale_to_16_bits
 from omf.io.isobmff import FULL_BOX, primary_properties
-from omf.io.samples import scale_to_16_bits
 
 
 def open_avif(path: Path) -> tuple[Image.Image, bytes | None]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from omf.io.dng_tags import read_dng_tags
-from omf.raw.bayer import CFA_ORIGINS, crop_to_cells, mosaic, to_rggb
+from omf.raw.bayer import CFA_ORIGINS, crop_to_cells, demosaic, mosaic, to_rggb
 from omf.utils.errors import InputError
 from omf.utils.files import check_is_file
 
@@ -197,3 +197,11 @@ def cfa_order(path: Path, raw: "RawPy") -> str:
     if cell not in CFA_ORIGINS:
         raise InputError(f"{path}: colour pattern {cell}; {remedy}: {', '.join(CFA_ORIGINS)}")
     return cell
+
+
+def demosaic_raw(raw: CameraRaw) -> np.ndarray:
+    """Demosaic camera RAW of any size: float32 (H, W, 3)."""
+    height, width = raw.mosaic.shape
+    # mirroring an odd last row or column continues the colour pattern
+    even = np.pad(raw.mosaic, ((0, height % 2), (0, width % 2)), mode="reflect")
+    return demosaic(even, raw.cfa)[:height, :width]

@@ -3,6 +3,7 @@
 import functools
 import struct
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -23,6 +24,8 @@ SRGB_PRIMARIES = {1, 2, 5, 6, 7}  # BT.709, unspecified, and BT.601, which is cl
 # and browsers show video by it
 GAMMAS = {1: None, 2: None, 6: None, 13: None, 14: None, 15: None, 4: 2.2, 5: 2.8, 8: 1.0}
 HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_COLOUR_CHUNKS = {b"cICP": 4, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32}  # sizes in bytes
 PNG_UNIT = 100_000  # of gAMA and cHRM
 SRGB_GAMMA = 0.45455  # gAMA of sRGB
 ADOBE_RGB_1998 = 2  # of the EXIF tag ColorSpace, an extension; DCF has InteroperabilityIndex R03 instead
@@ -160,3 +163,23 @@ def profile_from_exif(exif: Image.Exif) -> bytes | None:
     if space == ADOBE_RGB_1998 or (space != 1 and index.strip("\0 ") == "R03"):
         return imagecodecs.cms_profile("adobergb")
     return None
+
+
+def read_colour_chunks(path: Path) -> dict[bytes, bytes] | None:
+    """Return the chunks of a PNG file that describe colours, except ICC profiles; None if it is cut short.
+
+    Decoders allocate the declared length of a chunk, so that a damaged one takes gigabytes.
+    """
+    size, position, kind = path.stat().st_size, len(PNG_SIGNATURE), b""
+    chunks: dict[bytes, bytes] = {}
+    with path.open("rb") as file:
+        while kind != b"IEND":
+            file.seek(position)
+            header = file.read(8)
+            length, kind = struct.unpack(">I4s", header) if len(header) == 8 else (size, b"")
+            position += 12 + length
+            if position > size:
+                return None
+            if length == PNG_COLOUR_CHUNKS.get(kind):
+                chunks.setdefault(kind, file.read(length))
+    return chunks

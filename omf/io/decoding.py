@@ -1,4 +1,4 @@
-"""Pillow's images, opened whatever their size, and errors of decoders."""
+"""Pillow's images, opened whatever their size, samples of any depth, and errors of decoders."""
 
 import re
 import struct
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
+import numpy as np
 import tifffile
 from PIL import Image
 
@@ -62,3 +63,8 @@ def decoding_reason(error: Exception) -> str:
     text = str(error).partition("\n")[0]
     meaningless = isinstance(error, MEANINGLESS_ERRORS) or re.fullmatch(MEANINGLESS_TEXT, text)
     return "damaged" if meaningless else text
+
+
+def scale_to_16_bits(pixels: np.ndarray, depth: int) -> np.ndarray:
+    """Scale samples of 9 to 16 bits to the full range of uint16."""
+    return (pixels.astype(np.uint32) * 65535 // (2**depth - 1)).astype(np.uint16)

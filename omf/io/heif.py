@@ -6,11 +6,23 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from omf.io.colour import profile_from_cicp
-from omf.io.samples import DISPLAY_TRANSFORMS, scale_to_16_bits
+from omf.io.decoding import scale_to_16_bits
 from omf.utils.errors import InputError
 
 if TYPE_CHECKING:
     from pillow_heif import HeifImage
+
+# Transforms of stored pixels, (H, W) or (H, W, C), for display, by EXIF orientation
+DISPLAY_TRANSFORMS = {
+    1: lambda stored: stored,
+    2: np.fliplr,
+    3: lambda stored: np.rot90(stored, 2),
+    4: np.flipud,
+    5: lambda stored: stored.swapaxes(0, 1),
+    6: lambda stored: np.rot90(stored, -1),
+    7: lambda stored: np.rot90(stored, 2).swapaxes(0, 1),
+    8: np.rot90,
+}
 
 
 def open_heif(path: Path) -> "HeifImage":

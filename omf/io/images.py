@@ -12,14 +12,13 @@ from PIL import Image
 from omf.io import heif
 from omf.io.avif import decode_avif, open_avif
 from omf.io.camera_raw import CAMERA_RAW_SUFFIXES
-from omf.io.colour import UnsupportedColoursError, profile_from_exif, profile_from_png
+from omf.io.colour import UnsupportedColoursError, profile_from_exif, profile_from_png, read_colour_chunks
 from omf.io.decoding import DECODING_ERRORS, decoding_reason, open_image
 from omf.io.gaps import check_heif, check_webp
 from omf.io.heif import open_heif
 from omf.io.icc import to_srgb
 from omf.io.identify import identify
 from omf.io.jpeg import JPEG_FORMATS, decode_jpeg, explain_jpeg
-from omf.io.png import read_colour_chunks
 from omf.io.tiff import (
     DNG_VERSION,
     can_decode,

@@ -9,9 +9,9 @@ import numpy as np
 import tifffile
 
 from omf.io.colour import TIFF_PRIMARIES, TIFF_TRANSFER, TIFF_WHITE_POINT, profile_from_tiff
+from omf.io.decoding import scale_to_16_bits
 from omf.io.gaps import EMPTY_PART
 from omf.io.jpeg import ends_in_zeros
-from omf.io.samples import scale_to_16_bits
 from omf.utils.errors import InputError
 
 ORIENTATION_TAG = 274

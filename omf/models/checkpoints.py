@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 from omf.models.registry import Model, check_files
 from omf.networks.base import PaddedNetwork
+from omf.networks.build import NETWORKS, build, name_of
 from omf.networks.demosaic_net import DemosaicNet
 from omf.networks.global_net import BASE_CHANNELS, GlobalNet
-from omf.networks.registry import NETWORKS, build, name_of
 from omf.networks.unet import shape_of
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write

@@ -3,11 +3,10 @@
 from collections.abc import Iterable
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field
 
-from omf.inference.precision import current_precision
 from omf.training.settings import TrainingSettings
-from omf.utils.settings import Section, validate
+from omf.utils.sections import Section, validate
 
 
 class NoiseSettings(Section):
@@ -103,11 +102,6 @@ class Config(Section):
         """Return the settings of a run as plain values, without those of the training."""
         noise = self.noise.model_dump(exclude_defaults=True)
         return self.model_dump(exclude={"training", "noise"}) | {"noise": noise}
-
-    @field_validator("precision", mode="before")
-    @classmethod
-    def _accept_former_precisions(cls, value: object) -> object:
-        return current_precision(value) if isinstance(value, str) else value
 
 
 def restore_texts(config: dict, arguments: Iterable[str]) -> None:

@@ -9,8 +9,8 @@ from itertools import islice
 import numpy as np
 
 from omf.inference.base import Pending, Picture
-from omf.utils.cores import available_cores
 from omf.utils.errors import InputError, one_line_message
+from omf.utils.machine import available_cores
 
 IMAGE_ERRORS = (InputError, MemoryError)  # errors of one image, after which the others continue
 MAX_PENDING = 3  # groups being computed or written when the next one is submitted

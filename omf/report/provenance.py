@@ -9,7 +9,7 @@ from pathlib import Path
 
 from omf.models.registry import Model
 from omf.utils.files import sha256
-from omf.utils.nvidia import query_gpus
+from omf.utils.machine import query_gpus
 from omf.utils.paths import PACKAGE
 from omf.utils.version import VERSION
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from omf.evaluation.registration import Registration, register
+from omf.evaluation.alignment import Registration, register
 from omf.io.camera_raw import CameraRaw, import_rawpy, read_camera_raw
 from omf.io.images import save_png
 from omf.raw.bayer import pack

@@ -18,11 +18,11 @@ from torch.utils.data import DataLoader, Dataset, Subset
 from tqdm import tqdm
 
 from omf.inference.devices import device_label, training_precision
-from omf.inference.gpu_context import is_out_of_memory, lacks_engine, on_device
+from omf.inference.gpu import is_out_of_memory, lacks_engine, on_device
 from omf.utils.console import log, progress
-from omf.utils.cores import available_cores
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write, save_text
+from omf.utils.machine import available_cores
 
 Objective = Callable[[nn.Module, list[Tensor]], Tensor]  # network, batch -> loss
 
@@ -32,7 +32,7 @@ LOG_COLUMNS = ("network", "iteration", "loss", "learning_rate", "patches_per_sec
 
 
 @dataclass(frozen=True)
-class Plan:
+class Hyperparameters:
     """Hyperparameters of the training of one network."""
 
     name: str  # of the network, in the log and in the file name of the checkpoint
@@ -46,19 +46,24 @@ class Plan:
 
 
 def fit(
-    network: nn.Module, objective: Objective, patches: Dataset, plan: Plan, out: Path, device: torch.device
+    network: nn.Module,
+    objective: Objective,
+    patches: Dataset,
+    hyper: Hyperparameters,
+    out: Path,
+    device: torch.device,
 ) -> nn.Module:
     """Train a network and log to `out/log.csv`.
 
     AdamW with linear warm-up, cosine decay and clipped gradients; autocast in `training_precision`. The state
-    is saved to `out/NAME.state.pt` every `plan.save_seconds`; an interrupted run resumes from it. Under
+    is saved to `out/NAME.state.pt` every `hyper.save_seconds`; an interrupted run resumes from it. Under
     torchrun, each process trains on its share of each batch.
 
     Args:
         network: network to train in place; moved to `device`.
         objective: function that returns the loss of a batch.
         patches: training patches; iteration i takes those from i * batch_size on.
-        plan: hyperparameters.
+        hyper: hyperparameters.
         out: folder of the run.
         device: device of this process.
 
@@ -70,28 +75,28 @@ def fit(
         DeviceError: the GPU failed.
     """
     out.mkdir(parents=True, exist_ok=True)
-    state_file = out / f"{plan.name}.state.pt"
+    state_file = out / f"{hyper.name}.state.pt"
     network.to(device, memory_format=torch.channels_last).train()  # the faster layout on a CPU too
-    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=1e-4)
-    average = MovingAverage(network, plan.ema_decay)
-    done = load_state(state_file, plan, network=network, optimiser=optimiser, average=average)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=hyper.learning_rate, weight_decay=1e-4)
+    average = MovingAverage(network, hyper.ema_decay)
+    done = load_state(state_file, hyper, network=network, optimiser=optimiser, average=average)
     precision = training_precision(device)
     if is_first():
-        log.info(f"{plan.name}: {world_size()} x {device_label(device)}; {precision}")
-        trim_log(out / LOG, plan.name, done)
+        log.info(f"{hyper.name}: {world_size()} x {device_label(device)}; {precision}")
+        trim_log(out / LOG, hyper.name, done)
     model = DistributedDataParallel(network) if world_size() > 1 else network
     losses, began, saved_at = [], time.monotonic(), time.monotonic()
-    batches = load_batches(patches, plan, done, device)
+    batches = load_batches(patches, hyper, done, device)
     with (
         on_device(device),
-        memory_errors(plan),
+        memory_errors(hyper),
         progress(
-            batches, plan.name, initial=done, total=plan.iterations, unit="iteration", hidden=not is_first()
+            batches, hyper.name, initial=done, total=hyper.iterations, unit="iteration", hidden=not is_first()
         ) as bar,
     ):
         for iteration, batch in enumerate(bar, start=done):
             for group in optimiser.param_groups:
-                group["lr"] = learning_rate(plan, iteration)
+                group["lr"] = learning_rate(hyper, iteration)
             with torch.autocast(device.type, precision, enabled=precision != torch.float32):
                 loss = objective(model, [part.to(device, non_blocking=True) for part in batch])
             optimiser.zero_grad()
@@ -100,34 +105,39 @@ def fit(
             optimiser.step()
             average.update_parameters(network)
             losses.append(loss.detach())
-            last = iteration + 1 == plan.iterations
+            last = iteration + 1 == hyper.iterations
             if (iteration + 1) % LOG_EVERY and not last:
                 continue
             if is_first():
                 mean, seconds = torch.stack(losses).mean().item(), time.monotonic() - began
                 if not math.isfinite(mean):
                     raise InputError(
-                        f"{plan.name}: the loss is {mean} at iteration {iteration + 1};"
+                        f"{hyper.name}: the loss is {mean} at iteration {iteration + 1};"
                         " set a lower training.learning_rate"
                     )
-                rate = plan.batch_size * len(losses) / seconds
+                rate = hyper.batch_size * len(losses) / seconds
                 show(
                     bar,
-                    f"{plan.name} {iteration + 1} of {plan.iterations}: loss {mean:.4f}, {rate:.1f}/s",
+                    f"{hyper.name} {iteration + 1} of {hyper.iterations}: loss {mean:.4f}, {rate:.1f}/s",
                 )
                 append_log(
                     out / LOG,
                     (
-                        plan.name,
+                        hyper.name,
                         iteration + 1,
                         f"{mean:.6f}",
-                        f"{learning_rate(plan, iteration):.3g}",
+                        f"{learning_rate(hyper, iteration):.3g}",
                         f"{rate:.2f}",
                     ),
                 )
-                if time.monotonic() - saved_at > plan.save_seconds or last:
+                if time.monotonic() - saved_at > hyper.save_seconds or last:
                     save_state(
-                        state_file, plan, iteration + 1, network=network, optimiser=optimiser, average=average
+                        state_file,
+                        hyper,
+                        iteration + 1,
+                        network=network,
+                        optimiser=optimiser,
+                        average=average,
                     )
                     saved_at = time.monotonic()
             losses, began = [], time.monotonic()
@@ -135,7 +145,7 @@ def fit(
 
 
 @contextmanager
-def memory_errors(plan: Plan) -> Iterator[None]:
+def memory_errors(hyper: Hyperparameters) -> Iterator[None]:
     """Raise running out of memory as InputError."""
     try:
         yield
@@ -143,8 +153,8 @@ def memory_errors(plan: Plan) -> Iterator[None]:
         if lacks_engine(error) or not is_out_of_memory(error):
             raise
         raise InputError(
-            f"{plan.name}: not enough memory for training.batch_size {plan.batch_size}; set a smaller one, or"
-            " a smaller training.patch_size"
+            f"{hyper.name}: not enough memory for training.batch_size {hyper.batch_size}; set a smaller one,"
+            " or a smaller training.patch_size"
         ) from error
 
 
@@ -156,19 +166,21 @@ def show(bar: tqdm, text: str) -> None:
         bar.set_postfix_str(text)
 
 
-def load_batches(patches: Dataset, plan: Plan, done: int, device: torch.device) -> Iterator[list[Tensor]]:
+def load_batches(
+    patches: Dataset, hyper: Hyperparameters, done: int, device: torch.device
+) -> Iterator[list[Tensor]]:
     """Return the batches of this process from iteration `done` on.
 
     Raises:
         InputError: the batch size is not a multiple of the number of processes.
     """
-    share = plan.batch_size // world_size()
-    if share * world_size() != plan.batch_size:
+    share = hyper.batch_size // world_size()
+    if share * world_size() != hyper.batch_size:
         raise InputError(
-            f"training.batch_size is {plan.batch_size}; it must be a multiple of {world_size()} (processes)"
+            f"training.batch_size is {hyper.batch_size}; it must be a multiple of {world_size()} (processes)"
         )
     first = rank() * share
-    mine = [n * plan.batch_size + first + i for n in range(done, plan.iterations) for i in range(share)]
+    mine = [n * hyper.batch_size + first + i for n in range(done, hyper.iterations) for i in range(share)]
     cores, on_gpu = available_cores(), device.type == "cuda"
     workers = max(1, min(16, cores if on_gpu else cores // 2) // world_size())
     return DataLoader(
@@ -181,12 +193,12 @@ def load_batches(patches: Dataset, plan: Plan, done: int, device: torch.device) 
     )
 
 
-def learning_rate(plan: Plan, iteration: int) -> float:
+def learning_rate(hyper: Hyperparameters, iteration: int) -> float:
     """Return the learning rate: linear warm-up, then half a cosine down to a hundredth of the peak."""
-    if iteration < plan.warmup_iterations:
-        return plan.learning_rate * (iteration + 1) / plan.warmup_iterations
-    progress = (iteration - plan.warmup_iterations) / max(plan.iterations - plan.warmup_iterations, 1)
-    return plan.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+    if iteration < hyper.warmup_iterations:
+        return hyper.learning_rate * (iteration + 1) / hyper.warmup_iterations
+    progress = (iteration - hyper.warmup_iterations) / max(hyper.iterations - hyper.warmup_iterations, 1)
+    return hyper.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 class MovingAverage(AveragedModel):
@@ -208,8 +220,8 @@ class MovingAverage(AveragedModel):
             torch._foreach_copy_(averages, values)
 
 
-def load_state(path: Path, plan: Plan, **parts: nn.Module | torch.optim.Optimizer) -> int:
-    """Load the checkpoint of a run with the same plan into its parts, if there is one.
+def load_state(path: Path, hyper: Hyperparameters, **parts: nn.Module | torch.optim.Optimizer) -> int:
+    """Load the checkpoint of a run with the same hyperparameters into its parts, if there is one.
 
     Returns:
         The number of finished iterations.
@@ -221,7 +233,7 @@ def load_state(path: Path, plan: Plan, **parts: nn.Module | torch.optim.Optimize
         return 0
     # on the CPU, where AdamW's counts of steps must stay: on a GPU each step would wait for them
     state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["fingerprint"] != plan.fingerprint:
+    if state["fingerprint"] != hyper.fingerprint:
         raise InputError(
             f"{path}: from a run with other settings; give another folder or name, or delete it to start anew"
         )
@@ -230,11 +242,13 @@ def load_state(path: Path, plan: Plan, **parts: nn.Module | torch.optim.Optimize
     return state["iteration"]
 
 
-def save_state(path: Path, plan: Plan, iteration: int, **parts: nn.Module | torch.optim.Optimizer) -> None:
+def save_state(
+    path: Path, hyper: Hyperparameters, iteration: int, **parts: nn.Module | torch.optim.Optimizer
+) -> None:
     """Write a checkpoint atomically."""
     state = {name: part.state_dict() for name, part in parts.items()}
     buffer = io.BytesIO()  # so that a full disk raises OSError
-    torch.save(state | {"iteration": iteration, "fingerprint": plan.fingerprint}, buffer)
+    torch.save(state | {"iteration": iteration, "fingerprint": hyper.fingerprint}, buffer)
     with atomic_write(path, own=True) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 

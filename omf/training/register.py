@@ -8,7 +8,7 @@ import yaml
 
 from omf.models.checkpoints import load_network
 from omf.models.registry import PROFILE, check_name, file_entry, register_model
-from omf.networks.registry import name_of
+from omf.networks.build import name_of
 from omf.training.settings import TrainingSettings
 from omf.training.train import remove_other_weights, weights_file
 from omf.utils.files import atomic_write, save_text

@@ -1,12 +1,12 @@
 """The settings of a training run. A run resumes only with the same settings. No torch here."""
 
 from pathlib import Path
-from typing import ClassVar, Literal
+from typing import Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
 from omf.utils.errors import InputError
-from omf.utils.settings import Section, validate
+from omf.utils.sections import Section, validate
 from omf.utils.yaml import parse_yaml
 
 # The stages of a training, each of one network, with those whose weights it requires
@@ -44,8 +44,6 @@ class Iterations(Section):
 class Loss(Section):
     """Weights of the terms of one network's loss, over its own pixels."""
 
-    REMOVED: ClassVar = ("gamma", "vgg")
-
     l1: float = Field(1.0, ge=0, description="Weight of the mean absolute error.")
     l2: float = Field(0.0, ge=0, description="Weight of the mean squared error.")
     ms_ssim: float = Field(0.0, ge=0, description="Weight of 1 - MS-SSIM.")
@@ -64,19 +62,6 @@ class Losses(Section):
 
 class TrainingSettings(Section):
     """Settings of `./test train` and `omf train`. The defaults train a tiny model in a few minutes."""
-
-    RENAMED: ClassVar = {
-        "linear": "linear_images",
-        "leave_out": "exclude",
-        "start": "init_from",
-        "steps": "iterations",
-        "batch": "batch_size",
-        "patch": "patch_size",
-        "warm_up": "warmup_iterations",
-        "ema": "ema_decay",
-        "gpus": "num_gpus",
-    }
-    REMOVED: ClassVar = ("even_brightness",)
 
     name: str = Field(
         "my_model",

@@ -18,12 +18,12 @@ from omf.models.checkpoints import (
     save_network,
 )
 from omf.models.registry import check_files, find_model
+from omf.networks.build import build
 from omf.networks.demosaic_net import DemosaicNet
 from omf.networks.global_net import BASE_CHANNELS, GlobalNet, refine
-from omf.networks.registry import build
 from omf.raw.camera import load_camera
 from omf.training.curves import draw_curves
-from omf.training.loop import LOG, Plan, fit, is_first, starts_with_header, wait_for_others
+from omf.training.loop import LOG, Hyperparameters, fit, is_first, starts_with_header, wait_for_others
 from omf.training.losses import BranchLoss, encode, seam
 from omf.training.patches import WANTED, MosaickedScenes, Patches, WholeImages
 from omf.training.settings import STAGES, TrainingSettings
@@ -71,7 +71,7 @@ def train_stage(stage: str, settings: TrainingSettings, run: Path, device: torch
     torch.manual_seed(settings.seed)
     iterations = getattr(settings.iterations, stage)
     batch_size = settings.batch_size * (IMAGES_PER_PATCH if stage == "base" else 1)
-    plan = Plan(
+    hyper = Hyperparameters(
         stage,
         iterations,
         batch_size,
@@ -85,11 +85,11 @@ def train_stage(stage: str, settings: TrainingSettings, run: Path, device: torch
     if stage == "base":
         save = partial(save_base, camera=settings.camera)
         images = WholeImages(training_source(settings, stage), length, seed)
-        network = fit(initial_base(settings), base_objective, images, plan, run, device)
+        network = fit(initial_base(settings), base_objective, images, hyper, run, device)
     elif stage == "demosaic":
         save = save_demosaic_net
         patches = MosaickedScenes(simulated_pictures(settings), settings.patch_size, length, seed)
-        network = fit(DemosaicNet(), demosaic_loss, patches, plan, run, device)
+        network = fit(DemosaicNet(), demosaic_loss, patches, hyper, run, device)
     else:
         save = partial(save_network, camera=settings.camera)
         objective = branch_objective(stage, settings, run, device)
@@ -101,7 +101,7 @@ def train_stage(stage: str, settings: TrainingSettings, run: Path, device: torch
             seed,
             with_summary=settings.iterations.base > 0,
         )
-        network = fit(initial_network(stage, settings, run), objective, patches, plan, run, device)
+        network = fit(initial_network(stage, settings, run), objective, patches, hyper, run, device)
     if is_first():
         save(network, weights_file(run, stage))
         save_json(run / FINISHED, finished | {stage: fingerprint}, own=True)

@@ -17,7 +17,7 @@ import yaml
 from mutations import Damage, Rng
 
 from omf.utils.errors import MAX_LINE_LENGTH, UNPRINTABLE, InputError
-from omf.utils.settings import Section
+from omf.utils.sections import Section
 from omf.utils.yaml import BoundedLoader
 
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ from seeds import write_seeds
 from omf.pipeline.config import Config, check_config
 from omf.training.settings import read_settings
 from omf.utils.errors import InputError
-from omf.utils.settings import Section, section_of
+from omf.utils.sections import Section, section_of
 from omf.utils.yaml import parse_yaml
 
 

@@ -14,8 +14,15 @@ from conftest import omf
 
 from omf.inference import gpu
 from omf.inference.devices import pick_device
-from omf.inference.gpu import choose_gpu, claim, claim_gpu, has_kernels
-from omf.inference.gpu_context import gpu_errors, ieee_float32, is_out_of_memory
+from omf.inference.gpu import (
+    choose_gpu,
+    claim,
+    claim_gpu,
+    gpu_errors,
+    has_kernels,
+    ieee_float32,
+    is_out_of_memory,
+)
 from omf.utils.errors import DeviceError, InputError
 
 CUDA_13 = ["sm_75", "sm_80", "sm_86", "sm_90", "sm_100", "sm_120"]

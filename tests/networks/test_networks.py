@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from omf.networks.registry import NETWORKS, build, name_of
+from omf.networks.build import NETWORKS, build, name_of
 from omf.utils.errors import InputError
 
 

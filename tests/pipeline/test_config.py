@@ -119,9 +119,3 @@ def test_a_run_records_its_settings_as_plain_values():
     assert settings["noise"] == {"iso": 400}
     assert settings["bit_depth"] is None and "training" not in settings
     assert check_config({}).run_settings()["noise"] == {}
-
-
-@pytest.mark.parametrize(("former", "current"), [("exact", "published"), ("fast", "float32")])
-def test_former_precisions(caplog, former, current):
-    assert check_config({"precision": former}).precision == current
-    assert f"precision: {former} is now called {current}" in caplog.text

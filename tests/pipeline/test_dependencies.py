@@ -44,7 +44,7 @@ def test_imports_are_followed_also_inside_functions():
         ("from omf.utils.errors import InputError", {"utils.errors", "utils.console"}),
         (
             "from omf.training import settings",
-            {"training.settings", "utils.errors", "utils.console", "utils.settings", "utils.yaml"},
+            {"training.settings", "utils.errors", "utils.console", "utils.sections", "utils.yaml"},
         ),
         (
             "def f():\n    if True:\n        from omf.utils.errors import InputError",

@@ -26,24 +26,6 @@ def test_settings_from_a_separate_file_or_a_config(tmp_path):
     assert read(tmp_path, "model: x\ntraining: {batch_size: 3}\n") == expected
 
 
-def test_former_names_work_with_a_warning(tmp_path, caplog):
-    former = (
-        "linear: [a]\nleave_out: b\nstart: c\nsteps: {oe: 5}\nbatch: 3\npatch: 40\nwarm_up: 6\nema: 0.5\n"
-        "gpus: 2\neven_brightness: false\nloss: {noe: {vgg: 0.0, gamma: false}}\n"
-    )
-    current = (
-        "linear_images: [a]\nexclude: b\ninit_from: c\niterations: {oe: 5}\nbatch_size: 3\npatch_size: 40\n"
-        "warmup_iterations: 6\nema_decay: 0.5\nnum_gpus: 2\nloss: {noe: {}}\n"
-    )
-    settings = read(tmp_path, former)
-    assert "setting warm_up is now called warmup_iterations" in caplog.text
-    assert "setting even_brightness no longer exists" in caplog.text
-    assert caplog.text.count("\n") == 12
-    caplog.clear()
-    assert read(tmp_path, current) == settings
-    assert not caplog.text
-
-
 @pytest.mark.parametrize(
     ("text", "message"),
     [

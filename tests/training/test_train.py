@@ -16,14 +16,14 @@ from omf.networks.global_net import QUANTILES, GlobalNet
 from omf.raw.bayer import mosaic, pack, to_challenge_counts
 from omf.raw.camera import load_camera
 from omf.training import train as stages
-from omf.training.loop import Plan, fit
+from omf.training.loop import Hyperparameters, fit
 from omf.training.patches import WholeImages
 from omf.training.settings import STAGES, Iterations, Loss, Losses, TrainingSettings
 from omf.training.sources import SimulatedPictures, draw_scenes
 from omf.training.train import base_objective, branch_objective, stage_fingerprint, train_stage
 from omf.utils.errors import InputError
 from omf.utils.files import save_text
-from omf.utils.settings import validate
+from omf.utils.sections import validate
 
 CPU = torch.device("cpu")
 QUICK = TrainingSettings(
@@ -271,7 +271,7 @@ def test_a_short_training_of_the_base_finds_a_constant_exposure(tmp_path):
     batch = [torch.stack(parts) for parts in zip(*(images[index] for index in range(16)))]
     network = GlobalNet()
     before = base_objective(network, batch).item()
-    plan = Plan("base", 60, 8, 2e-3, 5, 0.9, "a")
+    plan = Hyperparameters("base", 60, 8, 2e-3, 5, 0.9, "a")
     trained = fit(network, base_objective, images, plan, tmp_path, CPU)
     assert base_objective(trained, batch).item() < 0.6 * before
 

@@ -36,7 +36,7 @@ from omf.training.settings import STAGES
 from omf.utils.console import configure_logging
 from omf.utils.errors import InputError
 from omf.utils.files import sha256
-from omf.utils.nvidia import count_gpus
+from omf.utils.machine import count_gpus
 from omf.utils.paths import (
     HOME,
     MODELS,

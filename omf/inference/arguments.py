@@ -1,10 +1,28 @@
-"""Known neutral and exposure of the RAW of photos, in the forms in which callers give them. No torch here."""
+"""Arguments of reconstruction in the forms in which callers give them. No torch here."""
+
+import re
 
 import numpy as np
 
 from omf.utils.errors import InputError
 
+PRECISIONS = ("float32", "published", "float16")
 KnownValues = tuple[tuple[float, float] | None, float]  # R/G and B/G of a neutral grey, and factor on the RAW
+
+
+def check_device(device: object) -> str:
+    """Return the name of a device: auto, cpu, cuda or cuda:N.
+
+    Args:
+        device: the name, or a torch.device.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    name = str(device)
+    if re.fullmatch("auto|cpu(:0)?|cuda(:[0-9]{1,3})?", name) is None:
+        raise InputError(f"device {name}: no such device; give auto, cpu, cuda or cuda:N, N from 0 on")
+    return name.removesuffix(":0") if name.startswith("cpu") else name
 
 
 def known_values(neutral: object, exposure: object, count: int | None = None) -> list[KnownValues]:

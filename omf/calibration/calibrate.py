@@ -9,15 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-from omf.io.camera_raw import import_rawpy, read_camera_raw
-from omf.io.decoding import DECODING_ERRORS, open_image
-from omf.io.embedded import open_embedded_photo
-from omf.io.exif import read_exif
-from omf.raw.camera import Camera
-from omf.raw.isp import decode_srgb, encode_srgb
-from omf.training.convert import register_pair
-from omf.training.datasets import CameraPair, PairCheck, find_pairs
-from omf.training.pair_fit import (
+from omf.calibration.pair_fit import (
     KNOTS,
     Cells,
     GlobalFit,
@@ -26,6 +18,14 @@ from omf.training.pair_fit import (
     measure_noise,
     select_cells,
 )
+from omf.io.camera_raw import import_rawpy, read_camera_raw
+from omf.io.decoding import DECODING_ERRORS, open_image
+from omf.io.embedded import open_embedded_photo
+from omf.io.exif import read_exif
+from omf.raw.camera import Camera
+from omf.raw.isp import decode_srgb, encode_srgb
+from omf.training.convert import register_pair
+from omf.training.datasets import CameraPair, PairCheck, find_pairs
 from omf.utils.console import progress
 from omf.utils.errors import InputError, printable
 

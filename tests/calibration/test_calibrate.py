@@ -9,14 +9,14 @@ from camera_dng import bayer_of, photo_of, scene, write_dng
 from conftest import omf
 from PIL import Image
 
+from omf.calibration.calibrate import fit_line, fit_pairs, jpeg_settings
+from omf.calibration.pair_fit import KNOTS, fit_global, hat_functions, limit_white, mean_curve, select_cells
+from omf.calibration.profile import make_profile, profile_text
 from omf.io.exif import read_exif
 from omf.raw.bayer import pack, to_challenge_counts
 from omf.raw.camera import Camera, load_camera, mean_of
 from omf.raw.scenes import SCENES
 from omf.raw.simulator import linear_raw, sample_settings, simulate_pair
-from omf.training.calibrate import fit_line, fit_pairs, jpeg_settings
-from omf.training.pair_fit import KNOTS, fit_global, hat_functions, limit_white, mean_curve, select_cells
-from omf.training.profile import make_profile, profile_text
 from omf.utils.paths import HOME
 
 GENERIC = load_camera("generic_phone")
@@ -295,6 +295,6 @@ def test_packed_pairs_that_are_none_are_no_measurement(tmp_path, fault):
 
 def test_pairs_of_which_no_model_makes_the_raw(tmp_path, monkeypatch):
     folder = write_known_pairs(tmp_path / "pairs", CAMERAS["a"], [CHART])
-    monkeypatch.setattr("omf.training.calibrate.MIN_RESIDUAL", 90)
+    monkeypatch.setattr("omf.calibration.calibrate.MIN_RESIDUAL", 90)
     fits, (problem,) = fit_pairs(folder, GENERIC)
     assert fits == [] and "0.jpg: no tone curve and colour matrix" in problem

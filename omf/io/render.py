@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image
 
-from omf.evaluation.ground_truth import demosaic_raw
-from omf.io.camera_raw import CAMERA_RAW_SUFFIXES, RawColours, read_camera_raw, read_colours
+from omf.io.camera_raw import CAMERA_RAW_SUFFIXES, RawColours, demosaic_raw, read_camera_raw, read_colours
 from omf.io.packed import NPY_ERRORS, PACKED_SUFFIXES, read_counts, unreadable
 from omf.raw.bayer import CFA_ORIGINS, WHITE_LEVEL, crop_to_cells, demosaic, unpack
 from omf.raw.camera import Camera

@@ -6,7 +6,7 @@ from camera_dng import GAINS, bayer_of, photo_of, scene
 from scipy.ndimage import map_coordinates
 from skimage.transform import resize
 
-from omf.evaluation.registration import register
+from omf.evaluation.alignment import register
 from omf.utils.errors import InputError
 
 HEIGHT, WIDTH = 420, 560

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from omf.inference.known import known_values
+from omf.inference.arguments import known_values
 from omf.io import dng
 from omf.raw.bayer import CFA_ORIGINS, demosaic, mosaic_full, unpack
 from omf.raw.camera import load_camera

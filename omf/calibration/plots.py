@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
+from omf.calibration.calibrate import PairFit
+from omf.calibration.pair_fit import KNOTS
 from omf.raw.camera import Camera
 from omf.raw.simulator import apply_srgb_curves, encode_uniform, mean_settings
-from omf.training.calibrate import PairFit
-from omf.training.pair_fit import KNOTS
 from omf.utils.files import atomic_write
 
 

@@ -1,11 +1,10 @@
 """The base of all settings: pydantic models whose errors fit on one line. No torch here."""
 
 import difflib
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
-from omf.utils.console import log
 from omf.utils.errors import InputError
 from omf.utils.yaml import check_tree, parse_yaml
 
@@ -26,26 +25,12 @@ class Section(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
-    RENAMED: ClassVar[dict[str, str]] = {}  # former name: name; both work for one version
-    REMOVED: ClassVar[tuple[str, ...]] = ()  # ignored for one version, if they are 0 or false
-
     @model_validator(mode="before")
     @classmethod
-    def _read(cls, given: Any) -> Any:
-        """Translate former names, and numbers that Snakemake's command line passes as text in sections."""
+    def _read_numbers(cls, given: Any) -> Any:
+        """Read numbers that Snakemake's command line passes as text in sections."""
         if not isinstance(given, dict):
             return given
-        given = dict(given)
-        for former, current in cls.RENAMED.items():
-            if former in given and current not in given:
-                log.warning(
-                    f"setting {former} is now called {current}; the old name goes with the next version"
-                )
-                given[current] = given.pop(former)
-        for former in cls.REMOVED:
-            if former in given and not given[former]:
-                log.warning(f"setting {former} no longer exists; remove it")
-                del given[former]
         return {name: _read_number(value, cls, name) for name, value in given.items()}
 
 

@@ -1,5 +1,7 @@
-"""Memory available to this process. No torch here."""
+"""Cores, memory and GPUs that this process may use. No torch here."""
 
+import os
+import subprocess
 from pathlib import Path
 
 import psutil
@@ -10,6 +12,11 @@ CGROUP_FILES = {
     "": ("memory.max", "memory.current", "inactive_file"),
     "memory": ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 }
+
+
+def available_cores() -> int:
+    """Return the number of cores that this process may use: in a batch job, those of the job."""
+    return len(os.sched_getaffinity(0))
 
 
 def free_memory(system: Path = Path("/")) -> int:
@@ -53,3 +60,29 @@ def free_in_cgroup(folder: Path, limit_file: str, used_file: str, reclaimable_li
     except (OSError, KeyError, ValueError):
         return []
     return [] if limit == "max" else [int(limit) - used + int(reclaimable)]
+
+
+def query_gpus(*columns: str) -> list[list[str]]:
+    """Ask nvidia-smi about the GPUs of this machine, visible to this process or not.
+
+    Args:
+        columns: properties, see `nvidia-smi --help-query-gpu`; memory in MiB.
+
+    Returns:
+        The values of each GPU; empty without GPU, driver or nvidia-smi.
+    """
+    command = ("nvidia-smi", f"--query-gpu={','.join(columns)}", "--format=csv,noheader,nounits")
+    try:
+        listed = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [[value.strip() for value in line.split(",")] for line in listed.splitlines() if line.strip()]
+
+
+def count_gpus() -> int:
+    """Return the number of GPUs that CUDA_VISIBLE_DEVICES leaves visible, of those of this machine."""
+    count = len(query_gpus("uuid"))
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        return count
+    return min(count, sum(bool(name.strip()) for name in visible.split(",")))

@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
+from omf.calibration.calibrate import CHROMA, PairFit, average_curve
+from omf.calibration.pair_fit import KNOTS
 from omf.raw.camera import Camera, mean_of, read_profile
 from omf.raw.isp import encode_srgb
 from omf.raw.simulator import TONE_KNOTS, apply_srgb_curves, encode_uniform, mean_settings
-from omf.training.calibrate import CHROMA, PairFit, average_curve
-from omf.training.pair_fit import KNOTS
 from omf.utils.errors import printable
 
 MIN_SPREAD_PAIRS = 5  # pairs from which a spread is measured; with fewer the generic one stays

@@ -1,5 +1,6 @@
-"""Limits of control groups, in imitations of /proc and /sys."""
+"""Cores, and limits of control groups, in imitations of /proc and /sys."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from omf.inference.memory import free_in_cgroups, free_memory
+from conftest import ROOT
+
+from omf.utils.machine import available_cores, free_in_cgroups, free_memory
 
 GIB = 2**30
 
@@ -78,10 +81,28 @@ def test_a_real_control_group(tmp_path):
         code = (
             "import os, pathlib, sys; pathlib.Path(sys.argv[1], 'cgroup.procs').write_text(str(os.getpid()))"
         )
-        code += "; from omf.inference.memory import free_memory; print(free_memory())"
+        code += "; from conftest import ROOT
+
+from omf.utils.machine import available_cores, free_memory; print(free_memory())"
         result = subprocess.run(
             [sys.executable, "-c", code, str(group)], capture_output=True, text=True, check=True
         )
         assert 0.9 * GIB < int(result.stdout) <= GIB
     finally:
         group.rmdir()
+
+
+def test_only_the_cores_of_the_process_count():
+    """In a batch job `os.cpu_count` counts those of the whole machine."""
+    if available_cores() < 2:
+        pytest.skip("needs two cores")
+    first = min(os.sched_getaffinity(0))
+    code = f"import os; os.sched_setaffinity(0, [{first}]); from omf.utils.machine import available_cores;"
+    answer = subprocess.run(
+        [sys.executable, "-c", f"{code} print(available_cores())"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=True,
+    )
+    assert answer.stdout == "1\n"

@@ -1,0 +1,1 @@
+"""Fit camera profiles to real pairs."""
