@@ -7,7 +7,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-
 from conftest import ROOT
 
 from omf.utils.machine import available_cores, free_in_cgroups, free_memory
@@ -81,9 +80,7 @@ def test_a_real_control_group(tmp_path):
         code = (
             "import os, pathlib, sys; pathlib.Path(sys.argv[1], 'cgroup.procs').write_text(str(os.getpid()))"
         )
-        code += "; from conftest import ROOT
-
-from omf.utils.machine import available_cores, free_memory; print(free_memory())"
+        code += "; from omf.utils.machine import free_memory; print(free_memory())"
         result = subprocess.run(
             [sys.executable, "-c", code, str(group)], capture_output=True, text=True, check=True
         )
