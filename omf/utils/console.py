@@ -39,10 +39,10 @@ def warn_once(line: str) -> None:
 def progress(
     items: Iterable | None = None, doing: str | None = None, *, hidden: bool = False, **options: object
 ) -> "tqdm":
-    """Return a progress bar with the speed and the remaining time, visible on a terminal only.
+    """Return a progress bar, visible on a terminal only; without items the caller updates it.
 
     Args:
-        items: items to iterate over; None if the caller updates the bar.
+        items: items to iterate over.
         doing: description in front of the bar.
         hidden: True to hide the bar on a terminal too.
         options: options of tqdm, such as `unit` and `total`.
