@@ -3,7 +3,6 @@
 import ipaddress
 import os
 import re
-from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -65,20 +64,15 @@ class Model:
 
 
 def read_models() -> dict[str, Model]:
-    """Return the listed models by name, and log a warning of each entry that can't be used.
+    """Return the listed models by name, and warn of each entry that can't be used, once in a process.
 
     Raises:
         InputError: the shipped list is unreadable.
     """
     models, problems = merge_lists()
-    warn_of(problems.values())
-    return models
-
-
-def warn_of(problems: Iterable[InputError]) -> None:
-    """Log each problem, once in a process."""
-    for problem in problems:
+    for problem in problems.values():
         warn_once(str(problem))
+    return models
 
 
 def merge_lists() -> tuple[dict[str, Model], dict[str, InputError]]:
@@ -252,13 +246,6 @@ def check_free_name(name: str) -> None:
         raise InputError(f"{listing.parent / name}: holds files, but is not listed; give another name")
 
 
-def check_name(name: str) -> None:
-    """Raise InputError unless a training may register a model under this name, see `check_free_name`."""
-    if not re.fullmatch(r"[A-Za-z0-9_]+", name):
-        raise InputError(f"training.name is {name!r}; give letters, digits and underscores")
-    check_free_name(name)
-
-
 def find_model(name: str) -> Model:
     """Find a model.
 
@@ -272,7 +259,8 @@ def find_model(name: str) -> Model:
     models, problems = merge_lists()
     if name in problems and name not in models:
         raise problems[name]
-    warn_of(problems.values())
+    for problem in problems.values():
+        warn_once(str(problem))
     if name in models:
         return models[name]
     if os.path.isdir(name):  # noqa: PTH112, since Path.is_dir raises on names that are too long

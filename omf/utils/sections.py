@@ -87,11 +87,7 @@ def requirement(section: type[Section], name: str) -> str:
     """Return the values that a setting takes, in words that complete "it must be"."""
     if inner := section_of(section, name):
         return f"a section of {', '.join(inner.model_fields)}"
-    return in_words(section.model_json_schema()["properties"][name])
-
-
-def in_words(schema: dict) -> str:
-    """Return the values that a JSON schema admits, in words."""
+    schema = section.model_json_schema()["properties"][name]
     if "requirement" in schema:
         return schema["requirement"]
     *first, last = _alternatives(schema)
@@ -99,6 +95,7 @@ def in_words(schema: dict) -> str:
 
 
 def _alternatives(schema: dict) -> list[str]:
+    """Return the values that a JSON schema admits, in words."""
     if "anyOf" in schema:
         return [words for part in schema["anyOf"] for words in _alternatives(part)]
     if "enum" in schema:
