@@ -192,11 +192,7 @@ def is_plain(value: object) -> bool:
 
 
 def header_numbers(path: Path, header: Mapping[str, str], key: str, count: int = 0) -> tuple[int, ...]:
-    """Return the comma-separated numbers under a key of a header.
-
-    Raises:
-        InputError: there are none, or not `count` of them, if that is given.
-    """
+    """Return the numbers under a key of a header. Raises InputError unless there are some, or `count`."""
     found = re.fullmatch(r"\d{1,5}(,\d{1,5})*", header.get(key, ""))
     numbers = tuple(map(int, header[key].split(","))) if found else ()
     if not numbers or count not in (0, len(numbers)):
@@ -208,10 +204,7 @@ def header_numbers(path: Path, header: Mapping[str, str], key: str, count: int =
 def save_network(network: PaddedNetwork, path: Path, camera: str | None = None) -> None:
     """Write safetensors: the weights of convolutions in float16 (half the bytes), the rest in float32.
 
-    Args:
-        network: network of the method.
-        path: safetensors file.
-        camera: camera of the RAW that it predicts, if known; see `omf.models.registry.find_model`.
+    `camera`, if known, is that of the RAW which it predicts; see `omf.models.registry.find_model`.
     """
     convolutions = {name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)}
     state = {

@@ -63,13 +63,8 @@ def fetch_repository(address: str) -> Model:
     """Download a model, check that its weights load, and list it under its name on the hub.
 
     Each revision has a folder of its own, which appears there whole; the change of the list is the moment
-    from which on it is used in place of the former one. A download that was stopped resumes.
-
-    Args:
-        address: OWNER/NAME or OWNER/NAME@REVISION.
-
-    Returns:
-        The model, as listed.
+    from which on it is used in place of the former one. A download that was stopped resumes. The address is
+    OWNER/NAME or OWNER/NAME@REVISION.
 
     Raises:
         InputError: the user's folder can't be written to, the hub does not have the model, it is not one of

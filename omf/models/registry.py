@@ -247,11 +247,9 @@ def check_free_name(name: str) -> None:
 
 
 def find_model(name: str) -> Model:
-    """Find a model.
+    """Find a model by its name in either list, or by a folder that contains its weights, see `FOLDER_FILES`.
 
-    Args:
-        name: name in models.yaml or in the user's list, or a folder that contains weights, see
-            `FOLDER_FILES`. Their camera is the one in the header of the OE file.
+    The camera of the latter is the one in the header of the OE file.
 
     Raises:
         InputError: the name is neither, or its entry can't be used.

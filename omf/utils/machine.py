@@ -53,11 +53,9 @@ def free_in_cgroups(system: Path) -> list[int]:
 
 
 def query_gpus(*columns: str) -> list[list[str]]:
-    """Ask nvidia-smi about the GPUs of this machine, visible to this process or not.
+    """Return properties of each GPU of this machine, visible to this process or not; memory in MiB.
 
-    Returns:
-        The values of `columns`, see `nvidia-smi --help-query-gpu`, of each GPU (memory in MiB); empty without
-        GPU, driver or nvidia-smi.
+    They are those of `nvidia-smi --help-query-gpu`. Empty without GPU, driver or nvidia-smi.
     """
     command = ("nvidia-smi", f"--query-gpu={','.join(columns)}", "--format=csv,noheader,nounits")
     try:
