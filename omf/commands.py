@@ -17,7 +17,7 @@ from omf.utils.written import check_replaceable, note_input
 def run_predict(arguments: argparse.Namespace) -> int:
     from omf.io.photos import find_photos
     from omf.io.raw_formats import RawFormat, Writer, parse_raw_format
-    from omf.models.registry import check_files, find_model, with_camera
+    from omf.models.registry import find_model, with_camera
     from omf.raw.camera import load_camera
 
     photos = find_photos(arguments.photos)
@@ -32,8 +32,6 @@ def run_predict(arguments: argparse.Namespace) -> int:
     camera = load_camera(model.camera)
     settings = {**vars(arguments), "output_format": arguments.format, "noise": noise}
     raw_format = parse_raw_format(settings, camera)
-    check_files(model)  # before torch, which takes its time to load
-    make_folder(arguments.out)
     photos, taken = split_by_target(photos, arguments.out, raw_format.suffix)
     if not photos:
         return conclude("", taken)
@@ -42,6 +40,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
     from omf.pipeline.predict import predict
 
     method, device, _ = load_method(model, arguments.device, arguments.precision, own_process=True)
+    make_folder(arguments.out)
     log.debug(f"model {model.name} on {device}")
     began = time.monotonic()
     writer = (

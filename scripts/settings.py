@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 import omf.utils.interrupts  # noqa: F401 - before all that takes long
-from omf.models.registry import check_name
+from omf.models.registry import check_free_name
 from omf.training.settings import check_folders, read_settings
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_json
@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     arguments = parser.parse_args()
     settings = read_settings(arguments.settings)
-    check_name(settings.name)  # now, and not after hours of training
+    check_free_name(settings.name)  # now, and not after hours of training
     check_folders(settings)
     save_json(arguments.out, settings.model_dump())
 

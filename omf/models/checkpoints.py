@@ -50,11 +50,8 @@ def load_networks(model: Model) -> tuple[PaddedNetwork, PaddedNetwork | None, Gl
         if (network.in_channels, network.out_channels) != (expected, 3):
             channels = f"{network.in_channels} in, {network.out_channels} out"
             raise InputError(f"{file.path}: {channels}; the model needs {expected} in ({inputs}), 3 out")
-    (_, oe), *others = branches
-    if not others:
-        return oe, None, base
-    noe = others[0][1]
-    if oe.depth != noe.depth:
+    oe, noe = branches[0][1], branches[1][1] if model.noe else None
+    if noe and oe.depth != noe.depth:
         raise InputError(
             f"{model.oe.path}: widths {oe.widths}, but NOE's are {noe.widths}; "
             "both need the same number of levels"
@@ -84,42 +81,25 @@ def load_network(path: Path) -> PaddedNetwork:
     if name not in NETWORKS:
         raise InputError(f"{path}: weights of architecture {name}; the method takes {' or '.join(NETWORKS)}")
     widths = header_numbers(path, header, "widths")
-    in_channels, out_channels = (header_number(path, header, key) for key in ("in_channels", "out_channels"))
-    return build_with_weights(partial(build, name, widths, in_channels, out_channels), state, path)
+    channels = [header_numbers(path, header, key, 1)[0] for key in ("in_channels", "out_channels")]
+    return build_with_weights(partial(build, name, widths, *channels), state, path)
 
 
 def load_demosaic_net(path: Path) -> DemosaicNet:
     """Load a Demosaic Net. Raises InputError under the same conditions as `load_network`."""
-    state, header = read_weights(path)
-    if header.get("architecture") != DEMOSAIC:
-        raise InputError(
-            f"{path}: weights of architecture {header.get('architecture', 'unet')}; expected a Demosaic Net"
-        )
-    width, depth = (header_number(path, header, key) for key in ("width", "depth"))
+    state, header = read_weights(path, DEMOSAIC, "a Demosaic Net")
+    width, depth = (header_numbers(path, header, key, 1)[0] for key in ("width", "depth"))
     return build_with_weights(partial(DemosaicNet, width, depth), state, path)
 
 
 def load_base(path: Path) -> GlobalNet:
     """Load a base network. Raises InputError under the same conditions as `load_network`."""
-    state, header = read_weights(path)
-    if header.get("architecture") != BASE:
-        raise InputError(
-            f"{path}: weights of architecture {header.get('architecture', 'unet')}; expected a base network"
-        )
+    state, _ = read_weights(path, BASE, "a base network")
     return build_with_weights(GlobalNet, state, path)
 
 
 def build_with_weights(make: Callable[[], Network], state: Mapping[str, Tensor], path: Path) -> Network:
-    """Build a network in evaluation mode and load its weights.
-
-    Args:
-        make: function that builds the network.
-        state: weights, {parameter name: tensor}.
-        path: weights file, for error messages.
-
-    Raises:
-        InputError: the weights are not exactly those of the network.
-    """
+    """Build a network in evaluation mode with its weights. Raises InputError if they are those of another."""
     try:
         # shapes only: a damaged header may request any amount of memory, and random weights change the state
         # of PyTorch's generator
@@ -141,10 +121,7 @@ def build_with_weights(make: Callable[[], Network], state: Mapping[str, Tensor],
         for key, value in expected.items()
         if key in state and state[key].shape != value.shape
     ]
-    if not problems:
-        problems = [
-            f"{key} holds {problem}" for key, value in state.items() if (problem := find_value_problem(value))
-        ]
+    problems = problems or list(filter(None, map(find_value_problem, state, state.values())))
     if problems:
         raise InputError(
             f"{path}: not a valid {kind} checkpoint; {join_first(problems, '; ')}; "
@@ -165,21 +142,23 @@ def join_first(items: list[str], separator: str) -> str:
     return separator.join(items)
 
 
-def find_value_problem(value: Tensor) -> str | None:
-    """Return why a tensor's values cannot be weights, or None if they can."""
+def find_value_problem(key: str, value: Tensor) -> str | None:
+    """Return why the values of a tensor cannot be weights, or None if they can."""
     if value.dtype not in WEIGHT_TYPES:
-        return f"{str(value.dtype).removeprefix('torch.')}, not numbers of 16, 32 or 64 bits"
-    return None if torch.isfinite(value).all() else "values that are not finite"
+        return f"{key} holds {str(value.dtype).removeprefix('torch.')}, not numbers of 16, 32 or 64 bits"
+    return None if torch.isfinite(value).all() else f"{key} holds values that are not finite"
 
 
-def read_weights(path: Path) -> tuple[Mapping[str, Tensor], dict[str, str]]:
-    """Read a weights file.
+def read_weights(
+    path: Path, architecture: str | None = None, network: str = ""
+) -> tuple[Mapping[str, Tensor], dict[str, str]]:
+    """Read a weights file, of an architecture if one is given; `network` describes that to the user.
 
     Returns:
         {parameter name: tensor} on the CPU, and the header of a safetensors file (empty for others).
 
     Raises:
-        InputError: the file is unreadable, or contains anything but plain tensors.
+        InputError: the file is unreadable, contains anything but plain tensors, or has another architecture.
     """
     try:
         if path.suffix == ".safetensors":
@@ -199,6 +178,9 @@ def read_weights(path: Path) -> tuple[Mapping[str, Tensor], dict[str, str]]:
         isinstance(key, str) and is_plain(value) for key, value in state.items()
     ):
         raise InputError(f"{path}: not a state_dict; save the network's state_dict() and nothing else")
+    given = header.get("architecture", "unet")
+    if architecture not in (None, given):
+        raise InputError(f"{path}: weights of architecture {given}; expected {network}")
     return state, header
 
 
@@ -209,34 +191,20 @@ def is_plain(value: object) -> bool:
     return value.numel() * value.itemsize <= value.untyped_storage().nbytes()  # not expanded
 
 
-def header_number(path: Path, header: Mapping[str, str], key: str) -> int:
-    """Return the number under a key of a header. Raises InputError unless there is exactly one."""
-    numbers = header_numbers(path, header, key)
-    if len(numbers) > 1:
-        raise InputError(
-            f"{path}: its header specifies {len(numbers)} {key} of the network; "
-            "copy the file again from where it came"
-        )
-    return numbers[0]
-
-
-def header_numbers(path: Path, header: Mapping[str, str], key: str) -> tuple[int, ...]:
-    """Return the comma-separated numbers under a key of a header. Raises InputError if there are none."""
-    if not re.fullmatch(r"\d{1,5}(,\d{1,5})*", header.get(key, "")):
-        raise InputError(
-            f"{path}: its header does not specify the {key} of the network; "
-            "copy the file again from where it came"
-        )
-    return tuple(map(int, header[key].split(",")))
+def header_numbers(path: Path, header: Mapping[str, str], key: str, count: int = 0) -> tuple[int, ...]:
+    """Return the numbers under a key of a header. Raises InputError unless there are some, or `count`."""
+    found = re.fullmatch(r"\d{1,5}(,\d{1,5})*", header.get(key, ""))
+    numbers = tuple(map(int, header[key].split(","))) if found else ()
+    if not numbers or count not in (0, len(numbers)):
+        fault = f"specifies {len(numbers)} {key}" if numbers else f"does not specify the {key}"
+        raise InputError(f"{path}: its header {fault} of the network; copy the file again from where it came")
+    return numbers
 
 
 def save_network(network: PaddedNetwork, path: Path, camera: str | None = None) -> None:
     """Write safetensors: the weights of convolutions in float16 (half the bytes), the rest in float32.
 
-    Args:
-        network: network of the method.
-        path: safetensors file.
-        camera: camera of the RAW that it predicts, if known; see `omf.models.registry.find_model`.
+    `camera`, if known, is that of the RAW which it predicts; see `omf.models.registry.find_model`.
     """
     convolutions = {name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)}
     state = {
@@ -248,9 +216,8 @@ def save_network(network: PaddedNetwork, path: Path, camera: str | None = None) 
         "widths": ",".join(map(str, network.widths)),
         "in_channels": str(network.in_channels),
         "out_channels": str(network.out_channels),
-        **({"camera": camera} if camera else {}),
     }
-    write_weights(state, header, path)
+    write_weights(state, header, path, camera)
 
 
 def save_demosaic_net(network: DemosaicNet, path: Path) -> None:
@@ -261,14 +228,13 @@ def save_demosaic_net(network: DemosaicNet, path: Path) -> None:
 
 def save_base(network: GlobalNet, path: Path, camera: str | None = None) -> None:
     """Write a base network as safetensors, in float32."""
-    write_weights(
-        network.state_dict(), {"architecture": BASE, **({"camera": camera} if camera else {})}, path
-    )
+    write_weights(network.state_dict(), {"architecture": BASE}, path, camera)
 
 
-def write_weights(state: Mapping[str, Tensor], header: Mapping[str, str], path: Path) -> None:
-    """Write tensors and a header as safetensors."""
+def write_weights(
+    state: Mapping[str, Tensor], header: Mapping[str, str], path: Path, camera: str | None = None
+) -> None:
+    """Write tensors and a header, with the camera if it is known, as safetensors."""
+    header = {"format": "pt", **header} | ({"camera": camera} if camera else {})
     with atomic_write(path) as temporary:
-        temporary.write_bytes(
-            save({key: value.contiguous() for key, value in state.items()}, {"format": "pt", **header})
-        )
+        temporary.write_bytes(save({key: value.contiguous() for key, value in state.items()}, header))

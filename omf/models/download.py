@@ -1,8 +1,6 @@
 """Download weights: resume after broken connections, verify the hash, then rename into place."""
 
-import fcntl
 import time
-from contextlib import suppress
 from pathlib import Path
 
 import requests
@@ -12,7 +10,7 @@ from tqdm import tqdm
 from omf.models.registry import WeightsFile, find_file_problem, is_pointer, is_trusted_url
 from omf.utils.console import log, progress
 from omf.utils.errors import InputError
-from omf.utils.files import sha256, sync
+from omf.utils.files import locked, sha256, sync
 from omf.utils.paths import check_writable
 from omf.utils.written import begins_with, is_own, mark, set_aside
 
@@ -22,17 +20,10 @@ TIMEOUT = 30  # seconds without a response
 
 
 def fetch(file: WeightsFile, name: str) -> bool:
-    """Download one file of a model unless it exists and matches its hash.
+    """Download a file of the model of a name; return False if it exists already and matches its hash.
 
     A partial download remains in FILE.part, and a later call resumes it. If several processes download the
     same file, one does and the others wait.
-
-    Args:
-        file: file to download.
-        name: name of the model, for error messages.
-
-    Returns:
-        True if the file was downloaded, False if it already existed.
 
     Raises:
         InputError: no URL is listed, the folder can't be written to, the server is unreachable or does not
@@ -45,9 +36,7 @@ def fetch(file: WeightsFile, name: str) -> bool:
         raise InputError(problem)
     check_writable(file.path.parent)
     part = file.path.with_name(file.path.name + ".part")
-    with part.open("ab") as lock:
-        with suppress(OSError):  # some file systems have no locks
-            fcntl.flock(lock, fcntl.LOCK_EX)
+    with locked(part):
         if find_file_problem(file, name) is None:  # another process has downloaded it in the meantime
             part.unlink(missing_ok=True)
             return False
@@ -72,11 +61,11 @@ def keep_other(path: Path, download: Path) -> None:
 
 
 def download(file: WeightsFile, part: Path) -> None:
-    """Download to `part` until it is complete, over as many connections as needed."""
+    """Append to `part` until it is complete, over as many connections as needed."""
     attempt = 0
     with progress(total=file.bytes, doing=file.path.name, unit="B", unit_scale=True) as bar:
         while True:
-            offset = part.stat().st_size if part.exists() else 0
+            offset = part.stat().st_size
             if offset >= file.bytes:
                 return
             bar.update(offset - bar.n)
@@ -87,7 +76,7 @@ def download(file: WeightsFile, part: Path) -> None:
                 raise InputError(f"{file.url}: {error}; copy the file to {file.path} by hand") from error
             except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
                 reason = str(error)
-            attempt = 0 if part.exists() and part.stat().st_size > offset else attempt + 1
+            attempt = 0 if part.stat().st_size > offset else attempt + 1
             if attempt == ATTEMPTS:
                 raise InputError(f"{file.url}: can't be downloaded ({reason}); call again to resume")
             time.sleep(PAUSE * 2**attempt if attempt else 0)

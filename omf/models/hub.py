@@ -32,17 +32,12 @@ from omf.utils.yaml import parse_yaml
 
 WEIGHTS = ("base.safetensors", "oe.safetensors", "noe.safetensors", "demosaic.safetensors")
 CARD = ("README.md", "training.yaml", "curves.png")
+FETCHED = (*WEIGHTS, *CARD, PROFILE)
+COMMIT = "[0-9a-f]{40}"
 
 
 def push(model: Model, repository: str) -> str:
-    """Upload a model in one commit; a repository that does not exist is created.
-
-    Args:
-        model: model whose weights are safetensors files.
-        repository: OWNER/NAME on the hub.
-
-    Returns:
-        URL of the commit.
+    """Upload a model to OWNER/NAME, which is created if it does not exist; return the URL of the commit.
 
     Raises:
         InputError: the model has no safetensors files, they are not the listed ones, or the hub refuses.
@@ -68,13 +63,8 @@ def fetch_repository(address: str) -> Model:
     """Download a model, check that its weights load, and list it under its name on the hub.
 
     Each revision has a folder of its own, which appears there whole; the change of the list is the moment
-    from which on it is used in place of the former one. A download that was stopped resumes.
-
-    Args:
-        address: OWNER/NAME or OWNER/NAME@REVISION.
-
-    Returns:
-        The model, as listed.
+    from which on it is used in place of the former one. A download that was stopped resumes. The address is
+    OWNER/NAME or OWNER/NAME@REVISION.
 
     Raises:
         InputError: the user's folder can't be written to, the hub does not have the model, it is not one of
@@ -87,12 +77,12 @@ def fetch_repository(address: str) -> Model:
     with hub_calls(repository):
         api = HfApi()
         info = api.model_info(repository, revision=revision or None)
-    if not re.fullmatch(r"[0-9a-f]{40}", info.sha or ""):
+    if not re.fullmatch(COMMIT, info.sha or ""):
         raise InputError(f"{repository}: the hub names no commit of it; try again")
     with locked(target / ".lock"):
         staging = download_revision(api, info, target)
         folder = free_folder(target / info.sha)
-        entry = checked_entry(api.endpoint, info, staging, f"{repository}/{folder.name}")
+        entry = describe_download(api.endpoint, info, staging, f"{repository}/{folder.name}")
         for file in staging.iterdir():
             sync(file)
         staging.rename(folder)
@@ -102,23 +92,17 @@ def fetch_repository(address: str) -> Model:
 
 
 def download_revision(api: HfApi, info: ModelInfo, target: Path) -> Path:
-    """Download the files of a revision to a hidden folder in `target`, and return that; resumes.
-
-    Raises:
-        InputError: the hub does not give them.
-    """
+    """Download the files of a revision to a hidden folder in `target`, and return that; resumes."""
     staging = target / f".{info.sha}.part"
     for other in set(target.glob(".*.part")) - {staging}:
         shutil.rmtree(other, ignore_errors=True)
     with hub_calls(info.id):
-        api.snapshot_download(
-            info.id, revision=info.sha, local_dir=staging, allow_patterns=[*WEIGHTS, *CARD, PROFILE]
-        )
+        api.snapshot_download(info.id, revision=info.sha, local_dir=staging, allow_patterns=list(FETCHED))
     return staging
 
 
-def checked_entry(endpoint: str, info: ModelInfo, staging: Path, listed: str) -> dict:
-    """Return the entry for the list of a downloaded model, or remove it if it can't be used.
+def describe_download(endpoint: str, info: ModelInfo, staging: Path, listed: str) -> dict:
+    """Load a downloaded model and return its entry for the list, or remove it if it can't be used.
 
     Args:
         endpoint: URL of the hub.
@@ -130,7 +114,15 @@ def checked_entry(endpoint: str, info: ModelInfo, staging: Path, listed: str) ->
         InputError: it is not a model of this program, its camera is unknown, or its card is invalid.
     """
     try:
-        entry = describe_download(staging, listed) | {
+        model = model_in_folder(staging, {})
+        oe, _, _ = load_networks(model)
+        files = [staging / name for name in WEIGHTS if (staging / name).is_file()]
+        if (demosaic := staging / "demosaic.safetensors") in files:
+            load_demosaic_net(demosaic)
+        entry = {
+            "camera": fetched_camera(model.camera, staging / PROFILE, f"{listed}/{PROFILE}"),
+            "widths": list(oe.widths),
+            "files": {path.stem: file_entry(path, listed) for path in files},
             "description": f"fetched from {endpoint}/{info.id}",
             "source": f"{endpoint}/{info.id}/tree/{info.sha}",
             "licence": licence_text((info.card_data or {}).get("license")),
@@ -144,28 +136,6 @@ def checked_entry(endpoint: str, info: ModelInfo, staging: Path, listed: str) ->
     return entry
 
 
-def describe_download(folder: Path, listed: str) -> dict:
-    """Load a downloaded model and return what a list says about its files.
-
-    Args:
-        folder: folder that contains the files.
-        listed: name of the folder that will contain them, relative to the list.
-
-    Raises:
-        InputError: the files are not a model of this program, or its camera is unknown.
-    """
-    model = model_in_folder(folder)
-    oe, _, _ = load_networks(model)
-    files = [folder / name for name in WEIGHTS if (folder / name).is_file()]
-    if (demosaic := folder / "demosaic.safetensors") in files:
-        load_demosaic_net(demosaic)
-    return {
-        "camera": fetched_camera(model.camera, folder / PROFILE, f"{listed}/{PROFILE}"),
-        "widths": list(oe.widths),
-        "files": {path.stem: file_entry(path, listed) for path in files},
-    }
-
-
 def licence_text(licence: object) -> object:
     """Return the licence of a model card as text, several ones joined; other values are returned as is."""
     if isinstance(licence, list) and all(isinstance(part, str) for part in licence):
@@ -175,15 +145,15 @@ def licence_text(licence: object) -> object:
 
 def free_folder(folder: Path) -> Path:
     """Return a folder, or with a number after its name if it exists: of a revision that is fetched again."""
-    numbered = (folder.with_name(f"{folder.name}-{number}") for number in itertools.count(1))
-    return next(path for path in itertools.chain([folder], numbered) if not path.exists())
+    names = itertools.chain([folder.name], (f"{folder.name}-{number}" for number in itertools.count(1)))
+    return next(path for path in map(folder.with_name, names) if not path.exists())
 
 
 def remove_revisions(target: Path, current: Path) -> None:
     """Remove the files of all revisions but the current one; files of the user's stay."""
     for folder in target.iterdir():
-        if re.fullmatch(r"[0-9a-f]{40}(-\d+)?", folder.name) and folder != current:
-            for name in (*WEIGHTS, *CARD, PROFILE):
+        if re.fullmatch(rf"{COMMIT}(-\d+)?", folder.name) and folder != current:
+            for name in FETCHED:
                 (folder / name).unlink(missing_ok=True)
             with suppress(OSError):  # there are other files
                 folder.rmdir()
@@ -196,19 +166,14 @@ def check_repository(repository: str) -> None:
 
 
 def fetched_camera(name: str, fetched: Path, listed: str) -> str:
-    """Return `name` if a profile of that name is as the fetched one, else the latter's path, `listed`.
-
-    Raises:
-        InputError: the profile is missing or invalid.
-    """
+    """Return `name` if a profile of that name is as the fetched one, else the latter's path, `listed`."""
     if not fetched.is_file():
         load_camera(name)
         return name
     load_camera(str(fetched))
     path = profile_path(name)
-    if path.is_file() and parse_yaml(path.read_text("utf-8")) == parse_yaml(fetched.read_text("utf-8")):
-        return name
-    return listed
+    same = path.is_file() and parse_yaml(path.read_text("utf-8")) == parse_yaml(fetched.read_text("utf-8"))
+    return name if same else listed
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import ipaddress
 import os
 import re
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -63,20 +64,15 @@ class Model:
 
 
 def read_models() -> dict[str, Model]:
-    """Return the listed models by name, and log a warning of each entry that can't be used.
+    """Return the listed models by name, and warn of each entry that can't be used, once in a process.
 
     Raises:
         InputError: the shipped list is unreadable.
     """
     models, problems = merge_lists()
-    warn_of(problems)
-    return models
-
-
-def warn_of(problems: dict[str, InputError]) -> None:
-    """Log each problem, once in a process."""
     for problem in problems.values():
         warn_once(str(problem))
+    return models
 
 
 def merge_lists() -> tuple[dict[str, Model], dict[str, InputError]]:
@@ -85,9 +81,6 @@ def merge_lists() -> tuple[dict[str, Model], dict[str, InputError]]:
     Returns:
         {name: model}, and {name: problem} of the entries that can't be used; a list of the user's that is
         unreadable counts as one of them.
-
-    Raises:
-        InputError: the shipped list is unreadable.
     """
     models, problems = read_list(data_folder(MODELS) / SHIPPED)
     listing = user_folder(MODELS) / OWN
@@ -108,13 +101,10 @@ def belongs_to_user(model: Model) -> bool:
 
 
 def read_list(listing: Path) -> tuple[dict[str, Model], dict[str, InputError]]:
-    """Read a list of models.
+    """Read a list of models. Raises InputError if it is unreadable.
 
     Returns:
         {name: model}, and {name: problem} of the entries that are invalid.
-
-    Raises:
-        InputError: the list is unreadable.
     """
     models, problems = {}, {}
     for name, entry in read_entries(listing).items():
@@ -149,20 +139,6 @@ def list_text(listing: Path) -> str:
         raise
 
 
-def parse_file(network: str, file: dict, folder: Path) -> WeightsFile:
-    """Convert a file of an entry. A file with a URL may lie in the user's folder: it is fetched to there.
-
-    Raises:
-        ValueError, AttributeError, KeyError or TypeError: the file is invalid.
-    """
-    if problem := find_invalid_file_entry(file):
-        raise ValueError(f"{network}: {problem}")
-    path = folder / file["name"]
-    if file.get("url") and not os.path.isfile(path):  # noqa: PTH113, since Path.is_file raises on names that are too long
-        path = user_folder(MODELS) / file["name"]
-    return WeightsFile(path, **{key: value for key, value in file.items() if key != "name"})
-
-
 def parse_entry(name: str, entry: object, folder: Path) -> Model:
     """Convert an entry of a list of models, in `folder`, to a model. Raises InputError if it is invalid."""
     try:
@@ -171,45 +147,49 @@ def parse_entry(name: str, entry: object, folder: Path) -> Model:
             fields["widths"] = tuple(entry["widths"])
             fields |= {network: parse_file(network, file, folder) for network, file in entry["files"].items()}
         model = Model(name=name, **fields)
-        problem = find_invalid_field(model)
+        check_fields(model)
     except (ValueError, AttributeError, LookupError, TypeError) as error:
         missing = "no " * isinstance(error, KeyError)
-        problem = f"{missing}{str(error).partition(chr(10))[0]}"
-    if problem:
-        raise InputError(f"{name}: {problem}")
+        raise InputError(f"{name}: {missing}{str(error).partition(chr(10))[0]}") from error
     profile = folder / model.camera  # as fetched with the model
-    is_there = profile.suffix == ".yaml" and os.path.isfile(profile)  # noqa: PTH113, as above
+    is_there = profile.suffix == ".yaml" and os.path.isfile(profile)  # noqa: PTH113, since Path.is_file raises on names that are too long
     return replace(model, camera=str(profile)) if is_there else model
 
 
-def find_invalid_field(model: Model) -> str | None:
-    """Return what is invalid about an entry of a list of models, or None."""
+def check_fields(model: Model) -> None:
+    """Raise ValueError if a field of a listed model is invalid."""
     for field in ("camera", "description", "source", "licence"):
         if not isinstance(value := getattr(model, field), str):
-            return f"{field} is {value}; it must be text"
+            raise ValueError(f"{field} is {value}; it must be text")
     if not all(isinstance(flag, bool) for flag in (model.extra_data, model.trained_here)):
-        return "extra_data and trained_here must be true or false"
+        raise ValueError("extra_data and trained_here must be true or false")
     if model.method not in METHODS:
-        return f"method must be {' or '.join(METHODS)}"
+        raise ValueError(f"method must be {' or '.join(METHODS)}")
     if model.method == "fusion" and not (model.oe and (model.noe or model.base) and model.widths):
-        return "it must have widths, and files oe and noe, or base and oe"
+        raise ValueError("it must have widths, and files oe and noe, or base and oe")
     if not all(type(width) is int and width > 0 for width in model.widths or ()):
-        return "widths must be whole numbers, 1 or more"
-    return None
+        raise ValueError("widths must be whole numbers, 1 or more")
 
 
-def find_invalid_file_entry(file: dict) -> str | None:
-    """Return what is invalid about a file in an entry, on one line, or None."""
+def parse_file(network: str, file: dict, folder: Path) -> WeightsFile:
+    """Convert a file of an entry. A file with a URL may lie in the user's folder: it is fetched to there.
+
+    Raises:
+        ValueError, AttributeError, KeyError or TypeError: the file is invalid.
+    """
     name, url = Path(file["name"]), file.get("url")
     if name.is_absolute() or ".." in name.parts:
-        return f"name {name} leads out of the folder; give one below it"
+        raise ValueError(f"{network}: name {name} leads out of the folder; give one below it")
     if not re.fullmatch("[0-9a-f]{64}", str(file.get("sha256"))):
-        return f"{name} has no sha256; give the 64 digits that `sha256sum` prints"
+        raise ValueError(f"{network}: {name} has no sha256; give the 64 digits that `sha256sum` prints")
     if type(file.get("bytes")) is not int:
-        return f"{name} has no bytes; give the file's size"
+        raise ValueError(f"{network}: {name} has no bytes; give the file's size")
     if url is not None and not is_trusted_url(url):
-        return f"url {url} is not trusted; give one that begins with https://"
-    return None
+        raise ValueError(f"{network}: url {url} is not trusted; give one that begins with https://")
+    path = folder / name
+    if url and not os.path.isfile(path):  # noqa: PTH113, as above
+        path = user_folder(MODELS) / name
+    return WeightsFile(path, **{key: value for key, value in file.items() if key != "name"})
 
 
 def is_trusted_url(url: str) -> bool:
@@ -226,11 +206,7 @@ def is_trusted_url(url: str) -> bool:
 
 
 def register_model(name: str, entry: dict) -> None:
-    """Add an entry to the user's list of models, or replace the one of the same name.
-
-    Args:
-        name: name of the model, see `check_free_name`.
-        entry: fields as in models.yaml.
+    """Add an entry, as in models.yaml, to the user's list of models, or replace the one of the same name.
 
     Raises:
         InputError: the entry is invalid, or the list is unreadable; it is left as it is.
@@ -248,10 +224,7 @@ def file_entry(path: Path, folder: str) -> dict:
 
 
 def check_free_name(name: str) -> None:
-    """Check, before hours of work, that a model can be listed under a name in the user's folder.
-
-    Args:
-        name: name of a model to train, or OWNER/NAME of one to fetch.
+    """Check, before hours of work, that the user can list a model under a name, or OWNER/NAME.
 
     Raises:
         InputError: the folder can't be written to, its list is unreadable, or the name is that of a model
@@ -273,19 +246,10 @@ def check_free_name(name: str) -> None:
         raise InputError(f"{listing.parent / name}: holds files, but is not listed; give another name")
 
 
-def check_name(name: str) -> None:
-    """Raise InputError unless a training may register a model under this name, see `check_free_name`."""
-    if not re.fullmatch(r"[A-Za-z0-9_]+", name):
-        raise InputError(f"training.name is {name!r}; give letters, digits and underscores")
-    check_free_name(name)
-
-
 def find_model(name: str) -> Model:
-    """Find a model.
+    """Find a model by its name in either list, or by a folder that contains its weights, see `FOLDER_FILES`.
 
-    Args:
-        name: name in models.yaml or in the user's list, or a folder that contains weights, see
-            `FOLDER_FILES`. Their camera is the one in the header of the OE file.
+    The camera of the latter is the one in the header of the OE file.
 
     Raises:
         InputError: the name is neither, or its entry can't be used.
@@ -293,7 +257,8 @@ def find_model(name: str) -> Model:
     models, problems = merge_lists()
     if name in problems and name not in models:
         raise problems[name]
-    warn_of(problems)
+    for problem in problems.values():
+        warn_once(str(problem))
     if name in models:
         return models[name]
     if os.path.isdir(name):  # noqa: PTH112, since Path.is_dir raises on names that are too long
@@ -302,12 +267,8 @@ def find_model(name: str) -> Model:
     raise InputError(f"model {name}: neither listed nor a folder; known models: {', '.join(models)}")
 
 
-def model_in_folder(folder: Path, listed: dict[Path, WeightsFile] | None = None) -> Model:
-    """Return the model whose weights a folder contains, see `FOLDER_FILES`.
-
-    Args:
-        folder: folder with weights.
-        listed: files of the listed models by path.
+def model_in_folder(folder: Path, listed: dict[Path, WeightsFile]) -> Model:
+    """Return the model whose weights a folder contains, see `FOLDER_FILES`; `listed`: known files by path.
 
     Raises:
         InputError: the folder does not contain all weights of a model.
@@ -315,10 +276,7 @@ def model_in_folder(folder: Path, listed: dict[Path, WeightsFile] | None = None)
     for names in FOLDER_FILES:
         paths = {branch: folder / file for branch, file in names.items()}
         if all(path.is_file() for path in paths.values()):
-            files = {
-                branch: (listed or {}).get(path.resolve(), WeightsFile(path))
-                for branch, path in paths.items()
-            }
+            files = {branch: listed.get(path.resolve(), WeightsFile(path)) for branch, path in paths.items()}
             return Model(name=str(folder), camera=read_camera_name(paths["oe"]) or Model.camera, **files)
     sets = " or ".join(" + ".join(names.values()) for names in FOLDER_FILES)
     raise InputError(f"model {folder}: the folder does not hold the weights of a model; put {sets} there")
@@ -327,7 +285,8 @@ def model_in_folder(folder: Path, listed: dict[Path, WeightsFile] | None = None)
 def with_camera(model: Model, camera: str) -> Model:
     """Return a model for another camera: a profile in cameras/, or a YAML file; empty: the model's own.
 
-    Raises InputError for networks, which predict the RAW of the camera that they were trained for.
+    Raises:
+        InputError: its networks predict the RAW of the camera that they were trained for.
     """
     if not camera:
         return model
@@ -340,24 +299,17 @@ def with_camera(model: Model, camera: str) -> Model:
 
 
 def read_camera_name(path: Path) -> str | None:
-    """Return the camera in the header of a weights file, or None.
-
-    An unreadable file also gives None; loading it reports the error.
-    """
-    if path.suffix != ".safetensors":
-        return None
-    try:
-        with safe_open(path, framework="numpy") as file:
+    """Return the camera in the header of a weights file, or None; loading reports an unreadable file."""
+    if path.suffix == ".safetensors":
+        with suppress(OSError, SafetensorError), safe_open(path, framework="numpy") as file:
             return (file.metadata() or {}).get("camera")
-    except (OSError, SafetensorError):
-        return None
+    return None
 
 
 def check_files(model: Model) -> None:
     """Raise InputError unless all files of a model exist and match their listed sizes and hashes."""
     for file in model.files:
-        problem = find_file_problem(file, model.name)
-        if problem:
+        if problem := find_file_problem(file, model.name):
             raise InputError(problem)
 
 
@@ -368,12 +320,7 @@ def is_pointer(path: Path) -> bool:
 
 
 def find_file_problem(file: WeightsFile, name: str) -> str | None:
-    """Return what is wrong with a weights file, and the remedy, on one line, or None.
-
-    Args:
-        file: file to check.
-        name: name of the model, for the remedy.
-    """
+    """Return what is wrong with a file of the model of a name, and the remedy, on one line, or None."""
     remedy = f"fetch it with: omf models fetch {name}" if file.url else "copy it again from where it came"
     if not file.path.is_file():
         return f"{file.path}: no such file; {remedy}"

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from omf.models.checkpoints import load_network
-from omf.models.registry import PROFILE, check_name, file_entry, register_model
+from omf.models.registry import PROFILE, check_free_name, file_entry, register_model
 from omf.networks.build import name_of
 from omf.training.settings import TrainingSettings
 from omf.training.train import remove_other_weights, weights_file
@@ -26,7 +26,7 @@ def register_trained_model(run: Path, settings: TrainingSettings) -> None:
     Raises:
         InputError: the name is that of a model which was not trained here, or the folder can't be written to.
     """
-    check_name(settings.name)
+    check_free_name(settings.name)
     folder = user_folder(MODELS) / settings.name
     staging = folder / ".part"
     shutil.rmtree(staging, ignore_errors=True)

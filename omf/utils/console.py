@@ -39,13 +39,9 @@ def warn_once(line: str) -> None:
 def progress(
     items: Iterable | None = None, doing: str | None = None, *, hidden: bool = False, **options: object
 ) -> "tqdm":
-    """Return a progress bar with the speed and the remaining time, visible on a terminal only.
+    """Return a progress bar over items, or one that the caller updates; visible on a terminal only.
 
-    Args:
-        items: items to iterate over; None if the caller updates the bar.
-        doing: description in front of the bar.
-        hidden: True to hide the bar on a terminal too.
-        options: options of tqdm, such as `unit` and `total`.
+    `doing` is written in front of the bar; `hidden` hides it on a terminal too; options are those of tqdm.
     """
     from tqdm import tqdm  # imported late to keep `omf --help` fast
 

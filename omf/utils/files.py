@@ -117,16 +117,10 @@ def unique_files(paths: Iterable[Path]) -> list[Path]:
 
 
 def check_is_file(path: Path, wanted: str) -> None:
-    """Raise InputError unless a path is a non-empty regular file; reading pipes or devices could block.
-
-    The running command then never writes to the file.
-
-    Args:
-        path: input file.
-        wanted: description of a valid input, for the error message.
+    """Check an input file, to which the running command then never writes; `wanted` describes a valid one.
 
     Raises:
-        InputError: the file is missing, empty, inaccessible or not a regular file.
+        InputError: the file is missing, empty, inaccessible or not regular: pipes or devices could block.
     """
     try:
         status = path.stat()

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -22,10 +23,7 @@ def available_cores() -> int:
 def free_memory(system: Path = Path("/")) -> int:
     """Return the available memory in bytes, within the limits of batch systems and containers.
 
-    Such limits are set by Linux control groups.
-
-    Args:
-        system: folder that contains `proc` and `sys`.
+    Linux control groups, in `proc` and `sys` of the folder `system`, set such limits.
     """
     return min([psutil.virtual_memory().available, *free_in_cgroups(system)])
 
@@ -40,36 +38,24 @@ def free_in_cgroups(system: Path) -> list[int]:
     for controllers, path in groups:
         if controllers not in CGROUP_FILES:
             continue
+        limit, used, reclaimable = CGROUP_FILES[controllers]
         mount = system / "sys/fs/cgroup" / controllers
         group = mount / path.strip("/")
         # inside a container the path may be that of the host; the container's own group is the mount itself
         for folder in (group, *group.parents):
             if folder == mount.parent:
                 break
-            free += free_in_cgroup(folder, *CGROUP_FILES[controllers])
+            with suppress(OSError, KeyError, ValueError):  # no limit: "max"
+                statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+                unused = int((folder / limit).read_text()) - int((folder / used).read_text())
+                free.append(unused + int(statistics[reclaimable]))
     return free
 
 
-def free_in_cgroup(folder: Path, limit_file: str, used_file: str, reclaimable_line: str) -> list[int]:
-    """Return the bytes available in a control group, as a list of one number; empty if it has no limit."""
-    try:
-        limit = (folder / limit_file).read_text().strip()
-        used = int((folder / used_file).read_text())
-        statistics = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
-        reclaimable = statistics[reclaimable_line]
-    except (OSError, KeyError, ValueError):
-        return []
-    return [] if limit == "max" else [int(limit) - used + int(reclaimable)]
-
-
 def query_gpus(*columns: str) -> list[list[str]]:
-    """Ask nvidia-smi about the GPUs of this machine, visible to this process or not.
+    """Return properties of each GPU of this machine, visible to this process or not; memory in MiB.
 
-    Args:
-        columns: properties, see `nvidia-smi --help-query-gpu`; memory in MiB.
-
-    Returns:
-        The values of each GPU; empty without GPU, driver or nvidia-smi.
+    They are those of `nvidia-smi --help-query-gpu`. Empty without GPU, driver or nvidia-smi.
     """
     command = ("nvidia-smi", f"--query-gpu={','.join(columns)}", "--format=csv,noheader,nounits")
     try:

@@ -1,6 +1,7 @@
 """The base of all settings: pydantic models whose errors fit on one line. No torch here."""
 
 import difflib
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
@@ -31,30 +32,19 @@ class Section(BaseModel):
         """Read numbers that Snakemake's command line passes as text in sections."""
         if not isinstance(given, dict):
             return given
-        return {name: _read_number(value, cls, name) for name, value in given.items()}
-
-
-def _read_number(value: Any, section: type[Section], name: str) -> Any:
-    """Return the number or flag that a text represents if the setting is one, else the value itself."""
-    field = section.model_fields.get(name)
-    if not isinstance(value, str) or field is None or field.annotation not in NUMBERS:
-        return value
-    try:
-        return parse_yaml(value)
-    except ValueError:
-        return value  # refused as it is
+        read = dict(given)
+        for name, field in cls.model_fields.items():
+            if field.annotation in NUMBERS and isinstance(given.get(name), str):
+                with suppress(ValueError):  # refused as it is
+                    read[name] = parse_yaml(given[name])
+        return read
 
 
 def validate(section: type[SectionType], given: Any, where: str) -> SectionType:
-    """Check settings and fill in the defaults.
-
-    Args:
-        section: class of the section.
-        given: mapping as read from YAML.
-        where: beginning of the error line, such as a file name.
+    """Check settings, as read from YAML, and fill in the defaults.
 
     Raises:
-        InputError: one line that names every misspelt or invalid setting.
+        InputError: one line, `where` and each misspelt or invalid setting.
     """
     try:
         check_tree(given)
@@ -97,11 +87,7 @@ def requirement(section: type[Section], name: str) -> str:
     """Return the values that a setting takes, in words that complete "it must be"."""
     if inner := section_of(section, name):
         return f"a section of {', '.join(inner.model_fields)}"
-    return in_words(section.model_json_schema()["properties"][name])
-
-
-def in_words(schema: dict) -> str:
-    """Return the values that a JSON schema admits, in words."""
+    schema = section.model_json_schema()["properties"][name]
     if "requirement" in schema:
         return schema["requirement"]
     *first, last = _alternatives(schema)
@@ -109,6 +95,7 @@ def in_words(schema: dict) -> str:
 
 
 def _alternatives(schema: dict) -> list[str]:
+    """Return the values that a JSON schema admits, in words."""
     if "anyOf" in schema:
         return [words for part in schema["anyOf"] for words in _alternatives(part)]
     if "enum" in schema:

@@ -10,6 +10,7 @@ import os
 import stat
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from omf.utils.errors import InputError
@@ -55,7 +56,7 @@ def mark_of(file: Path, name: str) -> bytes:
     size = file.stat().st_size
     digest = hashlib.blake2b(f"{command.name}\0{size}\0".encode() + os.fsencode(name), digest_size=8)
     with file.open("rb") as opened:
-        for offset in sorted({0, max(size // 2, 0), max(size - SAMPLE_BYTES, 0)}):
+        for offset in sorted({0, size // 2, max(size - SAMPLE_BYTES, 0)}):
             opened.seek(offset)
             digest.update(opened.read(SAMPLE_BYTES))
     return digest.hexdigest().encode()
@@ -123,13 +124,9 @@ def check_replaceable(path: Path, content: Path | None = None) -> None:
 
 def begins_with(path: Path, start: Path) -> bool:
     """Return True if a file begins with the whole content of another one, or equals it."""
-    if start.is_symlink() or not start.is_file():
-        return False
-    with suppress(OSError), path.open("rb") as file, start.open("rb") as beginning:
-        while chunk := beginning.read(2**20):
-            if file.read(len(chunk)) != chunk:
-                return False
-        return True
+    if start.is_file() and not start.is_symlink():
+        with suppress(OSError), path.open("rb") as file, start.open("rb") as beginning:
+            return all(file.read(len(chunk)) == chunk for chunk in iter(partial(beginning.read, 2**20), b""))
     return False
 
 

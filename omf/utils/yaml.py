@@ -49,11 +49,7 @@ def parse_names(text: str) -> dict[str, object]:
 
 
 def set_entry(text: str, name: str, value: object) -> str:
-    """Return the text of a mapping with an entry replaced, or added; the others keep their comments.
-
-    Raises:
-        ValueError: the text is not a mapping.
-    """
+    """Return the text of a mapping with an entry replaced, or added; the others keep their comments."""
     wanted = parse_names(text) | {name: value}
     node = yaml.compose(text, NamesLoader)
     keys = [key for key, _ in node.value] if node else []
@@ -68,10 +64,7 @@ def set_entry(text: str, name: str, value: object) -> str:
 
 
 def parse_yaml(text: str, names: bool = False) -> object:
-    """Parse a text; `names`: see `NamesLoader`.
-
-    Raises ValueError with a one-line message if it is not YAML or exceeds the bounds.
-    """
+    """Parse a text; `names`: see `NamesLoader`. Raises ValueError, on one line, if it is invalid or large."""
     try:
         tree = yaml.load(text, NamesLoader) if names else yaml.load(text, BoundedLoader)
     except ERRORS as error:

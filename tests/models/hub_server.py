@@ -1,7 +1,7 @@
 """Local stand-in for the Hugging Face hub: the requests that huggingface_hub makes to share a model.
 
-It answers as the hub's API does, as far as the client reads it. Xet, the hub's other storage, is missing,
-so the client must run with HF_HUB_DISABLE_XET=1.
+It answers as the hub's API does, as far as the client reads it. It takes large files as it takes small ones,
+in the commit: Git LFS and Xet are missing, so the client must run with HF_HUB_DISABLE_XET=1.
 """
 
 import base64
@@ -23,7 +23,6 @@ class Hub(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.repositories: dict[str, list[dict[str, bytes]]] = {}
-        self.objects: dict[str, bytes] = {}  # large files by sha256
         self.licence: object = "apache-2.0"  # in all cards
 
     @property
@@ -58,11 +57,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.body()
-        if self.match("/objects/verify"):
-            asked = json.loads(body)
-            stored = self.server.objects.get(asked["oid"], b"")
-            self.answer({}, 200 if len(stored) == asked["size"] else 404)
-        elif self.path == "/api/validate-yaml":
+        if self.path == "/api/validate-yaml":
             has_header = json.loads(body)["content"].startswith("---\n")
             self.answer({"errors": [] if has_header else [{"message": "no metadata"}], "warnings": []})
         elif self.headers["Authorization"] != f"Bearer {TOKEN}":
@@ -74,24 +69,13 @@ class Handler(BaseHTTPRequestHandler):
             self.server.repositories.setdefault(name, [{}])
             self.answer({"url": f"{self.server.url}/{name}"}, 409 if exists else 200)
         elif self.match(f"/api/models/{NAME}/preupload/main"):
-            self.answer({"files": [upload_mode(file["path"]) for file in json.loads(body)["files"]]})
-        elif self.match(f"/{NAME}.git/info/lfs/objects/batch"):
-            self.answer(
-                {"transfer": "basic", "objects": [self.transfer(o) for o in json.loads(body)["objects"]]}
-            )
+            paths = [file["path"] for file in json.loads(body)["files"]]
+            mode = {"uploadMode": "regular", "shouldIgnore": False}
+            self.answer({"files": [{"path": path} | mode for path in paths]})
         elif found := self.match(f"/api/models/{NAME}/commit/main"):
             self.commit(found["name"], [json.loads(line) for line in body.splitlines()])
         else:
             self.refuse(404, "NotFound")
-
-    def transfer(self, asked: dict) -> dict:
-        if asked["oid"] in self.server.objects:
-            return asked
-        actions = {
-            "upload": {"href": f"{self.server.url}/objects/{asked['oid']}"},
-            "verify": {"href": f"{self.server.url}/objects/verify"},
-        }
-        return asked | {"actions": actions}
 
     def commit(self, name: str, lines: list[dict]) -> None:
         files = dict(self.server.repositories[name][-1])
@@ -99,17 +83,10 @@ class Handler(BaseHTTPRequestHandler):
             value = line["value"]
             if line["key"] == "file":
                 files[value["path"]] = base64.b64decode(value["content"])
-            elif line["key"] == "lfsFile":
-                files[value["path"]] = self.server.objects[value["oid"]]
         self.server.repositories[name].append(files)
         commit = commit_hash(name, len(self.server.repositories[name]) - 1)
         url = f"{self.server.url}/{name}/commit/{commit}"
         self.answer({"success": True, "commitOid": commit, "commitUrl": url, "hookOutput": ""})
-
-    def do_PUT(self):
-        content = self.body()
-        self.server.objects[hashlib.sha256(content).hexdigest()] = content
-        self.answer({})
 
     def do_HEAD(self):
         self.do_GET()
@@ -133,7 +110,7 @@ class Handler(BaseHTTPRequestHandler):
         files = commits[hashes.index(revision)]
         if "file" in asked:
             content = files[asked["file"]]
-            return self.answer(content, X_Repo_Commit=revision, ETag=f'"{blob_hash(asked["file"], content)}"')
+            return self.answer(content, X_Repo_Commit=revision, ETag=f'"{hashlib.sha1(content).hexdigest()}"')
         if asked.get("kind") == "tree":
             return self.answer([tree_entry(path, content) for path, content in files.items()])
         return self.answer(
@@ -146,24 +123,12 @@ class Handler(BaseHTTPRequestHandler):
         )
 
 
-def upload_mode(path: str) -> dict:
-    mode = "lfs" if path.endswith((".safetensors", ".png")) else "regular"
-    return {"path": path, "uploadMode": mode, "shouldIgnore": False}
-
-
 def commit_hash(name: str, number: int) -> str:
     return hashlib.sha1(f"{name} {number}".encode()).hexdigest()
 
 
-def blob_hash(path: str, content: bytes) -> str:
-    return (hashlib.sha256 if upload_mode(path)["uploadMode"] == "lfs" else hashlib.sha1)(content).hexdigest()
-
-
 def tree_entry(path: str, content: bytes) -> dict:
-    entry = {"type": "file", "path": path, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
-    if upload_mode(path)["uploadMode"] == "lfs":
-        entry["lfs"] = {"oid": blob_hash(path, content), "size": len(content), "pointerSize": 130}
-    return entry
+    return {"type": "file", "path": path, "size": len(content), "oid": hashlib.sha1(content).hexdigest()}
 
 
 @contextmanager

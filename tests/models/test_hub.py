@@ -1,21 +1,22 @@
 """`omf models push` and `fetch` with huggingface_hub, against a local stand-in for the hub."""
 
 import shutil
-import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import yaml
-from conftest import ROOT, random_base, random_rgb, run
+from conftest import ROOT, random_base
 from huggingface_hub import HfApi, constants
-from imageio.v3 import imwrite
 from models.hub_server import TOKEN, commit_hash, serving_hub
 
+from omf.commands import run_models_fetch, run_models_push
 from omf.models import hub as hub_module
 from omf.models.checkpoints import load_networks, save_base
+from omf.models.hub import push
 from omf.models.registry import check_files, find_model, read_models
 from omf.raw.camera import load_camera
 from omf.utils.errors import InputError
@@ -25,156 +26,111 @@ CARD = "---\nlicense: apache-2.0\n---\n\n# night\n"
 
 
 @pytest.fixture
-def hub():
+def hub(own_models, tmp_path, monkeypatch):
+    """Run a hub, which this process uses."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf"))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_TELEMETRY", True)
     with serving_hub() as hub:
+        monkeypatch.setattr(hub_module, "HfApi", partial(HfApi, hub.url, TOKEN))
         yield hub
 
 
 @pytest.fixture
-def hub_settings(hub, tmp_path) -> dict[str, str]:
-    return {
-        "HF_ENDPOINT": hub.url,
-        "HF_TOKEN": TOKEN,
-        "HF_HOME": str(tmp_path / "hf"),
-        "HF_HUB_DISABLE_XET": "1",
-        "HF_HUB_DISABLE_TELEMETRY": "1",
-    }
-
-
-def omf(program, *arguments, **settings):
-    """Run the command of a copy of the program."""
-    return run(sys.executable, "-m", "omf", *arguments, cwd=program, **settings)
-
-
-@pytest.fixture
-def program(tmp_path) -> Path:
-    """Return a copy of the program, whose list of models may change."""
-    for name in ("omf", "cameras", "trained_models"):
-        shutil.copytree(
-            ROOT / name, tmp_path / "program" / name, ignore=shutil.ignore_patterns("__pycache__")
-        )
-    return tmp_path / "program"
-
-
-@pytest.fixture
-def weights(tiny_base_model, tmp_path):
+def weights(tiny_base_model, tmp_path) -> Path:
     """Return a folder with weights and a card."""
-    folder = tmp_path / "night"
-    shutil.copytree(tiny_base_model, folder)
+    folder = shutil.copytree(tiny_base_model, tmp_path / "night")
     (folder / "README.md").write_text(CARD)
     (folder / "notes.txt").write_text("not part of the model")
     return folder
 
 
-def test_a_pushed_model_is_fetched_as_it_was(hub, hub_settings, program, weights, tmp_path, monkeypatch):
-    pushed = omf(program, "models", "push", weights, "jane/night-1", **hub_settings)
-    assert pushed.returncode == 0, pushed.stderr
-    assert f"{hub.url}/jane/night-1/commit/" in pushed.stdout
+def test_a_pushed_model_is_fetched_as_it_was(hub, weights, own_models, capsys):
+    run_models_push(SimpleNamespace(model=str(weights), repository="jane/night-1"))
+    assert capsys.readouterr().out.startswith(f"uploaded: {hub.url}/jane/night-1/commit/")
     (_, files) = hub.repositories["jane/night-1"]
     sent = {path.name: path.read_bytes() for path in weights.iterdir() if path.name != "notes.txt"}
     assert files == sent | {"camera.yaml": (ROOT / "cameras" / "samsung_s7.yaml").read_bytes()}
 
-    fetched = omf(program, "models", "fetch", "jane/night-1", **hub_settings)
-    assert fetched.returncode == 0, fetched.stderr
-    folder = program / "trained_models" / "jane" / "night-1" / commit_hash("jane/night-1", 1)
-    assert fetched.stdout == f"{folder}: fetched and listed; use it with model=jane/night-1\n"
+    run_models_fetch(SimpleNamespace(name="jane/night-1"))
+    folder = own_models / "jane" / "night-1" / commit_hash("jane/night-1", 1)
+    assert capsys.readouterr().out == f"{folder}: fetched and listed; use it with model=jane/night-1\n"
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == files
-    shipped = (ROOT / "trained_models" / "models.yaml").read_bytes()
-    assert (program / "trained_models" / "models.yaml").read_bytes() == shipped
-    monkeypatch.setenv(HOME, str(program))
     model = find_model("jane/night-1")
     assert (model.camera, model.widths, model.licence) == ("samsung_s7", (4, 6, 8), "apache-2.0")
     assert model.source.startswith(f"{hub.url}/jane/night-1/tree/")
     assert list(read_models())[-1] == "jane/night-1"
-
-    imwrite(tmp_path / "photo.png", random_rgb(40, 48))
-    for name in ("jane/night-1", str(weights)):
-        out = tmp_path / name.replace("/", "_")
-        done = omf(program, "predict", tmp_path / "photo.png", "-o", out, "--model", name)
-        assert done.returncode == 0, done.stderr
-    first, second = (path.read_bytes() for path in tmp_path.glob("*/photo.npy"))
-    assert first == second
-    assert "jane/night-1: oe.safetensors ok" in omf(program, "models", "verify").stdout
+    load_networks(model)
 
 
-def test_a_revision_and_a_later_one(hub, hub_settings, program, weights, tiny_model, monkeypatch):
-    assert omf(program, "models", "push", weights, "jane/night", **hub_settings).returncode == 0
+def test_a_revision_and_a_later_one(hub, fetch, tiny_model):
     # the next version has no base network, but NOE
-    for name in ("oe", "noe"):
-        shutil.copy(tiny_model / f"{name}.safetensors", weights)
-    (weights / "base.safetensors").unlink()
-    assert omf(program, "models", "push", weights, "jane/night", **hub_settings).returncode == 0
+    push(find_model(str(tiny_model)), "jane/night")
     del hub.repositories["jane/night"][2]["base.safetensors"]
-
-    monkeypatch.setenv(HOME, str(program))
-    assert omf(program, "models", "fetch", "jane/night", **hub_settings).returncode == 0
-    model = find_model("jane/night")
+    model = fetch()
     assert model.noe and not model.base
     first = commit_hash("jane/night", 1)
-    assert omf(program, "models", "fetch", f"jane/night@{first}", **hub_settings).returncode == 0
-    model = find_model("jane/night")
+    model = hub_module.fetch_repository(f"jane/night@{first}")
     assert model.base and not model.noe
     assert model.source.endswith(first)
     assert [path.name for path in model.oe.path.parents[1].glob("[!.]*")] == [first]
 
 
-def test_the_profile_of_an_own_camera_comes_along(hub, hub_settings, program, weights, tmp_path, monkeypatch):
+def test_the_profile_of_an_own_camera_comes_along(hub, weights, own_models, tmp_path, monkeypatch):
     profile = yaml.safe_load((ROOT / "cameras" / "samsung_s7.yaml").read_text()) | {"name": "Mine"}
-    shutil.copytree(program, tmp_path / "other")
-    (program / "cameras" / "samsung_s7.yaml").write_text(yaml.safe_dump(profile))
-    assert omf(program, "models", "push", weights, "jane/night", **hub_settings).returncode == 0
-    other = tmp_path / "other"
-    fetched = omf(other, "models", "fetch", "jane/night", **hub_settings)
-    assert fetched.returncode == 0, fetched.stderr
-    moved = shutil.move(other, tmp_path / "moved")
+    (tmp_path / "own.yaml").write_text(yaml.safe_dump(profile))
+    push(replace(find_model(str(weights)), camera=str(tmp_path / "own.yaml")), "jane/night")
+    hub_module.fetch_repository("jane/night")
+    moved = shutil.move(own_models.parent, tmp_path / "moved")
     monkeypatch.setenv(HOME, str(moved))
     assert load_camera(find_model("jane/night").camera).name == "Mine"
 
 
 @pytest.mark.parametrize(
-    ("arguments", "problem"),
+    ("action", "arguments", "problem"),
     [
-        (("push", "unprocess", "jane/x"), "model unprocess: has no weights in safetensors files"),
-        (("push", "samsung_s7", "two/slashes/x"), "two/slashes/x: not a name on the hub; give OWNER/NAME"),
-        (("fetch", "jane/missing"), "jane/missing: the hub answers 404 Not Found; check the name, or log in"),
-        (("fetch", "jane/mine@other"), "jane/mine: the hub answers 404 Not Found"),
-        (("fetch", "../x"), "../x: not a name on the hub; give OWNER/NAME"),
-        (("fetch", "jane/other"), "the folder does not hold the weights of a model"),
+        ("push", ("unprocess", "jane/x"), "model unprocess: has no weights in safetensors files"),
+        ("push", ("samsung_s7", "two/slashes/x"), "two/slashes/x: not a name on the hub; give OWNER/NAME"),
+        (
+            "fetch",
+            ("jane/missing",),
+            "jane/missing: the hub answers 404 Not Found; check the name, or log in",
+        ),
+        ("fetch", ("jane/mine@other",), "jane/mine: the hub answers 404 Not Found"),
+        ("fetch", ("../x",), "../x: not a name on the hub; give OWNER/NAME"),
+        ("fetch", ("jane/other",), "the folder does not hold the weights of a model"),
     ],
 )
-def test_problems_are_told_in_one_line(hub, hub_settings, program, arguments, problem):
+def test_problems_are_told_in_one_line(hub, action, arguments, problem):
     hub.repositories["jane/other"] = [{"README.md": b"another kind of model"}]
     hub.repositories["jane/mine"] = [{}]
-    answer = omf(program, "models", *arguments, **hub_settings)
-    assert answer.returncode == 1
-    assert problem in answer.stderr
-    assert answer.stderr.count("\n") == 1
+    with pytest.raises(InputError) as caught:
+        if action == "push":
+            push(find_model(arguments[0]), arguments[1])
+        else:
+            hub_module.fetch_repository(*arguments)
+    assert problem in str(caught.value)
 
 
-def test_a_wrong_token(hub, hub_settings, program):
-    settings = hub_settings | {"HF_TOKEN": "hf_wrong"}
-    answer = omf(program, "models", "push", "samsung_s7", "jane/x", **settings)
-    assert answer.returncode == 1
-    assert answer.stderr.count("\n") == 1
-    assert "jane/x: the hub answers 401 Unauthorized; check the name, or log in: `hf auth" in answer.stderr
+@pytest.mark.parametrize(
+    ("url", "token", "problem"),
+    [
+        (None, "hf_wrong", "jane/x: the hub answers 401 Unauthorized; check the name, or log in: `hf auth"),
+        ("http://127.0.0.1:1", TOKEN, "jane/x: .*Connection refused"),
+    ],
+)
+def test_a_hub_that_takes_nothing(hub, monkeypatch, url, token, problem):
+    monkeypatch.setattr(hub_module, "HfApi", partial(HfApi, url or hub.url, token))
+    with pytest.raises(InputError, match=problem):
+        push(find_model("samsung_s7"), "jane/x")
     assert hub.repositories == {}
 
 
-def test_no_hub(hub_settings, program):
-    settings = hub_settings | {"HF_ENDPOINT": "http://127.0.0.1:1"}
-    answer = omf(program, "models", "push", "samsung_s7", "jane/x", **settings)
-    assert answer.returncode == 1
-    assert answer.stderr.startswith("error: jane/x: ") and answer.stderr.count("\n") == 1
-    assert "Connection refused" in answer.stderr
-
-
 @pytest.fixture
-def fetch(hub, tiny_base_model, own_models, tmp_path, monkeypatch):
-    """Return a function that fetches jane/night in this process, and a model of that name on the hub."""
+def fetch(hub, tiny_base_model):
+    """Return a function that fetches jane/night, and a model of that name on the hub."""
     files = {path.name: path.read_bytes() for path in tiny_base_model.iterdir()}
     hub.repositories["jane/night"] = [{}, files | {"README.md": CARD.encode()}]
-    monkeypatch.setattr(hub_module, "HfApi", partial(HfApi, hub.url))
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf"))
     return partial(hub_module.fetch_repository, "jane/night")
 
 

@@ -67,8 +67,8 @@ def test_tracebacks_are_printed_on_request_only(tmp_path):
 
 
 def test_sigterm_lets_the_program_clean_up(tmp_path):
-    lines = "import os, signal; from omf.utils.files import atomic_write; from pathlib import Path\n    "
-    lines += f"with atomic_write(Path({str(tmp_path)!r}) / 'a') as t: "
+    lines = "import os, pathlib, signal; from omf.utils.files import atomic_write\n"
+    lines += f"    with atomic_write(pathlib.Path({str(tmp_path)!r}, 'a')) as t: "
     lines += "t.touch(); os.kill(os.getpid(), signal.SIGTERM)"
     (tmp_path / "program.py").write_text(PROGRAM.format(lines))
     result = run("python", tmp_path / "program.py")
@@ -82,6 +82,7 @@ def test_a_long_line_keeps_its_beginning_and_its_end():
     assert len(line) == MAX_LINE_LENGTH
 
 
+SLEEP = "time.sleep(20)"
 INTERRUPTED = """
 import os, signal, sys, threading, time
 threading.Timer(float(sys.argv[1]), os.kill, (os.getpid(), signal.SIGINT)).start()
@@ -98,14 +99,10 @@ main()
 @pytest.mark.parametrize(
     ("before", "inside", "code"),
     [
-        ("time.sleep(20)", "pass", -signal.SIGINT),  # as slow imports
-        ("", "time.sleep(20)", 128 + signal.SIGINT),
+        (SLEEP, "pass", -signal.SIGINT),  # as slow imports
+        ("", SLEEP, 128 + signal.SIGINT),
         # as an import that makes another error of it
-        (
-            "",
-            "\n    try: time.sleep(20)\n    except KeyboardInterrupt: raise ImportError",
-            128 + signal.SIGINT,
-        ),
+        ("", f"try: {SLEEP}\n    except KeyboardInterrupt: raise ImportError", 128 + signal.SIGINT),
     ],
 )
 def test_ctrl_c_is_silent(tmp_path, before, inside, code):

@@ -1,32 +1,25 @@
 """Cores, and limits of control groups, in imitations of /proc and /sys."""
 
 import os
-import subprocess
 import sys
 from pathlib import Path
 
 import psutil
 import pytest
-from conftest import ROOT
+from conftest import run
 
 from omf.utils.machine import available_cores, free_in_cgroups, free_memory
 
 GIB = 2**30
+VERSION_2 = ("memory.max", "memory.current", "inactive_file")
 
 
-def write_group(folder: Path, limit: str, used: int, reclaimable: int, version: int) -> None:
+def write_group(folder: Path, limit: str, used: int, reclaimable: int, names: tuple = VERSION_2) -> None:
     """Write the files of a control group."""
-    folder.mkdir(parents=True)
-    names = (
-        ("memory.max", "memory.current")
-        if version == 2
-        else ("memory.limit_in_bytes", "memory.usage_in_bytes")
-    )
-    for name, value in zip(names, (limit, used)):
-        (folder / name).write_text(f"{value}\n")
-    (folder / "memory.stat").write_text(
-        f"anon 5\n{'inactive_file' if version == 2 else 'total_inactive_file'} {reclaimable}\n"
-    )
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in zip(names, (limit, used)):
+        (folder / name).write_text(f"{content}\n")
+    (folder / "memory.stat").write_text(f"anon 5\n{names[2]} {reclaimable}\n")
 
 
 def write_membership(system: Path, lines: str) -> None:
@@ -38,16 +31,16 @@ def write_membership(system: Path, lines: str) -> None:
 def test_limit_of_a_batch_system_in_version_2(tmp_path):
     write_membership(tmp_path, "0::/slurm/job_7/step_0\n")
     job = tmp_path / "sys/fs/cgroup/slurm/job_7"
-    write_group(job / "step_0", "max", 300, 100, 2)
-    for name, value in (("memory.max", 1000), ("memory.current", 400), ("memory.stat", "inactive_file 150")):
-        (job / name).write_text(f"{value}\n")
+    write_group(job, "1000", 400, 150)
+    write_group(job / "step_0", "max", 300, 100)
     assert free_in_cgroups(tmp_path) == [1000 - 400 + 150]
     assert free_memory(tmp_path) == 750
 
 
 def test_limit_of_a_container_with_the_path_of_the_host(tmp_path):
     write_membership(tmp_path, "5:devices:/docker/abc\n4:memory:/docker/abc\n0::/\n")
-    write_group(tmp_path / "sys/fs/cgroup/memory", "2000", 500, 0, 1)
+    names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+    write_group(tmp_path / "sys/fs/cgroup/memory", "2000", 500, 0, names)
     assert free_in_cgroups(tmp_path) == [1500]
 
 
@@ -62,29 +55,29 @@ def test_systems_other_than_linux(tmp_path):
     assert free_in_cgroups(tmp_path) == []
 
 
+def run_python(code: str, *arguments: object) -> str:
+    """Run code in another process; return what it prints."""
+    return run(sys.executable, "-c", code, *arguments).stdout
+
+
 def test_a_real_control_group(tmp_path):
     """Create a group with a limit of 1 GiB, and join it in a process."""
-    mount = Path("/sys/fs/cgroup/memory")
-    limit, group = (
-        ("memory.limit_in_bytes", mount / "omf-test")
-        if mount.is_dir()
-        else ("memory.max", Path("/sys/fs/cgroup/omf-test"))
-    )
+    mount = Path("/sys/fs/cgroup")
+    name, group = "memory.max", mount / "omf-test"
+    if (mount / "memory").is_dir():
+        name, group = "memory.limit_in_bytes", mount / "memory" / "omf-test"
     try:
         group.mkdir()
-        (group / limit).write_text(str(GIB))
+        (group / name).write_text(str(GIB))
     except OSError:
         group.rmdir() if group.is_dir() else None
         pytest.skip("requires permission to create a control group")
     try:
         code = (
-            "import os, pathlib, sys; pathlib.Path(sys.argv[1], 'cgroup.procs').write_text(str(os.getpid()))"
+            "import os, pathlib, sys; pathlib.Path(sys.argv[1], 'cgroup.procs').write_text(str(os.getpid()));"
         )
-        code += "; from omf.utils.machine import free_memory; print(free_memory())"
-        result = subprocess.run(
-            [sys.executable, "-c", code, str(group)], capture_output=True, text=True, check=True
-        )
-        assert 0.9 * GIB < int(result.stdout) <= GIB
+        code += "from omf.utils.machine import free_memory; print(free_memory())"
+        assert 0.9 * GIB < int(run_python(code, group)) <= GIB
     finally:
         group.rmdir()
 
@@ -95,11 +88,4 @@ def test_only_the_cores_of_the_process_count():
         pytest.skip("needs two cores")
     first = min(os.sched_getaffinity(0))
     code = f"import os; os.sched_setaffinity(0, [{first}]); from omf.utils.machine import available_cores;"
-    answer = subprocess.run(
-        [sys.executable, "-c", f"{code} print(available_cores())"],
-        capture_output=True,
-        text=True,
-        cwd=ROOT,
-        check=True,
-    )
-    assert answer.stdout == "1\n"
+    assert run_python(f"{code} print(available_cores())") == "1\n"

@@ -76,13 +76,13 @@ CHANGES = {
     "a folder": lambda path: (path.unlink(), path.mkdir()),
     "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
     "read-only and edited": lambda path: (path.write_text("edited"), path.chmod(0o444)),
-    "of another command": lambda path: (begin_command("another"), save_other(path), begin_command("test")),
+    "of another command": lambda path: (
+        begin_command("another"),
+        path.unlink(),
+        save_text(path, "OLD"),
+        begin_command("test"),
+    ),
 }
-
-
-def save_other(path: Path) -> None:
-    path.unlink()
-    save_text(path, "OLD")
 
 
 @pytest.mark.parametrize("change", CHANGES)
