@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 from omf.utils.console import count_of, label, log
@@ -16,7 +15,7 @@ from omf.utils.written import check_replaceable, note_input
 
 def run_predict(arguments: argparse.Namespace) -> int:
     from omf.io.photos import find_photos
-    from omf.io.raw_formats import RawFormat, Writer, parse_raw_format
+    from omf.io.raw_formats import Writer, parse_raw_format
     from omf.models.registry import check_files, find_model, with_camera
     from omf.raw.camera import load_camera
 
@@ -44,12 +43,8 @@ def run_predict(arguments: argparse.Namespace) -> int:
     method, device, _ = load_method(model, arguments.device, arguments.precision, own_process=True)
     log.debug(f"model {model.name} on {device}")
     began = time.monotonic()
-    writer = (
-        None
-        if raw_format == RawFormat()
-        else partial(Writer, arguments.out, raw_format, camera, Path(model.name).name)
-    )
-    problems = taken + predict(photos, arguments.out, method, writer, neutral, arguments.exposure)
+    writer = Writer(arguments.out, raw_format, camera, Path(model.name).name)
+    problems = taken + predict(photos, method, writer, neutral, arguments.exposure)
     count, seconds = len(photos) + len(taken), time.monotonic() - began
     done = count - len(problems)
     return conclude(

@@ -32,16 +32,16 @@ def infer(decoded: Path, out: Path, method: Method) -> dict:
     """
     out.mkdir(parents=True, exist_ok=True)
     names = [path.stem for path in wait_for_files(decoded)]
-    done: dict[str, int] = {}  # {name: pixels}
+    done: list[int] = []  # pixels of each image
     problems = []
 
     def read(name: str) -> Picture:
         with np.load(decoded / f"{name}.npz") as arrays:
             return Picture(arrays["rgb"], arrays["mask"], name)
 
-    def write(name: str, raw: np.ndarray) -> None:
-        save_npy(out / f"{name}.npy", raw, synced=False)
-        done[name] = raw.shape[0] * raw.shape[1]
+    def write(picture: Picture, raw: np.ndarray) -> None:
+        save_npy(out / f"{picture.name}.npy", raw, synced=False)
+        done.append(picture.mask.size)
 
     start = time.perf_counter()
     steps = stream(names, read, method.demosaiced, write, method.pixels_per_batch)
@@ -53,6 +53,6 @@ def infer(decoded: Path, out: Path, method: Method) -> dict:
     return {
         "images": len(done),
         "seconds": seconds,
-        "megapixels": round(sum(done.values()) / 1e6, 4),
+        "megapixels": round(sum(done) / 1e6, 4),
         "problems": problems,
     }
