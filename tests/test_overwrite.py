@@ -3,7 +3,6 @@
 import hashlib
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from conftest import ROOT, random_rgb
 from PIL import Image
 
-from omf import cli
+from omf.training.train import check_run_folder
 from omf.utils import written
 from omf.utils.errors import InputError
 
@@ -21,16 +20,13 @@ REFUSED = "exists, and is not from an earlier run of this command"
 
 
 @pytest.fixture
-def call(monkeypatch, capsys, tmp_path) -> Callable:
+def call(monkeypatch, call_omf, tmp_path) -> Callable:
     """Return a function that calls `omf` in a folder; it returns the exit code and all that is printed."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["omf", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        text = "".join(capsys.readouterr())
-        return (end.value.code, text) if isinstance(end.value.code, int) else (1, text + end.value.code)
+        answer = call_omf(*arguments)
+        return answer.returncode, answer.stdout + answer.stderr
 
     return call
 
@@ -137,10 +133,9 @@ def test_simulate_into_a_folder_of_photos(call):
 
 
 def test_simulate_again_completes_and_extends_pairs(call):
-    arguments = ("simulate", "-o", "d", "--size", 32, "--count")
-    assert call(*arguments, 1)[0] == 0
+    assert call("simulate", "-o", "d", "--size", 32, "--count", 1)[0] == 0
     Path("d/000000.npy").unlink()  # a killed run
-    assert call(*arguments, 2)[0] == 0
+    assert call("simulate", "-o", "d", "--size", 32, "--count", 2)[0] == 0
     assert len(files("d")) == 5
 
 
@@ -197,7 +192,7 @@ def test_a_second_evaluation_replaces_the_first(call):
 
 
 def test_conversion_beside_files_of_the_same_names(call):
-    picture("d/a.jpg")
+    Path("d").mkdir()
     shutil.copy(ROOT / "test_rgb" / "leaves.jpg", "d/a.jpg")
     assert call("predict", "d", "-o", "d", "--format", "dng", *UNPROCESS)[0] == 0
     picture("out/a_0_0.png")
@@ -219,9 +214,7 @@ def test_one_photo_named_in_several_ways_is_one(call, tmp_path):
     assert code == 0 and "1 of 1 RAW files" in text
 
 
-def test_training_leaves_no_foreign_weights_and_resumes(tmp_path, call, monkeypatch):
-    from omf.training.train import check_run_folder
-
+def test_training_leaves_no_foreign_weights_and_resumes(tmp_path):
     written.begin_command("test")
     (tmp_path / "log.csv").write_text("network,iteration,loss,learning_rate,patches_per_second\n")
     (tmp_path / "curves.png").write_text("of this training")
