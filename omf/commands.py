@@ -23,13 +23,10 @@ def run_predict(arguments: argparse.Namespace) -> int:
     model = with_camera(find_model(arguments.model), arguments.camera)
     neutral = check_neutral(arguments.neutral, arguments.photos)
     check_positive("--exposure", arguments.exposure)
-    noise = {
-        key: value
-        for key in ("iso", "shot", "read", "seed")
-        if (value := getattr(arguments, f"noise_{key}")) is not None
-    }
-    camera = load_camera(model.camera)
-    settings = {**vars(arguments), "output_format": arguments.format, "noise": noise}
+    camera, settings = load_camera(model.camera), vars(arguments)
+    noise = {key: settings[f"noise_{key}"] for key in ("iso", "shot", "read", "seed")}
+    noise = {key: value for key, value in noise.items() if value is not None}
+    settings = {**settings, "output_format": arguments.format, "noise": noise}
     raw_format = parse_raw_format(settings, camera)
     check_files(model)  # before torch, which takes its time to load
     make_folder(arguments.out)
@@ -88,10 +85,10 @@ def make_folder(out: Path) -> None:
 
 def split_by_target(photos: list[Path], out: Path, suffix: str) -> tuple[list[Path], list[str]]:
     """Return the photos whose RAW files may be written, and a line for each other photo."""
-    free, taken = [], []
     for photo in photos:
         with suppress(OSError):  # told when it is read
             note_input(photo.stat())
+    free, taken = [], []
     for photo in photos:
         try:
             check_replaceable(out / f"{photo.stem}{suffix}")
@@ -117,25 +114,19 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     predictions = list_packed(arguments.predictions)
     ground_truth = list_ground_truth(arguments.ground_truth, predictions) if arguments.ground_truth else {}
     photos = map_by_name(list_images(arguments.photos))[0] if arguments.photos else {}
-    white_level = CHALLENGES[arguments.challenge].white_level
-    records, problems = score_all(
-        match_items(predictions, ground_truth, photos, white_level),
-        load_camera(arguments.camera),
-        arguments.processes,
-    )
-    unmatched = {
-        ground_truth[name]: f"no prediction of that name in {arguments.predictions}"
-        for name in sorted(ground_truth.keys() - predictions)
-    }
+    items = match_items(predictions, ground_truth, photos, CHALLENGES[arguments.challenge].white_level)
+    records, problems = score_all(items, load_camera(arguments.camera), arguments.processes)
     expected, word = (ground_truth, "ground truth") if arguments.ground_truth else (photos, "photo")
-    unmatched |= {
-        predictions[name]: f"no {word} of that name" for name in sorted(predictions.keys() - expected)
-    }
-    problems += [
-        f"{path}: {fault}"
-        for path, fault in unmatched.items()
-        if not any(problem.startswith(f"{path}: ") for problem in problems)  # reported already
+    lone, extra = sorted(ground_truth.keys() - predictions), sorted(predictions.keys() - expected)
+    unmatched = [
+        f"{ground_truth[name]}: no prediction of that name in {arguments.predictions}" for name in lone
     ]
+    unmatched += [
+        f"{predictions[name]}: no {word} of that name"
+        for name in extra
+        if not any(problem.startswith(f"{predictions[name]}: ") for problem in problems)  # reported already
+    ]
+    problems += unmatched
     problems = [printable(problem) for problem in problems]  # names of files can hold anything
     scores = summarise(records)
     if arguments.out:
@@ -148,11 +139,8 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
         write_report(summary, scores, records, {}, arguments.out / "report.html")
     if scores["scored"]:
         print(scores_table(scores))
-    if scores["mean"]["consistency_psnr"] is not None:
-        print(
-            "consistency with the photos (which is not accuracy):"
-            f" {scores['mean']['consistency_psnr']:.2f} dB"
-        )
+    if (consistency := scores["mean"]["consistency_psnr"]) is not None:
+        print(f"consistency with the photos (which is not accuracy): {consistency:.2f} dB")
     place = f"; look at {arguments.out / 'report.html'}" if arguments.out else ""
     count = len(predictions.keys() | (ground_truth or photos).keys())
     return conclude(f"{len(records)} of {count} images scored{place}", problems)
