@@ -21,8 +21,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
 
     photos = find_photos(arguments.photos)
     model = with_camera(find_model(arguments.model), arguments.camera)
-    neutral = check_neutral(arguments.neutral, arguments.photos)
-    check_positive("--exposure", arguments.exposure)
+    neutral = check_light(arguments, arguments.photos)
     camera, settings = load_camera(model.camera), vars(arguments)
     noise = {key: settings[f"noise_{key}"] for key in ("iso", "shot", "read", "seed")}
     noise = {key: value for key, value in noise.items() if value is not None}
@@ -51,26 +50,21 @@ def run_predict(arguments: argparse.Namespace) -> int:
     )
 
 
-def check_positive(option: str, *values: float) -> tuple[float, ...]:
-    """Return the values of an option. Raises InputError unless all are finite and above 0."""
-    if not all(0 < value < math.inf for value in values):
-        raise InputError(
-            f"{option} {' '.join(map(str, values))}: not above 0; give ratios as measured in RAW"
-        )
-    return values
-
-
-def check_neutral(neutral: list[float] | None, paths: list[Path]) -> tuple[float, ...] | None:
-    """Return the values of --neutral.
+def check_light(arguments: argparse.Namespace, paths: list[Path]) -> tuple[float, ...] | None:
+    """Check --neutral and --exposure, and return the values of --neutral.
 
     Raises:
-        InputError: they are not above 0, or a third one follows, which is taken for a file.
+        InputError: a value is not above 0, or a third one follows --neutral, which is taken for a file.
     """
-    if neutral is None:
-        return None
-    if any(re.fullmatch(r"[\d.]+", str(path)) and not path.exists() for path in paths):
+    neutral, exposure = arguments.neutral or (), arguments.exposure
+    if neutral and any(re.fullmatch(r"[\d.]+", str(path)) and not path.exists() for path in paths):
         raise InputError("--neutral takes R/G and B/G of a grey in the RAW; divide R and B by G")
-    return check_positive("--neutral", *neutral)
+    for option, values in (("--neutral", neutral), ("--exposure", () if exposure is None else (exposure,))):
+        if not all(0 < value < math.inf for value in values):
+            raise InputError(
+                f"{option} {' '.join(map(str, values))}: not above 0; give ratios as measured in RAW"
+            )
+    return tuple(neutral) or None
 
 
 def make_folder(out: Path) -> None:
@@ -158,9 +152,7 @@ def run_render(arguments: argparse.Namespace) -> int:
     paths, camera = list_raw(arguments.raw), load_camera(arguments.camera)
     if any(path.suffix.lower() in CAMERA_RAW_SUFFIXES for path in paths):
         import_rawpy()  # its absence is told once, and not for each file
-    neutral = check_neutral(arguments.neutral, arguments.raw)
-    if arguments.exposure is not None:
-        check_positive("--exposure", arguments.exposure)
+    neutral = check_light(arguments, arguments.raw)
     known = Known(
         neutral=np.array([neutral[0], 1.0, neutral[1]]) if neutral else None,
         exposure=arguments.exposure,

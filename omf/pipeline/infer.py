@@ -18,17 +18,12 @@ from omf.utils.files import save_npy
 def infer(decoded: Path, out: Path, method: Method) -> dict:
     """Reconstruct a shard: `decoded`/NAME.npz -> `out`/NAME.npy, demosaiced RAW, float32 (H, W, 3) in [0, 1].
 
-    Args:
-        decoded: folder that `preprocess` wrote.
-        out: output folder, created if needed.
-        method: reconstruction method.
-
     Returns:
         {"images": number of images written, "seconds": time without start-up and loading of weights,
         "megapixels": total size, "problems": one line for each image that could not be reconstructed}.
 
     Raises:
-        InputError: files of `decoded` are missing or incomplete.
+        InputError: files of `decoded`, which `preprocess` wrote, are missing or incomplete.
     """
     out.mkdir(parents=True, exist_ok=True)
     names = [path.stem for path in wait_for_files(decoded)]

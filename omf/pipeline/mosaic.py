@@ -12,7 +12,7 @@ from omf.utils.console import progress
 
 
 def write_mosaics(demosaiced: Path, writers: Sequence[Writer], photos: Mapping[str, Path]) -> list[str]:
-    """Write a shard of demosaiced RAW, NAME.npy, float32 (H, W, 3), in one or more formats.
+    """Write a shard of demosaiced RAW, NAME.npy, float32 (H, W, 3), in the format of each writer.
 
     Args:
         demosaiced: folder that `infer` wrote.

@@ -60,10 +60,8 @@ def step_seconds(folder: Path, shards: list[str]) -> dict[str, float]:
     for step in SHARD_STEPS:
         for table in (folder / step / f"{shard}.tsv" for shard in shards):
             if table.is_file():
-                with table.open(newline="") as file:
-                    seconds[step] = seconds.get(step, 0.0) + sum(
-                        float(row["s"]) for row in csv.DictReader(file, delimiter="\t")
-                    )
+                rows = csv.DictReader(table.read_text().splitlines(), delimiter="\t")
+                seconds[step] = seconds.get(step, 0.0) + sum(float(row["s"]) for row in rows)
     return seconds
 
 
@@ -77,19 +75,17 @@ def run_summary(model: str | None, camera: str, timing: dict, scores: dict, prob
         scores: see `omf.evaluation.scores.summarise`.
         problems: one line per file that could not be used.
     """
-    warnings = [
-        printable(f"{name}: {warning}")
-        for name, image in scores["images"].items()
-        if (warning := warnings_line(image))
-    ]
+    lines = {name: warnings_line(image) for name, image in scores["images"].items()}
     summary = {
         "model": model and printable(model),
         "camera": camera,
         **timing,
         "scored": scores["scored"],
         **scores["mean"],
+        "problems": problems,
+        "warnings": [printable(f"{name}: {line}") for name, line in lines.items() if line],
     }
-    return redact_home(summary | {"problems": problems, "warnings": warnings})
+    return redact_home(summary)
 
 
 def entry_readme(model: Model, timing: dict) -> str:
