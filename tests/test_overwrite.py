@@ -46,19 +46,19 @@ def files(*folders: str) -> dict[str, tuple[int, str]]:
     }
 
 
-def prepare_raw(call, folder: str, *names: str) -> None:
-    """Put photos, NAME.jpg, and their DNG, as if of a camera, into a folder."""
-    for name in names:
-        picture(f"{folder}/{name}.jpg")
-    assert call("predict", folder, "-o", "dng", "--format", "dng", *UNPROCESS)[0] == 0
-    for name in names:
-        shutil.copyfile(f"dng/{name}.dng", f"{folder}/{name}.dng")
+def prepare_raw(call) -> None:
+    """Put photos and their DNG, as if of a camera, into the folder d."""
+    for name in "ab":
+        picture(f"d/{name}.jpg")
+    assert call("predict", "d", "-o", "dng", "--format", "dng", *UNPROCESS)[0] == 0
+    for name in "ab":
+        shutil.copyfile(f"dng/{name}.dng", f"d/{name}.dng")
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
 @pytest.mark.parametrize("out", ["d", "./d", "d/../d", "link"])
 def test_render_beside_the_photos(call, suffix, out):
-    prepare_raw(call, "d", "a", "b")
+    prepare_raw(call)
     if suffix == "png":
         for name in "ab":
             picture(f"d/{name}.png")
@@ -78,19 +78,20 @@ def test_render_beside_the_photos(call, suffix, out):
 
 @pytest.mark.parametrize("kind", ["npy", "mosaic", "npz", "png", "dng"])
 def test_predict_beside_ground_truth(call, kind):
-    suffix = "npy" if kind == "mosaic" else kind
+    first, second = (Path("d", f"{name}.{'npy' if kind == 'mosaic' else kind}") for name in "ab")
     for name in "ab":
         picture(f"d/{name}.jpg")
-    Path("d", f"a.{suffix}").write_bytes(b"the true RAW")
+    first.write_bytes(b"the true RAW")
     before = files("d")
+    command = ("predict", "d/a.jpg", "d/b.jpg", "-o", "d", "--format", kind, *UNPROCESS)
     for _ in range(2):  # the second run overwrites its own file
-        code, text = call("predict", "d/a.jpg", "d/b.jpg", "-o", "d", "--format", kind, *UNPROCESS)
-        assert code == 1 and f"problem: d/a.{suffix}: {REFUSED}" in text
+        code, text = call(*command)
+        assert code == 1 and f"problem: {first}: {REFUSED}" in text
         assert "1 of 2 photos reconstructed" in text
-        assert before.items() <= files("d").items() and Path("d", f"b.{suffix}").is_file()
-    Path("d", f"b.{suffix}").write_bytes(b"edited")
+        assert before.items() <= files("d").items() and second.is_file()
+    second.write_bytes(b"edited")
     before = files("d")
-    code, text = call("predict", "d/a.jpg", "d/b.jpg", "-o", "d", "--format", kind, *UNPROCESS)
+    code, text = call(*command)
     assert code == 1 and text.count(REFUSED) == 2
     assert files("d") == before
 
@@ -172,23 +173,19 @@ def test_one_line_before_anything_is_computed(call, command, path):
 
 
 def test_a_second_evaluation_replaces_the_first(call):
-    Path("raw").mkdir()
+    for folder in ("raw", "out"):
+        Path(folder).mkdir()
     np.save("raw/a.npy", np.arange(256, dtype=np.uint16).reshape(8, 8, 4))
     Path("raw/readme.txt").write_text("a : 1\nb : 1\nc : 1\n")
-    Path("out").mkdir()
     for name in ("notes.txt", "scores.old"):
         Path("out", name).write_text("mine")
-    for _ in range(2):
-        code, text = call("evaluate", "raw", "raw", "-o", "out", "--processes", 1)
-        assert code == 0, text
+    command = ("evaluate", "raw", "raw", "-o", "out", "--processes", 1)
+    assert [call(*command)[0] for _ in range(2)] == [0, 0]
     assert Path("out/scores.txt").is_file()
     Path("raw/readme.txt").unlink()
-    assert call("evaluate", "raw", "raw", "-o", "out", "--processes", 1)[0] == 0
-    assert not Path("out/scores.txt").exists()
-    assert {path.name for path in Path("out").iterdir()} == {
-        written.LIST,
-        *("notes.txt", "scores.old", "scores.json", "scores.csv", "report.html"),
-    }
+    assert call(*command)[0] == 0
+    kept = {written.LIST, "notes.txt", "scores.old", "scores.json", "scores.csv", "report.html"}
+    assert {path.name for path in Path("out").iterdir()} == kept
 
 
 def test_conversion_beside_files_of_the_same_names(call):

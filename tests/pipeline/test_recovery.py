@@ -63,6 +63,7 @@ def test_complete_outputs_are_kept(outputs):
     assert remove_partial_outputs(outputs / "missing", outputs / "absent") == []
 
 
+@pytest.mark.parametrize("damage", [truncate, Path.unlink])
 @pytest.mark.parametrize(
     ("damaged", "removed"),
     [
@@ -75,30 +76,23 @@ def test_complete_outputs_are_kept(outputs):
         ("results/manifest/report.json", "submission/summary.txt"),
     ],
 )
-def test_truncated_outputs_are_removed(outputs, damaged, removed):
-    truncate(outputs / damaged)
-    assert remove_partial(outputs) == [removed]
+def test_damaged_outputs_are_removed(outputs, damage, damaged, removed):
+    damage(outputs / damaged)
+    assert remove_partial(outputs) == ([] if damage == Path.unlink and damaged == removed else [removed])
     assert not (outputs / removed).exists()
     assert (outputs / "results" / "timing" / "s0.json").exists()
 
 
-def test_outputs_with_missing_files_are_removed(outputs):
-    (outputs / "results" / "raw" / "s0" / "s0.npy").unlink()
-    (outputs / "submission" / "s0.npy").unlink()
-    assert remove_partial(outputs) == ["results/raw/s0", "submission/readme.txt"]
-
-
 def test_temporary_files_and_files_of_the_user(outputs):
-    (outputs / "submission" / ".b.npy.12.part").write_text("half")
-    (outputs / "submission" / "notes of mine.txt").write_text("mine")
-    (outputs / "submission" / "readme.txt").write_text("runtime\nand what I added\n")
+    submission = outputs / "submission"
+    (submission / ".b.npy.12.part").write_text("half")
+    (submission / "readme.txt").write_text("runtime\nand what I added\n")
+    mine = [submission / name for name in ("notes of mine.txt", ".mine.part", ".a.b.part", "a.12.part")]
+    for path in mine:
+        path.write_text("mine")
     assert remove_partial(outputs) == []
-    assert not (outputs / "submission" / ".b.npy.12.part").exists()
-    assert (outputs / "submission" / "notes of mine.txt").exists()
-    for name in (".mine.part", ".a.b.part", "a.12.part"):
-        (outputs / "submission" / name).write_text("mine")
-        remove_partial(outputs)
-        assert (outputs / "submission" / name).exists()
+    assert not (submission / ".b.npy.12.part").exists()
+    assert all(path.exists() for path in mine)
 
 
 def test_damaged_files_are_kept_under_another_name(outputs):
