@@ -46,8 +46,6 @@ def lock(path: Path) -> bool:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return not locks_are_local(path.resolve())
-        except BlockingIOError:
-            return False
         finally:
             fcntl.flock(file, fcntl.LOCK_SH)
     except OSError:

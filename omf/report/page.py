@@ -19,16 +19,6 @@ from omf.utils.errors import InputError, printable
 from omf.utils.files import save_text
 from omf.utils.version import VERSION
 
-# AIM 2022 Reversed ISP, Samsung S7 track, test 1 (Conde et al. 2022): team, PSNR, SSIM
-LEADERBOARD_S7 = [
-    ("NOAHTCV", 31.86, 0.83),
-    ("MiAlgo", 31.39, 0.82),
-    ("SenseBrains (this method)", 28.36, 0.80),
-    ("UPI", 26.90, 0.78),
-    ("CycleISP", 26.75, 0.78),
-    ("U-Net", 26.30, 0.77),
-]
-
 EXAMPLES_PER_GROUP = 3  # worst, median and best images
 MAX_IMAGE_BYTES = 8_000_000  # of all embedded JPEGs; base64 adds a third
 JPEG_QUALITIES = (85, 70, 50, 30, 15)  # the first that keeps within `MAX_IMAGE_BYTES` is used
@@ -180,7 +170,7 @@ def render_page(
         version=VERSION,
         methods=[method for method in methods if method[1] is not None],
         simulated=scores["scored"] > 0 and not real,
-        leaderboard=LEADERBOARD_S7 if real and summary["camera"] == "samsung_s7" else [],
+        show_leaderboard=real and summary["camera"] == "samsung_s7",
         figures=figures,
         examples=examples,
         quality=choose_quality(examples),

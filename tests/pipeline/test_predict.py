@@ -14,11 +14,9 @@ from omf.io.raw_formats import RawFormat, Writer
 from omf.models.checkpoints import load_networks
 from omf.models.registry import find_model
 from omf.pipeline.infer import infer
-from omf.pipeline.manifest import write_folder_manifest
 from omf.pipeline.mosaic import write_mosaics
 from omf.pipeline.predict import predict
 from omf.pipeline.preprocess import preprocess
-from omf.raw.bayer import pack, to_challenge_counts
 from omf.raw.camera import load_camera
 from omf.utils.errors import InputError
 
@@ -74,19 +72,6 @@ def test_a_failed_image_does_not_affect_its_shard(tmp_path, photo_folder, fuse, 
     assert names_in(tmp_path / "demosaiced") == ["chart.npy", "hills.npy", "leaves_odd.npy"]
 
 
-def test_the_mosaic_of_the_output_of_infer(tmp_path):
-    raw = np.random.default_rng(0).uniform(size=(5, 8, 3)).astype(np.float32)
-    (tmp_path / "in").mkdir()
-    np.save(tmp_path / "in" / "a.npy", raw)
-    write_folder_manifest(tmp_path / "in")
-    assert write_mosaics(tmp_path / "in", [writer(tmp_path / "out")], {"a": Path("a.jpg")}) == []
-    packed = np.load(tmp_path / "out" / "a.npy")
-    assert packed.dtype == np.uint16
-    assert (packed[..., 0] == to_challenge_counts(raw[0:4:2, 0::2, 0])).all()
-    assert (packed[..., 3] == to_challenge_counts(raw[1:4:2, 1::2, 2])).all()
-    assert packed.shape == pack(raw[:4, :, 0]).shape
-
-
 def test_bad_photos_are_listed_and_the_rest_is_processed(tmp_path, photo_folder, fuse):
     (photo_folder / "broken.jpg").write_bytes(b"\xff\xd8\xff")
     (photo_folder / "holiday.heic").write_bytes(b"....ftypheic")
@@ -101,15 +86,3 @@ def test_bad_photos_are_listed_and_the_rest_is_processed(tmp_path, photo_folder,
         *("hills.jpg", "hills.png", "broken.jpg", "holiday.heic")
     ]
     assert names_in(tmp_path / "out") == ["chart.b.npy", "chart.npy", "leaves_odd.npy", "night_tall.npy"]
-
-
-def test_a_failed_write_leaves_nothing(tmp_path, photo_folder):
-    class Fails:
-        pixels_per_batch = 1
-
-        def packed(self, pictures):
-            raise OSError(28, "No space left on device")
-
-    with pytest.raises(OSError):
-        predict(sorted(photo_folder.iterdir()), Fails(), writer(tmp_path / "out"))
-    assert not list(tmp_path.glob("out/*"))
