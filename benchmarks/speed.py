@@ -45,11 +45,13 @@ from omf.inference.fusion import Fusion
 from omf.inference.gpu import on_device
 from omf.inference.tiling import needed_cells
 from omf.io.photos import find_photos
+from omf.io.raw_formats import RawFormat, Writer
 from omf.networks.base import BORDER, network_input
 from omf.networks.fused_unet import FusedUNet
 from omf.networks.unet import PUBLISHED_WIDTHS, UNet
 from omf.pipeline.predict import predict
 from omf.raw.bayer import to_challenge_format
+from omf.raw.camera import load_camera
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import cli_entry_point, first_line
 from omf.utils.files import save_json, save_text
@@ -386,7 +388,8 @@ def predict_plainly(photos: list[Path], out: Path, plain: Plain) -> None:
 
 def predict_all(photos: list[Path], out: Path, fusion: Fusion) -> None:
     """Process files to files as `omf predict` does."""
-    if problems := predict(photos, out, fusion):
+    writer = Writer(out, RawFormat(), load_camera("samsung_s7"), "")
+    if problems := predict(photos, fusion, writer):
         raise RuntimeError(problems[0])
 
 

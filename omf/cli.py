@@ -65,12 +65,8 @@ def add_command(
 def add_setting(parent, option: str, section: type[Section], name: str, **other: object) -> None:
     """Add an option that has the values, the default and the description of a setting."""
     field = section.model_fields[name]
-    kinds = (
-        get_args(field.annotation)
-        if get_origin(field.annotation) in (Union, UnionType)
-        else (field.annotation,)
-    )
-    kind = next(kind for kind in kinds if kind is not type(None))
+    kinds = get_args(field.annotation) if get_origin(field.annotation) in (Union, UnionType) else ()
+    kind = next((kind for kind in kinds if kind is not type(None)), field.annotation)
     values = get_args(kind) if get_origin(kind) is Literal else ()
     description = (field.description or "").rstrip(".")
     options = {
@@ -80,6 +76,26 @@ def add_setting(parent, option: str, section: type[Section], name: str, **other:
         "help": description[0].lower() + description[1:] if description[1:2].islower() else description,
     }
     parent.add_argument(option, **options | other)
+
+
+def add_path(parent, names: str, metavar: str, text: str, **options: object) -> None:
+    """Add an argument, or an option with one or two names, that takes paths."""
+    parent.add_argument(*names.split(), type=Path, metavar=metavar, help=text, **options)
+
+
+def add_number(parent, option: str, text: str, default: float | None = None, metavar: str = "NUMBER") -> None:
+    """Add an option that takes a whole number."""
+    parent.add_argument(option, type=int, default=default, metavar=metavar, help=text)
+
+
+def add_known(parent, neutral: str, exposure: str, default: float | None) -> None:
+    """Add the options for known values of the light."""
+    parent.add_argument("--neutral", nargs=2, type=float, metavar=("R/G", "B/G"), help=neutral)
+    parent.add_argument("--exposure", type=float, default=default, metavar="FACTOR", help=exposure)
+
+
+def add_camera(command, text: str) -> None:
+    command.add_argument("--camera", default="samsung_s7", metavar="NAME", help=text)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -110,35 +126,19 @@ def add_predict(parents) -> None:
         "omf predict photo.jpg -o raw --format dng",
         "omf predict photos/ -o raw --format npz --bit-depth 12 --noise-iso 800",
     )
-    predict.add_argument(
-        "photos",
-        nargs="+",
-        type=Path,
-        metavar="PHOTO_OR_FOLDER",
-        help="JPEG, PNG, TIFF, WebP, AVIF or HEIC files, or folders of them",
-    )
-    predict.add_argument(
-        "-o", "--out", type=Path, required=True, metavar="FOLDER", help="folder for the RAW files"
-    )
+    inputs = "JPEG, PNG, TIFF, WebP, AVIF or HEIC files, or folders of them"
+    add_path(predict, "photos", "PHOTO_OR_FOLDER", inputs, nargs="+")
+    add_path(predict, "-o --out", "FOLDER", "folder for the RAW files", required=True)
     method = predict.add_argument_group("method")
     add_setting(method, "--model", Config, "model", metavar="MODEL")
     add_setting(method, "--camera", Config, "camera", metavar="NAME")
     add_setting(method, "--device", Config, "device")
     add_setting(method, "--precision", Config, "precision")
-    known = predict.add_argument_group("known values, for inverse and models with a base network")
-    known.add_argument(
-        "--neutral",
-        nargs=2,
-        type=float,
-        metavar=("R/G", "B/G"),
-        help="ratios of a neutral grey in the RAW, as in AsShotNeutral of a DNG of the same light",
-    )
-    known.add_argument(
-        "--exposure",
-        type=float,
-        default=1.0,
-        metavar="FACTOR",
-        help="brightness of the RAW, relative to that which the model would predict (default: 1)",
+    add_known(
+        predict.add_argument_group("known values, for inverse and models with a base network"),
+        "ratios of a neutral grey in the RAW, as in AsShotNeutral of a DNG of the same light",
+        "brightness of the RAW, relative to that which the model would predict (default: 1)",
+        1.0,
     )
     output = predict.add_argument_group("output format")
     add_setting(output, "--format", Config, "output_format")
@@ -164,36 +164,15 @@ def add_evaluate(parents) -> None:
         "omf evaluate raw true_raw --photos photos -o scored",
         "omf evaluate raw --photos photos -o scored",
     )
-    evaluate.add_argument("predictions", type=Path, metavar="PREDICTIONS", help="folder of NAME.npy")
-    evaluate.add_argument(
-        "ground_truth",
-        nargs="?",
-        type=Path,
-        metavar="GROUND_TRUTH",
-        help="folder of NAME.npy, or of camera RAW, with the same names",
-    )
-    evaluate.add_argument(
-        "--photos",
-        type=Path,
-        metavar="FOLDER",
-        help="folder of the sRGB photos, for the scores of baselines and overexposed pixels, and consistency",
-    )
+    truth = "folder of NAME.npy, or of camera RAW, with the same names"
+    photos = "folder of the sRGB photos, for the scores of baselines and overexposed pixels, and consistency"
+    add_path(evaluate, "predictions", "PREDICTIONS", "folder of NAME.npy")
+    add_path(evaluate, "ground_truth", "GROUND_TRUTH", truth, nargs="?")
+    add_path(evaluate, "--photos", "FOLDER", photos)
     add_camera(evaluate, "camera of the RAW")
     add_setting(evaluate, "--challenge", Config, "challenge")
-    evaluate.add_argument(
-        "-o",
-        "--out",
-        type=Path,
-        metavar="FOLDER",
-        help="folder for scores.json, scores.csv, scores.txt, report.html",
-    )
-    evaluate.add_argument(
-        "--processes",
-        type=int,
-        default=available_cores(),
-        metavar="NUMBER",
-        help="number of parallel processes",
-    )
+    add_path(evaluate, "-o --out", "FOLDER", "folder for scores.json, scores.csv, scores.txt, report.html")
+    add_number(evaluate, "--processes", "number of parallel processes", available_cores())
 
 
 def add_render(parents) -> None:
@@ -205,63 +184,41 @@ def add_render(parents) -> None:
         "omf render raw/photo.dng -o pictures",
         "omf render submission/ -o pictures --format jpg --camera samsung_s7",
     )
-    render.add_argument(
-        "raw",
-        nargs="+",
-        type=Path,
-        metavar="RAW_OR_FOLDER",
-        help=".npy, .npz or camera RAW such as DNG, or folders of them",
-    )
-    render.add_argument(
-        "-o", "--out", type=Path, required=True, metavar="FOLDER", help="folder for the pictures"
-    )
+    inputs = ".npy, .npz or camera RAW such as DNG, or folders of them"
+    add_path(render, "raw", "RAW_OR_FOLDER", inputs, nargs="+")
+    add_path(render, "-o --out", "FOLDER", "folder for the pictures", required=True)
     render.add_argument("--format", choices=["png", "jpg"], default="png", help="format of the pictures")
     add_camera(render, "camera of .npy and .npz files, which gives their colours")
-    render.add_argument(
-        "--neutral",
-        nargs=2,
-        type=float,
-        metavar=("R/G", "B/G"),
-        help="ratios of a neutral grey in the RAW; by default the file's own, else the mean of its pixels",
-    )
-    render.add_argument(
-        "--exposure",
-        type=float,
-        metavar="FACTOR",
-        help="brightness; by default the file's BaselineExposure, else the brightest hundredth becomes white",
+    add_known(
+        render,
+        "ratios of a neutral grey in the RAW; by default the file's own, else the mean of its pixels",
+        "brightness; by default the file's BaselineExposure, else the brightest hundredth becomes white",
+        None,
     )
     add_setting(render, "--challenge", Config, "challenge")
     for level in ("white", "black"):
-        render.add_argument(
-            f"--{level}-level",
-            type=int,
-            metavar="COUNTS",
-            help=f"counts for {level} in .npy and .npz; by default the file's own",
-        )
+        text = f"counts for {level} in .npy and .npz; by default the file's own"
+        add_number(render, f"--{level}-level", text, metavar="COUNTS")
 
 
 def add_models(parents) -> None:
     text = "List, fetch, verify and share weights."
-    models = parents.add_parser("models", help=text, description=text).add_subparsers(
-        metavar="COMMAND", required=True
-    )
-    add_command(models, "list", commands.run_models_list, "List the models and whether their files are here.")
+    models = parents.add_parser("models", help=text, description=text)
+    inner = models.add_subparsers(metavar="COMMAND", required=True)
+    add_command(inner, "list", commands.run_models_list, "List the models and whether their files are here.")
     fetch = add_command(
-        models,
+        inner,
         "fetch",
         commands.run_models_fetch,
         "Download the files of a model; resumes an interrupted download.",
         "omf models fetch published",
         "omf models fetch OWNER/NAME",
     )
-    fetch.add_argument(
-        "name",
-        metavar="NAME",
-        help="a listed model, or OWNER/NAME[@REVISION] on the Hugging Face hub",
-    )
-    add_command(models, "verify", commands.run_models_verify, "Check the hashes of all files that are here.")
+    names = "a listed model, or OWNER/NAME[@REVISION] on the Hugging Face hub"
+    fetch.add_argument("name", metavar="NAME", help=names)
+    add_command(inner, "verify", commands.run_models_verify, "Check the hashes of all files that are here.")
     push = add_command(
-        models,
+        inner,
         "push",
         commands.run_models_push,
         "Upload a model with its card and camera profile to the Hugging Face hub.",
@@ -279,27 +236,14 @@ def add_simulate(parents) -> None:
         "Simulate pairs of sRGB photo and RAW from photos as scenes.",
         "omf simulate photos/ -o pairs --camera huawei_p20 --count 500",
     )
-    simulate.add_argument(
-        "photos",
-        nargs="*",
-        type=Path,
-        metavar="PHOTO_OR_FOLDER",
-        help="photos to take scenes from; none: drawn scenes",
-    )
-    simulate.add_argument(
-        "-o",
-        "--out",
-        type=Path,
-        required=True,
-        metavar="FOLDER",
-        help="folder for the pairs, NUMBER.png and NUMBER.npy",
-    )
+    scenes = "photos to take scenes from; none: drawn scenes"
+    out = "folder for the pairs, NUMBER.png and NUMBER.npy"
+    add_path(simulate, "photos", "PHOTO_OR_FOLDER", scenes, nargs="*")
+    add_path(simulate, "-o --out", "FOLDER", out, required=True)
     add_camera(simulate, "profile in cameras/")
-    simulate.add_argument("--count", type=int, default=100, metavar="NUMBER", help="number of pairs")
-    simulate.add_argument("--size", type=int, default=504, metavar="PIXELS", help="height and width, even")
-    simulate.add_argument(
-        "--seed", type=int, default=0, metavar="NUMBER", help="random seed; the same gives the same pairs"
-    )
+    add_number(simulate, "--count", "number of pairs", 100)
+    add_number(simulate, "--size", "height and width, even", 504, "PIXELS")
+    add_number(simulate, "--seed", "random seed; the same gives the same pairs", 0)
 
 
 def add_dataset(parents) -> None:
@@ -311,19 +255,11 @@ def add_dataset(parents) -> None:
         "omf dataset pairs --sheet sheet.png",
         "omf dataset phone_photos --convert pairs",
     )
-    dataset.add_argument(
-        "folder",
-        type=Path,
-        metavar="FOLDER",
-        help="pairs in the layout of AIM or NTIRE, or camera RAW with JPEG beside it or embedded in it",
-    )
-    dataset.add_argument("--sheet", type=Path, metavar="FILE", help="write a contact sheet, PNG")
-    dataset.add_argument(
-        "--convert",
-        type=Path,
-        metavar="FOLDER",
-        help="crop camera RAW and its JPEG into training pairs in this folder",
-    )
+    pairs = "pairs in the layout of AIM or NTIRE, or camera RAW with JPEG beside it or embedded in it"
+    converted = "crop camera RAW and its JPEG into training pairs in this folder"
+    add_path(dataset, "folder", "FOLDER", pairs)
+    add_path(dataset, "--sheet", "FILE", "write a contact sheet, PNG")
+    add_path(dataset, "--convert", "FOLDER", converted)
 
 
 def add_calibrate(parents) -> None:
@@ -335,23 +271,11 @@ def add_calibrate(parents) -> None:
         "omf calibrate phone_photos -o my_phone",
         "omf predict photo.jpg -o raw --model inverse --camera my_phone",
     )
-    calibrate.add_argument(
-        "pairs",
-        type=Path,
-        metavar="PAIRS",
-        help="folder of camera RAW + JPEG, or of pairs in the layout of AIM or NTIRE",
-    )
-    calibrate.add_argument(
-        "-o",
-        "--out",
-        type=Path,
-        required=True,
-        metavar="NAME",
-        help="name of the profile, for --camera; or FILE.yaml, which --camera takes too",
-    )
-    calibrate.add_argument(
-        "--report", type=Path, metavar="FILE", help="plots, PNG; beside the profile by default"
-    )
+    pairs = "folder of camera RAW + JPEG, or of pairs in the layout of AIM or NTIRE"
+    out = "name of the profile, for --camera; or FILE.yaml, which --camera takes too"
+    add_path(calibrate, "pairs", "PAIRS", pairs)
+    add_path(calibrate, "-o --out", "NAME", out, required=True)
+    add_path(calibrate, "--report", "FILE", "plots, PNG; beside the profile by default")
 
 
 def add_train(parents) -> None:
@@ -363,20 +287,9 @@ def add_train(parents) -> None:
         "omf train -o my_model --settings settings.yaml",
         "omf predict photo.jpg -o raw --model my_model",
     )
-    train.add_argument(
-        "-o",
-        "--out",
-        type=Path,
-        required=True,
-        metavar="FOLDER",
-        help="folder for the model; an interrupted training resumes",
-    )
-    train.add_argument(
-        "--settings",
-        type=Path,
-        metavar="FILE",
-        help="YAML of settings, as the section `training` of config.yaml",
-    )
+    out = "folder for the model; an interrupted training resumes"
+    add_path(train, "-o --out", "FOLDER", out, required=True)
+    add_path(train, "--settings", "FILE", "YAML of settings, as the section `training` of config.yaml")
     train.add_argument("--stage", choices=list(STAGES), help="train this network only")
     add_setting(train, "--device", Config, "device")
 
@@ -391,12 +304,7 @@ def add_selftest(parents) -> None:
         "omf selftest --json selftest.json",
     )
     add_setting(selftest, "--device", Config, "device")
-    selftest.add_argument(
-        "--json",
-        type=Path,
-        metavar="FILE",
-        help="write the findings for a bug report, without paths or names",
-    )
+    add_path(selftest, "--json", "FILE", "write the findings for a bug report, without paths or names")
 
 
 def add_completion(parents) -> None:
@@ -408,7 +316,3 @@ def add_completion(parents) -> None:
         'eval "$(omf completion bash)"    # a line for ~/.bashrc',
     )
     completion.add_argument("shell", choices=SHELLS)
-
-
-def add_camera(command, text: str) -> None:
-    command.add_argument("--camera", default="samsung_s7", metavar="NAME", help=text)

@@ -6,7 +6,6 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
 from pathlib import Path
 
 from omf.utils.console import count_of, label, log
@@ -16,21 +15,17 @@ from omf.utils.written import check_replaceable, note_input
 
 def run_predict(arguments: argparse.Namespace) -> int:
     from omf.io.photos import find_photos
-    from omf.io.raw_formats import RawFormat, Writer, parse_raw_format
+    from omf.io.raw_formats import Writer, parse_raw_format
     from omf.models.registry import find_model, with_camera
     from omf.raw.camera import load_camera
 
     photos = find_photos(arguments.photos)
     model = with_camera(find_model(arguments.model), arguments.camera)
-    neutral = check_neutral(arguments.neutral, arguments.photos)
-    check_positive("--exposure", arguments.exposure)
-    noise = {
-        key: value
-        for key in ("iso", "shot", "read", "seed")
-        if (value := getattr(arguments, f"noise_{key}")) is not None
-    }
-    camera = load_camera(model.camera)
-    settings = {**vars(arguments), "output_format": arguments.format, "noise": noise}
+    neutral = check_light(arguments, arguments.photos)
+    camera, settings = load_camera(model.camera), vars(arguments)
+    noise = {key: settings[f"noise_{key}"] for key in ("iso", "shot", "read", "seed")}
+    noise = {key: value for key, value in noise.items() if value is not None}
+    settings = {**settings, "output_format": arguments.format, "noise": noise}
     raw_format = parse_raw_format(settings, camera)
     photos, taken = split_by_target(photos, arguments.out, raw_format.suffix)
     if not photos:
@@ -43,12 +38,8 @@ def run_predict(arguments: argparse.Namespace) -> int:
     make_folder(arguments.out)
     log.debug(f"model {model.name} on {device}")
     began = time.monotonic()
-    writer = (
-        None
-        if raw_format == RawFormat()
-        else partial(Writer, arguments.out, raw_format, camera, Path(model.name).name)
-    )
-    problems = taken + predict(photos, arguments.out, method, writer, neutral, arguments.exposure)
+    writer = Writer(arguments.out, raw_format, camera, Path(model.name).name)
+    problems = taken + predict(photos, method, writer, neutral, arguments.exposure)
     count, seconds = len(photos) + len(taken), time.monotonic() - began
     done = count - len(problems)
     return conclude(
@@ -58,26 +49,21 @@ def run_predict(arguments: argparse.Namespace) -> int:
     )
 
 
-def check_positive(option: str, *values: float) -> tuple[float, ...]:
-    """Return the values of an option. Raises InputError unless all are finite and above 0."""
-    if not all(0 < value < math.inf for value in values):
-        raise InputError(
-            f"{option} {' '.join(map(str, values))}: not above 0; give ratios as measured in RAW"
-        )
-    return values
-
-
-def check_neutral(neutral: list[float] | None, paths: list[Path]) -> tuple[float, ...] | None:
-    """Return the values of --neutral.
+def check_light(arguments: argparse.Namespace, paths: list[Path]) -> tuple[float, ...] | None:
+    """Check --neutral and --exposure, and return the values of --neutral.
 
     Raises:
-        InputError: they are not above 0, or a third one follows, which is taken for a file.
+        InputError: a value is not above 0, or a third one follows --neutral, which is taken for a file.
     """
-    if neutral is None:
-        return None
-    if any(re.fullmatch(r"[\d.]+", str(path)) and not path.exists() for path in paths):
+    neutral, exposure = arguments.neutral or (), arguments.exposure
+    if neutral and any(re.fullmatch(r"[\d.]+", str(path)) and not path.exists() for path in paths):
         raise InputError("--neutral takes R/G and B/G of a grey in the RAW; divide R and B by G")
-    return check_positive("--neutral", *neutral)
+    for option, values in (("--neutral", neutral), ("--exposure", () if exposure is None else (exposure,))):
+        if not all(0 < value < math.inf for value in values):
+            raise InputError(
+                f"{option} {' '.join(map(str, values))}: not above 0; give ratios as measured in RAW"
+            )
+    return tuple(neutral) or None
 
 
 def make_folder(out: Path) -> None:
@@ -92,10 +78,10 @@ def make_folder(out: Path) -> None:
 
 def split_by_target(photos: list[Path], out: Path, suffix: str) -> tuple[list[Path], list[str]]:
     """Return the photos whose RAW files may be written, and a line for each other photo."""
-    free, taken = [], []
     for photo in photos:
         with suppress(OSError):  # told when it is read
             note_input(photo.stat())
+    free, taken = [], []
     for photo in photos:
         try:
             check_replaceable(out / f"{photo.stem}{suffix}")
@@ -121,25 +107,19 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     predictions = list_packed(arguments.predictions)
     ground_truth = list_ground_truth(arguments.ground_truth, predictions) if arguments.ground_truth else {}
     photos = map_by_name(list_images(arguments.photos))[0] if arguments.photos else {}
-    white_level = CHALLENGES[arguments.challenge].white_level
-    records, problems = score_all(
-        match_items(predictions, ground_truth, photos, white_level),
-        load_camera(arguments.camera),
-        arguments.processes,
-    )
-    unmatched = {
-        ground_truth[name]: f"no prediction of that name in {arguments.predictions}"
-        for name in sorted(ground_truth.keys() - predictions)
-    }
+    items = match_items(predictions, ground_truth, photos, CHALLENGES[arguments.challenge].white_level)
+    records, problems = score_all(items, load_camera(arguments.camera), arguments.processes)
     expected, word = (ground_truth, "ground truth") if arguments.ground_truth else (photos, "photo")
-    unmatched |= {
-        predictions[name]: f"no {word} of that name" for name in sorted(predictions.keys() - expected)
-    }
-    problems += [
-        f"{path}: {fault}"
-        for path, fault in unmatched.items()
-        if not any(problem.startswith(f"{path}: ") for problem in problems)  # reported already
+    lone, extra = sorted(ground_truth.keys() - predictions), sorted(predictions.keys() - expected)
+    unmatched = [
+        f"{ground_truth[name]}: no prediction of that name in {arguments.predictions}" for name in lone
     ]
+    unmatched += [
+        f"{predictions[name]}: no {word} of that name"
+        for name in extra
+        if not any(problem.startswith(f"{predictions[name]}: ") for problem in problems)  # reported already
+    ]
+    problems += unmatched
     problems = [printable(problem) for problem in problems]  # names of files can hold anything
     scores = summarise(records)
     if arguments.out:
@@ -152,11 +132,8 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
         write_report(summary, scores, records, {}, arguments.out / "report.html")
     if scores["scored"]:
         print(scores_table(scores))
-    if scores["mean"]["consistency_psnr"] is not None:
-        print(
-            "consistency with the photos (which is not accuracy):"
-            f" {scores['mean']['consistency_psnr']:.2f} dB"
-        )
+    if (consistency := scores["mean"]["consistency_psnr"]) is not None:
+        print(f"consistency with the photos (which is not accuracy): {consistency:.2f} dB")
     place = f"; look at {arguments.out / 'report.html'}" if arguments.out else ""
     count = len(predictions.keys() | (ground_truth or photos).keys())
     return conclude(f"{len(records)} of {count} images scored{place}", problems)
@@ -174,9 +151,7 @@ def run_render(arguments: argparse.Namespace) -> int:
     paths, camera = list_raw(arguments.raw), load_camera(arguments.camera)
     if any(path.suffix.lower() in CAMERA_RAW_SUFFIXES for path in paths):
         import_rawpy()  # its absence is told once, and not for each file
-    neutral = check_neutral(arguments.neutral, arguments.raw)
-    if arguments.exposure is not None:
-        check_positive("--exposure", arguments.exposure)
+    neutral = check_light(arguments, arguments.raw)
     known = Known(
         neutral=np.array([neutral[0], 1.0, neutral[1]]) if neutral else None,
         exposure=arguments.exposure,

@@ -236,7 +236,11 @@ class SelfTest:
         }
         written: dict[str, np.ndarray] = {}
         steps = stream(
-            pictures, pictures.__getitem__, self.shared.packed, written.__setitem__, 200_000 * self.on_gpu + 1
+            pictures,
+            pictures.__getitem__,
+            self.shared.packed,
+            lambda picture, raw: written.update({picture.name: raw}),
+            200_000 * self.on_gpu + 1,
         )
         if problems := [str(problem) for _, problem in steps if problem]:
             raise CheckFailedError(f"{problems[0]}; report it")

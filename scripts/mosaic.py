@@ -24,10 +24,10 @@ def main() -> None:
     plan = load_plan(arguments.plan)
     camera, photos = load_camera(plan["camera"]), map_by_name(map(Path, plan["photos"]))[0]
     writers = [
-        Writer(out, from_dict(raw_format), camera, plan["model"], photos)
+        Writer(out, from_dict(raw_format), camera, plan["model"])
         for out, raw_format in zip(arguments.out, plan["formats"], strict=True)
     ]
-    problems = write_mosaics(arguments.demosaiced, writers)
+    problems = write_mosaics(arguments.demosaiced, writers, photos)
     save_json(arguments.record, {"problems": problems})
     for problem in problems:
         print(f"problem: {problem}")

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from container.apptainer import apptainer, sif  # noqa: F401
 from container.engine import docker, image  # noqa: F401
 from hypothesis import settings
 
+from omf import cli
 from omf.models.checkpoints import save_base, save_network
 from omf.networks.global_net import GlobalNet
 from omf.networks.unet import UNet
@@ -28,8 +30,6 @@ sys.path.insert(0, str(REFERENCE))
 settings.register_profile("omf", deadline=None)  # machine speeds vary too much
 settings.load_profile("omf")
 
-NUM_SKIPPED = pytest.StashKey[int]()
-
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--all", action="store_true", help="run slow tests too")
@@ -44,16 +44,15 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     """Run the slowest folders first, and deselect slow tests unless requested by option or name."""
     first = ("workflow", "cluster", "container")
     items.sort(key=lambda item: item.path.parent.name not in first)
-    named = any("::" in argument for argument in config.args)
-    if config.getoption("--all") or config.getoption("--thorough") or named:
-        return
-    slow = [item for item in items if item.get_closest_marker("slow")]
-    if slow:
-        items[:] = [item for item in items if not item.get_closest_marker("slow")]
+    if skips_slow_tests(config):
+        slow = [item for item in items if item.get_closest_marker("slow")]
+        items[:] = [item for item in items if item not in slow]
         config.hook.pytest_deselected(items=slow)
-    config.stash[NUM_SKIPPED] = len(slow)
-    if hasattr(config, "workeroutput"):  # in a pytest-xdist worker
-        config.workeroutput["num_skipped"] = len(slow)
+
+
+def skips_slow_tests(config: pytest.Config) -> bool:
+    named = any("::" in argument for argument in config.args)
+    return not (config.getoption("--all") or config.getoption("--thorough") or named)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -69,17 +68,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
     return ByFile(config, log)
 
 
-@pytest.hookimpl(optionalhook=True)
-def pytest_testnodedown(node) -> None:
-    node.config.stash[NUM_SKIPPED] = node.workeroutput.get("num_skipped", 0)
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    if slow := config.stash.get(NUM_SKIPPED, 0):
-        terminalreporter.write_line(
-            f"{slow} slow tests skipped (kills, clusters, containers, large photos, ...); run them with: "
-            "./check --all"
-        )
+    if skips_slow_tests(config):
+        left_out = "slow tests are skipped (kills, clusters, containers, large photos, ...)"
+        terminalreporter.write_line(f"{left_out}; run them with: ./check --all")
 
 
 def project_files(pattern: str = "*") -> list[Path]:
@@ -87,12 +79,10 @@ def project_files(pattern: str = "*") -> list[Path]:
 
     Without git or its history: all files outside hidden folders that no run has written.
     """
-    command = ["git", "ls-files", "-co", "--exclude-standard", "-z", pattern]
     if (ROOT / ".git").exists() and shutil.which("git"):
-        listed = (
-            subprocess.run(command, cwd=ROOT, capture_output=True, check=True).stdout.decode().split("\0")
-        )
-        return [ROOT / name for name in sorted(listed) if name and (ROOT / name).is_file()]
+        listed = run("git", "ls-files", "-co", "--exclude-standard", "-z", pattern)
+        listed.check_returncode()
+        return [ROOT / name for name in sorted(listed.stdout.split("\0")) if name and (ROOT / name).is_file()]
     generated = {"results", "__pycache__"}
     return sorted(
         path
@@ -203,20 +193,32 @@ def omf(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
     return run(sys.executable, "-m", "omf", *arguments, **environment)
 
 
+@pytest.fixture
+def call_omf(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> Callable[..., subprocess.CompletedProcess]:
+    """Return a function that does as `omf`, in this process."""
+
+    def call(*arguments: object) -> subprocess.CompletedProcess:
+        monkeypatch.setattr(sys, "argv", ["omf", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        code = end.value.code
+        if isinstance(code, str):  # the line that Python would print
+            code, err = 1, f"{err}{code}\n"
+        return subprocess.CompletedProcess(arguments, code, out, err)
+
+    return call
+
+
 def snakemake(
     folder: Path, *arguments: object, root: Path = ROOT, **config: object
 ) -> subprocess.CompletedProcess:
     """Run the workflow of this repository (or of the copy in `root`) with `folder` as working directory."""
-    settings = [f"{key}={value}" for key, value in config.items()]
-    return run(
-        Path(sys.executable).parent / "snakemake",
-        "--snakefile",
-        root / "Snakefile",
-        "--directory",
-        folder,
-        *arguments,
-        *(["--config", *settings] if settings else []),
-    )
+    settings = ["--config", *(f"{key}={value}" for key, value in config.items())] if config else []
+    program = Path(sys.executable).parent / "snakemake"
+    return run(program, "--snakefile", root / "Snakefile", "--directory", folder, *arguments, *settings)
 
 
 def assert_as_close(given: torch.Tensor, plain: torch.Tensor, exact: torch.Tensor, times: float = 8) -> None:

@@ -20,8 +20,6 @@ DOCS = ROOT / "docs"
 INDEX = DOCS / "README.md"
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-
-
 PAGES = project_files("*.md")
 
 
@@ -43,9 +41,7 @@ def slug(heading: str) -> str:
 
 
 def anchors(page: Path) -> set[str]:
-    return {
-        slug(heading) for heading in re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text()), re.MULTILINE)
-    }
+    return set(map(slug, re.findall(r"^#+ (.*)$", FENCE.sub("", page.read_text()), re.MULTILINE)))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -64,18 +60,15 @@ def test_functions_named_beside_formulas_exist():
     named = re.findall(r"\[`(\w+)`\]\(\.\./(omf/[\w/]+\.py)\)", (DOCS / "method.md").read_text())
     assert len(named) > 40
     for name, path in named:
-        assert re.search(rf"^(def|class) {name}\b", (ROOT / path).read_text(), re.MULTILINE), (
-            f"{path} has no {name}"
-        )
+        defined = re.search(rf"^(def|class) {name}\b", (ROOT / path).read_text(), re.MULTILINE)
+        assert defined, f"{path} has no {name}"
 
 
 def test_the_index_lists_every_page_and_each_begins_with_a_summary():
     pages = [page for page in PAGES if page.parent == DOCS and page != INDEX]
     linked = LINK.findall(INDEX.read_text())
     for page in pages:
-        assert linked.count(page.name) == 1, (
-            f"{page.name} is linked {linked.count(page.name)} times in docs/README.md"
-        )
+        assert linked.count(page.name) == 1, f"{page.name} is not linked once in docs/README.md"
         heading, gap, first = page.read_text().splitlines()[:3]
         assert heading.startswith("# "), page.name
         assert not gap, page.name
@@ -97,8 +90,7 @@ def test_every_listed_model_has_a_card(name):
 def test_the_citation_matches_the_readme():
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text())
     assert cited["cff-version"] == "1.2.0"
-    for needed in ("message", "title", "authors"):
-        assert cited[needed]
+    assert cited["message"] and cited["title"] and cited["authors"]
     paper = cited["preferred-citation"]
     readme = (ROOT / "README.md").read_text()
     assert paper["title"] in readme

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -26,21 +27,29 @@ def clone(tmp_path) -> Path:
     return folder
 
 
-def mark_as_installed(clone: Path, environment: Path) -> None:
+def program(path: Path, line: str) -> Path:
+    """Write an executable of one shell command."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f"#!/bin/sh\n{line}\n")
+    path.chmod(0o755)
+    return path
+
+
+def install(clone: Path, environment: Path, line: str) -> None:
+    """Make an environment for the clone's pins, whose Snakemake is one shell command."""
+    program(environment / "bin" / "snakemake", line)
     for pins in clone.glob("requirements*.txt"):
         shutil.copy(pins, environment / f"installed-{pins.name}")
 
 
+def outcome(result: subprocess.CompletedProcess) -> tuple[int, str, str]:
+    return result.returncode, result.stdout, result.stderr
+
+
 def test_an_existing_environment_is_used_directly(clone):
-    program = clone / ".venv" / "bin" / "snakemake"
-    program.parent.mkdir(parents=True)
-    program.write_text('#!/bin/sh\necho "in $PWD with $*"\n')
-    program.chmod(0o755)
-    mark_as_installed(clone, clone / ".venv")
+    install(clone, clone / ".venv", 'echo "in $PWD with $*"')
     result = run(clone / "test", "-n", "--config", "images=my photos", cwd=clone.parent)
-    assert result.returncode == 0, result.stderr
-    assert result.stdout == f"in {clone} with -n --config images=my photos\n"
-    assert result.stderr == ""
+    assert outcome(result) == (0, f"in {clone} with -n --config images=my photos\n", "")
 
 
 @pytest.mark.parametrize(
@@ -58,20 +67,14 @@ def test_an_existing_environment_is_used_directly(clone):
 )
 def test_settings_are_collected(clone, given, passed):
     """Snakemake itself would forget the first --config, and take `train` for a setting."""
-    program = clone / ".venv" / "bin" / "snakemake"
-    program.parent.mkdir(parents=True)
-    program.write_text('#!/bin/sh\nprintf "%s\\n" "$*"\n')
-    program.chmod(0o755)
-    mark_as_installed(clone, clone / ".venv")
+    install(clone, clone / ".venv", 'printf "%s\\n" "$*"')
     for name in ("one.yaml", "two.yaml"):
         (clone / name).touch()
-    result = run(clone / "test", *given.split())
-    assert (result.returncode, result.stdout, result.stderr) == (0, f"{passed}\n", "")
+    assert outcome(run(clone / "test", *given.split())) == (0, f"{passed}\n", "")
 
 
 def test_a_missing_file_of_settings_is_one_line(clone):
-    (clone / ".venv" / "bin").mkdir(parents=True)
-    mark_as_installed(clone, clone / ".venv")
+    install(clone, clone / ".venv", "")
     for given in (["--configfile", "none.yaml"], ["--configfile=none.yaml", "-n"]):
         result = run(clone / "test", *given)
         assert result.returncode == 1
@@ -82,13 +85,9 @@ def test_a_missing_file_of_settings_is_one_line(clone):
 @pytest.mark.parametrize("changed", ["requirements.txt", "requirements-torch.txt"])
 def test_changed_pins_are_installed(clone, tmp_path, changed):
     log = tmp_path / "log"
-    python = tmp_path / "python"
-    python.write_text(f'#!/bin/sh\necho "$*" >> {log}\n')
-    python.chmod(0o755)
-    (clone / ".venv" / "bin").mkdir(parents=True)
+    install(clone, clone / ".venv", "")
+    python = program(tmp_path / "python", f'echo "$*" >> {log}')
     shutil.copy(python, clone / ".venv" / "bin" / "python")
-    shutil.copy(python, clone / ".venv" / "bin" / "snakemake")
-    mark_as_installed(clone, clone / ".venv")
     (clone / ".venv" / f"installed-{changed}").write_text("# older pins\n")
     result = run(clone / "test", cwd=clone, PYTHON=str(python))
     assert result.returncode == 0, result.stderr
@@ -101,28 +100,25 @@ def test_changed_pins_are_installed(clone, tmp_path, changed):
 
 
 def test_a_package_with_another_hash_is_not_installed(clone, tmp_path):
-    wheel = tmp_path / "snakemake-1.0-py3-none-any.whl"
+    wheel, info = tmp_path / "snakemake-1.0-py3-none-any.whl", "snakemake-1.0.dist-info"
+    contents = {
+        "snakemake.py": "def main():\n    print('it runs')\n",
+        f"{info}/METADATA": "Metadata-Version: 2.1\nName: snakemake\nVersion: 1.0\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": "[console_scripts]\nsnakemake = snakemake:main\n",
+        f"{info}/RECORD": "",
+    }
     with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr("snakemake.py", "def main():\n    print('it runs')\n")
-        archive.writestr(
-            "snakemake-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: snakemake\nVersion: 1.0\n"
-        )
-        archive.writestr(
-            "snakemake-1.0.dist-info/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-        )
-        archive.writestr(
-            "snakemake-1.0.dist-info/entry_points.txt", "[console_scripts]\nsnakemake = snakemake:main\n"
-        )
-        archive.writestr("snakemake-1.0.dist-info/RECORD", "")
+        for name, text in contents.items():
+            archive.writestr(name, text)
     setting = {"PYTHON": sys.executable, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(tmp_path)}
     pins = clone / "requirements.txt"
     pins.write_text(f"snakemake==1.0 --hash=sha256:{'0' * 64}\n")
     result = run(clone / "test", cwd=clone, **setting)
     assert result.returncode == 1
     assert "DO NOT MATCH THE HASHES" in result.stderr  # pip's message, then ours
-    assert result.stderr.splitlines()[-1].startswith(
-        "error: requirements.txt is not installed, for the reason that pip gives above"
-    )
+    ours = "error: requirements.txt is not installed, for the reason that pip gives above"
+    assert result.stderr.splitlines()[-1].startswith(ours)
     assert not list((clone / ".venv").rglob("snakemake*"))
     assert not (clone / ".venv" / "installed-requirements.txt").exists()
 
@@ -143,41 +139,26 @@ def test_no_suitable_python(clone, tmp_path):
     for name in ("dirname", "cmp", "cp", "bash"):
         (programs / name).symlink_to(shutil.which(name))
     for name in ("python3", "python3.11"):  # an old Python fails the version check
-        (programs / name).write_text("#!/bin/bash\nexit 1\n")
-        (programs / name).chmod(0o755)
+        program(programs / name, "exit 1")
     result = run("/bin/bash", clone / "test", cwd=clone, PATH=str(programs), PYTHON="")
     assert result.returncode != 0
     assert "error: no Python 3.11 or later found" in result.stderr
     assert not (clone / ".venv").exists()
 
 
-@pytest.fixture
-def image(clone, tmp_path) -> Path:
-    """Return the environment of an image built for the clone's pins; its Snakemake prints PYTHONPATH."""
-    folder = tmp_path / "image"
-    (folder / "bin").mkdir(parents=True)
-    (folder / "bin" / "snakemake").write_text('#!/bin/sh\necho "$PYTHONPATH: $*"\n')
-    (folder / "bin" / "snakemake").chmod(0o755)
-    mark_as_installed(clone, folder)
-    return folder
-
-
-def test_the_environment_of_an_image_runs_the_code_of_the_clone(clone, image):
-    result = run(clone / "test", "-n", cwd=clone.parent, OMF_ENVIRONMENT=str(image))
-    assert result.returncode == 0, result.stderr
-    assert result.stdout == f"{clone}: -n\n"
-    assert result.stderr == ""
-    assert not (clone / ".venv").exists()
-
-
-@pytest.mark.parametrize("changed", ["requirements.txt", "requirements-torch.txt"])
-def test_an_image_with_other_pins_is_refused(clone, image, changed):
-    (clone / changed).write_text("# newer pins\n")
-    result = run(clone / "test", cwd=clone, OMF_ENVIRONMENT=str(image))
-    assert result.returncode == 1
-    assert result.stdout == ""
-    assert result.stderr.count("\n") == 1
-    assert "error: this image holds other packages than requirements.txt pins; build it anew" in result.stderr
+def test_the_environment_of_an_image_runs_the_code_of_the_clone_if_the_pins_are_the_same(clone, tmp_path):
+    install(clone, tmp_path / "image", 'echo "$PYTHONPATH: $*"')
+    environment = {"OMF_ENVIRONMENT": str(tmp_path / "image")}
+    result = run(clone / "test", "-n", cwd=clone.parent, **environment)
+    assert outcome(result) == (0, f"{clone}: -n\n", "")
+    for changed in ("requirements.txt", "requirements-torch.txt"):
+        before = (clone / changed).read_text()
+        (clone / changed).write_text("# newer pins\n")
+        result = run(clone / "test", cwd=clone, **environment)
+        (clone / changed).write_text(before)
+        assert (result.returncode, result.stdout, result.stderr.count("\n")) == (1, "", 1)
+        line = "error: this image holds other packages than requirements.txt pins; build it anew"
+        assert line in result.stderr
     assert not (clone / ".venv").exists()
 
 

@@ -3,7 +3,6 @@
 import hashlib
 import os
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 from conftest import ROOT, random_rgb
 from PIL import Image
 
-from omf import cli
+from omf.training.train import check_run_folder
 from omf.utils import written
 from omf.utils.errors import InputError
 
@@ -21,16 +20,13 @@ REFUSED = "exists, and is not from an earlier run of this command"
 
 
 @pytest.fixture
-def call(monkeypatch, capsys, tmp_path) -> Callable:
+def call(monkeypatch, call_omf, tmp_path) -> Callable:
     """Return a function that calls `omf` in a folder; it returns the exit code and all that is printed."""
     monkeypatch.chdir(tmp_path)
 
     def call(*arguments: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["omf", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        text = "".join(capsys.readouterr())
-        return (end.value.code, text) if isinstance(end.value.code, int) else (1, text + end.value.code)
+        answer = call_omf(*arguments)
+        return answer.returncode, answer.stdout + answer.stderr
 
     return call
 
@@ -50,19 +46,19 @@ def files(*folders: str) -> dict[str, tuple[int, str]]:
     }
 
 
-def prepare_raw(call, folder: str, *names: str) -> None:
-    """Put photos, NAME.jpg, and their DNG, as if of a camera, into a folder."""
-    for name in names:
-        picture(f"{folder}/{name}.jpg")
-    assert call("predict", folder, "-o", "dng", "--format", "dng", *UNPROCESS)[0] == 0
-    for name in names:
-        shutil.copyfile(f"dng/{name}.dng", f"{folder}/{name}.dng")
+def prepare_raw(call) -> None:
+    """Put photos and their DNG, as if of a camera, into the folder d."""
+    for name in "ab":
+        picture(f"d/{name}.jpg")
+    assert call("predict", "d", "-o", "dng", "--format", "dng", *UNPROCESS)[0] == 0
+    for name in "ab":
+        shutil.copyfile(f"dng/{name}.dng", f"d/{name}.dng")
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png"])
 @pytest.mark.parametrize("out", ["d", "./d", "d/../d", "link"])
 def test_render_beside_the_photos(call, suffix, out):
-    prepare_raw(call, "d", "a", "b")
+    prepare_raw(call)
     if suffix == "png":
         for name in "ab":
             picture(f"d/{name}.png")
@@ -82,19 +78,20 @@ def test_render_beside_the_photos(call, suffix, out):
 
 @pytest.mark.parametrize("kind", ["npy", "mosaic", "npz", "png", "dng"])
 def test_predict_beside_ground_truth(call, kind):
-    suffix = "npy" if kind == "mosaic" else kind
+    first, second = (Path("d", f"{name}.{'npy' if kind == 'mosaic' else kind}") for name in "ab")
     for name in "ab":
         picture(f"d/{name}.jpg")
-    Path("d", f"a.{suffix}").write_bytes(b"the true RAW")
+    first.write_bytes(b"the true RAW")
     before = files("d")
+    command = ("predict", "d/a.jpg", "d/b.jpg", "-o", "d", "--format", kind, *UNPROCESS)
     for _ in range(2):  # the second run overwrites its own file
-        code, text = call("predict", "d/a.jpg", "d/b.jpg", "-o", "d", "--format", kind, *UNPROCESS)
-        assert code == 1 and f"problem: d/a.{suffix}: {REFUSED}" in text
+        code, text = call(*command)
+        assert code == 1 and f"problem: {first}: {REFUSED}" in text
         assert "1 of 2 photos reconstructed" in text
-        assert before.items() <= files("d").items() and Path("d", f"b.{suffix}").is_file()
-    Path("d", f"b.{suffix}").write_bytes(b"edited")
+        assert before.items() <= files("d").items() and second.is_file()
+    second.write_bytes(b"edited")
     before = files("d")
-    code, text = call("predict", "d/a.jpg", "d/b.jpg", "-o", "d", "--format", kind, *UNPROCESS)
+    code, text = call(*command)
     assert code == 1 and text.count(REFUSED) == 2
     assert files("d") == before
 
@@ -137,10 +134,9 @@ def test_simulate_into_a_folder_of_photos(call):
 
 
 def test_simulate_again_completes_and_extends_pairs(call):
-    arguments = ("simulate", "-o", "d", "--size", 32, "--count")
-    assert call(*arguments, 1)[0] == 0
+    assert call("simulate", "-o", "d", "--size", 32, "--count", 1)[0] == 0
     Path("d/000000.npy").unlink()  # a killed run
-    assert call(*arguments, 2)[0] == 0
+    assert call("simulate", "-o", "d", "--size", 32, "--count", 2)[0] == 0
     assert len(files("d")) == 5
 
 
@@ -177,27 +173,23 @@ def test_one_line_before_anything_is_computed(call, command, path):
 
 
 def test_a_second_evaluation_replaces_the_first(call):
-    Path("raw").mkdir()
+    for folder in ("raw", "out"):
+        Path(folder).mkdir()
     np.save("raw/a.npy", np.arange(256, dtype=np.uint16).reshape(8, 8, 4))
     Path("raw/readme.txt").write_text("a : 1\nb : 1\nc : 1\n")
-    Path("out").mkdir()
     for name in ("notes.txt", "scores.old"):
         Path("out", name).write_text("mine")
-    for _ in range(2):
-        code, text = call("evaluate", "raw", "raw", "-o", "out", "--processes", 1)
-        assert code == 0, text
+    command = ("evaluate", "raw", "raw", "-o", "out", "--processes", 1)
+    assert [call(*command)[0] for _ in range(2)] == [0, 0]
     assert Path("out/scores.txt").is_file()
     Path("raw/readme.txt").unlink()
-    assert call("evaluate", "raw", "raw", "-o", "out", "--processes", 1)[0] == 0
-    assert not Path("out/scores.txt").exists()
-    assert {path.name for path in Path("out").iterdir()} == {
-        written.LIST,
-        *("notes.txt", "scores.old", "scores.json", "scores.csv", "report.html"),
-    }
+    assert call(*command)[0] == 0
+    kept = {written.LIST, "notes.txt", "scores.old", "scores.json", "scores.csv", "report.html"}
+    assert {path.name for path in Path("out").iterdir()} == kept
 
 
 def test_conversion_beside_files_of_the_same_names(call):
-    picture("d/a.jpg")
+    Path("d").mkdir()
     shutil.copy(ROOT / "test_rgb" / "leaves.jpg", "d/a.jpg")
     assert call("predict", "d", "-o", "d", "--format", "dng", *UNPROCESS)[0] == 0
     picture("out/a_0_0.png")
@@ -219,9 +211,7 @@ def test_one_photo_named_in_several_ways_is_one(call, tmp_path):
     assert code == 0 and "1 of 1 RAW files" in text
 
 
-def test_training_leaves_no_foreign_weights_and_resumes(tmp_path, call, monkeypatch):
-    from omf.training.train import check_run_folder
-
+def test_training_leaves_no_foreign_weights_and_resumes(tmp_path):
     written.begin_command("test")
     (tmp_path / "log.csv").write_text("network,iteration,loss,learning_rate,patches_per_second\n")
     (tmp_path / "curves.png").write_text("of this training")

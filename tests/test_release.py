@@ -35,8 +35,7 @@ def test_workflows_are_well_formed(path):
 def test_workflows_call_scripts_that_exist(path):
     programs = ("gh ", "echo ", "python -m pip ", "omf ")  # of the runner, and the one that was installed
     for step in steps(path):
-        line = step.get("run", "")
-        line = re.sub(r"^sudo (--\S+ )*", "", line)
+        line = re.sub(r"^sudo (--\S+ )*", "", step.get("run", ""))
         if line and not line.startswith(programs):
             script = ROOT / line.split()[0]
             assert script.is_file() and script.stat().st_mode & 0o100, line

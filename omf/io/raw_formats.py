@@ -15,7 +15,7 @@ from omf.raw.bayer import WHITE_LEVEL, crop_to_cells, mosaic_full, pack, to_chal
 from omf.raw.camera import Camera, name_seed, typical_read_noise
 from omf.raw.white_balance import estimate_exposure, estimate_neutral
 from omf.utils.errors import InputError
-from omf.utils.files import atomic_write, save_npy
+from omf.utils.files import atomic_write, check_is_file, save_npy
 
 FORMAT_SUFFIXES = {"npy": ".npy", "mosaic": ".npy", "npz": ".npz", "png": ".png", "dng": ".dng"}
 
@@ -179,36 +179,44 @@ def to_counts(raw: np.ndarray, name: str, raw_format: RawFormat) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Writer:
-    """Writer of RAW files in one format; serves as `write` of `omf.pipeline.stream.stream`."""
+    """Writer of RAW files in one format."""
 
     folder: Path
     format: RawFormat
     camera: Camera  # camera of the RAW
     model: str  # name of the model that reconstructed it
-    photos: dict[str, Path]  # photos by name
 
-    def __call__(self, name: str, raw: np.ndarray) -> None:
-        """Write demosaiced RAW, float32 (H, W, 3) in [0, 1], atomically."""
-        path = self.folder / f"{name}{self.format.suffix}"
-        counts = to_counts(raw, name, self.format)
+    def __call__(self, photo: Path, raw: np.ndarray, rgb: np.ndarray | None = None) -> None:
+        """Write the RAW of a photo under its name, atomically.
+
+        Args:
+            photo: photo file.
+            raw: demosaiced RAW, float32 (H, W, 3) in [0, 1], or the counts of the format.
+            rgb: the decoded photo; None: a DNG reads it.
+
+        Raises:
+            InputError: for a DNG, the photo cannot be read, or its size differs from `raw`, or the file would
+                exceed 4 GiB.
+        """
+        path = self.folder / f"{photo.stem}{self.format.suffix}"
+        counts = raw if raw.dtype == np.uint16 else to_counts(raw, photo.stem, self.format)
         if self.format.kind == "npz":
             with atomic_write(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, raw=counts, **self.metadata())
         elif self.format.kind == "dng":
-            self.write_dng(path, counts, raw, self.photos[name])
+            self.write_dng(path, counts, raw, photo, read_rgb(photo) if rgb is None else rgb)
         elif self.format.kind == "png":
             with atomic_write(path) as temporary:
                 temporary.write_bytes(imagecodecs.png_encode(counts, level=1))
         else:
             save_npy(path, counts)
 
-    def write_dng(self, path: Path, counts: np.ndarray, raw: np.ndarray, photo: Path) -> None:
-        """Write the counts as DNG, with a preview and the EXIF of the photo.
-
-        Raises:
-            InputError: the photo cannot be read, its size differs from `raw`, or the file would exceed 4 GiB.
-        """
-        raw_format, rgb = self.format, read_rgb(photo)
+    def write_dng(
+        self, path: Path, counts: np.ndarray, raw: np.ndarray, photo: Path, rgb: np.ndarray
+    ) -> None:
+        """Write the counts as DNG, with a preview and the EXIF of the photo."""
+        raw_format = self.format
+        check_is_file(photo, "back the photo, whose EXIF the DNG contains")
         if rgb.shape != raw.shape:
             raise InputError(
                 f"{photo}: changed during the run, to {rgb.shape[1]} x {rgb.shape[0]} pixels; run again"

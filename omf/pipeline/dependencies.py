@@ -7,9 +7,7 @@ from pathlib import Path
 
 from omf.utils.paths import PACKAGE
 
-DATA = {
-    PACKAGE / "report" / "page.py": PACKAGE / "report" / "templates"
-}  # {module: folder of files it reads}
+DATA = {PACKAGE / "report" / "summary.py": PACKAGE / "report" / "templates"}  # {module: files it reads}
 
 
 def fingerprint(script: Path) -> str:

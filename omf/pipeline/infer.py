@@ -18,30 +18,25 @@ from omf.utils.files import save_npy
 def infer(decoded: Path, out: Path, method: Method) -> dict:
     """Reconstruct a shard: `decoded`/NAME.npz -> `out`/NAME.npy, demosaiced RAW, float32 (H, W, 3) in [0, 1].
 
-    Args:
-        decoded: folder that `preprocess` wrote.
-        out: output folder, created if needed.
-        method: reconstruction method.
-
     Returns:
         {"images": number of images written, "seconds": time without start-up and loading of weights,
         "megapixels": total size, "problems": one line for each image that could not be reconstructed}.
 
     Raises:
-        InputError: files of `decoded` are missing or incomplete.
+        InputError: files of `decoded`, which `preprocess` wrote, are missing or incomplete.
     """
     out.mkdir(parents=True, exist_ok=True)
     names = [path.stem for path in wait_for_files(decoded)]
-    done: dict[str, int] = {}  # {name: pixels}
+    done: list[int] = []  # pixels of each image
     problems = []
 
     def read(name: str) -> Picture:
         with np.load(decoded / f"{name}.npz") as arrays:
             return Picture(arrays["rgb"], arrays["mask"], name)
 
-    def write(name: str, raw: np.ndarray) -> None:
-        save_npy(out / f"{name}.npy", raw, synced=False)
-        done[name] = raw.shape[0] * raw.shape[1]
+    def write(picture: Picture, raw: np.ndarray) -> None:
+        save_npy(out / f"{picture.name}.npy", raw, synced=False)
+        done.append(picture.mask.size)
 
     start = time.perf_counter()
     steps = stream(names, read, method.demosaiced, write, method.pixels_per_batch)
@@ -53,6 +48,6 @@ def infer(decoded: Path, out: Path, method: Method) -> dict:
     return {
         "images": len(done),
         "seconds": seconds,
-        "megapixels": round(sum(done.values()) / 1e6, 4),
+        "megapixels": round(sum(done) / 1e6, 4),
         "problems": problems,
     }

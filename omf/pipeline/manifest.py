@@ -7,7 +7,7 @@ than when it was written; on a file server, other machines may see a folder befo
 import json
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from omf.utils.errors import InputError
@@ -53,12 +53,17 @@ def wait_for_files(folder: Path) -> list[Path]:
 
     Raises InputError if they do not within a minute.
     """
-    manifest, deadline = folder / MANIFEST, time.monotonic() + TIMEOUT_SECONDS
-    while missing := find_missing(manifest):
+    manifest = folder / MANIFEST
+    wait_until_found(lambda: find_missing(manifest))
+    return [folder / name for name in json.loads(manifest.read_text())]
+
+
+def wait_until_found(find_missing: Callable[[], str | None]) -> None:
+    """Wait until no file is missing. Raises InputError if one still is after a minute."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while missing := find_missing():
         if time.monotonic() > deadline:
             raise InputError(
-                f"{missing}: missing or incomplete after {TIMEOUT_SECONDS:.0f} s;"
-                f" run again, and {folder} is recreated"
+                f"{missing}: missing or incomplete after {TIMEOUT_SECONDS:.0f} s; run again, which makes it"
             )
         time.sleep(0.2)
-    return [folder / name for name in json.loads(manifest.read_text())]

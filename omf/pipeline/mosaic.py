@@ -1,6 +1,6 @@
 """Third pipeline step: mosaic a shard and write it in the output formats. No torch here."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,12 +11,13 @@ from omf.pipeline.stream import IMAGE_ERRORS, as_input_error
 from omf.utils.console import progress
 
 
-def write_mosaics(demosaiced: Path, writers: Sequence[Writer]) -> list[str]:
-    """Write a shard of demosaiced RAW, NAME.npy, float32 (H, W, 3), in one or more formats.
+def write_mosaics(demosaiced: Path, writers: Sequence[Writer], photos: Mapping[str, Path]) -> list[str]:
+    """Write a shard of demosaiced RAW, NAME.npy, float32 (H, W, 3), in the format of each writer.
 
     Args:
         demosaiced: folder that `infer` wrote.
         writers: one writer for each output format.
+        photos: photo files by name.
 
     Returns:
         One line for each image and format that could not be written.
@@ -31,7 +32,7 @@ def write_mosaics(demosaiced: Path, writers: Sequence[Writer]) -> list[str]:
         raw = np.load(path)
         for write in writers:
             try:
-                write(path.stem, raw)
+                write(photos[path.stem], raw)
             except IMAGE_ERRORS as error:
                 problems.append(str(as_input_error(path.stem, error)))
     for writer in writers:

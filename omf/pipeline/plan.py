@@ -6,11 +6,9 @@ another name, which reruns the step, and no job can read an outdated plan from t
 
 import hashlib
 import json
-import time
 from pathlib import Path
 
-from omf.pipeline.manifest import TIMEOUT_SECONDS
-from omf.utils.errors import InputError
+from omf.pipeline.manifest import wait_until_found
 from omf.utils.files import save_text
 
 
@@ -26,16 +24,8 @@ def save_plan(path: Path, plan: dict) -> None:
 
 
 def load_plan(path: Path) -> dict:
-    """Read a plan, once it is visible.
-
-    Raises:
-        InputError: it is not visible after a minute.
-    """
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not path.is_file():
-        if time.monotonic() > deadline:
-            raise InputError(f"{path}: not there after {TIMEOUT_SECONDS:.0f} s; run again, which writes it")
-        time.sleep(0.2)
+    """Read a plan, once it is visible. Raises InputError if it is not after a minute."""
+    wait_until_found(lambda: None if path.is_file() else str(path))
     return json.loads(path.read_text())
 
 

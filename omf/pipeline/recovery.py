@@ -46,8 +46,6 @@ def lock(path: Path) -> bool:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return not locks_are_local(path.resolve())
-        except BlockingIOError:
-            return False
         finally:
             fcntl.flock(file, fcntl.LOCK_SH)
     except OSError:
@@ -75,12 +73,9 @@ def wait_for_lock(path: Path, on_wait: Callable[[], None]) -> None:
 
 
 def remove_partial_outputs(results: Path, submission: Path) -> list[Path]:
-    """Remove temporary files of a killed run and outputs truncated by a power failure.
+    """Remove temporary files of a killed run and outputs truncated by a power failure, to be made again.
 
-    The next run then recomputes them.
-
-    Returns:
-        The incomplete outputs, now removed; see `find_partial_outputs`.
+    Returns the incomplete outputs, now removed; see `find_partial_outputs`.
     """
     for folder in (submission, *(results / kind for kind in (*SHARD_RECORDS, "manifest"))):
         for temporary in folder.glob(".*.part"):
@@ -139,9 +134,8 @@ def find_partial_outputs(results: Path, submission: Path) -> list[Path]:
     Returns:
         Incomplete folders and records of shards, and the completion files of jobs whose outputs are damaged.
     """
-    manifests = {
-        folder: folder / MANIFEST for kind in SHARD_FOLDERS for folder in (results / kind).glob("s*")
-    }
+    shards = (folder for kind in SHARD_FOLDERS for folder in (results / kind).glob("s*"))
+    manifests = {folder: folder / MANIFEST for folder in shards}
     manifests |= {
         submission / completion_file: results / "manifest" / manifest
         for manifest, completion_file in COMPLETION_FILES.items()

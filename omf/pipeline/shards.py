@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable
 
 
-def assign_shards(names: Iterable[str], size: int) -> dict[str, list[str]]:
+def assign_shards(names: Iterable[str], size: int, shard: str = "s") -> dict[str, list[str]]:
     """Split names into shards of at most `size` names.
 
     The hash of a name determines its shard: all names start in the shard `s`, and a shard that is too
@@ -14,22 +14,18 @@ def assign_shards(names: Iterable[str], size: int) -> dict[str, list[str]]:
     Args:
         names: unique names.
         size: maximum number of names in a shard, 1 or more.
+        shard: name of the shard to split; its length tells the bit.
 
     Returns:
         {shard: sorted names}, without empty shards.
     """
-    shards: dict[str, list[str]] = {}
-
-    def split(shard: str, members: list[str], depth: int) -> None:
-        if len(members) <= size or depth == 256:
-            if members:
-                shards[shard] = sorted(members)
-            return
-        for bit in "01":
-            split(shard + bit, [name for name in members if hash_bits(name)[depth] == bit], depth + 1)
-
-    split("s", list(names), 0)
-    return shards
+    members = sorted(names)
+    if len(members) <= size:
+        return {shard: members} if members else {}
+    halves: dict[str, list[str]] = {"0": [], "1": []}
+    for name in members:
+        halves[hash_bits(name)[len(shard) - 1]].append(name)
+    return assign_shards(halves["0"], size, f"{shard}0") | assign_shards(halves["1"], size, f"{shard}1")
 
 
 def hash_bits(name: str) -> str:

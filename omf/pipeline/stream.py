@@ -12,6 +12,9 @@ from omf.inference.base import Pending, Picture
 from omf.utils.errors import InputError, one_line_message
 from omf.utils.machine import available_cores
 
+Outcome = tuple[str, InputError | None]  # name of an image, and the error if it failed
+ReadImage = tuple[str, Picture | InputError]  # name of an image, and the error if it could not be read
+
 IMAGE_ERRORS = (InputError, MemoryError)  # errors of one image, after which the others continue
 MAX_PENDING = 3  # groups being computed or written when the next one is submitted
 MAX_THREADS = 16
@@ -22,9 +25,9 @@ def stream(
     names: Iterable[str],
     read: Callable[[str], Picture],
     submit: Callable[[Sequence[Picture]], Pending],
-    write: Callable[[str, np.ndarray], None],
+    write: Callable[[Picture, np.ndarray], None],
     pixels_per_batch: int,
-) -> Iterator[tuple[str, InputError | None]]:
+) -> Iterator[Outcome]:
     """Pass each image through `read` (ahead, in threads), `submit` (in this thread) and `write` (in threads).
 
     Args:
@@ -41,30 +44,18 @@ def stream(
     threads = min(available_cores(), MAX_THREADS)
     require_memory(threads * THREAD_MEMORY)
     with ThreadPoolExecutor(threads) as pool:
-        pending: deque[tuple[dict[str, InputError | None], Future]] = deque()
-
-        def finish_oldest() -> Iterator[tuple[str, InputError | None]]:
-            outcome, written = pending.popleft()
-            try:
-                outcome |= written.result()
-            except IMAGE_ERRORS as error:
-                outcome = mark_failed(outcome, error)
-            yield from outcome.items()
-
+        pending: deque[Future[list[Outcome]]] = deque()
         for group in group_by_pixels(read_ahead(pool, read, names, threads), pixels_per_batch):
-            outcome = {name: picture if isinstance(picture, InputError) else None for name, picture in group}
-            pictures = {name: picture for name, picture in group if outcome[name] is None}
-            results: Pending = list  # no pictures, no results
+            pictures = [picture for _, picture in group if isinstance(picture, Picture)]
             try:
-                if pictures:
-                    results = submit(list(pictures.values()))
+                results = submit(pictures) if pictures else list
+                pending.append(pool.submit(write_group, group, results, write))
             except IMAGE_ERRORS as error:
-                outcome, pictures = mark_failed(outcome, error), {}
-            pending.append((outcome, pool.submit(write_all, list(pictures), results, write)))
+                pending.append(pool.submit(fail_group, group, error))
             if len(pending) > MAX_PENDING:
-                yield from finish_oldest()
+                yield from pending.popleft().result()
         while pending:
-            yield from finish_oldest()
+            yield from pending.popleft().result()
 
 
 def require_memory(size: int) -> None:
@@ -83,16 +74,9 @@ def as_input_error(name: object, error: Exception) -> InputError:
     return error if isinstance(error, InputError) else InputError(f"{name}: {one_line_message(error)}")
 
 
-def mark_failed(outcome: dict[str, InputError | None], error: Exception) -> dict[str, InputError | None]:
-    """Return the outcome of a group that failed: all images without an earlier error get this one."""
-    return {
-        name: earlier or InputError(f"{name}: {one_line_message(error)}") for name, earlier in outcome.items()
-    }
-
-
 def read_ahead(
     pool: ThreadPoolExecutor, read: Callable[[str], Picture], names: Iterable[str], count: int
-) -> Iterator[tuple[str, Picture | InputError]]:
+) -> Iterator[ReadImage]:
     """Yield each name with its picture or the InputError of reading it; threads read up to `count` ahead."""
     remaining, reading = iter(names), deque()
     while True:
@@ -106,9 +90,7 @@ def read_ahead(
             yield name, as_input_error(name, error)
 
 
-def group_by_pixels(
-    pictures: Iterable[tuple[str, Picture | InputError]], pixels_per_batch: int
-) -> Iterator[list[tuple[str, Picture | InputError]]]:
+def group_by_pixels(pictures: Iterable[ReadImage], pixels_per_batch: int) -> Iterator[list[ReadImage]]:
     """Yield groups of consecutive pictures, each of at most `pixels_per_batch` pixels or a single picture."""
     group, pixels = [], 0
     for name, picture in pictures:
@@ -122,15 +104,32 @@ def group_by_pixels(
         yield group
 
 
-def write_all(
-    names: Sequence[str], results: Pending, write: Callable[[str, np.ndarray], None]
-) -> dict[str, InputError | None]:
-    """Wait for the results, write each, and return the error of each name, or None if it was written."""
-    outcome: dict[str, InputError | None] = {}
-    for name, array in zip(names, results()):
+def write_group(
+    group: Sequence[ReadImage], results: Pending, write: Callable[[Picture, np.ndarray], None]
+) -> list[Outcome]:
+    """Wait for the results, write each, and return the outcome of each image."""
+    try:
+        arrays = iter(results())
+    except IMAGE_ERRORS as error:
+        return fail_group(group, error)
+    outcomes: list[Outcome] = []
+    for name, picture in group:
+        problem = picture if isinstance(picture, InputError) else None
         try:
-            write(name, array)
-            outcome[name] = None
+            if problem is None:
+                write(picture, next(arrays))
         except IMAGE_ERRORS as error:
-            outcome[name] = as_input_error(name, error)
-    return outcome
+            problem = as_input_error(name, error)
+        outcomes.append((name, problem))
+    return outcomes
+
+
+def fail_group(group: Sequence[ReadImage], error: Exception) -> list[Outcome]:
+    """Return the outcome of a group that failed: all images without an earlier error get this one."""
+    return [
+        (
+            name,
+            picture if isinstance(picture, InputError) else InputError(f"{name}: {one_line_message(error)}"),
+        )
+        for name, picture in group
+    ]

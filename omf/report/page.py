@@ -8,28 +8,17 @@ from datetime import datetime
 from pathlib import Path
 
 import numpy as np
-from jinja2 import Environment, FileSystemLoader
 from matplotlib import colormaps
 from PIL import Image
 
 from omf.evaluation.scores import BASELINES, warnings_line
 from omf.report import plots
 from omf.report.panels import ERROR_COLOURMAP, MAX_SHOWN_ERROR, make_panels, strip
+from omf.report.summary import TEMPLATES, load_template
 from omf.utils.errors import InputError, printable
 from omf.utils.files import save_text
 from omf.utils.version import VERSION
 
-# AIM 2022 Reversed ISP, Samsung S7 track, test 1 (Conde et al. 2022): team, PSNR, SSIM
-LEADERBOARD_S7 = [
-    ("NOAHTCV", 31.86, 0.83),
-    ("MiAlgo", 31.39, 0.82),
-    ("SenseBrains (this method)", 28.36, 0.80),
-    ("UPI", 26.90, 0.78),
-    ("CycleISP", 26.75, 0.78),
-    ("U-Net", 26.30, 0.77),
-]
-
-TEMPLATES = Path(__file__).parent / "templates"
 EXAMPLES_PER_GROUP = 3  # worst, median and best images
 MAX_IMAGE_BYTES = 8_000_000  # of all embedded JPEGs; base64 adds a third
 JPEG_QUALITIES = (85, 70, 50, 30, 15)  # the first that keeps within `MAX_IMAGE_BYTES` is used
@@ -68,21 +57,19 @@ def select_examples(records: dict[str, dict]) -> dict[str, list[Example]]:
     They are ranked by PSNR, or by consistency if there is no ground truth.
     """
     key = "psnr" if any("psnr" in record for record in records.values()) else "consistency_psnr"
-    ordered = sorted(
-        (name for name in records if records[name].get(key) is not None), key=lambda name: records[name][key]
-    )
-    middle = max((len(ordered) - EXAMPLES_PER_GROUP) // 2, 0)
+    ranked = [name for name in records if records[name].get(key) is not None]
+    ranked.sort(key=lambda name: records[name][key])
+    middle = max((len(ranked) - EXAMPLES_PER_GROUP) // 2, 0)
     groups = {
-        "Worst": ordered[:EXAMPLES_PER_GROUP],
-        "Best": ordered[::-1][:EXAMPLES_PER_GROUP],
-        "Median": ordered[middle : middle + EXAMPLES_PER_GROUP],
+        "Worst": ranked[:EXAMPLES_PER_GROUP],
+        "Best": ranked[::-1][:EXAMPLES_PER_GROUP],
+        "Median": ranked[middle : middle + EXAMPLES_PER_GROUP],
     }
     taken: set[str] = set()
     examples = {}
     for heading, names in groups.items():
-        new = [name for name in names if name not in taken]
-        taken.update(new)
-        examples[heading] = [make_example(name, records[name]) for name in new]
+        examples[heading] = [make_example(name, records[name]) for name in names if name not in taken]
+        taken.update(names)
     return {heading: examples[heading] for heading in ("Worst", "Median", "Best") if examples[heading]}
 
 
@@ -110,22 +97,21 @@ def caption(record: dict) -> str:
 def draw_plots(records: dict[str, dict], seconds: dict[str, float]) -> dict[str, tuple[str, str]]:
     """Draw the plots that the records allow: {title: (SVG, description)}."""
 
-    def values(key: str) -> list[float]:
+    def values(key: str) -> list:
         return [record[key] for record in records.values() if record.get(key) is not None]
 
     scored = bool(values("psnr"))
     key, label = ("psnr", "PSNR, dB") if scored else ("consistency_psnr", "consistency, dB")
     figures = {}
-    if values(key):
-        figures["Distribution"] = (
-            plots.plot_distribution(values(key), label),
-            f"Number of images by {label}.",
-        )
-    both = [record for record in records.values() if record.get(key) is not None and "overexposed" in record]
+    if scores := values(key):
+        figures["Distribution"] = plots.plot_distribution(scores, label), f"Number of images by {label}."
+    both = [
+        (record["overexposed"], record[key])
+        for record in records.values()
+        if record.get(key) is not None and "overexposed" in record
+    ]
     if both:
-        svg = plots.plot_against_overexposure(
-            [record["overexposed"] for record in both], [record[key] for record in both], label
-        )
+        svg = plots.plot_against_overexposure(*zip(*both), label)
         figures["Overexposure"] = svg, f"{label} against the share of overexposed pixels; one dot per image."
     if scored:
         svg = plots.plot_planes({plane: values(f"psnr_{plane.lower()}") for plane in plots.PLANE_COLOURS})
@@ -136,11 +122,8 @@ def draw_plots(records: dict[str, dict], seconds: dict[str, float]) -> dict[str,
         for key in ("tones", "true_tones")
     )
     if tones:
-        svg = plots.plot_tone_curve(tones, true_tones)
-        figures["Tones"] = (
-            svg,
-            "RAW green against the photo's green: median over the images, and central 80 %.",
-        )
+        text = "RAW green against the photo's green: median over the images, and central 80 %."
+        figures["Tones"] = plots.plot_tone_curve(tones, true_tones), text
     if seconds:
         figures["Time"] = plots.plot_step_times(seconds), "Total seconds of the jobs of each step."
     return figures
@@ -162,7 +145,7 @@ def render_page(
         figures: see `draw_plots`.
         when: end of the run.
     """
-    images = scores["images"]
+    images, mean = scores["images"], scores["mean"]
     columns = {
         key: column
         for key, column in COLUMNS.items()
@@ -176,69 +159,39 @@ def render_page(
         ]
         for name, image in images.items()
     ]
-    mean = scores["mean"]
     real = scores["scored"] > scores["simulated"]
     methods = [("this run", mean["psnr"], mean["ssim"], "")]
     methods += [(name, mean[f"{name}_psnr"], mean[f"{name}_ssim"], text) for name, text in BASELINES.items()]
-    templates = Environment(
-        loader=FileSystemLoader(TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
-    )
     script = (TEMPLATES / "report.js").read_text("utf-8")
-    return templates.get_template("report.html").render(
+    return load_template("report.html").render(
         summary=summary,
         mean=mean,
-        rate=summary["images"] / summary["seconds"] if summary.get("seconds") else None,
-        when=f"{when:%Y-%m-%d %H:%M}",
+        when=when,
         version=VERSION,
         methods=[method for method in methods if method[1] is not None],
         simulated=scores["scored"] > 0 and not real,
-        leaderboard=LEADERBOARD_S7 if real and summary["camera"] == "samsung_s7" else [],
-        plots=[
-            (title, data_uri("image/svg+xml", svg.encode()), text) for title, (svg, text) in figures.items()
-        ],
-        examples=embed_panels(examples),
+        show_leaderboard=real and summary["camera"] == "samsung_s7",
+        figures=figures,
+        examples=examples,
+        quality=choose_quality(examples),
+        data_uri=data_uri,
+        jpeg_bytes=jpeg_bytes,
         max_shown_error=MAX_SHOWN_ERROR,
-        error_colours=[
-            "#{:02x}{:02x}{:02x}".format(*colormaps[ERROR_COLOURMAP](x, bytes=True)[:3])
-            for x in np.linspace(0, 1, 9)
-        ],
-        columns=columns,
+        error_colours=colormaps[ERROR_COLOURMAP](np.linspace(0, 1, 9), bytes=True)[:, :3].tolist(),
+        columns=columns.values(),
         rows=rows,
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
 
 
-def embed_panels(examples: dict[str, list[Example]]) -> dict[str, list[tuple[str, str, dict]]]:
-    """Encode all panels as data URIs, at the highest quality that keeps within `MAX_IMAGE_BYTES`.
-
-    Returns:
-        For each group, the name, the caption and {panel caption: (data URI, width, height)} of each image.
-    """
+def choose_quality(examples: dict[str, list[Example]]) -> int:
+    """Return the highest JPEG quality with which all panels keep within `MAX_IMAGE_BYTES`."""
+    panels = [panel for group in examples.values() for example in group for panel in example.panels.values()]
     for quality in JPEG_QUALITIES:
-        files = [
-            jpeg_bytes(panel, quality)
-            for group in examples.values()
-            for example in group
-            for panel in example.panels.values()
-        ]
-        if sum(map(len, files)) <= MAX_IMAGE_BYTES:
+        if sum(len(jpeg_bytes(panel, quality)) for panel in panels) <= MAX_IMAGE_BYTES:
             break
-    remaining = iter(files)
-    return {
-        heading: [
-            (
-                example.name,
-                example.caption,
-                {
-                    text: (data_uri("image/jpeg", next(remaining)), panel.shape[1], panel.shape[0])
-                    for text, panel in example.panels.items()
-                },
-            )
-            for example in group
-        ]
-        for heading, group in examples.items()
-    }
+    return quality
 
 
 def jpeg_bytes(image: np.ndarray, quality: int = JPEG_QUALITIES[0]) -> bytes:

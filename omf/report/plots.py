@@ -18,9 +18,9 @@ MAX_POINTS = 2000  # of a scatter plot; more add no information
 MIN_PIXELS = 20  # of an image at a level of the tone curve; levels with fewer are omitted
 
 
-def make_axes(width: float = 6.0, height: float = 3.4) -> tuple[Figure, Axes]:
+def make_axes(height: float = 3.4) -> tuple[Figure, Axes]:
     """Create a figure with one plot, in the page's style."""
-    figure = Figure((width, height), layout="constrained")
+    figure = Figure((6.0, height), layout="constrained")
     plot = figure.add_subplot()
     plot.spines[["top", "right"]].set_visible(False)
     plot.spines[["left", "bottom"]].set_color(INK)

@@ -1,5 +1,6 @@
 """Provenance of a result: code, packages, machine, settings and hashes of all inputs. No torch here."""
 
+import json
 import os
 import platform
 import subprocess
@@ -46,38 +47,21 @@ def commit(root: Path) -> str | None:
         return None  # git would report an enclosing checkout, in which the package may be installed
     # accept a checkout that another user owns; take no lock, since several jobs run this at once
     git = ("git", "--no-optional-locks", "-c", "safe.directory=*", "-C", str(root))
-    return first_output_line((*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"))
-
-
-def first_output_line(command: Iterable[str]) -> str | None:
-    """Run a command and return the first line of its output; None if it fails or does not exist."""
+    describe = (*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
     try:
-        return (
-            subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
-            .stdout.strip()
-            .partition("\n")[0]
-            or None
-        )
+        return subprocess.run(describe, capture_output=True, text=True, check=True, timeout=60).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
 
 
 def environment_line(record: dict) -> str:
     """Format an environment as one line, for logs."""
-    torch = record["packages"].get("torch")
-    parts = [
-        f"overexposure-mask-fusion {record['version']}",
-        f"commit {record['commit'] or 'unknown'}",
-        f"image {record['image'] or 'none'}",
-    ]
-    parts += [
-        f"Python {record['python']}",
-        f"PyTorch {torch}",
-        record["device"],
-        f"driver {record['driver'] or 'none'}",
-        record["host"],
-    ]
-    return ", ".join(parts)
+    return (
+        f"overexposure-mask-fusion {record['version']}, commit {record['commit'] or 'unknown'},"
+        f" image {record['image'] or 'none'}, Python {record['python']},"
+        f" PyTorch {record['packages'].get('torch')}, {record['device']},"
+        f" driver {record['driver'] or 'none'}, {record['host']}"
+    )
 
 
 def provenance(
@@ -91,20 +75,17 @@ def provenance(
         config: settings of the run.
         inputs: sha256 of each input file, by kind and name.
     """
-    distinct: list[dict] = []
+    distinct: dict[str, dict] = {}
     for job in environments:
         shared = {key: value for key, value in job.items() if key != "host"}
-        entry = next((entry for entry in distinct if entry.items() >= shared.items()), None)
-        if entry is None:
-            entry = shared | {"jobs": 0, "hosts": []}
-            distinct.append(entry)
+        entry = distinct.setdefault(json.dumps(shared, sort_keys=True), shared | {"jobs": 0, "hosts": []})
         entry["jobs"] += 1
         entry["hosts"] = sorted({*entry["hosts"], job["host"]})
     weights = {
         f"{file.path.parent.name}/{file.path.name}": file.sha256 or sha256(file.path) for file in model.files
     }
     return {
-        "environments": distinct,
+        "environments": list(distinct.values()),
         "model": model.name,
         "weights": weights,
         "config": config,

@@ -4,6 +4,8 @@ import csv
 import json
 from pathlib import Path
 
+from jinja2 import Environment, FileSystemLoader, Template, select_autoescape
+
 from omf.evaluation.scores import scores_csv, scores_table, warnings_line
 from omf.models.registry import Model
 from omf.utils.console import count_of
@@ -12,6 +14,7 @@ from omf.utils.files import save_json, save_text
 from omf.utils.paths import redact_home
 from omf.utils.written import remove_own
 
+TEMPLATES = Path(__file__).parent / "templates"
 SCORES_FILE, SUMMARY = "scores.txt", "summary.txt"
 REPORT_FILES = (  # of a run, in submission/
     *(SCORES_FILE, "scores.json", "scores.csv"),
@@ -57,10 +60,8 @@ def step_seconds(folder: Path, shards: list[str]) -> dict[str, float]:
     for step in SHARD_STEPS:
         for table in (folder / step / f"{shard}.tsv" for shard in shards):
             if table.is_file():
-                with table.open(newline="") as file:
-                    seconds[step] = seconds.get(step, 0.0) + sum(
-                        float(row["s"]) for row in csv.DictReader(file, delimiter="\t")
-                    )
+                rows = csv.DictReader(table.read_text().splitlines(), delimiter="\t")
+                seconds[step] = seconds.get(step, 0.0) + sum(float(row["s"]) for row in rows)
     return seconds
 
 
@@ -74,25 +75,28 @@ def run_summary(model: str | None, camera: str, timing: dict, scores: dict, prob
         scores: see `omf.evaluation.scores.summarise`.
         problems: one line per file that could not be used.
     """
-    warnings = [
-        printable(f"{name}: {warning}")
-        for name, image in scores["images"].items()
-        if (warning := warnings_line(image))
-    ]
+    lines = {name: warnings_line(image) for name, image in scores["images"].items()}
     summary = {
         "model": model and printable(model),
         "camera": camera,
         **timing,
         "scored": scores["scored"],
         **scores["mean"],
+        "problems": problems,
+        "warnings": [printable(f"{name}: {line}") for name, line in lines.items() if line],
     }
-    return redact_home(summary | {"problems": problems, "warnings": warnings})
+    return redact_home(summary)
 
 
 def entry_readme(model: Model, timing: dict) -> str:
-    """Return the submission's readme.txt; for `timing` see `total_timing`."""
-    description = f"Overexposure Mask Fusion, model {printable(Path(model.name).name)}, {timing['device']}"
-    return readme_text(timing["seconds_per_image"], timing["cpu"], model.extra_data, description)
+    """Return the submission's readme.txt, the four lines that the scorer reads; see `total_timing`."""
+    return (
+        f"runtime per image [s] : {timing['seconds_per_image']:.4f}\n"
+        f"CPU[1] / GPU[0] : {int(timing['cpu'])}\n"
+        f"Extra Data [1] / No Extra Data [0] : {int(model.extra_data)}\n"
+        "Other description : Overexposure Mask Fusion,"
+        f" model {printable(Path(model.name).name)}, {timing['device']}\n"
+    )
 
 
 def write_scores(scores: dict, readme: str | None, out: Path) -> None:
@@ -100,60 +104,28 @@ def write_scores(scores: dict, readme: str | None, out: Path) -> None:
     save_json(out / "scores.json", scores)
     save_text(out / "scores.csv", scores_csv(scores))
     if scores["scored"] and readme:
-        save_text(out / SCORES_FILE, scores_text(scores["mean"]["psnr"], scores["mean"]["ssim"], readme))
+        save_text(out / SCORES_FILE, scores_text(scores["mean"], readme))
     else:
         remove_own(out / SCORES_FILE)
+
+
+def scores_text(mean: dict, readme: str) -> str:
+    """Return scores.txt, the scorer's output: means over the images, then the values of readme.txt."""
+    values = [line.partition(" : ")[2].strip() for line in readme.splitlines()]
+    names = ("PSNR", "SSIM", "ExtraRuntime", "ExtraPlatform", "ExtraData")
+    return "".join(f"{name}:{value}\n" for name, value in zip(names, [mean["psnr"], mean["ssim"], *values]))
 
 
 def summary_text(summary: dict, scores: dict) -> str:
     """Format the summary that is printed at the end of a run."""
     rate = summary["images"] / summary["seconds"] if summary["seconds"] else 0.0
-    lines = [
-        f"{count_of(summary['images'], 'image')} reconstructed"
-        f" with model {summary['model']} on {summary['device']}"
-        f" ({summary['seconds_per_image']:.2f} s per image, {rate:.2f} images/s)",
-        "",
-    ]
-    if summary["scored"]:
-        lines += [
-            scores_table(scores),
-            "",
-            "unprocess: the classical method of Brooks et al. 2019, with random gains",
-        ]
-    else:
-        lines += ["no ground truth with these names, so no scores"]
-    if summary["consistency_psnr"] is not None:
-        lines += [
-            f"consistency with the photos (which is not accuracy): {summary['consistency_psnr']:.2f} dB"
-        ]
-    if summary["warnings"]:
-        lines += ["", *(f"warning: {line}" for line in summary["warnings"])]
-    if summary["problems"]:
-        lines += ["", *(f"problem: {problem}" for problem in summary["problems"])]
-        lines += ["Fix or remove these files and rerun; finished results are kept."]
-    lines += ["", "Report: submission/report.html", "RAW files and challenge entry: submission/"]
-    lines += ["Code, packages, settings and hashes: submission/provenance.json"]
-    return "\n".join(lines) + "\n"
+    images, table = count_of(summary["images"], "image"), scores_table(scores) if summary["scored"] else ""
+    return load_template("summary.txt").render(summary=summary, images=images, rate=rate, table=table) + "\n"
 
 
-def readme_text(runtime: float, on_cpu: bool, extra_data: bool, description: str) -> str:
-    """Return readme.txt, the four lines that the scorer reads; `runtime` in seconds per image."""
-    return (
-        f"runtime per image [s] : {runtime:.4f}\n"
-        f"CPU[1] / GPU[0] : {int(on_cpu)}\n"
-        f"Extra Data [1] / No Extra Data [0] : {int(extra_data)}\n"
-        f"Other description : {description}\n"
-    )
-
-
-def scores_text(psnr: float, ssim: float, readme: str) -> str:
-    """Return scores.txt, the scorer's output: means over the images, then the values of readme.txt."""
-    runtime, on_cpu, extra_data = (line.partition(" : ")[2].strip() for line in readme.splitlines()[:3])
-    values = {
-        "PSNR": psnr,
-        "SSIM": ssim,
-        "ExtraRuntime": runtime,
-        "ExtraPlatform": on_cpu,
-        "ExtraData": extra_data,
-    }
-    return "".join(f"{key}:{value}\n" for key, value in values.items())
+def load_template(name: str) -> Template:
+    """Load a template of the report. HTML is escaped."""
+    loader = FileSystemLoader(TEMPLATES)
+    return Environment(
+        loader=loader, autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True
+    ).get_template(name)

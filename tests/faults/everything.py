@@ -2,7 +2,6 @@
 
 import sys
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 
 from omf.evaluation.scores import match_items, score_all, summarise
@@ -35,9 +34,7 @@ def main() -> None:
     method, device, _ = load_method(model, "cpu")
     print(device)
     for kind, raw_format in FORMATS.items():
-        writer = partial(Writer, out / kind, raw_format, camera, model.name)
-        assert predict(photos, out / kind, method, writer) == []
-    assert predict(photos, out / "packed", method) == []  # converted to counts by the method itself
+        assert predict(photos, method, Writer(out / kind, raw_format, camera, model.name)) == []
     readme = entry_readme(model, {"seconds_per_image": 1.0, "cpu": True, "device": "CPU"})
     write_submission(sorted((out / "noisy").iterdir()), readme, out / "entry")
     ground_truth = list_packed(Path(__file__).parents[2] / "test_raw")

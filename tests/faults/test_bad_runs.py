@@ -555,10 +555,8 @@ def test_a_photo_changed_before_the_dng_is_written(tmp_path, photos, reconstruct
     named = {path.stem: path for path in photos.iterdir()}
     change, words = CHANGES[kind]
     change(photos / "b.png")
-    writers = [
-        Writer(tmp_path / kind, RawFormat(kind), CAMERA, "unprocess", named) for kind in ("npy", "dng")
-    ]
-    (line,) = write_mosaics(reconstructed, writers)
+    writers = [Writer(tmp_path / kind, RawFormat(kind), CAMERA, "unprocess") for kind in ("npy", "dng")]
+    (line,) = write_mosaics(reconstructed, writers, named)
     check_line(line, f"{photos}/b.png: ", words)
     assert names_in(tmp_path / "npy") == {"a.npy", "b.npy", "c.npy"}
     assert names_in(tmp_path / "dng") == {"a.dng", "c.dng"}
@@ -568,7 +566,7 @@ def test_a_photo_changed_before_the_dng_is_written(tmp_path, photos, reconstruct
 def test_a_photo_changed_before_the_page_is_written(tmp_path, photos, reconstructed, kind):
     """Keep the scores of a photo that changed; show the other photos on the page."""
     named = {path.stem: path for path in photos.iterdir()}
-    write_mosaics(reconstructed, [Writer(tmp_path / "raw", RawFormat(), CAMERA, "unprocess", named)])
+    write_mosaics(reconstructed, [Writer(tmp_path / "raw", RawFormat(), CAMERA, "unprocess")], named)
     raws = list_packed(tmp_path / "raw")
     records, problems = score_all(match_items(raws, raws, named), CAMERA, 1)
     assert problems == []
@@ -583,7 +581,7 @@ def test_a_photo_changed_before_the_page_is_written(tmp_path, photos, reconstruc
 
 def test_ground_truth_changed_before_the_page_is_written(tmp_path, photos, reconstructed):
     named = {path.stem: path for path in photos.iterdir()}
-    write_mosaics(reconstructed, [Writer(tmp_path / "raw", RawFormat(), CAMERA, "unprocess", named)])
+    write_mosaics(reconstructed, [Writer(tmp_path / "raw", RawFormat(), CAMERA, "unprocess")], named)
     truths = shutil.copytree(tmp_path / "raw", tmp_path / "truths")
     raws, truths = list_packed(tmp_path / "raw"), list_packed(truths)
     records, _ = score_all(match_items(raws, truths, named), CAMERA, 1)

@@ -285,9 +285,9 @@ def test_no_format_contains_personal_data_and_only_dng_contains_the_location(tmp
     raw = np.zeros((96, 128, 3), np.float32)
     for gps in (False, True):
         out = tmp_path / f"out_{gps}"
-        write = Writer(out, RawFormat(kind, 14, 16383, gps=gps), load_camera("samsung_s7"), "model", photos)
+        write = Writer(out, RawFormat(kind, 14, 16383, gps=gps), load_camera("samsung_s7"), "model")
         for name, photo in photos.items():
-            write(name, raw)
+            write(photo, raw)
             (written,) = out.glob(f"{name}.*")
             content = all_bytes(written)
             assert not contains_mark(content), photo

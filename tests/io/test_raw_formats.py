@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from pathlib import Path
 from typing import get_args
 
 import imagecodecs
@@ -97,7 +98,7 @@ def test_file_contents(tmp_path):
             bit_depth=None if kind == "npy" else 12,
             cfa="RGGB" if kind == "npy" else "BGGR",
         )
-        Writer(tmp_path / kind, raw_format, CAMERA, "some_model", {})("a name", raw)
+        Writer(tmp_path / kind, raw_format, CAMERA, "some_model")(Path("a name.jpg"), raw)
         (path,) = (tmp_path / kind).iterdir()
         assert path.name == f"a name{suffix}"
         counts = to_counts(raw, "a name", raw_format)
@@ -216,7 +217,7 @@ def test_dng_contains_counts_and_metadata(tmp_path, photo_folder):
     raw_format = build_format(
         output_format="dng", cfa="GBRG", bit_depth=12, black_level=64, noise={"iso": 100}
     )
-    Writer(tmp_path, raw_format, CAMERA, "some_model", {"hills": photo_folder / "hills.jpg"})("hills", raw)
+    Writer(tmp_path, raw_format, CAMERA, "some_model")(photo_folder / "hills.jpg", raw)
     with tifffile.TiffFile(tmp_path / "hills.dng") as dng:
         assert "model some_model" in dng.pages[0].tags["Software"].value
         mosaic = dng.pages[0].pages[0]

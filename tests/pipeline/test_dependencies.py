@@ -1,13 +1,12 @@
 """Source files that a script depends on."""
 
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
+from omf.pipeline import dependencies
 from omf.pipeline.dependencies import fingerprint, source_files
 from omf.utils.paths import PACKAGE
 
@@ -21,35 +20,25 @@ def modules_of(script: Path) -> set[str]:
 
 
 def test_imports_are_followed_also_inside_functions():
-    assert {
-        "inference.load",
-        "inference.fusion",
-        "networks.winograd",
-        "inference.unprocess",
-        "raw.isp",
-    } <= modules_of(SCRIPT)
-    assert not {"io.dng", "report.page", "evaluation.scores", "reconstructor", "commands"} & modules_of(
-        SCRIPT
-    )
+    modules = modules_of(SCRIPT)
+    assert {"inference.load", "inference.fusion", "inference.unprocess", "networks.winograd"} <= modules
+    assert not {"io.dng", "report.page", "evaluation.scores", "reconstructor", "commands"} & modules
     assert SCRIPT in source_files(SCRIPT) and PACKAGE / "__init__.py" in source_files(SCRIPT)
+
+
+ERRORS = {"utils.errors", "utils.console"}
 
 
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
         ("import json", set()),
-        ("import omf.utils.errors", {"utils.errors", "utils.console"}),
-        ("from omf.utils import errors as e", {"utils.errors", "utils.console"}),
+        ("import omf.utils.errors", ERRORS),
+        ("from omf.utils import errors as e", ERRORS),
         ("from omf import __version__", set()),
-        ("from omf.utils.errors import InputError", {"utils.errors", "utils.console"}),
-        (
-            "from omf.training import settings",
-            {"training.settings", "utils.errors", "utils.console", "utils.sections", "utils.yaml"},
-        ),
-        (
-            "def f():\n    if True:\n        from omf.utils.errors import InputError",
-            {"utils.errors", "utils.console"},
-        ),
+        ("from omf.utils.errors import InputError", ERRORS),
+        ("from omf.training import settings", ERRORS | {"training.settings", "utils.sections", "utils.yaml"}),
+        ("def f():\n    if True:\n        from omf.utils.errors import InputError", ERRORS),
         ("import omfalos, notomf.errors", set()),
     ],
 )
@@ -61,38 +50,27 @@ def test_forms_of_imports(tmp_path, line, expected):
 
 def test_templates_of_the_report_are_dependencies():
     names = {path.name for path in source_files(ROOT / "scripts" / "report.py")}
-    assert {"report.html", "report.js"} <= names
+    assert {"report.html", "report.js", "summary.txt"} <= names
 
 
-def test_the_fingerprint_changes_with_each_file(tmp_path):
-    code = (
-        "import sys; from pathlib import Path; from omf.pipeline.dependencies import fingerprint; "
-        "print(fingerprint(Path(sys.argv[1])))"
-    )
-
-    def printed() -> str:
-        command = [sys.executable, "-c", code, tmp_path / "scripts" / "check_problems.py"]
-        return subprocess.run(
-            command,
-            cwd=tmp_path,
-            env={"PYTHONPATH": str(tmp_path)},
-            check=True,
-            capture_output=True,
-            text=True,
-        ).stdout
-
+def test_the_fingerprint_changes_with_each_file(tmp_path, monkeypatch):
+    original, script = ROOT / "scripts" / "check_problems.py", tmp_path / "scripts" / "check_problems.py"
+    expected, files = fingerprint(original), source_files(original)
     for folder in ("omf", "scripts"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
-    seen = {printed()}
-    assert seen == {
-        fingerprint(ROOT / "scripts" / "check_problems.py") + "\n"
-    }  # the location does not matter
-    for path in source_files(ROOT / "scripts" / "check_problems.py"):
-        copy = tmp_path / path.relative_to(ROOT)
-        before = copy.read_text()
-        copy.write_text(before + "\n")
-        seen.add(printed())
-        copy.write_text(before)
-    assert len(seen) == 1 + len(source_files(ROOT / "scripts" / "check_problems.py"))
-    (tmp_path / "omf" / "inference" / "unprocess.py").write_text("")
-    assert printed() in seen
+    monkeypatch.setattr(dependencies, "PACKAGE", tmp_path / "omf")
+
+    def changed(path: Path, content: str) -> str:
+        before = path.read_text()
+        path.write_text(content)
+        dependencies.imported_files.cache_clear()
+        digest = fingerprint(script)
+        path.write_text(before)
+        return digest
+
+    copies = [tmp_path / path.relative_to(ROOT) for path in files]
+    assert changed(script, script.read_text()) == expected  # the location does not matter
+    digests = {changed(copy, copy.read_text() + "\n") for copy in copies}
+    assert len(digests | {expected}) == 1 + len(files)
+    assert changed(tmp_path / "omf" / "inference" / "unprocess.py", "") == expected
+    dependencies.imported_files.cache_clear()

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -39,20 +40,16 @@ def outputs(tmp_path, monkeypatch) -> Path:
         save_npy(submission / f"{shard}.npy", np.arange(100))
     save_text(submission / "readme.txt", "runtime\n")
     save_text(submission / "summary.txt", "images\n")
-    write_manifest(
-        [submission / name for name in ("s0.npy", "s1.npy", "readme.txt")],
-        results / "manifest" / "package.json",
-    )
+    entry = [submission / name for name in ("s0.npy", "s1.npy", "readme.txt")]
+    write_manifest(entry, results / "manifest" / "package.json")
     write_manifest([submission / "summary.txt"], results / "manifest" / "report.json")
     return tmp_path
 
 
 def remove_partial(folder: Path) -> list[str]:
     """Remove partial outputs and return their paths."""
-    return sorted(
-        str(path.relative_to(folder))
-        for path in remove_partial_outputs(folder / "results", folder / "submission")
-    )
+    removed = remove_partial_outputs(folder / "results", folder / "submission")
+    return sorted(str(path.relative_to(folder)) for path in removed)
 
 
 def truncate(path: Path) -> None:
@@ -66,6 +63,7 @@ def test_complete_outputs_are_kept(outputs):
     assert remove_partial_outputs(outputs / "missing", outputs / "absent") == []
 
 
+@pytest.mark.parametrize("damage", [truncate, Path.unlink])
 @pytest.mark.parametrize(
     ("damaged", "removed"),
     [
@@ -78,30 +76,23 @@ def test_complete_outputs_are_kept(outputs):
         ("results/manifest/report.json", "submission/summary.txt"),
     ],
 )
-def test_truncated_outputs_are_removed(outputs, damaged, removed):
-    truncate(outputs / damaged)
-    assert remove_partial(outputs) == [removed]
+def test_damaged_outputs_are_removed(outputs, damage, damaged, removed):
+    damage(outputs / damaged)
+    assert remove_partial(outputs) == ([] if damage == Path.unlink and damaged == removed else [removed])
     assert not (outputs / removed).exists()
     assert (outputs / "results" / "timing" / "s0.json").exists()
 
 
-def test_outputs_with_missing_files_are_removed(outputs):
-    (outputs / "results" / "raw" / "s0" / "s0.npy").unlink()
-    (outputs / "submission" / "s0.npy").unlink()
-    assert remove_partial(outputs) == ["results/raw/s0", "submission/readme.txt"]
-
-
 def test_temporary_files_and_files_of_the_user(outputs):
-    (outputs / "submission" / ".b.npy.12.part").write_text("half")
-    (outputs / "submission" / "notes of mine.txt").write_text("mine")
-    (outputs / "submission" / "readme.txt").write_text("runtime\nand what I added\n")
+    submission = outputs / "submission"
+    (submission / ".b.npy.12.part").write_text("half")
+    (submission / "readme.txt").write_text("runtime\nand what I added\n")
+    mine = [submission / name for name in ("notes of mine.txt", ".mine.part", ".a.b.part", "a.12.part")]
+    for path in mine:
+        path.write_text("mine")
     assert remove_partial(outputs) == []
-    assert not (outputs / "submission" / ".b.npy.12.part").exists()
-    assert (outputs / "submission" / "notes of mine.txt").exists()
-    for name in (".mine.part", ".a.b.part", "a.12.part"):
-        (outputs / "submission" / name).write_text("mine")
-        remove_partial(outputs)
-        assert (outputs / "submission" / name).exists()
+    assert not (submission / ".b.npy.12.part").exists()
+    assert all(path.exists() for path in mine)
 
 
 def test_damaged_files_are_kept_under_another_name(outputs):
@@ -155,28 +146,30 @@ time.sleep(60)
 """
 
 
-def holder(path: Path) -> tuple[subprocess.Popen, str]:
-    process = subprocess.Popen([sys.executable, "-c", HOLDER, str(path)], stdout=subprocess.PIPE, text=True)
-    return process, process.stdout.readline().strip()
-
-
-def test_lock_reports_the_only_holder(tmp_path):
-    path = tmp_path / "new" / "lock"
+@pytest.fixture
+def holder(tmp_path) -> Iterator[Callable]:
+    """Return a function that starts a process with the lock, and returns it and the result of `lock`."""
     processes = []
-    try:
-        for expected in ("True", "False", "False"):
-            process, output = holder(path)
-            processes.append(process)
-            assert output == expected
-        for process in processes:
-            process.kill()
-            process.wait()
-        process, output = holder(path)
-        processes.append(process)
-        assert output == "True"
-    finally:
-        for process in processes:
-            process.kill()
+
+    def start(path: Path) -> tuple[subprocess.Popen, str]:
+        command = [sys.executable, "-c", HOLDER, str(path)]
+        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
+        return processes[-1], processes[-1].stdout.readline().strip()
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait()
+
+
+def test_lock_reports_the_only_holder(tmp_path, holder):
+    path = tmp_path / "new" / "lock"
+    holders = [holder(path) for _ in range(3)]
+    assert [output for _, output in holders] == ["True", "False", "False"]
+    for process, _ in holders:
+        process.kill()
+        process.wait()
+    assert holder(path)[1] == "True"
 
 
 def test_lock_reports_false_without_lock_support(tmp_path, monkeypatch):
@@ -211,12 +204,10 @@ def test_locks_that_other_machines_do_not_see_tell_nothing(tmp_path, monkeypatch
     assert lock(tmp_path / "work" / "lock") is expected
 
 
-def test_waiting_for_the_holders_of_a_lock(tmp_path):
-    path = tmp_path / "lock"
-    calls = []
+def test_waiting_for_the_holders_of_a_lock(tmp_path, holder):
+    path, calls = tmp_path / "lock", []
     wait_for_lock(path, lambda: calls.append("no holder"))
     assert calls == []
     process, _ = holder(path)
     wait_for_lock(path, lambda: (calls.append("one holder"), process.kill()))
     assert calls == ["one holder"]
-    process.wait()

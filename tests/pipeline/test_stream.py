@@ -1,24 +1,28 @@
 """The stream of images: reading, computing and writing overlap."""
 
-import subprocess
 import sys
-import threading
 import time
 
 import numpy as np
 import pytest
+from conftest import run
 
 from omf.inference.base import Picture
+from omf.pipeline import stream as streams
 from omf.pipeline.stream import MAX_PENDING, stream
 from omf.utils.errors import InputError
 
 
-def image(value: int, pixels: int = 1):
-    return Picture(np.full((pixels, 1, 3), value, np.uint8), np.zeros((pixels, 1), bool))
+def image(name: str, pixels: int = 1) -> Picture:
+    return Picture(np.full((pixels, 1, 3), int(name), np.uint8), np.zeros((pixels, 1), bool), name)
 
 
 def submit(pictures):
     return lambda: [picture.rgb[0, 0] for picture in pictures]
+
+
+def ignore(picture, result) -> None:
+    pass
 
 
 def test_results_are_written_and_reported_in_order():
@@ -28,15 +32,14 @@ def test_results_are_written_and_reported_in_order():
         time.sleep(0.01 * (int(name) % 3))  # later items are often ready first
         if int(name) % 7 == 3:
             raise InputError(f"{name}: bad")
-        return image(int(name))
+        return image(name)
 
-    results = list(
-        stream(map(str, range(30)), read, submit, lambda name, answer: written.update({name: answer[0]}), 1)
-    )
+    def write(picture, result):
+        written[picture.name] = result[0]
+
+    results = list(stream(map(str, range(30)), read, submit, write, 1))
     assert [name for name, _ in results] == list(map(str, range(30)))
-    assert [str(problem) for _, problem in results if problem] == [
-        f"{number}: bad" for number in (3, 10, 17, 24)
-    ]
+    assert [str(problem) for _, problem in results if problem] == [f"{n}: bad" for n in (3, 10, 17, 24)]
     assert written == {str(number): number for number in range(30) if number % 7 != 3}
 
 
@@ -48,119 +51,93 @@ def test_images_are_batched_up_to_the_pixel_limit(pixels_per_batch, sizes):
         seen.append(len(pictures))
         return submit(pictures)
 
-    names = list(map(str, range(6)))
-    assert (
-        len(
-            list(
-                stream(
-                    names,
-                    lambda name: image(0, pixels[int(name)]),
-                    counted,
-                    lambda *_: None,
-                    pixels_per_batch,
-                )
-            )
-        )
-        == 6
-    )
+    steps = stream("012345", lambda name: image(name, pixels[int(name)]), counted, ignore, pixels_per_batch)
+    assert len(list(steps)) == 6
     assert seen == sizes
 
 
-def test_only_a_few_images_are_held_in_memory():
-    held = peak = 0
-    lock = threading.Lock()
+@pytest.mark.parametrize("threads", [1, 8])
+def test_only_a_few_images_are_held_in_memory(monkeypatch, threads):
+    monkeypatch.setattr(streams, "available_cores", lambda: threads)
+    read, submitted, written, peaks = [], [], [], []
 
-    def change(by):
-        nonlocal held, peak
-        with lock:
-            held += by
-            peak = max(peak, held)
+    def note_read(name):
+        read.append(name)
+        return image(name)
 
-    def read(name):
-        change(1)
-        return image(0)
+    def note_submitted(pictures):
+        submitted.append(pictures)
+        peaks.append((len(read) - len(written), len(submitted) - len(written)))
+        return submit(pictures)
 
-    def write(name, answer):
+    def note_written(picture, result):
         time.sleep(0.005)
-        change(-1)
+        written.append(picture.name)
 
-    threads = 16
-    list(stream(map(str, range(200)), read, submit, write, 1))
-    assert held == 0
-    assert peak <= threads + MAX_PENDING + 2
+    assert len(list(stream(map(str, range(100)), note_read, note_submitted, note_written, 1))) == 100
+    held, pending = map(max, zip(*peaks))
+    assert held <= threads + MAX_PENDING + 2
+    assert pending <= MAX_PENDING + 1
 
 
-@pytest.mark.parametrize("where", ["read", "submit", "write"])
-def test_an_unexpected_error_ends_the_stream(where):
+@pytest.mark.parametrize("step", ["read", "submit", "write"])
+def test_an_unexpected_error_ends_the_stream(step):
     def fails(*_):
         raise OSError(28, "No space left on device")
 
-    steps = {"read": lambda name: image(0), "submit": submit, "write": lambda *_: None, where: fails}
+    steps = {"read": image, "submit": submit, "write": ignore} | {step: fails}
     with pytest.raises(OSError):
-        list(stream(map(str, range(50)), steps["read"], steps["submit"], steps["write"], 1))
+        list(stream(map(str, range(50)), *steps.values(), 1))
 
 
-@pytest.mark.parametrize("where", ["read", "submit", "write"])
+@pytest.mark.parametrize("step", ["read", "submit", "results", "write"])
 @pytest.mark.parametrize(
-    ("error", "line"), [(MemoryError(), "2: not enough memory"), (InputError("2: wrong"), "2: wrong")]
+    ("error", "line"),
+    [
+        (MemoryError(), "2: not enough memory; close other programs, or give it more"),
+        (InputError("2: wrong"), "2: wrong"),
+    ],
 )
-def test_an_error_in_one_image_does_not_affect_the_others(where, error, line):
-    """Fail one image, alone or in a batch with the others."""
+def test_an_error_in_one_image_does_not_affect_the_others(step, error, line):
+    """Fail one image: where it is computed alone, else in a batch with the others."""
     written = []
 
-    def fails(item):
-        name = item if isinstance(item, str) else str(item[0][0][0, 0, 0])
-        if name == "2":
+    def check(name, now):
+        if (name, now) == ("2", step):
             raise error
 
     def read(name):
-        if where == "read":
-            fails(name)
-        return image(int(name))
+        check(name, "read")
+        return image(name)
 
     def compute(pictures):
-        if where == "submit":
-            fails(pictures)
-        return submit(pictures)
+        check(pictures[0].name, "submit")
 
-    def write(name, _):
-        if where == "write":
-            fails(name)
-        written.append(name)
+        def results():
+            check(pictures[0].name, "results")
+            return submit(pictures)()
 
-    pixels_per_batch = 1 if where == "submit" else 10**9
-    results = dict(stream("01234", read, compute, write, pixels_per_batch))
+        return results
+
+    def write(picture, result):
+        check(picture.name, "write")
+        written.append(picture.name)
+
+    alone = step in ("submit", "results")
+    if alone and isinstance(error, InputError):
+        line = f"2: {line}"  # an error of a batch names none of its images
+    results = dict(stream("01234", read, compute, write, 1 if alone else 10**9))
     assert list(results) == list("01234")
-    assert [name for name, problem in results.items() if problem is None] == list("0134")
-    assert line in str(results["2"])
+    assert {name: str(problem) for name, problem in results.items() if problem} == {"2": line}
     assert sorted(written) == list("0134")
 
 
-@pytest.mark.parametrize("late", [False, True])
-def test_a_failed_computation_is_reported_and_the_rest_continues(late):
-    def fails(pictures):
-        if pictures[0][0][0, 0, 0] == 2:
-            raise InputError("too large")
-        return submit(pictures)
+def test_a_batch_without_a_picture_is_not_computed():
+    def fails(name):
+        raise InputError(f"{name}: bad")
 
-    def fails_late(pictures):
-        return lambda: fails(pictures)()
-
-    written = []
-    steps = stream(
-        "01234",
-        lambda name: image(int(name)),
-        fails_late if late else fails,
-        lambda name, _: written.append(name),
-        1,
-    )
-    results = [(name, problem and str(problem)) for name, problem in steps]
-    assert results == [("0", None), ("1", None), ("2", "2: too large"), ("3", None), ("4", None)]
-    assert sorted(written) == list("0134")
-
-
-def test_nothing_to_do():
-    assert list(stream([], image, submit, lambda *_: None, 1)) == []
+    assert [str(problem) for _, problem in stream("01", fails, None, ignore, 1)] == ["0: bad", "1: bad"]
+    assert list(stream([], image, None, ignore, 1)) == []
 
 
 ALMOST_NO_MEMORY = """
@@ -179,7 +156,5 @@ except MemoryError:
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs /proc and RLIMIT_AS")
 def test_threads_are_not_started_without_memory_for_them():
-    run = subprocess.run(
-        [sys.executable, "-c", ALMOST_NO_MEMORY], capture_output=True, text=True, timeout=300
-    )
-    assert run.stdout == "refused\n", run.stderr
+    answer = run(sys.executable, "-c", ALMOST_NO_MEMORY)
+    assert answer.stdout == "refused\n", answer.stderr

@@ -1,6 +1,7 @@
 """The challenge entry: submission.zip and its files."""
 
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,20 +17,17 @@ def command(monkeypatch):
     monkeypatch.setattr(written, "command", written.Command(written.RUN_COMMAND))
 
 
-def packed(path, value=0, shape=(4, 6, 4), dtype=np.uint16):
+def packed(path: Path, value: int = 0) -> Path:
     path.parent.mkdir(exist_ok=True)
-    np.save(path, np.full(shape, value, dtype))
+    np.save(path, np.full((4, 6, 4), value, np.uint16))
     return path
 
 
 def test_the_zip_contains_exactly_this_run(tmp_path):
     out = tmp_path / "submission"
-    write_submission(
-        [packed(tmp_path / "one" / "a.npy", 1), packed(tmp_path / "two" / "b.npy", 2)], "first\n", out
-    )
-    write_submission(
-        [packed(tmp_path / "one" / "a.npy", 3), packed(tmp_path / "two" / "c.npy", 4)], "second\n", out
-    )
+    for text, a, other in (("first\n", 1, "b"), ("second\n", 3, "c")):
+        raws = [packed(tmp_path / "one" / "a.npy", a), packed(tmp_path / "two" / f"{other}.npy")]
+        write_submission(raws, text, out)
     (out / "notes.md").write_text("the user's own")
     with zipfile.ZipFile(out / "submission.zip") as archive:
         assert archive.testzip() is None
@@ -37,14 +35,8 @@ def test_the_zip_contains_exactly_this_run(tmp_path):
         assert archive.read("readme.txt") == b"second\n"
         with archive.open("a.npy") as file:
             assert (np.load(file) == 3).all()
-    assert sorted(path.name for path in out.iterdir()) == [
-        written.LIST,
-        "a.npy",
-        "c.npy",
-        "notes.md",
-        "readme.txt",
-        "submission.zip",
-    ]
+    kept = {written.LIST, "a.npy", "c.npy", "notes.md", "readme.txt", "submission.zip"}
+    assert {path.name for path in out.iterdir()} == kept
 
 
 @pytest.mark.parametrize("kind", ["npy", "npz", "png", "dng"])
@@ -81,9 +73,8 @@ def test_the_same_files_give_the_same_zip(tmp_path):
     raws = [packed(tmp_path / "raw" / f"{name}.npy", i) for i, name in enumerate("ba")]
     write_submission(raws, "text", tmp_path / "first")
     write_submission(raws[::-1], "text", tmp_path / "second")
-    assert (tmp_path / "first" / "submission.zip").read_bytes() == (
-        tmp_path / "second" / "submission.zip"
-    ).read_bytes()
+    first, second = (tmp_path / folder / "submission.zip" for folder in ("first", "second"))
+    assert first.read_bytes() == second.read_bytes()
 
 
 def test_nothing_to_submit_is_an_error(tmp_path):

@@ -191,13 +191,7 @@ if workflow.is_main_process:
 
 if workflow.is_main_process and not IN_MODULE:
     configure_logging()
-    if (
-        sum(
-            re.match("(--config|-C)(=|$)", argument) is not None
-            for argument in sys.argv
-        )
-        > 1
-    ):
+    if len([word for word in sys.argv if re.match("(--config|-C)(=|$)", word)]) > 1:
         raise WorkflowError(
             "--config is given twice, and Snakemake forgets the first; give all settings in one: --config A=1 B=2"
         )
@@ -221,10 +215,10 @@ try:
         check_files(MODEL)
     for key in ("images", "ground_truth"):
         folder = getattr(CONFIG, key)
-        within = (
-            {Path(folder).resolve(), *Path(folder).resolve().parents} if folder else ()
-        )
-        if not {SUBMISSION.resolve(), RESULTS.resolve()}.isdisjoint(within):
+        if folder and any(
+            Path(folder).resolve().is_relative_to(place.resolve())
+            for place in (SUBMISSION, RESULTS)
+        ):
             raise InputError(
                 f"{key} is {folder}, where a run writes; give a folder outside of {SUBMISSION} and {RESULTS}"
             )
