@@ -50,9 +50,8 @@ class Inverse(ClassicalMethod):
         srgb = np.interp(codes, apply_srgb_curves(SRGB_LEVELS, self.settings), SRGB_LEVELS)
         if self.settings.saturation == 1:  # the channels are independent, so that a table suffices
             return self.decoded(srgb)[rgb]
-        return self.decoded(
-            isp.clip(isp.saturate(srgb.astype(np.float32)[rgb], 1 / self.settings.saturation))
-        )
+        less = isp.saturate(srgb.astype(np.float32)[rgb], 1 / self.settings.saturation)
+        return self.decoded(isp.clip(less))
 
     def decoded(self, srgb: np.ndarray) -> np.ndarray:
         """Invert `encode_uniform`: any shape -> float32."""

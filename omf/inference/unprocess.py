@@ -34,9 +34,8 @@ class Unprocess(ClassicalMethod):
             float32 (H, W, 3) in [0, 1], camera RGB, linear.
         """
         rng = np.random.default_rng(name_seed(name))
-        matrix = np.tensordot(
-            rng.dirichlet(np.ones(len(self.camera.colour_matrices))), self.camera.colour_matrices, 1
-        )
+        shares = rng.dirichlet(np.ones(len(self.camera.colour_matrices)))
+        matrix = np.tensordot(shares, self.camera.colour_matrices, 1)
         gains = np.array([rng.uniform(1.9, 2.4), 1.0, rng.uniform(1.5, 1.9)]) / rng.normal(0.8, 0.1)
         srgb = rgb.astype(np.float32) / np.iinfo(rgb.dtype).max
         linear = np.maximum(isp.inverse_smoothstep(srgb), 1e-8) ** np.float32(GAMMA)
