@@ -19,7 +19,7 @@ def random_nafnet(widths: tuple[int, ...], seed: int) -> LocalNAFNet:
     return network
 
 
-@pytest.mark.parametrize("widths", [(4,), (4, 4), (4, 4, 4), (4, 4, 4, 4, 4)])
+@pytest.mark.parametrize("widths", [(4,), (4, 4), (4, 4, 4), (2, 2, 2, 2, 2)])
 def test_receptive_radius_equals_the_reach_of_gradients(widths):
     network = random_nafnet(widths, 0).double()
     grid, receptive_radius = network.grid, network.receptive_radius
@@ -37,11 +37,12 @@ def test_receptive_radius_equals_the_reach_of_gradients(widths):
 def test_cost_does_not_exceed_that_of_the_unet():
     widths = (16, 32, 64, 128, 256)
     flops = []
-    for network in (LocalNAFNet(widths), UNet(widths)):
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            network(torch.rand(1, 4, 56, 56))
-        flops.append(counter.get_total_flops())
-    assert flops[0] <= flops[1]
+    with torch.device("meta"), torch.no_grad():
+        for network in (LocalNAFNet(widths), UNet(widths)):
+            with FlopCounterMode(display=False) as counter:
+                network(torch.rand(1, 4, 56, 56))
+            flops.append(counter.get_total_flops())
+    assert 0 < flops[0] <= flops[1]
 
 
 def test_tiled_output_equals_that_of_the_full_image():
