@@ -103,18 +103,10 @@ class Reconstructor:
         neutral: ArrayLike | Tensor | None = None,
         exposure: ArrayLike | Tensor = 1.0,
     ) -> np.ndarray | Tensor:
-        """Reconstruct RAW before the mosaic: camera RGB, linear, white at 1.
-
-        Args:
-            rgb: as for `predict`.
-            neutral: as for `predict`.
-            exposure: as for `predict`.
+        """Reconstruct RAW before the mosaic: camera RGB, linear, white at 1; see `predict`.
 
         Returns:
             NumPy: float32 (H, W, 3). PyTorch: float32 (3, H, W) or (N, 3, H, W), on the device of `rgb`.
-
-        Raises:
-            InputError: as for `predict`.
         """
         return run_after_fork(lambda: self._each(rgb, lambda raw: raw, neutral, exposure))
 
@@ -142,12 +134,8 @@ class Reconstructor:
         self, rgb: np.ndarray, neutral: tuple[float, float] | None, exposure: float
     ) -> np.ndarray:
         """Reconstruct demosaiced RAW: uint8 or uint16 (H, W, 3) -> float32 (H, W, 3)."""
-        if (
-            rgb.ndim != 3
-            or rgb.shape[2] != 3
-            or min(rgb.shape[:2]) < 2
-            or rgb.dtype not in (np.uint8, np.uint16)
-        ):
+        fits = rgb.ndim == 3 and rgb.shape[2] == 3 and min(rgb.shape) >= 2
+        if not fits or rgb.dtype not in (np.uint8, np.uint16):
             raise InputError(
                 f"a photo of {rgb.shape}, {rgb.dtype}; give uint8 or uint16 (H, W, 3), H and W 2 or more"
             )

@@ -8,7 +8,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
@@ -30,6 +30,7 @@ from omf.networks.build import build
 from omf.pipeline.stream import stream
 from omf.reconstructor import Reconstructor
 from omf.training.loop import Hyperparameters, fit
+from omf.utils.console import log
 from omf.utils.errors import DeviceError, InputError, first_line
 from omf.utils.machine import query_gpus
 from omf.utils.version import VERSION
@@ -46,6 +47,12 @@ class CheckFailedError(Exception):
 
 class SkippedError(Exception):
     """A check does not apply to this device: the reason."""
+
+
+def require(met: bool, fault: str) -> None:
+    """Raise CheckFailedError with a fault unless a condition is met."""
+    if not met:
+        raise CheckFailedError(fault)
 
 
 @dataclass(frozen=True)
@@ -138,20 +145,14 @@ class SelfTest:
     def check_float32(self) -> str:
         """TF32, whose error is a hundred times as large, must be off."""
         error = self.convolution_error(torch.float32)
-        if not error < 1e-5:
-            raise CheckFailedError(
-                f"relative error {error:.1e}, and that of float32 is below 1e-5: TF32 is on; set"
-                " NVIDIA_TF32_OVERRIDE=0"
-            )
+        fault = f"relative error {error:.1e}, and that of float32 is below 1e-5: TF32 is on;"
+        require(error < 1e-5, f"{fault} set NVIDIA_TF32_OVERRIDE=0")
         return f"relative error {error:.1e}"
 
     def check_float16(self) -> str:
         self.need_gpu()
         error = self.convolution_error(torch.float16)
-        if not error < 5e-3:
-            raise CheckFailedError(
-                f"relative error {error:.1e}; use precision float32, and update the driver"
-            )
+        require(error < 5e-3, f"relative error {error:.1e}; use precision float32, and update the driver")
         return f"relative error {error:.1e}"
 
     def check_bfloat16(self) -> str:
@@ -163,8 +164,8 @@ class SelfTest:
         with torch.autocast("cuda", torch.bfloat16):
             loss = layer(x).float().square().mean()
         loss.backward()
-        if not (x.grad.isfinite().all() and layer.weight.grad.isfinite().all()):
-            raise CheckFailedError("the gradients are not finite; update the driver")
+        finite = x.grad.isfinite().all() and layer.weight.grad.isfinite().all()
+        require(finite, "the gradients are not finite; update the driver")
         return "finite gradients"
 
     def convolution_error(self, dtype: torch.dtype) -> float:
@@ -205,9 +206,8 @@ class SelfTest:
     def check_tiles(self) -> str:
         tiled = copy.copy(self.shared)
         tiled.memory = 1  # the smallest tiles there are
-        return compare_counts(
-            tiled.packed([overexposed(400, 600)])(), self.shared.packed([overexposed(400, 600)])(), "float32"
-        )
+        picture = overexposed(400, 600)
+        return compare_counts(tiled.packed([picture])(), self.shared.packed([picture])(), "float32")
 
     def check_little_memory(self) -> str:
         """Tiles must shrink instead of failing."""
@@ -224,34 +224,31 @@ class SelfTest:
             given = capped.packed([picture])()
         finally:
             torch.cuda.set_per_process_memory_fraction(1.0, self.device)
-        if capped.memory >= before:
-            raise CheckFailedError("the limit of memory had no effect; report it")
+        require(capped.memory < before, "the limit of memory had no effect; report it")
         return compare_counts(given, expected, "float32")
 
     def check_stream(self) -> str:
         """Pictures of mixed sizes through the pipeline give what they give one at a time."""
         sizes = [(64, 96), (300, 200), (64, 96), (33, 47), (200, 300), (2, 2), (128, 128)]
-        pictures = {
-            str(i): sample_picture(*size, seed=i)._replace(name=str(i)) for i, size in enumerate(sizes)
-        }
+        named = ((str(i), sample_picture(*size, seed=i)) for i, size in enumerate(sizes))
+        pictures = {name: picture._replace(name=name) for name, picture in named}
         written: dict[str, np.ndarray] = {}
-        steps = stream(
-            pictures,
-            pictures.__getitem__,
-            self.shared.packed,
-            lambda picture, raw: written.update({picture.name: raw}),
-            200_000 * self.on_gpu + 1,
-        )
-        if problems := [str(problem) for _, problem in steps if problem]:
-            raise CheckFailedError(f"{problems[0]}; report it")
+        batch = 200_000 * self.on_gpu + 1
+
+        def write(picture: Picture, raw: np.ndarray) -> None:
+            written[picture.name] = raw
+
+        steps = stream(pictures, pictures.__getitem__, self.shared.packed, write, batch)
+        problems = [f"{problem}; report it" for _, problem in steps if problem]
+        require(not problems, "".join(problems[:1]))
         alone = [self.shared.packed([picture])()[0] for picture in pictures.values()]
         return compare_counts([written[name] for name in pictures], alone, "float32")
 
     def check_repetition(self) -> str:
         picture = overexposed(256, 384)
         first, *others = (self.shared.packed([picture])()[0] for _ in range(5))
-        if not all((first == other).all() for other in others):
-            raise CheckFailedError("they differ; a faulty GPU or memory")
+        equal = all((first == other).all() for other in others)
+        require(equal, "they differ; a faulty GPU or memory")
         return "equal"
 
     def check_reconstructors(self) -> str:
@@ -267,10 +264,10 @@ class SelfTest:
         thread.start()
         reconstruct("here")
         thread.join()
-        if results.keys() != {"thread", "here"} or not (results["here"] == results["thread"]).all():
-            raise CheckFailedError("another thread gets another result, or none; report it")
-        if self.on_gpu and torch.cuda.current_device() != before:
-            raise CheckFailedError("the caller's device was changed; report it")
+        equal = len(results) == 2 and (results["here"] == results["thread"]).all()
+        require(equal, "another thread gets another result, or none; report it")
+        kept = not self.on_gpu or torch.cuda.current_device() == before
+        require(kept, "the caller's device was changed; report it")
         return "equal"
 
     def check_memory(self) -> str:
@@ -282,8 +279,7 @@ class SelfTest:
                 self.shared.packed([pictures[i % 4]])()
             used.append(torch.cuda.memory_reserved(self.device) if self.on_gpu else resident_memory())
         growth = (used[1] - used[0]) / MEGABYTE
-        if growth > 64:
-            raise CheckFailedError(f"it grew by {growth:.0f} MiB; report it")
+        require(growth <= 64, f"it grew by {growth:.0f} MiB; report it")
         return f"{growth:+.0f} MiB"
 
     def check_training(self) -> str:
@@ -301,15 +297,13 @@ class SelfTest:
 
             for _ in range(2):
                 torch.manual_seed(0)
-                try:
+                with suppress(CutError):
                     fit(build("unet", (4, 8)), objective, Halves(hyper), hyper, Path(folder), self.device)
-                except CutError:
-                    continue
-        if len(losses) != 65:  # 55, then 10 more after the checkpoint at 50
-            raise CheckFailedError(f"{len(losses) - 55} iterations after it was cut, and not 10; report it")
-        if not losses[-1] < losses[0] / 2:
-            raise CheckFailedError(f"the loss went from {losses[0]:.3f} to {losses[-1]:.3f}; report it")
-        return f"loss {losses[0]:.3f} to {losses[-1]:.3f}, {training_precision(self.device)}"
+        resumed = len(losses) - 55  # from the checkpoint at 50
+        require(resumed == 10, f"{resumed} iterations after it was cut, and not 10; report it")
+        course = f"{losses[0]:.3f} to {losses[-1]:.3f}"
+        require(losses[-1] < losses[0] / 2, f"the loss went from {course}; report it")
+        return f"loss {course}, {training_precision(self.device)}"
 
     def check_speed(self) -> str:
         pictures = [sample_picture(504, 504, seed=seed) for seed in range(8)]
@@ -320,11 +314,7 @@ class SelfTest:
         for pending in [self.shared.packed([picture]) for picture in pictures]:
             pending()
         rate = len(pictures) / (time.perf_counter() - began)
-        peak = (
-            torch.cuda.max_memory_allocated(self.device)
-            if self.on_gpu
-            else psutil.Process().memory_info().rss
-        )
+        peak = torch.cuda.max_memory_allocated(self.device) if self.on_gpu else resident_memory()
         return f"{rate:.1f} images/s of 504 x 504 pixels, {peak / MEGABYTE:.0f} MiB"
 
     def compare(self, fusion: Fusion, pictures: list[Picture]) -> str:
@@ -362,17 +352,13 @@ def overexposed(height: int, width: int) -> Picture:
 
 def compare_counts(given: list[np.ndarray], expected: list[np.ndarray], precision: str) -> str:
     """Compare RAW in the challenge's counts; raises CheckFailedError beyond the bounds of a precision."""
-    differences = np.concatenate(
-        [np.abs(one.astype(int) - other).ravel() for one, other in zip(given, expected, strict=True)]
-    )
+    pairs = zip(given, expected, strict=True)
+    differences = np.concatenate([np.abs(one.astype(int) - other).ravel() for one, other in pairs])
     worst, changed = differences.max(), (differences > 0).mean()
-    if precision == "float16":
-        within = worst < MAX_DEVIATION[precision]
-    else:
-        within = worst <= 1 and changed <= MAX_CHANGED
+    half = precision == "float16"
+    within = worst < MAX_DEVIATION[precision] if half else worst <= 1 and changed <= MAX_CHANGED
     measured = f"largest difference {worst}, {changed:.2%} of the values differ"
-    if not within:
-        raise CheckFailedError(f"{measured}; update the driver, or run on another GPU or the CPU")
+    require(within, f"{measured}; update the driver, or run on another GPU or the CPU")
     return measured
 
 
@@ -409,7 +395,6 @@ def without_paths(text: str) -> str:
 @contextmanager
 def quiet() -> Iterator[None]:
     """Silence the log and the progress bars."""
-    log = logging.getLogger("omf")
     level = log.level
     log.setLevel(logging.WARNING)
     try:

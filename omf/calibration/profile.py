@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -180,9 +180,7 @@ def matrix_fields(fits: Sequence[PairFit], generic: Camera) -> Summary:
 
 def setting_fields(fits: Sequence[PairFit], generic: Camera) -> Summary:
     """Summarise the distributions of the settings."""
-    settings = {
-        name: distribution for name, distribution in asdict(generic.prior).items() if distribution is not None
-    }
+    settings = generic.prior.model_dump(exclude_none=True)
     origins = dict.fromkeys((*UNMEASURED, "exposure"), NOT_MEASURED)
     lines = [f"{', '.join(UNMEASURED)}: not measured; the generic prior stays"]
     gains = [fit.fit.gain for fit in fits if fit.fit.has_highlights]

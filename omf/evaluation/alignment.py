@@ -5,6 +5,7 @@ the photo's pixels are turned to the sensor's orientation and both are cropped, 
 their measured values. Pairs that would need resampling (zoom, distortion) are rejected.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -63,13 +64,9 @@ class Registration:
         Returns:
             (H'', W'', 3) and (H'', W''), H'' and W'' even, RGGB, in the sensor's orientation.
         """
-        rgb = to_sensor_orientation(rgb, self.mirrored, self.turns)
-        rows = shared_range(rgb.shape[0], bayer.shape[0], self.top)
-        columns = shared_range(rgb.shape[1], bayer.shape[1], self.left)
-        photo = rgb[
-            rows.start - self.top : rows.stop - self.top, columns.start - self.left : columns.stop - self.left
-        ]
-        return np.ascontiguousarray(photo), np.ascontiguousarray(bayer[rows, columns])
+        turned = to_sensor_orientation(rgb, self.mirrored, self.turns)
+        photo, raw = overlap(turned, bayer, self.top, self.left, cell=2)
+        return np.ascontiguousarray(photo), np.ascontiguousarray(raw)
 
 
 def register(rgb: np.ndarray, bayer: np.ndarray) -> Registration:
@@ -88,19 +85,16 @@ def register(rgb: np.ndarray, bayer: np.ndarray) -> Registration:
             f"photo of {size_text(rgb)}, RAW of {size_text(bayer)} pixels;"
             f" registration needs {MIN_SIDE} or more per side"
         )
-    photo = (rgb @ BAYER_CELL_WEIGHTS) / np.float32(np.iinfo(rgb.dtype).max)
+    photo = brightness_of(rgb)
     mirrored, turns, top, left = coarse_position(photo, bayer)
     photo = to_sensor_orientation(photo, mirrored, turns)
     for _ in range(3):  # the coarse position is off by a few pixels
         tiles = measure_tiles(photo, bayer, top, left)
-        step = (
-            np.rint(np.median(tiles.shifts[tiles.clear], axis=0)).astype(int)
-            if tiles.clear.any()
-            else np.zeros(2, int)
-        )
-        if not step.any():
+        shifts = tiles.shifts[tiles.clear]
+        down, right = np.rint(np.median(shifts, axis=0)).astype(int).tolist() if len(shifts) else (0, 0)
+        if not (down or right):
             break
-        top, left = top + int(step[0]), left + int(step[1])
+        top, left = top + down, left + right
     agreement = float(np.average(tiles.correlations, weights=tiles.weights))
     if agreement < MIN_CORRELATION and (factor := binning(rgb.shape[:2], bayer.shape)):
         raise InputError(
@@ -112,10 +106,9 @@ def register(rgb: np.ndarray, bayer: np.ndarray) -> Registration:
             f"photo and RAW don't match (correlation {agreement:.2f}; at least {MIN_CORRELATION} is needed);"
             " give the photo that the camera developed from this RAW"
         )
-    if tiles.clear.sum() < MIN_TILES:
+    if len(shifts) < MIN_TILES:
         raise InputError(TOO_FLAT)
-    lengths = np.hypot(*tiles.shifts[tiles.clear].T)
-    median, largest = np.percentile(lengths, (50, 90))
+    median, largest = np.percentile(np.hypot(*shifts.T), (50, 90))
     if largest > MAX_SHIFT:
         raise InputError(
             f"photo and RAW differ in scale or shape: parts are shifted by up to {largest:.1f} pixels"
@@ -139,17 +132,30 @@ def is_turned(rgb: np.ndarray, bayer: np.ndarray) -> bool:
         rgb: sRGB photo, (H, W, 3), uint8 or uint16.
         bayer: mosaic, float32 (H', W') in [0, 1], H' and W' within a pixel of H and W.
     """
-    factor = 2 * max(1, -(-max(bayer.shape) // (2 * COARSE_SIDE)))
-    photo = (rgb @ BAYER_CELL_WEIGHTS) / np.float32(np.iinfo(rgb.dtype).max)
-    raw = downscale(bayer, factor) ** (1 / 2.2)
     similarities = {}
+    factor, raw = coarse_raw(bayer)
+    for mirrored, turns, turned in coarse_orientations(brightness_of(rgb), factor):
+        if all(abs(a - b) <= 1 for a, b in zip(turned.shape, raw.shape)):
+            similarities[mirrored, turns] = similarity(*overlap(turned, raw, 0, 0))
+    return max(similarities.values()) > similarities[False, 0] + MIN_TURN_GAIN
+
+
+def brightness_of(rgb: np.ndarray) -> np.ndarray:
+    """Return the brightness of a photo, uint8 or uint16 (H, W, 3), in the shares of a Bayer cell: (H, W)."""
+    return (rgb @ BAYER_CELL_WEIGHTS) / np.float32(np.iinfo(rgb.dtype).max)
+
+
+def coarse_raw(bayer: np.ndarray) -> tuple[int, np.ndarray]:
+    """Return the factor by which images are downscaled, and the brightness of the RAW at that size."""
+    factor = 2 * -(-max(bayer.shape) // (2 * COARSE_SIDE))  # even: each mean is over complete Bayer cells
+    return factor, downscale(bayer, factor) ** (1 / 2.2)
+
+
+def coarse_orientations(photo: np.ndarray, factor: int) -> Iterator[tuple[bool, int, np.ndarray]]:
+    """Yield mirrored, turns and the downscaled photo for each orientation."""
     for mirrored in (False, True):
         for turns in range(4):
-            turned = downscale(to_sensor_orientation(photo, mirrored, turns), factor)
-            if all(abs(a - b) <= 1 for a, b in zip(turned.shape, raw.shape)):
-                height, width = (min(a, b) for a, b in zip(turned.shape, raw.shape))
-                similarities[mirrored, turns] = similarity(turned[:height, :width], raw[:height, :width])
-    return max(similarities.values()) > similarities[False, 0] + MIN_TURN_GAIN
+            yield mirrored, turns, downscale(to_sensor_orientation(photo, mirrored, turns), factor)
 
 
 def similarity(photo: np.ndarray, raw: np.ndarray) -> float:
@@ -157,25 +163,12 @@ def similarity(photo: np.ndarray, raw: np.ndarray) -> float:
 
     Brightness resolves the turn of a symmetrical image, whose edges match in several orientations.
     """
-    return correlation(texture(photo), texture(raw)) + correlation(photo - photo.mean(), raw - raw.mean())
+    return zero_mean_correlation(texture(photo), texture(raw)) + correlate(photo, raw)
 
 
 def to_sensor_orientation(image: np.ndarray, mirrored: bool, turns: int) -> np.ndarray:
     """Reverse the columns if `mirrored`, then apply anticlockwise quarter turns; returns a view."""
     return np.rot90(image[:, ::-1] if mirrored else image, turns)
-
-
-def shared_range(photo: int, raw: int, start: int) -> slice:
-    """Return the rows (or columns) of a RAW that a photo covers, cropped to complete Bayer cells.
-
-    Args:
-        photo: number of rows of the photo.
-        raw: number of rows of the RAW.
-        start: row of the RAW at the photo's first row.
-    """
-    first = max(start, 0) + max(start, 0) % 2
-    last = min(start + photo, raw)
-    return slice(first, first + (last - first) // 2 * 2)
 
 
 def size_text(image: np.ndarray) -> str:
@@ -193,16 +186,12 @@ def coarse_position(photo: np.ndarray, bayer: np.ndarray) -> tuple[bool, int, in
     Returns:
         mirrored, turns, top, left, see `Registration`.
     """
-    factor = 2 * -(-max(bayer.shape) // (2 * COARSE_SIDE))  # even: each mean is over complete Bayer cells
-    raw = downscale(bayer, factor) ** (1 / 2.2)
+    factor, raw = coarse_raw(bayer)
     positions = []
-    for mirrored in (False, True):
-        for turns in range(4):
-            turned = downscale(to_sensor_orientation(photo, mirrored, turns), factor)
-            top, left = best_position(texture(turned), texture(raw))
-            on_photo, on_raw = overlap(turned, raw, top, left)
-            fit = similarity(on_photo, on_raw)
-            positions.append((fit, mirrored, turns, top * factor, left * factor))
+    for mirrored, turns, turned in coarse_orientations(photo, factor):
+        top, left = best_position(texture(turned), texture(raw))
+        fit = similarity(*overlap(turned, raw, top, left))
+        positions.append((fit, mirrored, turns, top * factor, left * factor))
     return max(positions)[1:]
 
 
@@ -236,17 +225,26 @@ def best_position(photo: np.ndarray, raw: np.ndarray) -> tuple[int, int]:
     return int(ranges[0][row]), int(ranges[1][column])
 
 
-def overlap(photo: np.ndarray, raw: np.ndarray, top: int, left: int) -> tuple[np.ndarray, np.ndarray]:
-    """Crop a photo at (top, left) and its RAW to their common area."""
-    bottom, right = (min(start + a, b) for start, a, b in zip((top, left), photo.shape, raw.shape))
-    top_shared, left_shared = max(top, 0), max(left, 0)
-    return photo[top_shared - top : bottom - top, left_shared - left : right - left], raw[
-        top_shared:bottom, left_shared:right
-    ]
+def overlap(
+    photo: np.ndarray, raw: np.ndarray, top: int, left: int, cell: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
+    """Crop a photo at (top, left) and its RAW to their common area, in complete cells of the RAW."""
+    on_photo, on_raw = [], []
+    for start, photo_side, raw_side in zip((top, left), photo.shape, raw.shape):
+        first = -(-max(start, 0) // cell) * cell
+        length = (min(start + photo_side, raw_side) - first) // cell * cell
+        on_photo.append(slice(first - start, first - start + length))
+        on_raw.append(slice(first, first + length))
+    return photo[tuple(on_photo)], raw[tuple(on_raw)]
 
 
-def correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Compute the correlation of two zero-mean images: 1 if they are proportional, 0 if unrelated."""
+def correlate(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the correlation coefficient of two arrays of the same size; 0 if one is constant."""
+    return zero_mean_correlation(a.ravel() - a.mean(), b.ravel() - b.mean())
+
+
+def zero_mean_correlation(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the correlation of two arrays of mean 0: 1 if they are proportional, 0 if unrelated."""
     return float((a * b).sum() / max(np.sqrt((a**2).sum() * (b**2).sum()), 1e-9))
 
 
@@ -277,10 +275,9 @@ def measure_tiles(photo: np.ndarray, bayer: np.ndarray, top: int, left: int) -> 
     measurements = []
     for row in starts[0]:
         for column in starts[1]:
-            photo_tile = box_mean(
-                photo[row - top : row - top + tile + 1, column - left : column - left + tile + 1]
-            )
-            raw_tile = box_mean(bayer[row : row + tile + 1, column : column + tile + 1]) ** (1 / 2.2)
+            on_photo, on_raw = photo[row - top :, column - left :], bayer[row:, column:]
+            photo_tile = box_mean(on_photo[: tile + 1, : tile + 1])
+            raw_tile = box_mean(on_raw[: tile + 1, : tile + 1]) ** (1 / 2.2)
             bright = (photo_tile > MAX_BRIGHTNESS) | (raw_tile > MAX_BRIGHTNESS)
             comparable = ~maximum_filter(bright, 17)  # 17: extent of the filters
             weight = (fine_structure(photo_tile) * comparable).std()
@@ -315,10 +312,8 @@ def tile_shift(
     products = irfft2(rfft2(raw) * rfft2(photo * weight).conj(), photo.shape)
     energies = irfft2(rfft2(raw**2) * rfft2(weight).conj(), photo.shape) * (photo**2 * weight).sum()
     correlations = np.fft.fftshift(products / np.sqrt(np.maximum(energies, 0.05 * energies.max() + 1e-9)))
-    row, column = (
-        int(i) + 1
-        for i in np.unravel_index(correlations[1:-1, 1:-1].argmax(), [side - 2 for side in photo.shape])
-    )
+    inner = correlations[1:-1, 1:-1]
+    row, column = (int(i) + 1 for i in np.unravel_index(inner.argmax(), inner.shape))
     shift = (
         row - photo.shape[0] // 2 + parabola_peak(*correlations[row - 1 : row + 2, column]),
         column - photo.shape[1] // 2 + parabola_peak(*correlations[row, column - 1 : column + 2]),

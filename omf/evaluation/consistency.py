@@ -57,14 +57,6 @@ def fit_tone_curve(linear: np.ndarray, srgb: np.ndarray) -> Callable[[np.ndarray
     return lambda values: np.interp(values, x, np.maximum.accumulate(y))
 
 
-def halve_if_possible(image: np.ndarray) -> np.ndarray:
-    """Average 2 x 2 pixels, unless the image has only one row or column.
-
-    At a quarter of the photo's size, the offset between the planes is negligible.
-    """
-    return halved(image) if min(image.shape[:2]) >= 2 else image
-
-
 def consistency(counts: np.ndarray, photo: np.ndarray, overexposed: float, camera: Camera) -> dict:
     """Measure how well a reconstruction matches its photo.
 
@@ -78,7 +70,10 @@ def consistency(counts: np.ndarray, photo: np.ndarray, overexposed: float, camer
         consistency_psnr: PSNR in dB between the rendered RAW and the photo, at a quarter of the photo's size;
         clipped: share of the RAW's samples at white; warnings: list of texts.
     """
-    packed, photo = halve_if_possible(counts.astype(np.float32)) / WHITE_LEVEL, halve_if_possible(photo)
+    packed = counts.astype(np.float32)
+    if min(counts.shape[:2]) >= 2:  # at a quarter of the size, the offset between the planes is negligible
+        packed, photo = halved(packed), halved(photo)
+    packed /= WHITE_LEVEL
     raw = np.stack((packed[..., 0], packed[..., 1:3].mean(axis=-1), packed[..., 3]), axis=-1)
     clipped = float((counts >= WHITE_LEVEL - 1).mean())
     return {

@@ -25,10 +25,11 @@ def list_ground_truth(folder: Path, photos: Iterable[str] = ()) -> dict[str, Pat
     Raises InputError if the folder does not exist, or if it holds camera RAW and rawpy is not installed.
     """
     packed = list_packed(folder)
-    raws = [
-        path for path in sorted(folder.iterdir(), reverse=True) if path.suffix.lower() in CAMERA_RAW_SUFFIXES
-    ]
-    camera = {path.stem: path for path in raws if not path.name.startswith(".")}
+    camera = {
+        path.stem: path
+        for path in sorted(folder.iterdir(), reverse=True)
+        if path.suffix.lower() in CAMERA_RAW_SUFFIXES and not path.name.startswith(".")
+    }
     if camera.keys() - packed:
         import_rawpy()
     return match_shots(photos, camera | packed)
@@ -95,5 +96,5 @@ def crop_to_photo(path: Path, raw: CameraRaw, rgb: np.ndarray) -> np.ndarray:
             f"{path}: its photo extends {beyond} pixels beyond it; give a photo that lies within its RAW"
         )
     cropped = demosaic_raw(raw)[top : top + height, left : left + width]
-    turned = to_sensor_orientation(cropped, False, -position.turns)
-    return to_sensor_orientation(turned, position.mirrored, 0)
+    turned = np.rot90(cropped, -position.turns)
+    return turned[:, ::-1] if position.mirrored else turned

@@ -66,17 +66,14 @@ def ms_ssim(predicted: np.ndarray, truth: np.ndarray) -> float:
     previous one by averaging 2 x 2 pixels. Negative terms are clamped to 0.
     """
     smallest, product = min(predicted.shape[:2]), 1.0
-    scales = [
-        weight
-        for level, weight in enumerate(MS_SSIM_WEIGHTS)
-        if level == 0 or smallest >> level > 2 * SSIM_BORDER
-    ]
+    fitting = sum(smallest >> level > 2 * SSIM_BORDER for level in range(len(MS_SSIM_WEIGHTS)))
+    scales = MS_SSIM_WEIGHTS[: max(fitting, 1)]
     for number, weight in enumerate(scales, start=1):
-        if number > 1:
-            predicted, truth = halved(predicted), halved(truth)
         luminance, structure = ssim_parts(predicted, truth)
         term = mean_without_border(luminance * structure if number == len(scales) else structure)
         product *= max(term, 0.0) ** (weight / sum(scales))
+        if number < len(scales):
+            predicted, truth = halved(predicted), halved(truth)
     return product
 
 

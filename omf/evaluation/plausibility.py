@@ -6,7 +6,7 @@ without dark parts, shows fewer faults.
 
 import numpy as np
 
-from omf.evaluation.alignment import MAX_RIVAL, MIN_CORRELATION, texture, tile_shift
+from omf.evaluation.alignment import MAX_RIVAL, MIN_CORRELATION, correlate, texture, tile_shift
 from omf.evaluation.consistency import MAX_GREY_SPREAD, MIN_GREY_SHARE
 from omf.raw.bayer import half_size_photo, halved, pack
 from omf.raw.isp import LUMA, decode_srgb
@@ -116,9 +116,3 @@ def compare_black(photo: np.ndarray, raw: np.ndarray) -> None:
             f"R, G and B begin at {darkest.min():.2f} of the white level where the photo is dark;"
             " subtract the black level"
         )
-
-
-def correlate(a: np.ndarray, b: np.ndarray) -> float:
-    """Return the correlation coefficient of two arrays of the same size; 0 if one is constant."""
-    a, b = (values.ravel() - values.mean() for values in (a, b))
-    return float((a * b).sum() / max(np.sqrt((a**2).sum() * (b**2).sum()), 1e-12))

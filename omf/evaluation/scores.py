@@ -19,7 +19,14 @@ from omf.evaluation.metrics import colour_error, highlight_error, ms_ssim, psnr,
 from omf.inference.unprocess import Unprocess
 from omf.io.images import read_rgb
 from omf.io.packed import read_packed
-from omf.raw.bayer import WHITE_LEVEL, from_challenge_counts, half_size_photo, pack, to_challenge_format
+from omf.raw.bayer import (
+    WHITE_LEVEL,
+    crop_to_cells,
+    from_challenge_counts,
+    half_size_photo,
+    pack,
+    to_challenge_format,
+)
 from omf.raw.camera import Camera
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.console import configure_logging, progress
@@ -45,6 +52,7 @@ FULL_REFERENCE_METRICS = [
     *(f"{name}_{key}" for name in BASELINES for key in ("psnr", "ssim")),
 ]
 NO_REFERENCE_METRICS = ["consistency_psnr", "overexposed", "clipped"]
+CSV_COLUMNS = [*FULL_REFERENCE_METRICS, *NO_REFERENCE_METRICS, "warnings"]
 
 interrupts: list[int] = []  # received by this process, if it is a worker
 
@@ -131,6 +139,12 @@ def score_image(item: Item, camera: Camera) -> tuple[dict, list[str]]:
     return (record if truth is not None or rgb is not None else {}), problems
 
 
+def challenge_scores(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
+    """Compute the challenge's scores of one image: uint16 (H/2, W/2, 4) each -> {"psnr": dB, "ssim": ...}."""
+    predicted, truth = from_challenge_counts(predicted), from_challenge_counts(truth)
+    return {"psnr": psnr(predicted, truth), "ssim": ssim(predicted, truth)}
+
+
 def full_reference_scores(counts: np.ndarray, truth: np.ndarray) -> dict:
     """Compute the scores that need only ground truth; both arrays are uint16 (H/2, W/2, 4)."""
     x, y = from_challenge_counts(counts), from_challenge_counts(truth)
@@ -147,26 +161,19 @@ def scores_beside_photo(
 ) -> dict:
     """Compute the scores that need ground truth and photo: by overexposure, and of the baselines."""
     record = {}
-    overexposed = packed_mask(rgb)
+    x, y, overexposed = from_challenge_counts(counts), from_challenge_counts(truth), packed_mask(rgb)
     for key, selected in (("psnr_overexposed", overexposed), ("psnr_rest", ~overexposed)):
-        record[key] = (
-            psnr(from_challenge_counts(counts[selected]), from_challenge_counts(truth[selected]))
-            if selected.any()
-            else None
-        )
+        record[key] = psnr(x[selected], y[selected]) if selected.any() else None
     scaled = rgb / np.float32(np.iinfo(rgb.dtype).max)
     for baseline, raw in (("unprocess", Unprocess(camera)(rgb, name)), ("copy", scaled)):
-        record |= {
-            f"{baseline}_{key}": value
-            for key, value in challenge_scores(to_challenge_format(raw), truth).items()
-        }
+        scores = challenge_scores(to_challenge_format(raw), truth)
+        record |= {f"{baseline}_{key}": value for key, value in scores.items()}
     return record
 
 
 def packed_mask(rgb: np.ndarray) -> np.ndarray:
     """Return the overexposure mask at the samples of packed RAW: bool (H/2, W/2, 4)."""
-    height, width = (size // 2 * 2 for size in rgb.shape[:2])
-    return pack(overexposure_mask(rgb)[:height, :width])
+    return pack(crop_to_cells(overexposure_mask(rgb)))
 
 
 def tone_means(counts: np.ndarray, photo: np.ndarray) -> dict[str, list]:
@@ -270,13 +277,12 @@ def summarise(records: dict[str, dict]) -> dict:
         values = [record[key] for record in records.values() if record.get(key) is not None]
         return float(np.mean(values)) if values else None
 
-    columns = [*FULL_REFERENCE_METRICS, *NO_REFERENCE_METRICS, "warnings"]
     return {
         "scored": sum("psnr" in record for record in records.values()),
         "simulated": sum(record.get("simulated", False) for record in records.values()),
-        "mean": {key: mean(key) for key in [*FULL_REFERENCE_METRICS, *NO_REFERENCE_METRICS]},
+        "mean": {key: mean(key) for key in CSV_COLUMNS[:-1]},
         "images": {
-            name: {key: record[key] for key in columns if key in record}
+            name: {key: record[key] for key in CSV_COLUMNS if key in record}
             for name, record in sorted(records.items())
         },
     }
@@ -285,9 +291,7 @@ def summarise(records: dict[str, dict]) -> dict:
 def scores_csv(summary: dict) -> str:
     """Format the images as CSV, one line each; cells of missing scores are empty."""
     text = io.StringIO()
-    writer = csv.DictWriter(
-        text, ["name", *FULL_REFERENCE_METRICS, *NO_REFERENCE_METRICS, "warnings"], lineterminator="\n"
-    )
+    writer = csv.DictWriter(text, ["name", *CSV_COLUMNS], lineterminator="\n")
     writer.writeheader()
     for name, image in summary["images"].items():
         writer.writerow({"name": printable(name), **image, "warnings": warnings_line(image)})
@@ -296,9 +300,8 @@ def scores_csv(summary: dict) -> str:
 
 def scores_table(summary: dict) -> str:
     """Format the challenge's scores as text, one line per image, beside those of the classical method."""
-    rows = {printable(name): image for name, image in summary["images"].items() if "psnr" in image} | {
-        "mean": summary["mean"]
-    }
+    rows = {printable(name): image for name, image in summary["images"].items() if "psnr" in image}
+    rows |= {"mean": summary["mean"]}
     has_baseline = summary["mean"]["unprocess_psnr"] is not None
     width = max(map(len, ["image", *rows]))
     lines = [f"{'image':<{width}}   PSNR    SSIM" + ("   unprocess PSNR    SSIM" if has_baseline else "")]
@@ -308,9 +311,3 @@ def scores_table(summary: dict) -> str:
             line += f"           {image['unprocess_psnr']:6.2f}  {image['unprocess_ssim']:.4f}"
         lines.append(line)
     return "\n".join(lines)
-
-
-def challenge_scores(predicted: np.ndarray, truth: np.ndarray) -> dict[str, float]:
-    """Compute the challenge's scores of one image: uint16 (H/2, W/2, 4) each -> {"psnr": dB, "ssim": ...}."""
-    predicted, truth = from_challenge_counts(predicted), from_challenge_counts(truth)
-    return {"psnr": psnr(predicted, truth), "ssim": ssim(predicted, truth)}

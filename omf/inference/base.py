@@ -5,6 +5,7 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
+from omf.raw.bayer import to_challenge_format
 from omf.utils.errors import InputError
 
 Pending = Callable[[], list[np.ndarray]]  # waits for submitted work and returns its results
@@ -39,3 +40,21 @@ class Method(Protocol):
 
     def packed(self, pictures: Sequence[Picture]) -> Pending:
         """Submit photos; the results are Bayer RAW in the challenge's format, uint16 (H/2, W/2, 4)."""
+
+
+class ClassicalMethod:
+    """A method without networks, which computes each photo when the results are requested."""
+
+    pixels_per_batch = 1
+
+    def reconstruct(self, picture: Picture) -> np.ndarray:
+        """Reconstruct demosaiced RAW, float32 (H, W, 3) in [0, 1]."""
+        raise NotImplementedError
+
+    def demosaiced(self, pictures: Sequence[Picture]) -> Pending:
+        """Implement `Method`."""
+        return lambda: [self.reconstruct(picture) for picture in pictures]
+
+    def packed(self, pictures: Sequence[Picture]) -> Pending:
+        """Implement `Method`."""
+        return lambda: [to_challenge_format(self.reconstruct(picture)) for picture in pictures]

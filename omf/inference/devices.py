@@ -1,7 +1,6 @@
 """Selection and configuration of the device that runs the networks."""
 
 import ctypes
-import os
 from collections.abc import Callable
 
 import torch
@@ -31,7 +30,7 @@ def pick_device(name: str, own_process: bool = False) -> torch.device:
     device, problem = choose_gpu(int(index) if index else None) if kind != "cpu" else (None, "")
     if device:
         return device
-    if kind == "cuda" or (problem and in_gpu_job(os.environ)):
+    if kind == "cuda" or (problem and in_gpu_job()):
         raise InputError(
             f"device {name}: {problem or 'PyTorch sees no GPU here; check nvidia-smi'};"
             " to run without a GPU, set the device to cpu"
@@ -40,9 +39,7 @@ def pick_device(name: str, own_process: bool = False) -> torch.device:
         log.warning(f"running on the CPU: {problem}")
     if own_process:
         keep_freed_memory()
-        if (
-            torch.get_num_threads() == 1
-        ):  # for which PyTorch has another algorithm: the last bits would differ
+        if torch.get_num_threads() == 1:  # PyTorch has another algorithm for it, whose last bits differ
             torch.set_num_threads(2)
     return torch.device("cpu")
 

@@ -17,6 +17,7 @@ from omf.networks.base import BORDER, PAD_VALUE, PaddedNetwork
 from omf.networks.fused_unet import FusedUNet
 from omf.networks.global_net import GlobalNet, GlobalTransform, refine, summarise_photo
 from omf.networks.unet import UNet
+from omf.networks.winograd import can_use_winograd
 from omf.raw.bayer import WHITE_LEVEL, crop_to_cells, pack
 from omf.utils.errors import InputError
 from omf.utils.machine import free_memory
@@ -42,21 +43,17 @@ class Uploaded(NamedTuple):
     mask: Tensor  # overexposure mask (H, W), bool
 
 
-class Branch:
-    """A network on its device, and the pixels that it predicts.
+Fused = tuple[list[Tensor], Tensor]  # (H, W, ...) of each photo; and a bool tensor (), True if all are finite
 
-    Args:
-        network: trained network, see `omf.networks.global_net.refine`.
-        overexposed: True if it predicts the overexposed pixels, False if all others.
-        device: device that runs it.
-        precision: see `Fusion`.
-    """
+
+class Branch:
+    """A network on its device, which predicts the overexposed pixels, or all others; see `Fusion`."""
 
     def __init__(self, network: PaddedNetwork, overexposed: bool, device: torch.device, precision: str):
         network.eval().to(device)
         self.body, bytes_per_pixel = network.body, network.bytes_per_pixel
         if precision != "published" and isinstance(network, UNet):
-            winograd = device.type == "cpu" and torch.backends.mkldnn.is_available()
+            winograd = device.type == "cpu" and can_use_winograd()
             self.body = FusedUNet(network, getattr(torch, precision), winograd).to(device)
             bytes_per_pixel = self.body.bytes_per_pixel
         self.run = partial(refine, self.body)
@@ -157,14 +154,14 @@ class Fusion:
             postprocess: converts demosaiced RAW, (3, h, w) in [0, 1], to the (h, w, ...) of the results.
 
         Raises:
-            InputError: out of memory, a neutral or an exposure is given but there is no base network,
-                or, when the results are requested, values beyond the range of float16.
+            InputError: out of memory, a neutral or an exposure without a base network, or, when the results
+                are requested, values beyond the range of float16.
             DeviceError: the GPU failed.
         """
         if not self.base:
             refuse_known_values(pictures)
         with on_device(self.device):
-            results, finite, downloaded = self.fuse(pictures, postprocess)
+            (results, finite), downloaded = self.fuse(pictures, postprocess)
 
         def pending() -> list[np.ndarray]:
             if downloaded:
@@ -183,12 +180,8 @@ class Fusion:
     @torch.inference_mode()
     def fuse(
         self, pictures: Sequence[Picture], postprocess: Callable[[Tensor], Tensor]
-    ) -> tuple[list[Tensor], Tensor, torch.cuda.Event | None]:
-        """Run both networks, in smaller tiles and batches if memory runs out.
-
-        Returns:
-            See `download`.
-        """
+    ) -> tuple[Fused, torch.cuda.Event | None]:
+        """Run both networks, in smaller tiles and batches if memory runs out; see `download`."""
         budget = self.memory
         while True:
             try:
@@ -209,28 +202,20 @@ class Fusion:
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
 
-    def download(
-        self, results: list[Tensor], finite: Tensor
-    ) -> tuple[list[Tensor], Tensor, torch.cuda.Event | None]:
+    def download(self, results: list[Tensor], finite: Tensor) -> tuple[Fused, torch.cuda.Event | None]:
         """Copy the tensors of `fuse_at_once` to the CPU, where they are valid after the returned event."""
         if self.device.type != "cuda":
-            return results, finite, None
+            return (results, finite), None
         self.downloads.wait_stream(torch.cuda.current_stream(self.device))
         with torch.cuda.stream(self.downloads):
             on_device = [*results, finite]
             *results, finite = [tensor.to("cpu", non_blocking=True) for tensor in on_device]
             for tensor in on_device:
                 tensor.record_stream(self.downloads)
-            return results, finite, self.downloads.record_event()
+            return (results, finite), self.downloads.record_event()
 
-    def fuse_at_once(
-        self, pictures: Sequence[Picture], postprocess: Callable[[Tensor], Tensor]
-    ) -> tuple[list[Tensor], Tensor]:
-        """Run both networks within the current memory budget.
-
-        Returns:
-            The results, (H, W, ...) for each photo, and a bool tensor (), True if all values are finite.
-        """
+    def fuse_at_once(self, pictures: Sequence[Picture], postprocess: Callable[[Tensor], Tensor]) -> Fused:
+        """Run both networks within the current memory budget."""
         sources = [self.upload(picture.rgb, picture.mask) for picture in pictures]
         transforms = [
             self.predict_transform(source.rgb, picture) if self.base else None
@@ -271,14 +256,9 @@ class Fusion:
         return results, finite
 
     def predict_transform(self, rgb: Tensor, picture: Picture) -> GlobalTransform:
-        """Run the base network on a photo.
+        """Run the base network on an uploaded photo (H, W, 3); the transform is float32, for a batch of one.
 
-        Args:
-            rgb: uploaded photo, integer (H, W, 3).
-            picture: the photo, with what is known of its RAW.
-
-        Returns:
-            float32, for a batch of one.
+        It gives the RAW the neutral and the exposure of `picture`, if they are known.
         """
         summary = (part[None].double() for part in summarise_photo(rgb))
         transform = GlobalTransform(*(part.float() for part in self.base(*summary)))
@@ -290,12 +270,7 @@ class Fusion:
         return transform.scaled(factors)
 
     def upload(self, rgb: np.ndarray, mask: np.ndarray) -> Uploaded:
-        """Copy a photo and its mask to the device.
-
-        Args:
-            rgb: (H, W, 3) sRGB, uint8 or uint16.
-            mask: (H, W) bool.
-        """
+        """Copy a photo and its mask to the device."""
         arrays = (np.require(array, requirements=["C", "W"]) for array in (rgb, mask))
         source = Uploaded(*map(torch.from_numpy, arrays))
         if self.device.type != "cuda":
@@ -326,35 +301,29 @@ def apply_to_photo(
     """Apply a transform, of a batch of one, to an uploaded photo, and postprocess the result."""
     bands = []
     for band in source.rgb.split(BAND_ROWS):
-        rgb = band.permute(2, 0, 1)[None].float() / torch.iinfo(band.dtype).max
-        bands.append(postprocess(transform.apply(rgb)[0].clamp(0, 1)))
+        bands.append(postprocess(transform.apply(to_float(band)[None])[0].clamp(0, 1)))
     return torch.cat(bands)
 
 
-def crop(source: Uploaded, box: Box, grid: int, transform: GlobalTransform | None = None) -> Tensor:
-    """Crop a box of the padded photo as network input.
+def to_float(rgb: Tensor) -> Tensor:
+    """Scale an integer photo to [0, 1]: (h, w, 3) -> float32 (3, h, w)."""
+    return rgb.permute(2, 0, 1).float() / torch.iinfo(rgb.dtype).max
 
-    Args:
-        source: uploaded photo.
-        box: cells to crop.
-        grid: width and height of a cell.
-        transform: transform that gives the base RAW; None: no base RAW.
+
+def crop(source: Uploaded, box: Box, grid: int, transform: GlobalTransform | None = None) -> Tensor:
+    """Crop a box of cells of the padded photo as network input.
 
     Returns:
-        float32 (4, h, w) in [0, 1], or (BASE_CHANNELS, h, w).
+        float32 (4, h, w) in [0, 1]; with the base RAW that a transform gives (BASE_CHANNELS, h, w).
     """
     rows, columns = pixel_slices(box, grid, *source.mask.shape)
-    rgb = source.rgb[rows, columns].permute(2, 0, 1).float() / torch.iinfo(source.rgb.dtype).max
+    rgb = to_float(source.rgb[rows, columns])
     parts = [rgb, source.mask[None, rows, columns].float()]
     if transform:
         parts.append(transform.apply(rgb[None])[0])
     pixels = torch.cat(parts)
-    x = torch.full(
-        (len(pixels), *(side * grid for side in box.shape)),
-        PAD_VALUE,
-        dtype=torch.float32,
-        device=rgb.device,
-    )
+    shape = (len(pixels), *(side * grid for side in box.shape))
+    x = torch.full(shape, PAD_VALUE, dtype=torch.float32, device=rgb.device)
     top, left = rows.start - (box.top * grid - BORDER), columns.start - (box.left * grid - BORDER)
     x[:, top : top + pixels.shape[1], left : left + pixels.shape[2]] = pixels
     return x
@@ -375,13 +344,9 @@ def channels_last(rgb: Tensor) -> Tensor:
 
 
 def to_bayer_counts(rgb: Tensor) -> Tensor:
-    """Mosaic and truncate to the challenge's counts.
+    """Mosaic and truncate to the challenge's counts: (3, H, W) in [0, 1] -> RGGB, int16 (H, W), 0 to 1024.
 
-    Args:
-        rgb: (3, H, W) in [0, 1]; its first row and column are even ones of the photo.
-
-    Returns:
-        int16 (H, W), RGGB, 0 to 1024.
+    The first row and column are even ones of the photo.
     """
     bayer = rgb[1].clone()
     bayer[0::2, 0::2], bayer[1::2, 1::2] = rgb[0, 0::2, 0::2], rgb[2, 1::2, 1::2]

@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
 import torch
@@ -43,7 +43,7 @@ def choose_gpu(number: int | None = None) -> tuple[torch.device | None, str]:
         warnings.simplefilter("always")
         available = torch.cuda.is_available()
     if not available:
-        return None, find_cause([str(warning.message) for warning in caught], os.environ)
+        return None, find_cause([str(warning.message) for warning in caught])
     indices = range(torch.cuda.device_count())
     if number is not None:
         if number not in indices:
@@ -51,9 +51,7 @@ def choose_gpu(number: int | None = None) -> tuple[torch.device | None, str]:
         indices = (number,)
     usable = [i for i in indices if has_kernels(torch.cuda.get_device_capability(i))]
     if not usable:
-        return None, unsupported(
-            torch.cuda.get_device_name(indices[0]), torch.cuda.get_device_capability(indices[0])
-        )
+        return None, unsupported(indices[0])
     if number is None and int(os.environ.get("WORLD_SIZE", 1)) > 1:
         index = int(os.environ["LOCAL_RANK"])
         if index not in usable:
@@ -68,22 +66,17 @@ def choose_gpu(number: int | None = None) -> tuple[torch.device | None, str]:
     return (None if problem else device), problem
 
 
-def in_gpu_job(environment: Mapping[str, str]) -> bool:
+def in_gpu_job() -> bool:
     """Return True inside a Slurm job that requested a GPU."""
-    return any(environment.get(name) for name in GPU_JOB_VARIABLES)
+    return any(os.environ.get(name) for name in GPU_JOB_VARIABLES)
 
 
-def find_cause(messages: Sequence[str], environment: Mapping[str, str]) -> str:
-    """Return why PyTorch sees no GPU, and the remedy; empty if there is none, or if it is hidden.
-
-    Args:
-        messages: warnings of PyTorch.
-        environment: variables of this process.
-    """
-    if environment.get("CUDA_VISIBLE_DEVICES") in HIDDEN:
+def find_cause(messages: Sequence[str]) -> str:
+    """Return why PyTorch, with these warnings, sees no GPU, and the remedy; empty without a visible GPU."""
+    if os.environ.get("CUDA_VISIBLE_DEVICES") in HIDDEN:
         return ""
     drivers = query_gpus("driver_version")
-    if not drivers and not in_gpu_job(environment):
+    if not drivers and not in_gpu_job():
         return ""
     if torch.version.cuda is None:
         return (
@@ -122,11 +115,12 @@ def has_kernels(capability: tuple[int, int], architectures: Sequence[str] | None
     )
 
 
-def unsupported(name: str, capability: tuple[int, int]) -> str:
+def unsupported(index: int) -> str:
     """Return the message about a GPU without kernels in this build."""
+    major, minor = torch.cuda.get_device_capability(index)
     return (
-        f"{name} has compute capability {capability[0]}.{capability[1]}, and PyTorch {torch.__version__} has"
-        f" kernels for {', '.join(torch.cuda.get_arch_list())}; for older GPUs:"
+        f"{torch.cuda.get_device_name(index)} has compute capability {major}.{minor}, and PyTorch"
+        f" {torch.__version__} has kernels for {', '.join(torch.cuda.get_arch_list())}; for older GPUs:"
         f" pip install torch=={base_version()} --index-url https://download.pytorch.org/whl/cu126"
     )
 
@@ -182,36 +176,6 @@ def claim(names: Sequence[str]) -> int:
     return os.getpid() % len(names)
 
 
-@contextmanager
-def on_device(device: torch.device) -> Iterator[None]:
-    """Run on a device, in IEEE float32 and without autocast; restores the caller's device and settings."""
-    on_gpu = device.type == "cuda"
-    with (
-        gpu_errors(),
-        torch.autocast(device.type, enabled=False),
-        torch.cuda.device(device) if on_gpu else nullcontext(),
-        ieee_float32 if on_gpu else nullcontext(),
-    ):
-        yield
-
-
-@contextmanager
-def gpu_errors() -> Iterator[None]:
-    """Raise a GPU failure as DeviceError: afterwards this process cannot compute other photos either.
-
-    Raises:
-        InputError: the process was forked from one that had used CUDA.
-    """
-    try:
-        yield
-    except RuntimeError as error:
-        if FORKED in str(error):
-            raise InputError(AFTER_FORK) from error
-        if is_device_failure(error):
-            raise DeviceError(f"the GPU failed ({first_line(error)})") from error
-        raise
-
-
 class IeeeFloat32:
     """Context without TF32: a GPU computes float32 as such, since TF32's 10 bits are as coarse as a count.
 
@@ -245,21 +209,45 @@ class IeeeFloat32:
 ieee_float32 = IeeeFloat32()
 
 
+@contextmanager
+def on_device(device: torch.device) -> Iterator[None]:
+    """Run on a device, in IEEE float32 and without autocast; restores the caller's device and settings."""
+    on_gpu = device.type == "cuda"
+    with (
+        gpu_errors(),
+        torch.autocast(device.type, enabled=False),
+        torch.cuda.device(device) if on_gpu else nullcontext(),
+        ieee_float32 if on_gpu else nullcontext(),
+    ):
+        yield
+
+
+@contextmanager
+def gpu_errors() -> Iterator[None]:
+    """Raise a GPU failure as DeviceError: afterwards this process cannot compute other photos either.
+
+    Raises:
+        InputError: the process was forked from one that had used CUDA.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if FORKED in str(error):
+            raise InputError(AFTER_FORK) from error
+        if isinstance(error, torch.AcceleratorError) or contains(error, DEVICE_FAILURES):
+            raise DeviceError(f"the GPU failed ({first_line(error)})") from error
+        raise
+
+
 def is_out_of_memory(error: Exception) -> bool:
     """Return True if memory ran out, or may have."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or contains(
-        error, (*OUT_OF_MEMORY, *NO_ENGINE)
-    )
+    known = isinstance(error, torch.OutOfMemoryError | MemoryError)
+    return known or contains(error, OUT_OF_MEMORY) or lacks_engine(error)
 
 
 def lacks_engine(error: Exception) -> bool:
     """Return True if cuDNN found no way to run a layer, which lack of memory is only one reason for."""
     return contains(error, NO_ENGINE)
-
-
-def is_device_failure(error: Exception) -> bool:
-    """Return True if a GPU failed, so that this process can't compute other photos either."""
-    return isinstance(error, torch.AcceleratorError) or contains(error, DEVICE_FAILURES)
 
 
 def contains(error: Exception, texts: Sequence[str]) -> bool:

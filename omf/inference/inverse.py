@@ -1,12 +1,9 @@
 """Classical method, no network: the inverse of a camera's mean ISP. No torch here."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from omf.inference.base import Pending, Picture
+from omf.inference.base import ClassicalMethod, Picture
 from omf.raw import isp
-from omf.raw.bayer import to_challenge_format
 from omf.raw.camera import Camera
 from omf.raw.simulator import apply_srgb_curves, encode_uniform, mean_settings
 
@@ -15,7 +12,7 @@ SRGB_LEVELS = np.linspace(0, 1, 4097)
 LINEAR_LEVELS = SRGB_LEVELS**2
 
 
-class Inverse:
+class Inverse(ClassicalMethod):
     """Invert the mean ISP of a camera: its curves, saturation, matrix, gain and white balance, in this order.
 
     The means are those of `mean_settings`. Local contrast is inverted as in uniform areas. Sharpening, noise
@@ -24,8 +21,6 @@ class Inverse:
     Args:
         camera: camera profile, for example one that `omf calibrate` measured.
     """
-
-    pixels_per_batch = 1
 
     def __init__(self, camera: Camera):
         self.settings = mean_settings(camera)
@@ -55,22 +50,13 @@ class Inverse:
         srgb = np.interp(codes, apply_srgb_curves(SRGB_LEVELS, self.settings), SRGB_LEVELS)
         if self.settings.saturation == 1:  # the channels are independent, so that a table suffices
             return self.decoded(srgb)[rgb]
-        return self.decoded(
-            isp.clip(isp.saturate(srgb.astype(np.float32)[rgb], 1 / self.settings.saturation))
-        )
+        less = isp.saturate(srgb.astype(np.float32)[rgb], 1 / self.settings.saturation)
+        return self.decoded(isp.clip(less))
 
     def decoded(self, srgb: np.ndarray) -> np.ndarray:
         """Invert `encode_uniform`: any shape -> float32."""
         encoded = encode_uniform(LINEAR_LEVELS, self.settings)
         return np.interp(srgb, encoded, LINEAR_LEVELS).astype(np.float32)
-
-    def demosaiced(self, pictures: Sequence[Picture]) -> Pending:
-        """Implement `omf.inference.base.Method`; computed when the results are requested."""
-        return lambda: [self.reconstruct(picture) for picture in pictures]
-
-    def packed(self, pictures: Sequence[Picture]) -> Pending:
-        """Implement `omf.inference.base.Method`; computed when the results are requested."""
-        return lambda: [to_challenge_format(self.reconstruct(picture)) for picture in pictures]
 
     def reconstruct(self, picture: Picture) -> np.ndarray:
         """Reconstruct demosaiced RAW, with what is known of it."""

@@ -1,7 +1,7 @@
 """Tiling: boxes that cover the pixels that a network must predict."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -19,6 +19,11 @@ class Box:
     @property
     def shape(self) -> tuple[int, int]:
         return self.bottom - self.top, self.right - self.left
+
+    @property
+    def window(self) -> tuple[slice, slice]:
+        """Index of the box in an array of cells."""
+        return slice(self.top, self.bottom), slice(self.left, self.right)
 
     @property
     def cells(self) -> int:
@@ -75,23 +80,16 @@ def split_boxes(cells: np.ndarray, halo: int) -> Iterator[Box]:
     boxes = bounding_box(cells, Box(0, cells.shape[0], 0, cells.shape[1]))
     while boxes:
         box = boxes.pop()
-        cost = box.dilated(halo, *cells.shape).cells
-        position, axis, split_cost = best_cut(cells, box, halo)
-        if split_cost >= cost:
-            yield box
-        elif axis == 0:
-            boxes += bounding_box(cells, Box(box.top, position, box.left, box.right)) + bounding_box(
-                cells, Box(position, box.bottom, box.left, box.right)
-            )
+        cost, halves = best_cut(cells, box, halo)
+        if cost < box.dilated(halo, *cells.shape).cells:
+            boxes += [part for half in halves for part in bounding_box(cells, half)]
         else:
-            boxes += bounding_box(cells, Box(box.top, box.bottom, box.left, position)) + bounding_box(
-                cells, Box(box.top, box.bottom, position, box.right)
-            )
+            yield box
 
 
 def bounding_box(cells: np.ndarray, box: Box) -> list[Box]:
     """Return the bounding box of the True cells in a box, as a list; empty if there are none."""
-    inside = cells[box.top : box.bottom, box.left : box.right]
+    inside = cells[box.window]
     rows, columns = np.flatnonzero(inside.any(1)), np.flatnonzero(inside.any(0))
     if not len(rows):
         return []
@@ -105,40 +103,35 @@ def bounding_box(cells: np.ndarray, box: Box) -> list[Box]:
     ]
 
 
-def best_cut(cells: np.ndarray, box: Box, halo: int) -> tuple[int, int, int]:
-    """Return the split of a box that minimises the sum of the dilated areas.
-
-    Returns:
-        The row or column at which the second half begins, the axis (0 for a row, 1 for a column), and the
-        sum of the dilated areas in cells.
-    """
-    inside = cells[box.top : box.bottom, box.left : box.right]
-    candidates = []
-    for axis, first, across in ((0, box.top, box.left), (1, box.left, box.top)):
-        lines = inside if axis == 0 else inside.T
+def best_cut(cells: np.ndarray, box: Box, halo: int) -> tuple[int, tuple[Box, ...]]:
+    """Return the halves of a box that minimise the sum of their dilated areas, after that sum in cells."""
+    inside = cells[box.window]
+    candidates: list[tuple[int, tuple[Box, ...]]] = []
+    for axis, lines, first, across in ((0, inside, box.top, box.left), (1, inside.T, box.left, box.top)):
         if len(lines) < 2:
             continue
-        before = dilated_areas(lines, halo, (first, across), (cells.shape[axis], cells.shape[1 - axis]))[:-1]
-        flipped = (cells.shape[axis] - first - len(lines), across)
-        after = dilated_areas(lines[::-1], halo, flipped, (cells.shape[axis], cells.shape[1 - axis]))[-2::-1]
-        best = int((before + after).argmin())
-        candidates.append((first + best + 1, axis, int((before + after)[best])))
-    return min(candidates, key=lambda candidate: candidate[2], default=(0, 0, np.iinfo(int).max))
+        shape = cells.shape[axis], cells.shape[1 - axis]
+        before = dilated_areas(lines, halo, (first, across), shape)[:-1]
+        flipped = shape[0] - first - len(lines), across
+        areas = before + dilated_areas(lines[::-1], halo, flipped, shape)[-2::-1]
+        best = int(areas.argmin())
+        end, start = ("bottom", "top") if axis == 0 else ("right", "left")
+        position = first + best + 1
+        halves = replace(box, **{end: position}), replace(box, **{start: position})
+        candidates.append((int(areas[best]), halves))
+    return min(candidates, key=lambda candidate: candidate[0], default=(np.iinfo(int).max, ()))
 
 
 def dilated_areas(
     lines: np.ndarray, halo: int, origin: tuple[int, int], shape: tuple[int, int]
 ) -> np.ndarray:
-    """Return, for each n, the dilated area of the bounding box of the True cells in lines 0 to n.
+    """Return, for each n, the dilated area of the bounding box of the True cells in lines 0 to n, in cells.
 
     Args:
         lines: bool (lines, cells), rows or columns of a box.
         halo: cells to extend a box by on each side.
         origin: position of `lines` in the image, along both axes.
         shape: size of the image in cells, along both axes.
-
-    Returns:
-        int (lines,), in cells; 0 if there are no True cells.
     """
     occupied, width = lines.any(1), lines.shape[1]
     numbers = np.arange(len(lines))
@@ -153,7 +146,7 @@ def dilated_areas(
 
 def split_into_tiles(box: Box, halo: int, max_cells: int, shape: tuple[int, int]) -> list[Box]:
     """Split a box into equal tiles of at most `max_cells` cells with halo, at the smallest total area."""
-    height, width = box.bottom - box.top, box.right - box.left
+    height, width = box.shape
     candidates = []
     for count in range(1, height + 1):
         rows = split_evenly(box.top, box.bottom, count)

@@ -1,19 +1,16 @@
 """Classical method, no network: "Unprocessing Images for Learned Raw Denoising" (Brooks et al. 2019)."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
-from omf.inference.base import Pending, Picture, refuse_known_values
+from omf.inference.base import ClassicalMethod, Picture, refuse_known_values
 from omf.raw import isp
-from omf.raw.bayer import to_challenge_format
 from omf.raw.camera import Camera, name_seed
 
 GAMMA = 2.2
 INFLECTION = 0.9  # grey level above which the inverted gains fade out
 
 
-class Unprocess:
+class Unprocess(ClassicalMethod):
     """Invert an average ISP with random gains, as published; an alternative to `Fusion`.
 
     Each photo has its own gains. Their seed is derived from its name rather than its pixels, since decoders
@@ -22,8 +19,6 @@ class Unprocess:
     Args:
         camera: camera profile with the colour matrices; the published ones are for other cameras.
     """
-
-    pixels_per_batch = 1
 
     def __init__(self, camera: Camera):
         self.camera = camera
@@ -39,23 +34,17 @@ class Unprocess:
             float32 (H, W, 3) in [0, 1], camera RGB, linear.
         """
         rng = np.random.default_rng(name_seed(name))
-        matrix = np.tensordot(
-            rng.dirichlet(np.ones(len(self.camera.colour_matrices))), self.camera.colour_matrices, 1
-        )
+        shares = rng.dirichlet(np.ones(len(self.camera.colour_matrices)))
+        matrix = np.tensordot(shares, self.camera.colour_matrices, 1)
         gains = np.array([rng.uniform(1.9, 2.4), 1.0, rng.uniform(1.5, 1.9)]) / rng.normal(0.8, 0.1)
         srgb = rgb.astype(np.float32) / np.iinfo(rgb.dtype).max
         linear = np.maximum(isp.inverse_smoothstep(srgb), 1e-8) ** np.float32(GAMMA)
         return isp.clip(invert_gains(isp.srgb_to_camera(linear, matrix), gains))
 
-    def demosaiced(self, pictures: Sequence[Picture]) -> Pending:
-        """Implement `omf.inference.base.Method`; computed when the results are requested."""
-        refuse_known_values(pictures)
-        return lambda: [self(picture.rgb, picture.name) for picture in pictures]
-
-    def packed(self, pictures: Sequence[Picture]) -> Pending:
-        """Implement `omf.inference.base.Method`; computed when the results are requested."""
-        refuse_known_values(pictures)
-        return lambda: [to_challenge_format(self(picture.rgb, picture.name)) for picture in pictures]
+    def reconstruct(self, picture: Picture) -> np.ndarray:
+        """Reconstruct demosaiced RAW. Raises InputError if a neutral or an exposure is given."""
+        refuse_known_values([picture])
+        return self(picture.rgb, picture.name)
 
 
 def invert_gains(balanced: np.ndarray, gains: np.ndarray) -> np.ndarray:

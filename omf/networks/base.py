@@ -32,7 +32,7 @@ class PaddedNetwork(nn.Module):
     body: Callable[[Tensor], Tensor]
     # largest distance, in pixels along an axis, from an output to an input that affects it
     receptive_radius: int
-    bytes_per_pixel: int  # approximate peak memory per pixel of `body`'s input, float32
+    peak_features: int  # number of features of the first level that are in memory at once, approximately
 
     def __init__(self, widths: Sequence[int], in_channels: int, out_channels: int):
         super().__init__()
@@ -43,6 +43,11 @@ class PaddedNetwork(nn.Module):
     def grid(self) -> int:
         """Divisor of the sides that `body` takes; even, so that tiles begin with a complete Bayer cell."""
         return max(2, 2**self.depth)
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Approximate peak memory per pixel of `body`'s input, float32."""
+        return 4 * self.peak_features * self.widths[0]
 
     def pad(self, x: Tensor) -> Tensor:
         """Pad with the constant 1 up to multiples of `grid`.
@@ -65,3 +70,24 @@ def in_full_precision(layer: nn.Conv2d, x: Tensor) -> Tensor:
         return layer(x)
     with torch.autocast(x.device.type, enabled=False):
         return layer(x.to(layer.weight.dtype))
+
+
+def receptive_radius(ends: int, decoders: Sequence[int], bottom: int, encoders: Sequence[int]) -> int:
+    """Return the largest distance, in pixels along an axis, from an output of a U-shaped network to an input.
+
+    Args:
+        ends: pixels that the convolutions before the U, and those after it, reach to each side.
+        decoders: pixels that those after the upsampling to each level reach, the shallowest level first.
+        bottom: those of the deepest level.
+        encoders: those before the downsampling, as for `decoders`.
+    """
+    farthest = 0
+    for position in range(2 ** len(decoders)):
+        first, last = position - ends, position + ends
+        for reach in decoders:
+            first, last = (first - reach) // 2, (last + reach) // 2
+        first, last = first - bottom, last + bottom
+        for reach in reversed(encoders):
+            first, last = 2 * first - reach, 2 * last + 1 + reach
+        farthest = max(farthest, position - first + ends, last + ends - position)
+    return farthest

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omf.networks.base import PaddedNetwork, in_full_precision
+from omf.networks.base import PaddedNetwork, in_full_precision, receptive_radius
 
 
 def block_count(level: int) -> int:
@@ -80,6 +80,8 @@ class LocalNAFNet(PaddedNetwork):
         out_channels: 3, for camera R, G, B.
     """
 
+    peak_features = 10
+
     def __init__(self, widths: Sequence[int], in_channels: int = 4, out_channels: int = 3):
         super().__init__(widths, in_channels, out_channels)
         pairs = list(zip(self.widths[:-1], self.widths[1:]))
@@ -95,23 +97,10 @@ class LocalNAFNet(PaddedNetwork):
         self.ending = nn.Conv2d(self.widths[0], out_channels, 3, padding=1)
 
     @property
-    def bytes_per_pixel(self) -> int:
-        """Approximate peak memory per input pixel, float32: ten times the first level's channels."""
-        return 4 * 10 * self.widths[0]
-
-    @property
     def receptive_radius(self) -> int:
-        """Receptive-field radius: largest distance, in pixels along an axis, of an input from an output."""
-        farthest = 0
-        for position in range(self.grid):
-            first, last = position - 1, position + 1  # the ending
-            for level in range(self.depth):  # from the output down: decoder blocks, then the pixel shuffle
-                first, last = (first - block_count(level)) // 2, (last + block_count(level)) // 2
-            first, last = first - block_count(self.depth), last + block_count(self.depth)
-            for level in reversed(range(self.depth)):  # back up: a 2 x 2 convolution, then encoder blocks
-                first, last = 2 * first - block_count(level), 2 * last + 1 + block_count(level)
-            farthest = max(farthest, position - first + 1, last + 1 - position)  # and the intro
-        return farthest
+        """Receptive-field radius, in pixels: of a convolution per block, and the first and the last."""
+        counts = [block_count(level) for level in range(self.depth + 1)]
+        return receptive_radius(1, counts[:-1], counts[-1], counts[:-1])
 
     def body(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, out_channels, H, W); H and W are multiples of `grid`."""

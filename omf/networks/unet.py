@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from omf.networks.base import PaddedNetwork, in_full_precision
+from omf.networks.base import PaddedNetwork, in_full_precision, receptive_radius
 
 PUBLISHED_WIDTHS = (64, 128, 256, 512, 1024)
 
@@ -56,6 +56,8 @@ class UNet(PaddedNetwork):
         out_channels: 3, for camera R, G, B.
     """
 
+    peak_features = 8
+
     def __init__(self, widths: Sequence[int] = PUBLISHED_WIDTHS, in_channels: int = 4, out_channels: int = 3):
         super().__init__(widths, in_channels, out_channels)
         for level, (before, width) in enumerate(zip((in_channels, *self.widths), self.widths), start=1):
@@ -67,23 +69,9 @@ class UNet(PaddedNetwork):
         self.Conv = nn.Conv2d(self.widths[0], out_channels, 1)
 
     @property
-    def bytes_per_pixel(self) -> int:
-        """Approximate peak memory per input pixel, float32: eight times the first level's channels."""
-        return 4 * 8 * self.widths[0]
-
-    @property
     def receptive_radius(self) -> int:
-        """Receptive-field radius: largest distance, in pixels along an axis, of an input from an output."""
-        farthest = 0
-        for position in range(self.grid):
-            first = last = position
-            for _ in range(self.depth):  # from the output down: two convolutions and an up-convolution
-                first, last = (first - 3) // 2, (last + 3) // 2
-            first, last = first - 2, last + 2
-            for _ in range(self.depth):  # back up through the pooling: two convolutions
-                first, last = 2 * first - 2, 2 * last + 1 + 2
-            farthest = max(farthest, position - first, last - position)
-        return farthest
+        """Receptive-field radius, in pixels: of two convolutions per block, and one per upsampling."""
+        return receptive_radius(0, [3] * self.depth, 2, [2] * self.depth)
 
     def body(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, out_channels, H, W); H and W are multiples of `grid`."""

@@ -6,14 +6,18 @@ and the kernel's value there are multiplied as matrices over the channels. The f
 to that of direct convolution.
 """
 
+import functools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from omf.utils.console import log
+from omf.utils.errors import first_line
+
 MIN_CHANNELS = 256  # in and out; with fewer, the transforms cost as much as the multiplications save
-CACHED_VALUES = (
-    2**18
-)  # per position of the tiles processed at once, over all channels: they fit into the cache
+# Per position of the tiles processed at once, over all channels: they fit into the cache
+CACHED_VALUES = 2**18
 
 KERNEL_TRANSFORM = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))
 
@@ -32,11 +36,9 @@ class WinogradConv(nn.Module):
     def __init__(self, weight: Tensor, bias: Tensor):
         super().__init__()
         transform = torch.tensor(KERNEL_TRANSFORM, dtype=torch.float64, device=weight.device)
-        kernels = (
-            torch.einsum("ia,jb,kcab->ijkc", transform, transform, weight.double()).flatten(0, 1).float()
-        )
+        kernels = torch.einsum("ia,jb,kcab->ijkc", transform, transform, weight.double())
+        kernels = kernels.flatten(0, 1).float()  # (16, K, C)
         self.max_tiles = max(CACHED_VALUES // weight.shape[1], 1)  # processed at once
-        # 16 of (K, C)
         self.kernels = [torch.ops.mkldnn._reorder_linear_weight(kernel, self.max_tiles) for kernel in kernels]
         self.bias = nn.Parameter(bias.float(), requires_grad=False)
 
@@ -83,3 +85,23 @@ def transform_output(lines: list[Tensor]) -> tuple[Tensor, Tensor]:
     """Transform four lines of products back along one axis, to two lines of the output."""
     a, b, c, d = lines
     return a + b + c, b - c - d
+
+
+@functools.cache
+def can_use_winograd() -> bool:
+    """Return True if this PyTorch runs `WinogradConv`, whose operators are not of its public interface.
+
+    Without them, which a warning says once, the plain convolutions take their place.
+    """
+    if not torch.backends.mkldnn.is_available():
+        return False
+    x, weight, bias = (torch.ones(shape, device="cpu").float() for shape in ((1, 1, 2, 2), (1, 1, 3, 3), 1))
+    try:
+        WinogradConv(weight, bias)(x)
+    except (AttributeError, RuntimeError, TypeError) as error:
+        log.warning(
+            f"networks on the CPU are slower: PyTorch {torch.__version__} has other operators of oneDNN than"
+            f" the tested versions ({first_line(error)})"
+        )
+        return False
+    return True

@@ -2,15 +2,21 @@
 
 import os
 import zlib
-from dataclasses import dataclass, field, fields, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from omf.raw.bayer import CFA_ORIGINS
 from omf.utils.errors import InputError
 from omf.utils.paths import CAMERAS, check_writable, data_folder, user_folder
+from omf.utils.sections import Section, validate
 from omf.utils.yaml import parse_yaml
+
+MIN_POSITIVE = 1e-9  # lower limit of values that must be above 0
 
 DISTRIBUTIONS = {
     "uniform": lambda rng, low, high: rng.uniform(low, high),
@@ -24,6 +30,12 @@ MEANS = {  # geometric for the distributions of logarithms
     "log_normal": lambda median, deviation: median,
 }
 
+PARAMETERS = {  # that are possible
+    "uniform": lambda low, high: -1e6 <= low <= high <= 1e6,
+    "log_uniform": lambda low, high: MIN_POSITIVE <= low <= high <= 1e6,
+    "log_normal": lambda median, deviation: 0 <= median <= 1e6 and 0 <= deviation <= 10,
+}
+
 # Standard illuminants: number of the EXIF tag LightSource, and chromaticity (CIE 15)
 LIGHT_SOURCES = {
     "A": (17, (0.44757, 0.40745)),
@@ -33,28 +45,48 @@ LIGHT_SOURCES = {
     "D75": (22, (0.29902, 0.31485)),
 }
 
-MIN_POSITIVE = 1e-9  # lower limit of values that must be above 0
+
+def stated(requirement: str) -> WithJsonSchema:
+    """Mark a field with the values that it takes, in the words of its errors."""
+    return WithJsonSchema({"requirement": requirement})
 
 
-@dataclass(frozen=True)
-class CapturePrior:
+def check_distribution(distribution: dict) -> dict:
+    """Return a distribution. Raises ValueError unless it is of `DISTRIBUTIONS` with possible parameters."""
+    ((kind, parameters),) = distribution.items()
+    if kind not in PARAMETERS or len(parameters) != 2 or not PARAMETERS[kind](*parameters):
+        raise ValueError
+    return distribution
+
+
+Distribution = Annotated[
+    dict[str, list[int | float]],
+    AfterValidator(check_distribution),
+    stated(
+        "uniform or log_uniform (above 0) with two numbers, the first not above the second, or log_normal"
+        " with a median and a deviation of 10 at most; numbers up to 1e+06"
+    ),
+]
+
+
+class CapturePrior(Section):
     """Distributions of a camera's capture settings, each as {distribution: its two parameters}."""
 
-    exposure: dict  # linear sRGB green of white paper, before clipping at 1
-    gain: dict  # digital gain of the ISP; RAW green above 1 / gain is clipped in the sRGB
-    iso: dict  # sensitivity, which determines the noise
-    shading: dict  # lens fall-off at the frame's corners, which the ISP corrects
-    denoising: dict  # fraction of the noise that the ISP removes
-    local_contrast: dict  # see isp.map_tones_locally
-    midtones: dict  # see isp.lift_midtones
-    contrast: dict  # see isp.raise_contrast
-    saturation: dict  # see isp.saturate
-    sharpening: dict  # see isp.sharpen
-    quality: dict  # JPEG quality
+    exposure: Distribution  # linear sRGB green of white paper, before clipping at 1
+    gain: Distribution  # digital gain of the ISP; RAW green above 1 / gain is clipped in the sRGB
+    iso: Distribution  # sensitivity, which determines the noise
+    shading: Distribution  # lens fall-off at the frame's corners, which the ISP corrects
+    denoising: Distribution  # fraction of the noise that the ISP removes
+    local_contrast: Distribution  # see isp.map_tones_locally
+    midtones: Distribution  # see isp.lift_midtones
+    contrast: Distribution  # see isp.raise_contrast
+    saturation: Distribution  # see isp.saturate
+    sharpening: Distribution  # see isp.sharpen
+    quality: Distribution  # JPEG quality
     # Optional; no effect if absent. See simulator.sample_tone_curve.
-    tone_deviation: dict | None = None  # deviation of the log slope of a random tone curve
-    black_point: dict | None = None  # sRGB value that becomes 0
-    white_point: dict | None = None  # sRGB value that white becomes
+    tone_deviation: Distribution | None = None  # deviation of the log slope of a random tone curve
+    black_point: Distribution | None = None  # sRGB value that becomes 0
+    white_point: Distribution | None = None  # sRGB value that white becomes
 
 
 @dataclass(frozen=True)
@@ -142,161 +174,162 @@ def load_camera(name: str) -> Camera:
         raise InputError(f"camera {name}: there is no {path.name} in {path.parent}; known cameras: {names}")
     try:
         return read_profile(parse_yaml(path.read_text("utf-8")))
-    except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
-        reason = str(error).partition("\n")[0]
+    except (OSError, ValueError, InputError) as error:
         raise InputError(
-            f"{path}: not a valid camera profile ({reason}); compare it with samsung_s7.yaml"
+            f"{path}: not a valid camera profile ({error}); compare it with samsung_s7.yaml"
         ) from error
 
 
-def read_profile(profile: dict) -> Camera:
-    """Build a Camera from a parsed YAML profile.
-
-    Raises:
-        ValueError, LookupError, TypeError, AttributeError: the profile is not valid.
-    """
-    lights = checked_array(
-        "neutrals",
-        [[light[key] for key in ("red", "blue", "weight")] for light in profile["neutrals"]],
-        (None, 3),
-        MIN_POSITIVE,
-        100,
-    )
-    weights = lights[:, 2]
-    red, blue = checked_array("jitter", [profile["jitter"][key] for key in ("red", "blue")], (2,), 0, 10)
-    correlation = checked_array("jitter.correlation", profile["jitter"]["correlation"], (), -1, 1)
-    covariance = float(correlation) * red * blue
-    levels = black, white = profile["black_level"], profile["white_level"]
-    if not all(type(level) is int for level in levels) or not 0 <= black < white < 2**16:
-        raise ValueError(
-            f"black_level {black}, white_level {white}; "
-            "they must be 16-bit counts, the white level the higher one"
-        )
-    frame = checked_array("frame", profile["frame"], (2,), 2, 1e6)
-    if not isinstance(profile["name"], str):
-        raise ValueError(f"name: {profile['name']}; it must be text")
-    prior, tone_curve = read_prior(profile["settings"]), read_tone_curve(profile)
-    groups = [read_group(entry, profile) for entry in profile.get("tone_groups", ())]
-    total = sum(group.weight for group in groups)
-    if profile["cfa"] not in CFA_ORIGINS:
-        raise ValueError(f"cfa: {profile['cfa']}; it must be one of {', '.join(CFA_ORIGINS)}")
-    subsampling = checked_array(
-        "jpeg", [profile["jpeg"][kind] for kind in ("4:4:4", "4:2:2", "4:2:0", "none")], (4,), 0, 1e6
-    )
-    if not subsampling.any():
-        raise ValueError("jpeg: all are 0; at least one must be above 0")
-    extra = profile.get("extra_tone_curves", {"none": 1, "a": 0, "b": 0})
-    extra_curves = checked_array(
-        "extra_tone_curves", [extra[kind] for kind in ("none", "a", "b")], (3,), 0, 1e6
-    )
-    if not extra_curves.any():
-        raise ValueError("extra_tone_curves: all are 0; at least one must be above 0")
-    colour_matrices = checked_array("colour_matrices", profile["colour_matrices"], (None, 3, 3), -100, 100)
-    shot_noise_iso_100 = checked_array(
-        "shot_noise_iso_100", profile["shot_noise_iso_100"], (), MIN_POSITIVE, 1
-    )
-    illuminants = {}
-    for entry in profile.get("illuminants", ()):
-        if entry["light"] not in LIGHT_SOURCES:
-            raise ValueError(f"illuminants: {entry['light']}; it must be one of {', '.join(LIGHT_SOURCES)}")
-        grey = [entry["red"], 1.0, entry["blue"]]
-        illuminants[entry["light"]] = checked_array("illuminants", grey, (3,), MIN_POSITIVE, 100)
-    return Camera(
-        name=profile["name"],
-        cfa=profile["cfa"],
-        black_level=black,
-        white_level=white,
-        frame=tuple(map(int, frame)),
-        neutrals=lights[:, :2],
-        weights=weights / weights.sum(),
-        spread=np.array([[red**2, covariance], [covariance, blue**2]]),
-        colour_matrices=colour_matrices,
-        shot_noise=float(shot_noise_iso_100) / 100,
-        subsampling=subsampling / subsampling.sum(),
-        prior=prior,
-        extra_curves=extra_curves / extra_curves.sum(),
-        tone_curve=tone_curve,
-        tone_groups=tuple(replace(group, weight=group.weight / total) for group in groups),
-        illuminants=illuminants,
-    )
-
-
-def read_group(entry: dict, profile: dict) -> ToneGroup:
-    """Build a tone group from its entry: what it lacks is that of the profile.
-
-    Raises:
-        ValueError, LookupError, TypeError, AttributeError: the entry is not valid.
-    """
-    if unknown := entry.keys() - {"weight", "tone_curve", "settings"}:
-        raise ValueError(f"tone_groups: {', '.join(sorted(unknown))}; give weight, settings and tone_curve")
-    weight = checked_array("tone_groups: weight", entry["weight"], (), MIN_POSITIVE, 1e6)
-    prior = read_prior(profile["settings"] | entry.get("settings", {}))
-    return ToneGroup(float(weight), prior, read_tone_curve(profile | entry))
-
-
-def read_prior(settings: dict) -> CapturePrior:
-    """Build the prior from a profile's settings. Raises ValueError or TypeError unless they are valid."""
-    prior = CapturePrior(**settings)
-    for setting in fields(prior):
-        distribution = getattr(prior, setting.name)
-        if distribution is not None:
-            check_distribution(setting.name, distribution)
-        elif setting.default is not None:  # not optional
-            raise ValueError(f"{setting.name}: no distribution")
-    return prior
-
-
-def check_distribution(name: str, distribution: dict) -> None:
-    """Raise ValueError unless a distribution is one of `DISTRIBUTIONS` with possible parameters."""
-    ((kind, parameters),) = distribution.items()
-    if kind not in DISTRIBUTIONS or len(parameters) != 2:
-        raise ValueError(
-            f"{name}: {kind} {parameters}; it must be one of {', '.join(DISTRIBUTIONS)} with two numbers"
-        )
-    lowest = {"uniform": -1e6, "log_uniform": MIN_POSITIVE, "log_normal": 0}[kind]
-    low, high = checked_array(name, parameters, (2,), lowest, 1e6)
-    if kind == "log_normal" and high > 10:
-        raise ValueError(f"{name}: {kind} {parameters}; the deviation must be 10 or less")
-    if kind != "log_normal" and low > high:
-        raise ValueError(f"{name}: {kind} {parameters}; the first number must not exceed the second")
-
-
-def read_tone_curve(profile: dict) -> np.ndarray | None:
-    """Return the tone curve of a profile, or None. Raises ValueError unless it rises and never falls."""
-    if "tone_curve" not in profile:
-        return None
-    curve = checked_array("tone_curve", profile["tone_curve"], (None,), 0, 1)
-    if len(curve) < 2 or (np.diff(curve) < 0).any() or curve[0] == curve[-1]:
-        raise ValueError("tone_curve: it must be two or more values that rise and never fall")
-    return curve
-
-
-def checked_array(
-    name: str, values: object, shape: tuple[int | None, ...], lowest: float, highest: float
-) -> np.ndarray:
-    """Convert values of a profile to a float64 array after checking shape and range.
+def array_field(
+    words: str,
+    lowest: float,
+    highest: float,
+    *shape: int | None,
+    keys: tuple[str, ...] = (),
+    accepts: Callable[[np.ndarray], bool] = np.size,
+) -> object:
+    """Return the type of a field that holds numbers, and becomes a float64 array.
 
     Args:
-        name: field name for the error message.
-        values: number or nested list of numbers.
-        shape: expected shape; None stands for any length of 1 or more.
+        words: the numbers that it takes, for the error line.
         lowest: smallest permitted value.
         highest: largest permitted value.
-
-    Raises:
-        ValueError: the values are not numbers, or have another shape or range.
+        shape: of nested lists; None stands for any length of 1 or more.
+        keys: names of the numbers along the last axis, which are in mappings.
+        accepts: further condition.
     """
-    array = np.array(values)
-    is_valid = (
-        array.dtype.kind in "iuf"
-        and array.ndim == len(shape)
-        and array.size
-        and all(size in (None, length) for size, length in zip(shape, array.shape))
+
+    def in_lists(values: Any) -> Any:
+        if isinstance(values, list):
+            return [in_lists(value) for value in values]
+        return [values[key] for key in keys] if keys else values
+
+    def convert(values: Any) -> np.ndarray:
+        try:
+            array = np.array(in_lists(values))
+        except (LookupError, TypeError) as error:
+            raise ValueError from error
+        fits = array.ndim == len(shape) and array.dtype.kind in "iuf" and array.size
+        fits = fits and all(size in (None, length) for size, length in zip(shape, array.shape))
+        if not (fits and lowest <= array.min() and array.max() <= highest and accepts(array)):
+            raise ValueError
+        return array.astype(float)
+
+    return Annotated[Any, BeforeValidator(convert), stated(f"{words} from {lowest:g} to {highest:g}")]
+
+
+def shares_field(*names: str) -> object:
+    """Return the type of a field that holds shares by name."""
+    return array_field(
+        f"shares of {', '.join(names)}, not all 0,", 0, 1e6, len(names), keys=names, accepts=np.any
     )
-    if not is_valid or not (lowest <= array.min() and array.max() <= highest):
-        expected = f"{' x '.join(str(size or 'N') for size in shape)} numbers" if shape else "a number"
-        raise ValueError(f"{name}: {values}; it must be {expected} from {lowest:g} to {highest:g}")
-    return array.astype(float)
+
+
+Level = array_field("a whole number of counts", 0, 2**16 - 1, accepts=lambda level: level.dtype.kind in "iu")
+Ratio = array_field("a number", MIN_POSITIVE, 100)
+ToneCurve = array_field(
+    "two or more values that rise and never fall,",
+    0,
+    1,
+    None,
+    accepts=lambda curve: curve[0] < curve[-1] and (np.diff(curve) >= 0).all(),
+)
+
+
+class Fields(Section):
+    """Fields of a profile; others are ignored."""
+
+    model_config = ConfigDict(extra="ignore")
+
+
+class Jitter(Fields):
+    """Standard deviations and correlation of log R/G and log B/G around the neutrals."""
+
+    red: array_field("a number", 0, 10)
+    blue: array_field("a number", 0, 10)
+    correlation: array_field("a number", -1, 1)
+
+
+class Illuminant(Fields):
+    """RAW of a neutral grey under a standard illuminant, relative to green."""
+
+    light: Literal[tuple(LIGHT_SOURCES)]
+    red: Ratio
+    blue: Ratio
+
+
+class GroupFields(Section):
+    """An entry of a profile's tone groups."""
+
+    weight: array_field("a number", MIN_POSITIVE, 1e6)
+    tone_curve: ToneCurve = None
+    settings: Annotated[dict, stated("a section of settings")] = Field({})
+
+
+class ProfileFields(Fields):
+    """The fields of a profile, which `cameras/samsung_s7.yaml` documents."""
+
+    name: str
+    cfa: Literal[tuple(CFA_ORIGINS)]
+    black_level: Level
+    white_level: Level
+    frame: array_field("2 numbers", 2, 1e6, 2)
+    neutrals: array_field(
+        "a list of red, blue and weight,", MIN_POSITIVE, 100, None, 3, keys=("red", "blue", "weight")
+    )
+    jitter: Jitter
+    illuminants: Annotated[
+        list[Illuminant], stated(f"a list of light ({', '.join(LIGHT_SOURCES)}), red and blue")
+    ] = ()
+    colour_matrices: array_field("N x 3 x 3 numbers", -100, 100, None, 3, 3)
+    shot_noise_iso_100: array_field("a number", MIN_POSITIVE, 1)
+    settings: CapturePrior
+    tone_curve: ToneCurve = None
+    tone_groups: Annotated[list[dict], stated("a list of weight, tone_curve and settings")] = ()
+    jpeg: shares_field("4:4:4", "4:2:2", "4:2:0", "none")
+    extra_tone_curves: shares_field("none", "a", "b") = Field(
+        {"none": 1, "a": 0, "b": 0}, validate_default=True
+    )
+
+
+def read_profile(given: Any) -> Camera:
+    """Build a Camera from a parsed YAML profile. Raises InputError if it is not valid."""
+    profile = validate(ProfileFields, given, "profile")
+    black, white = int(profile.black_level), int(profile.white_level)
+    if black >= white:
+        raise InputError(f"black_level {black}, white_level {white}; the white level must be the higher one")
+    red, blue = profile.jitter.red, profile.jitter.blue
+    covariance = profile.jitter.correlation * red * blue
+    weights = profile.neutrals[:, 2]
+    groups = [
+        read_group(validate(GroupFields, entry, "tone_groups"), profile) for entry in profile.tone_groups
+    ]
+    total = sum(group.weight for group in groups)
+    return Camera(
+        name=profile.name,
+        cfa=profile.cfa,
+        black_level=black,
+        white_level=white,
+        frame=tuple(map(int, profile.frame)),
+        neutrals=profile.neutrals[:, :2],
+        weights=weights / weights.sum(),
+        spread=np.array([[red**2, covariance], [covariance, blue**2]]),
+        colour_matrices=profile.colour_matrices,
+        shot_noise=float(profile.shot_noise_iso_100) / 100,
+        subsampling=profile.jpeg / profile.jpeg.sum(),
+        prior=profile.settings,
+        extra_curves=profile.extra_tone_curves / profile.extra_tone_curves.sum(),
+        tone_curve=profile.tone_curve,
+        tone_groups=tuple(replace(group, weight=group.weight / total) for group in groups),
+        illuminants={light.light: np.array([light.red, 1, light.blue]) for light in profile.illuminants},
+    )
+
+
+def read_group(group: GroupFields, profile: ProfileFields) -> ToneGroup:
+    """Build a tone group; what it lacks is that of the profile. Raises InputError if it is not valid."""
+    prior = validate(CapturePrior, dict(profile.settings) | group.settings, "tone_groups.settings")
+    curve = profile.tone_curve if group.tone_curve is None else group.tone_curve
+    return ToneGroup(float(group.weight), prior, curve)
 
 
 def name_seed(name: str) -> int:

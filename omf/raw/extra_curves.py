@@ -35,15 +35,8 @@ def find_curves(patches: Sequence[np.ndarray]) -> list[int] | None:
         fit as they are.
     """
     grid = [patches[row * PATCH_COLUMNS : (row + 1) * PATCH_COLUMNS] for row in range(PATCH_ROWS)]
-    across = np.array(
-        [[differences(left[:, -1], right[:, 0]) for left, right in pairwise(row)] for row in grid]
-    )
-    down = np.array(
-        [
-            [differences(top[-1], bottom[0]) for top, bottom in zip(upper, lower)]
-            for upper, lower in pairwise(grid)
-        ]
-    )
+    across = np.array([[differences(a[:, -1], b[:, 0]) for a, b in pairwise(row)] for row in grid])
+    down = np.array([[differences(a[-1], b[0]) for a, b in zip(*rows)] for rows in pairwise(grid)])
     unchanged = across[..., 1, 1].sum() + down[..., 1, 1].sum()  # B on both sides keeps their difference
 
     # Viterbi's algorithm: column by column, the best curves so far for each choice of curves in this column

@@ -23,11 +23,9 @@ SKINS = np.array(
 
 def random_colours(count: int, rng: np.random.Generator, saturation: float = 1.0) -> np.ndarray:
     """Sample linear surface colours, (count, 3), of all hues and mostly moderate saturation."""
-    hue, sat, value = (
-        rng.uniform(size=count),
-        rng.beta(1.3, 2, count) * saturation,
-        rng.uniform(0.15, 1, count),
-    )
+    hue = rng.uniform(size=count)
+    sat = rng.beta(1.3, 2, count) * saturation
+    value = rng.uniform(0.15, 1, count)
     return decode_srgb(hsv2rgb(np.stack([hue, sat, value], axis=-1))).astype(np.float32)
 
 
@@ -45,20 +43,12 @@ def leaves(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     scene = np.empty((height, width, 3), np.float32)
     scene[:] = random_colours(1, rng)
     texture = np.exp(0.25 * fractal(height, width, rng, 0.8))[..., None]
-    size = min(height, width)
-    count = 250
-    for radius, colour in zip(
-        size * np.sort(rng.pareto(1.5, count) * 0.03 + 0.01)[::-1], random_colours(count, rng)
-    ):
-        radius = min(radius, size / 2)
-        spot = ellipse(
-            rng.uniform(0, height),
-            rng.uniform(0, width),
-            radius,
-            radius * rng.uniform(0.3, 1),
-            (height, width),
-            rng.uniform(0, np.pi),
-        )
+    size, count = min(height, width), 250
+    radii = size * np.sort(rng.pareto(1.5, count) * 0.03 + 0.01)[::-1]
+    for radius, colour in zip(np.minimum(radii, size / 2), random_colours(count, rng)):
+        centre = rng.uniform(0, height), rng.uniform(0, width)
+        axes = radius, radius * rng.uniform(0.3, 1)
+        spot = ellipse(*centre, *axes, (height, width), rng.uniform(0, np.pi))
         scene[spot] = colour * rng.uniform(0.5, 1.2)
     return scene * texture * rng.uniform(0.6, 1.2)
 
@@ -71,15 +61,11 @@ def landscape(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     clouds = np.clip(fractal(height, width, rng, 1.4) * 0.6, 0, 1.2)[..., None]
     scene = scene * (1 - clouds / 1.2) + 1.5 * clouds
     sun = np.hypot(x - rng.uniform(0.2, 0.8) * x.max(), y - horizon * rng.uniform(0.2, 0.6))
-    scene += (
-        np.array([1, 0.93, 0.8]) * (6 * np.exp(-((sun / 0.05) ** 2)) + 1.2 * np.exp(-sun / 0.18))[..., None]
-    )
+    glow = 6 * np.exp(-((sun / 0.05) ** 2)) + 1.2 * np.exp(-sun / 0.18)
+    scene += np.array([1, 0.93, 0.8]) * glow[..., None]
     for distance in (0.25, 0.5, 1.0):
-        ridge = (
-            horizon
-            + 0.12 * distance
-            + 0.05 * np.cumsum(gaussian_filter(rng.standard_normal(width), 12)) / np.sqrt(width)
-        )
+        rise = np.cumsum(gaussian_filter(rng.standard_normal(width), 12))
+        ridge = horizon + 0.12 * distance + 0.05 * rise / np.sqrt(width)
         grass = np.array([0.06, 0.13, 0.03]) * distance + np.array([0.25, 0.3, 0.4]) * (1 - distance) * 0.5
         hill = grass * np.exp(0.35 * fractal(height, width, rng))[..., None]
         scene = np.where((y > ridge)[..., None], hill, scene)
@@ -93,19 +79,16 @@ def night(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     for top in range(2 * cell, height - cell, 2 * cell):
         for left in range(cell, width - cell, 2 * cell):
             if rng.uniform() < 0.45:
-                light = np.array([1, rng.uniform(0.6, 0.95), rng.uniform(0.25, 0.8)]) * np.exp(
-                    rng.uniform(-2, 0.8)
-                )
+                colour = np.array([1, rng.uniform(0.6, 0.95), rng.uniform(0.25, 0.8)])
+                light = colour * np.exp(rng.uniform(-2, 0.8))
                 scene[top : top + cell, left : left + cell * 2 // 3] = light * (0.8 + 0.2 * rng.uniform())
     lamps = np.zeros((height, width, 3))
     for _ in range(12):
-        spot = disk(
-            (rng.uniform(0, height), rng.uniform(0, width)), rng.uniform(0.6, 4), shape=(height, width)
-        )
+        centre = rng.uniform(0, height), rng.uniform(0, width)
+        spot = disk(centre, rng.uniform(0.6, 4), shape=(height, width))
         lamps[spot] = np.array([1, 0.85, 0.55]) * rng.uniform(3, 20)
-    glow = sum(
-        share * gaussian_filter(lamps, (sigma, sigma, 0)) for sigma, share in ((1, 0.7), (5, 0.3), (20, 0.2))
-    )
+    blurs = ((1, 0.7), (5, 0.3), (20, 0.2))
+    glow = sum(share * gaussian_filter(lamps, (sigma, sigma, 0)) for sigma, share in blurs)
     return (scene + glow).astype(np.float32)
 
 
@@ -120,19 +103,15 @@ def chart(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     gap = ((y * rows / height) % 1 < 0.06) | ((x * columns / width) % 1 < 0.04)
     patch[gap] = 0.015
     light = 1.0 + 0.5 * (x / width - 0.5) * rng.choice([-1, 1]) + 0.3 * (y / height - 0.5)
-    return (patch * light[..., None] * np.exp(0.02 * rng.standard_normal((height, width, 1)))).astype(
-        np.float32
-    )
+    grain = np.exp(0.02 * rng.standard_normal((height, width, 1)))
+    return (patch * light[..., None] * grain).astype(np.float32)
 
 
 def spheres(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     """Draw shaded spheres with glints on a table: smooth gradients into small, bright, white spots."""
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    scene = (
-        random_colours(1, rng, 0.5)[0]
-        * (0.35 + 0.5 * y / height)[..., None]
-        * np.exp(0.1 * fractal(height, width, rng))[..., None]
-    )
+    table = random_colours(1, rng, 0.5)[0] * (0.35 + 0.5 * y / height)[..., None]
+    scene = table * np.exp(0.1 * fractal(height, width, rng))[..., None]
     light = np.array([-0.45, -0.6, 0.66])
     halfway = light + np.array([0, 0, 1])
     halfway /= np.linalg.norm(halfway)
@@ -173,10 +152,8 @@ def rosette(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
 
 def paper(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
     """Draw dark strokes and flat polygons on overexposed paper: thin structures at the edge of the mask."""
-    scene = (
-        np.full((height, width, 3), 1.15, np.float32)
-        * (1 + 0.03 * fractal(height, width, rng, 1.5))[..., None]
-    )
+    white = np.full((height, width, 3), 1.15, np.float32)
+    scene = white * (1 + 0.03 * fractal(height, width, rng, 1.5))[..., None]
     for colour in random_colours(6, rng):
         points = rng.uniform(0, 1, (4, 2)) * [height, width]
         scene[polygon(*points.T, (height, width))] = colour

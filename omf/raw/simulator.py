@@ -52,20 +52,19 @@ def sample_settings(camera: Camera, rng: np.random.Generator) -> CaptureSettings
         group = camera.tone_groups[rng.choice(len(weights), p=weights)]
         camera = replace(camera, prior=group.prior, tone_curve=group.tone_curve)
     sampled = {}
-    for field in fields(camera.prior):
-        if (distribution := getattr(camera.prior, field.name)) is not None:
+    for name, distribution in camera.prior:
+        if distribution is not None:
             ((kind, parameters),) = distribution.items()
-            sampled[field.name] = DISTRIBUTIONS[kind](rng, *parameters)
+            sampled[name] = DISTRIBUTIONS[kind](rng, *parameters)
     light = rng.dirichlet(2 * camera.weights)  # often near one light, sometimes between several
     red, blue = light @ camera.neutrals * np.exp(rng.multivariate_normal((0, 0), camera.spread))
     shot_noise = camera.shot_noise * sampled.pop("iso")
     subsampling = int(rng.choice(4, p=camera.subsampling))
     tone = [sampled.pop(name, None) for name in ("tone_deviation", "black_point", "white_point")]
+    shares = rng.dirichlet(np.ones(len(camera.colour_matrices)))
     return CaptureSettings(
         neutral=np.array([red, 1.0, blue]),
-        colour_matrix=np.tensordot(
-            rng.dirichlet(np.ones(len(camera.colour_matrices))), camera.colour_matrices, 1
-        ),
+        colour_matrix=np.tensordot(shares, camera.colour_matrices, 1),
         shot_noise=shot_noise,
         read_noise=float(typical_read_noise(shot_noise) * np.exp(rng.normal(0, 0.26))),
         centre=rng.uniform(-0.5, 0.5, 2) * camera.frame,
@@ -85,9 +84,9 @@ def mean_settings(camera: Camera) -> CaptureSettings:
     """
     groups = camera.tone_groups or (ToneGroup(1.0, camera.prior, camera.tone_curve),)
     means = {
-        field.name: sum(group.weight * mean_of(getattr(group.prior, field.name)) for group in groups)
-        for field in fields(CapturePrior)
-        if all(getattr(group.prior, field.name) is not None for group in groups)
+        name: sum(group.weight * mean_of(getattr(group.prior, name)) for group in groups)
+        for name in CapturePrior.model_fields
+        if all(getattr(group.prior, name) is not None for group in groups)
     }
     black, white = means.get("black_point"), means.get("white_point")
     own = {field.name for field in fields(CaptureSettings)} - {"quality"}
@@ -167,9 +166,8 @@ def run_isp(raw: np.ndarray, settings: CaptureSettings) -> np.ndarray:
     """
     balanced = isp.clip(isp.white_balance(raw, settings.neutral, settings.gain))
     linear = isp.clip(isp.camera_to_srgb(balanced, settings.colour_matrix))
-    srgb = isp.encode_srgb(
-        isp.lift_midtones(isp.map_tones_locally(linear, settings.local_contrast), settings.midtones)
-    )
+    linear = isp.map_tones_locally(linear, settings.local_contrast)
+    srgb = isp.encode_srgb(isp.lift_midtones(linear, settings.midtones))
     srgb = apply_srgb_curves(isp.clip(isp.saturate(srgb, settings.saturation)), settings)
     srgb = isp.clip(isp.sharpen(srgb, settings.sharpening))
     if settings.extra_curve:

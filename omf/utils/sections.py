@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
+from pydantic_core import ErrorDetails
 
 from omf.utils.errors import InputError
 from omf.utils.yaml import check_tree, parse_yaml
@@ -53,15 +54,15 @@ def validate(section: type[SectionType], given: Any, where: str) -> SectionType:
     try:
         return section.model_validate(given)
     except ValidationError as error:
-        problems = {_describe(section, entry["loc"], entry["input"]) for entry in error.errors()}
+        problems = {_describe(section, entry) for entry in error.errors()}
         raise InputError(f"{where}: {'; '.join(sorted(problems))}") from None
 
 
-def _describe(section: type[Section], location: tuple[int | str, ...], value: Any) -> str:
+def _describe(section: type[Section], error: ErrorDetails) -> str:
     """Return a problem in words: the dotted name of the setting, its value and the values that it takes."""
     names: list[str] = []
     allowed = f"a section of {', '.join(section.model_fields)}"
-    for name in map(str, location):
+    for name in map(str, error["loc"]):
         names.append(name)
         if name not in section.model_fields:
             similar = difflib.get_close_matches(name, section.model_fields, n=1)
@@ -74,7 +75,9 @@ def _describe(section: type[Section], location: tuple[int | str, ...], value: An
         if inner is None:
             break  # the rest is an index of a list, or a branch of a union
         section = inner
-    return f"{'.'.join(names)} is {value!r}; it must be {allowed}".strip()
+    is_missing = error["type"] == "missing" and len(names) == len(error["loc"])
+    value = "missing" if is_missing else repr(error["input"])
+    return f"{'.'.join(names)} is {value}; it must be {allowed}".strip()
 
 
 def section_of(section: type[Section], name: str) -> type[Section] | None:
@@ -88,14 +91,14 @@ def requirement(section: type[Section], name: str) -> str:
     if inner := section_of(section, name):
         return f"a section of {', '.join(inner.model_fields)}"
     schema = section.model_json_schema()["properties"][name]
-    if "requirement" in schema:
-        return schema["requirement"]
     *first, last = _alternatives(schema)
     return f"{', '.join(first)} or {last}" if first else last
 
 
 def _alternatives(schema: dict) -> list[str]:
     """Return the values that a JSON schema admits, in words."""
+    if "requirement" in schema:
+        return [schema["requirement"]]
     if "anyOf" in schema:
         return [words for part in schema["anyOf"] for words in _alternatives(part)]
     if "enum" in schema:

@@ -26,19 +26,20 @@ CHART = next(number for number, draw in enumerate(SCENES) if draw.__name__ == "c
 def known_camera(base: str, gain: float, power: float, light: tuple[float, float]) -> Camera:
     """Return a camera with one matrix, one light, a tone curve and little spread."""
     camera = load_camera(base)
-    prior = replace(
-        camera.prior,
-        gain={"log_uniform": [gain / 1.1, gain * 1.1]},
-        saturation={"uniform": [1.0, 1.0]},
-        shading={"uniform": [0.0, 0.0]},
-        local_contrast={"uniform": [0.0, 0.05]},
-        sharpening={"uniform": [0.0, 0.4]},
-        midtones={"uniform": [0.3, 0.4]},
-        contrast={"uniform": [0.1, 0.15]},
-        iso={"log_uniform": [100, 200]},
-        tone_deviation=None,
-        black_point=None,
-        white_point=None,
+    prior = camera.prior.model_copy(
+        update={
+            "gain": {"log_uniform": [gain / 1.1, gain * 1.1]},
+            "saturation": {"uniform": [1.0, 1.0]},
+            "shading": {"uniform": [0.0, 0.0]},
+            "local_contrast": {"uniform": [0.0, 0.05]},
+            "sharpening": {"uniform": [0.0, 0.4]},
+            "midtones": {"uniform": [0.3, 0.4]},
+            "contrast": {"uniform": [0.1, 0.15]},
+            "iso": {"log_uniform": [100, 200]},
+            "tone_deviation": None,
+            "black_point": None,
+            "white_point": None,
+        }
     )
     return replace(
         camera,

@@ -56,6 +56,14 @@ def test_suspicious_raw_gets_a_warning(raw, warning):
     assert line.startswith(warning)
 
 
+def test_only_greys_tell_the_light():
+    """The RAW of saturated colours has other ratios to the photo, by the colour matrix."""
+    rgb = np.full((40, 60, 3), (30, 30, 220), np.uint8)
+    rgb[:, :10] = 128
+    raw = decode_srgb(rgb / 255) @ S7.mean_colour_matrix.T * S7.mean_neutral
+    assert consistency_of(to_challenge_format(raw.astype(np.float32)), rgb)["warnings"] == []
+
+
 @pytest.mark.parametrize("level", [0, 255])
 def test_black_and_white_photos_cause_no_warning(level):
     rgb = np.full((40, 60, 3), level, np.uint8)

@@ -25,8 +25,18 @@ ORDERS = ("RGGB", "GRBG", "GBRG", "BGGR")
 CAMERA = load_camera("samsung_s7")
 
 
-def packed_shape(rgb: np.ndarray) -> tuple[int, int, int]:
-    return rgb.shape[0] // 2, rgb.shape[1] // 2, 4
+def truth_of(folder: Path, rgb: np.ndarray) -> np.ndarray:
+    """Return the ground truth, a.dng, of a photo's reconstruction."""
+    return read_ground_truth(folder / "a.dng", (rgb.shape[0] // 2, rgb.shape[1] // 2, 4), rgb)
+
+
+def score_of(folder: Path) -> tuple[dict, list[str]]:
+    return score_image(Item("a", folder / "a.npy", folder / "a.dng", folder / "a.jpg"), CAMERA)
+
+
+def assert_shows(truth: np.ndarray, linear: np.ndarray) -> None:
+    """Assert that ground truth shows a scene, to the precision of demosaicing."""
+    assert psnr(from_challenge_counts(truth), from_challenge_counts(ideal(linear))) > 30
 
 
 def ideal(linear: np.ndarray) -> np.ndarray:
@@ -53,10 +63,8 @@ def test_without_rawpy_camera_raw_is_rejected_at_once(tmp_path: Path, monkeypatc
         (tmp_path / name).touch()
     assert list_ground_truth(tmp_path) == {"a": tmp_path / "a.npy"}  # a.dng is not needed
     (tmp_path / "b.dng").touch()
-    with pytest.raises(
-        InputError,
-        match=r"^camera RAW needs rawpy; install it with: pip install 'overexposure-mask-fusion\[raw\]'$",
-    ):
+    line = r"^camera RAW needs rawpy; install it with: pip install 'overexposure-mask-fusion\[raw\]'$"
+    with pytest.raises(InputError, match=line):
         list_ground_truth(tmp_path)
 
 
@@ -75,14 +83,13 @@ def test_camera_raw_of_the_photos_size_matches_pixel_for_pixel(
     counts = write_dng(tmp_path / "a.dng", bayer_of(linear, cfa), cfa)
     truth = read_ground_truth(tmp_path / "a.dng", (60, width // 2, 4), None)
     assert truth.shape == (60, width // 2, 4) and truth.dtype == np.uint16
-    measured = pack(
-        to_challenge_counts((counts[:120, : width // 2 * 2].astype(np.float32) - 64) / (16383 - 64))
-    )
+    cropped = counts[:120, : width // 2 * 2].astype(np.float32)
+    measured = pack(to_challenge_counts((cropped - 64) / (16383 - 64)))
     for site in range(4):
         if cfa[site] == "RGGB"[site]:
             np.testing.assert_array_equal(truth[..., site], measured[..., site])
     # the colours are at the right sites, including an odd last row and column
-    assert psnr(from_challenge_counts(truth), from_challenge_counts(ideal(linear))) > 30
+    assert_shows(truth, linear)
 
 
 @pytest.mark.parametrize(
@@ -96,15 +103,15 @@ def test_cropped_and_turned_photos_are_registered(tmp_path: Path, cfa: str, turn
     expected_raw = np.rot90(demosaic(read_camera_raw(tmp_path / "a.dng").mosaic, cfa)[3:-5, 6:-7], turns)
     if mirrored:
         rgb, expected_scene, expected_raw = (array[:, ::-1] for array in (rgb, expected_scene, expected_raw))
-    truth = read_ground_truth(tmp_path / "a.dng", packed_shape(rgb), rgb)
+    truth = truth_of(tmp_path, rgb)
     np.testing.assert_array_equal(truth, to_challenge_format(expected_raw))
-    assert psnr(from_challenge_counts(truth), from_challenge_counts(ideal(expected_scene))) > 30
+    assert_shows(truth, expected_scene)
 
 
 def test_a_photo_whose_first_pixel_is_red_has_the_measured_values(tmp_path: Path):
     linear = write_pair(tmp_path, "a", cfa="BGGR")  # the photo begins at row 3 and column 6
     rgb = read_rgb(tmp_path / "a.jpg")[:, 1:]
-    truth = read_ground_truth(tmp_path / "a.dng", packed_shape(rgb), rgb)
+    truth = truth_of(tmp_path, rgb)
     bayer = read_camera_raw(tmp_path / "a.dng").mosaic
     assert linear.shape[:2] == bayer.shape
     np.testing.assert_array_equal(truth, pack(to_challenge_counts(bayer[3:-5, 7:-7])))
@@ -114,8 +121,12 @@ def test_a_turned_photo_of_raw_of_odd_size(tmp_path: Path):
     linear = scene(0, 261, 341)
     write_dng(tmp_path / "a.dng", bayer_of(linear, "GRBG"), "GRBG")
     rgb = np.rot90(photo_of(linear))
-    truth = read_ground_truth(tmp_path / "a.dng", packed_shape(rgb), rgb)
-    assert psnr(from_challenge_counts(truth), from_challenge_counts(ideal(np.rot90(linear)))) > 30
+    truth = truth_of(tmp_path, rgb)
+    assert_shows(truth, np.rot90(linear))
+
+
+def truncate(folder: Path) -> None:
+    (folder / "a.dng").write_bytes((folder / "a.dng").read_bytes()[:6000])
 
 
 def other_scene(folder: Path) -> None:
@@ -123,38 +134,29 @@ def other_scene(folder: Path) -> None:
     shutil.copy(folder / "other" / "a.dng", folder)
 
 
+def small_raw(folder: Path) -> None:
+    write_dng(folder / "a.dng", bayer_of(scene(0, 40, 48)))
+
+
 def smaller_raw(folder: Path) -> None:
     write_dng(folder / "a.dng", bayer_of(scene(0, 260, 340)[20:-20, 20:-20]))
 
 
-UNUSABLE = {
-    "broken": (
-        lambda folder: (folder / "a.dng").write_bytes((folder / "a.dng").read_bytes()[:6000]),
-        "can't be decoded",
-    ),
-    "other scene": (other_scene, "photo and RAW don't match"),
-    "too small": (
-        lambda folder: write_dng(folder / "a.dng", bayer_of(scene(0, 40, 48))),
-        "registration needs 64 or more per side",
-    ),
-    "smaller than its photo": (
-        smaller_raw,
-        "its photo extends 17 pixels beyond it; give a photo that lies within its RAW",
-    ),
-}
-
-
-@pytest.mark.parametrize("case", UNUSABLE)
-def test_unusable_ground_truth_is_reported_on_one_line_and_costs_only_its_own_scores(
-    tmp_path: Path, case: str
-):
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (truncate, "can't be decoded"),
+        (other_scene, "photo and RAW don't match"),
+        (small_raw, "registration needs 64 or more per side"),
+        (smaller_raw, "its photo extends 17 pixels beyond it; give a photo that lies within its RAW"),
+    ],
+)
+def test_unusable_ground_truth_is_reported_and_costs_only_its_own_scores(tmp_path: Path, spoil, message: str):
     write_pair(tmp_path, "a", cfa="RGGB")
-    spoil, message = UNUSABLE[case]
     spoil(tmp_path)
-    np.save(tmp_path / "a.npy", np.full(packed_shape(read_rgb(tmp_path / "a.jpg")), 300, np.uint16))
-    record, problems = score_image(
-        Item("a", tmp_path / "a.npy", tmp_path / "a.dng", tmp_path / "a.jpg"), CAMERA
-    )
+    height, width = read_rgb(tmp_path / "a.jpg").shape[:2]
+    np.save(tmp_path / "a.npy", np.full((height // 2, width // 2, 4), 300, np.uint16))
+    record, problems = score_of(tmp_path)
     (problem,) = problems
     assert problem.startswith(f"{tmp_path / 'a.dng'}: ") and message in problem and "\n" not in problem
     assert "psnr" not in record and record["consistency_psnr"] > 0
@@ -164,10 +166,8 @@ def test_unusable_ground_truth_is_reported_on_one_line_and_costs_only_its_own_sc
 def test_the_page_shows_the_registered_truth(tmp_path: Path):
     write_pair(tmp_path, "a", turns=1)
     rgb = read_rgb(tmp_path / "a.jpg")
-    np.save(tmp_path / "a.npy", read_ground_truth(tmp_path / "a.dng", packed_shape(rgb), rgb))
-    record, problems = score_image(
-        Item("a", tmp_path / "a.npy", tmp_path / "a.dng", tmp_path / "a.jpg"), CAMERA
-    )
+    np.save(tmp_path / "a.npy", truth_of(tmp_path, rgb))
+    record, problems = score_of(tmp_path)
     assert problems == [] and record["psnr"] == 999
     panels = make_panels(record)
     np.testing.assert_array_equal(panels["true RAW"], panels["predicted RAW"])
@@ -175,10 +175,8 @@ def test_the_page_shows_the_registered_truth(tmp_path: Path):
 
 def test_another_size_needs_the_photo(tmp_path: Path):
     write_pair(tmp_path, "a")
-    with pytest.raises(
-        InputError,
-        match=r"a\.dng: 340 x 260 pixels, but the reconstruction is 326 x 252; give the photo too",
-    ):
+    line = r"a\.dng: 340 x 260 pixels, but the reconstruction is 326 x 252; give the photo too"
+    with pytest.raises(InputError, match=line):
         read_ground_truth(tmp_path / "a.dng", (126, 163, 4), None)
 
 
@@ -186,9 +184,7 @@ def test_a_bad_photo_does_not_cost_the_scores_of_raw_of_the_right_size(tmp_path:
     write_dng(tmp_path / "a.dng", bayer_of(scene(0, 120, 160)))
     np.save(tmp_path / "a.npy", read_ground_truth(tmp_path / "a.dng", (60, 80, 4), None))
     Image.new("RGB", (30, 20)).save(tmp_path / "a.jpg")
-    record, problems = score_image(
-        Item("a", tmp_path / "a.npy", tmp_path / "a.dng", tmp_path / "a.jpg"), CAMERA
-    )
+    record, problems = score_of(tmp_path)
     assert record["psnr"] == 999 and len(problems) == 1
     assert list(make_panels(record)) == ["predicted RAW", "true RAW", "error"]
 
@@ -198,20 +194,17 @@ def test_a_bad_photo_does_not_cost_the_scores_of_raw_of_the_right_size(tmp_path:
 @pytest.mark.parametrize("size", [(260, 340), (300, 300)])
 def test_camera_raw_of_the_same_size_may_be_turned(tmp_path, size, turns, mirrored):
     """A camera may store its photo upside down, or a program turn it: neither changes the size."""
-    pytest.importorskip("rawpy")
     linear = scene(0, *size)
     write_dng(tmp_path / "a.dng", bayer_of(linear))
     photo = photo_of(linear)
     stored = np.rot90(photo[:, ::-1] if mirrored else photo, turns)
-    shape = (stored.shape[0] // 2, stored.shape[1] // 2, 4)
-    truth = read_ground_truth(tmp_path / "a.dng", shape, np.ascontiguousarray(stored))
+    truth = truth_of(tmp_path, np.ascontiguousarray(stored))
     expected = np.rot90(linear[:, ::-1] if mirrored else linear, turns)
-    assert psnr(from_challenge_counts(truth), from_challenge_counts(ideal(expected))) > 30
+    assert_shows(truth, expected)
 
 
 def test_a_photo_of_combined_pixels_is_named(tmp_path):
     """Phones with 48 megapixels combine 2 x 2 of them for the photo, and store all in the RAW."""
-    pytest.importorskip("rawpy")
     linear = scene(0, 520, 680)
     write_dng(tmp_path / "a.dng", bayer_of(linear))
     photo = photo_of(linear.reshape(260, 2, 340, 2, 3).mean((1, 3)))

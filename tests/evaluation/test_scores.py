@@ -26,14 +26,16 @@ from omf.raw.camera import load_camera
 
 CAMERA = load_camera("samsung_s7")
 GROUND_TRUTH = list_packed(ROOT / "test_raw")
+HILLS = GROUND_TRUTH["hills"]
+PHOTO = ROOT / "test_rgb" / "hills.jpg"
 
 
 def test_means_and_images(tmp_path):
     names = ("hills", "night")
     for name in names:
         np.save(tmp_path / f"{name}.npy", read_packed(GROUND_TRUTH[name]) // 2)
-    photos = {"hills": ROOT / "test_rgb" / "hills.jpg"}
-    records, problems = score_all(match_items(list_packed(tmp_path), GROUND_TRUTH, photos), CAMERA, 1)
+    items = match_items(list_packed(tmp_path), GROUND_TRUTH, {"hills": PHOTO})
+    records, problems = score_all(items, CAMERA, 1)
     scores = summarise(records)
     assert problems == []
     assert list(scores["images"]) == ["hills", "night"]
@@ -59,48 +61,32 @@ def test_overexposed_pixels_and_the_rest(tmp_path):
     truth = to_challenge_format((rgb / np.float32(510)).astype(np.float32))
     np.save(tmp_path / "truth.npy", truth)
     np.save(tmp_path / "x.npy", np.where(packed_mask(rgb), truth // 2, truth + 20).astype(np.uint16))
-    record, problems = score_image(
-        Item("x", tmp_path / "x.npy", tmp_path / "truth.npy", tmp_path / "x.png"), CAMERA
-    )
+    item = Item("x", tmp_path / "x.npy", tmp_path / "truth.npy", tmp_path / "x.png")
+    record, problems = score_image(item, CAMERA)
     assert problems == []
     share = packed_mask(rgb).mean()
     assert 0.01 < share < 0.9
 
-    def error(key):
-        return 10 ** (-record[key] / 10)
-
-    assert (
-        record["psnr_overexposed"]
-        < record["psnr"]
-        < record["psnr_rest"]
-        == pytest.approx(psnr(np.zeros(1), np.array([20 / 1024])))
-    )
-    assert share * error("psnr_overexposed") + (1 - share) * error("psnr_rest") == pytest.approx(
-        error("psnr")
-    )
-    assert np.mean([error(f"psnr_{plane}") for plane in ("r", "gr", "gb", "b")]) == pytest.approx(
-        error("psnr")
-    )
+    error = {key: 10 ** (-record[key] / 10) for key in record if key.startswith("psnr")}
+    assert record["psnr_overexposed"] < record["psnr"] < record["psnr_rest"]
+    assert error["psnr_rest"] == pytest.approx((20 / 1024) ** 2)
+    weighted = share * error["psnr_overexposed"] + (1 - share) * error["psnr_rest"]
+    assert weighted == pytest.approx(error["psnr"])
+    planes = [error[f"psnr_{plane}"] for plane in ("r", "gr", "gb", "b")]
+    assert np.mean(planes) == pytest.approx(error["psnr"])
     assert set(FULL_REFERENCE_METRICS) <= record.keys()
     assert sum(record["tones"]["pixels"]) == truth[..., 0].size
 
 
 def test_the_copy_baseline_is_the_photo_itself():
-    rgb = read_rgb(ROOT / "test_rgb" / "hills.jpg")
-    record, _ = score_image(
-        Item("hills", GROUND_TRUTH["hills"], GROUND_TRUTH["hills"], ROOT / "test_rgb" / "hills.jpg"), CAMERA
-    )
-    copy = to_challenge_format(rgb / np.float32(255))
-    assert record["copy_psnr"] == pytest.approx(
-        psnr(from_challenge_counts(copy), from_challenge_counts(read_packed(GROUND_TRUTH["hills"])))
-    )
+    record, _ = score_image(Item("hills", HILLS, HILLS, PHOTO), CAMERA)
+    copy = from_challenge_counts(to_challenge_format(read_rgb(PHOTO) / np.float32(255)))
+    assert record["copy_psnr"] == pytest.approx(psnr(copy, from_challenge_counts(read_packed(HILLS))))
     assert record["psnr"] == 999
 
 
 def test_without_ground_truth_there_is_only_consistency():
-    record, problems = score_image(
-        Item("hills", GROUND_TRUTH["hills"], None, ROOT / "test_rgb" / "hills.jpg"), CAMERA
-    )
+    record, problems = score_image(Item("hills", HILLS, None, PHOTO), CAMERA)
     assert problems == []
     assert record["consistency_psnr"] > 20
     assert "psnr" not in record
@@ -126,15 +112,11 @@ def test_unusable_files_are_listed_and_the_others_are_scored(tmp_path):
 
 
 def test_a_photo_of_another_size_costs_only_its_own_scores():
-    record, problems = score_image(
-        Item("hills", GROUND_TRUTH["hills"], GROUND_TRUTH["hills"], ROOT / "test_rgb" / "night_tall.tif"),
-        CAMERA,
-    )
+    record, (problem,) = score_image(Item("hills", HILLS, HILLS, PHOTO.with_name("night_tall.tif")), CAMERA)
     assert record["psnr"] == 999
     assert "overexposed" not in record
-    assert len(problems) == 1
-    assert "night_tall.tif: " in problems[0]
-    assert "give the photo that it was made from" in problems[0]
+    assert "night_tall.tif: " in problem
+    assert "give the photo that it was made from" in problem
 
 
 def test_processes_do_not_change_the_result():

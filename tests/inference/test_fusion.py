@@ -3,6 +3,7 @@
 import copy
 import gc
 import weakref
+from functools import partial
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from omf.inference.base import Picture
 from omf.inference.fusion import Fusion
 from omf.networks.base import network_input
 from omf.networks.global_net import GlobalTransform, refine, summarise_photo
+from omf.networks.unet import UNet
 from omf.raw.bayer import to_challenge_format
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import DeviceError, InputError
@@ -29,25 +31,45 @@ def assert_same_counts(given: np.ndarray, expected: np.ndarray) -> None:
     assert (difference > 0).mean() <= 5e-4
 
 
+def pair(widths: tuple[int, ...] = (4, 6), in_channels: int = 4) -> tuple[UNet, UNet]:
+    """Return OE and NOE."""
+    return tuple(random_unet(widths, seed, in_channels) for seed in range(2))
+
+
+def picture_of(rgb: np.ndarray) -> Picture:
+    return Picture(rgb, overexposure_mask(rgb))
+
+
+def with_base() -> Fusion:
+    """Return the fusion of a base network and OE."""
+    return Fusion(pair(in_channels=7)[0], None, CPU, base=random_base(0))
+
+
+def reference(oe, noe, rgb: np.ndarray, mask: np.ndarray, dtype=torch.float32, base=None) -> torch.Tensor:
+    """Run OE and NOE on every pixel, as the published code does, after the base network if there is one."""
+    x = network_input(rgb, mask)
+    with torch.inference_mode():
+        if base:
+            summary = (part[None].double() for part in summarise_photo(torch.from_numpy(rgb)))
+            transform = GlobalTransform(*(part.float() for part in copy.deepcopy(base).double()(*summary)))
+            x = torch.cat((x, transform.apply(x[:, :3])), 1)
+        networks = [network and copy.deepcopy(network).to(dtype) for network in (oe, noe)]
+        outputs = [refine(network, x.to(dtype))[0] for network in networks]
+        return torch.where(torch.from_numpy(mask), *outputs).clamp(0, 1).permute(1, 2, 0)
+
+
 def test_each_branch_predicts_its_own_pixels():
-    oe, noe = random_unet((4, 8), 0), random_unet((4, 8), 1)
+    oe, noe = pair((4, 8))
     rgb = random_rgb(40, 52)
     mask = overexposure_mask(rgb)
     assert 0.05 < mask.mean() < 0.95
-    raw = Fusion(oe, noe, CPU)(rgb, mask)
+    raw = torch.from_numpy(Fusion(oe, noe, CPU)(rgb, mask))
     for network, selected in ((oe, mask), (noe, ~mask)):
         alone, exact = (
-            reference(network, network, rgb, mask, dtype) for dtype in (torch.float32, torch.float64)
+            reference(network, network, rgb, mask, dtype)[selected]
+            for dtype in (torch.float32, torch.float64)
         )
-        assert_as_close(torch.from_numpy(raw)[selected], alone[selected], exact[selected])
-
-
-def reference(oe, noe, rgb: np.ndarray, mask: np.ndarray, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """Run both networks on every pixel, as the published code does."""
-    x = network_input(rgb, mask).to(dtype)
-    with torch.inference_mode():
-        outputs = [copy.deepcopy(network).to(dtype)(x)[0] for network in (oe, noe)]
-        return torch.where(torch.from_numpy(mask), *outputs).clamp(0, 1).permute(1, 2, 0)
+        assert_as_close(raw[selected], alone, exact)
 
 
 @st.composite
@@ -71,60 +93,37 @@ def one_thread():
 
 
 @pytest.mark.usefixtures("one_thread")
-@settings(max_examples=40)
-@given(
-    masks(),
-    st.sampled_from([(4,), (4, 6, 8), (3, 4, 4, 5, 6)]),
-    st.sampled_from([0, 100, 10_000]),
-    st.sampled_from(["float32", "published"]),
-)
-def test_boxes_and_tiles_do_not_change_the_result(mask, widths, cells, precision):
-    oe, noe = random_unet(widths, 0), random_unet(widths, 1)
-    rgb = random_rgb(*mask.shape, seed=mask.sum())
-    fuse = Fusion(oe, noe, CPU, precision)
-    fuse.memory = cells * fuse.branches[0].bytes_per_cell
-    raw = fuse(rgb, mask)
-    assert_as_close(
-        torch.from_numpy(raw), reference(oe, noe, rgb, mask), reference(oe, noe, rgb, mask, torch.float64)
+@pytest.mark.parametrize("examples", [10, pytest.param(60, marks=pytest.mark.slow)])
+def test_boxes_and_tiles_do_not_change_the_result(examples):
+    @settings(max_examples=examples)
+    @given(
+        masks(),
+        st.sampled_from([(4,), (4, 6, 8), (3, 4, 4, 5, 6)]),
+        st.sampled_from([0, 100, 10_000]),
+        st.sampled_from(["float32", "published"]),
+        st.sampled_from(["oe, noe", "base, oe", "base, oe, noe"]),
     )
-    assert (fuse.packed([Picture(rgb, mask)])()[0] == to_challenge_format(raw)).all()
+    def check(mask, widths, cells, precision, networks):
+        base = random_base(0) if "base" in networks else None
+        oe, noe = pair(widths, in_channels=7 if base else 4)
+        noe = noe if "noe" in networks else None
+        rgb = random_rgb(*mask.shape, seed=mask.sum())
+        fuse = Fusion(oe, noe, CPU, precision, copy.deepcopy(base))
+        fuse.memory = cells * fuse.branches[0].bytes_per_cell
+        raw = fuse(rgb, mask)
+        plain, exact = (
+            reference(oe, noe, rgb, mask, dtype, base) for dtype in (torch.float32, torch.float64)
+        )
+        assert_as_close(torch.from_numpy(raw), plain, exact)
+        assert (fuse.packed([Picture(rgb, mask)])()[0] == to_challenge_format(raw)).all()
 
-
-def base_reference(
-    base, oe, noe, rgb: np.ndarray, mask: np.ndarray, dtype: torch.dtype = torch.float32
-) -> torch.Tensor:
-    """Run the base network once, and both others on every pixel."""
-    x = network_input(rgb, mask)
-    with torch.inference_mode():
-        summary = (part[None].double() for part in summarise_photo(torch.from_numpy(rgb)))
-        transform = GlobalTransform(*(part.float() for part in copy.deepcopy(base).double()(*summary)))
-        x = torch.cat((x, transform.apply(x[:, :3])), 1).to(dtype)
-        outputs = [refine(network and copy.deepcopy(network).to(dtype), x)[0] for network in (oe, noe)]
-        return torch.where(torch.from_numpy(mask), *outputs).clamp(0, 1).permute(1, 2, 0)
-
-
-@pytest.mark.usefixtures("one_thread")
-@settings(max_examples=30)
-@given(masks(), st.booleans(), st.sampled_from([100, 10_000]), st.sampled_from(["float32", "published"]))
-def test_boxes_and_tiles_do_not_change_the_result_with_a_base(mask, with_noe, cells, precision):
-    oe, noe = (random_unet((4, 6, 8), seed, in_channels=7) for seed in range(2))
-    networks = random_base(0), oe, noe if with_noe else None
-    rgb = random_rgb(*mask.shape, seed=mask.sum())
-    fuse = Fusion(oe, networks[2], CPU, precision, copy.deepcopy(networks[0]))
-    fuse.memory = cells * fuse.branches[0].bytes_per_cell
-    raw = fuse(rgb, mask)
-    assert_as_close(
-        torch.from_numpy(raw),
-        base_reference(*networks, rgb, mask),
-        base_reference(*networks, rgb, mask, torch.float64),
-    )
-    assert (fuse.packed([Picture(rgb, mask)])()[0] == to_challenge_format(raw)).all()
+    check()
 
 
 def test_photos_of_a_batch_have_their_own_transforms():
-    fuse = Fusion(random_unet((4, 6), 0, in_channels=7), None, CPU, base=random_base(0))
+    fuse = with_base()
     photos = [random_rgb(70, 80), random_rgb(31, 45) // 2, random_rgb(70, 80, seed=1) // 3]
-    pictures = [Picture(rgb, overexposure_mask(rgb)) for rgb in photos]
+    pictures = [picture_of(rgb) for rgb in photos]
     for picture, raw in zip(pictures, fuse.demosaiced(pictures)()):
         np.testing.assert_allclose(raw, fuse(picture.rgb, picture.mask), atol=1e-6)
 
@@ -133,19 +132,18 @@ def test_photos_of_a_batch_have_their_own_transforms():
 def test_the_transform_does_not_depend_on_the_number_of_threads(threads):
     """Only networks on tiles may: the base runs in double precision."""
     before = torch.get_num_threads()
-    fuse = Fusion(random_unet((4, 6), 0, in_channels=7), None, CPU, base=random_base(0))
-    rgb = random_rgb(300, 420) // 2  # without overexposed pixels
-    expected = fuse.packed([Picture(rgb, overexposure_mask(rgb))])()[0]
+    fuse, picture = with_base(), picture_of(random_rgb(300, 420) // 2)  # without overexposed pixels
+    expected = fuse.packed([picture])()[0]
     try:
         torch.set_num_threads(threads)
-        assert (fuse.packed([Picture(rgb, overexposure_mask(rgb))])()[0] == expected).all()
+        assert (fuse.packed([picture])()[0] == expected).all()
     finally:
         torch.set_num_threads(before)
 
 
 def test_a_known_neutral_and_exposure_correct_the_base():
     """Scaling the base RAW by known factors is all they do where no network refines it."""
-    fuse = Fusion(random_unet((4, 6), 0, in_channels=7), None, CPU, base=random_base(0))
+    fuse = with_base()
     rgb = random_rgb(40, 60) // 2
     mask = np.zeros((40, 60), bool)
     plain = Picture(rgb, mask)
@@ -158,42 +156,36 @@ def test_a_known_neutral_and_exposure_correct_the_base():
 
 
 def test_models_without_base_refuse_a_known_neutral():
-    fuse = Fusion(random_unet((4, 6), 0), random_unet((4, 6), 1), CPU)
-    rgb = random_rgb(40, 60)
+    fuse, picture = Fusion(*pair(), CPU), picture_of(random_rgb(40, 60))
     for known in ({"neutral": (0.5, 0.6)}, {"exposure": 1.2}):
         with pytest.raises(InputError, match="no use for a known neutral or exposure"):
-            fuse.demosaiced([Picture(rgb, overexposure_mask(rgb), **known)])
+            fuse.demosaiced([picture._replace(**known)])
 
 
 def test_a_batch_of_photos_of_different_sizes():
-    fuse = Fusion(random_unet((4, 6, 8), 0), random_unet((4, 6, 8), 1), CPU)
-    pictures = [
-        Picture(rgb, overexposure_mask(rgb))
-        for rgb in (random_rgb(70, 80), random_rgb(31, 45), random_rgb(70, 80, seed=1), random_rgb(2, 3))
-    ]
+    fuse = Fusion(*pair((4, 6, 8)), CPU)
+    sizes = [(70, 80, 0), (31, 45, 0), (70, 80, 1), (2, 3, 0)]
+    pictures = [picture_of(random_rgb(*size)) for size in sizes]
     for picture, packed in zip(pictures, fuse.packed(pictures)()):
         assert packed.dtype == np.uint16
         assert_same_counts(packed, to_challenge_format(fuse(picture.rgb, picture.mask)))
 
 
-def count_pixels(fuse: Fusion) -> list[int]:
-    """Return the numbers of pixels, updated by later calls, that the NOE and the OE network run on."""
-    pixels = [0, 0]
-    for i, branch in enumerate(fuse.branches):
-
-        def counted(x, i=i, run=branch.run):
-            pixels[i] += x[:, 0].numel()
-            return run(x)
-
-        branch.run = counted
-    return pixels
+def replace_networks(fuse: Fusion, run) -> None:
+    """Run `run(x, network, index)` in place of each network, NOE first."""
+    for index, branch in enumerate(fuse.branches):
+        branch.run = partial(run, network=branch.run, index=index)
 
 
 def test_a_network_runs_only_where_the_mask_requires_it():
-    networks = random_unet((3, 4, 4, 5, 6), 0), random_unet((3, 4, 4, 5, 6), 1)
     rgb, mask = random_rgb(504, 504), np.zeros((504, 504), bool)
-    fuse = Fusion(*networks, CPU)
-    pixels = count_pixels(fuse)
+    fuse, pixels = Fusion(*pair((3, 4, 4, 5, 6)), CPU), [0, 0]
+
+    def counted(x, network, index):
+        pixels[index] += x[:, 0].numel()
+        return network(x)
+
+    replace_networks(fuse, counted)
     fuse(rgb, mask)
     assert pixels == [512**2, 0]
     mask[10, 20] = True
@@ -214,25 +206,22 @@ def test_a_network_runs_only_where_the_mask_requires_it():
     ],
 )
 def test_tiles_shrink_if_memory_runs_out(error):
-    fuse = Fusion(random_unet((4, 6, 8), 0), random_unet((4, 6, 8), 1), CPU)
-    rgb = random_rgb(300, 300)
-    mask = overexposure_mask(rgb)
-    expected, before = fuse.packed([Picture(rgb, mask)])()[0], fuse.memory
+    fuse, picture = Fusion(*pair((4, 6, 8)), CPU), picture_of(random_rgb(300, 300))
+    expected, before = fuse.packed([picture])()[0], fuse.memory
     held: list[weakref.ref] = []
-    for branch in fuse.branches:
 
-        def run_or_fail(x, run=branch.run):
-            assert not any(tensor() is not None for tensor in held)  # freed before the next try
-            if x[:, 0].numel() > 120**2:
-                activations = torch.empty(1000)
-                held.append(weakref.ref(activations))
-                raise type(error)(*error.args)
-            return run(x)
+    def run_or_fail(x, network, index):
+        assert not any(tensor() is not None for tensor in held)  # freed before the next try
+        if x[:, 0].numel() > 120**2:
+            activations = torch.empty(1000)
+            held.append(weakref.ref(activations))
+            raise type(error)(*error.args)
+        return network(x)
 
-        branch.run = run_or_fail
+    replace_networks(fuse, run_or_fail)
     gc.disable()  # a GPU's memory must not wait for it
     try:
-        assert_same_counts(fuse.packed([Picture(rgb, mask)])()[0], expected)
+        assert_same_counts(fuse.packed([picture])()[0], expected)
     finally:
         gc.enable()
     assert held
@@ -240,9 +229,7 @@ def test_tiles_shrink_if_memory_runs_out(error):
 
 
 def test_downloads_that_run_out_of_memory_are_tried_again(monkeypatch):
-    fuse = Fusion(random_unet((4, 6, 8), 0), random_unet((4, 6, 8), 1), CPU)
-    rgb = random_rgb(60, 60)
-    picture = Picture(rgb, overexposure_mask(rgb))
+    fuse, picture = Fusion(*pair(), CPU), picture_of(random_rgb(60, 60))
     expected, download, calls = fuse.packed([picture])()[0], fuse.download, []
 
     def fail_once(*results):
@@ -255,48 +242,39 @@ def test_downloads_that_run_out_of_memory_are_tried_again(monkeypatch):
     assert_same_counts(fuse.packed([picture])()[0], expected)
 
 
-def test_a_gpu_without_kernels_is_not_taken_for_lack_of_memory():
-    fuse = Fusion(random_unet((4, 6), 0), random_unet((4, 6), 1), CPU)
-    for branch in fuse.branches:
+@pytest.mark.parametrize(
+    ("error", "kind", "line"),
+    [
+        (
+            RuntimeError("GET was unable to find an engine to execute this computation"),
+            DeviceError,
+            r"the GPU failed \(GET was unable to find an engine",
+        ),
+        (MemoryError(), InputError, "not enough memory for a photo of 40 x 30 pixels"),
+        (RuntimeError("shape '[7]' is invalid"), RuntimeError, "shape '.7.' is invalid"),
+    ],
+    ids=["a GPU without kernels", "too little memory for any tile", "another error"],
+)
+def test_errors_of_networks(error, kind, line):
+    def fail(x, network, index):
+        raise error
 
-        def fails(x):
-            raise RuntimeError("GET was unable to find an engine to execute this computation")
-
-        branch.run = fails
-    with pytest.raises(DeviceError, match=r"the GPU failed \(GET was unable to find an engine"):
+    fuse = Fusion(*pair(), CPU)
+    replace_networks(fuse, fail)
+    before = fuse.memory
+    with pytest.raises(kind, match=line):
         fuse(random_rgb(30, 40), np.zeros((30, 40), bool))
+    assert fuse.memory == before  # other photos are not slower for it
 
 
 @pytest.mark.parametrize(
     ("precision", "cause"), [("float16", "range of float16; set precision"), ("float32", "are not finite")]
 )
 def test_values_that_are_not_finite_are_reported(precision, cause):
-    fuse = Fusion(random_unet((4, 6), 0), random_unet((4, 6), 1), CPU)
+    fuse = Fusion(*pair(), CPU)
     fuse.precision = precision
-    for branch in fuse.branches:
-        branch.run = lambda x: torch.full_like(x[:, :3], torch.inf)
+    replace_networks(fuse, lambda x, network, index: torch.full_like(x[:, :3], torch.inf))
     with pytest.raises(InputError, match=cause):
-        fuse(random_rgb(30, 40), np.zeros((30, 40), bool))
-
-
-def test_too_little_memory_for_any_tile_is_reported():
-    fuse = Fusion(random_unet((4, 6), 0), random_unet((4, 6), 1), CPU)
-    for branch in fuse.branches:
-
-        def fails(x):
-            raise MemoryError
-
-        branch.run = fails
-    before = fuse.memory
-    with pytest.raises(InputError, match="not enough memory for a photo of 40 x 30 pixels"):
-        fuse(random_rgb(30, 40), np.zeros((30, 40), bool))
-    assert fuse.memory == before  # other photos are not slower for it
-
-
-def test_other_errors_are_not_treated_as_out_of_memory():
-    fuse = Fusion(random_unet((4, 6), 0), random_unet((4, 6), 1), CPU)
-    fuse.branches[0].run = lambda x: x.reshape(7)
-    with pytest.raises(RuntimeError, match="invalid for input of size"):
         fuse(random_rgb(30, 40), np.zeros((30, 40), bool))
 
 
@@ -313,7 +291,7 @@ def test_8_and_16_bit_inputs_agree():
 def test_threads_change_last_bits_at_most(precision):
     rgb = random_rgb(150, 131)
     mask = overexposure_mask(rgb)
-    oe, noe = random_unet((8, 16, 32), 0), random_unet((8, 16, 32), 1)
+    oe, noe = pair((8, 16, 32))
     exact = reference(oe, noe, rgb, mask, torch.float64)
     before = torch.get_num_threads()
     try:

@@ -20,12 +20,13 @@ S7 = load_camera("samsung_s7")
 CURVED = replace(
     S7,
     tone_curve=np.linspace(0, 1, 33) ** 1.2,
-    prior=replace(
-        S7.prior,
-        local_contrast={"uniform": [0.0, 0.0]},
-        sharpening={"uniform": [0.0, 0.0]},
-        black_point={"uniform": [0.01, 0.02]},
-        white_point={"uniform": [0.9, 1.0]},
+    prior=S7.prior.model_copy(
+        update={
+            "local_contrast": {"uniform": [0.0, 0.0]},
+            "sharpening": {"uniform": [0.0, 0.0]},
+            "black_point": {"uniform": [0.01, 0.02]},
+            "white_point": {"uniform": [0.9, 1.0]},
+        }
     ),
 )
 

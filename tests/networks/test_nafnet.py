@@ -19,18 +19,7 @@ def random_nafnet(widths: tuple[int, ...], seed: int) -> LocalNAFNet:
     return network
 
 
-@pytest.mark.parametrize("widths", [(3,), (3, 5), (2, 7, 4), (2, 3, 5, 4, 3)])
-@pytest.mark.parametrize("size", [(2, 2), (17, 30), (33, 8)])
-def test_any_widths_and_sizes(widths, size):
-    assert random_nafnet(widths, 0)(torch.rand(2, 4, *size)).shape == (2, 3, *size)
-
-
-def test_padding_equals_that_of_the_unet():
-    x = torch.rand(1, 4, 30, 41)
-    assert (LocalNAFNet((2, 2, 2)).pad(x) == UNet((2, 2, 2)).pad(x)).all()
-
-
-@pytest.mark.parametrize("widths", [(4,), (4, 4), (4, 4, 4), (4, 4, 4, 4, 4)])
+@pytest.mark.parametrize("widths", [(4,), (4, 4), (4, 4, 4), (2, 2, 2, 2, 2)])
 def test_receptive_radius_equals_the_reach_of_gradients(widths):
     network = random_nafnet(widths, 0).double()
     grid, receptive_radius = network.grid, network.receptive_radius
@@ -48,11 +37,12 @@ def test_receptive_radius_equals_the_reach_of_gradients(widths):
 def test_cost_does_not_exceed_that_of_the_unet():
     widths = (16, 32, 64, 128, 256)
     flops = []
-    for network in (LocalNAFNet(widths), UNet(widths)):
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            network(torch.rand(1, 4, 56, 56))
-        flops.append(counter.get_total_flops())
-    assert flops[0] <= flops[1]
+    with torch.device("meta"), torch.no_grad():
+        for network in (LocalNAFNet(widths), UNet(widths)):
+            with FlopCounterMode(display=False) as counter:
+                network(torch.rand(1, 4, 56, 56))
+            flops.append(counter.get_total_flops())
+    assert 0 < flops[0] <= flops[1]
 
 
 def test_tiled_output_equals_that_of_the_full_image():

@@ -7,22 +7,35 @@ from omf.utils.errors import InputError
 
 
 @pytest.mark.parametrize("name", NETWORKS)
-def test_networks_are_built_by_name(name):
-    network = build(name, (3, 4))
+@pytest.mark.parametrize("widths", [(3,), (3, 5), (2, 7, 4), (2, 3, 5, 4, 3)])
+def test_networks_are_built_by_name_and_take_any_size(name, widths):
+    network = build(name, widths).eval()
     assert type(network) is NETWORKS[name]
-    assert (network.widths, network.in_channels, network.out_channels) == ((3, 4), 4, 3)
+    assert (network.widths, network.in_channels, network.out_channels) == (widths, 4, 3)
     assert name_of(network) == name
+    for size in ((2, 2), (17, 30), (33, 8)):
+        assert network(torch.rand(2, 4, *size)).shape == (2, 3, *size)
 
 
-def test_unknown_name_raises_input_error():
-    with pytest.raises(InputError, match=r"network resnet: .*known networks: unet, nafnet"):
-        build("resnet", (3, 4))
+@pytest.mark.parametrize(
+    ("name", "widths", "line"),
+    [
+        ("resnet", (3, 4), r"network resnet: .*known networks: unet, nafnet"),
+        *(("nafnet", widths, "give the channels of each level") for widths in ((), (0,), (4, -1), (4,) * 17)),
+    ],
+)
+def test_networks_that_cannot_be_built(name, widths, line):
+    with pytest.raises(InputError, match=line):
+        build(name, widths)
 
 
-@pytest.mark.parametrize("widths", [(), (0,), (4, -1), (4,) * 17])
-def test_invalid_widths_raise_input_error(widths):
-    with pytest.raises(InputError, match="give the channels of each level"):
-        build("nafnet", widths)
+@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize(("size", "padded"), [(2, 16), (8, 16), (9, 32), (503, 512), (504, 512), (505, 528)])
+def test_photos_are_padded_by_at_least_4_with_the_constant_1(name, size, padded):
+    x = build(name, (2,) * 5).pad(torch.zeros(1, 4, size, size))
+    inside = torch.zeros(padded, padded, dtype=torch.bool)
+    inside[4 : 4 + size, 4 : 4 + size] = True
+    assert (x == (~inside).float().expand(1, 4, -1, -1)).all()
 
 
 @pytest.mark.parametrize("name", NETWORKS)

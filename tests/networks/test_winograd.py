@@ -1,11 +1,15 @@
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
 import torch
-from conftest import assert_as_close
+from conftest import assert_as_close, random_rgb, random_unet
 from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from omf.networks.winograd import WinogradConv
+from omf.inference.fusion import Fusion
+from omf.networks.winograd import WinogradConv, can_use_winograd
 
 
 def example(batch, channels, outputs, height, width, seed=0):
@@ -33,3 +37,34 @@ def test_error_is_similar_to_that_of_direct_convolution(size):
     outputs = WinogradConv(weight, bias)(x), functional.conv2d(x, weight, bias, padding=1)
     winograd_error, direct_error = (float((output - exact).abs().mean()) for output in outputs)
     assert winograd_error < 2 * direct_error
+
+
+@pytest.fixture
+def afresh():
+    can_use_winograd.cache_clear()
+    yield
+    can_use_winograd.cache_clear()
+
+
+def changed(*_):
+    raise RuntimeError("mkldnn::_linear_pointwise() expected at most 5 argument(s)")
+
+
+@pytest.mark.parametrize(
+    "operators",
+    [
+        SimpleNamespace(),
+        SimpleNamespace(_reorder_linear_weight=lambda kernel, _: kernel, _linear_pointwise=changed),
+    ],
+    ids=["missing", "changed"],
+)
+def test_without_the_operators_plain_convolutions_do_the_work(operators, monkeypatch, caplog, afresh):
+    networks = random_unet((4, 256), 0), random_unet((4, 256), 1)
+    rgb, mask = random_rgb(20, 30), np.zeros((20, 30), bool)
+    expected = Fusion(*networks, torch.device("cpu"))(rgb, mask)
+    can_use_winograd.cache_clear()
+    monkeypatch.setattr(torch.ops, "mkldnn", operators)
+    plain = [Fusion(*networks, torch.device("cpu"))(rgb, mask) for _ in range(2)]
+    np.testing.assert_allclose(plain, [expected] * 2, atol=1e-5)
+    (record,) = caplog.records  # once
+    assert record.getMessage().startswith("networks on the CPU are slower: PyTorch")

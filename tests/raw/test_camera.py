@@ -30,6 +30,7 @@ from omf.utils.errors import InputError
 
 CAMERAS = sorted(path.stem for path in (ROOT / "cameras").glob("*.yaml"))
 S7 = load_camera("samsung_s7")
+PROFILE = yaml.safe_load((ROOT / "cameras" / "samsung_s7.yaml").read_text())
 PLAIN = {  # an ISP without the steps that cannot be inverted
     "shading": 0.0,
     "shot_noise": 0.0,
@@ -43,6 +44,11 @@ PLAIN = {  # an ISP without the steps that cannot be inverted
 }
 
 
+def with_fields(**fields: object) -> Camera:
+    """Return the S7 with other fields in its profile."""
+    return camera.read_profile(PROFILE | fields)
+
+
 def plain_settings(seed: int, **changes: object) -> CaptureSettings:
     return replace(sample_settings(S7, np.random.default_rng(seed)), **PLAIN | changes)
 
@@ -53,12 +59,9 @@ def invert_isp(rgb: np.ndarray, settings: CaptureSettings) -> np.ndarray:
     sRGB, uint8 (H, W, 3) -> demosaiced RAW, float32 (H, W, 3) in [0, 1].
     """
     levels = np.linspace(0, 1, 4096, dtype=np.float32)
-    srgb = np.interp(
-        rgb / np.float32(np.iinfo(rgb.dtype).max), isp.raise_contrast(levels, settings.contrast), levels
-    )
-    linear = isp.lower_midtones(
-        isp.decode_srgb(isp.clip(isp.saturate(srgb, 1 / settings.saturation))), settings.midtones
-    )
+    srgb = np.interp(rgb / np.float32(255), isp.raise_contrast(levels, settings.contrast), levels)
+    lifted = isp.decode_srgb(isp.clip(isp.saturate(srgb, 1 / settings.saturation)))
+    linear = isp.lower_midtones(lifted, settings.midtones)
     balanced = isp.srgb_to_camera(linear.astype(np.float32), settings.colour_matrix)
     return isp.clip(isp.invert_white_balance(balanced, settings.neutral, settings.gain))
 
@@ -95,19 +98,11 @@ def test_settings_are_sampled_from_the_profile():
     assert np.mean([sample.subsampling == 2 for sample in samples]) == pytest.approx(0.7, abs=0.05)
 
 
-def with_tones(**settings: object) -> Camera:
-    """Return the S7 with other settings in its profile."""
-    profile = yaml.safe_load((ROOT / "cameras" / "samsung_s7.yaml").read_text())
-    extra = settings.pop("extra_tone_curves", None)
-    profile["settings"] |= settings
-    return camera.read_profile(profile | ({"extra_tone_curves": extra} if extra else {}))
-
-
 def test_tone_curves_are_optional_and_leave_the_other_settings_alone():
-    none = {"tone_deviation": None, "black_point": None, "white_point": None}
-    no_extra = {"extra_tone_curves": {"none": 1, "a": 0, "b": 0}}
+    none = PROFILE["settings"] | {"tone_deviation": None, "black_point": None, "white_point": None}
     plain, curved = (
-        with_tones(**none | tone | no_extra) for tone in ({}, {"tone_deviation": {"uniform": [0.5, 0.5]}})
+        with_fields(settings=none | tone, extra_tone_curves={"none": 1, "a": 0, "b": 0})
+        for tone in ({}, {"tone_deviation": {"uniform": [0.5, 0.5]}})
     )
     one, other = (sample_settings(profile, np.random.default_rng(3)) for profile in (plain, curved))
     assert one.tone_curve is None and one.extra_curve == 0
@@ -137,13 +132,8 @@ GROUPS = [
 ]
 
 
-def with_groups(groups: list[dict]) -> Camera:
-    profile = yaml.safe_load((ROOT / "cameras" / "samsung_s7.yaml").read_text())
-    return camera.read_profile(profile | {"tone_groups": groups})
-
-
 def test_each_photo_is_of_one_tone_group():
-    grouped = with_groups(GROUPS)
+    grouped = with_fields(tone_groups=GROUPS)
     assert [group.weight for group in grouped.tone_groups] == [0.75, 0.25]
     photos = [sample_settings(grouped, np.random.default_rng(seed)) for seed in range(400)]
     kinds = {(photo.gain, float(photo.camera_curve[1])) for photo in photos}
@@ -155,20 +145,13 @@ def test_each_photo_is_of_one_tone_group():
 
 
 def test_the_mean_of_tone_groups():
-    mean = mean_settings(with_groups(GROUPS))
+    mean = mean_settings(with_fields(tone_groups=GROUPS))
     assert mean.gain == 0.75 * 1.5 + 0.25
     middle = mean.camera_curve[len(mean.camera_curve) // 2]
     assert middle == pytest.approx(0.75 * S7.tone_curve[len(S7.tone_curve) // 2] + 0.25 * 0.25, abs=1e-6)
     assert mean_settings(S7).camera_curve is S7.tone_curve
-    one = mean_settings(with_groups([{"weight": 2}]))
+    one = mean_settings(with_fields(tone_groups=[{"weight": 2}]))
     assert one.gain == mean_settings(S7).gain and (one.camera_curve == S7.tone_curve).all()
-
-
-@pytest.mark.parametrize("curve", [[0.5], [0, 0.5, 0.4], [0, 2], [1, 1], "a", [[0, 1]]])
-def test_invalid_tone_curves(curve):
-    profile = yaml.safe_load((ROOT / "cameras" / "samsung_s7.yaml").read_text())
-    with pytest.raises((ValueError, TypeError), match="tone_curve"):
-        camera.read_profile(profile | {"tone_curve": curve})
 
 
 def test_the_means_of_a_prior():
@@ -194,7 +177,7 @@ def test_tone_curves_rise_from_the_black_point_to_the_white_point(seed, deviatio
 
 
 def test_extra_curves_occur_as_often_as_the_profile_says():
-    profile = with_tones(extra_tone_curves={"none": 1, "a": 2, "b": 1})
+    profile = with_fields(extra_tone_curves={"none": 1, "a": 2, "b": 1})
     found = [sample_settings(profile, np.random.default_rng(seed)).extra_curve for seed in range(400)]
     assert np.bincount(found) / 400 == pytest.approx([0.25, 0.5, 0.25], abs=0.08)  # three deviations
     srgb = np.linspace(0, 1, 11, dtype=np.float32)
@@ -203,12 +186,11 @@ def test_extra_curves_occur_as_often_as_the_profile_says():
 
 
 def test_tone_curves_change_the_photo_and_not_the_raw():
-    profile = load_camera("samsung_s7")
     scene = SCENES[0](80, 80, np.random.default_rng(1))
-    settings = replace(sample_settings(profile, np.random.default_rng(2)), subsampling=None)
+    settings = replace(sample_settings(S7, np.random.default_rng(2)), subsampling=None)
     darker = replace(settings, tone_curve=np.linspace(0, 1, 65) ** 2)
     (photo, raw), (other, same) = (
-        simulate_pair(scene, each, profile, np.random.default_rng(0)) for each in (settings, darker)
+        simulate_pair(scene, each, S7, np.random.default_rng(0)) for each in (settings, darker)
     )
     assert (raw == same).all()
     assert other.mean() < 0.9 * photo.mean()
@@ -230,79 +212,70 @@ def test_unknown_camera_error_lists_the_known_ones():
         load_camera("box_brownie")
 
 
-PRIOR = yaml.safe_load((ROOT / "cameras" / "samsung_s7.yaml").read_text())["settings"]
+def gain(**distribution: list) -> dict:
+    return {"settings": PROFILE["settings"] | {"gain": distribution}}
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"cfa": "RGBW"}, "cfa: RGBW; it must be one of RGGB"),
-        ({"settings": {}}, "exposure"),
-        ({"neutrals": None}, "camera profile"),
-        ({"settings": {"gain": {"uniformly": [1, 2]}}}, "camera profile"),
-        (
-            {"settings": PRIOR | {"gain": {"uniform": [2, 1]}}},
-            "gain: uniform .2, 1.; the first number must not exceed the second",
-        ),
-        ({"settings": PRIOR | {"gain": {"uniform": ["1", 2]}}}, "gain: .'1', 2.; it must be 2 numbers"),
-        (
-            {"settings": PRIOR | {"gain": {"log_uniform": [0, 2]}}},
-            "gain: .0, 2.; it must be 2 numbers from 1e-09",
-        ),
-        ({"settings": PRIOR | {"gain": {"log_normal": [1, 1e300]}}}, "gain: .*; it must be 2 numbers from"),
-        (
-            {"settings": PRIOR | {"gain": {"log_normal": [1, 700]}}},
-            "gain: log_normal .1, 700.; the deviation must be 10 or less",
-        ),
-        ({"settings": PRIOR | {"gain": [1, 2]}}, "camera profile"),
-        ({"neutrals": [{"red": 0.5, "blue": 0.5, "weight": 0}]}, "neutrals: .*; it must be N x 3 numbers"),
+        ({"cfa": "RGBW"}, "cfa is 'RGBW'; it must be RGGB, GRBG"),
+        ({"settings": {}}, "settings.exposure is missing; it must be uniform or"),
+        ({"settings": PROFILE["settings"] | {"gain": [1, 2]}}, "settings.gain is .1, 2."),
+        (gain(uniformly=[1, 2]), "settings.gain is .*uniformly"),
+        (gain(uniform=[2, 1]), "settings.gain is .*2, 1.*the first not above the second"),
+        (gain(uniform=["1", 2]), "settings.gain is '1'; it must be .* two numbers"),
+        (gain(uniform=[1, 2, 3]), "settings.gain is .*3.*two numbers"),
+        (gain(log_uniform=[0, 2]), r"settings.gain is .*0, 2.*log_uniform \(above 0\)"),
+        (gain(log_normal=[1, 1e300]), r"settings.gain is .*1e\+300"),
+        (gain(log_normal=[1, 700]), "settings.gain is .*700.*a deviation of 10 at most"),
+        ({"settings": PROFILE["settings"] | {"black_point": 1}}, "settings.black_point is 1; .* or null"),
+        ({"neutrals": None}, "neutrals is None; it must be a list of red, blue and weight"),
+        ({"neutrals": [{"red": 0.5, "blue": 0.5, "weight": 0}]}, "neutrals is .*; it must be a list of red"),
+        ({"neutrals": [{"red": 0.5, "blue": 0.5}]}, "neutrals is .*; it must be a list of red"),
         (
             {"jitter": {"red": 0.1, "blue": 0.1, "correlation": -2}},
-            "jitter.correlation: -2; it must be a number from -1 to 1",
+            "jitter.correlation is -2; it must be a number from -1 to 1",
         ),
-        ({"black_level": 2000}, "black_level 2000, white_level 1023; they must be 16-bit counts"),
-        ({"white_level": "1023"}, "they must be 16-bit counts"),
-        ({"frame": [3024]}, "frame: .3024.; it must be 2 numbers"),
-        ({"name": 7}, "name: 7; it must be text"),
+        ({"black_level": 2000}, "black_level 2000, white_level 1023; the white level must be the higher"),
+        ({"white_level": "1023"}, "white_level is '1023'; it must be a whole number of counts"),
+        ({"frame": [3024]}, "frame is .3024.; it must be 2 numbers"),
+        ({"name": 7}, "name is 7; it must be text"),
+        ({"colour_matrices": np.eye(3).tolist()}, "colour_matrices is .*; it must be N x 3 x 3 numbers"),
+        ({"colour_matrices": [np.full((3, 3), np.nan).tolist()]}, "the number nan; give finite ones"),
+        ({"shot_noise_iso_100": 0}, "shot_noise_iso_100 is 0; it must be a number"),
+        ({"jpeg": dict.fromkeys(PROFILE["jpeg"], 0)}, "jpeg is .*; it must be shares of 4:4:4.*not all 0"),
+        ({"extra_tone_curves": {"none": 1}}, "extra_tone_curves is .*; it must be shares of none, a, b"),
         (
-            {"colour_matrices": [[1, 0, 0], [0, 1, 0], [0, 0, 1]]},
-            "colour_matrices: .*; it must be N x 3 x 3 numbers",
+            {"illuminants": [{"light": "A", "red": 1}]},
+            r"illuminants is .'light': 'A'.*; it must be a list of light \(A, D50",
         ),
-        (
-            {"colour_matrices": [[[1, 0, float("nan")], [0, 1, 0], [0, 0, 1]]]},
-            "the number nan; give finite ones",
-        ),
-        ({"shot_noise_iso_100": 0}, "shot_noise_iso_100: 0; it must be a number"),
-        ({"jpeg": {"4:4:4": 0, "4:2:2": 0, "4:2:0": 0, "none": 0}}, "jpeg: all are 0"),
-        ({"tone_groups": [{"weight": 0}]}, "tone_groups: weight: 0; it must be a number"),
-        ({"tone_groups": [{"settings": {}}]}, "weight"),
+        ({"tone_groups": [{"weight": 0}]}, "tone_groups: weight is 0; it must be a number"),
+        ({"tone_groups": [{"settings": {}}]}, "tone_groups: weight is missing"),
         (
             {"tone_groups": [{"weight": 1, "gain": 2}]},
-            "tone_groups: gain; give weight, settings and tone_curve",
+            "tone_groups: gain is not a setting .*weight, tone_curve",
         ),
-        (
-            {"tone_groups": [{"weight": 1, "settings": {"gain": {"uniform": [2, 1]}}}]},
-            "gain: uniform .2, 1.;",
+        ({"tone_groups": [{"weight": 1} | gain(uniform=[2, 1])]}, "tone_groups.settings: gain is .*2, 1"),
+        ({"tone_groups": [{"weight": 1, "tone_curve": [1, 0]}]}, "tone_groups: tone_curve is .1, 0."),
+        *(
+            ({"tone_curve": curve}, "tone_curve is .*; it must be two or more values that rise")
+            for curve in ([0.5], [0, 0.5, 0.4], [0, 2], [1, 1], "a", [[0, 1]])
         ),
-        ({"tone_groups": [{"weight": 1, "tone_curve": [1, 0]}]}, "tone_curve: it must be two or more"),
     ],
 )
-def test_invalid_profile_is_reported_on_one_line(tmp_path, monkeypatch, change, message):
-    profile = yaml.safe_load((ROOT / "cameras" / "samsung_s7.yaml").read_text())
-    (tmp_path / "broken.yaml").write_text(yaml.safe_dump(profile | change))
-    monkeypatch.setattr(camera, "data_folder", lambda name: tmp_path)
-    with pytest.raises(InputError, match=message) as error:
-        load_camera("broken")
+def test_invalid_profile_is_reported_on_one_line(tmp_path, change, message):
+    (tmp_path / "broken.yaml").write_text(yaml.safe_dump(PROFILE | change))
+    with pytest.raises(InputError, match=rf"broken\.yaml: not a valid camera profile \(.*{message}") as error:
+        load_camera(str(tmp_path / "broken.yaml"))
     assert "\n" not in str(error.value)
-    assert "broken.yaml: not a valid camera profile" in str(error.value)
 
 
 def test_grey_has_the_neutral_in_raw_and_is_grey_in_srgb():
     for seed in range(20):
         settings = plain_settings(seed)
-        rgb, counts = simulate_pair(
-            np.full((16, 16, 3), 0.2 / settings.exposure, np.float32), settings, S7, np.random.default_rng(0)
-        )
+        scene = np.full((16, 16, 3), 0.2 / settings.exposure, np.float32)
+        rgb, counts = simulate_pair(scene, settings, S7, np.random.default_rng(0))
         raw = demosaic(linear_raw(counts, S7))[4, 4]
         np.testing.assert_allclose(raw / raw[1], settings.neutral, rtol=0.02)
         assert np.ptp(rgb.astype(float).mean(axis=(0, 1))) < 2
@@ -313,9 +286,8 @@ def test_highlights_clip_in_srgb_but_not_in_raw():
     for seed in range(20):
         settings = plain_settings(seed, gain=1.5)
         ramp = np.linspace(1.05, 1.5, 64, dtype=np.float32)[None, :, None] / settings.exposure
-        rgb, counts = simulate_pair(
-            np.repeat(np.broadcast_to(ramp, (16, 64, 3)), 1, 0), settings, S7, np.random.default_rng(0)
-        )
+        scene = np.tile(ramp, (16, 1, 3))
+        rgb, counts = simulate_pair(scene, settings, S7, np.random.default_rng(0))
         assert overexposure_mask(rgb).all()
         green = demosaic(linear_raw(counts, S7))[0, :, 1]
         ranges.append(green[-1] - green[0])
@@ -326,9 +298,8 @@ def test_highlights_clip_in_srgb_but_not_in_raw():
 @pytest.mark.parametrize("shape", [(40, 48), (41, 47)])
 def test_photo_and_raw_are_aligned_for_every_cfa(cfa, shape):
     sensor = replace(S7, cfa=cfa, black_level=64)
-    settings = plain_settings(
-        3, colour_matrix=np.eye(3), exposure=1.0, gain=1.0, midtones=0.0, contrast=0.0, saturation=1.0
-    )
+    neutral = {"exposure": 1.0, "gain": 1.0, "midtones": 0.0, "contrast": 0.0, "saturation": 1.0}
+    settings = plain_settings(3, colour_matrix=np.eye(3), **neutral)
     y, x = np.mgrid[: shape[0], : shape[1]].astype(np.float32)
     scene = np.stack([x, y, x + y], axis=-1) / 150 + 0.1
     rgb, counts = simulate_pair(scene, settings, sensor, np.random.default_rng(0))
@@ -342,10 +313,8 @@ def test_photo_and_raw_are_aligned_for_every_cfa(cfa, shape):
 def test_isp_is_inverted_where_possible():
     for seed in range(10):
         settings = plain_settings(seed, gain=1.0)
-        rng = np.random.default_rng(seed)
-        scene = np.clip(0.3 + 0.1 * rng.standard_normal((32, 32, 3)), 0.1, 0.6).astype(
-            np.float32
-        ) / np.float32(settings.exposure)
+        noise = np.random.default_rng(seed).standard_normal((32, 32, 3))
+        scene = np.clip(0.3 + 0.1 * noise, 0.1, 0.6).astype(np.float32) / np.float32(settings.exposure)
         raw = np.clip(expose(scene, settings), 0, 1)
         restored = invert_isp(run_isp(raw, settings), settings)
         np.testing.assert_allclose(restored, raw, atol=0.02)
