@@ -13,13 +13,7 @@ from omf.utils.files import atomic_write
 
 
 def draw_calibration(fits: Sequence[PairFit], camera: Camera, out: Path) -> None:
-    """Plot measured pairs and the profile made from them as a PNG file.
-
-    Args:
-        fits: measured pairs, one or more.
-        camera: the profile.
-        out: PNG file.
-    """
+    """Plot measured pairs, one or more, and the profile `camera` made from them as a PNG file."""
     from matplotlib.figure import Figure  # imported late, as it takes a second
 
     from omf.report.plots import BLUE, GREEN, MAIN, ORANGE
@@ -46,19 +40,15 @@ def draw_calibration(fits: Sequence[PairFit], camera: Camera, out: Path) -> None
     neutrals.set(xlabel="RAW of a grey, R/G", ylabel="RAW of a grey, B/G")
     neutrals.legend(frameon=False)
 
-    for values, colour, label in (
-        ([fit.fit.gain for fit in fits if fit.fit.has_highlights], BLUE, "gain"),
-        ([fit.exposure for fit in fits if fit.fit.has_highlights], GREEN, "exposure"),
-    ):
-        if values:
-            gains.hist(
-                values,
-                bins=np.linspace(min(values) - 0.05, max(values) + 0.05, 12),
-                color=colour,
-                alpha=0.6,
-                label=label,
-            )
-            gains.legend(frameon=False)
+    bright = [fit for fit in fits if fit.fit.has_highlights]
+    if bright:
+        for values, colour, label in (
+            ([fit.fit.gain for fit in bright], BLUE, "gain"),
+            ([fit.exposure for fit in bright], GREEN, "exposure"),
+        ):
+            bins = np.linspace(min(values) - 0.05, max(values) + 0.05, 12)
+            gains.hist(values, bins=bins, color=colour, alpha=0.6, label=label)
+        gains.legend(frameon=False)
     gains.set(xlabel="gain, exposure", ylabel="pairs with highlights")
     gains.yaxis.get_major_locator().set_params(integer=True)
 

@@ -116,8 +116,8 @@ def test_camera_raw(tmp_path: Path, suffix: str):
     (tmp_path / f"a{suffix}").touch()
     (tmp_path / "b.jpg").touch()
     dataset = find_pairs(tmp_path)
-    assert (dataset.layout, dataset.pairs) == ("dng", [])
-    assert dataset.camera_pairs == [CameraPair(tmp_path / "a.jpg", tmp_path / f"a{suffix}")]
+    assert dataset.layout == "dng"
+    assert dataset.pairs == [CameraPair(tmp_path / "a.jpg", tmp_path / f"a{suffix}")]
     assert len(dataset.problems) == 1 and "b.jpg: no RAW" in dataset.problems[0]
     assert "1 photos with camera RAW; before training, cut them into pairs" in describe(check_pairs(dataset))
     with pytest.raises(InputError, match="convert"):
@@ -128,12 +128,12 @@ def test_camera_raw_alone(tmp_path: Path):
     for name in ("b.NEF", "a.dng", "a.jpg", "c.cr2", "c.dng", "d.jpg"):
         (tmp_path / name).touch()
     dataset = find_pairs(tmp_path)
-    assert (dataset.layout, dataset.pairs) == ("dng", [])
-    assert dataset.camera_pairs == [
+    assert dataset.layout == "dng"
+    assert dataset.pairs == [
         CameraPair(tmp_path / "a.jpg", tmp_path / "a.dng"),
         CameraPair(None, tmp_path / "b.NEF"),
     ]
-    assert [pair.name for pair in dataset.camera_pairs] == ["a", "b"]
+    assert [pair.name for pair in dataset.pairs] == ["a", "b"]
     assert dataset.problems == [
         f"{tmp_path}/c.cr2: c.dng has the same name; keep one of them",
         f"{tmp_path}/d.jpg: no RAW of that name; add it, or remove the photo",
@@ -156,7 +156,7 @@ def test_description_of_camera_raw_alone(tmp_path: Path):
     write_dng(tmp_path / "small.dng", bayer_of(shown), embedded=(jpeg_of(photo_of(shown[:60, :80])),))
     write_dng(tmp_path / "none.dng", bayer_of(shown))
     dataset = check_pairs(find_pairs(tmp_path))
-    assert [pair.name for pair in dataset.camera_pairs] == ["beside", "embedded", "other"]
+    assert [pair.name for pair in dataset.pairs] == ["beside", "embedded", "other"]
     assert describe(dataset).splitlines() == [
         "layout dng: 1 photos with camera RAW, 2 camera RAW files with embedded photos;"
         " before training, cut them into pairs: omf dataset FOLDER --convert OUT",
@@ -165,7 +165,7 @@ def test_description_of_camera_raw_alone(tmp_path: Path):
         f"problem: {tmp_path}/small.dng: the photo embedded in it has 80 x 60 pixels, the RAW 160 x 120;"
         " put the camera's JPEG beside it, small.jpg",
     ]
-    unusable = check_pairs(replace(dataset, camera_pairs=[CameraPair(None, tmp_path / "none.dng")]))
+    unusable = check_pairs(replace(dataset, pairs=[CameraPair(None, tmp_path / "none.dng")]))
     assert describe(unusable).startswith("layout dng: no pairs that can be used\nproblem: ")
 
 
@@ -181,7 +181,7 @@ def test_camera_raw_alone_without_rawpy(tmp_path: Path, monkeypatch: pytest.Monk
 def test_the_photo_of_a_camera_pair_is_read_in_one_way(tmp_path: Path, embedded: bool):
     pytest.importorskip("rawpy")
     write_pair(tmp_path, "a", turns=1, embedded=embedded)
-    (pair,) = find_pairs(tmp_path).camera_pairs
+    (pair,) = find_pairs(tmp_path).pairs
     expected = np.rot90(photo_of(scene(0, 260, 340))[3:-5, 6:-7])
     np.testing.assert_array_equal(pair.read_photo(), Image.open(io.BytesIO(jpeg_of(expected))))
 
@@ -357,7 +357,7 @@ def test_the_pairs_of_a_pixel_phone(tmp_path: Path):
         (tmp_path / name).touch()
     dataset = find_pairs(tmp_path)
     assert dataset.problems == []
-    assert [(pair.photo.name, pair.raw.name) for pair in dataset.camera_pairs] == [
+    assert [(pair.photo.name, pair.raw.name) for pair in dataset.pairs] == [
         ("IMG_2_COVER.jpg", "IMG_2.dng"),
         ("PXL_1.RAW-01.COVER.jpg", "PXL_1.RAW-02.ORIGINAL.dng"),
     ]

@@ -20,7 +20,7 @@ from omf.training.loop import Hyperparameters, MovingAverage, fit, learning_rate
 from omf.utils.errors import InputError
 
 CPU = torch.device("cpu")
-HYPER = Hyperparameters(
+PLAN = Hyperparameters(
     "net", 24, batch_size=4, learning_rate=1e-2, warmup_iterations=4, ema_decay=0.9, fingerprint="a"
 )
 
@@ -29,7 +29,7 @@ class Lines(Dataset):
     """Samples of y = 3 x + 1."""
 
     def __len__(self):
-        return HYPER.iterations * HYPER.batch_size
+        return PLAN.iterations * PLAN.batch_size
 
     def __getitem__(self, index):
         x = torch.rand(1, 4, 4, generator=torch.Generator().manual_seed(index))
@@ -54,8 +54,8 @@ def rows(folder) -> list[dict]:
 
 
 def test_learning_rate_rises_and_falls():
-    hyper = Hyperparameters("net", 100, 4, 1.0, 10, 0.9, "")
-    rates = [learning_rate(hyper, step) for step in range(100)]
+    plan = Hyperparameters("net", 100, 4, 1.0, 10, 0.9, "")
+    rates = [learning_rate(plan, step) for step in range(100)]
     assert rates[:10] == pytest.approx([0.1 * (i + 1) for i in range(10)])
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[-1] == pytest.approx(0.01, abs=2e-3)
@@ -91,10 +91,10 @@ def test_resumed_counts_of_steps_stay_on_the_cpu(tmp_path):
     optimiser = torch.optim.AdamW(model.parameters())
     model(torch.rand(2, 1, 4, 4)).sum().backward()
     optimiser.step()
-    loop.save_state(tmp_path / "state.pt", HYPER, 8, network=model, optimiser=optimiser)
+    loop.save_state(tmp_path / "state.pt", PLAN, 8, network=model, optimiser=optimiser)
     resumed = network().to("meta")
     other = torch.optim.AdamW(resumed.parameters())
-    assert loop.load_state(tmp_path / "state.pt", HYPER, optimiser=other) == 8
+    assert loop.load_state(tmp_path / "state.pt", PLAN, optimiser=other) == 8
     for state in other.state.values():
         assert state["step"].device == CPU
         assert state["exp_avg"].device.type == "meta"
@@ -105,12 +105,12 @@ def test_too_little_memory_is_reported(tmp_path):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     with pytest.raises(InputError, match=r"net: not enough memory for training\.batch_size 4; set a smaller"):
-        fit(network(), fails, Lines(), HYPER, tmp_path, CPU)
+        fit(network(), fails, Lines(), PLAN, tmp_path, CPU)
 
 
 def test_the_log_names_device_and_precision(tmp_path, caplog):
     with caplog.at_level("INFO"):
-        fit(network(), objective, Lines(), HYPER, tmp_path, CPU)
+        fit(network(), objective, Lines(), PLAN, tmp_path, CPU)
     assert f"net: 1 x CPU, {torch.get_num_threads()} threads; torch.float32" in caplog.text
 
 
@@ -130,7 +130,7 @@ def test_processes_on_the_cpu_use_gloo_beside_gpus(monkeypatch):
 
 def test_fit_learns_and_logs(tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "LOG_EVERY", 4)
-    trained = fit(network(), objective, Lines(), HYPER, tmp_path, CPU)
+    trained = fit(network(), objective, Lines(), PLAN, tmp_path, CPU)
     assert not trained.training
     logged = rows(tmp_path)
     assert [row["iteration"] for row in logged] == ["4", "8", "12", "16", "20", "24"]
@@ -142,33 +142,41 @@ def test_fit_learns_and_logs(tmp_path, monkeypatch):
 @pytest.mark.parametrize("cut_at", [4, 12])
 def test_an_interrupted_run_gives_the_same_weights_and_log(tmp_path, monkeypatch, cut_at):
     monkeypatch.setattr(loop, "LOG_EVERY", 4)
-    hyper = replace(HYPER, save_seconds=0)
-    whole = fit(network(), objective, Lines(), hyper, tmp_path / "whole", CPU)
+    plan = replace(PLAN, save_seconds=0)
+    whole = fit(network(), objective, Lines(), plan, tmp_path / "whole", CPU)
     real, saved = loop.save_state, []
 
     class InterruptedRunError(Exception):
         pass
 
-    def save_and_fail(path, hyper, step, **parts):
-        real(path, hyper, step, **parts)
+    def save_and_fail(path, plan, step, **parts):
+        real(path, plan, step, **parts)
         saved.append(step)
         if step == cut_at:
             # a kill between two checkpoints leaves later rows in the log
-            loop.append_log(path.parent / "log.csv", ("net", step + 4, "9", "9", "9"))
+            with (path.parent / "log.csv").open("a") as log:
+                log.write(f"net,{step + 4},9,9,9\n")
             raise InterruptedRunError
 
     monkeypatch.setattr(loop, "save_state", save_and_fail)
     with pytest.raises(InterruptedRunError):
-        fit(network(), objective, Lines(), hyper, tmp_path / "cut", CPU)
-    cut = fit(network(), objective, Lines(), hyper, tmp_path / "cut", CPU)
+        fit(network(), objective, Lines(), plan, tmp_path / "cut", CPU)
+    cut = fit(network(), objective, Lines(), plan, tmp_path / "cut", CPU)
     assert saved == sorted(set(saved))  # no iterations were repeated
     assert all((value == cut.state_dict()[key]).all() for key, value in whole.state_dict().items())
     assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
 
 
+def test_large_gradients_are_clipped(tmp_path):
+    model, plan = network(), replace(PLAN, iterations=2)
+    fit(model, lambda model, batch: 1000 * objective(model, batch), Lines(), plan, tmp_path, CPU)
+    gradients = torch.cat([parameter.grad.ravel() for parameter in model.parameters()])  # of the last step
+    assert gradients.norm() == pytest.approx(1, rel=1e-3)
+
+
 def test_other_settings_do_not_resume(tmp_path):
-    fit(network(), objective, Lines(), HYPER, tmp_path, CPU)
-    other = replace(HYPER, fingerprint="b")
+    fit(network(), objective, Lines(), PLAN, tmp_path, CPU)
+    other = replace(PLAN, fingerprint="b")
     with pytest.raises(InputError, match=r"net\.state\.pt: from a run with other settings; .* delete it"):
         fit(network(), objective, Lines(), other, tmp_path, CPU)
 
@@ -181,7 +189,7 @@ def test_a_loss_that_is_not_finite_ends_the_run_with_one_line(tmp_path):
             network(),
             lambda model, batch: objective(model, batch) * float("nan"),
             Lines(),
-            HYPER,
+            PLAN,
             tmp_path,
             CPU,
         )
@@ -191,12 +199,12 @@ SCRIPT = """
 import sys, torch
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from test_loop import Lines, HYPER, network, objective
+from test_loop import Lines, PLAN, network, objective
 from omf.training import loop
 loop.LOG_EVERY = 4
 run, device = Path(sys.argv[1]), torch.device("cpu")
 with loop.process_group(device):
-    trained = loop.fit(network(), objective, Lines(), HYPER, run, device)
+    trained = loop.fit(network(), objective, Lines(), PLAN, run, device)
     total = float(sum(value.double().sum() for value in trained.state_dict().values()))
     (run / f"rank{{loop.rank()}}.txt").write_text(str(total))  # a pipe might mix the lines of two processes
 """

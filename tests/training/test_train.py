@@ -209,7 +209,7 @@ def test_oe_starts_from_noe_and_both_from_a_given_model(tmp_path, tiny_model):
     given = stages.initial_network("noe", changed(init_from=str(tiny_model)), tmp_path)
     torch.testing.assert_close(given.state_dict(), load_network(tiny_model / "noe.safetensors").state_dict())
     with pytest.raises(InputError, match=r"tiny has no network base; set iterations\.base to 0"):
-        stages.initial_base(changed(init_from=str(tiny_model)))
+        stages.initial_network("base", changed(init_from=str(tiny_model)), tmp_path)
 
 
 def test_oe_and_noe_refine_the_base(tmp_path):
