@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from container.apptainer import apptainer, sif  # noqa: F401
 from container.engine import docker, image  # noqa: F401
 from hypothesis import settings
 
+from omf import cli
 from omf.models.checkpoints import save_base, save_network
 from omf.networks.global_net import GlobalNet
 from omf.networks.unet import UNet
@@ -201,6 +203,25 @@ def run(*command: object, cwd: Path = ROOT, **environment: str) -> subprocess.Co
 def omf(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
     """Run the `omf` command line."""
     return run(sys.executable, "-m", "omf", *arguments, **environment)
+
+
+@pytest.fixture
+def call_omf(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> Callable[..., subprocess.CompletedProcess]:
+    """Return a function that does as `omf`, in this process."""
+
+    def call(*arguments: object) -> subprocess.CompletedProcess:
+        monkeypatch.setattr(sys, "argv", ["omf", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        out, err = capsys.readouterr()
+        code = end.value.code
+        if isinstance(code, str):  # the line that Python would print
+            code, err = 1, f"{err}{code}\n"
+        return subprocess.CompletedProcess(arguments, code, out, err)
+
+    return call
 
 
 def snakemake(

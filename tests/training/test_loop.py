@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, run
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -46,11 +46,12 @@ def objective(model: nn.Module, batch: list[torch.Tensor]) -> torch.Tensor:
 
 
 def rows(folder) -> list[dict]:
+    """Return the rows of the log without the speed."""
     with (folder / "log.csv").open() as file:
-        return [
-            {key: row[key] for key in ("network", "iteration", "loss", "learning_rate")}
-            for row in csv.DictReader(file)
-        ]
+        logged = list(csv.DictReader(file))
+    for row in logged:
+        del row["patches_per_second"]
+    return logged
 
 
 def test_learning_rate_rises_and_falls():
@@ -108,12 +109,6 @@ def test_too_little_memory_is_reported(tmp_path):
         fit(network(), fails, Lines(), PLAN, tmp_path, CPU)
 
 
-def test_the_log_names_device_and_precision(tmp_path, caplog):
-    with caplog.at_level("INFO"):
-        fit(network(), objective, Lines(), PLAN, tmp_path, CPU)
-    assert f"net: 1 x CPU, {torch.get_num_threads()} threads; torch.float32" in caplog.text
-
-
 def test_processes_on_the_cpu_use_gloo_beside_gpus(monkeypatch):
     backends = []
     monkeypatch.setenv("WORLD_SIZE", "2")
@@ -128,10 +123,13 @@ def test_processes_on_the_cpu_use_gloo_beside_gpus(monkeypatch):
     assert backends == ["gloo", "end", torch.device("cuda", 1), "nccl", "end"]
 
 
-def test_fit_learns_and_logs(tmp_path, monkeypatch):
+def test_fit_learns_and_logs(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(loop, "LOG_EVERY", 4)
-    trained = fit(network(), objective, Lines(), PLAN, tmp_path, CPU)
+    monkeypatch.setattr(loop.log, "propagate", True)  # which the programs turn off
+    with caplog.at_level("INFO"):
+        trained = fit(network(), objective, Lines(), PLAN, tmp_path, CPU)
     assert not trained.training
+    assert f"net: 1 x CPU, {torch.get_num_threads()} threads; torch.float32" in caplog.text
     logged = rows(tmp_path)
     assert [row["iteration"] for row in logged] == ["4", "8", "12", "16", "20", "24"]
     assert float(logged[-1]["loss"]) < float(logged[0]["loss"])
@@ -182,17 +180,12 @@ def test_other_settings_do_not_resume(tmp_path):
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_with_one_line(tmp_path):
-    with pytest.raises(
-        InputError, match=r"the loss is nan at iteration 24; set a lower training\.learning_rate"
-    ):
-        fit(
-            network(),
-            lambda model, batch: objective(model, batch) * float("nan"),
-            Lines(),
-            PLAN,
-            tmp_path,
-            CPU,
-        )
+    def diverged(model, batch):
+        return objective(model, batch) * float("nan")
+
+    message = r"the loss is nan at iteration 24; set a lower training\.learning_rate"
+    with pytest.raises(InputError, match=message):
+        fit(network(), diverged, Lines(), PLAN, tmp_path, CPU)
 
 
 SCRIPT = """
@@ -214,43 +207,25 @@ with loop.process_group(device):
 def test_two_processes_share_a_batch_and_end_with_the_same_weights(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(tests=str(ROOT / "tests" / "training")))
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        script,
-        tmp_path / "run",
-    ]
-    answer = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, env=environment, timeout=300
-    )
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2]
+    path = f"{ROOT}:{ROOT / 'tests'}"
+    answer = run(*torchrun, script, tmp_path / "run", PYTHONPATH=path, OMP_NUM_THREADS="1")
     assert answer.returncode == 0, answer.stderr
-    sums = [path.read_text() for path in sorted((tmp_path / "run").glob("rank*.txt"))]
-    assert len(sums) == 2
     logged = rows(tmp_path / "run")
-    assert [row["iteration"] for row in logged] == [
-        "4",
-        "8",
-        "12",
-        "16",
-        "20",
-        "24",
-    ]  # logged by one process only
+    # by one process only
+    assert [row["iteration"] for row in logged] == ["4", "8", "12", "16", "20", "24"]
     assert float(logged[-1]["loss"]) < float(logged[0]["loss"])
     # the weights are equal; batch-norm averages differ, since each process sees its own part of the batches
-    assert float(sums[0]) == pytest.approx(float(sums[1]), abs=0.5)
+    first, second = (float((tmp_path / "run" / f"rank{rank}.txt").read_text()) for rank in (0, 1))
+    assert first == pytest.approx(second, abs=0.5)
 
 
 @pytest.mark.slow
 def test_a_killed_training_resumes(tmp_path):
     """Kill the real command with SIGKILL during NOE, and rerun it."""
     (tmp_path / "settings.yaml").write_text(
-        "{widths: [4, 6], patch: 40, batch: 2, warm_up: 5, ema: 0.9, "
-        "steps: {base: 0, demosaic: 20, noe: 150, oe: 20}}"
+        "{widths: [4, 6], patch_size: 40, batch_size: 2, warmup_iterations: 5, ema_decay: 0.9,"
+        " iterations: {base: 0, demosaic: 20, noe: 150, oe: 20}}"
     )
     code = (
         "from functools import partial; from omf.training import train; from omf.cli import main;"
@@ -258,38 +233,27 @@ def test_a_killed_training_resumes(tmp_path):
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
 
-    def command(run):
-        return [
-            sys.executable,
-            "-c",
-            code,
-            "train",
-            "-o",
-            str(run),
-            "--settings",
-            str(tmp_path / "settings.yaml"),
-            "--device",
-            "cpu",
-        ]
+    def command(name: str) -> list[str]:
+        options = ["--settings", str(tmp_path / "settings.yaml"), "--device", "cpu"]
+        return [sys.executable, "-c", code, "train", "-o", str(tmp_path / name), *options]
 
     process = subprocess.Popen(
-        command(tmp_path / "killed"), env=environment, stderr=subprocess.PIPE, start_new_session=True
+        command("killed"), env=environment, stderr=subprocess.PIPE, start_new_session=True
     )
-    while not (
-        tmp_path / "killed" / "noe.state.pt"
-    ).is_file():  # written after the row of iteration 50 in log.csv
+    # written after the row of iteration 50 in log.csv
+    while not (tmp_path / "killed" / "noe.state.pt").is_file():
         assert process.poll() is None, process.stderr.read().decode()
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "killed" / "noe.safetensors").exists()
-    for run in ("killed", "whole"):
-        answer = subprocess.run(command(tmp_path / run), env=environment, capture_output=True, text=True)
+    for name in ("killed", "whole"):
+        answer = subprocess.run(command(name), env=environment, capture_output=True, text=True)
         assert answer.returncode == 0, answer.stderr
-        if run == "killed":  # it resumes from the checkpoint, not from the start
-            assert "demosaic step" not in answer.stderr
-            assert "noe step 50 of" not in answer.stderr
-    killed, whole = (rows(tmp_path / run) for run in ("killed", "whole"))
+        # the killed one resumes from the checkpoint, not from the start
+        assert ("demosaic 20 of 20" in answer.stderr) == (name == "whole")
+        assert ("noe 50 of 150" in answer.stderr) == (name == "whole")
+    killed, whole = (rows(tmp_path / name) for name in ("killed", "whole"))
     losses = [[float(row.pop("loss")) for row in logged] for logged in (killed, whole)]
     # other patches, or weights of another iteration, would give a very different loss
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
