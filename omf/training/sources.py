@@ -69,9 +69,10 @@ class SimulatedPictures:
 
     def __init__(self, photographed: Sequence[np.ndarray], drawn: Sequence[np.ndarray], camera: Camera):
         self.photographed, self.drawn, self.camera = photographed, drawn, camera
-        self.areas = [
-            np.array([len(scene) * len(scene[0]) for scene in pool]) for pool in (photographed, drawn)
-        ]
+        self.photographed_areas, self.drawn_areas = (
+            np.array([scene.shape[0] * scene.shape[1] for scene in scenes])
+            for scenes in (photographed, drawn)
+        )
 
     @property
     def scenes(self) -> list[np.ndarray]:
@@ -80,8 +81,9 @@ class SimulatedPictures:
     def pool(self, rng: np.random.Generator) -> tuple[Sequence[np.ndarray], np.ndarray]:
         """Return scenes to choose from and their probabilities, proportional to their areas."""
         drawn = not self.photographed or (len(self.drawn) > 0 and rng.uniform() < DRAWN_SHARE)
-        scenes, areas = (self.drawn if drawn else self.photographed), self.areas[drawn]
-        return scenes, areas / areas.sum()
+        if drawn:
+            return self.drawn, self.drawn_areas / self.drawn_areas.sum()
+        return self.photographed, self.photographed_areas / self.photographed_areas.sum()
 
     def crop(
         self, scenes: Sequence[np.ndarray], shares: np.ndarray, rng: np.random.Generator, size: int

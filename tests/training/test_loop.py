@@ -225,11 +225,12 @@ def test_a_killed_training_resumes(tmp_path):
     """Kill the real command with SIGKILL during NOE, and rerun it."""
     (tmp_path / "settings.yaml").write_text(
         "{widths: [4, 6], patch_size: 40, batch_size: 2, warmup_iterations: 5, ema_decay: 0.9,"
-        " iterations: {base: 0, demosaic: 20, noe: 150, oe: 20}}"
+        " iterations: {base: 0, demosaic: 5, noe: 60, oe: 5}}"
     )
     code = (
-        "from functools import partial; from omf.training import train; from omf.cli import main;"
-        " train.Hyperparameters = partial(train.Hyperparameters, save_seconds=0); main()"
+        "from functools import partial; from omf.training import loop, sources, train;"
+        "from omf.cli import main; loop.LOG_EVERY, sources.DRAWN = 10, 4;"
+        "train.Hyperparameters = partial(train.Hyperparameters, save_seconds=0); main()"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
 
@@ -240,7 +241,7 @@ def test_a_killed_training_resumes(tmp_path):
     process = subprocess.Popen(
         command("killed"), env=environment, stderr=subprocess.PIPE, start_new_session=True
     )
-    # written after the row of iteration 50 in log.csv
+    # written after the row of iteration 10 in log.csv
     while not (tmp_path / "killed" / "noe.state.pt").is_file():
         assert process.poll() is None, process.stderr.read().decode()
         time.sleep(0.01)
@@ -251,8 +252,8 @@ def test_a_killed_training_resumes(tmp_path):
         answer = subprocess.run(command(name), env=environment, capture_output=True, text=True)
         assert answer.returncode == 0, answer.stderr
         # the killed one resumes from the checkpoint, not from the start
-        assert ("demosaic 20 of 20" in answer.stderr) == (name == "whole")
-        assert ("noe 50 of 150" in answer.stderr) == (name == "whole")
+        assert ("demosaic 5 of 5" in answer.stderr) == (name == "whole")
+        assert ("noe 10 of 60" in answer.stderr) == (name == "whole")
     killed, whole = (rows(tmp_path / name) for name in ("killed", "whole"))
     losses = [[float(row.pop("loss")) for row in logged] for logged in (killed, whole)]
     # other patches, or weights of another iteration, would give a very different loss

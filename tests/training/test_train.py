@@ -269,11 +269,11 @@ def test_a_short_training_of_the_base_finds_a_constant_exposure(tmp_path):
             return *summary, raw / 2
 
     torch.manual_seed(0)
-    images = Halved(pictures, 60 * 8, 0)
+    images = Halved(pictures, 30 * 4, 0)
     batch = [torch.stack(parts) for parts in zip(*(images[index] for index in range(16)))]
     network = GlobalNet()
     before = base_objective(network, batch).item()
-    plan = Hyperparameters("base", 60, 8, 2e-3, 5, 0.9, "a")
+    plan = Hyperparameters("base", 30, 4, 2e-3, 5, 0.9, "a")
     trained = fit(network, base_objective, images, plan, tmp_path, CPU)
     assert base_objective(trained, batch).item() < 0.6 * before
 
