@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from omf.calibration.calibrate import PairFit
-from omf.calibration.pair_fit import KNOTS
+from omf.calibration.pair_fit import KNOTS, mean_rendering
 from omf.raw.camera import Camera
-from omf.raw.simulator import apply_srgb_curves, encode_uniform, mean_settings
 from omf.utils.files import atomic_write
 
 
@@ -27,9 +26,7 @@ def draw_calibration(fits: Sequence[PairFit], camera: Camera, out: Path) -> None
     for fit in fits:
         shown = fit.fit.covers(KNOTS)
         tones.plot(fit.fit.curve[shown], KNOTS[shown], color=MAIN, alpha=0.3, linewidth=1)
-    settings, levels = mean_settings(camera), np.linspace(0, 1, 257) ** 2
-    mean = apply_srgb_curves(encode_uniform(levels, settings), settings)
-    tones.plot(levels, mean, color=ORANGE, linewidth=2, label="profile")
+    tones.plot(*mean_rendering(camera, 257), color=ORANGE, linewidth=2, label="profile")
     tones.plot([], [], color=MAIN, label="pairs, where they have pixels")
     tones.set(xlabel="linear", ylabel="photo, sRGB")
     tones.legend(frameon=False, loc="lower right")

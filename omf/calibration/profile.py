@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from omf.calibration.calibrate import CHROMA, PairFit, average_curve
-from omf.calibration.pair_fit import KNOTS
+from omf.calibration.pair_fit import KNOTS, mean_rendering
 from omf.raw.camera import Camera, mean_of, read_profile
 from omf.raw.isp import encode_srgb
-from omf.raw.simulator import TONE_KNOTS, apply_srgb_curves, encode_uniform, mean_settings
+from omf.raw.simulator import TONE_KNOTS
 from omf.utils.console import count_of
 from omf.utils.errors import printable
 
@@ -278,10 +278,8 @@ def tone_curve(fits: Sequence[PairFit], fields: dict) -> list[float]:
 
     It takes the place of all that the means of local contrast, midtones and contrast do not explain.
     """
-    settings = mean_settings(read_profile(fields))
-    levels = np.linspace(0, 1, 4097)
-    before = apply_srgb_curves(encode_uniform(levels**2, settings), settings)
-    linear = np.interp(np.linspace(0, 1, CURVE_POINTS), before, levels**2)
+    linear, before = mean_rendering(read_profile(fields))
+    linear = np.interp(np.linspace(0, 1, CURVE_POINTS), before, linear)
     curve = np.maximum.accumulate(forward_curve(average_curve(list(fits)))(linear))
     return curve.clip(0, 1).round(4).tolist()
 

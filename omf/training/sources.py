@@ -169,15 +169,9 @@ Source = SimulatedPictures | RecordedPictures
 def render_whole(
     scene: np.ndarray, tint: np.ndarray, settings: CaptureSettings, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Render a random square part of a scene in small.
+    """Render a random square part of a linear scene, (H, W, 3), in small; `tint` are factors, (3,).
 
     Mosaic, noise and JPEG are omitted: averaging would remove them.
-
-    Args:
-        scene: linear scene, (H, W, 3).
-        tint: factors of its channels, (3,).
-        settings: capture settings.
-        rng: random generator of the part.
 
     Returns:
         sRGB, uint8, and camera RGB, float32 in [0, 1], both (S, S, 3) with S of `WHOLE_SIZE` or less.

@@ -45,7 +45,7 @@ def train_stage(stage: str, settings: TrainingSettings, run: Path, device: torch
     """Train one network of a run, unless it is finished with the same settings.
 
     Args:
-        stage: one of `omf.training.settings.STAGES`, which names the earlier stages that it requires.
+        stage: one of `STAGES`, which names the earlier stages that it requires.
         settings: settings of the run.
         run: folder of weights, checkpoints, log.csv and curves.png.
         device: device of this process.
