@@ -2,7 +2,6 @@
 
 import functools
 import io
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,14 +17,13 @@ from omf.calibration.pair_fit import (
     measure_noise,
     select_cells,
 )
-from omf.io.camera_raw import import_rawpy, read_camera_raw
+from omf.io.camera_raw import import_rawpy
 from omf.io.decoding import DECODING_ERRORS, open_image
 from omf.io.embedded import open_embedded_photo
 from omf.io.exif import read_exif
 from omf.raw.camera import Camera
 from omf.raw.isp import decode_srgb, encode_srgb
-from omf.training.convert import register_pair
-from omf.training.datasets import CameraPair, PairCheck, find_pairs
+from omf.training.datasets import CameraPair, Pair, PairCheck, find_pairs
 from omf.utils.console import progress
 from omf.utils.errors import InputError, printable
 
@@ -78,30 +76,17 @@ def fit_pairs(folder: Path, generic: Camera) -> tuple[list[PairFit], list[str]]:
     Raises:
         InputError: the folder contains no pairs.
     """
-    fits, problems = [], []
+    dataset = find_pairs(folder)
+    if dataset.layout == "dng":
+        import_rawpy()
+    fits, problems, check = [], list(dataset.problems), PairCheck()
     prior = mean_curve(generic), generic.mean_colour_matrix
-    for name, data, problem in read_each(folder):
-        if data is None:
-            problems.append(problem)
-            continue
-        pair, rgb, bayer, sensor = data
-        cells = select_cells(rgb, bayer)
-        if cells is None:
-            problems.append(
-                f"{pair.photo or pair.raw}: nearly all of it is dark or clipped; give another photo"
-            )
-            continue
-        fit = fit_global(cells, *prior)
-        if fit.residual < MIN_RESIDUAL:
-            problems.append(
-                f"{pair.photo or pair.raw}: no tone curve and colour matrix make its RAW of it"
-                f" (residual {fit.residual:.1f} dB, at least {MIN_RESIDUAL} is needed); give another pair"
-            )
-            continue
-        quality, subsampling = jpeg_settings(pair.photo, pair.raw)
-        iso = read_exif(pair.photo).capture.get(ISO_TAG) if pair.photo else None
-        iso = iso if isinstance(iso, int) and iso > 0 else None
-        fits.append(PairFit(name, sensor, cells, fit, measure_noise(rgb, bayer), iso, quality, subsampling))
+    for pair in progress(dataset.pairs, "measuring", unit="pair"):
+        try:
+            fits.append(measure_pair(pair, check, prior))
+        except InputError as error:
+            problems.append(str(error))
+    check.check_white_level()
     closed = [fit for fit in fits if fit.fit.has_highlights]
     if closed:
         colours = [fit.fit.colour_matrix for fit in fits if fit.fit.has_colours]
@@ -110,29 +95,27 @@ def fit_pairs(folder: Path, generic: Camera) -> tuple[list[PairFit], list[str]]:
     return fits, problems
 
 
-def read_each(folder: Path) -> Iterator[tuple[str, tuple | None, str]]:
-    """Yield (name, (pair, sRGB, RGGB mosaic, sensor), "") of each pair, or (name, None, problem)."""
-    dataset = find_pairs(folder)
-    for problem in dataset.problems:
-        yield "", None, problem
-    if dataset.layout == "dng":
-        import_rawpy()
-    check = PairCheck()
-    for pair in progress(dataset.camera_pairs or dataset.pairs, "measuring", unit="pair"):
-        try:
-            if isinstance(pair, CameraPair):
-                rgb, camera_raw = pair.read_photo(), read_camera_raw(pair.raw)
-                aligned = register_pair(pair, rgb, camera_raw).apply(rgb, camera_raw.bayer)
-                sensor = Sensor(
-                    camera_raw.cfa, camera_raw.black_level, camera_raw.white_level, camera_raw.mosaic.shape
-                )
-            else:
-                aligned, sensor = check.load(pair), Sensor("RGGB", 0, pair.white_level, None)
-        except InputError as error:
-            yield pair.name, None, str(error)
-        else:
-            yield pair.name, (pair, *aligned, sensor), ""
-    check.check_white_level()
+def measure_pair(pair: Pair | CameraPair, check: PairCheck, prior: tuple[np.ndarray, np.ndarray]) -> PairFit:
+    """Measure a pair, fitted with a prior curve and matrix. Raises InputError if it cannot be measured."""
+    if isinstance(pair, CameraPair):
+        rgb, bayer, _, raw = pair.load()
+        sensor = Sensor(raw.cfa, raw.black_level, raw.white_level, raw.mosaic.shape)
+    else:
+        (rgb, bayer), sensor = check.load(pair), Sensor("RGGB", 0, pair.white_level, None)
+    file = pair.photo or pair.raw
+    cells = select_cells(rgb, bayer)
+    if cells is None:
+        raise InputError(f"{file}: nearly all of it is dark or clipped; give another photo")
+    fit = fit_global(cells, *prior)
+    if fit.residual < MIN_RESIDUAL:
+        raise InputError(
+            f"{file}: no tone curve and colour matrix make its RAW of it"
+            f" (residual {fit.residual:.1f} dB, at least {MIN_RESIDUAL} is needed); give another pair"
+        )
+    quality, subsampling = jpeg_settings(pair.photo, pair.raw)
+    iso = read_exif(pair.photo).capture.get(ISO_TAG) if pair.photo else None
+    iso = iso if isinstance(iso, int) and iso > 0 else None
+    return PairFit(pair.name, sensor, cells, fit, measure_noise(rgb, bayer), iso, quality, subsampling)
 
 
 def average_curve(fits: list[PairFit]) -> np.ndarray:

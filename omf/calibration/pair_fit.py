@@ -114,10 +114,15 @@ def select_cells(rgb: np.ndarray, bayer: np.ndarray) -> Cells | None:
 
 def mean_curve(camera: Camera) -> np.ndarray:
     """Return T of a profile's mean ISP: linear values at `KNOTS`, (19,)."""
-    levels = np.linspace(0, 1, 4097)
-    settings = mean_settings(camera)
-    curve = np.interp(KNOTS, apply_srgb_curves(encode_uniform(levels**2, settings), settings), levels**2)
+    linear, srgb = mean_rendering(camera)
+    curve = np.interp(KNOTS, srgb, linear)
     return curve / curve[-1]
+
+
+def mean_rendering(camera: Camera, count: int = 4097) -> tuple[np.ndarray, np.ndarray]:
+    """Return linear levels from 0 to 1, (count,), and their sRGB values by a profile's mean ISP."""
+    linear, settings = np.linspace(0, 1, count) ** 2, mean_settings(camera)
+    return linear, apply_srgb_curves(encode_uniform(linear, settings), settings)
 
 
 def hat_functions(srgb: np.ndarray) -> np.ndarray:

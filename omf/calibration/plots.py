@@ -6,20 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from omf.calibration.calibrate import PairFit
-from omf.calibration.pair_fit import KNOTS
+from omf.calibration.pair_fit import KNOTS, mean_rendering
 from omf.raw.camera import Camera
-from omf.raw.simulator import apply_srgb_curves, encode_uniform, mean_settings
 from omf.utils.files import atomic_write
 
 
 def draw_calibration(fits: Sequence[PairFit], camera: Camera, out: Path) -> None:
-    """Plot measured pairs and the profile made from them as a PNG file.
-
-    Args:
-        fits: measured pairs, one or more.
-        camera: the profile.
-        out: PNG file.
-    """
+    """Plot measured pairs, one or more, and the profile `camera` made from them as a PNG file."""
     from matplotlib.figure import Figure  # imported late, as it takes a second
 
     from omf.report.plots import BLUE, GREEN, MAIN, ORANGE
@@ -33,9 +26,7 @@ def draw_calibration(fits: Sequence[PairFit], camera: Camera, out: Path) -> None
     for fit in fits:
         shown = fit.fit.covers(KNOTS)
         tones.plot(fit.fit.curve[shown], KNOTS[shown], color=MAIN, alpha=0.3, linewidth=1)
-    settings, levels = mean_settings(camera), np.linspace(0, 1, 257) ** 2
-    mean = apply_srgb_curves(encode_uniform(levels, settings), settings)
-    tones.plot(levels, mean, color=ORANGE, linewidth=2, label="profile")
+    tones.plot(*mean_rendering(camera, 257), color=ORANGE, linewidth=2, label="profile")
     tones.plot([], [], color=MAIN, label="pairs, where they have pixels")
     tones.set(xlabel="linear", ylabel="photo, sRGB")
     tones.legend(frameon=False, loc="lower right")
@@ -46,19 +37,15 @@ def draw_calibration(fits: Sequence[PairFit], camera: Camera, out: Path) -> None
     neutrals.set(xlabel="RAW of a grey, R/G", ylabel="RAW of a grey, B/G")
     neutrals.legend(frameon=False)
 
-    for values, colour, label in (
-        ([fit.fit.gain for fit in fits if fit.fit.has_highlights], BLUE, "gain"),
-        ([fit.exposure for fit in fits if fit.fit.has_highlights], GREEN, "exposure"),
-    ):
-        if values:
-            gains.hist(
-                values,
-                bins=np.linspace(min(values) - 0.05, max(values) + 0.05, 12),
-                color=colour,
-                alpha=0.6,
-                label=label,
-            )
-            gains.legend(frameon=False)
+    bright = [fit for fit in fits if fit.fit.has_highlights]
+    if bright:
+        for values, colour, label in (
+            ([fit.fit.gain for fit in bright], BLUE, "gain"),
+            ([fit.exposure for fit in bright], GREEN, "exposure"),
+        ):
+            bins = np.linspace(min(values) - 0.05, max(values) + 0.05, 12)
+            gains.hist(values, bins=bins, color=colour, alpha=0.6, label=label)
+        gains.legend(frameon=False)
     gains.set(xlabel="gain, exposure", ylabel="pairs with highlights")
     gains.yaxis.get_major_locator().set_params(integer=True)
 

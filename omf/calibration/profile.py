@@ -3,15 +3,16 @@
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from omf.calibration.calibrate import CHROMA, PairFit, average_curve
-from omf.calibration.pair_fit import KNOTS
+from omf.calibration.pair_fit import KNOTS, mean_rendering
 from omf.raw.camera import Camera, mean_of, read_profile
 from omf.raw.isp import encode_srgb
-from omf.raw.simulator import TONE_KNOTS, apply_srgb_curves, encode_uniform, mean_settings
+from omf.raw.simulator import TONE_KNOTS
+from omf.utils.console import count_of
 from omf.utils.errors import printable
 
 MIN_SPREAD_PAIRS = 5  # pairs from which a spread is measured; with fewer the generic one stays
@@ -24,16 +25,25 @@ MIN_DEVIATION = 0.02  # of the logarithms of neutrals and gains: the error of a 
 MIN_WIDTH = 0.05  # half the range of the logarithm of a gain near 1
 UNMEASURED = ("shading", "denoising", "local_contrast", "sharpening")
 NOT_MEASURED = "generic_phone's, not measured"
+SECTIONS = (  # of the file, with an empty line between them
+    ("name",),
+    ("cfa", "black_level", "white_level", "frame", "shot_noise_iso_100"),
+    ("neutrals", "jitter"),
+    ("colour_matrices",),
+    ("tone_curve",),
+    ("settings", "jpeg"),
+)
+LISTS = ("neutrals", "colour_matrices", "tone_curve")  # written with an item in each line
 
 
 @dataclass(frozen=True)
 class Profile:
     """A profile as in cameras/*.yaml, the origin of its figures, and all that the pairs leave open."""
 
-    fields: dict
-    origins: dict[str, str]  # {name of a field or setting: comment}
-    open: list[str]  # one line each
     num_pairs: int
+    fields: dict
+    origins: dict[str, str] = field(default_factory=dict)  # {name of a field or setting: comment}
+    open: list[str] = field(default_factory=list)  # one line each
 
 
 def make_profile(name: str, fits: Sequence[PairFit], generic: Camera) -> Profile:
@@ -48,98 +58,84 @@ def make_profile(name: str, fits: Sequence[PairFit], generic: Camera) -> Profile
         Profile whose means are the pairs' and whose spread is that of the pairs, or with fewer than 5 pairs
         the generic one around their means.
     """
+    profile, good = Profile(len(fits), {"name": name}), []
     median = np.median([fit.fit.residual for fit in fits])
-    good = [fit for fit in fits if fit.fit.residual >= median - MAX_LOSS]
-    lines = [
-        f"{printable(fit.name)}: residual {fit.fit.residual:.1f} dB, median {median:.1f};"
-        " its colours, tones and gain are left out"
-        for fit in fits
-        if fit.fit.residual < median - MAX_LOSS
-    ]
-    few = len(good) < MIN_SPREAD_PAIRS
-    if few:
-        lines.append(f"spread: {count_pairs(good)}, {MIN_SPREAD_PAIRS} needed; the generic spread stays")
-    fields, origins = {"name": name}, {}
-    for summarise in (sensor_fields, neutral_fields, matrix_fields, setting_fields, jpeg_field):
-        found, comments, still_open = summarise(
-            fits if summarise in (sensor_fields, jpeg_field) else good, generic
-        )
-        fields |= found
-        origins |= comments
-        lines += still_open
-    fields["tone_curve"] = tone_curve(good, fields)
-    origins["tone_curve"] = f"median of {count_pairs(good)}"
-    return Profile(fields, origins, lines, len(fits))
+    for fit in fits:
+        if fit.fit.residual >= median - MAX_LOSS:
+            good.append(fit)
+        else:
+            profile.open.append(
+                f"{printable(fit.name)}: residual {fit.fit.residual:.1f} dB, median {median:.1f};"
+                " its colours, tones and gain are left out"
+            )
+    count = count_of(len(good), "pair")
+    if len(good) < MIN_SPREAD_PAIRS:
+        profile.open.append(f"spread: {count}, {MIN_SPREAD_PAIRS} needed; the generic spread stays")
+    add_sensor(profile, fits, generic)
+    add_neutrals(profile, good, generic)
+    add_matrices(profile, good, generic)
+    add_settings(profile, good, generic)
+    add_subsampling(profile, fits, generic)
+    profile.fields["tone_curve"] = tone_curve(good, profile.fields)
+    profile.origins["tone_curve"] = f"median of {count}"
+    return profile
 
 
-Summary = tuple[dict, dict[str, str], list[str]]  # fields, origins and open lines
-
-
-def count_pairs(fits: Sequence[PairFit]) -> str:
-    """Return the number of pairs in words."""
-    return f"{len(fits)} pair" + "s" * (len(fits) != 1)
-
-
-def sensor_fields(fits: Sequence[PairFit], generic: Camera) -> Summary:
-    """Summarise CFA, levels and frame, the most frequent ones, and the noise at ISO 100."""
-    sensors = [fit.sensor for fit in fits]
-    sensor, count = Counter(sensors).most_common(1)[0]
-    lines = []
+def add_sensor(profile: Profile, fits: Sequence[PairFit], generic: Camera) -> None:
+    """Add CFA, levels and frame, the most frequent ones, and the noise at ISO 100."""
+    sensor, count = Counter(fit.sensor for fit in fits).most_common(1)[0]
     if count < len(fits):
-        lines.append(f"sensor: {count} of {count_pairs(fits)} have {sensor.cfa}, black {sensor.black_level}")
+        pairs = count_of(len(fits), "pair")
+        profile.open.append(f"sensor: {count} of {pairs} have {sensor.cfa}, black {sensor.black_level}")
     if sensor.frame is None:
-        lines.append("frame: unknown, since the pairs may be crops; the generic one stays")
-    measured = [
-        fit.noise[0] / (fit.iso / 100) for fit in fits if fit.noise is not None and fit.iso is not None
-    ]
-    if not measured:
-        lines.append("shot_noise_iso_100: no pair with noise and the ISO in its EXIF; the generic one stays")
-    fields = {
-        "cfa": sensor.cfa,
-        "black_level": sensor.black_level,
-        "white_level": sensor.white_level,
-        "frame": list(sensor.frame or generic.frame),
-        "shot_noise_iso_100": float(np.median(measured)) if measured else generic.shot_noise * 100,
-    }
-    origins = {
-        "frame": "of the RAW files" if sensor.frame else NOT_MEASURED,
-        "shot_noise_iso_100": f"median of {len(measured)}" if measured else NOT_MEASURED,
-    }
-    return fields, origins, lines
+        profile.open.append("frame: unknown, since the pairs may be crops; the generic one stays")
+    noise = [fit.noise[0] / (fit.iso / 100) for fit in fits if fit.noise is not None and fit.iso is not None]
+    if not noise:
+        profile.open.append(
+            "shot_noise_iso_100: no pair with noise and the ISO in its EXIF; the generic one stays"
+        )
+    profile.fields.update(
+        cfa=sensor.cfa,
+        black_level=sensor.black_level,
+        white_level=sensor.white_level,
+        frame=list(sensor.frame or generic.frame),
+        shot_noise_iso_100=float(np.median(noise)) if noise else generic.shot_noise * 100,
+    )
+    profile.origins["frame"] = "of the RAW files" if sensor.frame else NOT_MEASURED
+    profile.origins["shot_noise_iso_100"] = f"median of {len(noise)}" if noise else NOT_MEASURED
 
 
-def neutral_fields(fits: Sequence[PairFit], generic: Camera) -> Summary:
-    """Summarise the illuminants: each pair's, or the medians of groups along the principal axis."""
+def add_neutrals(profile: Profile, fits: Sequence[PairFit], generic: Camera) -> None:
+    """Add the illuminants: each pair's, or the medians of groups along the principal axis."""
     greys = [fit for fit in fits if fit.fit.has_greys]
-    lines = []
     if len(greys) >= MIN_SPREAD_PAIRS:
         fits = greys
     elif len(greys) < len(fits):
-        lines.append(
-            f"neutrals: {len(fits) - len(greys)} of {count_pairs(fits)} without greys;"
+        profile.open.append(
+            f"neutrals: {len(fits) - len(greys)} of {count_of(len(fits), 'pair')} without greys;"
             " theirs are extrapolated from colours"
         )
+    count = count_of(len(fits), "pair")
     logs = np.log([fit.fit.neutral for fit in fits])
     if len(fits) <= MAX_LISTED_NEUTRALS:
         points, names = logs, [printable(fit.name) for fit in fits]
-        origin = "one of each pair"
+        profile.origins["neutrals"] = "one of each pair"
     else:
         points = group_medians(logs)
         names = [f"group {number + 1}" for number in range(len(points))]
-        origin = f"medians of groups of {count_pairs(fits)}, along the principal axis"
-    neutrals = [
+        profile.origins["neutrals"] = f"medians of groups of {count}, along the principal axis"
+    profile.fields["neutrals"] = [
         {"light": light, "red": round(red, 4), "blue": round(blue, 4), "weight": 1.0}
         for light, (red, blue) in zip(names, np.exp(points).tolist())
     ]
-    covariance, comment = generic.spread, "generic_phone's"
+    covariance, profile.origins["jitter"] = generic.spread, "generic_phone's"
     if len(fits) >= MIN_SPREAD_PAIRS:
         # a kernel density with Scott's bandwidth in two dimensions
         covariance = np.cov(logs.T) * len(points) ** (-1 / 3) + np.eye(2) * MIN_DEVIATION**2
-        comment = f"from {count_pairs(fits)}"
+        profile.origins["jitter"] = f"from {count}"
     red, blue = np.sqrt(np.diag(covariance))
     jitter = {"red": red, "blue": blue, "correlation": covariance[0, 1] / (red * blue)}
-    rounded = {key: round(float(value), 4) for key, value in jitter.items()}
-    return {"neutrals": neutrals, "jitter": rounded}, {"neutrals": origin, "jitter": comment}, lines
+    profile.fields["jitter"] = {key: round(float(value), 4) for key, value in jitter.items()}
 
 
 def group_medians(rows: np.ndarray) -> np.ndarray:
@@ -149,75 +145,73 @@ def group_medians(rows: np.ndarray) -> np.ndarray:
     return np.array([np.median(rows[part], axis=0) for part in np.array_split(order, MAX_GROUPS)])
 
 
-def matrix_fields(fits: Sequence[PairFit], generic: Camera) -> Summary:
-    """Summarise the colour matrices: those of pairs with colours, at most `MAX_GROUPS`.
+def add_matrices(profile: Profile, fits: Sequence[PairFit], generic: Camera) -> None:
+    """Add the colour matrices: those of pairs with colours, at most `MAX_GROUPS`.
 
     With few, the generic matrices are shifted so that their mean is the median of the measured ones.
     """
     matrices = np.array([fit.fit.colour_matrix for fit in fits if fit.fit.has_colours])
-    lines = []
-    if len(matrices) == 0:
+    count = len(matrices)
+    if count == 0:
         origin = NOT_MEASURED
-        lines.append("colour_matrices: no pair has enough colours; the generic ones stay")
+        profile.open.append("colour_matrices: no pair has enough colours; the generic ones stay")
         matrices = generic.colour_matrices
-    elif len(matrices) < MIN_SPREAD_PAIRS:
-        origin = f"generic_phone's, shifted to the median of {len(matrices)}"
+    elif count < MIN_SPREAD_PAIRS:
+        origin = f"generic_phone's, shifted to the median of {count}"
+        profile.open.append(
+            f"colour_matrices: their spread, measured in {count} of the pairs; the generic one stays"
+        )
         middle = np.median(matrices, axis=0)
         middle /= middle.sum(axis=-1, keepdims=True)
-        lines.append(
-            f"colour_matrices: their spread, measured in {len(matrices)} of the pairs; the generic one stays"
-        )
         matrices = generic.colour_matrices - generic.mean_colour_matrix + middle
     else:
-        origin = f"from {len(matrices)} pairs; they include the ISP's saturation"
+        origin = f"from {count} pairs; they include the ISP's saturation"
         distances = np.abs(matrices - np.median(matrices, axis=0)).max(axis=(1, 2))
         matrices = matrices[distances <= MAX_DISTANCE * np.median(distances)]
         if len(matrices) > MAX_GROUPS:
             matrices = group_medians(matrices.reshape(-1, 9)).reshape(-1, 3, 3)
             matrices /= matrices.sum(axis=-1, keepdims=True)
-    return {"colour_matrices": matrices.round(4).tolist()}, {"colour_matrices": origin}, lines
+    profile.fields["colour_matrices"] = matrices.round(4).tolist()
+    profile.origins["colour_matrices"] = origin
 
 
-def setting_fields(fits: Sequence[PairFit], generic: Camera) -> Summary:
-    """Summarise the distributions of the settings."""
+def add_settings(profile: Profile, fits: Sequence[PairFit], generic: Camera) -> None:
+    """Add the distributions of the settings."""
     settings = generic.prior.model_dump(exclude_none=True)
-    origins = dict.fromkeys((*UNMEASURED, "exposure"), NOT_MEASURED)
-    lines = [f"{', '.join(UNMEASURED)}: not measured; the generic prior stays"]
-    gains = [fit.fit.gain for fit in fits if fit.fit.has_highlights]
-    exposures = [fit.exposure for fit in fits if fit.fit.has_highlights]
-    if exposures:
-        origins["exposure"] += f"; brightest hundredth of the pairs' RAW: {np.median(exposures):.2f}"
+    origins, lines = profile.origins, profile.open
+    profile.fields["settings"] = settings
+    origins |= dict.fromkeys((*UNMEASURED, "exposure"), NOT_MEASURED)
+    bright = [fit for fit in fits if fit.fit.has_highlights]
+    if bright:
+        exposure = np.median([fit.exposure for fit in bright])
+        origins["exposure"] += f"; brightest hundredth of the pairs' RAW: {exposure:.2f}"
+    lines.append(f"{', '.join(UNMEASURED)}: not measured; the generic prior stays")
     lines.append("exposure: a pair does not tell the light from the scene; the generic prior stays")
-    noise = [fit.noise[0] for fit in fits if fit.noise is not None]
-    isos = [fit.iso for fit in fits if fit.iso is not None]
-    if not isos:
-        isos = [shot / generic.shot_noise for shot in noise]
+    isos = [fit.iso for fit in fits if fit.iso is not None] or [
+        fit.noise[0] / generic.shot_noise for fit in fits if fit.noise is not None
+    ]
+    qualities = [fit.quality for fit in fits if fit.quality is not None]
     for name, values, floor, missing in (
-        ("gain", gains, 1.0, "no pair has highlights below white"),
+        ("gain", [fit.fit.gain for fit in bright], 1.0, "no pair has highlights below white"),
         ("iso", isos, 0.0, "no pair tells its noise or ISO"),
-        ("quality", [fit.quality for fit in fits if fit.quality is not None], 0.0, "no photo is a JPEG"),
+        ("quality", qualities, 0.0, "no photo is a JPEG"),
     ):
-        if values:
-            settings[name], origins[name] = fit_distribution(values, settings[name], floor)
-            if len(values) < MIN_SPREAD_PAIRS <= len(fits):
-                lines.append(
-                    f"{name}: its spread, measured in {len(values)} of the pairs; the generic one stays"
-                )
-        else:
+        if not values:
             origins[name] = NOT_MEASURED
             lines.append(f"{name}: {missing}; the generic prior stays")
-    settings["saturation"] = {"uniform": [1.0, 1.0]}
-    origins["saturation"] = "in the matrices"
+            continue
+        settings[name], origins[name] = fit_distribution(values, settings[name], floor)
+        if len(values) < MIN_SPREAD_PAIRS <= len(fits):
+            lines.append(f"{name}: its spread, measured in {len(values)} of the pairs; the generic one stays")
+    fixed = {"saturation": (1.0, "in the matrices")}
     if len(fits) >= MIN_SPREAD_PAIRS:
-        for name in ("midtones", "contrast", "black_point"):
-            settings[name], origins[name] = {"uniform": [0.0, 0.0]}, "in tone_curve"
-        settings["white_point"], origins["white_point"] = {"uniform": [1.0, 1.0]}, "in tone_curve"
-        deviation = tone_deviation(fits)
-        settings["tone_deviation"] = {"uniform": [round(deviation, 3)] * 2}
-        origins["tone_deviation"] = f"from {count_pairs(fits)}"
+        fixed |= dict.fromkeys(("midtones", "contrast", "black_point"), (0.0, "in tone_curve"))
+        fixed["white_point"] = (1.0, "in tone_curve")
+        fixed["tone_deviation"] = (round(tone_deviation(fits), 3), f"from {count_of(len(fits), 'pair')}")
     else:
         origins["midtones"] = origins["contrast"] = "generic_phone's spread; tone_curve corrects its mean"
-    return {"settings": settings}, origins, lines
+    for name, (value, origin) in fixed.items():
+        settings[name], origins[name] = {"uniform": [value, value]}, origin
 
 
 def fit_distribution(values: Sequence[float], generic: dict, floor: float) -> tuple[dict, str]:
@@ -227,7 +221,7 @@ def fit_distribution(values: Sequence[float], generic: dict, floor: float) -> tu
     none above 100.
     """
     ((kind, _),) = generic.items()
-    count = f"{len(values)} pair" + "s" * (len(values) != 1)
+    count = count_of(len(values), "pair")
     few = len(values) < MIN_SPREAD_PAIRS
     origin = f"generic_phone's spread around {count}" if few else f"from {count}"
     if kind == "uniform":  # the JPEG's quality
@@ -249,20 +243,20 @@ def fit_distribution(values: Sequence[float], generic: dict, floor: float) -> tu
     return {"log_uniform": [round(float(bound), 4) for bound in bounds]}, origin
 
 
-def jpeg_field(fits: Sequence[PairFit], generic: Camera) -> Summary:
-    """Summarise the chroma subsampling of the JPEGs."""
+def add_subsampling(profile: Profile, fits: Sequence[PairFit], generic: Camera) -> None:
+    """Add the chroma subsampling of the JPEGs."""
     kinds = [fit.subsampling for fit in fits if fit.subsampling is not None]
-    shares = generic.subsampling
-    origin, lines = f"from {len(kinds)} JPEGs", []
+    shares, origin = generic.subsampling, NOT_MEASURED
     if not kinds:
-        origin = NOT_MEASURED
-        lines = ["jpeg: no photo is a JPEG; the generic shares stay"]
+        profile.open.append("jpeg: no photo is a JPEG; the generic shares stay")
     elif len(kinds) < MIN_SPREAD_PAIRS:
-        origin = f"generic_phone's and {len(kinds)} JPEG" + "s" * (len(kinds) != 1)
+        origin = f"generic_phone's and {count_of(len(kinds), 'JPEG')}"
         shares = np.bincount(kinds, minlength=4) / len(kinds) / 2 + shares / 2
     else:
+        origin = f"from {len(kinds)} JPEGs"
         shares = np.bincount(kinds, minlength=4) / len(kinds)
-    return {"jpeg": dict(zip((*CHROMA, "none"), shares.round(3).tolist()))}, {"jpeg": origin}, lines
+    profile.fields["jpeg"] = dict(zip((*CHROMA, "none"), shares.round(3).tolist()))
+    profile.origins["jpeg"] = origin
 
 
 def forward_curve(curve: np.ndarray) -> Callable[[np.ndarray], np.ndarray]:
@@ -284,42 +278,30 @@ def tone_curve(fits: Sequence[PairFit], fields: dict) -> list[float]:
 
     It takes the place of all that the means of local contrast, midtones and contrast do not explain.
     """
-    settings = mean_settings(read_profile(fields))
-    levels = np.linspace(0, 1, 4097)
-    before = apply_srgb_curves(encode_uniform(levels**2, settings), settings)
-    linear = np.interp(np.linspace(0, 1, CURVE_POINTS), before, levels**2)
+    linear, before = mean_rendering(read_profile(fields))
+    linear = np.interp(np.linspace(0, 1, CURVE_POINTS), before, linear)
     curve = np.maximum.accumulate(forward_curve(average_curve(list(fits)))(linear))
     return curve.clip(0, 1).round(4).tolist()
 
 
 def profile_text(profile: Profile) -> str:
     """Return a profile as YAML with the origin of each figure."""
-    fields, origins = profile.fields, profile.origins
-
-    def flow(value: object) -> str:
-        return json.dumps(value, ensure_ascii=True)
-
-    def remark(name: str) -> str:
-        return f"  # {origins[name]}" if name in origins else ""
-
     lines = [
-        f"# Measured by `omf calibrate` on {profile.num_pairs} pair" + "s" * (profile.num_pairs != 1) + ".",
+        f"# Measured by `omf calibrate` on {count_of(profile.num_pairs, 'pair')}.",
         "# samsung_s7.yaml explains the fields; all that the pairs leave open is that of generic_phone.yaml.",
         *(f"# open: {json.dumps(line)[1:-1]}" for line in profile.open),
-        "",
-        f"name: {flow(fields['name'])}",
-        "",
     ]
-    names = ("cfa", "black_level", "white_level", "frame", "shot_noise_iso_100")
-    lines += [f"{name}: {flow(fields[name])}{remark(name)}" for name in names]
-    lines += ["", f"neutrals:{remark('neutrals')}"]
-    lines += [f"  - {flow(light)}" for light in fields["neutrals"]]
-    lines += [f"jitter: {flow(fields['jitter'])}{remark('jitter')}"]
-    lines += ["", f"colour_matrices:{remark('colour_matrices')}"]
-    lines += [f"  - {flow(matrix)}" for matrix in fields["colour_matrices"]]
-    lines += ["", f"tone_curve:{remark('tone_curve')}"]
-    lines += [f"  - {flow(value)}" for value in fields["tone_curve"]]
-    lines += ["", "settings:"]
-    lines += [f"  {name}: {flow(value)}{remark(name)}" for name, value in fields["settings"].items()]
-    lines += [f"jpeg: {flow(fields['jpeg'])}{remark('jpeg')}"]
+    for section in SECTIONS:
+        lines += ["", *(line for name in section for line in entry(name, profile.fields[name], profile))]
     return "\n".join(lines) + "\n"
+
+
+def entry(name: str, value: object, profile: Profile) -> list[str]:
+    """Return the lines of YAML of a field or setting."""
+    remark = f"  # {profile.origins[name]}" if name in profile.origins else ""
+    if name in LISTS:
+        return [f"{name}:{remark}", *(f"  - {json.dumps(item)}" for item in value)]
+    if name == "settings":
+        inner = [line for setting in value.items() for line in entry(*setting, profile)]
+        return [f"{name}:", *(f"  {line}" for line in inner)]
+    return [f"{name}: {json.dumps(value)}{remark}"]

@@ -1,12 +1,13 @@
 """Convert a folder of camera RAW and its photos to training pairs."""
 
 import json
+from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 
-from omf.evaluation.alignment import Registration, register
-from omf.io.camera_raw import CameraRaw, import_rawpy, read_camera_raw
+from omf.io.camera_raw import import_rawpy
 from omf.io.images import save_png
 from omf.raw.bayer import pack
 from omf.training.datasets import DESCRIPTION, CameraPair, find_pairs
@@ -45,8 +46,13 @@ def convert_dataset(folder: Path, out: Path, crop: int = 504) -> list[str]:
     conversion = read_previous_conversion(folder, out, crop)
     out.mkdir(parents=True, exist_ok=True)
     problems = list(dataset.problems)
-    for pair in progress(dataset.camera_pairs, "convert", unit="pair"):
-        if is_converted(out, pair.name, conversion["photos"].get(pair.name)):
+    for pair in progress(dataset.pairs, "convert", unit="pair"):
+        record = conversion["photos"].get(pair.name)
+        if record and all(
+            (out / f"{stem}{suffix}").is_file()
+            for stem, _, _ in crops_of(pair.name, record["rows"], record["columns"])
+            for suffix in (".png", ".npy")
+        ):
             continue
         # before the first crop, since it defines the white level; it holds all of the earlier one
         save_json(out / DESCRIPTION, conversion, own=True)
@@ -62,8 +68,9 @@ def convert_dataset(folder: Path, out: Path, crop: int = 504) -> list[str]:
 def conversion_table(out: Path) -> str:
     """Return a table of the photos converted into `out`: crops, orientation and registration quality."""
     lines = ["photo                 crops  turned  correlation  largest shift [pixels]"]
-    photos = json.loads((out / DESCRIPTION).read_text())["photos"]
-    for name, photo in ((name, photo) for name, photo in photos.items() if is_record(photo)):
+    for name, photo in json.loads((out / DESCRIPTION).read_text())["photos"].items():
+        if not is_record(photo):
+            continue
         turned = f"{90 * photo['turns']}" + (" m" if photo["mirrored"] else "")
         crops = photo["rows"] * photo["columns"]
         lines.append(
@@ -82,12 +89,8 @@ def read_previous_conversion(folder: Path, out: Path, crop: int) -> dict:
     if out.exists() and out.resolve() == folder.resolve():
         raise InputError(f"{out}: holds the photos; give another folder for the crops")
     if not path.is_file():
-        return {
-            "white_level": CONVERTED_WHITE_LEVEL,
-            "crop": crop,
-            "source": folder.resolve().name,
-            "photos": {},
-        }
+        source = folder.resolve().name
+        return {"white_level": CONVERTED_WHITE_LEVEL, "crop": crop, "source": source, "photos": {}}
     try:
         conversion = json.loads(path.read_text())
         white_level, size, photos = conversion["white_level"], conversion["crop"], conversion["photos"]
@@ -98,8 +101,7 @@ def read_previous_conversion(folder: Path, out: Path, crop: int) -> dict:
             f"{path}: crops of {size} pixels, white level {white_level};"
             " give another folder, or the same crop"
         )
-    photos = {name: record for name, record in photos.items() if is_record(record)}
-    return conversion | {"photos": photos}
+    return conversion | {"photos": {name: record for name, record in photos.items() if is_record(record)}}
 
 
 def is_record(record: object) -> bool:
@@ -111,25 +113,10 @@ def is_record(record: object) -> bool:
     )
 
 
-def is_converted(out: Path, name: str, record: dict | None) -> bool:
-    """Return True if all crops that the record of a photo lists exist."""
-    return record is not None and all(
-        path.is_file() for path in crop_files(out, name, record["rows"], record["columns"])
-    )
-
-
-def crop_files(out: Path, name: str, rows: int, columns: int) -> list[Path]:
-    """Return the paths of all crops of a photo."""
-    stems = [f"{name}_{row}_{column}" for row in range(rows) for column in range(columns)]
-    return [out / f"{stem}{suffix}" for stem in stems for suffix in (".png", ".npy")]
-
-
-def register_pair(pair: CameraPair, rgb: np.ndarray, camera_raw: CameraRaw) -> Registration:
-    """Register a photo, `rgb`, to its RAW. Raises InputError that names the files if they do not match."""
-    try:
-        return register(rgb, camera_raw.bayer)
-    except InputError as error:
-        raise InputError(f"{pair.source}: {error}") from error
+def crops_of(name: str, rows: int, columns: int) -> Iterator[tuple[str, int, int]]:
+    """Yield the file name, without suffix, row and column of all crops of a photo."""
+    for row, column in product(range(rows), range(columns)):
+        yield f"{name}_{row}_{column}", row, column
 
 
 def convert_pair(pair: CameraPair, out: Path, crop: int) -> dict:
@@ -137,20 +124,15 @@ def convert_pair(pair: CameraPair, out: Path, crop: int) -> dict:
 
     Raises InputError if a file cannot be read or the photo cannot be registered to its RAW.
     """
-    rgb, camera_raw = pair.read_photo(), read_camera_raw(pair.raw)
-    registration = register_pair(pair, rgb, camera_raw)
-    rgb, bayer = registration.apply(rgb, camera_raw.bayer)
+    rgb, bayer, registration, _ = pair.load()
     counts = pack((bayer * np.float32(CONVERTED_WHITE_LEVEL)).round().astype(np.uint16))
     height, width = (min(crop, side) for side in bayer.shape)
     rows, columns = bayer.shape[0] // height, bayer.shape[1] // width
-    for row in range(rows):
-        for column in range(columns):
-            top, left = row * height, column * width
-            stem = f"{pair.name}_{row}_{column}"
-            save_npy(
-                out / f"{stem}.npy", counts[top // 2 : (top + height) // 2, left // 2 : (left + width) // 2]
-            )
-            save_png(out / f"{stem}.png", rgb[top : top + height, left : left + width])
+    for stem, row, column in crops_of(pair.name, rows, columns):
+        top, left = row * height, column * width
+        packed = counts[top // 2 : (top + height) // 2, left // 2 : (left + width) // 2]
+        save_npy(out / f"{stem}.npy", packed)
+        save_png(out / f"{stem}.png", rgb[top : top + height, left : left + width])
     return {
         "rows": rows,
         "columns": columns,

@@ -17,20 +17,15 @@ def draw_curves(log: Path, out: Path) -> None:
     for axes, network in zip(figure.subplots(1, len(networks), squeeze=False)[0], networks):
         network_rows = [row for row in rows if row["network"] == network]
         iterations = [int(row["iteration"]) for row in network_rows]
-        axes.plot(iterations, [float(row["loss"]) for row in network_rows], color="#0072b2")
+        loss, rate = ([float(row[name]) for row in network_rows] for name in ("loss", "learning_rate"))
+        axes.plot(iterations, loss, color="#0072b2")
         axes.set(title=network, xlabel="iteration", yscale="log")
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter("{x:g}")
         axes.set_ylabel("loss", color="#0072b2")
         axes.grid(alpha=0.3, which="both")
         right = axes.twinx()
-        right.plot(
-            iterations,
-            [float(row["learning_rate"]) for row in network_rows],
-            color="#d55e00",
-            linestyle="--",
-            linewidth=1,
-        )
+        right.plot(iterations, rate, color="#d55e00", linestyle="--", linewidth=1)
         right.set_ylabel("learning rate", color="#d55e00")
         right.set_ylim(bottom=0)
     with atomic_write(out, own=True) as temporary:

@@ -14,18 +14,19 @@ A `dataset.json` beside the pairs, {"white_level": 4095}, overrides the white le
 """
 
 import json
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from omf.evaluation.alignment import Registration, register
 from omf.evaluation.plausibility import check_pair
-from omf.io.camera_raw import CAMERA_RAW_SUFFIXES, import_rawpy
+from omf.io.camera_raw import CAMERA_RAW_SUFFIXES, CameraRaw, import_rawpy, read_camera_raw
 from omf.io.embedded import open_embedded_photo, read_embedded_photo
 from omf.io.images import PHOTO_SUFFIXES, read_rgb
 from omf.io.packed import NPY_ERRORS, PACKED_SUFFIXES, read_counts, unreadable
-from omf.io.photos import match_shots
-from omf.raw.bayer import WHITE_LEVEL, unpack
+from omf.io.photos import group_by_stem, match_shots
+from omf.raw.bayer import WHITE_LEVEL, crop_to_cells, unpack
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.console import progress
 from omf.utils.errors import InputError
@@ -36,7 +37,6 @@ EXPECTED = (
     "expected NAME.jpg with NAME.npy (AIM 2022), NAME.png with NAME.npy or NAME.npz (NTIRE 2025),"
     " or NAME.dng or another camera's RAW, with NAME.jpg or with the camera's JPEG embedded in it"
 )
-
 
 MAX_BEYOND_WHITE = 0.05  # share of pairs with such counts, above which (and two) the level itself is wrong
 MIN_EXPOSURE = 0.22  # median of `check_pair`: 0.38 and more in real pairs, 0.2 and less with two bits too few
@@ -71,13 +71,12 @@ class Pair:
             InputError: a file cannot be read, the two do not match, or the RAW is not valid.
         """
         rgb = read_rgb(self.photo)
-        height, width = rgb.shape[0] // 2, rgb.shape[1] // 2
+        shape = (rgb.shape[0] // 2, rgb.shape[1] // 2, 4)
         counts = read_counts(self.raw)
-        if counts.dtype != np.uint16 or counts.shape != (height, width, 4):
+        if counts.dtype != np.uint16 or counts.shape != shape:
             raise InputError(
                 f"{self.raw}: {counts.dtype} {counts.shape}; {self.photo.name} of"
-                f" {rgb.shape[1]} x {rgb.shape[0]} pixels requires uint16 {(height, width, 4)},"
-                " planes R, Gr, Gb, B"
+                f" {rgb.shape[1]} x {rgb.shape[0]} pixels requires uint16 {shape}, planes R, Gr, Gb, B"
             )
         low, high = counts.min(), counts.max()
         if high > self.white_level:
@@ -87,9 +86,7 @@ class Pair:
             )
         if low == high:
             raise InputError(f"{self.raw}: every value is {low}; give a RAW that shows something")
-        return rgb[: 2 * height, : 2 * width], unpack(counts).astype(np.float32) / np.float32(
-            self.white_level
-        )
+        return crop_to_cells(rgb), unpack(counts).astype(np.float32) / np.float32(self.white_level)
 
 
 @dataclass(frozen=True)
@@ -103,26 +100,28 @@ class CameraPair:
     def name(self) -> str:
         return self.raw.stem
 
-    @property
-    def source(self) -> str:
-        """The files of the pair, for error messages."""
-        return f"{self.photo}, {self.raw.name}" if self.photo else f"{self.raw} and the photo embedded in it"
-
-    def check_photo(self) -> None:
-        """Raise InputError if the photo is embedded, and is absent, damaged or smaller than the RAW.
-
-        Decodes no pixels. A photo beside its RAW is not checked.
-        """
-        if self.photo is None:
-            open_embedded_photo(self.raw)
-
     def read_photo(self) -> np.ndarray:
-        """Read the photo, not registered to its RAW: sRGB, uint8 or uint16 (H, W, 3), see `read_rgb`.
+        """Read the photo, not registered to its RAW: sRGB, uint8 or uint16 (H, W, 3), see `read_rgb`."""
+        return read_embedded_photo(self.raw) if self.photo is None else read_rgb(self.photo)
+
+    def load(self) -> tuple[np.ndarray, np.ndarray, Registration, CameraRaw]:
+        """Load the photo and its RAW, and register them.
+
+        Returns:
+            Photo and mosaic of their common area, as `Pair.load`, the registration, and the RAW as stored.
 
         Raises:
-            InputError: the photo cannot be read.
+            InputError: a file cannot be read, or the two do not match.
         """
-        return read_embedded_photo(self.raw) if self.photo is None else read_rgb(self.photo)
+        rgb, camera_raw = self.read_photo(), read_camera_raw(self.raw)
+        try:
+            registration = register(rgb, camera_raw.bayer)
+        except InputError as error:
+            files = (
+                f"{self.photo}, {self.raw.name}" if self.photo else f"{self.raw} and the photo embedded in it"
+            )
+            raise InputError(f"{files}: {error}") from error
+        return *registration.apply(rgb, camera_raw.bayer), registration, camera_raw
 
 
 @dataclass(frozen=True)
@@ -130,64 +129,56 @@ class Dataset:
     """Contents of a dataset folder."""
 
     layout: str  # aim, ntire or dng
-    pairs: list[Pair]  # for training; empty in the dng layout
+    pairs: list[Pair] | list[CameraPair]  # the latter in the dng layout, which must be converted for training
     problems: list[str]  # one line each
-    camera_pairs: list[CameraPair] = field(default_factory=list)  # dng layout only
-    overexposed: int | None = None  # number of photos with overexposed pixels; None if not checked
+    overexposed: int = 0  # number of photos with overexposed pixels, counted by `check_pairs`
 
 
 def find_pairs(folder: Path) -> Dataset:
     """Find the pairs in a folder or in its `train/`, and their layout, from file names and headers only.
 
     Camera RAW without a photo of the same name counts as a pair with its embedded photo, which is not read
-    here: `check_pairs` checks it, and `CameraPair.read_photo` decodes it.
+    here: `check_pairs` checks it, and `CameraPair.load` decodes it.
 
     Raises:
-        InputError: the folder does not exist or contains no pairs.
+        InputError: the folder does not exist, contains no pairs, or none that can be used.
     """
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder; give one that holds pairs of photo and RAW")
     for candidate in (folder, folder / "train"):
-        if candidate.is_dir() and (dataset := pairs_in(candidate)):
-            return dataset
+        if not candidate.is_dir():
+            continue
+        files = [path for path in sorted(candidate.iterdir()) if path.is_file() and path.name[0] != "."]
+        photos, packed, camera = (
+            group_by_stem(path for path in files if path.suffix.lower() in suffixes)
+            for suffixes in (PHOTO_SUFFIXES, PACKED_SUFFIXES, CAMERA_RAW_SUFFIXES)
+        )
+        if photos.keys() & packed.keys():
+            dataset = packed_pairs(candidate, photos, packed, camera)
+        elif camera:
+            dataset = camera_pairs(photos, camera)
+        else:
+            continue
+        if not dataset.pairs:
+            raise InputError(
+                f"{candidate}: none of its pairs can be used; the first problem is: {dataset.problems[0]}"
+            )
+        return dataset
     raise InputError(f"{folder}: no pairs of photo and RAW in it; {EXPECTED}")
-
-
-def pairs_in(folder: Path) -> Dataset | None:
-    """Find the pairs directly in a folder, or return None if it has no camera RAW and no named pairs.
-
-    Raises InputError if none of the pairs can be used.
-    """
-    files = sorted(path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    photos, packed, camera = (
-        files_by_stem(files, suffixes) for suffixes in (PHOTO_SUFFIXES, PACKED_SUFFIXES, CAMERA_RAW_SUFFIXES)
-    )
-    if photos.keys() & packed.keys():
-        return packed_pairs(folder, photos, packed, camera)
-    return camera_raw_pairs(folder, photos, camera) if camera else None
-
-
-def files_by_stem(files: list[Path], suffixes: set[str]) -> dict[str, list[Path]]:
-    """Group the files that have one of the suffixes, in upper or lower case, by name without suffix."""
-    grouped: dict[str, list[Path]] = {}
-    for path in files:
-        if path.suffix.lower() in suffixes:
-            grouped.setdefault(path.stem, []).append(path)
-    return grouped
 
 
 def match_pairs(
     photos: dict[str, list[Path]], raws: dict[str, list[Path]], embedded: bool = False
-) -> tuple[list[str], list[str]]:
-    """Return (names with exactly one photo and one RAW, problems with the others).
+) -> tuple[list[tuple[Path | None, Path]], list[str]]:
+    """Return the photos and RAW files that share a name with no others, and problems with the rest.
 
-    With `embedded`, a RAW without a photo counts as one with a photo.
+    With `embedded`, a RAW without a photo counts as one with a photo, which is None.
     """
-    names, problems = [], []
+    matched, problems = [], []
     for name in sorted(photos.keys() | raws.keys()):
         photo_files, raw_files = photos.get(name, []), raws.get(name, [])
         if len(raw_files) == 1 and len(photo_files) in ((0, 1) if embedded else (1,)):
-            names.append(name)
+            matched.append((photo_files[0] if photo_files else None, raw_files[0]))
         elif not raw_files:
             problems.append(f"{photo_files[0]}: no RAW of that name; add it, or remove the photo")
         elif not photo_files and not embedded:
@@ -195,33 +186,23 @@ def match_pairs(
         else:
             duplicates = photo_files if len(photo_files) > 1 else raw_files
             problems.append(f"{duplicates[0]}: {duplicates[1].name} has the same name; keep one of them")
-    return names, problems
+    return matched, problems
 
 
-def camera_raw_pairs(folder: Path, photos: dict[str, list[Path]], camera: dict[str, list[Path]]) -> Dataset:
-    """Return the dataset of a folder with camera RAW. Raises InputError if none of the pairs can be used."""
-    camera = match_shots(photos, camera)
-    names, problems = match_pairs(photos, camera, embedded=True)
-    if not names:
-        raise none_usable(folder, problems)
-    pairs = [CameraPair(photos[name][0] if name in photos else None, camera[name][0]) for name in names]
-    return Dataset("dng", [], problems, pairs)
-
-
-def none_usable(folder: Path, problems: list[str]) -> InputError:
-    """Return the error for a folder of pairs that all have problems."""
-    return InputError(f"{folder}: none of its pairs can be used; the first problem is: {problems[0]}")
+def camera_pairs(photos: dict[str, list[Path]], camera: dict[str, list[Path]]) -> Dataset:
+    """Return the dataset of a folder with camera RAW."""
+    matched, problems = match_pairs(photos, match_shots(photos, camera), embedded=True)
+    return Dataset("dng", [CameraPair(*files) for files in matched], problems)
 
 
 def packed_pairs(
     folder: Path, photos: dict[str, list[Path]], packed: dict[str, list[Path]], camera: dict[str, list[Path]]
 ) -> Dataset:
-    """Return the dataset of a folder with packed RAW. Raises InputError if none of the pairs can be used."""
-    names, problems = match_pairs(photos, packed)
+    """Return the dataset of a folder with packed RAW. Raises InputError if its dataset.json is not valid."""
+    matched, problems = match_pairs(photos, packed)
     given = read_white_level(folder / DESCRIPTION)
     pairs, layouts = [], set()
-    for name in names:
-        photo, raw = photos[name][0], packed[name][0]
+    for photo, raw in matched:
         try:
             layout, level = layout_and_white_level(photo, raw, given)
         except InputError as error:
@@ -232,8 +213,6 @@ def packed_pairs(
     problems += [
         f"{path}: a camera RAW among packed ones; skipped" for paths in camera.values() for path in paths
     ]
-    if not pairs:
-        raise none_usable(folder, problems)
     return Dataset("ntire" if "ntire" in layouts else "aim", pairs, problems)
 
 
@@ -245,8 +224,7 @@ def read_white_level(path: Path) -> int | None:
     if not path.is_file():
         return None
     try:
-        description = json.loads(path.read_text())
-        level = description.get("white_level")
+        level = json.loads(path.read_text()).get("white_level")
     except (OSError, ValueError, AttributeError, RecursionError) as error:
         raise InputError(
             f'{path}: can\'t be read ({error}); give JSON such as {{"white_level": 4095}}'
@@ -256,12 +234,7 @@ def read_white_level(path: Path) -> int | None:
 
 def check_white_level(path: Path, level: object) -> int:
     """Return the white level as an int. Raises InputError unless it is a whole number from 1 to 65535."""
-    if (
-        isinstance(level, bool)
-        or not isinstance(level, int | float)
-        or not 1 <= level <= 65535
-        or level != int(level)
-    ):
+    if type(level) not in (int, float) or level not in range(1, 65536):
         raise InputError(f"{path}: white level {level}; give a whole number from 1 to 65535")
     return int(level)
 
@@ -333,6 +306,12 @@ class PairCheck:
             )
 
 
+def check_side(path: Path, rgb: np.ndarray, side: int) -> None:
+    """Raise InputError if a photo is less than `side` pixels high or wide."""
+    if min(rgb.shape[:2]) < side:
+        raise InputError(f"{path}: {rgb.shape[1]} x {rgb.shape[0]} pixels; {side} x {side} are needed")
+
+
 def check_pairs(dataset: Dataset, min_side: int = 2) -> Dataset:
     """Load every pair once and return the dataset without those that cannot be used.
 
@@ -343,39 +322,20 @@ def check_pairs(dataset: Dataset, min_side: int = 2) -> Dataset:
         InputError: the pairs have another white level than their layout, or a photo is embedded in camera RAW
             and rawpy is not installed.
     """
-    if dataset.layout == "dng":
-        return check_camera_pairs(dataset)
+    if any(pair.photo is None for pair in dataset.pairs):
+        import_rawpy()
     pairs, problems, overexposed, check = [], [], 0, PairCheck()
     for pair in progress(dataset.pairs, "checking", unit="pair"):
         try:
-            rgb, _ = check.load(pair)
-            if min(rgb.shape[:2]) < min_side:
-                raise InputError(
-                    f"{pair.photo}: {rgb.shape[1]} x {rgb.shape[0]} pixels;"
-                    f" {min_side} x {min_side} are needed"
-                )
+            if isinstance(pair, Pair):
+                rgb, _ = check.load(pair)
+                check_side(pair.photo, rgb, min_side)
+                overexposed += bool(overexposure_mask(rgb).any())
+            elif pair.photo is None:
+                open_embedded_photo(pair.raw)
         except InputError as error:
             problems.append(str(error))
         else:
             pairs.append(pair)
-            overexposed += bool(overexposure_mask(rgb).any())
     check.check_white_level()
     return replace(dataset, pairs=pairs, problems=dataset.problems + problems, overexposed=overexposed)
-
-
-def check_camera_pairs(dataset: Dataset) -> Dataset:
-    """Return a dataset in the dng layout without the camera RAW whose embedded photo cannot be used.
-
-    Raises InputError if a photo is embedded and rawpy is not installed.
-    """
-    if any(pair.photo is None for pair in dataset.camera_pairs):
-        import_rawpy()
-    pairs, problems = [], []
-    for pair in progress(dataset.camera_pairs, "checking", unit="pair"):
-        try:
-            pair.check_photo()
-        except InputError as error:
-            problems.append(str(error))
-        else:
-            pairs.append(pair)
-    return replace(dataset, problems=dataset.problems + problems, camera_pairs=pairs)

@@ -29,22 +29,30 @@ def describe(dataset: Dataset) -> str:
 
     The statistics come from at most 200 pairs; pairs that cannot be read are skipped and listed as problems.
     """
+    problems = list(dataset.problems)
     if dataset.layout == "dng":
-        return "\n".join([camera_pairs_line(dataset.camera_pairs), *problem_lines(dataset.problems)])
-    statistics, errors = [], []
-    for pair in progress(sample_evenly(dataset.pairs, MAX_SAMPLED_PAIRS), "statistics", unit="pair"):
-        try:
-            statistics.append(pair_statistics(pair))
-        except InputError as error:
-            errors.append(str(error))
-    sample = f", statistics from {len(statistics)} of them" if len(statistics) < len(dataset.pairs) else ""
-    lines = [f"layout {dataset.layout}: {len(dataset.pairs)} pairs{sample}"]
-    levels = sorted({pair.white_level for pair in dataset.pairs})
-    lines += [f"white level   {', '.join(map(str, levels))}"]
-    if statistics:
-        lines += statistics_lines(statistics)
-    new_problems = [error for error in errors if error not in dataset.problems]
-    return "\n".join(lines + problem_lines(dataset.problems + new_problems))
+        lines = [camera_pairs_line(dataset.pairs)]
+    else:
+        sizes, rows = [], []
+        for pair in progress(sample_evenly(dataset.pairs, MAX_SAMPLED_PAIRS), "statistics", unit="pair"):
+            try:
+                rgb, bayer = pair.load()
+            except InputError as error:
+                problems += [str(error)] * (str(error) not in problems)
+            else:
+                sizes.append(f"{rgb.shape[1]} x {rgb.shape[0]}")
+                rows.append(pair_statistics(rgb, pack(bayer)))
+        sample = f", statistics from {len(rows)} of them" if len(rows) < len(dataset.pairs) else ""
+        levels = sorted({pair.white_level for pair in dataset.pairs})
+        lines = [
+            f"layout {dataset.layout}: {len(dataset.pairs)} pairs{sample}",
+            f"white level   {', '.join(map(str, levels))}",
+            *(statistics_lines(sizes, np.array(rows)) if rows else ()),
+        ]
+    lines += [f"problem: {problem}" for problem in problems[:MAX_PROBLEMS]]
+    if len(problems) > MAX_PROBLEMS:
+        lines.append(f"and {len(problems) - MAX_PROBLEMS} more problems")
+    return "\n".join(lines)
 
 
 def camera_pairs_line(pairs: list[CameraPair]) -> str:
@@ -60,44 +68,36 @@ def camera_pairs_line(pairs: list[CameraPair]) -> str:
     return f"layout dng: {text}; before training, cut them into pairs: omf dataset FOLDER --convert OUT"
 
 
-def pair_statistics(pair: Pair) -> dict:
-    """Return statistics of a pair: size, range and mean of each plane, overexposed and clipped fractions."""
-    rgb, bayer = pair.load()
-    planes = pack(bayer)
-    return {
-        "size": f"{rgb.shape[1]} x {rgb.shape[0]}",
-        "low": planes.min(axis=(0, 1)),
-        "mean": planes.mean(axis=(0, 1), dtype=np.float64),
-        "high": planes.max(axis=(0, 1)),
-        "overexposed": overexposure_mask(rgb).mean(),
-        "clipped": (planes >= CLIPPED_RAW).mean(),
-    }
+def pair_statistics(rgb: np.ndarray, planes: np.ndarray) -> list[float]:
+    """Return minima, means and maxima of the planes R, Gr, Gb, B, and the overexposed and clipped shares."""
+    return [
+        *planes.min(axis=(0, 1)),
+        *planes.mean(axis=(0, 1), dtype=np.float64),
+        *planes.max(axis=(0, 1)),
+        overexposure_mask(rgb).mean(),
+        (planes >= CLIPPED_RAW).mean(),
+    ]
 
 
-def statistics_lines(statistics: list[dict]) -> list[str]:
-    """Return a table of the statistics over all pairs, each pair with equal weight."""
-    sizes = [entry["size"] for entry in statistics]
-    counts = sorted(((sizes.count(size), size) for size in set(sizes)), reverse=True)
-    sizes_text = ", ".join(f"{size} ({count})" for count, size in counts[:5]) + (
-        ", ..." if len(counts) > 5 else ""
-    )
-    low, mean, high = (np.array([entry[key] for entry in statistics]) for key in ("low", "mean", "high"))
+def statistics_lines(sizes: list[str], rows: np.ndarray) -> list[str]:
+    """Return a table of sizes and `pair_statistics`, (N, 14), over all pairs, each with equal weight."""
+    common = sorted(((sizes.count(size), size) for size in set(sizes)), reverse=True)
+    sizes_text = ", ".join(f"{size} ({count})" for count, size in common[:5]) + ", ..." * (len(common) > 5)
     lines = [f"sizes         {sizes_text}", "RAW, 1 = white     R      Gr      Gb       B"]
-    for name, row in (
+    low, mean, high, shares = np.split(rows, (4, 8, 12), axis=1)
+    for name, values in (
         ("lowest", low.min(axis=0)),
         ("mean", mean.mean(axis=0)),
         ("highest", high.max(axis=0)),
     ):
-        lines.append(f"  {name:<10}" + "".join(f"{value:8.4f}" for value in row))
+        lines.append(f"  {name:<10}" + "".join(f"{value:8.4f}" for value in values))
     green = np.maximum(mean[:, 1:3].mean(axis=1), 1e-9)
-    for name, ratio in (("R/G", mean[:, 0] / green), ("B/G", mean[:, 3] / green)):
-        low_ratio, median, high_ratio = np.percentile(ratio, (5, 50, 95))
+    for name, plane in (("R/G", 0), ("B/G", 3)):
+        low_ratio, median, high_ratio = np.percentile(mean[:, plane] / green, (5, 50, 95))
         lines.append(
             f"grey-world {name}  {median:.3f}, 5 to 95 % of the pairs {low_ratio:.3f} to {high_ratio:.3f}"
         )
-    overexposed, clipped = (
-        100 * np.mean([entry[key] for entry in statistics]) for key in ("overexposed", "clipped")
-    )
+    overexposed, clipped = 100 * shares.mean(axis=0)
     lines.append(f"overexposed   {overexposed:.2f} % of the photos' pixels")
     lines.append(f"clipped       {clipped:.2f} % of the RAW values ({CLIPPED_RAW:g} or more)")
     if high.max() < 0.5:
@@ -106,13 +106,6 @@ def statistics_lines(statistics: list[dict]) -> list[str]:
             f" {DESCRIPTION} can set another"
         )
     return lines
-
-
-def problem_lines(problems: list[str]) -> list[str]:
-    """Return one line for each problem, at most 20, and a line with the number of others."""
-    lines = [f"problem: {problem}" for problem in problems[:MAX_PROBLEMS]]
-    rest = len(problems) - len(lines)
-    return lines + ([f"and {rest} more problems"] if rest > 0 else [])
 
 
 def grey_world_preview(bayer: np.ndarray) -> np.ndarray:
@@ -133,7 +126,7 @@ def contact_sheet(dataset: Dataset, path: Path, count: int = 20) -> None:
     Raises:
         InputError: there are no packed pairs, or one of the sampled pairs cannot be read.
     """
-    if not dataset.pairs:
+    if dataset.layout == "dng" or not dataset.pairs:
         raise InputError(f"{path}: no pairs to show; convert camera RAW first")
     pairs = sample_evenly(dataset.pairs, count)
     columns = min(SHEET_COLUMNS, len(pairs))
@@ -146,20 +139,12 @@ def contact_sheet(dataset: Dataset, path: Path, count: int = 20) -> None:
         left, top = MARGIN + i % columns * tile_width, MARGIN + i // columns * tile_height
         photo = rgb if rgb.dtype == np.uint8 else (rgb >> 8).astype(np.uint8)
         for image, offset in ((photo, 0), (grey_world_preview(bayer), THUMBNAIL)):
-            sheet.paste(
-                ImageOps.pad(Image.fromarray(image), (THUMBNAIL, THUMBNAIL), color="lightgrey"),
-                (left + offset, top),
-            )
-        draw.text((left, top + THUMBNAIL + 2), shorten_caption(pair.name, font), fill="black", font=font)
+            tile = ImageOps.pad(Image.fromarray(image), (THUMBNAIL, THUMBNAIL), color="lightgrey")
+            sheet.paste(tile, (left + offset, top))
+        name = caption = pair.name
+        while font.getlength(caption) > 2 * THUMBNAIL:
+            name = name[:-1]
+            caption = name + "..."
+        draw.text((left, top + THUMBNAIL + 2), caption, fill="black", font=font)
     with atomic_write(path) as temporary:
         sheet.save(temporary, format="PNG")
-
-
-def shorten_caption(name: str, font: ImageFont.ImageFont | ImageFont.FreeTypeFont) -> str:
-    """Return a name, truncated with "..." if it is too long for a caption."""
-    width = 2 * THUMBNAIL
-    if font.getlength(name) <= width:
-        return name
-    while font.getlength(name + "...") > width:
-        name = name[:-1]
-    return name + "..."

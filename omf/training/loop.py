@@ -15,7 +15,6 @@ from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim.swa_utils import AveragedModel
 from torch.utils.data import DataLoader, Dataset, Subset
-from tqdm import tqdm
 
 from omf.inference.devices import device_label, training_precision
 from omf.inference.gpu import is_out_of_memory, lacks_engine, on_device
@@ -28,6 +27,7 @@ Objective = Callable[[nn.Module, list[Tensor]], Tensor]  # network, batch -> los
 
 LOG = "log.csv"
 LOG_EVERY = 50  # iterations
+MAX_GRADIENT = 1.0  # L2 norm; larger gradients are scaled down
 LOG_COLUMNS = ("network", "iteration", "loss", "learning_rate", "patches_per_second")
 
 
@@ -49,21 +49,21 @@ def fit(
     network: nn.Module,
     objective: Objective,
     patches: Dataset,
-    hyper: Hyperparameters,
+    plan: Hyperparameters,
     out: Path,
     device: torch.device,
 ) -> nn.Module:
     """Train a network and log to `out/log.csv`.
 
     AdamW with linear warm-up, cosine decay and clipped gradients; autocast in `training_precision`. The state
-    is saved to `out/NAME.state.pt` every `hyper.save_seconds`; an interrupted run resumes from it. Under
+    is saved to `out/NAME.state.pt` every `plan.save_seconds`; an interrupted run resumes from it. Under
     torchrun, each process trains on its share of each batch.
 
     Args:
         network: network to train in place; moved to `device`.
         objective: function that returns the loss of a batch.
         patches: training patches; iteration i takes those from i * batch_size on.
-        hyper: hyperparameters.
+        plan: hyperparameters of this training.
         out: folder of the run.
         device: device of this process.
 
@@ -75,77 +75,58 @@ def fit(
         DeviceError: the GPU failed.
     """
     out.mkdir(parents=True, exist_ok=True)
-    state_file = out / f"{hyper.name}.state.pt"
+    state_file = out / f"{plan.name}.state.pt"
     network.to(device, memory_format=torch.channels_last).train()  # the faster layout on a CPU too
-    optimiser = torch.optim.AdamW(network.parameters(), lr=hyper.learning_rate, weight_decay=1e-4)
-    average = MovingAverage(network, hyper.ema_decay)
-    done = load_state(state_file, hyper, network=network, optimiser=optimiser, average=average)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=plan.learning_rate, weight_decay=1e-4)
+    average = MovingAverage(network, plan.ema_decay)
+    parts = {"network": network, "optimiser": optimiser, "average": average}
+    done = load_state(state_file, plan, **parts)
     precision = training_precision(device)
     if is_first():
-        log.info(f"{hyper.name}: {world_size()} x {device_label(device)}; {precision}")
-        trim_log(out / LOG, hyper.name, done)
+        log.info(f"{plan.name}: {world_size()} x {device_label(device)}; {precision}")
+        trim_log(out / LOG, plan.name, done)
     model = DistributedDataParallel(network) if world_size() > 1 else network
     losses, began, saved_at = [], time.monotonic(), time.monotonic()
-    batches = load_batches(patches, hyper, done, device)
-    with (
-        on_device(device),
-        memory_errors(hyper),
-        progress(
-            batches, hyper.name, initial=done, total=hyper.iterations, unit="iteration", hidden=not is_first()
-        ) as bar,
-    ):
+    batches = load_batches(patches, plan, done, device)
+    options = {"initial": done, "total": plan.iterations, "unit": "iteration", "hidden": not is_first()}
+    with on_device(device), memory_errors(plan), progress(batches, plan.name, **options) as bar:
         for iteration, batch in enumerate(bar, start=done):
+            rate = learning_rate(plan, iteration)
             for group in optimiser.param_groups:
-                group["lr"] = learning_rate(hyper, iteration)
+                group["lr"] = rate
             with torch.autocast(device.type, precision, enabled=precision != torch.float32):
                 loss = objective(model, [part.to(device, non_blocking=True) for part in batch])
             optimiser.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+            nn.utils.clip_grad_norm_(network.parameters(), MAX_GRADIENT)
             optimiser.step()
             average.update_parameters(network)
             losses.append(loss.detach())
-            last = iteration + 1 == hyper.iterations
-            if (iteration + 1) % LOG_EVERY and not last:
+            finished = iteration + 1
+            last = finished == plan.iterations
+            if finished % LOG_EVERY and not last:
                 continue
             if is_first():
-                mean, seconds = torch.stack(losses).mean().item(), time.monotonic() - began
+                mean = torch.stack(losses).mean().item()
+                speed = plan.batch_size * len(losses) / (time.monotonic() - began)
                 if not math.isfinite(mean):
                     raise InputError(
-                        f"{hyper.name}: the loss is {mean} at iteration {iteration + 1};"
+                        f"{plan.name}: the loss is {mean} at iteration {finished};"
                         " set a lower training.learning_rate"
                     )
-                rate = hyper.batch_size * len(losses) / seconds
-                show(
-                    bar,
-                    f"{hyper.name} {iteration + 1} of {hyper.iterations}: loss {mean:.4f}, {rate:.1f}/s",
-                )
-                append_log(
-                    out / LOG,
-                    (
-                        hyper.name,
-                        iteration + 1,
-                        f"{mean:.6f}",
-                        f"{learning_rate(hyper, iteration):.3g}",
-                        f"{rate:.2f}",
-                    ),
-                )
-                if time.monotonic() - saved_at > hyper.save_seconds or last:
-                    save_state(
-                        state_file,
-                        hyper,
-                        iteration + 1,
-                        network=network,
-                        optimiser=optimiser,
-                        average=average,
-                    )
+                text = f"{plan.name} {finished} of {plan.iterations}: loss {mean:.4f}, {speed:.1f}/s"
+                log.info(text) if bar.disable else bar.set_postfix_str(text)
+                with (out / LOG).open("a") as file:
+                    file.write(f"{plan.name},{finished},{mean:.6f},{rate:.3g},{speed:.2f}\n")
+                if time.monotonic() - saved_at > plan.save_seconds or last:
+                    save_state(state_file, plan, finished, **parts)
                     saved_at = time.monotonic()
             losses, began = [], time.monotonic()
     return average.module.eval()
 
 
 @contextmanager
-def memory_errors(hyper: Hyperparameters) -> Iterator[None]:
+def memory_errors(plan: Hyperparameters) -> Iterator[None]:
     """Raise running out of memory as InputError."""
     try:
         yield
@@ -153,34 +134,26 @@ def memory_errors(hyper: Hyperparameters) -> Iterator[None]:
         if lacks_engine(error) or not is_out_of_memory(error):
             raise
         raise InputError(
-            f"{hyper.name}: not enough memory for training.batch_size {hyper.batch_size}; set a smaller one,"
+            f"{plan.name}: not enough memory for training.batch_size {plan.batch_size}; set a smaller one,"
             " or a smaller training.patch_size"
         ) from error
 
 
-def show(bar: tqdm, text: str) -> None:
-    """Show a text beside the progress bar, or log it if there is no bar."""
-    if bar.disable:
-        log.info(text)
-    else:
-        bar.set_postfix_str(text)
-
-
 def load_batches(
-    patches: Dataset, hyper: Hyperparameters, done: int, device: torch.device
+    patches: Dataset, plan: Hyperparameters, done: int, device: torch.device
 ) -> Iterator[list[Tensor]]:
     """Return the batches of this process from iteration `done` on.
 
     Raises:
         InputError: the batch size is not a multiple of the number of processes.
     """
-    share = hyper.batch_size // world_size()
-    if share * world_size() != hyper.batch_size:
+    share = plan.batch_size // world_size()
+    if share * world_size() != plan.batch_size:
         raise InputError(
-            f"training.batch_size is {hyper.batch_size}; it must be a multiple of {world_size()} (processes)"
+            f"training.batch_size is {plan.batch_size}; it must be a multiple of {world_size()} (processes)"
         )
     first = rank() * share
-    mine = [n * hyper.batch_size + first + i for n in range(done, hyper.iterations) for i in range(share)]
+    mine = [n * plan.batch_size + first + i for n in range(done, plan.iterations) for i in range(share)]
     cores, on_gpu = available_cores(), device.type == "cuda"
     workers = max(1, min(16, cores if on_gpu else cores // 2) // world_size())
     return DataLoader(
@@ -193,12 +166,12 @@ def load_batches(
     )
 
 
-def learning_rate(hyper: Hyperparameters, iteration: int) -> float:
+def learning_rate(plan: Hyperparameters, iteration: int) -> float:
     """Return the learning rate: linear warm-up, then half a cosine down to a hundredth of the peak."""
-    if iteration < hyper.warmup_iterations:
-        return hyper.learning_rate * (iteration + 1) / hyper.warmup_iterations
-    progress = (iteration - hyper.warmup_iterations) / max(hyper.iterations - hyper.warmup_iterations, 1)
-    return hyper.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
+    if iteration < plan.warmup_iterations:
+        return plan.learning_rate * (iteration + 1) / plan.warmup_iterations
+    progress = (iteration - plan.warmup_iterations) / max(plan.iterations - plan.warmup_iterations, 1)
+    return plan.learning_rate * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * progress)))
 
 
 class MovingAverage(AveragedModel):
@@ -220,7 +193,7 @@ class MovingAverage(AveragedModel):
             torch._foreach_copy_(averages, values)
 
 
-def load_state(path: Path, hyper: Hyperparameters, **parts: nn.Module | torch.optim.Optimizer) -> int:
+def load_state(path: Path, plan: Hyperparameters, **parts: nn.Module | torch.optim.Optimizer) -> int:
     """Load the checkpoint of a run with the same hyperparameters into its parts, if there is one.
 
     Returns:
@@ -233,7 +206,7 @@ def load_state(path: Path, hyper: Hyperparameters, **parts: nn.Module | torch.op
         return 0
     # on the CPU, where AdamW's counts of steps must stay: on a GPU each step would wait for them
     state = torch.load(path, map_location="cpu", weights_only=True)
-    if state["fingerprint"] != hyper.fingerprint:
+    if state["fingerprint"] != plan.fingerprint:
         raise InputError(
             f"{path}: from a run with other settings; give another folder or name, or delete it to start anew"
         )
@@ -243,12 +216,12 @@ def load_state(path: Path, hyper: Hyperparameters, **parts: nn.Module | torch.op
 
 
 def save_state(
-    path: Path, hyper: Hyperparameters, iteration: int, **parts: nn.Module | torch.optim.Optimizer
+    path: Path, plan: Hyperparameters, iteration: int, **parts: nn.Module | torch.optim.Optimizer
 ) -> None:
     """Write a checkpoint atomically."""
     state = {name: part.state_dict() for name, part in parts.items()}
     buffer = io.BytesIO()  # so that a full disk raises OSError
-    torch.save(state | {"iteration": iteration, "fingerprint": hyper.fingerprint}, buffer)
+    torch.save(state | {"iteration": iteration, "fingerprint": plan.fingerprint}, buffer)
     with atomic_write(path, own=True) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 
@@ -273,19 +246,9 @@ def trim_log(path: Path, name: str, done: int) -> None:
     save_text(path, "".join(",".join(row) + "\n" for row in rows), own=True)
 
 
-def append_log(path: Path, row: tuple) -> None:
-    """Append a row to a CSV file."""
-    with path.open("a", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerow(row)
-
-
 @contextmanager
 def process_group(device: torch.device) -> Iterator[None]:
-    """Join the processes that torchrun started, if it did, until all are done.
-
-    Args:
-        device: device of this process, see `omf.inference.devices.pick_device`.
-    """
+    """Join the processes that torchrun started, if it did, each on its `device`, until all are done."""
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield
         return

@@ -26,7 +26,7 @@ class BranchLoss(nn.Module):
         self.register_buffer("neutral", torch.tensor(neutral, dtype=torch.float32).view(3, 1, 1))
 
     def forward(self, predicted: Tensor, truth: Tensor, own: Tensor) -> Tensor:
-        """Return the loss.
+        """Return the loss, a scalar.
 
         L1, L2 and colour are means over the network's own pixels. MS-SSIM compares neighbourhoods, so the
         prediction is replaced by the ground truth outside of them.
@@ -35,9 +35,6 @@ class BranchLoss(nn.Module):
             predicted: demosaiced RAW, (N, 3, H, W).
             truth: demosaiced ground truth, (N, 3, H, W).
             own: 1 at the network's own pixels, 0 elsewhere, (N, 1, H, W).
-
-        Returns:
-            Scalar.
         """
         count = (predicted.shape[1] * own.sum()).clamp(min=1)
         error = (predicted - truth) * own
@@ -59,11 +56,8 @@ def colours(raw: Tensor, neutral: Tensor) -> Tensor:
     where only green clips, red and blue exceed it, which looks pink.
 
     Args:
-        raw: (N, 3, H, W).
+        raw: (N, 3, H, W), as the result.
         neutral: (3, 1, 1), RAW of a neutral grey.
-
-    Returns:
-        (N, 3, H, W).
     """
     balanced = (raw / neutral).clamp(max=1)
     return balanced - balanced[:, 1:2]
@@ -73,15 +67,12 @@ def seam(fused: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     """Return the mean squared step along the edge of the mask that the ground truth does not have.
 
     The mean is over all pairs of pixels on two sides of the edge, `SEAM_SPAN` apart in a row or column, of
-    the squared difference between their errors.
+    the squared difference between their errors; 0 if there is no edge.
 
     Args:
         fused: (N, 3, H, W), OE's prediction where the mask is 1, NOE's elsewhere.
         truth: (N, 3, H, W).
         mask: (N, 1, H, W), 0 or 1.
-
-    Returns:
-        Scalar, 0 if there is no edge.
     """
     error, total, pairs = fused - truth, 0, 0
     for axis in (-2, -1):

@@ -7,6 +7,7 @@ import numpy as np
 from omf.io.images import save_png
 from omf.raw.bayer import WHITE_LEVEL, pack, to_challenge_counts
 from omf.raw.camera import Camera
+from omf.training.datasets import DESCRIPTION
 from omf.training.sources import SimulatedPictures, draw_scenes, load_scenes
 from omf.utils.console import progress
 from omf.utils.errors import InputError
@@ -45,16 +46,8 @@ def write_pairs(photos: list[Path], camera: Camera, out: Path, count: int, size:
             f" they must have {size + 2} x {size + 2} pixels or more"
         )
     pictures = SimulatedPictures(scenes, [] if photos else draw_scenes(count, seed, size + 2), camera)
-    save_json(
-        out / "dataset.json",
-        {
-            "white_level": WHITE_LEVEL,
-            "camera": camera.name,
-            "source": "omf simulate",
-            "simulated": True,
-            "seed": seed,
-        },
-    )
+    description = {"white_level": WHITE_LEVEL, "camera": camera.name, "source": "omf simulate"}
+    save_json(out / DESCRIPTION, description | {"simulated": True, "seed": seed})
     problems = []
     for number in progress(range(count), "simulating", unit="pair"):
         photo, raw = (out / f"{number:06d}.{suffix}" for suffix in ("png", "npy"))

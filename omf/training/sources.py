@@ -4,9 +4,8 @@ import functools
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -27,7 +26,7 @@ from omf.raw.simulator import (
     sample_settings,
     simulate_pair,
 )
-from omf.training.datasets import Dataset, Pair, check_pairs, find_pairs
+from omf.training.datasets import Dataset, Pair, check_pairs, check_side, find_pairs
 from omf.training.settings import TrainingSettings
 from omf.utils.console import log, progress
 from omf.utils.errors import InputError
@@ -50,26 +49,6 @@ Wanted = Callable[[np.ndarray], bool]  # predicate of the luma of a patch, sRGB 
 Photo = Callable[[], np.ndarray]  # returns sRGB, uint8 or uint16 (H, W, 3)
 
 
-class Source(Protocol):
-    """A source of patches and of whole images."""
-
-    def draw(
-        self, rng: np.random.Generator, size: int, wanted: Wanted
-    ) -> tuple[np.ndarray, np.ndarray, Photo]:
-        """Return sRGB, uint8 or uint16 (size, size, 3), and RGGB RAW, float32 (size, size) in [0, 1].
-
-        The third result returns the whole photo of the patch.
-        """
-        ...
-
-    def draw_whole(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return a whole photo, uint8 or uint16 (H, W, 3), and its RAW, float32 (H', W', 3) in [0, 1].
-
-        The RAW may be smaller.
-        """
-        ...
-
-
 class Capture(NamedTuple):
     """A crop of a scene, and the settings under which it is captured."""
 
@@ -90,10 +69,10 @@ class SimulatedPictures:
 
     def __init__(self, photographed: Sequence[np.ndarray], drawn: Sequence[np.ndarray], camera: Camera):
         self.photographed, self.drawn, self.camera = photographed, drawn, camera
-        self.shares = [
+        self.photographed_areas, self.drawn_areas = (
             np.array([scene.shape[0] * scene.shape[1] for scene in scenes])
             for scenes in (photographed, drawn)
-        ]
+        )
 
     @property
     def scenes(self) -> list[np.ndarray]:
@@ -102,8 +81,9 @@ class SimulatedPictures:
     def pool(self, rng: np.random.Generator) -> tuple[Sequence[np.ndarray], np.ndarray]:
         """Return scenes to choose from and their probabilities, proportional to their areas."""
         drawn = not self.photographed or (len(self.drawn) > 0 and rng.uniform() < DRAWN_SHARE)
-        scenes, areas = (self.drawn, self.shares[1]) if drawn else (self.photographed, self.shares[0])
-        return scenes, areas / areas.sum()
+        if drawn:
+            return self.drawn, self.drawn_areas / self.drawn_areas.sum()
+        return self.photographed, self.photographed_areas / self.photographed_areas.sum()
 
     def crop(
         self, scenes: Sequence[np.ndarray], shares: np.ndarray, rng: np.random.Generator, size: int
@@ -129,12 +109,17 @@ class SimulatedPictures:
     def draw(
         self, rng: np.random.Generator, size: int, wanted: Wanted
     ) -> tuple[np.ndarray, np.ndarray, Photo]:
+        """Return sRGB, uint8 (size, size, 3), and RGGB RAW, float32 (size, size) in [0, 1].
+
+        The third result returns the whole photo of the patch.
+        """
         scene, crop, settings, tint = self.choose(rng, size, wanted)
         rgb, counts = simulate_pair(crop, settings, self.camera, rng)
         bayer = linear_raw(counts, self.camera)
         return rgb[:size, :size], bayer[:size, :size], lambda: render_whole(scene, tint, settings, rng)[0]
 
     def draw_whole(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return a whole photo, uint8, and its RAW, float32 in [0, 1], see `render_whole`."""
         scenes, shares = self.pool(rng)
         scene, settings = scenes[rng.choice(len(scenes), p=shares)], sample_settings(self.camera, rng)
         tint = random_tint(rng) * self.remaining_cast(settings, rng)
@@ -155,35 +140,38 @@ class RecordedPictures:
     def __init__(self, pairs: Sequence[Pair]):
         self.pairs = pairs
 
+    def load(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Load a random pair."""
+        return self.pairs[rng.integers(len(self.pairs))].load()
+
     def draw(
         self, rng: np.random.Generator, size: int, wanted: Wanted
     ) -> tuple[np.ndarray, np.ndarray, Photo]:
-        for _ in range(TRIES // CROPS):
-            rgb, bayer = self.pairs[rng.integers(len(self.pairs))].load()
-            for _ in range(CROPS):
-                top, left = (2 * rng.integers((length - size) // 2) for length in bayer.shape)
-                window = np.s_[top : top + size + 2, left : left + size + 2]
-                if wanted(rgb[window][::LUMA_STRIDE, ::LUMA_STRIDE] @ LUMA / np.iinfo(rgb.dtype).max):
-                    return *randomly_flip(rgb[window], bayer[window], rng), partial(np.asarray, rgb)
-        return *randomly_flip(rgb[window], bayer[window], rng), partial(np.asarray, rgb)
+        """Return as `SimulatedPictures.draw` does; sRGB is uint8 or uint16."""
+        for attempt in range(TRIES // CROPS * CROPS):
+            if attempt % CROPS == 0:
+                rgb, bayer = self.load(rng)
+            top, left = (2 * rng.integers((length - size) // 2) for length in bayer.shape)
+            window = np.s_[top : top + size + 2, left : left + size + 2]
+            if wanted(rgb[window][::LUMA_STRIDE, ::LUMA_STRIDE] @ LUMA / np.iinfo(rgb.dtype).max):
+                break
+        return *randomly_flip(rgb[window], bayer[window], rng), lambda: rgb
 
     def draw_whole(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        rgb, bayer = self.pairs[rng.integers(len(self.pairs))].load()
+        """Return a whole photo, uint8 or uint16 (H, W, 3), and its RAW, float32 (H/2, W/2, 3) in [0, 1]."""
+        rgb, bayer = self.load(rng)
         return rgb, half_size_rgb(pack(bayer))
+
+
+Source = SimulatedPictures | RecordedPictures
 
 
 def render_whole(
     scene: np.ndarray, tint: np.ndarray, settings: CaptureSettings, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Render a random square part of a scene in small.
+    """Render a random square part of a linear scene, (H, W, 3), in small; `tint` are factors, (3,).
 
     Mosaic, noise and JPEG are omitted: averaging would remove them.
-
-    Args:
-        scene: linear scene, (H, W, 3).
-        tint: factors of its channels, (3,).
-        settings: capture settings.
-        rng: random generator of the part.
 
     Returns:
         sRGB, uint8, and camera RGB, float32 in [0, 1], both (S, S, 3) with S of `WHOLE_SIZE` or less.
@@ -233,61 +221,50 @@ def randomly_flip(
     return (rgb.swapaxes(0, 1), bayer.T) if rng.uniform() < 0.5 else (rgb, bayer)
 
 
-def load_scenes(photos: list[Path], size: int) -> list[np.ndarray]:
-    """Read photos as linear scenes, float16 (H, W, 3).
-
-    Unreadable photos and those below `size` are reported and skipped.
-    """
+def load_each(
+    pictures: list[Path], kind: str, size: int, to_scene: Callable[[Path, np.ndarray], np.ndarray]
+) -> list[np.ndarray]:
+    """Read pictures as scenes, float16 (H, W, 3); report and skip unreadable ones and those below `size`."""
     scenes = []
-    rng = np.random.default_rng(0)
-    for path in progress(photos, "reading photos", unit="photo"):
+    for path in progress(pictures, f"reading {kind}s", unit=kind.rpartition(" ")[2]):
         try:
-            rgb = read_large(path, size)
+            rgb = read_rgb(path)
+            check_side(path, rgb, size)
+            scenes.append(to_scene(path, rgb).astype(np.float16))
         except InputError as error:
             log.warning(f"left out: {error}")
-            continue
-        rgb = (rgb >> 8).astype(np.uint8) if rgb.dtype == np.uint16 else rgb
-        picture = Image.fromarray(rgb)
+    return scenes
+
+
+def load_scenes(photos: list[Path], size: int) -> list[np.ndarray]:
+    """Read photos as linear scenes, see `load_each`."""
+    rng = np.random.default_rng(0)
+
+    def to_scene(_: Path, rgb: np.ndarray) -> np.ndarray:
+        picture = Image.fromarray((rgb >> 8).astype(np.uint8) if rgb.dtype == np.uint16 else rgb)
         while max(picture.size) > 2 * MAX_SCENE_SIDE:  # hides JPEG blocks and demosaicing artefacts
             picture = picture.reduce(2)
-        growth = np.exp(rng.uniform(*np.log(GROWTH)))
-        scenes.append(linear_scene(np.asarray(picture), growth=growth).astype(np.float16))
-    return scenes
+        return linear_scene(np.asarray(picture), growth=np.exp(rng.uniform(*np.log(GROWTH))))
+
+    return load_each(photos, "photo", size, to_scene)
 
 
 def load_linear_scenes(pictures: list[Path], size: int) -> list[np.ndarray]:
-    """Read linear 16-bit images, black at 0, as scenes, float16 (H, W, 3).
+    """Read linear 16-bit images, black at 0, as scenes, see `load_each`.
 
     NAME_metadata.json may contain the colour of the light to remove (`illuminant_color_raw`, as in the
-    INTEL-TAU dataset); otherwise images must be white-balanced. The 99th percentile becomes 1. Unreadable
-    images and those below `size` are reported and skipped.
+    INTEL-TAU dataset); otherwise images must be white-balanced. The 99th percentile becomes 1.
     """
-    scenes = []
-    for path in progress(pictures, "reading linear pictures", unit="picture"):
-        try:
-            rgb = read_large(path, size)
-            if rgb.dtype != np.uint16:
-                raise InputError(f"{path}: 8 bits a sample; linear pictures need 16")
-        except InputError as error:
-            log.warning(f"left out: {error}")
-            continue
+
+    def to_scene(path: Path, rgb: np.ndarray) -> np.ndarray:
+        if rgb.dtype != np.uint16:
+            raise InputError(f"{path}: 8 bits a sample; linear pictures need 16")
         metadata = path.with_name(f"{path.stem}_metadata.json")
         light = json.loads(metadata.read_text())["illuminant_color_raw"] if metadata.is_file() else (1, 1, 1)
         scene = rgb / (np.array(light) / max(light))
-        scenes.append((scene / max(np.percentile(scene, 99), 1)).astype(np.float16))
-    return scenes
+        return scene / max(np.percentile(scene, 99), 1)
 
-
-def read_large(path: Path, size: int) -> np.ndarray:
-    """Read an image of at least `size` x `size` pixels.
-
-    Raises:
-        InputError: unreadable or smaller.
-    """
-    rgb = read_rgb(path)
-    if min(rgb.shape[:2]) < size:
-        raise InputError(f"{path}: {rgb.shape[1]} x {rgb.shape[0]} pixels; {size} x {size} are needed")
-    return rgb
+    return load_each(pictures, "linear picture", size, to_scene)
 
 
 def draw_scenes(count: int, seed: int, size: int = DRAWN_SIZE) -> list[np.ndarray]:
@@ -340,15 +317,15 @@ def simulated_pictures(settings: TrainingSettings) -> SimulatedPictures:
 
     Scenes come from photos (those of the dataset's pairs by default), from linear images, and are drawn.
     """
-    photos, linear = (
-        find_photos(map(Path, paths))
-        for paths in (settings.photos or [settings.pairs] * bool(settings.pairs), settings.linear_images)
-    )
-    if settings.exclude:
-        held_out = {
-            path for paths in (photos, linear) for path in match_patterns(paths, Path(settings.exclude))
-        }
-        photos, linear = ([path for path in paths if path not in held_out] for paths in (photos, linear))
     size = settings.patch_size + 2  # see SimulatedPictures.draw
+    photos = list_scenes(settings.photos or [settings.pairs] * bool(settings.pairs), settings.exclude)
+    linear = list_scenes(settings.linear_images, settings.exclude)
     scenes = load_scenes(photos, size) + load_linear_scenes(linear, size)
     return SimulatedPictures(scenes, draw_scenes(DRAWN, settings.seed), load_camera(settings.camera))
+
+
+def list_scenes(folders: list[str], exclude: str) -> list[Path]:
+    """List the pictures in folders without those that match the patterns in a file, if there is one."""
+    pictures = find_photos(map(Path, folders))
+    held_out = set(match_patterns(pictures, Path(exclude))) if exclude else set()
+    return [path for path in pictures if path not in held_out]

@@ -45,7 +45,7 @@ def train_stage(stage: str, settings: TrainingSettings, run: Path, device: torch
     """Train one network of a run, unless it is finished with the same settings.
 
     Args:
-        stage: one of `omf.training.settings.STAGES`, which names the earlier stages that it requires.
+        stage: one of `STAGES`, which names the earlier stages that it requires.
         settings: settings of the run.
         run: folder of weights, checkpoints, log.csv and curves.png.
         device: device of this process.
@@ -71,7 +71,7 @@ def train_stage(stage: str, settings: TrainingSettings, run: Path, device: torch
     torch.manual_seed(settings.seed)
     iterations = getattr(settings.iterations, stage)
     batch_size = settings.batch_size * (IMAGES_PER_PATCH if stage == "base" else 1)
-    hyper = Hyperparameters(
+    plan = Hyperparameters(
         stage,
         iterations,
         batch_size,
@@ -82,26 +82,21 @@ def train_stage(stage: str, settings: TrainingSettings, run: Path, device: torch
     )
     length = iterations * batch_size
     seed = len(STAGES) * settings.seed + list(STAGES).index(stage)  # each stage has its own patches
+    size = settings.patch_size
     if stage == "base":
-        save = partial(save_base, camera=settings.camera)
+        save, objective = partial(save_base, camera=settings.camera), base_objective
         images = WholeImages(training_source(settings, stage), length, seed)
-        network = fit(initial_base(settings), base_objective, images, hyper, run, device)
+        network = initial_network(stage, settings, run)
     elif stage == "demosaic":
-        save = save_demosaic_net
-        patches = MosaickedScenes(simulated_pictures(settings), settings.patch_size, length, seed)
-        network = fit(DemosaicNet(), demosaic_loss, patches, hyper, run, device)
+        save, objective, network = save_demosaic_net, demosaic_loss, DemosaicNet()
+        images = MosaickedScenes(simulated_pictures(settings), size, length, seed)
     else:
         save = partial(save_network, camera=settings.camera)
         objective = branch_objective(stage, settings, run, device)
-        patches = Patches(
-            training_source(settings, stage),
-            WANTED[stage],
-            settings.patch_size,
-            length,
-            seed,
-            with_summary=settings.iterations.base > 0,
-        )
-        network = fit(initial_network(stage, settings, run), objective, patches, hyper, run, device)
+        source, with_summary = training_source(settings, stage), settings.iterations.base > 0
+        images = Patches(source, WANTED[stage], size, length, seed, with_summary)
+        network = initial_network(stage, settings, run)
+    network = fit(network, objective, images, plan, run, device)
     if is_first():
         save(network, weights_file(run, stage))
         save_json(run / FINISHED, finished | {stage: fingerprint}, own=True)
@@ -147,33 +142,31 @@ def stage_fingerprint(stage: str, settings: TrainingSettings) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
-def initial_network(branch: str, settings: TrainingSettings, run: Path) -> nn.Module:
-    """Return the initial network: of the model to fine-tune, or NOE for OE, or with random weights."""
+def initial_network(stage: str, settings: TrainingSettings, run: Path) -> nn.Module:
+    """Return the initial network of `base`, `noe` or `oe`.
+
+    It is that of the model to fine-tune, or NOE for OE, or has random weights.
+
+    Raises:
+        InputError: the model to fine-tune lacks the network.
+    """
     if settings.init_from:
-        return load_network(initial_weights(settings.init_from, branch))
-    if branch == "oe" and settings.iterations.noe:
+        model = find_model(settings.init_from)
+        check_files(model)
+        file = getattr(model, stage)
+        if file is None:
+            raise InputError(
+                f"training.init_from: {settings.init_from} has no network {stage};"
+                f" set iterations.{stage} to 0, or give another model"
+            )
+        return (load_base if stage == "base" else load_network)(file.path)
+    if stage == "base":
+        return GlobalNet()
+    if stage == "oe" and settings.iterations.noe:
         return load_network(weights_file(run, "noe"))
     if settings.iterations.base:
         return build(settings.network, settings.widths, BASE_CHANNELS)
     return build(settings.network, settings.widths)
-
-
-def initial_base(settings: TrainingSettings) -> GlobalNet:
-    """Return the initial base network: of the model to fine-tune, or with random weights."""
-    return load_base(initial_weights(settings.init_from, "base")) if settings.init_from else GlobalNet()
-
-
-def initial_weights(name: str, network: str) -> Path:
-    """Return the weights file of a network of the model to fine-tune. Raises InputError if it has none."""
-    model = find_model(name)
-    check_files(model)
-    file = getattr(model, network)
-    if file is None:
-        raise InputError(
-            f"training.init_from: {name} has no network {network};"
-            f" set iterations.{network} to 0, or give another model"
-        )
-    return file.path
 
 
 def base_objective(network: nn.Module, batch: list[Tensor]) -> Tensor:

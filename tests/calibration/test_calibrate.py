@@ -6,10 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from camera_dng import bayer_of, photo_of, scene, write_dng
-from conftest import omf
 from PIL import Image
 
-from omf.calibration.calibrate import fit_line, fit_pairs, jpeg_settings
+from omf.calibration.calibrate import PairFit, fit_line, fit_pairs, jpeg_settings
 from omf.calibration.pair_fit import KNOTS, fit_global, hat_functions, limit_white, mean_curve, select_cells
 from omf.calibration.profile import make_profile, profile_text
 from omf.io.exif import read_exif
@@ -23,22 +22,25 @@ GENERIC = load_camera("generic_phone")
 CHART = next(number for number, draw in enumerate(SCENES) if draw.__name__ == "chart")
 
 
+UNIFORM = {
+    "saturation": [1.0, 1.0],
+    "shading": [0.0, 0.0],
+    "local_contrast": [0.0, 0.05],
+    "sharpening": [0.0, 0.4],
+    "midtones": [0.3, 0.4],
+    "contrast": [0.1, 0.15],
+}
+
+
 def known_camera(base: str, gain: float, power: float, light: tuple[float, float]) -> Camera:
     """Return a camera with one matrix, one light, a tone curve and little spread."""
     camera = load_camera(base)
     prior = camera.prior.model_copy(
         update={
             "gain": {"log_uniform": [gain / 1.1, gain * 1.1]},
-            "saturation": {"uniform": [1.0, 1.0]},
-            "shading": {"uniform": [0.0, 0.0]},
-            "local_contrast": {"uniform": [0.0, 0.05]},
-            "sharpening": {"uniform": [0.0, 0.4]},
-            "midtones": {"uniform": [0.3, 0.4]},
-            "contrast": {"uniform": [0.1, 0.15]},
             "iso": {"log_uniform": [100, 200]},
-            "tone_deviation": None,
-            "black_point": None,
-            "white_point": None,
+            **{name: {"uniform": limits} for name, limits in UNIFORM.items()},
+            **dict.fromkeys(("tone_deviation", "black_point", "white_point")),
         }
     )
     return replace(
@@ -71,6 +73,15 @@ def write_known_pairs(folder: Path, camera: Camera, kinds: list[int], size: int 
         Image.fromarray(rgb).save(folder / f"{number}.jpg", quality=93, subsampling=2)
         np.save(folder / f"{number}.npy", pack(to_challenge_counts(linear_raw(counts, camera))))
     return folder
+
+
+@pytest.fixture(scope="module")
+def chart(tmp_path_factory) -> PairFit:
+    """Return the measurement of a chart."""
+    folder = write_known_pairs(tmp_path_factory.mktemp("chart") / "pairs", CAMERAS["a"], [CHART])
+    (fit,), problems = fit_pairs(folder, GENERIC)
+    assert problems == []
+    return fit
 
 
 def recovered(folder: Path) -> Camera:
@@ -121,13 +132,10 @@ def test_known_cameras_are_recovered(tmp_path, name, count):
         assert len(profile.neutrals) == 6
 
 
-def test_few_pairs_keep_the_generic_spread(tmp_path):
-    folder = write_known_pairs(tmp_path / "pairs", CAMERAS["a"], [CHART])
-    (fit,), _ = fit_pairs(folder, GENERIC)
-    profile = make_profile("known", [fit], GENERIC)
-    assert any(line.startswith("spread: 1 pair, 5 needed") for line in profile.open)
-    assert any(line.startswith("frame: unknown") for line in profile.open)
-    assert any(line.startswith("shading, denoising") for line in profile.open)
+def test_few_pairs_keep_the_generic_spread(tmp_path, chart):
+    profile = make_profile("known", [chart], GENERIC)
+    for start in ("spread: 1 pair, 5 needed", "frame: unknown", "shading, denoising"):
+        assert any(line.startswith(start) for line in profile.open)
     (tmp_path / "known.yaml").write_text(profile_text(profile))
     assert all(f"# open: {line}" in profile_text(profile) for line in profile.open)
     camera = load_camera(str(tmp_path / "known.yaml"))
@@ -180,22 +188,18 @@ def test_a_curve_never_exceeds_the_white_level():
         assert same is curve
 
 
-def test_outliers_hardly_matter(tmp_path):
-    folder = write_known_pairs(tmp_path / "pairs", CAMERAS["a"], [CHART])
-    (fit,), _ = fit_pairs(folder, GENERIC)
-    raw = fit.cells.raw.copy()
+def test_outliers_hardly_matter(chart):
+    raw = chart.cells.raw.copy()
     raw[::20] = raw[::20, ::-1] * 0.5
     prior = mean_curve(GENERIC), GENERIC.mean_colour_matrix
-    clean, damaged = (fit_global(cells, *prior) for cells in (fit.cells, replace(fit.cells, raw=raw)))
+    clean, damaged = (fit_global(cells, *prior) for cells in (chart.cells, replace(chart.cells, raw=raw)))
     np.testing.assert_allclose(damaged.neutral, clean.neutral, rtol=0.02)
 
 
-def test_dark_or_clipped_photos_are_no_measurement():
-    for value in (2, 255):
-        assert (
-            select_cells(np.full((200, 200, 3), value, np.uint8), np.full((200, 200), 0.5, np.float32))
-            is None
-        )
+@pytest.mark.parametrize("value", [2, 255])
+def test_dark_or_clipped_photos_are_no_measurement(value):
+    photo = np.full((200, 200, 3), value, np.uint8)
+    assert select_cells(photo, np.full((200, 200), 0.5, np.float32)) is None
 
 
 def test_jpeg_settings(tmp_path):
@@ -209,7 +213,7 @@ def test_jpeg_settings(tmp_path):
     assert jpeg_settings(tmp_path / "a.png", tmp_path) == (None, None)
 
 
-def test_the_command_line_from_pairs_to_raw(tmp_path):
+def test_the_command_line_from_pairs_to_raw(tmp_path, monkeypatch, call_omf):
     folder = write_known_pairs(tmp_path / "pairs", CAMERAS["b"], [CHART, CHART + 1, CHART])
     (folder / "2.npy").write_bytes(b"damaged")
     exif = Image.Exif()
@@ -217,8 +221,8 @@ def test_the_command_line_from_pairs_to_raw(tmp_path):
     Image.open(folder / "0.jpg").save(folder / "0.jpg", quality=93, subsampling=2, exif=exif)
     assert read_exif(folder / "0.jpg").capture[34855] == 200
     out = tmp_path / "cameras" / "my phone.yaml"
-    home = {HOME: str(tmp_path)}
-    result = omf("calibrate", folder, "-o", "my phone", **home)
+    monkeypatch.setenv(HOME, str(tmp_path))
+    result = call_omf("calibrate", folder, "-o", "my phone")
     assert result.returncode == 1, result.stderr
     (problem,) = (line for line in result.stderr.splitlines() if "problem:" in line)
     assert "2.npy" in problem
@@ -228,22 +232,22 @@ def test_the_command_line_from_pairs_to_raw(tmp_path):
     assert lines[2].startswith("open: ")
     assert out.with_suffix(".png").read_bytes().startswith(b"\x89PNG")
     assert load_camera(str(out)).name == "my phone"
-    predict = ["predict", folder / "0.jpg", "-o", tmp_path / "raw"]
-    result = omf(*predict, "--model", "inverse", "--camera", "my phone", **home)
+    predict = ("predict", folder / "0.jpg", "-o", tmp_path / "raw")
+    result = call_omf(*predict, "--model", "inverse", "--camera", "my phone")
     assert result.returncode == 0, result.stderr
     found, true = np.load(tmp_path / "raw" / "0.npy") / 1024, np.load(folder / "0.npy") / 1024
     assert -10 * np.log10(((found - true) ** 2).mean()) > 25
-    result = omf(*predict, "--camera", out)
+    result = call_omf(*predict, "--camera", out)
     assert result.returncode == 1
     assert "its networks predict the RAW of samsung_s7; camera applies to" in result.stderr
-    result = omf("calibrate", folder, "-o", tmp_path / "profile.txt")
+    result = call_omf("calibrate", folder, "-o", tmp_path / "profile.txt")
     assert result.returncode == 1 and "ends in .yaml" in result.stderr
 
 
-def test_a_folder_without_usable_pairs_is_one_line(tmp_path):
+def test_a_folder_without_usable_pairs_is_one_line(tmp_path, call_omf):
     folder = write_known_pairs(tmp_path / "pairs", CAMERAS["a"], [CHART])
     (folder / "0.npy").write_bytes(b"damaged")
-    result = omf("calibrate", folder, "-o", tmp_path / "a.yaml")
+    result = call_omf("calibrate", folder, "-o", tmp_path / "a.yaml")
     assert result.returncode == 1
     assert len(result.stderr.strip().splitlines()) == 1 and "none of its pairs can be used" in result.stderr
     assert not (tmp_path / "a.yaml").exists()
@@ -284,10 +288,10 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_packed_pairs_that_are_none_are_no_measurement(tmp_path, fault):
     folder = write_known_pairs(tmp_path / "pairs", CAMERAS["a"], [CHART, CHART + 1, CHART + 2])
-    rgb = [np.asarray(Image.open(folder / f"{number}.jpg")) for number in range(3)]
     counts = [np.load(folder / f"{number}.npy") for number in range(3)]
     for number in range(3):
-        photo, raw = FAULTS[fault](rgb[number], counts[number], counts[(number + 1) % 3])
+        rgb = np.asarray(Image.open(folder / f"{number}.jpg"))
+        photo, raw = FAULTS[fault](rgb, counts[number], counts[(number + 1) % 3])
         Image.fromarray(np.ascontiguousarray(photo)).save(folder / f"{number}.jpg", quality=93)
         np.save(folder / f"{number}.npy", raw)
     fits, problems = fit_pairs(folder, GENERIC)

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from conftest import ROOT
+from conftest import ROOT, run
 from torch import nn
 from torch.utils.data import Dataset
 
@@ -20,7 +20,7 @@ from omf.training.loop import Hyperparameters, MovingAverage, fit, learning_rate
 from omf.utils.errors import InputError
 
 CPU = torch.device("cpu")
-HYPER = Hyperparameters(
+PLAN = Hyperparameters(
     "net", 24, batch_size=4, learning_rate=1e-2, warmup_iterations=4, ema_decay=0.9, fingerprint="a"
 )
 
@@ -29,7 +29,7 @@ class Lines(Dataset):
     """Samples of y = 3 x + 1."""
 
     def __len__(self):
-        return HYPER.iterations * HYPER.batch_size
+        return PLAN.iterations * PLAN.batch_size
 
     def __getitem__(self, index):
         x = torch.rand(1, 4, 4, generator=torch.Generator().manual_seed(index))
@@ -46,16 +46,17 @@ def objective(model: nn.Module, batch: list[torch.Tensor]) -> torch.Tensor:
 
 
 def rows(folder) -> list[dict]:
+    """Return the rows of the log without the speed."""
     with (folder / "log.csv").open() as file:
-        return [
-            {key: row[key] for key in ("network", "iteration", "loss", "learning_rate")}
-            for row in csv.DictReader(file)
-        ]
+        logged = list(csv.DictReader(file))
+    for row in logged:
+        del row["patches_per_second"]
+    return logged
 
 
 def test_learning_rate_rises_and_falls():
-    hyper = Hyperparameters("net", 100, 4, 1.0, 10, 0.9, "")
-    rates = [learning_rate(hyper, step) for step in range(100)]
+    plan = Hyperparameters("net", 100, 4, 1.0, 10, 0.9, "")
+    rates = [learning_rate(plan, step) for step in range(100)]
     assert rates[:10] == pytest.approx([0.1 * (i + 1) for i in range(10)])
     assert rates[10:] == sorted(rates[10:], reverse=True)
     assert rates[-1] == pytest.approx(0.01, abs=2e-3)
@@ -91,10 +92,10 @@ def test_resumed_counts_of_steps_stay_on_the_cpu(tmp_path):
     optimiser = torch.optim.AdamW(model.parameters())
     model(torch.rand(2, 1, 4, 4)).sum().backward()
     optimiser.step()
-    loop.save_state(tmp_path / "state.pt", HYPER, 8, network=model, optimiser=optimiser)
+    loop.save_state(tmp_path / "state.pt", PLAN, 8, network=model, optimiser=optimiser)
     resumed = network().to("meta")
     other = torch.optim.AdamW(resumed.parameters())
-    assert loop.load_state(tmp_path / "state.pt", HYPER, optimiser=other) == 8
+    assert loop.load_state(tmp_path / "state.pt", PLAN, optimiser=other) == 8
     for state in other.state.values():
         assert state["step"].device == CPU
         assert state["exp_avg"].device.type == "meta"
@@ -105,13 +106,7 @@ def test_too_little_memory_is_reported(tmp_path):
         raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     with pytest.raises(InputError, match=r"net: not enough memory for training\.batch_size 4; set a smaller"):
-        fit(network(), fails, Lines(), HYPER, tmp_path, CPU)
-
-
-def test_the_log_names_device_and_precision(tmp_path, caplog):
-    with caplog.at_level("INFO"):
-        fit(network(), objective, Lines(), HYPER, tmp_path, CPU)
-    assert f"net: 1 x CPU, {torch.get_num_threads()} threads; torch.float32" in caplog.text
+        fit(network(), fails, Lines(), PLAN, tmp_path, CPU)
 
 
 def test_processes_on_the_cpu_use_gloo_beside_gpus(monkeypatch):
@@ -128,10 +123,13 @@ def test_processes_on_the_cpu_use_gloo_beside_gpus(monkeypatch):
     assert backends == ["gloo", "end", torch.device("cuda", 1), "nccl", "end"]
 
 
-def test_fit_learns_and_logs(tmp_path, monkeypatch):
+def test_fit_learns_and_logs(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(loop, "LOG_EVERY", 4)
-    trained = fit(network(), objective, Lines(), HYPER, tmp_path, CPU)
+    monkeypatch.setattr(loop.log, "propagate", True)  # which the programs turn off
+    with caplog.at_level("INFO"):
+        trained = fit(network(), objective, Lines(), PLAN, tmp_path, CPU)
     assert not trained.training
+    assert f"net: 1 x CPU, {torch.get_num_threads()} threads; torch.float32" in caplog.text
     logged = rows(tmp_path)
     assert [row["iteration"] for row in logged] == ["4", "8", "12", "16", "20", "24"]
     assert float(logged[-1]["loss"]) < float(logged[0]["loss"])
@@ -142,61 +140,64 @@ def test_fit_learns_and_logs(tmp_path, monkeypatch):
 @pytest.mark.parametrize("cut_at", [4, 12])
 def test_an_interrupted_run_gives_the_same_weights_and_log(tmp_path, monkeypatch, cut_at):
     monkeypatch.setattr(loop, "LOG_EVERY", 4)
-    hyper = replace(HYPER, save_seconds=0)
-    whole = fit(network(), objective, Lines(), hyper, tmp_path / "whole", CPU)
+    plan = replace(PLAN, save_seconds=0)
+    whole = fit(network(), objective, Lines(), plan, tmp_path / "whole", CPU)
     real, saved = loop.save_state, []
 
     class InterruptedRunError(Exception):
         pass
 
-    def save_and_fail(path, hyper, step, **parts):
-        real(path, hyper, step, **parts)
+    def save_and_fail(path, plan, step, **parts):
+        real(path, plan, step, **parts)
         saved.append(step)
         if step == cut_at:
             # a kill between two checkpoints leaves later rows in the log
-            loop.append_log(path.parent / "log.csv", ("net", step + 4, "9", "9", "9"))
+            with (path.parent / "log.csv").open("a") as log:
+                log.write(f"net,{step + 4},9,9,9\n")
             raise InterruptedRunError
 
     monkeypatch.setattr(loop, "save_state", save_and_fail)
     with pytest.raises(InterruptedRunError):
-        fit(network(), objective, Lines(), hyper, tmp_path / "cut", CPU)
-    cut = fit(network(), objective, Lines(), hyper, tmp_path / "cut", CPU)
+        fit(network(), objective, Lines(), plan, tmp_path / "cut", CPU)
+    cut = fit(network(), objective, Lines(), plan, tmp_path / "cut", CPU)
     assert saved == sorted(set(saved))  # no iterations were repeated
     assert all((value == cut.state_dict()[key]).all() for key, value in whole.state_dict().items())
     assert rows(tmp_path / "cut") == rows(tmp_path / "whole")
 
 
+def test_large_gradients_are_clipped(tmp_path):
+    model, plan = network(), replace(PLAN, iterations=2)
+    fit(model, lambda model, batch: 1000 * objective(model, batch), Lines(), plan, tmp_path, CPU)
+    gradients = torch.cat([parameter.grad.ravel() for parameter in model.parameters()])  # of the last step
+    assert gradients.norm() == pytest.approx(1, rel=1e-3)
+
+
 def test_other_settings_do_not_resume(tmp_path):
-    fit(network(), objective, Lines(), HYPER, tmp_path, CPU)
-    other = replace(HYPER, fingerprint="b")
+    fit(network(), objective, Lines(), PLAN, tmp_path, CPU)
+    other = replace(PLAN, fingerprint="b")
     with pytest.raises(InputError, match=r"net\.state\.pt: from a run with other settings; .* delete it"):
         fit(network(), objective, Lines(), other, tmp_path, CPU)
 
 
 def test_a_loss_that_is_not_finite_ends_the_run_with_one_line(tmp_path):
-    with pytest.raises(
-        InputError, match=r"the loss is nan at iteration 24; set a lower training\.learning_rate"
-    ):
-        fit(
-            network(),
-            lambda model, batch: objective(model, batch) * float("nan"),
-            Lines(),
-            HYPER,
-            tmp_path,
-            CPU,
-        )
+    def diverged(model, batch):
+        return objective(model, batch) * float("nan")
+
+    message = r"the loss is nan at iteration 24; set a lower training\.learning_rate"
+    with pytest.raises(InputError, match=message):
+        fit(network(), diverged, Lines(), PLAN, tmp_path, CPU)
 
 
 SCRIPT = """
 import sys, torch
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from test_loop import Lines, HYPER, network, objective
+from test_loop import Lines, PLAN, network, objective
 from omf.training import loop
 loop.LOG_EVERY = 4
 run, device = Path(sys.argv[1]), torch.device("cpu")
 with loop.process_group(device):
-    trained = loop.fit(network(), objective, Lines(), HYPER, run, device)
+    trained = loop.fit(network(), objective, Lines(), PLAN, run, device)
     total = float(sum(value.double().sum() for value in trained.state_dict().values()))
     (run / f"rank{{loop.rank()}}.txt").write_text(str(total))  # a pipe might mix the lines of two processes
 """
@@ -206,82 +207,54 @@ with loop.process_group(device):
 def test_two_processes_share_a_batch_and_end_with_the_same_weights(tmp_path):
     script = tmp_path / "script.py"
     script.write_text(SCRIPT.format(tests=str(ROOT / "tests" / "training")))
-    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'tests'}", "OMP_NUM_THREADS": "1"}
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        "2",
-        script,
-        tmp_path / "run",
-    ]
-    answer = subprocess.run(
-        [str(part) for part in command], capture_output=True, text=True, env=environment, timeout=300
-    )
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2]
+    path = f"{ROOT}:{ROOT / 'tests'}"
+    answer = run(*torchrun, script, tmp_path / "run", PYTHONPATH=path, OMP_NUM_THREADS="1")
     assert answer.returncode == 0, answer.stderr
-    sums = [path.read_text() for path in sorted((tmp_path / "run").glob("rank*.txt"))]
-    assert len(sums) == 2
     logged = rows(tmp_path / "run")
-    assert [row["iteration"] for row in logged] == [
-        "4",
-        "8",
-        "12",
-        "16",
-        "20",
-        "24",
-    ]  # logged by one process only
+    # by one process only
+    assert [row["iteration"] for row in logged] == ["4", "8", "12", "16", "20", "24"]
     assert float(logged[-1]["loss"]) < float(logged[0]["loss"])
     # the weights are equal; batch-norm averages differ, since each process sees its own part of the batches
-    assert float(sums[0]) == pytest.approx(float(sums[1]), abs=0.5)
+    first, second = (float((tmp_path / "run" / f"rank{rank}.txt").read_text()) for rank in (0, 1))
+    assert first == pytest.approx(second, abs=0.5)
 
 
 @pytest.mark.slow
 def test_a_killed_training_resumes(tmp_path):
     """Kill the real command with SIGKILL during NOE, and rerun it."""
     (tmp_path / "settings.yaml").write_text(
-        "{widths: [4, 6], patch: 40, batch: 2, warm_up: 5, ema: 0.9, "
-        "steps: {base: 0, demosaic: 20, noe: 150, oe: 20}}"
+        "{widths: [4, 6], patch_size: 40, batch_size: 2, warmup_iterations: 5, ema_decay: 0.9,"
+        " iterations: {base: 0, demosaic: 5, noe: 60, oe: 5}}"
     )
     code = (
-        "from functools import partial; from omf.training import train; from omf.cli import main;"
-        " train.Hyperparameters = partial(train.Hyperparameters, save_seconds=0); main()"
+        "from functools import partial; from omf.training import loop, sources, train;"
+        "from omf.cli import main; loop.LOG_EVERY, sources.DRAWN = 10, 4;"
+        "train.Hyperparameters = partial(train.Hyperparameters, save_seconds=0); main()"
     )
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
 
-    def command(run):
-        return [
-            sys.executable,
-            "-c",
-            code,
-            "train",
-            "-o",
-            str(run),
-            "--settings",
-            str(tmp_path / "settings.yaml"),
-            "--device",
-            "cpu",
-        ]
+    def command(name: str) -> list[str]:
+        options = ["--settings", str(tmp_path / "settings.yaml"), "--device", "cpu"]
+        return [sys.executable, "-c", code, "train", "-o", str(tmp_path / name), *options]
 
     process = subprocess.Popen(
-        command(tmp_path / "killed"), env=environment, stderr=subprocess.PIPE, start_new_session=True
+        command("killed"), env=environment, stderr=subprocess.PIPE, start_new_session=True
     )
-    while not (
-        tmp_path / "killed" / "noe.state.pt"
-    ).is_file():  # written after the row of iteration 50 in log.csv
+    # written after the row of iteration 10 in log.csv
+    while not (tmp_path / "killed" / "noe.state.pt").is_file():
         assert process.poll() is None, process.stderr.read().decode()
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     assert not (tmp_path / "killed" / "noe.safetensors").exists()
-    for run in ("killed", "whole"):
-        answer = subprocess.run(command(tmp_path / run), env=environment, capture_output=True, text=True)
+    for name in ("killed", "whole"):
+        answer = subprocess.run(command(name), env=environment, capture_output=True, text=True)
         assert answer.returncode == 0, answer.stderr
-        if run == "killed":  # it resumes from the checkpoint, not from the start
-            assert "demosaic step" not in answer.stderr
-            assert "noe step 50 of" not in answer.stderr
-    killed, whole = (rows(tmp_path / run) for run in ("killed", "whole"))
+        # the killed one resumes from the checkpoint, not from the start
+        assert ("demosaic 5 of 5" in answer.stderr) == (name == "whole")
+        assert ("noe 10 of 60" in answer.stderr) == (name == "whole")
+    killed, whole = (rows(tmp_path / name) for name in ("killed", "whole"))
     losses = [[float(row.pop("loss")) for row in logged] for logged in (killed, whole)]
     # other patches, or weights of another iteration, would give a very different loss
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)

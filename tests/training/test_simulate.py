@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from conftest import ROOT, omf
+from conftest import ROOT
 
 from omf.raw.camera import load_camera
 from omf.raw.overexposure import overexposure_mask
@@ -11,20 +11,10 @@ from omf.training.simulate import write_pairs
 from omf.utils.errors import InputError
 
 
-def test_pairs_from_the_command_line_form_a_dataset(tmp_path):
+def test_pairs_from_the_command_line_form_a_dataset(tmp_path, call_omf):
     out = tmp_path / "pairs"
-    result = omf(
-        "simulate",
-        ROOT / "test_rgb" / "bricks.jpg",
-        "-o",
-        out,
-        "--count",
-        5,
-        "--size",
-        64,
-        "--camera",
-        "huawei_p20",
-    )
+    options = ("--count", 5, "--size", 64, "--camera", "huawei_p20")
+    result = call_omf("simulate", ROOT / "test_rgb" / "bricks.jpg", "-o", out, *options)
     assert result.returncode == 0, result.stderr
     dataset = check_pairs(find_pairs(out))
     assert dataset.problems == []
@@ -32,7 +22,7 @@ def test_pairs_from_the_command_line_form_a_dataset(tmp_path):
     rgb, bayer = dataset.pairs[0].load()
     assert rgb.shape == (64, 64, 3)
     assert bayer.shape == (64, 64)
-    described = omf("dataset", out, "--sheet", tmp_path / "sheet.png")
+    described = call_omf("dataset", out, "--sheet", tmp_path / "sheet.png")
     assert described.returncode == 0, described.stderr
     assert "layout aim: 5 pairs" in described.stdout
     assert (tmp_path / "sheet.png").read_bytes().startswith(b"\x89PNG")

@@ -8,7 +8,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
-from conftest import omf, random_base, random_rgb, random_unet, run
+from conftest import random_base, random_rgb, random_unet, run
 
 from omf.models.checkpoints import load_network, save_base, save_demosaic_net, save_network
 from omf.networks.demosaic_net import DemosaicNet
@@ -56,58 +56,58 @@ def write_dataset(folder, count: int = 9, dark: bool = False, size: int = 60):
     return folder
 
 
+@pytest.fixture
+def train(call_omf, tmp_path, monkeypatch):
+    """Return a function that calls `omf train` with few drawn scenes; it returns the completed process."""
+    monkeypatch.setattr("omf.training.sources.DRAWN", 4)
+
+    def train(text: str):
+        (tmp_path / "settings.yaml").write_text(f"{{widths: [4, 6], patch_size: 40, batch_size: 2, {text}}}")
+        settings = ("--settings", tmp_path / "settings.yaml", "--device", "cpu")
+        return call_omf("train", "-o", tmp_path / "model", *settings)
+
+    return train
+
+
 @pytest.mark.parametrize("network", ["unet", pytest.param("nafnet", marks=pytest.mark.slow)])
-def test_all_stages_on_real_pairs_from_the_command_line(tmp_path, network):
-    """Train on a dataset with some bad pairs, which are listed and skipped."""
+def test_all_stages_on_real_pairs_from_the_command_line(tmp_path, train, call_omf, network):
+    """Train on a dataset with some bad pairs, which are listed once and skipped."""
     pairs = write_dataset(tmp_path / "pairs")
-    for name, content in (("broken", b"no"), ("lonely", None)):
+    for name in ("broken", "lonely", "shape", "nan"):
         shutil.copy(pairs / "0.jpg", pairs / f"{name}.jpg")
-        if content:
-            (pairs / f"{name}.npy").write_bytes(content)
-    shutil.copy(pairs / "0.jpg", pairs / "shape.jpg")
+    (pairs / "broken.npy").write_bytes(b"no")
     np.save(pairs / "shape.npy", np.zeros((5, 5, 4), np.uint16))
-    shutil.copy(pairs / "0.jpg", pairs / "nan.jpg")
     np.save(pairs / "nan.npy", np.full((30, 30, 4), np.nan))
-    (tmp_path / "settings.yaml").write_text(
-        f"{{pairs: {pairs}, network: {network}, widths: [4, 6], patch_size: 40, batch_size: 2, "
-        "iterations: {base: 4, demosaic: 4, noe: 4, oe: 4}}"
-    )
-    answer = omf(
-        "train", "-o", tmp_path / "model", "--settings", tmp_path / "settings.yaml", "--device", "cpu"
-    )
+    answer = train(f"pairs: {pairs}, network: {network}, iterations: {{base: 4, demosaic: 4, noe: 4, oe: 4}}")
     assert answer.returncode == 0, answer.stderr
-    for name in (
+    for line in (
         "broken.npy: can't be read",
-        "lonely.jpg: no RAW",
+        "lonely.jpg: no RAW of that name",
         "shape.npy: uint16 (5, 5, 4)",
         "nan.npy: float64",
     ):
-        assert f"{name}" in answer.stderr
+        assert answer.stderr.count(line) == 1
     assert load_network(tmp_path / "model" / "oe.safetensors").widths == (4, 6)
     assert not list((tmp_path / "model").glob("*.state.pt"))
-    predicted = omf(
-        "predict", pairs / "0.jpg", "-o", tmp_path / "raw", "--model", tmp_path / "model", "--device", "cpu"
-    )
+    model = ("--model", tmp_path / "model", "--device", "cpu")
+    predicted = call_omf("predict", pairs / "0.jpg", "-o", tmp_path / "raw", *model)
     assert predicted.returncode == 0, predicted.stderr
+
+
+def run_twice(folder, *command, settings: str):
+    """Run a training command in two processes on the CPU."""
+    (folder / "settings.yaml").write_text(settings)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2]
+    options = ["--settings", folder / "settings.yaml", "--device", "cpu"]
+    answer = run(*torchrun, *command, *options, OMP_NUM_THREADS="1")
+    assert answer.returncode == 0, answer.stderr
+    return answer
 
 
 @pytest.mark.slow
 def test_the_script_under_torchrun(tmp_path):
-    (tmp_path / "settings.json").write_text(
-        '{"patch_size": 40, "batch_size": 2, "iterations": {"demosaic": 4}}'
-    )
-    command = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc-per-node",
-        2,
-        "scripts/train.py",
-        "demosaic",
-    ]
-    answer = run(*command, "--settings", tmp_path / "settings.json", "--device", "cpu", OMP_NUM_THREADS="1")
-    assert answer.returncode == 0, answer.stderr
+    settings = '{"patch_size": 40, "batch_size": 2, "iterations": {"demosaic": 4}}'
+    answer = run_twice(tmp_path, "scripts/train.py", "demosaic", settings=settings)
     assert answer.stderr.count("demosaic 4 of 4") == 1
     assert (tmp_path / "demosaic.safetensors").is_file()
     assert not (tmp_path / "demosaic.state.pt").exists()
@@ -116,22 +116,18 @@ def test_the_script_under_torchrun(tmp_path):
 @pytest.mark.slow
 def test_all_stages_in_two_processes(tmp_path):
     """Each stage reads the weights of the earlier ones, which the first process writes."""
-    (tmp_path / "settings.yaml").write_text(
+    settings = (
         "{widths: [4, 6], patch_size: 40, batch_size: 2, loss: {seam: 1},"
         " iterations: {base: 4, demosaic: 4, noe: 4, oe: 4}}"
     )
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", 2]
-    command += ["-m", "omf", "train", "-o", tmp_path / "model", "--settings", tmp_path / "settings.yaml"]
-    answer = run(*command, "--device", "cpu", OMP_NUM_THREADS="1")
-    assert answer.returncode == 0, answer.stderr
+    command = ["-m", "omf", "train", "-o", tmp_path / "model"]
+    answer = run_twice(tmp_path, *command, settings=settings)
     for stage in STAGES:
         assert answer.stderr.count(f"\n{stage} 4 of 4") == 1
         assert (tmp_path / "model" / f"{stage}.safetensors").is_file()
     assert answer.stderr.count("trained; use it with") == 1
     assert "destroy_process_group" not in answer.stderr  # no warning of a group that was left open
-    again = run(*command, "--device", "cpu", OMP_NUM_THREADS="1")
-    assert again.returncode == 0, again.stderr
-    assert "4 of 4" not in again.stderr
+    assert "4 of 4" not in run_twice(tmp_path, *command, settings=settings).stderr
 
 
 def test_a_finished_stage_is_skipped_unless_its_settings_change(tmp_path, monkeypatch):
@@ -165,12 +161,21 @@ def test_a_stage_depends_on_its_own_settings():
         ] == affected
 
 
-def test_the_target_of_a_branch_is_the_demosaiced_raw(tmp_path):
+@pytest.fixture
+def demosaic(tmp_path):
     save_demosaic_net(DemosaicNet(), tmp_path / "demosaic.safetensors")
-    truth = torch.full((2, 3, 24, 24), 0.25)
-    bayer = truth[:, :1].clone()
+
+
+def half_overexposed() -> torch.Tensor:
+    """Return network input, (2, 4, 24, 24), half of it overexposed."""
     x = torch.rand(2, 4, 24, 24)
     x[:, 3] = (torch.rand(2, 24, 24) < 0.5).float()
+    return x
+
+
+@pytest.mark.usefixtures("demosaic")
+def test_the_target_of_a_branch_is_the_demosaiced_raw(tmp_path):
+    bayer = torch.full((2, 1, 24, 24), 0.25)
 
     class Constant(torch.nn.Module):
         def forward(self, x):
@@ -178,15 +183,17 @@ def test_the_target_of_a_branch_is_the_demosaiced_raw(tmp_path):
 
     settings = without_base(loss=Losses(noe=Loss(), oe=Loss()))
     losses = {
-        branch: float(branch_objective(branch, settings, tmp_path, CPU)(Constant(), [x, bayer]))
+        branch: float(
+            branch_objective(branch, settings, tmp_path, CPU)(Constant(), [half_overexposed(), bayer])
+        )
         for branch in ("oe", "noe")
     }
     assert losses["oe"] == pytest.approx(0, abs=1e-6)
     assert losses["noe"] == pytest.approx(0.5, abs=1e-6)
 
 
+@pytest.mark.usefixtures("demosaic")
 def test_oe_is_penalised_for_seams_with_noe(tmp_path):
-    save_demosaic_net(DemosaicNet(), tmp_path / "demosaic.safetensors")
     noe = random_unet((4, 6), 3)
     save_network(noe, tmp_path / "noe.safetensors")
     bayer, x = torch.full((1, 1, 48, 48), 0.25), torch.rand(1, 4, 48, 48)
@@ -208,19 +215,21 @@ def test_oe_starts_from_noe_and_both_from_a_given_model(tmp_path, tiny_model):
     torch.testing.assert_close(first.state_dict(), load_network(tmp_path / "noe.safetensors").state_dict())
     given = stages.initial_network("noe", changed(init_from=str(tiny_model)), tmp_path)
     torch.testing.assert_close(given.state_dict(), load_network(tiny_model / "noe.safetensors").state_dict())
+    settings = changed(iterations=Iterations(base=4, demosaic=4, noe=0, oe=4))
+    assert settings.stages == ("base", "demosaic", "oe")
+    assert stages.initial_network("oe", settings, tmp_path).in_channels == 7  # with the base RAW
     with pytest.raises(InputError, match=r"tiny has no network base; set iterations\.base to 0"):
-        stages.initial_base(changed(init_from=str(tiny_model)))
+        stages.initial_network("base", changed(init_from=str(tiny_model)), tmp_path)
 
 
+@pytest.mark.usefixtures("demosaic")
 def test_oe_and_noe_refine_the_base(tmp_path):
     """A network that predicts 0 leaves the RAW of the base network, and the loss is that of the base."""
-    save_demosaic_net(DemosaicNet(), tmp_path / "demosaic.safetensors")
     torch.manual_seed(0)
     base = random_base(0)
     save_base(base, tmp_path / "base.safetensors")
     settings = changed(loss=Losses(noe=Loss(), oe=Loss()))
-    x, summary = torch.rand(2, 4, 24, 24), (torch.rand(2, 4, 64, 64), torch.rand(2, 3, len(QUANTILES)))
-    x[:, 3] = (torch.rand(2, 24, 24) < 0.5).float()
+    x, summary = half_overexposed(), (torch.rand(2, 4, 64, 64), torch.rand(2, 3, len(QUANTILES)))
     bayer = torch.full((2, 1, 24, 24), 0.25)
 
     def zero(x):
@@ -232,13 +241,6 @@ def test_oe_and_noe_refine_the_base(tmp_path):
     for branch, own in (("oe", x[:, 3] == 1), ("noe", x[:, 3] == 0)):
         loss = branch_objective(branch, settings, tmp_path, CPU)(zero, [x, bayer, *summary])
         assert float(loss) == pytest.approx(float(error[own].mean()), rel=1e-3)
-
-
-def test_without_noe_oe_starts_with_the_base(tmp_path):
-    settings = changed(iterations=Iterations(base=4, demosaic=4, noe=0, oe=4))
-    assert settings.stages == ("base", "demosaic", "oe")
-    network = stages.initial_network("oe", settings, tmp_path)
-    assert network.in_channels == 7
 
 
 def test_weights_of_networks_that_the_settings_leave_out_are_removed(tmp_path):
@@ -267,15 +269,16 @@ def test_a_short_training_of_the_base_finds_a_constant_exposure(tmp_path):
             return *summary, raw / 2
 
     torch.manual_seed(0)
-    images = Halved(pictures, 60 * 8, 0)
+    images = Halved(pictures, 30 * 4, 0)
     batch = [torch.stack(parts) for parts in zip(*(images[index] for index in range(16)))]
     network = GlobalNet()
     before = base_objective(network, batch).item()
-    plan = Hyperparameters("base", 60, 8, 2e-3, 5, 0.9, "a")
+    plan = Hyperparameters("base", 30, 4, 2e-3, 5, 0.9, "a")
     trained = fit(network, base_objective, images, plan, tmp_path, CPU)
     assert base_objective(trained, batch).item() < 0.6 * before
 
 
+@pytest.mark.usefixtures("demosaic")
 @pytest.mark.parametrize(
     ("prepare", "message"),
     [
@@ -288,58 +291,39 @@ def test_a_short_training_of_the_base_finds_a_constant_exposure(tmp_path):
 )
 def test_too_little_training_data_gives_one_line(tmp_path, prepare, message):
     prepare(tmp_path / "pairs")
-    save_demosaic_net(DemosaicNet(), tmp_path / "demosaic.safetensors")
     save_network(random_unet((4, 6), 0), tmp_path / "noe.safetensors")
     with pytest.raises(InputError, match=message) as caught:
         train_stage("oe", without_base(pairs=str(tmp_path / "pairs")), tmp_path, CPU)
     assert "\n" not in str(caught.value)
 
 
-def test_too_few_pairs_are_found_before_any_training(tmp_path, caplog):
+def test_too_few_pairs_are_found_before_any_training(tmp_path):
     pairs = write_dataset(tmp_path / "pairs", count=3)
     (pairs / "broken.jpg").write_bytes(b"no")
-    settings = changed(pairs=str(pairs), iterations=Iterations(base=0, demosaic=4, noe=4, oe=4))
+    settings = without_base(pairs=str(pairs))
     with pytest.raises(InputError, match="3 pairs can be used; a training needs 8 or more"):
         train_stage("demosaic", settings, tmp_path / "run", CPU)
     assert not (tmp_path / "run").exists()
 
 
-def test_bad_pairs_are_told_once_in_a_training(tmp_path):
-    pairs = write_dataset(tmp_path / "pairs", count=9)
-    (pairs / "lonely.jpg").write_bytes((pairs / "0.jpg").read_bytes())
-    (tmp_path / "settings.yaml").write_text(
-        f"{{pairs: {pairs}, widths: [4, 6], patch_size: 40, batch_size: 2,"
-        " iterations: {base: 2, demosaic: 2, noe: 2, oe: 2}}"
-    )
-    answer = omf("train", "-o", tmp_path / "run", "--settings", tmp_path / "settings.yaml", "--device", "cpu")
-    assert answer.returncode == 0, answer.stderr
-    assert answer.stderr.count("lonely.jpg: no RAW of that name") == 1
-
-
+@pytest.mark.usefixtures("demosaic")
 def test_camera_raw_must_be_converted_first(tmp_path):
     for name in ("a.jpg", "a.dng"):
         (tmp_path / name).touch()
-    save_demosaic_net(DemosaicNet(), tmp_path / "demosaic.safetensors")
     with pytest.raises(InputError, match=r"omf dataset .* --convert OUT"):
         train_stage("noe", without_base(pairs=str(tmp_path)), tmp_path, CPU)
 
 
-def test_a_full_disk_gives_one_line(tmp_path):
+def test_a_full_disk_gives_one_line(tmp_path, train):
     """Limit files to 100 kB: enough for shared data of the loader, too small for a checkpoint."""
-    (tmp_path / "settings.yaml").write_text(
-        "{widths: [4, 6], patch_size: 40, batch_size: 2, iterations: {base: 0, demosaic: 2, noe: 2, oe: 2}}"
-    )
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
-        answer = omf(
-            "train", "-o", tmp_path / "model", "--settings", tmp_path / "settings.yaml", "--device", "cpu"
-        )
+        answer = train("iterations: {base: 0, demosaic: 2, noe: 2, oe: 2}")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert answer.returncode == 1
-    assert "Traceback" not in answer.stderr
-    assert answer.stderr.strip().splitlines()[-1].startswith("error: ")
-    assert "File too large" in answer.stderr
+    last = answer.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: ") and "File too large" in last
     assert not list((tmp_path / "model").glob("*.safetensors"))
     assert not list((tmp_path / "model").glob(".*"))
