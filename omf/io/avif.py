@@ -56,10 +56,8 @@ def read_colour_code(data: bytes) -> tuple[int, int] | None:
 
 def read_bit_depth(data: bytes) -> int:
     """Return the bits per sample of the primary image."""
-    for kind, content in primary_properties(data):
-        if kind == b"av1C":  # AV1 Codec ISO Media File Format Binding: high_bitdepth, twelve_bit
-            return 12 if content[2] & 0x20 else 10 if content[2] & 0x40 else 8
-    for kind, content in primary_properties(data):
-        if kind == b"pixi":  # of an image that consists of several
-            return content[FULL_BOX + 1]
-    return 8
+    properties = dict(reversed(primary_properties(data)))  # the first of each type
+    if code := properties.get(b"av1C"):  # AV1 Codec ISO Media File Format Binding: high_bitdepth, twelve_bit
+        return 12 if code[2] & 0x20 else 10 if code[2] & 0x40 else 8
+    tiles = properties.get(b"pixi")  # of an image that consists of several
+    return tiles[FULL_BOX + 1] if tiles else 8

@@ -29,8 +29,6 @@ PNG_COLOUR_CHUNKS = {b"cICP": 4, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32}  # sizes i
 PNG_UNIT = 100_000  # of gAMA and cHRM
 SRGB_GAMMA = 0.45455  # gAMA of sRGB
 ADOBE_RGB_1998 = 2  # of the EXIF tag ColorSpace, an extension; DCF has InteroperabilityIndex R03 instead
-# Tags of TIFF 6.0, section 20
-TIFF_WHITE_POINT, TIFF_PRIMARIES, TIFF_TRANSFER = 318, 319, 301
 
 
 class UnsupportedColoursError(ValueError):
@@ -121,18 +119,21 @@ def profile_unless_srgb(chromaticities: Sequence[float], gamma: float | None) ->
         return None
 
 
-def profile_from_tiff(tags: Mapping[int, object]) -> bytes | None:
-    """Return the ICC profile of a TIFF file by its colorimetric tags, or None for sRGB.
+def profile_from_tiff(
+    white: Sequence[float], primaries: Sequence[float], transfer: Sequence[float]
+) -> bytes | None:
+    """Return the ICC profile of a TIFF file, or None for sRGB.
 
     Args:
-        tags: values by number. Rational numbers are pairs, in one sequence.
+        white: numbers of the tag WhitePoint, empty if it is absent; NaN for a quotient by zero.
+        primaries: the same of PrimaryChromaticities.
+        transfer: the same of TransferFunction.
     """
     chromaticities = list(SRGB_CHROMATICITIES)
-    if len(white := quotients(tags.get(TIFF_WHITE_POINT))) == 2:
-        chromaticities[6:] = white
-    if len(primaries := quotients(tags.get(TIFF_PRIMARIES))) == 6:
-        chromaticities[:6] = primaries
-    table = np.asarray(tags.get(TIFF_TRANSFER, ()), np.float64).ravel() / 65535
+    for part, values in ((slice(6, 8), white), (slice(0, 6), primaries)):
+        if len(values) == len(chromaticities[part]) and np.isfinite(values).all():
+            chromaticities[part] = values
+    table = np.asarray(transfer, np.float64) / 65535
     # one table of 2**bits values, or three
     if table.size < 256 or (table.size % 3 and table.size & (table.size - 1)):
         return profile_unless_srgb(chromaticities, None)
@@ -142,14 +143,6 @@ def profile_from_tiff(tags: Mapping[int, object]) -> bytes | None:
         return profile_with_curves(chromaticities, curves[:, samples])
     except (imagecodecs.CmsError, ValueError):
         return None
-
-
-def quotients(value: object) -> list[float]:
-    """Return the numbers of a TIFF tag of rationals, numerators and denominators in turn; [] if invalid."""
-    if not isinstance(value, tuple | list) or len(value) % 2:
-        return []
-    pairs = list(zip(value[::2], value[1::2]))
-    return [top / bottom for top, bottom in pairs] if all(bottom for _, bottom in pairs) else []
 
 
 def profile_from_exif(exif: Image.Exif) -> bytes | None:

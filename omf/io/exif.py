@@ -77,8 +77,8 @@ def read_exif(path: Path, gps: bool = False) -> Exif:
         with path.open("rb") as file:
             kind = identify_start(file.read(START))
             if kind == "HEIC":
-                image, exif = open_heif(path), Image.Exif()
-                exif.load(image.info.get("exif") or b"")
+                image = open_heif(path)
+                exif = read_tags(image)
                 exif[ORIENTATION] = stored_orientation(image)
                 return select_fields(exif, gps)
             # Pillow cannot open every TIFF file, but reads the tags of each

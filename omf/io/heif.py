@@ -12,17 +12,8 @@ from omf.utils.errors import InputError
 if TYPE_CHECKING:
     from pillow_heif import HeifImage
 
-# Transforms of stored pixels, (H, W) or (H, W, C), for display, by EXIF orientation
-DISPLAY_TRANSFORMS = {
-    1: lambda stored: stored,
-    2: np.fliplr,
-    3: lambda stored: np.rot90(stored, 2),
-    4: np.flipud,
-    5: lambda stored: stored.swapaxes(0, 1),
-    6: lambda stored: np.rot90(stored, -1),
-    7: lambda stored: np.rot90(stored, 2).swapaxes(0, 1),
-    8: np.rot90,
-}
+# Stored pixels of an image that is displayed as 0 1 / 2 3, by EXIF orientation, 1 to 8
+STORED = ("0123", "1032", "3210", "2301", "0213", "1302", "3120", "2031")
 
 
 def open_heif(path: Path) -> "HeifImage":
@@ -59,15 +50,8 @@ def stored_orientation(image: "HeifImage") -> int:
 
     It is derived from the transforms in the file's container; the orientation in its EXIF data is ignored.
     """
-    stored = shown = np.arange(4).reshape(2, 2)
-    for name, *values in image._c_image.transformations:
-        if name == "irot":
-            shown = np.rot90(shown, values[0] // 90)
-        elif name == "imir":
-            shown = np.flip(shown, values[0])
-    return next(
-        number for number, transform in DISPLAY_TRANSFORMS.items() if (transform(stored) == shown).all()
-    )
+    stored = undo_transforms(image, np.arange(4).reshape(2, 2))
+    return STORED.index("".join(map(str, stored.ravel()))) + 1
 
 
 def decode_stored(image: "HeifImage") -> np.ndarray:
@@ -76,12 +60,17 @@ def decode_stored(image: "HeifImage") -> np.ndarray:
     Returns:
         (H, W) or (H, W, C), uint8 for 8 bits, uint16 scaled to its full range for more.
     """
-    pixels = np.asarray(image)
-    # libheif has applied the transforms; the public interface does not report them
+    # libheif has applied the transforms
+    pixels = undo_transforms(image, np.asarray(image))
+    depth = image.info["bit_depth"]
+    return scale_to_16_bits(pixels, depth) if depth > 8 else pixels
+
+
+def undo_transforms(image: "HeifImage", pixels: np.ndarray) -> np.ndarray:
+    """Undo the rotation and mirroring for display, which the public interface does not report."""
     for name, *values in reversed(image._c_image.transformations):
         if name == "irot":
             pixels = np.rot90(pixels, -values[0] // 90)
         elif name == "imir":
             pixels = np.flip(pixels, values[0])
-    depth = image.info["bit_depth"]
-    return scale_to_16_bits(pixels, depth) if depth > 8 else pixels
+    return pixels

@@ -19,14 +19,7 @@ from omf.io.heif import open_heif
 from omf.io.icc import to_srgb
 from omf.io.identify import identify
 from omf.io.jpeg import JPEG_FORMATS, decode_jpeg, explain_jpeg
-from omf.io.tiff import (
-    DNG_VERSION,
-    can_decode,
-    check_parts,
-    decode_page,
-    find_main_page,
-    without_orientation,
-)
+from omf.io.tiff import DNG_VERSION, can_decode, check_parts, decode_page, find_main_page, without_orientation
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write, check_is_file
 
@@ -110,10 +103,9 @@ def read_pixels(path: Path) -> tuple[np.ndarray, bytes | None]:
             image = open_heif(path)
             check_size(path, *image.size)
             check_heif(path.read_bytes())
-            exif = Image.Exif()
-            exif.load(image.info.get("exif") or b"")
-            profile = heif.embedded_profile(image) or profile_from_exif(exif)
-            return heif.decode_stored(image), profile
+            return heif.decode_stored(image), heif.embedded_profile(image) or profile_from_exif(
+                read_tags(image)
+            )
         case "AVIF":
             image, profile = open_avif(path)
             with image:
@@ -247,9 +239,9 @@ def described_profile(image: Image.Image) -> bytes | None:
     return image.info.get("icc_profile") or profile_from_exif(read_tags(image))
 
 
-def read_tags(image: Image.Image) -> Image.Exif:
-    """Return the EXIF of an image that Pillow has opened, without decoding it, as Pillow does for PNG."""
-    if image.format != "PNG":
+def read_tags(image: "Image.Image | heif.HeifImage") -> Image.Exif:
+    """Return the EXIF of an opened image, without decoding it, as Pillow does for PNG."""
+    if getattr(image, "format", "PNG") != "PNG":
         return image.getexif()
     exif = Image.Exif()
     exif.load(image.info.get("exif") or b"")

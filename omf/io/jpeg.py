@@ -4,7 +4,6 @@ libjpeg fills in what is missing or damaged and warns. Pillow hides the warnings
 Damage that keeps the number of coded pixels escapes both.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -109,16 +108,14 @@ def decode_jpeg(image: Image.Image) -> np.ndarray | None:
 
 def decode_first(contents: list[bytes], colour_space: str) -> np.ndarray | None:
     """Decode the first of several JPEG that is intact; None: unknown subsampling. Raises ValueError."""
-    *others, last = contents
-    for content in others:
-        with suppress(ValueError):
-            return decode_first([content], colour_space)
-    try:
-        return simplejpeg.decode_jpeg(last, colour_space, fastdct=False, fastupsample=False)
-    except ValueError as error:
-        if "subsampling" in str(error):
-            return None
-        raise
+    for content in contents:
+        try:
+            return simplejpeg.decode_jpeg(content, colour_space, fastdct=False, fastupsample=False)
+        except ValueError as error:
+            if "subsampling" in str(error):
+                return None
+            fault = error
+    raise fault
 
 
 def ends_in_zeros(data: bytes) -> bool:

@@ -40,15 +40,9 @@ def list_images(folder: Path) -> list[Path]:
         raise InputError(
             f"{folder}: can't be read ({error.strerror}); let this user list the folder"
         ) from error
-    photos, others = [], 0
-    for path in paths:
-        if path.name.startswith("."):
-            continue
-        if is_picture(path):
-            photos.append(path)
-        else:
-            others += path.is_file()
-    if others:
+    paths = [path for path in paths if not path.name.startswith(".")]
+    photos = [path for path in paths if is_picture(path)]
+    if others := sum(path.is_file() for path in {*paths} - {*photos}):
         log.info(f"{folder}: {count_of(others, 'file')} without a picture; left out")
     if not photos:
         raise InputError(f"{folder}: no pictures in it; put {PHOTO_FORMATS} files there")
@@ -87,10 +81,10 @@ def match_shots(names: Iterable[str], files: Mapping[str, T]) -> dict[str, T]:
     return {renamed.get(name, name): file for name, file in files.items()}
 
 
-def group_by(items: Iterable[str], key: Callable[[str], str]) -> dict[str, list[str]]:
-    """Group texts by a key."""
-    groups: dict[str, list[str]] = {}
-    for item in sorted(items):
+def group_by(items: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
+    """Group items by a key, in their order."""
+    groups: dict[str, list[T]] = {}
+    for item in items:
         groups.setdefault(key(item), []).append(item)
     return groups
 
@@ -168,10 +162,7 @@ def match_patterns(photos: list[Path], patterns: Path) -> list[Path]:
 
 def group_by_stem(photos: Iterable[Path]) -> dict[str, list[Path]]:
     """Group photos by the name of their RAW file: the photo's file name without its suffix."""
-    grouped: dict[str, list[Path]] = {}
-    for photo in photos:
-        grouped.setdefault(photo.stem, []).append(photo)
-    return grouped
+    return group_by(photos, lambda photo: photo.stem)
 
 
 def map_by_name(photos: Iterable[Path]) -> tuple[dict[str, Path], list[str]]:

@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from omf.io.colour import TIFF_PRIMARIES, TIFF_TRANSFER, TIFF_WHITE_POINT, profile_from_tiff
+from omf.io.colour import profile_from_tiff
 from omf.io.decoding import scale_to_16_bits
 from omf.io.gaps import EMPTY_PART
 from omf.io.jpeg import ends_in_zeros
 from omf.utils.errors import InputError
 
 ORIENTATION_TAG = 274
+WHITE_POINT, PRIMARIES, TRANSFER = 318, 319, 301  # of TIFF 6.0, section 20
 DNG_VERSION = 50706  # tag that distinguishes DNG from other TIFF files
 MAX_CHUNK_SAMPLES = 2**24  # of a small image
+RATIONAL_TYPES = (tifffile.DATATYPE.RATIONAL, tifffile.DATATYPE.SRATIONAL)
 ASSOCIATED_ALPHA = 1  # of the tag ExtraSamples: colours are multiplied by it
 CHANNELS_OF = {
     tifffile.PHOTOMETRIC.RGB: 3,
@@ -104,8 +106,17 @@ def page_profile(page: tifffile.TiffPage) -> bytes | None:
     """Return the ICC profile of an image, embedded or by its colorimetric tags; None for sRGB."""
     if embedded := page.tags.valueof("InterColorProfile"):
         return bytes(embedded)
-    tags = {tag: page.tags.valueof(tag) for tag in (TIFF_WHITE_POINT, TIFF_PRIMARIES, TIFF_TRANSFER)}
-    return profile_from_tiff({tag: value for tag, value in tags.items() if value is not None})
+    return profile_from_tiff(*(tag_numbers(page, tag) for tag in (WHITE_POINT, PRIMARIES, TRANSFER)))
+
+
+def tag_numbers(page: tifffile.TiffPage, code: int) -> list[float]:
+    """Return the numbers of a tag; empty if it is absent. A quotient by zero is NaN."""
+    if (tag := page.tags.get(code)) is None:
+        return []
+    values = list(tag.value) if isinstance(tag.value, tuple | bytes | list | np.ndarray) else [tag.value]
+    if tag.dtype in RATIONAL_TYPES:
+        return [top / bottom if bottom else math.nan for top, bottom in zip(values[::2], values[1::2])]
+    return values
 
 
 def check_samples(path: Path, page: tifffile.TiffPage) -> int:
@@ -146,11 +157,16 @@ def check_parts(path: Path, page: tifffile.TiffPage) -> None:
     size = path.stat().st_size
     if any(not 0 < count <= size - offset for offset, count in zip(page.dataoffsets, page.databytecounts)):
         raise InputError(f"{path}: parts of the image are not in the file; give an intact one")
-    if page.compression == tifffile.COMPRESSION.JPEG and any(
+    if has_empty_end(page):
+        raise ValueError(EMPTY_PART)
+
+
+def has_empty_end(page: tifffile.TiffPage) -> bool:
+    """Return True if zeros take the place of the end of a tile or strip in JPEG."""
+    return page.compression == tifffile.COMPRESSION.JPEG and any(
         data is not None and ends_in_zeros(data)
         for data, _ in page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts)
-    ):
-        raise ValueError(EMPTY_PART)
+    )
 
 
 def check_layout(path: Path, page: tifffile.TiffPage) -> None:

@@ -186,12 +186,7 @@ BAD = [
     ),
     Case("truncated HEIC", "cut_heic.heic", heic()[:-200], TRUNCATED),
     Case("HEIC header only", "head.heic", HEIC_HEAD, TRUNCATED),
-    Case(
-        "damaged PNG data",
-        "inside.png",
-        saved("PNG")[:600] + bytes(100) + saved("PNG")[700:],
-        TRUNCATED,
-    ),
+    Case("damaged PNG data", "inside.png", saved("PNG")[:600] + bytes(100) + saved("PNG")[700:], TRUNCATED),
     Case("text called .jpg", "text.jpg", b"Dear all,\nhere are the photos.\n", NO_PICTURE),
     Case("text called .heic", "text_heic.heic", b"Dear all,\nhere are the photos.\n", NO_PICTURE),
     Case(
@@ -436,10 +431,7 @@ ODD = [
     Case("zeros before the end", "fill.jpg", saved("JPEG")[:-2] + bytes(90) + b"\xff\xd9", like="jpeg.tif"),
     Case("trailing bytes", "behind.jpg", saved("JPEG") + bytes(10_000), like="jpeg.tif"),
     Case(
-        "invalid EXIF",
-        "exif.jpg",
-        saved("JPEG", exif=b"Exif\0\0" + b"no EXIF at all" * 9),
-        like="jpeg.tif",
+        "invalid EXIF", "exif.jpg", saved("JPEG", exif=b"Exif\0\0" + b"no EXIF at all" * 9), like="jpeg.tif"
     ),
     Case(
         "truncated EXIF",
@@ -450,12 +442,7 @@ ODD = [
     Case("cyclic EXIF", "exif_circle.jpg", saved("JPEG", exif=CYCLIC), like="jpeg.tif"),
     Case("cyclic EXIF, PNG", "exif_circle_png.png", saved("PNG", exif=CYCLIC), like="plain.png"),
     Case("invalid ICC profile", "icc.jpg", saved("JPEG", icc_profile=b"no profile" * 50), like="jpeg.tif"),
-    Case(
-        "truncated ICC profile",
-        "icc_cut.jpg",
-        saved("JPEG", icc_profile=PROFILE[:200]),
-        like="jpeg.tif",
-    ),
+    Case("truncated ICC profile", "icc_cut.jpg", saved("JPEG", icc_profile=PROFILE[:200]), like="jpeg.tif"),
     Case("Lab ICC profile", "icc_lab.jpg", saved("JPEG", icc_profile=LAB_PROFILE), like="jpeg.tif"),
     Case(
         "RGB profile in a grey photo",

@@ -126,8 +126,7 @@ def write_oriented(path: Path, rgb: np.ndarray, orientation: int) -> None:
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize(
-    "name",
-    ["a.tif", "zlib.tif", "palette.tif", "jpeg.tif", "a_16.tif", "a.jpg", "a.png", "a.webp", "a.avif"],
+    "name", ["a.tif", "zlib.tif", "palette.tif", "jpeg.tif", "a_16.tif", "a.jpg", "a.png", "a.webp", "a.avif"]
 )
 def test_pixels_stay_as_stored_in_all_orientations(tmp_path, name, orientation):
     path = tmp_path / name
@@ -174,10 +173,7 @@ PNG_COLOURS = {
         [(b"gAMA", struct.pack(">I", 100_000)), (b"cICP", bytes((1, 13, 0, 1)))],
         encode_srgb(LINEAR),
     ),
-    "sRGB before gAMA": (
-        [(b"sRGB", b"\0"), (b"gAMA", struct.pack(">I", 100_000))],
-        encode_srgb(LINEAR),
-    ),
+    "sRGB before gAMA": ([(b"sRGB", b"\0"), (b"gAMA", struct.pack(">I", 100_000))], encode_srgb(LINEAR)),
     "gAMA of sRGB": ([(b"gAMA", struct.pack(">I", 45_455)), (b"cHRM", SRGB_CHRM)], encode_srgb(LINEAR)),
     "gAMA linear": ([(b"gAMA", struct.pack(">I", 100_000))], encode_srgb(encode_srgb(LINEAR))),
     "gAMA 1.8": ([(b"gAMA", struct.pack(">I", 55_556))], encode_srgb(encode_srgb(LINEAR) ** 1.8)),
