@@ -94,15 +94,15 @@ def profile_from_png(chunks: Mapping[bytes, bytes]) -> bytes | None:
     Raises:
         UnsupportedColoursError: HDR, or unknown code points.
     """
-    if len(code := chunks.get(b"cICP", b"")) == 4:
+    if code := chunks.get(b"cICP"):
         return profile_from_cicp(code[0], code[1], bool(code[3]))
     if b"sRGB" in chunks:
         return None
     gamma, chromaticities = None, SRGB_CHROMATICITIES
-    if len(chunks.get(b"gAMA", b"")) == 4:
+    if b"gAMA" in chunks:
         stored = struct.unpack(">I", chunks[b"gAMA"])[0] / PNG_UNIT
         gamma = 1 / stored if 0.05 < stored < 20 else None
-    if len(chunks.get(b"cHRM", b"")) == 32:
+    if b"cHRM" in chunks:
         values = [value / PNG_UNIT for value in struct.unpack(">8I", chunks[b"cHRM"])]
         chromaticities = (*values[2:], *values[:2])  # white comes first
     return profile_unless_srgb(chromaticities, gamma)

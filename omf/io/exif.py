@@ -140,19 +140,10 @@ def is_valid(value: object, kind: int, count: int) -> bool:
 
 
 def encode_ifd(values: dict, known: dict, offset: int) -> bytes:
-    """Encode an image file directory (IFD) for a little-endian TIFF file.
-
-    Args:
-        values: values by tag.
-        known: TIFF types and numbers of values by tag, `CAPTURE_TAGS` or `GPS_TAGS`.
-        offset: position of the IFD in the file, in bytes.
-    """
+    """Encode values by tag, of `CAPTURE_TAGS` or `GPS_TAGS`, as IFD at an offset of a little-endian TIFF."""
     ifd = ImageFileDirectory_v2(b"II*\0\0\0\0\0")
-    kinds = {tag: kind for tag, (kind, _) in known.items()}
-    if known is CAPTURE_TAGS:
-        tag, kind, version = EXIF_VERSION
-        values, kinds = values | {tag: version}, kinds | {tag: kind}
-    for tag, value in values.items():
-        ifd.tagtype[tag] = kinds[tag]
+    fields = [(tag, known[tag][0], value) for tag, value in values.items()]
+    for tag, kind, value in [*fields, EXIF_VERSION] if known is CAPTURE_TAGS else fields:
+        ifd.tagtype[tag] = kind
         ifd[tag] = value
     return ifd.tobytes(offset)

@@ -179,18 +179,14 @@ def read_tiff(path: Path) -> tuple[np.ndarray, bytes | None]:
 def read_with_pillow(
     path: Path, index: int = 0, file: io.BytesIO | None = None
 ) -> tuple[np.ndarray, bytes | None]:
-    """Decode a file of `PILLOW_FORMATS` with Pillow.
-
-    Args:
-        path: photo file.
-        index: number of the picture in the file.
-        file: content to decode in its place.
+    """Decode picture `index` of a file of `PILLOW_FORMATS`, or of `file` in its place, with Pillow.
 
     Returns:
-        Pixels, uint8 (H, W), (H, W, 2) or (H, W, 3), as stored, and the ICC profile or None.
+        As `decode_8_bit`.
 
     Raises:
-        InputError: the format is not supported, or the file is too short for its pixels.
+        InputError: it is an animation, or has a wrong size, or the file is too short for its pixels.
+        DECODING_ERRORS: the picture cannot be decoded.
     """
     with open_image(file or path) as image:
         check_still(path, image)

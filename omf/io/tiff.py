@@ -30,8 +30,7 @@ CHANNELS_OF = {
 def find_main_page(path: Path, tiff: tifffile.TiffFile) -> tuple[tifffile.TiffPage, int | None]:
     """Return the first image that is no preview of another one, and its index; None in a sub-directory.
 
-    Raises:
-        InputError: all images are previews.
+    Raises InputError if all images are previews.
     """
     for index, page in enumerate(tiff.pages):
         if not is_preview(page):
@@ -120,11 +119,7 @@ def tag_numbers(page: tifffile.TiffPage, code: int) -> list[float]:
 
 
 def check_samples(path: Path, page: tifffile.TiffPage) -> int:
-    """Check the kind of an image's samples; return the number of colours, 1 or 3.
-
-    Raises:
-        InputError: they are not grey or RGB of 8 to 16 bits, unsigned.
-    """
+    """Return the number of colours, 1 or 3. Raises InputError unless grey or RGB of 8 to 16 bits."""
     remedy = "save it with 8 or 16 bits per sample"
     if page.dtype is None or page.dtype not in (np.uint8, np.uint16):
         kind = page.dtype or f"{page.bitspersample}-bit"
@@ -170,12 +165,7 @@ def has_empty_end(page: tifffile.TiffPage) -> bool:
 
 
 def check_layout(path: Path, page: tifffile.TiffPage) -> None:
-    """Check the layout that the tags of an image declare.
-
-    Raises:
-        InputError: the image is not two-dimensional, has more than 5 samples per pixel, or has
-            tiles or strips that are larger than the image.
-    """
+    """Raise InputError unless an image is flat, of up to 5 samples a pixel, with parts no larger than it."""
     rows, columns = page.imagelength, page.imagewidth
     planes = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and len(page.shape) == 3
     if (page.shape[-2:] if planes else page.shape[:2]) != (rows, columns) or page.size > 5 * rows * columns:
