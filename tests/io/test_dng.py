@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 
 from omf.inference.unprocess import Unprocess
 from omf.io.dng import colour_matrices, make_preview, save_dng
-from omf.io.exif import Exif, read_exif
+from omf.io.exif import read_exif
 from omf.io.images import read_rgb
 from omf.raw.bayer import demosaic, mosaic_full
 from omf.raw.camera import load_camera
@@ -91,14 +91,6 @@ def test_compression_reduces_the_size(tmp_path):
         for compressed in (True, False)
     )
     assert small < 0.85 * large
-
-
-@pytest.mark.parametrize(("orientation", "flip"), [(1, 0), (3, 3), (6, 6), (8, 5)])
-def test_orientation(rawpy, tmp_path, orientation, flip):
-    with rawpy.imread(
-        str(write(tmp_path / "x.dng", random_counts(60, 80), exif=Exif(orientation=orientation)))
-    ) as raw:
-        assert raw.sizes.flip == flip
 
 
 def render(rawpy: ModuleType, path: Path) -> np.ndarray:
@@ -189,16 +181,13 @@ def photo_with_exif(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_of_heic(tmp_path, orientation):
-    """As phones do, pillow-heif writes the orientation as transforms of the container too; these apply."""
+def test_exif_of_heic(tmp_path):
     pillow_heif = pytest.importorskip("pillow_heif")
     exif = Image.open(photo_with_exif(tmp_path / "photo.jpg")).getexif()
-    exif[274] = orientation
     image = pillow_heif.from_pillow(Image.fromarray(np.full((48, 64, 3), 99, np.uint8)))
     image.save(tmp_path / "photo.heic", exif=exif.tobytes())
     heic_exif = read_exif(tmp_path / "photo.heic")
-    assert (heic_exif.orientation, heic_exif.make, heic_exif.capture[34855]) == (orientation, "Maker", 200)
+    assert (heic_exif.orientation, heic_exif.make, heic_exif.capture[34855]) == (6, "Maker", 200)
     assert heic_exif.gps == {}
 
 

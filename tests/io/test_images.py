@@ -1,6 +1,5 @@
 """Photo decoding: formats, bit depths, colour profiles, orientation, and damaged files."""
 
-import io
 import struct
 import sys
 import warnings
@@ -24,16 +23,53 @@ RGB = random_rgb(20, 31)
 RGB16 = random_rgb(20, 31, dtype=np.uint16)
 
 
-@pytest.mark.parametrize("name", ["a.png", "a.tif", "A.PNG", "with space.tiff"])
-def test_8_bit_samples_are_unchanged(tmp_path, name):
-    Image.fromarray(RGB).save(tmp_path / name)
-    assert (read_rgb(tmp_path / name) == RGB).all()
-    assert read_rgb(tmp_path / name).dtype == np.uint8
+def pillow(pixels, **options):
+    return lambda path: Image.fromarray(pixels).save(path, **options)
 
 
-def test_jpeg(tmp_path):
-    Image.fromarray(RGB).save(tmp_path / "a.jpg", quality=100, subsampling=0)
-    assert np.abs(read_rgb(tmp_path / "a.jpg").astype(int) - RGB).mean() < 1
+def tiff(pixels, **options):
+    return lambda path: tifffile.imwrite(path, pixels, **{"photometric": "rgb", "metadata": None} | options)
+
+
+def png_16(pixels):
+    return lambda path: path.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels)))
+
+
+ALPHA = np.random.default_rng(0).integers(0, 256, RGB.shape[:2]).astype(np.uint8)
+PALETTE = Image.fromarray(RGB).quantize(16)
+DARK = RGB[..., :1] > 128
+LOSSLESS = {  # name of the file: function that writes it, and the pixels, of one channel or three
+    "a.png": (pillow(RGB), RGB),
+    "A.PNG": (pillow(RGB), RGB),
+    "a.tif": (pillow(RGB), RGB),
+    "with space.tiff": (pillow(RGB), RGB),
+    "a.webp": (pillow(RGB, lossless=True), RGB),
+    "heic.jpg": (lambda path: save_heic(path, RGB), RGB),
+    "grey.png": (pillow(RGB[..., 1]), RGB[..., 1:2]),
+    "grey.tif": (pillow(RGB[..., 1]), RGB[..., 1:2]),
+    "alpha.png": (pillow(np.dstack([RGB, ALPHA])), RGB),
+    "palette.png": (PALETTE.save, np.asarray(PALETTE.convert("RGB"))),
+    "bilevel.tif": (pillow(DARK[..., 0]), DARK * np.uint8(255)),
+    "white is 0.tif": (tiff(255 - RGB[..., 0], photometric="miniswhite"), RGB[..., :1]),
+    "16 bit.png": (png_16(RGB16), RGB16),
+    "16 bit, grey.png": (png_16(RGB16[..., 0]), RGB16[..., :1]),
+    "16 bit, alpha.png": (png_16(np.dstack([RGB16, ALPHA.astype(np.uint16)])), RGB16),
+    "16 bit.tif": (tiff(RGB16), RGB16),
+    "16 bit, zlib.tif": (tiff(RGB16, compression="zlib", predictor=True), RGB16),
+    "16 bit, lzw.tif": (tiff(RGB16, compression="lzw"), RGB16),
+    "16 bit, planar.tif": (tiff(np.moveaxis(RGB16, -1, 0), planarconfig="separate"), RGB16),
+    "16 bit, grey.tif": (tiff(RGB16[..., 0], photometric="minisblack"), RGB16[..., :1]),
+    "16 bit, white is 0.tif": (tiff(65535 - RGB16[..., 0], photometric="miniswhite"), RGB16[..., :1]),
+}
+
+
+@pytest.mark.parametrize("name", LOSSLESS)
+def test_samples_are_unchanged(tmp_path, name):
+    write, expected = LOSSLESS[name]
+    write(tmp_path / name)
+    pixels = read_rgb(tmp_path / name)
+    assert pixels.dtype == expected.dtype
+    np.testing.assert_array_equal(pixels, np.broadcast_to(expected, RGB.shape))
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.avif", "palette.png", "palette.tif"])
@@ -57,85 +93,10 @@ def test_webp_keeps_pillows_limit_in_one_line(tmp_path, monkeypatch):
         read_rgb(tmp_path / "a.webp")
 
 
-def test_16_bit_png_keeps_16_bits(tmp_path):
-    (tmp_path / "a.png").write_bytes(imagecodecs.png_encode(RGB16))
-    assert (read_rgb(tmp_path / "a.png") == RGB16).all()
-
-
-@pytest.mark.parametrize("options", [{}, {"compression": "zlib", "predictor": True}, {"compression": "lzw"}])
-def test_16_bit_tiff_keeps_16_bits(tmp_path, options):
-    tifffile.imwrite(tmp_path / "a.tif", RGB16, photometric="rgb", **options)
-    assert (read_rgb(tmp_path / "a.tif") == RGB16).all()
-
-
-def test_planar_tiff(tmp_path):
-    tifffile.imwrite(
-        tmp_path / "a.tif", np.moveaxis(RGB16, -1, 0), photometric="rgb", planarconfig="separate"
-    )
-    assert (read_rgb(tmp_path / "a.tif") == RGB16).all()
-
-
-@pytest.mark.parametrize("name", ["grey.jpg", "grey.png", "grey.tif"])
-def test_grey_is_expanded_to_three_equal_channels(tmp_path, name):
-    Image.fromarray(RGB[..., 1]).save(tmp_path / name)
-    pixels = read_rgb(tmp_path / name)
-    assert pixels.shape == RGB.shape
-    assert (pixels[..., 0] == pixels[..., 1]).all()
-    assert (pixels[..., 1] == pixels[..., 2]).all()
-    if name != "grey.jpg":
-        assert (pixels[..., 0] == RGB[..., 1]).all()
-
-
-@pytest.mark.parametrize("name", ["grey.png", "grey.tif"])
-def test_16_bit_grey(tmp_path, name):
-    if name == "grey.png":
-        (tmp_path / name).write_bytes(imagecodecs.png_encode(RGB16[..., 0].copy()))
-    else:
-        tifffile.imwrite(tmp_path / name, RGB16[..., 0])
-    assert (read_rgb(tmp_path / name) == RGB16[..., :1]).all()
-
-
-def test_alpha_is_dropped_and_colours_are_unchanged(tmp_path):
-    alpha = np.random.default_rng(0).integers(0, 256, RGB.shape[:2]).astype(np.uint8)
-    Image.fromarray(np.dstack([RGB, alpha])).save(tmp_path / "a.png")
-    assert (read_rgb(tmp_path / "a.png") == RGB).all()
-    (tmp_path / "b.png").write_bytes(imagecodecs.png_encode(np.dstack([RGB16, alpha.astype(np.uint16)])))
-    assert (read_rgb(tmp_path / "b.png") == RGB16).all()
-
-
-def test_palette_and_bilevel(tmp_path):
-    palette = Image.fromarray(RGB).quantize(16)
-    palette.save(tmp_path / "p.png")
-    assert (read_rgb(tmp_path / "p.png") == np.asarray(palette.convert("RGB"))).all()
-    Image.fromarray(RGB[..., 0] > 128).save(tmp_path / "b.tif")
-    assert set(np.unique(read_rgb(tmp_path / "b.tif"))) == {0, 255}
-
-
-def test_pixels_stay_in_sensor_orientation(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # rotate by 90 degrees for display
-    Image.fromarray(RGB).save(tmp_path / "a.jpg", exif=exif)
-    assert read_rgb(tmp_path / "a.jpg").shape == RGB.shape
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_transforms_of_heic_are_undone(tmp_path, orientation):
-    exif = Image.Exif()
-    exif[0x0112] = orientation  # as phones do, pillow-heif also writes it as transforms of the container
-    rgb = random_rgb(64, 80)
-    save_heic(tmp_path / "a.heic", rgb, exif=exif.tobytes())
-    assert (read_rgb(tmp_path / "a.heic") == rgb).all()
-
-
 def test_10_bit_heic_is_scaled_to_16_bits(tmp_path):
     save_heic(tmp_path / "a.heic", RGB16, "RGB;16")
     stored = RGB16 >> 6
     assert (read_rgb(tmp_path / "a.heic") == stored.astype(np.uint32) * 65535 // 1023).all()
-
-
-def test_heic_with_another_suffix(tmp_path):
-    save_heic(tmp_path / "a.jpg", RGB)
-    assert (read_rgb(tmp_path / "a.jpg") == RGB).all()
 
 
 def test_primary_image_of_heic_with_several_images(tmp_path):
@@ -161,16 +122,6 @@ def test_hdr_heic_is_rejected(tmp_path):
         read_rgb(tmp_path / "a.heic")
 
 
-@pytest.mark.parametrize(
-    "options", [{"progressive": True}, {"quality": 95, "subsampling": 2}, {"restart_marker_rows": 1}]
-)
-def test_jpeg_variants(tmp_path, options):
-    Image.fromarray(RGB).save(tmp_path / "a.jpg", **{"quality": 100, "subsampling": 0, **options})
-    expected = np.asarray(Image.open(tmp_path / "a.jpg").convert("RGB"))
-    assert (read_rgb(tmp_path / "a.jpg") == expected).all()
-    assert np.abs(expected.astype(int) - RGB).mean() < 8  # chroma noise of 5 % is lost
-
-
 @pytest.mark.parametrize("name", ["ink.jpg", "ink.tif"])
 def test_cmyk(tmp_path, name):
     """CMYK is inverted in JPEG, as Adobe writes it."""
@@ -190,14 +141,12 @@ def p3_to_srgb(rgb: np.ndarray) -> np.ndarray:
     """
 
     def to_xyz(*primaries):
-        xyz = np.array([(x / y, 1, (1 - x - y) / y) for x, y in primaries]).T
-        white = np.array([0.3127 / 0.3290, 1, (1 - 0.3127 - 0.3290) / 0.3290])
-        return xyz * np.linalg.solve(xyz, white)
+        red_to_white = np.array([(x / y, 1, (1 - x - y) / y) for x, y in (*primaries, (0.3127, 0.3290))]).T
+        xyz = red_to_white[:, :3]
+        return xyz * np.linalg.solve(xyz, red_to_white[:, 3])
 
-    p3, srgb = (
-        to_xyz((0.680, 0.320), (0.265, 0.690), (0.150, 0.060)),
-        to_xyz((0.64, 0.33), (0.30, 0.60), (0.15, 0.06)),
-    )
+    p3 = to_xyz((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
+    srgb = to_xyz((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
     full = np.iinfo(rgb.dtype).max
     return full * encode_srgb(np.clip(decode_srgb(rgb / full) @ np.linalg.solve(srgb, p3).T, 0, 1))
 
@@ -207,12 +156,12 @@ CUBE16 = np.random.default_rng(0).integers(0, 65536, (40, 60, 3)).astype(np.uint
 
 
 WITH_PROFILE = {
-    "rgb.png": lambda path: Image.fromarray(CUBE).save(path, icc_profile=P3),
-    "alpha.png": lambda path: Image.fromarray(np.dstack([CUBE, CUBE[..., :1]])).save(path, icc_profile=P3),
-    "rgb.tif": lambda path: Image.fromarray(CUBE).save(path, icc_profile=P3),
+    "rgb.png": pillow(CUBE, icc_profile=P3),
+    "alpha.png": pillow(np.dstack([CUBE, CUBE[..., :1]]), icc_profile=P3),
+    "rgb.tif": pillow(CUBE, icc_profile=P3),
     "rgb.heic": lambda path: save_heic(path, CUBE, icc_profile=P3, icc_profile_type="prof"),
     "sixteen.png": lambda path: save_png_16(path, CUBE16, P3),
-    "sixteen.tif": lambda path: tifffile.imwrite(path, CUBE16, photometric="rgb", iccprofile=P3),
+    "sixteen.tif": tiff(CUBE16, iccprofile=P3),
 }
 
 
@@ -265,74 +214,34 @@ def test_srgb_and_invalid_profiles_are_ignored(tmp_path, profile):
     assert (read_rgb(tmp_path / "a.png") == RGB).all()
 
 
-def jpeg_bytes() -> bytes:
-    """Return a JPEG file of 200 x 200 pixels."""
-    buffer = io.BytesIO()
-    Image.fromarray(random_rgb(200, 200)).save(buffer, "JPEG")
-    return buffer.getvalue()
-
-
-@pytest.mark.parametrize(
-    ("name", "content", "message"),
-    [
-        ("empty.jpg", b"", "an empty file"),
-        ("text.jpg", b"not a picture", "not a picture that can be read"),
-        ("cut.jpg", jpeg_bytes()[:3000], "can't be decoded"),
-        ("cut.png", b"\x89PNG\r\n\x1a\n" + bytes(20), "not a picture|can't be decoded"),
-        ("gone.jpg", None, "no such file"),
-    ],
-)
-def test_unreadable_file_is_reported_on_one_line(tmp_path, name, content, message):
-    if content is not None:
-        (tmp_path / name).write_bytes(content)
-    with pytest.raises(InputError, match=message) as caught:
-        read_rgb(tmp_path / name)
-    assert str(caught.value).startswith(str(tmp_path / name))
-    assert "\n" not in str(caught.value)
-
-
 LARGER = random_rgb(120, 160)
 INTACT = {
-    "baseline.jpg": lambda path: Image.fromarray(LARGER).save(path),
-    "progressive.jpg": lambda path: Image.fromarray(LARGER).save(path, progressive=True),
+    "baseline.jpg": pillow(LARGER),
+    "progressive.jpg": pillow(LARGER, progressive=True),
     "ink.jpg": lambda path: Image.fromarray(LARGER).convert("CMYK").save(path),
-    "eight.png": lambda path: Image.fromarray(LARGER).save(path),
-    "sixteen.png": lambda path: path.write_bytes(imagecodecs.png_encode(LARGER.astype(np.uint16) * 257)),
-    "eight.tif": lambda path: tifffile.imwrite(path, LARGER, photometric="rgb"),
-    "packed.tif": lambda path: tifffile.imwrite(
-        path, LARGER, photometric="rgb", compression="lzw", rowsperstrip=10
-    ),
-    "sixteen.tif": lambda path: tifffile.imwrite(
-        path, LARGER.astype(np.uint16), photometric="rgb", compression="zlib", rowsperstrip=10
-    ),
-    "plain.tif": lambda path: tifffile.imwrite(path, LARGER.astype(np.uint16), photometric="rgb"),
+    "eight.png": pillow(LARGER),
+    "sixteen.png": png_16(LARGER.astype(np.uint16) * 257),
+    "eight.tif": tiff(LARGER),
+    "packed.tif": tiff(LARGER, compression="lzw", rowsperstrip=10),
+    "sixteen.tif": tiff(LARGER.astype(np.uint16), compression="zlib", rowsperstrip=10),
+    "plain.tif": tiff(LARGER.astype(np.uint16)),
     "photo.heic": lambda path: save_heic(path, LARGER),
+    "photo.webp": pillow(LARGER),
+    "photo.avif": pillow(LARGER),
 }
 
 
-@pytest.mark.parametrize("fraction", [0.02, 0.1, 0.5, 0.9, 0.99])
 @pytest.mark.parametrize("name", INTACT)
-def test_truncated_files_are_rejected(tmp_path, name, fraction):
+def test_truncated_files_are_rejected(tmp_path, name):
     path = tmp_path / name
     INTACT[name](path)
     content = path.read_bytes()
     assert read_rgb(path).shape == LARGER.shape
-    path.write_bytes(content[: int(len(content) * fraction)])
-    with pytest.raises(InputError) as caught:
-        read_rgb(path)
-    assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_unsupported_formats_are_rejected(tmp_path):
-    Image.fromarray(RGB).save(tmp_path / "a.gif")
-    with pytest.raises(InputError, match="a GIF file; convert it"):
-        read_rgb(tmp_path / "a.gif")
-    tifffile.imwrite(tmp_path / "f.tif", RGB.astype(np.float32), photometric="rgb")
-    with pytest.raises(InputError, match="float32 samples"):
-        read_rgb(tmp_path / "f.tif")
-    Image.fromarray(RGB[:1]).save(tmp_path / "flat.png")
-    with pytest.raises(InputError, match="31 x 1 pixels"):
-        read_rgb(tmp_path / "flat.png")
+    for length in (13, 40, 150, *(int(len(content) * fraction) for fraction in (0.02, 0.1, 0.5, 0.9, 0.99))):
+        path.write_bytes(content[:length])
+        with pytest.raises(InputError) as caught:
+            read_rgb(path)
+        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_listing(tmp_path):
