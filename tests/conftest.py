@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -201,6 +202,23 @@ def run(*command: object, cwd: Path = ROOT, **environment: str) -> subprocess.Co
 def omf(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
     """Run the `omf` command line."""
     return run(sys.executable, "-m", "omf", *arguments, **environment)
+
+
+@pytest.fixture
+def call_omf(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> Callable[..., tuple[int, list[str]]]:
+    """Return a function that calls `omf` in this process: its exit code and the lines of stderr."""
+    from omf import cli
+
+    def call(*arguments: object) -> tuple[int, list[str]]:
+        monkeypatch.setattr(sys, "argv", ["omf", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            cli.main()
+        lines = capsys.readouterr().err.splitlines()
+        return (end.value.code, lines) if isinstance(end.value.code, int) else (1, [*lines, end.value.code])
+
+    return call
 
 
 def snakemake(
