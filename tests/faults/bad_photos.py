@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import tifffile
 from conftest import random_rgb
+from picture_files import png_chunk
 from PIL import Image, ImageCms
 
 RGB = random_rgb(24, 32)
@@ -58,21 +59,17 @@ def tiff(pixels: np.ndarray, **options: object) -> bytes:
     return content.getvalue()
 
 
-def chunk(kind: bytes, content: bytes) -> bytes:
-    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
 def png(width: int, height: int, depth: int = 8, data: bytes = b"", *more: bytes) -> bytes:
     """Return an RGB PNG with the given size in its header and the given (uncompressed) data."""
     header = struct.pack(">IIBBBBB", width, height, depth, 2, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + b"".join(
-        [chunk(b"IHDR", header), *more, chunk(b"IDAT", zlib.compress(data)), chunk(b"IEND", b"")]
+        [png_chunk(b"IHDR", header), *more, png_chunk(b"IDAT", zlib.compress(data)), png_chunk(b"IEND", b"")]
     )
 
 
 def with_chunk(kind: bytes, content: bytes, depth: int = 8) -> bytes:
     """Return a valid PNG of 2 x 2 pixels with an extra chunk."""
-    return png(2, 2, depth, 2 * (b"\0" + bytes(6 * depth // 8)), chunk(kind, content))
+    return png(2, 2, depth, 2 * (b"\0" + bytes(6 * depth // 8)), png_chunk(kind, content))
 
 
 def jpeg_of_size(width: int, height: int, bits: int = 8) -> bytes:

@@ -2,7 +2,6 @@
 
 import io
 import struct
-import zlib
 from pathlib import Path
 
 import imagecodecs
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from conftest import random_rgb
-from picture_files import save_heic
+from picture_files import png_chunk, save_heic
 from PIL import ExifTags, Image
 
 from omf.io.exif import read_exif
@@ -148,10 +147,7 @@ def png_with(path: Path, rgb: np.ndarray, *chunks: tuple[bytes, bytes]) -> None:
     else:
         Image.fromarray(rgb).save(file, "PNG")
     data = file.getvalue()
-    encoded = b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )
+    encoded = b"".join(png_chunk(*chunk) for chunk in chunks)
     path.write_bytes(data[:33] + encoded + data[33:])
 
 

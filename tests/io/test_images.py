@@ -3,7 +3,6 @@
 import struct
 import sys
 import warnings
-import zlib
 
 import imagecodecs
 import numpy as np
@@ -15,7 +14,7 @@ from PIL import Image, ImageCms
 
 from omf.io.exif import read_exif
 from omf.io.images import read_rgb
-from omf.io.photos import find_photos, group_by_stem, list_images
+from omf.io.photos import find_photos, list_images
 from omf.raw.isp import decode_srgb, encode_srgb
 from omf.utils.errors import InputError
 
@@ -244,26 +243,24 @@ def test_truncated_files_are_rejected(tmp_path, name):
         assert str(path) in str(caught.value) and "\n" not in str(caught.value)
 
 
-def test_listing(tmp_path):
-    for name in ("b.JPG", "a.png", "c.tiff", "d.heic", "notes.txt", ".hidden.jpg", "raw.npy"):
-        (tmp_path / name).touch()
-    assert [path.name for path in list_images(tmp_path)] == ["a.png", "b.JPG", "c.tiff", "d.heic"]
-    assert group_by_stem(list_images(tmp_path)).keys() == {"a", "b", "c", "d"}
-
-
 def test_raw_next_to_its_photo_is_excluded(tmp_path):
     (tmp_path / "other").mkdir()
-    for name in ("a.jpg", "a.dng", "b.HEIC", "b.CR2", "b.nef", "c.dng", "d.gif", "d.arw", "other/a.dng"):
+    for name in (
+        "a.jpg",
+        "a.dng",
+        "b.HEIC",
+        "b.CR2",
+        "b.nef",
+        "c.dng",
+        "d.gif",
+        "d.arw",
+        "other/a.dng",
+        ".e.jpg",
+    ):
         (tmp_path / name).touch()
     assert [path.name for path in list_images(tmp_path)] == ["a.jpg", "b.HEIC", "c.dng", "d.arw", "d.gif"]
     given = [tmp_path / "a.dng", tmp_path / "a.jpg", tmp_path / "other"]  # as expanded from a shell's *
     assert find_photos(given) == [tmp_path / "a.jpg", tmp_path / "other" / "a.dng"]
-
-
-def test_camera_raw_is_rejected_despite_its_preview(tmp_path):
-    tifffile.imwrite(tmp_path / "a.dng", RGB, photometric="rgb")
-    with pytest.raises(InputError, match=r"a\.dng: camera RAW; give the photo that was developed from it"):
-        read_rgb(tmp_path / "a.dng")
 
 
 def test_folder_without_photos_is_rejected(tmp_path):
@@ -273,18 +270,11 @@ def test_folder_without_photos_is_rejected(tmp_path):
         list_images(tmp_path / "nowhere")
 
 
-def with_tag(data: bytes, tag: int, value: int) -> bytes:
-    """Return a little-endian TIFF file with a tag of its first IFD set to another value."""
-    (ifd,) = struct.unpack_from("<I", data, 4)
-    (count,) = struct.unpack_from("<H", data, ifd)
-    entries = (ifd + 2 + 12 * index for index in range(count))
-    entry = next(entry for entry in entries if struct.unpack_from("<H", data, entry) == (tag,))
-    short = struct.unpack_from("<H", data, entry + 2) == (3,)
-    return (
-        data[: entry + 8]
-        + struct.pack("<HH" if short else "<I", *((value, 0) if short else (value,)))
-        + data[entry + 12 :]
-    )
+def set_tags(path, tags: dict[int, int]) -> None:
+    """Change tags of a TIFF file in place."""
+    with tifffile.TiffFile(path, mode="r+b") as tiff:
+        for tag, value in tags.items():
+            tiff.pages.first.tags[tag].overwrite(value)
 
 
 @pytest.mark.parametrize(
@@ -299,42 +289,18 @@ def with_tag(data: bytes, tag: int, value: int) -> bytes:
     ],
 )
 def test_invalid_tiff_tags_are_rejected(tmp_path, tag, value, message):
-    tifffile.imwrite(tmp_path / "a.tif", RGB16, photometric="rgb", metadata=None)
-    (tmp_path / "a.tif").write_bytes(with_tag((tmp_path / "a.tif").read_bytes(), tag, value))
+    tiff(RGB16)(tmp_path / "a.tif")
+    set_tags(tmp_path / "a.tif", {tag: value})
     with pytest.raises(InputError, match=message) as caught:
         read_rgb(tmp_path / "a.tif")
     assert str(caught.value).startswith(str(tmp_path / "a.tif"))
 
 
 def test_tile_larger_than_the_image_is_rejected(tmp_path):
-    tifffile.imwrite(
-        tmp_path / "a.tif", RGB16, photometric="rgb", tile=(32, 32), compression="zlib", metadata=None
-    )
-    data = with_tag((tmp_path / "a.tif").read_bytes(), 322, 2**15)  # TileWidth
-    (tmp_path / "a.tif").write_bytes(with_tag(data, 323, 2**15))
+    tiff(RGB16, tile=(32, 32), compression="zlib")(tmp_path / "a.tif")
+    set_tags(tmp_path / "a.tif", {322: 2**15, 323: 2**15})  # TileWidth, TileLength
     with pytest.raises(InputError, match="tiles or strips of 3221225472 samples, more than the image has"):
         read_rgb(tmp_path / "a.tif")
-
-
-def png_of_size(width: int, height: int, bits: int) -> bytes:
-    """Return a PNG file with the given header and almost no data."""
-    chunks = [
-        (b"IHDR", struct.pack(">IIBBBBB", width, height, bits, 2, 0, 0, 0)),
-        (b"IDAT", zlib.compress(bytes(100))),
-        (b"IEND", b""),
-    ]
-    encoded = [
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in chunks
-    ]
-    return b"\x89PNG\r\n\x1a\n" + b"".join(encoded)
-
-
-@pytest.mark.parametrize("bits", [8, 16])
-def test_large_image_in_a_small_file_is_rejected(tmp_path, bits):
-    (tmp_path / "a.png").write_bytes(data := png_of_size(20_000, 20_000, bits))
-    with pytest.raises(InputError, match=f"20000 x 20000 pixels in {len(data)} bytes; give an intact"):
-        read_rgb(tmp_path / "a.png")
 
 
 def test_large_blank_image_is_accepted(tmp_path):
