@@ -20,7 +20,7 @@ def open_avif(path: Path) -> tuple[Image.Image, bytes | None]:
 
     Raises:
         UnsupportedColoursError: HDR, or unknown colours, without an ICC profile.
-        OSError, ValueError, SyntaxError, RuntimeError: the file is damaged.
+        DECODING_ERRORS: the file is damaged.
     """
     image = open_image(path, ["AVIF"])
     if profile := image.info.get("icc_profile"):
@@ -35,9 +35,6 @@ def decode_avif(path: Path) -> np.ndarray:
 
     Returns:
         (H, W) or (H, W, C): uint8, or uint16 scaled to its full range for more than 8 bits.
-
-    Raises:
-        imagecodecs.AvifError, struct.error: the file is damaged.
     """
     data = path.read_bytes()
     pixels = imagecodecs.avif_decode(data, index=0)

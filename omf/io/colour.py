@@ -57,14 +57,9 @@ def profile_from_cicp(primaries: int, transfer: int, full_range: bool = True) ->
 
 @functools.lru_cache(16)
 def gamma_profile(chromaticities: tuple[float, ...], gamma: float | None) -> bytes:
-    """Return the ICC profile of RGB colours.
+    """Return the ICC profile of x and y of R, G, B and white, and of an exponent, or None for the sRGB curve.
 
-    Args:
-        chromaticities: x and y of R, G, B and white.
-        gamma: exponent from stored to linear values; None: the sRGB curve.
-
-    Raises:
-        imagecodecs.CmsError: the chromaticities span no colours.
+    Raises imagecodecs.CmsError if the chromaticities span no colours.
     """
     if gamma is None:
         stored = np.linspace(0, 1, 4096)
@@ -124,10 +119,8 @@ def profile_from_tiff(
 ) -> bytes | None:
     """Return the ICC profile of a TIFF file, or None for sRGB.
 
-    Args:
-        white: numbers of the tag WhitePoint, empty if it is absent; NaN for a quotient by zero.
-        primaries: the same of PrimaryChromaticities.
-        transfer: the same of TransferFunction.
+    The numbers of WhitePoint, PrimaryChromaticities and TransferFunction are empty if the tag is absent; NaN
+    for a quotient by zero.
     """
     chromaticities = list(SRGB_CHROMATICITIES)
     for part, values in ((slice(6, 8), white), (slice(0, 6), primaries)):

@@ -31,9 +31,6 @@ def read_embedded_photo(path: Path) -> np.ndarray:
 
     Pixels stay as stored: neither the RAW's orientation nor that of the photo's EXIF is applied.
 
-    Args:
-        path: camera RAW file.
-
     Returns:
         sRGB, uint8 (H, W, 3).
 
@@ -98,12 +95,7 @@ def faults_in_words(path: Path) -> Iterator[None]:
 
 
 def is_full_size(photo: tuple[int, int], raw: tuple[int, int]) -> bool:
-    """Return True if a photo nearly has the size of its RAW, in any orientation, along one side or both.
-
-    Args:
-        photo: width and height, or height and width.
-        raw: the same.
-    """
+    """Return True if a photo nearly has the size of its RAW, in any orientation, along one side or both."""
     largest = max(a / b for a, b in zip(sorted(photo), sorted(raw)))
     return FULL_SIZE <= largest <= 1 / FULL_SIZE
 

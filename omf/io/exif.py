@@ -64,14 +64,9 @@ class Exif:
 
 
 def read_exif(path: Path, gps: bool = False) -> Exif:
-    """Read the EXIF of a photo of any supported format.
+    """Read the EXIF of a photo of any supported format; with `gps` the GPS fields too.
 
-    Args:
-        path: photo file.
-        gps: True to keep the GPS fields.
-
-    Returns:
-        The fields to keep; an empty `Exif` if the file has none or cannot be read.
+    Returns the fields to keep; an empty `Exif` if the file has none or cannot be read.
     """
     try:
         with path.open("rb") as file:

@@ -19,9 +19,7 @@ STORED = ("0123", "1032", "3210", "2301", "0213", "1302", "3120", "2031")
 def open_heif(path: Path) -> "HeifImage":
     """Open the primary image of a file without decoding it.
 
-    Raises:
-        InputError: pillow-heif is not installed.
-        OSError, ValueError, SyntaxError, RuntimeError, EOFError: the file is damaged.
+    Raises InputError if pillow-heif is not installed, `DECODING_ERRORS` if the file is damaged.
     """
     try:
         import pillow_heif

@@ -87,9 +87,7 @@ def read_pixels(path: Path) -> tuple[np.ndarray, bytes | None]:
     Returns:
         Pixels, (H, W) or (H, W, C), grey or RGB, with or without alpha, and the ICC profile or None.
 
-    Raises:
-        InputError: the file is camera RAW, or its content is not supported.
-        DECODING_ERRORS: the file cannot be decoded.
+    Raises InputError for camera RAW and unsupported content, `DECODING_ERRORS` for damage.
     """
     # many camera RAW files are TIFF files whose first image is a small preview
     if path.suffix.lower() in CAMERA_RAW_SUFFIXES:
@@ -179,14 +177,9 @@ def read_tiff(path: Path) -> tuple[np.ndarray, bytes | None]:
 def read_with_pillow(
     path: Path, index: int = 0, file: io.BytesIO | None = None
 ) -> tuple[np.ndarray, bytes | None]:
-    """Decode picture `index` of a file of `PILLOW_FORMATS`, or of `file` in its place, with Pillow.
+    """Decode picture `index` of a file of `PILLOW_FORMATS`, or of `file` in its place, see `decode_8_bit`.
 
-    Returns:
-        As `decode_8_bit`.
-
-    Raises:
-        InputError: it is an animation, or has a wrong size, or the file is too short for its pixels.
-        DECODING_ERRORS: the picture cannot be decoded.
+    Raises InputError for an animation, a wrong size, and a file that is too short for its pixels.
     """
     with open_image(file or path) as image:
         check_still(path, image)
@@ -210,13 +203,10 @@ def is_cut_short(image: Image.Image, size: int) -> bool:
 
 
 def decode_8_bit(image: Image.Image) -> tuple[np.ndarray, bytes | None]:
-    """Decode an image that Pillow has opened.
+    """Decode an image that Pillow has opened. Raises `DECODING_ERRORS`.
 
     Returns:
         Pixels, uint8 (H, W), (H, W, 1), (H, W, 2) or (H, W, 3), and the ICC profile or None.
-
-    Raises:
-        DECODING_ERRORS: the image cannot be decoded.
     """
     profile = described_profile(image)  # Pillow forgets a part of EXIF as it decodes TIFF
     if image.format in JPEG_FORMATS:

@@ -73,13 +73,10 @@ def has_end(data: bytes) -> bool:
 
 
 def decode_jpeg(image: Image.Image) -> np.ndarray | None:
-    """Decode a JPEG that Pillow has opened, to the same pixels as Pillow.
+    """Decode a JPEG that Pillow has opened, in L, RGB or CMYK, to the same pixels as Pillow.
 
     Bytes behind the end marker, and FF or zeros in front of it, are no damage; zeros only where the tables
     don't make pixels of them.
-
-    Args:
-        image: the opened JPEG or MPO; L, RGB or CMYK.
 
     Returns:
         uint8 (H, W, 1), (H, W, 3) or, as stored, (H, W, 4); None for unusual chroma subsampling, which only

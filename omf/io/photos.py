@@ -92,11 +92,7 @@ def group_by(items: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
 def find_photos(paths: Iterable[Path]) -> list[Path]:
     """Replace folders by the photos in them, and drop duplicates and camera RAW next to its photo.
 
-    Args:
-        paths: photo files and folders.
-
-    Raises:
-        InputError: a folder contains no photos.
+    Raises InputError if a folder contains no photos.
     """
     # os.path.isdir treats an inaccessible path as a file; reading it reports the error
     photos = [photo for path in paths for photo in (list_images(path) if os.path.isdir(path) else [path])]  # noqa: PTH112
@@ -104,13 +100,9 @@ def find_photos(paths: Iterable[Path]) -> list[Path]:
 
 
 def filter_utf8_names(photos: list[Path]) -> tuple[list[Path], list[str]]:
-    """Select the photos with UTF-8 names, which Snakemake and zip files require.
+    """Select the photos with UTF-8 names, which Snakemake and zip files require; a line for each other photo.
 
-    Returns:
-        The selected photos, and a line for each other photo.
-
-    Raises:
-        InputError: no name is UTF-8.
+    Raises InputError if no name is UTF-8.
     """
     selected, problems = [], []
     for photo in photos:
@@ -141,14 +133,9 @@ def exclude_paired_raw(paths: list[Path]) -> list[Path]:
 
 
 def match_patterns(photos: list[Path], patterns: Path) -> list[Path]:
-    """Select the photos that match one of the patterns in a file.
+    """Select the photos that match a file of patterns: a file name or glob per line, # for comments.
 
-    Args:
-        photos: photo files.
-        patterns: text file with a file name or glob per line; lines that begin with # are comments.
-
-    Raises:
-        InputError: the file of patterns cannot be read.
+    Raises InputError if the file of patterns cannot be read.
     """
     try:
         lines = [line.strip() for line in patterns.read_text("utf-8").splitlines()]
@@ -166,11 +153,7 @@ def group_by_stem(photos: Iterable[Path]) -> dict[str, list[Path]]:
 
 
 def map_by_name(photos: Iterable[Path]) -> tuple[dict[str, Path], list[str]]:
-    """Map the names of RAW files to their photos.
-
-    Returns:
-        Photos by name, and a line for each photo that shares its name with another one.
-    """
+    """Map the names of RAW files to their photos; a line for each photo that shares its name with another."""
     grouped = group_by_stem(photos)
     problems = [
         describe_clash(photo, group) for group in grouped.values() if len(group) > 1 for photo in group

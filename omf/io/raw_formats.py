@@ -118,17 +118,9 @@ def challenge_settings(settings: dict) -> dict:
 
 
 def parse_noise(settings: dict, camera: Camera) -> Noise | None:
-    """Build the noise from the settings.
+    """Build the noise from `shot` and `read`, or from the camera's `iso`; `seed` is optional.
 
-    Args:
-        settings: `shot` and `read`, or `iso` for the camera's noise at that sensitivity; `seed` is optional.
-        camera: camera for `iso`.
-
-    Returns:
-        None if the settings contain nothing but a seed.
-
-    Raises:
-        InputError: settings are out of range or contradict each other.
+    Returns None without them. Raises InputError if they are out of range or contradict each other.
     """
     given = settings.keys() - {"seed"}
     if not given:

@@ -54,7 +54,7 @@ def render(path: Path, out: Path, camera: Camera, known: Known, suffix: str = ".
     Args:
         path: .npy or .npz (packed or mosaic) or camera RAW.
         out: folder of the picture.
-        camera: camera of RAW that tells no colours: of .npy and .npz.
+        camera: camera of RAW that tells no colours, as .npy and .npz.
         known: values given by the user.
         suffix: .png or .jpg.
 

@@ -15,7 +15,7 @@ from omf.io.jpeg import ends_in_zeros
 from omf.utils.errors import InputError
 
 ORIENTATION_TAG = 274
-WHITE_POINT, PRIMARIES, TRANSFER = 318, 319, 301  # of TIFF 6.0, section 20
+COLOUR_TAGS = (318, 319, 301)  # WhitePoint, PrimaryChromaticities, TransferFunction; TIFF 6.0, section 20
 DNG_VERSION = 50706  # tag that distinguishes DNG from other TIFF files
 MAX_CHUNK_SAMPLES = 2**24  # of a small image
 RATIONAL_TYPES = (tifffile.DATATYPE.RATIONAL, tifffile.DATATYPE.SRATIONAL)
@@ -105,7 +105,7 @@ def page_profile(page: tifffile.TiffPage) -> bytes | None:
     """Return the ICC profile of an image, embedded or by its colorimetric tags; None for sRGB."""
     if embedded := page.tags.valueof("InterColorProfile"):
         return bytes(embedded)
-    return profile_from_tiff(*(tag_numbers(page, tag) for tag in (WHITE_POINT, PRIMARIES, TRANSFER)))
+    return profile_from_tiff(*(tag_numbers(page, tag) for tag in COLOUR_TAGS))
 
 
 def tag_numbers(page: tifffile.TiffPage, code: int) -> list[float]:
@@ -145,9 +145,7 @@ def divide_by_alpha(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 def check_parts(path: Path, page: tifffile.TiffPage) -> None:
     """Check that the tiles or strips of an image are in the file, as long as they should be.
 
-    Raises:
-        InputError: a part lies outside of the file.
-        ValueError: zeros take the place of the end of one in JPEG.
+    Raises InputError if a part lies outside of the file, ValueError if zeros take the place of its end.
     """
     size = path.stat().st_size
     if any(not 0 < count <= size - offset for offset, count in zip(page.dataoffsets, page.databytecounts)):
