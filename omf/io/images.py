@@ -10,12 +10,10 @@ import tifffile
 from PIL import Image
 
 from omf.io import heif
-from omf.io.avif import decode_avif, open_avif
 from omf.io.camera_raw import CAMERA_RAW_SUFFIXES
 from omf.io.colour import UnsupportedColoursError, profile_from_exif, profile_from_png, read_colour_chunks
 from omf.io.decoding import DECODING_ERRORS, decoding_reason, open_image
 from omf.io.gaps import check_heif, check_webp
-from omf.io.heif import open_heif
 from omf.io.icc import to_srgb
 from omf.io.identify import identify
 from omf.io.jpeg import JPEG_FORMATS, decode_jpeg, explain_jpeg
@@ -98,19 +96,19 @@ def read_pixels(path: Path) -> tuple[np.ndarray, bytes | None]:
         case "PNG":
             return read_png(path)
         case "HEIC":
-            image = open_heif(path)
+            image = heif.open_heif(path)
             check_size(path, *image.size)
             check_heif(path.read_bytes())
             return heif.decode_stored(image), heif.embedded_profile(image) or profile_from_exif(
                 read_tags(image)
             )
         case "AVIF":
-            image, profile = open_avif(path)
+            image, profile = heif.open_avif(path)
             with image:
                 check_still(path, image)
                 check_size(path, *image.size)
                 check_heif(path.read_bytes())
-                return decode_avif(path), profile or profile_from_exif(read_tags(image))
+                return heif.decode_avif(path), profile or profile_from_exif(read_tags(image))
         case "CR3":
             raise camera_raw_error(path)
     return read_with_pillow(path)
