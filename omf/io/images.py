@@ -54,8 +54,6 @@ def read_rgb(path: Path) -> np.ndarray:
     try:
         check_is_file(path, f"a {PHOTO_FORMATS} file")
         return to_srgb_channels(*read_pixels(path))
-    except InputError:
-        raise
     except UnsupportedColoursError as error:
         raise InputError(f"{path}: {error}; save it as sRGB") from None
     except MemoryError:

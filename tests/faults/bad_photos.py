@@ -156,12 +156,9 @@ ZERO_TAILS = {
 }
 
 BAD = [
-    *cases(
-        "an empty file; copy it again",
-        ("empty", "empty.jpg", b""),
-        ("empty, PNG", "empty_png.png", b""),
-        ("empty, TIFF", "empty_tiff.tif", b""),
-        ("empty, HEIC", "empty_heic.heic", b""),
+    *(
+        Case(f"empty {kind}", f"empty_{kind}.{kind}", b"", "an empty file; copy it again")
+        for kind in ("jpg", "png", "tif", "heic")
     ),
     *cases(
         "an empty file",
