@@ -234,9 +234,10 @@ def test_colorimetric_tags_of_tiff(tmp_path):
     p3 = (680, 1000, 320, 1000, 265, 1000, 690, 1000, 150, 1000, 60, 1000)
     for bits, stored in ((8, RGB), (16, STORED16)):
         path = tmp_path / f"{bits}.tif"
-        tags = [(318, "2I", 2, white, True), (319, "2I", 6, p3, True)]
-        tifffile.imwrite(path, stored, photometric="rgb", extratags=tags)
-        assert_close(path, as_srgb(LINEAR, P3_XYZ), counts=12 if bits == 8 else 1.5)
+        for point in (white, (3127, 0, 3290, 10_000)):  # a quotient by zero is ignored
+            tags = [(318, "2I", 2, point, True), (319, "2I", 6, p3, True)]
+            tifffile.imwrite(path, stored, photometric="rgb", extratags=tags)
+            assert_close(path, as_srgb(LINEAR, P3_XYZ), counts=12 if bits == 8 else 1.5)
         tags = [(301, "H", 768, np.tile(linear_curve, 3), True)]
         tifffile.imwrite(path, stored, photometric="rgb", extratags=tags)
         assert_close(path, encode_srgb(encode_srgb(LINEAR)), counts=12 if bits == 8 else 1.5)

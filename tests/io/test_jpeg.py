@@ -100,6 +100,12 @@ def test_bytes_that_are_no_pixels_are_ignored(tmp_path, kind):
         np.testing.assert_array_equal(read(tmp_path, content[:-2] + bytes(100) + content[-2:]), expected)
 
 
+def test_zeros_behind_data_that_end_in_a_zero_are_ignored(tmp_path):
+    content = jpeg(np.full((16, 16, 3), 128, np.uint8), subsampling=2)
+    assert content[-3] == 0
+    assert (read(tmp_path, content[:-2] + bytes(100) + content[-2:]) == 128).all()
+
+
 def test_a_photo_of_two_images(tmp_path):
     images = [Image.fromarray(random_rgb(80, 90, seed)) for seed in (1, 2)]
     content = io.BytesIO()
