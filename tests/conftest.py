@@ -2,9 +2,11 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from omf.models.checkpoints import save_base, save_network
 from omf.networks.global_net import GlobalNet
 from omf.networks.unet import UNet
 from omf.utils import written
+from omf.utils.console import log
 from omf.utils.paths import HOME
 
 ROOT = Path(__file__).parent.parent
@@ -196,8 +199,8 @@ def omf(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
 @pytest.fixture
 def call_omf(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> Callable[..., subprocess.CompletedProcess]:
-    """Return a function that does as `omf`, in this process."""
+) -> Iterator[Callable[..., subprocess.CompletedProcess]]:
+    """Yield a function that does as `omf`, in this process, which keeps its log and signals."""
 
     def call(*arguments: object) -> subprocess.CompletedProcess:
         monkeypatch.setattr(sys, "argv", ["omf", *map(str, arguments)])
@@ -208,6 +211,27 @@ def call_omf(
         if isinstance(code, str):  # the line that Python would print
             code, err = 1, f"{err}{code}\n"
         return subprocess.CompletedProcess(arguments, code, out, err)
+
+    monkeypatch.setattr(log, "handlers", log.handlers)
+    monkeypatch.setattr(log, "propagate", log.propagate)
+    level, handlers = (
+        log.level,
+        {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)},
+    )
+    with warnings.catch_warnings():
+        yield call
+    log.setLevel(level)
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+@pytest.fixture
+def omf_lines(call_omf: Callable[..., subprocess.CompletedProcess]) -> Callable[..., tuple[int, list[str]]]:
+    """Return a function that does as `omf`, and returns its exit code and the lines of stderr."""
+
+    def call(*arguments: object) -> tuple[int, list[str]]:
+        answer = call_omf(*arguments)
+        return answer.returncode, answer.stderr.splitlines()
 
     return call
 

@@ -2,6 +2,7 @@
 
 import io
 import struct
+import zlib
 
 import imagecodecs
 import numpy as np
@@ -56,6 +57,11 @@ def save_heic(path, rgb, mode="RGB", **info):
     image = pillow_heif.from_bytes(mode, (rgb.shape[1], rgb.shape[0]), np.ascontiguousarray(rgb).tobytes())
     image.info.update(info)
     image.save(path, quality=-1, chroma=444, matrix_coefficients=0)
+
+
+def png_chunk(kind, content):
+    """Return a chunk of a PNG file."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
 def save_png_16(path, pixels, profile):

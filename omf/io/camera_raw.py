@@ -99,8 +99,8 @@ def read_camera_raw(path: Path) -> CameraRaw:
         if tags and tags.cut_short:  # at some such files LibRaw never ends
             raise InputError(f"{path}: can't be decoded (cut short); give an intact camera RAW file")
         linear = tags is not None and tags.linear and raw.raw_image is not None and raw.raw_image.ndim == 3
-        if tags and not linear:
-            check_colours(path, tags.colours)
+        if tags and not linear and set(tags.colours) - set("RGB"):  # LibRaw takes them for R, G and B
+            raise no_bayer(path, f"colour pattern {tags.colours}")
         cfa = "RGGB" if linear else cfa_order(path, raw)
         black, white = raw.black_level_per_channel, raw.white_level
         counts, level = raw.raw_image_visible, None
@@ -175,27 +175,24 @@ def read_colours(path: Path) -> RawColours:
     )
 
 
-def check_colours(path: Path, colours: str) -> None:
-    """Raise InputError for a CFA of other colours than R, G and B, which LibRaw takes for them."""
-    if set(colours) - set("RGB"):
-        raise InputError(
-            f"{path}: colour pattern {colours}; give RAW from a sensor with a Bayer pattern:"
-            f" {', '.join(CFA_ORIGINS)}"
-        )
+def no_bayer(path: Path, kind: str) -> InputError:
+    """Return the error for camera RAW of another kind than from a Bayer sensor."""
+    return InputError(
+        f"{path}: {kind}; give RAW from a sensor with a Bayer pattern: {', '.join(CFA_ORIGINS)}"
+    )
 
 
 def cfa_order(path: Path, raw: "RawPy") -> str:
     """Return the CFA order of an open RAW file, row by row. Raises InputError if it is not a Bayer CFA."""
-    remedy = "give RAW from a sensor with a Bayer pattern"
     if raw.raw_type != import_rawpy().RawType.Flat:
-        raise InputError(f"{path}: already demosaiced, or from a sensor with stacked colour layers; {remedy}")
+        raise no_bayer(path, "already demosaiced, or from a sensor with stacked colour layers")
     pattern = raw.raw_pattern
     if pattern is None or pattern.shape != (2, 2):
         size = "no" if pattern is None or pattern.size == 1 else f"a {pattern.shape[0]} x {pattern.shape[1]}"
-        raise InputError(f"{path}: {size} colour pattern; {remedy}, 2 x 2")
+        raise no_bayer(path, f"{size} colour pattern")
     cell = "".join(chr(raw.color_desc[colour]) for colour in raw.raw_colors_visible[:2, :2].ravel())
     if cell not in CFA_ORIGINS:
-        raise InputError(f"{path}: colour pattern {cell}; {remedy}: {', '.join(CFA_ORIGINS)}")
+        raise no_bayer(path, f"colour pattern {cell}")
     return cell
 
 

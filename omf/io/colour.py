@@ -29,8 +29,6 @@ PNG_COLOUR_CHUNKS = {b"cICP": 4, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32}  # sizes i
 PNG_UNIT = 100_000  # of gAMA and cHRM
 SRGB_GAMMA = 0.45455  # gAMA of sRGB
 ADOBE_RGB_1998 = 2  # of the EXIF tag ColorSpace, an extension; DCF has InteroperabilityIndex R03 instead
-# Tags of TIFF 6.0, section 20
-TIFF_WHITE_POINT, TIFF_PRIMARIES, TIFF_TRANSFER = 318, 319, 301
 
 
 class UnsupportedColoursError(ValueError):
@@ -59,14 +57,9 @@ def profile_from_cicp(primaries: int, transfer: int, full_range: bool = True) ->
 
 @functools.lru_cache(16)
 def gamma_profile(chromaticities: tuple[float, ...], gamma: float | None) -> bytes:
-    """Return the ICC profile of RGB colours.
+    """Return the ICC profile of x and y of R, G, B and white, and of an exponent, or None for the sRGB curve.
 
-    Args:
-        chromaticities: x and y of R, G, B and white.
-        gamma: exponent from stored to linear values; None: the sRGB curve.
-
-    Raises:
-        imagecodecs.CmsError: the chromaticities span no colours.
+    Raises imagecodecs.CmsError if the chromaticities span no colours.
     """
     if gamma is None:
         stored = np.linspace(0, 1, 4096)
@@ -96,15 +89,15 @@ def profile_from_png(chunks: Mapping[bytes, bytes]) -> bytes | None:
     Raises:
         UnsupportedColoursError: HDR, or unknown code points.
     """
-    if len(code := chunks.get(b"cICP", b"")) == 4:
+    if code := chunks.get(b"cICP"):
         return profile_from_cicp(code[0], code[1], bool(code[3]))
     if b"sRGB" in chunks:
         return None
     gamma, chromaticities = None, SRGB_CHROMATICITIES
-    if len(chunks.get(b"gAMA", b"")) == 4:
+    if b"gAMA" in chunks:
         stored = struct.unpack(">I", chunks[b"gAMA"])[0] / PNG_UNIT
         gamma = 1 / stored if 0.05 < stored < 20 else None
-    if len(chunks.get(b"cHRM", b"")) == 32:
+    if b"cHRM" in chunks:
         values = [value / PNG_UNIT for value in struct.unpack(">8I", chunks[b"cHRM"])]
         chromaticities = (*values[2:], *values[:2])  # white comes first
     return profile_unless_srgb(chromaticities, gamma)
@@ -121,18 +114,19 @@ def profile_unless_srgb(chromaticities: Sequence[float], gamma: float | None) ->
         return None
 
 
-def profile_from_tiff(tags: Mapping[int, object]) -> bytes | None:
-    """Return the ICC profile of a TIFF file by its colorimetric tags, or None for sRGB.
+def profile_from_tiff(
+    white: Sequence[float], primaries: Sequence[float], transfer: Sequence[float]
+) -> bytes | None:
+    """Return the ICC profile of a TIFF file, or None for sRGB.
 
-    Args:
-        tags: values by number. Rational numbers are pairs, in one sequence.
+    The numbers of WhitePoint, PrimaryChromaticities and TransferFunction are empty if the tag is absent; NaN
+    for a quotient by zero.
     """
     chromaticities = list(SRGB_CHROMATICITIES)
-    if len(white := quotients(tags.get(TIFF_WHITE_POINT))) == 2:
-        chromaticities[6:] = white
-    if len(primaries := quotients(tags.get(TIFF_PRIMARIES))) == 6:
-        chromaticities[:6] = primaries
-    table = np.asarray(tags.get(TIFF_TRANSFER, ()), np.float64).ravel() / 65535
+    for part, values in ((slice(6, 8), white), (slice(0, 6), primaries)):
+        if len(values) == len(chromaticities[part]) and np.isfinite(values).all():
+            chromaticities[part] = values
+    table = np.asarray(transfer, np.float64) / 65535
     # one table of 2**bits values, or three
     if table.size < 256 or (table.size % 3 and table.size & (table.size - 1)):
         return profile_unless_srgb(chromaticities, None)
@@ -142,14 +136,6 @@ def profile_from_tiff(tags: Mapping[int, object]) -> bytes | None:
         return profile_with_curves(chromaticities, curves[:, samples])
     except (imagecodecs.CmsError, ValueError):
         return None
-
-
-def quotients(value: object) -> list[float]:
-    """Return the numbers of a TIFF tag of rationals, numerators and denominators in turn; [] if invalid."""
-    if not isinstance(value, tuple | list) or len(value) % 2:
-        return []
-    pairs = list(zip(value[::2], value[1::2]))
-    return [top / bottom for top, bottom in pairs] if all(bottom for _, bottom in pairs) else []
 
 
 def profile_from_exif(exif: Image.Exif) -> bytes | None:

@@ -27,14 +27,10 @@ MEANINGLESS_TEXT = r"\W*|.*(decoder|encoder|codec) error -?\d+.*"
 
 
 def open_image(source: Path | BinaryIO, formats: Sequence[str] = PILLOW_FORMATS) -> Image.Image:
-    """Open an image without decoding it, as `PIL.Image.open` does, but of any size.
+    """Open a file of some of `PILLOW_FORMATS`, as `PIL.Image.open` does without decoding it, but of any size.
 
     Pillow's limit, `Image.MAX_IMAGE_PIXELS`, holds for the whole process and belongs to the program that uses
     this library; Pillow's readers of WebP, and of TIFF with tiles, apply it even so.
-
-    Args:
-        source: file.
-        formats: formats that it may have, of `PILLOW_FORMATS`.
 
     Raises:
         PIL.UnidentifiedImageError: the file has another format, or its header is damaged.

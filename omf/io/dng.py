@@ -143,14 +143,7 @@ def save_dng(
 
 
 def make_preview(rgb: np.ndarray) -> np.ndarray:
-    """Shrink an sRGB photo to a preview, at most 1024 pixels on its longer side.
-
-    Args:
-        rgb: photo, uint8 or uint16 (H, W, 3).
-
-    Returns:
-        uint8 (h, w, 3).
-    """
+    """Shrink sRGB, uint8 or uint16 (H, W, 3), to uint8 (h, w, 3) of up to 1024 pixels on the longer side."""
     preview = Image.fromarray(rgb if rgb.dtype == np.uint8 else (rgb >> 8).astype(np.uint8))
     preview.thumbnail((MAX_PREVIEW_SIDE, MAX_PREVIEW_SIDE))
     return np.asarray(preview)
@@ -284,14 +277,7 @@ def ascii_only(text: str) -> str:
 
 
 def append_ifd(file: BinaryIO, tag: int, values: dict, known: dict) -> None:
-    """Append an IFD to a file, and write its offset to the placeholder of `origin_tags` in IFD 0.
-
-    Args:
-        file: TIFF file, open for reading and writing.
-        tag: tag of IFD 0 that points to the IFD.
-        values: values by tag.
-        known: types and numbers of values by tag, `CAPTURE_TAGS` or `GPS_TAGS`.
-    """
+    """Append an IFD of values to a TIFF file, and write its offset to the placeholder of `tag` in IFD 0."""
     offset = file.seek(0, os.SEEK_END)
     offset += offset % 2  # IFDs begin at even offsets
     file.seek(offset)

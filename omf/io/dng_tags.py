@@ -1,5 +1,6 @@
 """Tags of DNG files that LibRaw reduces to fewer numbers: black levels, active area, CFA colours."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import numpy as np
 import tifffile
 
 from omf.io.decoding import DECODING_ERRORS
-from omf.io.jpeg import ends_in_zeros
+from omf.io.tiff import has_empty_end, tag_numbers
 from omf.raw.bayer import mosaic_full
 
 CFA, LINEAR_RAW = 32803, 34892  # values of PhotometricInterpretation
@@ -16,7 +17,6 @@ CFA_PATTERN, CFA_PLANE_COLOR = 33422, 50710
 BLACK_REPEAT, BLACK_LEVEL, BLACK_DELTA_H, BLACK_DELTA_V, ACTIVE_AREA = 50713, 50714, 50715, 50716, 50829
 BASELINE_EXPOSURE, COLOUR_MATRIX_1, COLOUR_MATRIX_2 = 50730, 50721, 50722
 CFA_COLOURS = "RGBCMYW"  # codes of CFAPattern
-RATIONAL_TYPES = (5, 10)  # of TIFF
 
 
 @dataclass(frozen=True)
@@ -28,9 +28,7 @@ class DngTags:
     colours: str  # of the CFA, row by row, such as RGGB; empty in linear DNG
     area: tuple[int, int, int, int] | None  # top, left, bottom, right; None: all
     baseline_exposure: float | None  # stops
-    colour_matrix: (
-        np.ndarray | None
-    )  # XYZ to camera RGB, (3, 3), under the second illuminant if there are two
+    colour_matrix: np.ndarray | None  # XYZ to camera RGB, (3, 3), under the second illuminant of two
     cut_short: bool  # parts of the image lie behind the end of the file, or zeros take the place of their end
     black: tuple[np.ndarray, np.ndarray, np.ndarray] | None  # see `black_level_map`; None: the same for all
 
@@ -76,8 +74,9 @@ def find_raw_image(tiff: tifffile.TiffFile) -> tifffile.TiffPage | None:
 def parse_tags(page: tifffile.TiffPage, first: tifffile.TiffPage) -> DngTags:
     """Return the tags of a RAW image and of the first page. Raises ValueError if they are invalid."""
     area = tuple(map(int, numbers(page, ACTIVE_AREA))) or None
-    top, left, bottom, right = area or (0, 0, page.imagelength, page.imagewidth)
-    if not (0 <= top < bottom <= page.imagelength and 0 <= left < right <= page.imagewidth):
+    height, width = page.imagelength, page.imagewidth
+    top, left, bottom, right = area or (0, 0, height, width)
+    if not (0 <= top < bottom <= height and 0 <= left < right <= width):
         raise ValueError("ActiveArea lies outside of the image")
     linear = page.photometric == LINEAR_RAW
     colours = ""
@@ -88,25 +87,14 @@ def parse_tags(page: tifffile.TiffPage, first: tifffile.TiffPage) -> DngTags:
         if any(code > 2 for code in planes) and all(code < len(planes) for code in codes):
             codes = [planes[code] for code in codes]
         colours = "".join(CFA_COLOURS[code] if code < len(CFA_COLOURS) else "?" for code in codes)
-    size = (page.imagelength, page.imagewidth)
-    file = page.parent.filehandle
-    parts = list(zip(page.dataoffsets, page.databytecounts))
-    cut_short = any(offset + count > file.size for offset, count in parts) or (
-        page.compression == tifffile.COMPRESSION.JPEG
-        and any(ends_in_zeros(data or b"") for data, _ in file.read_segments(*zip(*parts)))
-    )
+    ends = map(sum, zip(page.dataoffsets, page.databytecounts))
+    cut_short = any(end > page.parent.filehandle.size for end in ends) or has_empty_end(page)
     black = parse_black(page, bottom - top, right - left)
     exposure = numbers(first, BASELINE_EXPOSURE)
     matrix = numbers(first, COLOUR_MATRIX_2) or numbers(first, COLOUR_MATRIX_1)
+    matrix = np.reshape(matrix, (3, 3)) if len(matrix) == 9 else None
     return DngTags(
-        size,
-        linear,
-        colours,
-        area,
-        exposure[0] if exposure else None,
-        np.reshape(matrix, (3, 3)) if len(matrix) == 9 else None,
-        cut_short,
-        black,
+        (height, width), linear, colours, area, exposure[0] if exposure else None, matrix, cut_short, black
     )
 
 
@@ -133,11 +121,5 @@ def parse_black(
 
 
 def numbers(page: tifffile.TiffPage, code: int) -> list[float]:
-    """Return the numbers of a tag; empty if it is absent."""
-    if code not in page.tags:
-        return []
-    tag = page.tags[code]
-    values = list(tag.value) if isinstance(tag.value, tuple | bytes | list | np.ndarray) else [tag.value]
-    if tag.dtype in RATIONAL_TYPES:
-        return [top / bottom if bottom else 0.0 for top, bottom in zip(values[::2], values[1::2])]
-    return values
+    """Return the numbers of a tag; empty if it is absent. A quotient by zero is 0."""
+    return [0.0 if math.isnan(value) else value for value in tag_numbers(page, code)]

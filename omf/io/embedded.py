@@ -4,6 +4,8 @@ Many cameras embed it in full size, next to smaller previews. LibRaw returns the
 """
 
 import io
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,9 +31,6 @@ def read_embedded_photo(path: Path) -> np.ndarray:
 
     Pixels stay as stored: neither the RAW's orientation nor that of the photo's EXIF is applied.
 
-    Args:
-        path: camera RAW file.
-
     Returns:
         sRGB, uint8 (H, W, 3).
 
@@ -39,17 +38,8 @@ def read_embedded_photo(path: Path) -> np.ndarray:
         InputError: rawpy is not installed, the file cannot be read, or it embeds no photo that can be decoded
             and has the RAW's full size.
     """
-    try:
-        with open_embedded_photo(path) as image:
-            return to_srgb_channels(*decode_8_bit(image))
-    except MemoryError:
-        raise InputError(
-            f"{path}: too large for the available memory; use a machine with more memory"
-        ) from None
-    except DECODING_ERRORS as error:
-        raise unusable(
-            path, f"the photo embedded in it can't be decoded ({decoding_reason(error)})"
-        ) from error
+    with faults_in_words(path), open_embedded_photo(path) as image:
+        return to_srgb_channels(*decode_8_bit(image))
 
 
 def open_embedded_photo(path: Path) -> Image.Image:
@@ -69,12 +59,26 @@ def open_embedded_photo(path: Path) -> Image.Image:
 
 def extract_photo(path: Path, raw: "RawPy") -> Image.Image:
     """Return the largest photo embedded in an open RAW file. Raises InputError if there is none."""
-    rawpy = import_rawpy()
-    try:
+    with faults_in_words(path):
         embedded = raw.extract_thumb()
-        if embedded.format == rawpy.ThumbFormat.BITMAP:  # uint8 (H, W, 1 or 3)
+        if isinstance(embedded.data, np.ndarray):  # uncompressed: uint8 (H, W, 1 or 3)
             return Image.fromarray(embedded.data[..., 0] if embedded.data.shape[2] == 1 else embedded.data)
         image = open_image(io.BytesIO(embedded.data), ["JPEG"])
+    if is_cut_short(image, len(embedded.data)) or not has_end(embedded.data):
+        raise unusable(path, "the photo embedded in it is cut short")
+    return image
+
+
+@contextmanager
+def faults_in_words(path: Path) -> Iterator[None]:
+    """Raise InputError for what LibRaw and decoders raise within the block."""
+    rawpy = import_rawpy()
+    try:
+        yield
+    except MemoryError:
+        raise InputError(
+            f"{path}: too large for the available memory; use a machine with more memory"
+        ) from None
     except rawpy.LibRawNoThumbnailError:
         raise unusable(path, "no photo is embedded in it") from None
     # rawpy raises NotImplementedError for types of photos that LibRaw knows and rawpy doesn't
@@ -88,18 +92,10 @@ def extract_photo(path: Path, raw: "RawPy") -> Image.Image:
         raise unusable(
             path, f"the photo embedded in it can't be decoded ({decoding_reason(error)})"
         ) from error
-    if is_cut_short(image, len(embedded.data)) or not has_end(embedded.data):
-        raise unusable(path, "the photo embedded in it is cut short")
-    return image
 
 
 def is_full_size(photo: tuple[int, int], raw: tuple[int, int]) -> bool:
-    """Return True if a photo nearly has the size of its RAW, in any orientation, along one side or both.
-
-    Args:
-        photo: width and height, or height and width.
-        raw: the same.
-    """
+    """Return True if a photo nearly has the size of its RAW, in any orientation, along one side or both."""
     largest = max(a / b for a, b in zip(sorted(photo), sorted(raw)))
     return FULL_SIZE <= largest <= 1 / FULL_SIZE
 

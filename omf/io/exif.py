@@ -64,21 +64,16 @@ class Exif:
 
 
 def read_exif(path: Path, gps: bool = False) -> Exif:
-    """Read the EXIF of a photo of any supported format.
+    """Read the EXIF of a photo of any supported format; with `gps` the GPS fields too.
 
-    Args:
-        path: photo file.
-        gps: True to keep the GPS fields.
-
-    Returns:
-        The fields to keep; an empty `Exif` if the file has none or cannot be read.
+    Returns the fields to keep; an empty `Exif` if the file has none or cannot be read.
     """
     try:
         with path.open("rb") as file:
             kind = identify_start(file.read(START))
             if kind == "HEIC":
-                image, exif = open_heif(path), Image.Exif()
-                exif.load(image.info.get("exif") or b"")
+                image = open_heif(path)
+                exif = read_tags(image)
                 exif[ORIENTATION] = stored_orientation(image)
                 return select_fields(exif, gps)
             # Pillow cannot open every TIFF file, but reads the tags of each
@@ -140,19 +135,10 @@ def is_valid(value: object, kind: int, count: int) -> bool:
 
 
 def encode_ifd(values: dict, known: dict, offset: int) -> bytes:
-    """Encode an image file directory (IFD) for a little-endian TIFF file.
-
-    Args:
-        values: values by tag.
-        known: TIFF types and numbers of values by tag, `CAPTURE_TAGS` or `GPS_TAGS`.
-        offset: position of the IFD in the file, in bytes.
-    """
+    """Encode values by tag, of `CAPTURE_TAGS` or `GPS_TAGS`, as IFD at an offset of a little-endian TIFF."""
     ifd = ImageFileDirectory_v2(b"II*\0\0\0\0\0")
-    kinds = {tag: kind for tag, (kind, _) in known.items()}
-    if known is CAPTURE_TAGS:
-        tag, kind, version = EXIF_VERSION
-        values, kinds = values | {tag: version}, kinds | {tag: kind}
-    for tag, value in values.items():
-        ifd.tagtype[tag] = kinds[tag]
+    fields = [(tag, known[tag][0], value) for tag, value in values.items()]
+    for tag, kind, value in [*fields, EXIF_VERSION] if known is CAPTURE_TAGS else fields:
+        ifd.tagtype[tag] = kind
         ifd[tag] = value
     return ifd.tobytes(offset)

@@ -10,7 +10,8 @@ import numpy as np
 
 from omf.inference.arguments import known_values
 from omf.io import dng
-from omf.raw.bayer import CFA_ORIGINS, demosaic, mosaic_full, unpack
+from omf.io.camera_raw import CameraRaw, demosaic_raw
+from omf.raw.bayer import CFA_ORIGINS, mosaic_full, unpack
 from omf.raw.camera import load_camera
 from omf.raw.develop import develop, grey_world
 from omf.raw.isp import to_8_bit, to_sensor_counts
@@ -72,8 +73,7 @@ def write_dng(
         )
     counts, white_level = as_counts(np.asarray(array), cfa, black_level, white_level)
     scaled = np.clip((counts.astype(np.float32) - black_level) / (white_level - black_level), 0, 1)
-    even = np.pad(scaled, [(0, size % 2) for size in scaled.shape], mode="reflect")
-    raw = demosaic(even, cfa)[: counts.shape[0], : counts.shape[1]]
+    raw = demosaic_raw(CameraRaw(scaled, cfa, black_level, white_level))
     photo = None if photo is None else np.asarray(photo)
     if photo is not None and (photo.shape != (*counts.shape, 3) or photo.dtype not in (np.uint8, np.uint16)):
         raise InputError(

@@ -10,23 +10,14 @@ import tifffile
 from PIL import Image
 
 from omf.io import heif
-from omf.io.avif import decode_avif, open_avif
 from omf.io.camera_raw import CAMERA_RAW_SUFFIXES
 from omf.io.colour import UnsupportedColoursError, profile_from_exif, profile_from_png, read_colour_chunks
 from omf.io.decoding import DECODING_ERRORS, decoding_reason, open_image
 from omf.io.gaps import check_heif, check_webp
-from omf.io.heif import open_heif
 from omf.io.icc import to_srgb
 from omf.io.identify import identify
 from omf.io.jpeg import JPEG_FORMATS, decode_jpeg, explain_jpeg
-from omf.io.tiff import (
-    DNG_VERSION,
-    can_decode,
-    check_parts,
-    decode_page,
-    find_main_page,
-    without_orientation,
-)
+from omf.io.tiff import DNG_VERSION, can_decode, check_parts, decode_page, find_main_page, without_orientation
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write, check_is_file
 
@@ -63,8 +54,6 @@ def read_rgb(path: Path) -> np.ndarray:
     try:
         check_is_file(path, f"a {PHOTO_FORMATS} file")
         return to_srgb_channels(*read_pixels(path))
-    except InputError:
-        raise
     except UnsupportedColoursError as error:
         raise InputError(f"{path}: {error}; save it as sRGB") from None
     except MemoryError:
@@ -94,9 +83,7 @@ def read_pixels(path: Path) -> tuple[np.ndarray, bytes | None]:
     Returns:
         Pixels, (H, W) or (H, W, C), grey or RGB, with or without alpha, and the ICC profile or None.
 
-    Raises:
-        InputError: the file is camera RAW, or its content is not supported.
-        DECODING_ERRORS: the file cannot be decoded.
+    Raises InputError for camera RAW and unsupported content, `DECODING_ERRORS` for damage.
     """
     # many camera RAW files are TIFF files whose first image is a small preview
     if path.suffix.lower() in CAMERA_RAW_SUFFIXES:
@@ -107,20 +94,19 @@ def read_pixels(path: Path) -> tuple[np.ndarray, bytes | None]:
         case "PNG":
             return read_png(path)
         case "HEIC":
-            image = open_heif(path)
+            image = heif.open_heif(path)
             check_size(path, *image.size)
             check_heif(path.read_bytes())
-            exif = Image.Exif()
-            exif.load(image.info.get("exif") or b"")
-            profile = heif.embedded_profile(image) or profile_from_exif(exif)
-            return heif.decode_stored(image), profile
+            return heif.decode_stored(image), heif.embedded_profile(image) or profile_from_exif(
+                read_tags(image)
+            )
         case "AVIF":
-            image, profile = open_avif(path)
+            image, profile = heif.open_avif(path)
             with image:
                 check_still(path, image)
                 check_size(path, *image.size)
                 check_heif(path.read_bytes())
-                return decode_avif(path), profile or profile_from_exif(read_tags(image))
+                return heif.decode_avif(path), profile or profile_from_exif(read_tags(image))
         case "CR3":
             raise camera_raw_error(path)
     return read_with_pillow(path)
@@ -187,18 +173,9 @@ def read_tiff(path: Path) -> tuple[np.ndarray, bytes | None]:
 def read_with_pillow(
     path: Path, index: int = 0, file: io.BytesIO | None = None
 ) -> tuple[np.ndarray, bytes | None]:
-    """Decode a file of `PILLOW_FORMATS` with Pillow.
+    """Decode picture `index` of a file of `PILLOW_FORMATS`, or of `file` in its place, see `decode_8_bit`.
 
-    Args:
-        path: photo file.
-        index: number of the picture in the file.
-        file: content to decode in its place.
-
-    Returns:
-        Pixels, uint8 (H, W), (H, W, 2) or (H, W, 3), as stored, and the ICC profile or None.
-
-    Raises:
-        InputError: the format is not supported, or the file is too short for its pixels.
+    Raises InputError for an animation, a wrong size, and a file that is too short for its pixels.
     """
     with open_image(file or path) as image:
         check_still(path, image)
@@ -222,13 +199,10 @@ def is_cut_short(image: Image.Image, size: int) -> bool:
 
 
 def decode_8_bit(image: Image.Image) -> tuple[np.ndarray, bytes | None]:
-    """Decode an image that Pillow has opened.
+    """Decode an image that Pillow has opened. Raises `DECODING_ERRORS`.
 
     Returns:
         Pixels, uint8 (H, W), (H, W, 1), (H, W, 2) or (H, W, 3), and the ICC profile or None.
-
-    Raises:
-        DECODING_ERRORS: the image cannot be decoded.
     """
     profile = described_profile(image)  # Pillow forgets a part of EXIF as it decodes TIFF
     if image.format in JPEG_FORMATS:
@@ -247,9 +221,9 @@ def described_profile(image: Image.Image) -> bytes | None:
     return image.info.get("icc_profile") or profile_from_exif(read_tags(image))
 
 
-def read_tags(image: Image.Image) -> Image.Exif:
-    """Return the EXIF of an image that Pillow has opened, without decoding it, as Pillow does for PNG."""
-    if image.format != "PNG":
+def read_tags(image: "Image.Image | heif.HeifImage") -> Image.Exif:
+    """Return the EXIF of an opened image, without decoding it, as Pillow does for PNG."""
+    if getattr(image, "format", "PNG") != "PNG":
         return image.getexif()
     exif = Image.Exif()
     exif.load(image.info.get("exif") or b"")

@@ -7,14 +7,18 @@ FULL_BOX = 4  # bytes of version and flags
 CODED_IMAGES = {b"hvc1", b"av01"}  # types of items
 
 
+def meta_boxes(data: bytes) -> dict[bytes, bytes]:
+    """Return the boxes that describe the images of a file."""
+    return dict(boxes(dict(boxes(data)).get(b"meta", b"")[FULL_BOX:]))
+
+
 def primary_properties(data: bytes) -> list[tuple[bytes, bytes]]:
     """Return the properties of the primary image: (type, content) of each.
 
     Raises:
         struct.error, IndexError: the file is damaged.
     """
-    meta = dict(boxes(data)).get(b"meta", b"")[FULL_BOX:]
-    inside = dict(boxes(meta))
+    inside = meta_boxes(data)
     item = inside.get(b"pitm", bytes(6))
     primary = int.from_bytes(item[FULL_BOX : FULL_BOX + (4 if item[0] else 2)], "big")
     groups = dict(boxes(inside.get(b"iprp", b"")))
@@ -33,16 +37,13 @@ def associated(ipma: bytes, item: int) -> list[int]:
     wide_item, wide_index = ipma[0] > 0, ipma[3] & 1
     (count,) = struct.unpack_from(">I", ipma, FULL_BOX)
     position = FULL_BOX + 4
+    index, mask = ("H", 0x7FFF) if wide_index else ("B", 0x7F)  # without the bit for essential properties
     for _ in range(count):
-        (number,) = struct.unpack_from(">I" if wide_item else ">H", ipma, position)
-        position += 4 if wide_item else 2
-        length = ipma[position]
-        size = 2 if wide_index else 1
+        number, length = struct.unpack_from(">IB" if wide_item else ">HB", ipma, position)
+        position += 5 if wide_item else 3
         if number == item:
-            mask = 0x7FFF if wide_index else 0x7F  # without the bit for essential properties
-            fields = struct.unpack_from(f">{length}{'H' if wide_index else 'B'}", ipma, position + 1)
-            return [field & mask for field in fields]
-        position += 1 + length * size
+            return [field & mask for field in struct.unpack_from(f">{length}{index}", ipma, position)]
+        position += struct.calcsize(f">{length}{index}")
     return []
 
 
@@ -65,7 +66,7 @@ def boxes(data: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def coded_images(data: bytes) -> list[bytes]:
     """Return the coded data of all images, such as the tiles of a photo; what can't be read is left out."""
-    inside = dict(boxes(dict(boxes(data)).get(b"meta", b"")[FULL_BOX:]))
+    inside = meta_boxes(data)
     entries = inside.get(b"iinf", bytes(6))
     images = set()
     for _, entry in boxes(entries[FULL_BOX + (4 if entries[0] else 2) :]):

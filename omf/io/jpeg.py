@@ -4,7 +4,6 @@ libjpeg fills in what is missing or damaged and warns. Pillow hides the warnings
 Damage that keeps the number of coded pixels escapes both.
 """
 
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -74,13 +73,10 @@ def has_end(data: bytes) -> bool:
 
 
 def decode_jpeg(image: Image.Image) -> np.ndarray | None:
-    """Decode a JPEG that Pillow has opened, to the same pixels as Pillow.
+    """Decode a JPEG that Pillow has opened, in L, RGB or CMYK, to the same pixels as Pillow.
 
     Bytes behind the end marker, and FF or zeros in front of it, are no damage; zeros only where the tables
     don't make pixels of them.
-
-    Args:
-        image: the opened JPEG or MPO; L, RGB or CMYK.
 
     Returns:
         uint8 (H, W, 1), (H, W, 3) or, as stored, (H, W, 4); None for unusual chroma subsampling, which only
@@ -109,16 +105,14 @@ def decode_jpeg(image: Image.Image) -> np.ndarray | None:
 
 def decode_first(contents: list[bytes], colour_space: str) -> np.ndarray | None:
     """Decode the first of several JPEG that is intact; None: unknown subsampling. Raises ValueError."""
-    *others, last = contents
-    for content in others:
-        with suppress(ValueError):
-            return decode_first([content], colour_space)
-    try:
-        return simplejpeg.decode_jpeg(last, colour_space, fastdct=False, fastupsample=False)
-    except ValueError as error:
-        if "subsampling" in str(error):
-            return None
-        raise
+    for content in contents:
+        try:
+            return simplejpeg.decode_jpeg(content, colour_space, fastdct=False, fastupsample=False)
+        except ValueError as error:
+            if "subsampling" in str(error):
+                return None
+            fault = error
+    raise fault
 
 
 def ends_in_zeros(data: bytes) -> bool:

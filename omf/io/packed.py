@@ -11,6 +11,10 @@ from omf.utils.errors import InputError
 from omf.utils.files import check_is_file
 
 PACKED_SUFFIXES = {".npy", ".npz"}
+PACKED = "uint16 (H/2, W/2, 4), planes R, Gr, Gb, B"
+NPY_FILE = "a .npy file of uint16 (H/2, W/2, 4)"
+NPZ_FILE = "a .npz file with such an array as raw"
+LEVELS = ("white_level", "max_val", "black_level", "cfa")  # of .npz files; max_val is a white level
 # exceptions that NumPy raises for .npy and .npz files that are damaged or have other content
 NPY_ERRORS = (
     *(OSError, ValueError, EOFError, LookupError, TypeError, RuntimeError),
@@ -38,25 +42,16 @@ def read_packed(path: Path, white_level: int = WHITE_LEVEL) -> np.ndarray:
     Raises:
         InputError: the file cannot be read, has another shape or dtype, or has counts above the white level.
     """
-    check_is_file(path, "a .npy file of uint16 (H/2, W/2, 4)")
+    check_is_file(path, NPY_FILE)
     try:
         # memory mapping allocates nothing for a header that declares more than the file contains
         counts = np.load(path, mmap_mode="r", allow_pickle=False)
     except NPY_ERRORS as error:
-        reason = getattr(error, "strerror", None) or str(error).partition("\n")[0]
-        if "pickle" in reason:  # NumPy suggests allow_pickle=True, which may execute code in the file
-            reason = "not an array of numbers"
-        raise InputError(
-            f"{path}: can't be read ({reason}); give a .npy file of uint16 (H/2, W/2, 4)"
-        ) from error
-    if (
-        not isinstance(counts, np.ndarray)
-        or counts.ndim != 3
-        or counts.shape[-1] != 4
-        or counts.dtype != np.uint16
-    ):
-        content = f"{counts.dtype} {counts.shape}" if isinstance(counts, np.ndarray) else "an archive"
-        raise InputError(f"{path}: {content}; give uint16 (H/2, W/2, 4), planes R, Gr, Gb, B")
+        raise unreadable(path, error, NPY_FILE) from error
+    if not isinstance(counts, np.ndarray):
+        raise InputError(f"{path}: an archive; give {PACKED}")
+    if counts.ndim != 3 or counts.shape[-1] != 4 or counts.dtype != np.uint16:
+        raise InputError(f"{path}: {counts.dtype} {counts.shape}; give {PACKED}")
     if counts.max(initial=0) > white_level:
         raise InputError(
             f"{path}: counts up to {counts.max()}; the white level is {white_level}:"
@@ -69,21 +64,25 @@ def read_packed(path: Path, white_level: int = WHITE_LEVEL) -> np.ndarray:
 
 def read_counts(path: Path) -> np.ndarray:
     """Read the array of a .npy file, or `raw` of a .npz file. Raises InputError if it cannot be read."""
+    return read_with_levels(path)[0]
+
+
+def read_with_levels(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Read what `read_counts` reads, and those of `LEVELS` that a .npz file contains, by name."""
     check_is_file(path, "a .npy or .npz file")
     try:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
-            return loaded
+            return loaded, {}
         with loaded:
-            return loaded["raw"]
+            return loaded["raw"], {name: loaded[name] for name in LEVELS if name in loaded}
     except NPY_ERRORS as error:
         raise unreadable(path, error) from error
 
 
-def unreadable(path: Path, error: Exception) -> InputError:
-    """Return the error for a RAW file that raised one of `NPY_ERRORS`."""
+def unreadable(path: Path, error: Exception, wanted: str = f"{NPY_FILE}, or {NPZ_FILE}") -> InputError:
+    """Return the error for a RAW file that raised one of `NPY_ERRORS`; `wanted` is in its place."""
     reason = getattr(error, "strerror", None) or str(error).partition("\n")[0].strip("'\"")
-    return InputError(
-        f"{path}: can't be read ({reason});"
-        " give a .npy file of uint16 (H/2, W/2, 4), or a .npz file with such an array as raw"
-    )
+    if "pickle" in reason:  # NumPy suggests allow_pickle=True, which may execute code in the file
+        reason = "not an array of numbers"
+    return InputError(f"{path}: can't be read ({reason}); give {wanted}")

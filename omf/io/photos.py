@@ -40,15 +40,9 @@ def list_images(folder: Path) -> list[Path]:
         raise InputError(
             f"{folder}: can't be read ({error.strerror}); let this user list the folder"
         ) from error
-    photos, others = [], 0
-    for path in paths:
-        if path.name.startswith("."):
-            continue
-        if is_picture(path):
-            photos.append(path)
-        else:
-            others += path.is_file()
-    if others:
+    paths = [path for path in paths if not path.name.startswith(".")]
+    photos = [path for path in paths if is_picture(path)]
+    if others := sum(path.is_file() for path in {*paths} - {*photos}):
         log.info(f"{folder}: {count_of(others, 'file')} without a picture; left out")
     if not photos:
         raise InputError(f"{folder}: no pictures in it; put {PHOTO_FORMATS} files there")
@@ -87,10 +81,10 @@ def match_shots(names: Iterable[str], files: Mapping[str, T]) -> dict[str, T]:
     return {renamed.get(name, name): file for name, file in files.items()}
 
 
-def group_by(items: Iterable[str], key: Callable[[str], str]) -> dict[str, list[str]]:
-    """Group texts by a key."""
-    groups: dict[str, list[str]] = {}
-    for item in sorted(items):
+def group_by(items: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
+    """Group items by a key, in their order."""
+    groups: dict[str, list[T]] = {}
+    for item in items:
         groups.setdefault(key(item), []).append(item)
     return groups
 
@@ -98,11 +92,7 @@ def group_by(items: Iterable[str], key: Callable[[str], str]) -> dict[str, list[
 def find_photos(paths: Iterable[Path]) -> list[Path]:
     """Replace folders by the photos in them, and drop duplicates and camera RAW next to its photo.
 
-    Args:
-        paths: photo files and folders.
-
-    Raises:
-        InputError: a folder contains no photos.
+    Raises InputError if a folder contains no photos.
     """
     # os.path.isdir treats an inaccessible path as a file; reading it reports the error
     photos = [photo for path in paths for photo in (list_images(path) if os.path.isdir(path) else [path])]  # noqa: PTH112
@@ -110,13 +100,9 @@ def find_photos(paths: Iterable[Path]) -> list[Path]:
 
 
 def filter_utf8_names(photos: list[Path]) -> tuple[list[Path], list[str]]:
-    """Select the photos with UTF-8 names, which Snakemake and zip files require.
+    """Select the photos with UTF-8 names, which Snakemake and zip files require; a line for each other photo.
 
-    Returns:
-        The selected photos, and a line for each other photo.
-
-    Raises:
-        InputError: no name is UTF-8.
+    Raises InputError if no name is UTF-8.
     """
     selected, problems = [], []
     for photo in photos:
@@ -147,14 +133,9 @@ def exclude_paired_raw(paths: list[Path]) -> list[Path]:
 
 
 def match_patterns(photos: list[Path], patterns: Path) -> list[Path]:
-    """Select the photos that match one of the patterns in a file.
+    """Select the photos that match a file of patterns: a file name or glob per line, # for comments.
 
-    Args:
-        photos: photo files.
-        patterns: text file with a file name or glob per line; lines that begin with # are comments.
-
-    Raises:
-        InputError: the file of patterns cannot be read.
+    Raises InputError if the file of patterns cannot be read.
     """
     try:
         lines = [line.strip() for line in patterns.read_text("utf-8").splitlines()]
@@ -168,18 +149,11 @@ def match_patterns(photos: list[Path], patterns: Path) -> list[Path]:
 
 def group_by_stem(photos: Iterable[Path]) -> dict[str, list[Path]]:
     """Group photos by the name of their RAW file: the photo's file name without its suffix."""
-    grouped: dict[str, list[Path]] = {}
-    for photo in photos:
-        grouped.setdefault(photo.stem, []).append(photo)
-    return grouped
+    return group_by(photos, lambda photo: photo.stem)
 
 
 def map_by_name(photos: Iterable[Path]) -> tuple[dict[str, Path], list[str]]:
-    """Map the names of RAW files to their photos.
-
-    Returns:
-        Photos by name, and a line for each photo that shares its name with another one.
-    """
+    """Map the names of RAW files to their photos; a line for each photo that shares its name with another."""
     grouped = group_by_stem(photos)
     problems = [
         describe_clash(photo, group) for group in grouped.values() if len(group) > 1 for photo in group

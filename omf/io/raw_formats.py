@@ -17,6 +17,9 @@ from omf.raw.white_balance import estimate_exposure, estimate_neutral
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write, check_is_file, save_npy
 
+LEVEL_SETTINGS = ("bit_depth", "white_level", "black_level", "cfa")
+# Settings of the challenge's own format, which is scored
+SCORED = {"output_format": "npy", "bit_depth": None, "white_level": None, "black_level": 0, "cfa": "RGGB"}
 FORMAT_SUFFIXES = {"npy": ".npy", "mosaic": ".npy", "npz": ".npz", "png": ".png", "dng": ".dng"}
 
 
@@ -83,27 +86,23 @@ def parse_raw_format(settings: dict, camera: Camera) -> RawFormat:
         InputError: settings are out of range or contradict each other.
     """
     kind, challenge = settings["output_format"], CHALLENGES[settings["challenge"]]
-    bit_depth, white, black, cfa = (
-        settings[key] for key in ("bit_depth", "white_level", "black_level", "cfa")
-    )
+    bit_depth, white, black, cfa = (settings[key] for key in LEVEL_SETTINGS)
     noise = parse_noise(settings["noise"] or {}, camera)
     if white is not None and white < 1:
         raise InputError(f"white_level is {white}; give the counts for white, 1 or more")
     if black < 0:
         raise InputError(f"black_level is {black}; give the counts for black, 0 or more")
     if kind == "npy":
-        for key, value, expected in (
-            ("bit_depth", bit_depth, challenge.bit_depth),
-            ("white_level", white, challenge.white_level),
-            ("black_level", black, 0),
-            ("cfa", cfa, "RGGB"),
-        ):
-            if value not in (None, expected):
+        scored = RawFormat(kind, challenge.bit_depth, challenge.white_level, noise=noise)
+        for key in LEVEL_SETTINGS:
+            expected = getattr(scored, key)
+            if settings[key] not in (None, expected):
                 raise InputError(
-                    f"{key} is {value}, but output_format npy is the format of {settings['challenge']},"
-                    f" which has {expected}; use another output_format, or another challenge"
+                    f"{key} is {settings[key]}, but output_format npy is the format of"
+                    f" {settings['challenge']}, which has {expected};"
+                    " use another output_format, or another challenge"
                 )
-        return RawFormat(kind, challenge.bit_depth, challenge.white_level, 0, "RGGB", noise)
+        return scored
     bit_depth = bit_depth or 14
     white = white or 2**bit_depth - 1
     if white > 2**bit_depth - 1:
@@ -115,27 +114,13 @@ def parse_raw_format(settings: dict, camera: Camera) -> RawFormat:
 
 def challenge_settings(settings: dict) -> dict:
     """Return a copy of the settings with the challenge's own format, which is scored; noise is kept."""
-    return settings | {
-        "output_format": "npy",
-        "bit_depth": None,
-        "white_level": None,
-        "black_level": 0,
-        "cfa": "RGGB",
-    }
+    return settings | SCORED
 
 
 def parse_noise(settings: dict, camera: Camera) -> Noise | None:
-    """Build the noise from the settings.
+    """Build the noise from `shot` and `read`, or from the camera's `iso`; `seed` is optional.
 
-    Args:
-        settings: `shot` and `read`, or `iso` for the camera's noise at that sensitivity; `seed` is optional.
-        camera: camera for `iso`.
-
-    Returns:
-        None if the settings contain nothing but a seed.
-
-    Raises:
-        InputError: settings are out of range or contradict each other.
+    Returns None without them. Raises InputError if they are out of range or contradict each other.
     """
     given = settings.keys() - {"seed"}
     if not given:
@@ -240,15 +225,9 @@ class Writer:
 
     def metadata(self) -> dict[str, str | int]:
         """Return the metadata of a .npz file."""
-        return {
-            "max_val": self.format.white_level,
-            "white_level": self.format.white_level,
-            "black_level": self.format.black_level,
-            "bit_depth": self.format.bit_depth,
-            "cfa": self.format.cfa,
-            "camera": self.camera.name,
-            "model": self.model,
-        }
+        names = ("white_level", "black_level", "bit_depth", "cfa")
+        levels = {name: getattr(self.format, name) for name in names}
+        return {"max_val": self.format.white_level, **levels, "camera": self.camera.name, "model": self.model}
 
 
 def from_dict(fields: dict) -> RawFormat:

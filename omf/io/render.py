@@ -1,6 +1,6 @@
 """Develop RAW files to sRGB pictures: the way back, by a simple ISP."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from omf.io.camera_raw import CAMERA_RAW_SUFFIXES, RawColours, demosaic_raw, read_camera_raw, read_colours
-from omf.io.packed import NPY_ERRORS, PACKED_SUFFIXES, read_counts, unreadable
+from omf.io.packed import PACKED, PACKED_SUFFIXES, read_with_levels
 from omf.raw.bayer import CFA_ORIGINS, WHITE_LEVEL, crop_to_cells, demosaic, unpack
 from omf.raw.camera import Camera
 from omf.raw.develop import develop, grey_world
@@ -18,8 +18,7 @@ from omf.utils.errors import InputError
 from omf.utils.files import atomic_write, check_is_file, unique_files
 from omf.utils.written import check_replaceable
 
-JPEG_QUALITY = 95
-LEVELS = ("white_level", "max_val", "black_level", "cfa")  # of .npz files; max_val is a white level
+JPEG_OPTIONS = {"quality": 95, "subsampling": 0}
 
 
 @dataclass(frozen=True)
@@ -37,14 +36,12 @@ def list_raw(paths: Iterable[Path]) -> list[Path]:
     """Replace folders by the RAW files in them. Raises InputError for a folder without any."""
     files = []
     for path in paths:
-        if not path.is_dir():
-            files.append(path)
-            continue
-        inside = [
-            file
-            for file in sorted(path.iterdir())
-            if file.suffix.lower() in PACKED_SUFFIXES | CAMERA_RAW_SUFFIXES and not file.name.startswith(".")
-        ]
+        inside = [path]
+        if path.is_dir():
+            visible = (file for file in sorted(path.iterdir()) if not file.name.startswith("."))
+            inside = [
+                file for file in visible if file.suffix.lower() in PACKED_SUFFIXES | CAMERA_RAW_SUFFIXES
+            ]
         if not inside:
             raise InputError(f"{path}: no RAW in it; give .npy, .npz or camera RAW such as DNG")
         files += inside
@@ -57,7 +54,7 @@ def render(path: Path, out: Path, camera: Camera, known: Known, suffix: str = ".
     Args:
         path: .npy or .npz (packed or mosaic) or camera RAW.
         out: folder of the picture.
-        camera: camera of RAW that tells no colours: of .npy and .npz.
+        camera: camera of RAW that tells no colours, as .npy and .npz.
         known: values given by the user.
         suffix: .png or .jpg.
 
@@ -67,31 +64,23 @@ def render(path: Path, out: Path, camera: Camera, known: Known, suffix: str = ".
     check_is_file(path, "a RAW file")
     target = out / f"{path.stem}{suffix}"
     check_replaceable(target)
-    colours: RawColours | None = None
     if path.suffix.lower() in PACKED_SUFFIXES:
         raw = demosaic(*read_array(path, known))
+        colours = RawColours(None, camera.mean_colour_matrix, None, 1)
     else:
         raw, colours = demosaic_raw(read_camera_raw(path)), read_colours(path)
-    matrix, exposure = camera.mean_colour_matrix, known.exposure
-    neutral, orientation = known.neutral, 1
-    if colours:
-        orientation = colours.orientation
-        if colours.matrix is None:
-            log.warning(
-                f"{path}: no usable colour matrix in it; its colours are a guess, those of {camera.name}"
-            )
-        else:
-            matrix = colours.matrix
-        neutral = colours.neutral if neutral is None else neutral
-        if exposure is None and colours.baseline_exposure is not None:
-            exposure = 2**colours.baseline_exposure
+    matrix, neutral, exposure = colours.matrix, known.neutral, known.exposure
+    if matrix is None:
+        log.warning(f"{path}: no usable colour matrix in it; its colours are a guess, those of {camera.name}")
+        matrix = camera.mean_colour_matrix
     if neutral is None:
-        neutral = grey_world(raw, camera)
+        neutral = grey_world(raw, camera) if colours.neutral is None else colours.neutral
+    if exposure is None and colours.baseline_exposure is not None:
+        exposure = 2**colours.baseline_exposure
     image = Image.fromarray(to_8_bit(develop(raw, neutral, matrix, exposure)))
     exif = Image.Exif()
-    exif[ExifTags.Base.Orientation] = orientation
-    options = {"quality": JPEG_QUALITY, "subsampling": 0} if suffix == ".jpg" else {}
-    kind = "JPEG" if suffix == ".jpg" else "PNG"
+    exif[ExifTags.Base.Orientation] = colours.orientation
+    kind, options = ("JPEG", JPEG_OPTIONS) if suffix == ".jpg" else ("PNG", {})
     with atomic_write(target) as temporary:
         image.save(temporary, kind, exif=exif.tobytes(), **options)
 
@@ -107,12 +96,10 @@ def read_array(path: Path, known: Known) -> tuple[np.ndarray, str]:
     Raises:
         InputError: it can't be read, has another shape or type, or its levels are unknown or contradict it.
     """
-    counts, (white, black, cfa) = read_counts(path), read_levels(path)
+    counts, stored = read_with_levels(path)
+    white, black, cfa = parse_levels(path, stored)
     if counts.dtype != np.uint16 or counts.ndim not in (2, 3) or (counts.ndim == 3 and counts.shape[2] != 4):
-        raise InputError(
-            f"{path}: {counts.dtype} {counts.shape};"
-            " give uint16 (H/2, W/2, 4), planes R, Gr, Gb, B, or (H, W)"
-        )
+        raise InputError(f"{path}: {counts.dtype} {counts.shape}; give {PACKED}, or (H, W)")
     if path.suffix.lower() == ".npy" and counts.ndim == 3:
         white = known.challenge_level
     white = white if known.white_level is None else known.white_level
@@ -132,28 +119,18 @@ def read_array(path: Path, known: Known) -> tuple[np.ndarray, str]:
     return np.maximum((bayer.astype(np.float32) - black) / (white - black), 0), cfa
 
 
-def read_levels(path: Path) -> tuple[int | None, int, str]:
-    """Return white level, None if unknown, black level and CFA order of a .npy or .npz file.
-
-    Raises:
-        InputError: they can't be read, or are not valid.
-    """
-    if path.suffix.lower() != ".npz":
-        return None, 0, "RGGB"
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            stored = {name: archive[name] for name in LEVELS if name in archive}
-    except NPY_ERRORS as error:
-        raise unreadable(path, error) from error
+def parse_levels(path: Path, stored: Mapping[str, np.ndarray]) -> tuple[int | None, int, str]:
+    """Return white level, None if unknown, black level and CFA order; raises InputError if invalid."""
+    levels = {}
     for name in stored.keys() - {"cfa"}:
         value = stored[name]
         if value.shape or value.dtype.kind not in "iuf" or not 0 <= value <= 65535 or value != int(value):
             raise InputError(f"{path}: {name} is {value}; give a whole number from 0 to 65535")
-        stored[name] = int(value)
+        levels[name] = int(value)
     cfa = str(stored.get("cfa", "RGGB"))
     if cfa not in CFA_ORIGINS:
         raise InputError(f"{path}: the CFA is {cfa}; give one of {', '.join(CFA_ORIGINS)}")
-    return stored.get("white_level", stored.get("max_val")), stored.get("black_level", 0), cfa
+    return levels.get("white_level", levels.get("max_val")), levels.get("black_level", 0), cfa
 
 
 def render_all(

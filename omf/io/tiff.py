@@ -8,15 +8,17 @@ from pathlib import Path
 import numpy as np
 import tifffile
 
-from omf.io.colour import TIFF_PRIMARIES, TIFF_TRANSFER, TIFF_WHITE_POINT, profile_from_tiff
+from omf.io.colour import profile_from_tiff
 from omf.io.decoding import scale_to_16_bits
 from omf.io.gaps import EMPTY_PART
 from omf.io.jpeg import ends_in_zeros
 from omf.utils.errors import InputError
 
 ORIENTATION_TAG = 274
+COLOUR_TAGS = (318, 319, 301)  # WhitePoint, PrimaryChromaticities, TransferFunction; TIFF 6.0, section 20
 DNG_VERSION = 50706  # tag that distinguishes DNG from other TIFF files
 MAX_CHUNK_SAMPLES = 2**24  # of a small image
+RATIONAL_TYPES = (tifffile.DATATYPE.RATIONAL, tifffile.DATATYPE.SRATIONAL)
 ASSOCIATED_ALPHA = 1  # of the tag ExtraSamples: colours are multiplied by it
 CHANNELS_OF = {
     tifffile.PHOTOMETRIC.RGB: 3,
@@ -28,8 +30,7 @@ CHANNELS_OF = {
 def find_main_page(path: Path, tiff: tifffile.TiffFile) -> tuple[tifffile.TiffPage, int | None]:
     """Return the first image that is no preview of another one, and its index; None in a sub-directory.
 
-    Raises:
-        InputError: all images are previews.
+    Raises InputError if all images are previews.
     """
     for index, page in enumerate(tiff.pages):
         if not is_preview(page):
@@ -104,16 +105,21 @@ def page_profile(page: tifffile.TiffPage) -> bytes | None:
     """Return the ICC profile of an image, embedded or by its colorimetric tags; None for sRGB."""
     if embedded := page.tags.valueof("InterColorProfile"):
         return bytes(embedded)
-    tags = {tag: page.tags.valueof(tag) for tag in (TIFF_WHITE_POINT, TIFF_PRIMARIES, TIFF_TRANSFER)}
-    return profile_from_tiff({tag: value for tag, value in tags.items() if value is not None})
+    return profile_from_tiff(*(tag_numbers(page, tag) for tag in COLOUR_TAGS))
+
+
+def tag_numbers(page: tifffile.TiffPage, code: int) -> list[float]:
+    """Return the numbers of a tag; empty if it is absent. A quotient by zero is NaN."""
+    if (tag := page.tags.get(code)) is None:
+        return []
+    values = list(tag.value) if isinstance(tag.value, tuple | bytes | list | np.ndarray) else [tag.value]
+    if tag.dtype in RATIONAL_TYPES:
+        return [top / bottom if bottom else math.nan for top, bottom in zip(values[::2], values[1::2])]
+    return values
 
 
 def check_samples(path: Path, page: tifffile.TiffPage) -> int:
-    """Check the kind of an image's samples; return the number of colours, 1 or 3.
-
-    Raises:
-        InputError: they are not grey or RGB of 8 to 16 bits, unsigned.
-    """
+    """Return the number of colours, 1 or 3. Raises InputError unless grey or RGB of 8 to 16 bits."""
     remedy = "save it with 8 or 16 bits per sample"
     if page.dtype is None or page.dtype not in (np.uint8, np.uint16):
         kind = page.dtype or f"{page.bitspersample}-bit"
@@ -139,27 +145,25 @@ def divide_by_alpha(colours: np.ndarray, alpha: np.ndarray) -> np.ndarray:
 def check_parts(path: Path, page: tifffile.TiffPage) -> None:
     """Check that the tiles or strips of an image are in the file, as long as they should be.
 
-    Raises:
-        InputError: a part lies outside of the file.
-        ValueError: zeros take the place of the end of one in JPEG.
+    Raises InputError if a part lies outside of the file, ValueError if zeros take the place of its end.
     """
     size = path.stat().st_size
     if any(not 0 < count <= size - offset for offset, count in zip(page.dataoffsets, page.databytecounts)):
         raise InputError(f"{path}: parts of the image are not in the file; give an intact one")
-    if page.compression == tifffile.COMPRESSION.JPEG and any(
-        data is not None and ends_in_zeros(data)
-        for data, _ in page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts)
-    ):
+    if has_empty_end(page):
         raise ValueError(EMPTY_PART)
 
 
-def check_layout(path: Path, page: tifffile.TiffPage) -> None:
-    """Check the layout that the tags of an image declare.
+def has_empty_end(page: tifffile.TiffPage) -> bool:
+    """Return True if zeros take the place of the end of a tile or strip in JPEG."""
+    return page.compression == tifffile.COMPRESSION.JPEG and any(
+        data is not None and ends_in_zeros(data)
+        for data, _ in page.parent.filehandle.read_segments(page.dataoffsets, page.databytecounts)
+    )
 
-    Raises:
-        InputError: the image is not two-dimensional, has more than 5 samples per pixel, or has
-            tiles or strips that are larger than the image.
-    """
+
+def check_layout(path: Path, page: tifffile.TiffPage) -> None:
+    """Raise InputError unless an image is flat, of up to 5 samples a pixel, with parts no larger than it."""
     rows, columns = page.imagelength, page.imagewidth
     planes = page.planarconfig == tifffile.PLANARCONFIG.SEPARATE and len(page.shape) == 3
     if (page.shape[-2:] if planes else page.shape[:2]) != (rows, columns) or page.size > 5 * rows * columns:

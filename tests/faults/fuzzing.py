@@ -35,7 +35,7 @@ from omf.utils.errors import InputError  # noqa: E402
 
 SECONDS = int(os.environ.get("OMF_FUZZ_SECONDS", "10"))  # time limit of a case
 START = 120  # s until the first case of a process: imports, and reading the undamaged files
-READY = "ready"
+READY, VALID = "ready", ("accepted", "refused")
 MEMORY = 2**30  # limit of additional address space of a case, bytes
 SLICE = 500  # cases per job
 
@@ -112,25 +112,16 @@ def work(jobs: Work, seed: int, seeds_folder: Path) -> None:
                 faulthandler.dump_traceback_later(SECONDS - 1)
                 result = outcome(reader, path)
                 faulthandler.cancel_dump_traceback_later()
-                answers.write(
-                    json.dumps([result, time.perf_counter() - started, memory("VmHWM") - before]) + "\n"
-                )
+                spent = time.perf_counter() - started, memory("VmHWM") - before
+                answers.write(json.dumps([result, *spent]) + "\n")
 
 
 def run_jobs(jobs: Work, seed: int, seeds_folder: Path) -> Iterator[tuple[str, int, str, float, int]]:
     """Yield (reader, case, outcome, seconds, bytes) for all jobs, replacing processes that die or hang."""
     while jobs:
         with tempfile.TemporaryFile() as stderr:
-            command = [
-                sys.executable,
-                __file__,
-                "--work",
-                json.dumps(jobs),
-                "--seed",
-                str(seed),
-                "--seeds",
-                str(seeds_folder),
-            ]
+            options = ["--work", json.dumps(jobs), "--seed", str(seed), "--seeds", str(seeds_folder)]
+            command = [sys.executable, __file__, *options]
             worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr)
             try:
                 broken = yield from listen(worker, jobs)
@@ -143,11 +134,9 @@ def run_jobs(jobs: Work, seed: int, seeds_folder: Path) -> Iterator[tuple[str, i
             stderr.seek(0)
             log = stderr.read().decode(errors="replace")[-3000:]
         yield reader, case, f"{failure} (exit code {worker.returncode})\n{log}", float("nan"), 0
-        index = next(
-            n for n, (name, first, last) in enumerate(jobs) if name == reader and first <= case < last
-        )
-        last = jobs[index][2]
-        jobs = [(reader, case + 1, last), *jobs[index + 1 :]] if case + 1 < last else jobs[index + 1 :]
+        index = next(n for n, (name, first, last) in enumerate(jobs) if name == reader and case < last)
+        rest, last = jobs[index + 1 :], jobs[index][2]
+        jobs = [(reader, case + 1, last), *rest] if case + 1 < last else rest
 
 
 def listen(worker: subprocess.Popen, jobs: Work) -> Iterator[tuple[str, int, str, float, int]]:
@@ -195,7 +184,7 @@ def fuzz(cases: dict[str, int], seed: int, processes: int) -> dict[str, list[tup
         def collect(jobs: Work) -> None:
             for reader, *result in run_jobs(jobs, seed, Path(folder)):
                 results[reader].append(tuple(result))
-                if result[1] not in ("accepted", "refused"):
+                if result[1] not in VALID:
                     print(
                         f"{reader} --seed {seed} --case {result[0]}: {result[1]}", file=sys.stderr, flush=True
                     )
@@ -227,12 +216,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--cases", type=int, default=10_000, help="total number of cases")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument(
-        "--reader", choices=READERS, action="append", help="run only this reader; may be repeated"
-    )
-    parser.add_argument(
-        "--case", type=int, help="run this case in this process and keep its file in the working folder"
-    )
+    parser.add_argument("--reader", choices=READERS, action="append", help="only this one; may be repeated")
+    parser.add_argument("--case", type=int, help="run this case in this process and keep its file here")
     parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--work", help=argparse.SUPPRESS)
     parser.add_argument("--seeds", type=Path, help=argparse.SUPPRESS)
@@ -244,19 +229,17 @@ def main() -> int:
     if arguments.case is not None:
         from seeds import write_seeds
 
+        reader = readers[0]
         with tempfile.TemporaryDirectory() as folder:
-            write_seeds(Path(folder), readers)
-            path = write_case(
-                load_seeds(Path(folder), readers[0]), readers[0], arguments.seed, arguments.case, Path.cwd()
-            )
+            write_seeds(Path(folder), [reader])
+            seeds = load_seeds(Path(folder), reader)
+        path = write_case(seeds, reader, arguments.seed, arguments.case, Path.cwd())
         print(f"{path}: {path.stat().st_size} bytes", file=sys.stderr)
-        READERS[readers[0]].read(path)
+        READERS[reader].read(path)
         return 0
     results = fuzz(split_cases(arguments.cases, readers), arguments.seed, arguments.processes)
     print(table(results))
-    return int(
-        any(result[1] not in ("accepted", "refused") for cases in results.values() for result in cases)
-    )
+    return int(any(result[1] not in VALID for cases in results.values() for result in cases))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from copy import deepcopy
 import numpy as np
 import odd
 import yaml
+from picture_files import png_chunk
 
 Rng = np.random.Generator
 Damage = Callable[[list[bytes], Rng], bytes]  # (undamaged files of one kind, generator) -> damaged file
@@ -77,15 +78,7 @@ def write_integer(data: bytes, other: bytes, rng: Rng) -> bytes:
 
 
 OPERATORS = (
-    flip_bits,
-    flip_bits,
-    overwrite,
-    truncate,
-    duplicate,
-    delete,
-    splice,
-    write_integer,
-    write_integer,
+    *(flip_bits, flip_bits, overwrite, truncate, duplicate, delete, splice, write_integer, write_integer),
 )
 
 
@@ -115,10 +108,7 @@ def mutate_png(seeds: list[bytes], rng: Rng) -> bytes:
         chunks[number] = kind, body
     if rng.random() < 0.2:
         chunks.insert(rng.integers(len(chunks)), pick(chunks, rng))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
-        for kind, body in chunks
-    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(png_chunk(*chunk) for chunk in chunks)
 
 
 CHUNK_KINDS = tuple(b"IHDR PLTE IDAT IEND tRNS iCCP gAMA eXIf zTXt iTXt acTL fdAT".split())
@@ -189,12 +179,8 @@ def mutate_tree(tree: object, rng: Rng, values: tuple = odd.VALUES) -> object:
         if kind == 0:
             del node[key]
         elif kind == 1 and isinstance(node, dict):
-            node[
-                pick(
-                    (f"{key}x", str(key)[:-1], str(other_key), "", "-", 3, None, True, "x" * 3000, "a\nb"),
-                    rng,
-                )
-            ] = node.pop(key)
+            names = (f"{key}x", str(key)[:-1], str(other_key), "", "-", 3, None, True, "x" * 3000, "a\nb")
+            node[pick(names, rng)] = node.pop(key)
         elif kind == 2:
             node[key] = pick(([value], {"a": value}, [value, value], str(value)), rng)
         elif kind == 3:
@@ -215,9 +201,8 @@ def mutate_yaml(seeds: list[bytes], rng: Rng) -> bytes:
     if rng.random() < 0.02:
         return pick(odd.YAML, rng).encode(errors="surrogatepass")
     tree = mutate_tree(yaml.load(pick(seeds, rng), yaml.CSafeLoader), rng)
-    text = yaml.dump(
-        tree, Dumper=yaml.CSafeDumper, sort_keys=False, default_flow_style=bool(rng.random() < 0.3)
-    )
+    flow = bool(rng.random() < 0.3)
+    text = yaml.dump(tree, Dumper=yaml.CSafeDumper, sort_keys=False, default_flow_style=flow)
     data = text.replace(PLACEHOLDER, pick(odd.YAML, rng)).encode()
     return mutate_bytes([data], rng) if rng.random() < 0.1 else data
 
@@ -250,11 +235,10 @@ def mutate_zip(seeds: list[bytes], rng: Rng) -> bytes:
         # half of the time the pickle, which describes the other files
         number = pickles[0] if pickles and rng.random() < 0.5 else rng.integers(len(entries))
         name, content = entries[number]
-        entries[number] = (
-            (name, mutate_bytes([content], rng))
-            if rng.random() < 0.9
-            else (pick(entries, rng)[0] + pick(("", "x"), rng), content)
-        )
+        if rng.random() < 0.9:
+            entries[number] = name, mutate_bytes([content], rng)
+        else:
+            entries[number] = pick(entries, rng)[0] + pick(("", "x"), rng), content
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w") as archive:
         for name, content in dict(entries).items():

@@ -47,10 +47,8 @@ def read_image(path: Path) -> None:
     from omf.io.images import read_rgb
 
     rgb = read_rgb(path)
-    assert type(rgb) is np.ndarray and rgb.dtype in (np.uint8, np.uint16) and rgb.flags.c_contiguous, (
-        type(rgb),
-        rgb.dtype,
-    )
+    assert type(rgb) is np.ndarray and rgb.flags.c_contiguous, type(rgb)
+    assert rgb.dtype in (np.uint8, np.uint16), rgb.dtype
     assert rgb.ndim == 3 and rgb.shape[-1] == 3 and min(rgb.shape[:2]) >= 2, rgb.shape
 
 
@@ -84,12 +82,8 @@ def read_packed(path: Path) -> None:
 
     for white in (1024, 4095):
         counts = read(path, white)
-        assert (
-            type(counts) is np.ndarray
-            and counts.ndim == 3
-            and counts.shape[-1] == 4
-            and counts.max(initial=0) <= 1024
-        )
+        assert type(counts) is np.ndarray and counts.ndim == 3 and counts.shape[-1] == 4
+        assert counts.max(initial=0) <= 1024
         assert counts.dtype == (np.uint16 if white == 1024 else np.float64)
 
 
@@ -112,11 +106,8 @@ def read_config(path: Path) -> None:
         camera = load_camera("samsung_s7")
         for settings in (config, challenge_settings(config)):
             raw_format = parse_raw_format(settings, camera)
-            assert (
-                raw_format.kind in FORMAT_SUFFIXES
-                and raw_format.bit_depth in (10, 12, 14)
-                and 0 <= raw_format.black_level < raw_format.white_level < 2**14 + 1
-            )
+            assert raw_format.kind in FORMAT_SUFFIXES and raw_format.bit_depth in (10, 12, 14)
+            assert 0 <= raw_format.black_level < raw_format.white_level < 2**14 + 1
         check_settings(checked)
         assert find_model(config["model"]).camera
         check_message(InputError(repr(config)), "")
@@ -142,15 +133,11 @@ def read_models(path: Path) -> None:
                 assert model.oe and (model.noe or model.base)
                 assert all(type(width) is int and width > 0 for width in model.widths)
             for file in model.files:
-                assert (
-                    isinstance(file.path, Path)
-                    and isinstance(file.bytes, int | None)
-                    and isinstance(file.url, str | None)
-                )
+                assert isinstance(file.path, Path)
+                assert isinstance(file.bytes, int | None) and isinstance(file.url, str | None)
                 assert file.sha256 is None or re.fullmatch("[0-9a-f]{64}", file.sha256)
-            assert all(
-                isinstance(getattr(model, key), str) for key in ("camera", "description", "source", "licence")
-            )
+            texts = (model.camera, model.description, model.source, model.licence)
+            assert all(isinstance(text, str) for text in texts)
             assert isinstance(model.extra_data, bool) and isinstance(model.trained_here, bool)
         if problems:  # the other entries can be used
             raise InputError(f"{listing}: {len(problems)} entries are refused")
@@ -165,10 +152,8 @@ def read_camera(path: Path) -> None:
 
     camera = load_camera(str(path.with_suffix("")))
     assert isinstance(camera.name, str) and 0 <= camera.black_level < camera.white_level <= 65535
-    assert all(
-        np.isfinite(values).all()
-        for values in (camera.neutrals, camera.weights, camera.spread, camera.colour_matrices)
-    )
+    arrays = (camera.neutrals, camera.weights, camera.spread, camera.colour_matrices)
+    assert all(np.isfinite(values).all() for values in arrays)
     assert camera.colour_matrices.shape[1:] == (3, 3) and camera.neutrals.shape == (len(camera.weights), 2)
     assert camera.mean_neutral.shape == (3,) and (camera.mean_neutral > 0).all()
     assert camera.shot_noise > 0 and abs(camera.subsampling.sum() - 1) < 1e-6 and len(camera.frame) == 2
@@ -186,19 +171,15 @@ def check_settings(settings: Section) -> None:
 def read_settings(path: Path) -> None:
     from omf.training.settings import read_settings as read
 
-    settings = read(path)
-    check_settings(settings)
+    check_settings(read(path))
 
 
 def read_dng(path: Path) -> None:
     from omf.io.camera_raw import read_camera_raw
 
     raw = read_camera_raw(path)
-    assert (
-        raw.mosaic.dtype == np.float32
-        and raw.mosaic.ndim == 2
-        and raw.cfa in ("RGGB", "GRBG", "GBRG", "BGGR")
-    )
+    assert raw.mosaic.dtype == np.float32 and raw.mosaic.ndim == 2
+    assert raw.cfa in ("RGGB", "GRBG", "GBRG", "BGGR")
     assert raw.mosaic.min(initial=0) >= 0 and raw.mosaic.max(initial=0) <= 1
     assert raw.bayer.ndim == 2 and min(raw.bayer.shape) >= 2 and not any(size % 2 for size in raw.bayer.shape)
 
@@ -209,9 +190,8 @@ def read_weights(path: Path) -> None:
     from omf.models.checkpoints import load_network
 
     network = load_network(path)
-    assert not network.training and all(
-        torch.isfinite(value).all() for value in network.state_dict().values()
-    )
+    assert not network.training
+    assert all(torch.isfinite(value).all() for value in network.state_dict().values())
     assert len(network.widths) == network.depth + 1
 
 
@@ -230,11 +210,9 @@ def mutate_image(seeds: list[bytes], rng: Rng) -> bytes:
     seed = mutations.pick(seeds, rng)
     if seed.startswith(b"\x89PNG"):
         return mutations.mutate_png([seed], rng)
-    return (
-        mutations.mutate_tiff([seed], rng)
-        if seed[:2] in (b"II", b"MM")
-        else mutations.mutate_bytes([seed, *seeds], rng)
-    )
+    if seed[:2] in (b"II", b"MM"):
+        return mutations.mutate_tiff([seed], rng)
+    return mutations.mutate_bytes([seed, *seeds], rng)
 
 
 READERS = {
@@ -268,14 +246,6 @@ def raise_two_lines(path: Path) -> None:
     raise error
 
 
-def wait(path: Path) -> None:
-    time.sleep(3600)
-
-
-def fill(path: Path) -> None:
-    bytearray(3 * 2**30)
-
-
 # readers that violate the contract in every way; `test_fuzz.py` checks that this is detected
 READERS |= {
     name: Reader(mutations.mutate_bytes, read, ".txt", 0)
@@ -283,7 +253,7 @@ READERS |= {
         "raises": raise_key_error,
         "two_lines": raise_two_lines,
         "dies": lambda path: os.abort(),
-        "hangs": wait,
-        "fills": fill,
+        "hangs": lambda path: time.sleep(3600),
+        "fills": lambda path: bytearray(3 * 2**30),
     }.items()
 }

@@ -114,35 +114,15 @@ def lut_profile(space: bytes, inputs: int) -> bytes:
     )
     identity = struct.pack(">9i", *(65536 * (n % 4 == 0) for n in range(9)))
     ramp = struct.pack(">2H", 0, 65535)
-    lut = (
-        b"mft2"
-        + bytes(4)
-        + bytes([inputs, 3, 2, 0])
-        + identity
-        + struct.pack(">HH", 2, 2)
-        + ramp * inputs
-        + grid
-        + ramp * 3
-    )
-    head = (
-        struct.pack(">I4sI4s4s4s", 144 + len(lut), b"lcms", 0x02400000, b"prtr", space, b"Lab ")
-        + bytes(12)
-        + b"acsp"
-        + bytes(28)
-    )
-    head += struct.pack(">3i", 63190, 65536, 54061)
+    lut = b"mft2" + bytes(4) + bytes([inputs, 3, 2, 0]) + identity + struct.pack(">HH", 2, 2)
+    lut += ramp * inputs + grid + ramp * 3
+    head = struct.pack(">I4sI4s4s4s", 144 + len(lut), b"lcms", 0x02400000, b"prtr", space, b"Lab ")
+    head += bytes(12) + b"acsp" + bytes(28) + struct.pack(">3i", 63190, 65536, 54061)
     return head + bytes(128 - len(head)) + struct.pack(">I4sII", 1, b"A2B0", 144, len(lut)) + lut
 
 
-SRGB_LIKE = imagecodecs.cms_profile("srgb")
-PROFILES = [
-    P3,
-    icc_profile(),
-    icc_profile((), (1.0,)),
-    SRGB_LIKE,
-    lut_profile(b"RGB ", 3),
-    lut_profile(b"CMYK", 4),
-]
+PROFILES = [P3, icc_profile(), icc_profile((), (1.0,)), imagecodecs.cms_profile("srgb")]
+PROFILES += [lut_profile(b"RGB ", 3), lut_profile(b"CMYK", 4)]
 
 
 def npy(array: np.ndarray, version: tuple[int, int] = (1, 0)) -> bytes:
@@ -177,59 +157,33 @@ MODELS = (ROOT / "trained_models" / "models.yaml").read_bytes()
 CAMERAS = [path.read_bytes() for path in sorted((ROOT / "cameras").glob("*.yaml"))]
 CONFIG = (ROOT / "config.yaml").read_bytes()
 # every section filled in, while the committed file leaves some empty
-FULL_CONFIG = yaml.safe_load(CONFIG) | {
-    "output_format": "dng",
-    "bit_depth": 12,
-    "white_level": 4000,
-    "black_level": 64,
-}
-FULL_CONFIG |= {"noise": {"iso": 400, "seed": 3}, "gps": True}
+FULL_CONFIG = yaml.safe_load(CONFIG) | {"output_format": "dng", "bit_depth": 12, "white_level": 4000}
+FULL_CONFIG |= {"black_level": 64, "noise": {"iso": 400, "seed": 3}, "gps": True}
 SETTINGS = [
     yaml.safe_dump(yaml.safe_load(CONFIG)["training"]).encode(),
     b"batch_size: 3\nloss: {oe: {l1: 0.5, colour: 1}}\nwidths: [4, 6]\n",
+    (ROOT / "trained_models" / "samsung_s7" / "training.yaml").read_bytes(),
 ]
-SETTINGS.append((ROOT / "trained_models" / "samsung_s7" / "training.yaml").read_bytes())
 
-DNG = [
-    lambda path, cfa=cfa: write_dng(path, bayer_of(scene(0, 32, 48), cfa), cfa) for cfa in ("RGGB", "GRBG")
-]
-DNG.append(lambda path: write_dng(path, bayer_of(scene(0, 33, 47)), black=(60, 61, 62, 63), orientation=6))
 LINEAR16 = (scene(0, 32, 48).clip(0, 1) * 16000 + 64).astype(np.uint16)
-DNG.append(lambda path: write_tiff(path, LINEAR16, (1, 1), b""))
+DNG = [
+    lambda path: write_dng(path, bayer_of(scene(0, 32, 48))),
+    lambda path: write_dng(path, bayer_of(scene(0, 32, 48), "GRBG"), "GRBG"),
+    lambda path: write_dng(path, bayer_of(scene(0, 33, 47)), black=(60, 61, 62, 63), orientation=6),
+    lambda path: write_tiff(path, LINEAR16, (1, 1), b""),
+]
 
 SEEDS: dict[str, list[bytes | Callable[[Path], None]]] = {
-    "jpeg": JPEG,
-    "png": PNG,
-    "tiff": TIFF,
-    "heic": HEIC,
-    "avif": AVIF,
-    "webp": WEBP,
-    "exif": [JPEG[0], PNG[0], TIFF[0], TIFF[12], HEIC[3]],
-    "icc": PROFILES,
-    "packed": PACKED,
-    "config": [CONFIG, yaml.safe_dump(FULL_CONFIG).encode()],
-    "models": [MODELS],
-    "camera": CAMERAS,
-    "settings": SETTINGS,
-    "dng": DNG,
-    "safetensors": SAFETENSORS,
-    "pt": PT,
-    "demosaic": DEMOSAIC,
+    **{"jpeg": JPEG, "png": PNG, "tiff": TIFF, "heic": HEIC, "avif": AVIF, "webp": WEBP},
+    **{"exif": [JPEG[0], PNG[0], TIFF[0], TIFF[12], HEIC[3]], "icc": PROFILES, "packed": PACKED, "dng": DNG},
+    **{"config": [CONFIG, yaml.safe_dump(FULL_CONFIG).encode()], "settings": SETTINGS},
+    **{"models": [MODELS], "camera": CAMERAS},
+    **{"safetensors": SAFETENSORS, "pt": PT, "demosaic": DEMOSAIC},
     **{name: [b"a text"] for name in ("raises", "two_lines", "dies", "hangs", "fills")},
 }
 # suffix of the files to write, since some libraries select the format by it
-SUFFIXES = {
-    id(seed): suffix
-    for seeds, suffix in (
-        (JPEG, ".jpg"),
-        (PNG, ".png"),
-        (TIFF, ".tif"),
-        (HEIC, ".heic"),
-        (AVIF, ".avif"),
-        (WEBP, ".webp"),
-    )
-    for seed in seeds
-}
+LISTS = {".jpg": JPEG, ".png": PNG, ".tif": TIFF, ".heic": HEIC, ".avif": AVIF, ".webp": WEBP}
+SUFFIXES = {id(seed): suffix for suffix, seeds in LISTS.items() for seed in seeds}
 
 
 def write_seeds(folder: Path, readers: list[str]) -> None:

@@ -53,39 +53,31 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
+def predict(folder: Path, out: Path, *options: str) -> Run:
+    result = omf("predict", folder, "-o", out, "--model", "unprocess", *options)
+    lines = result.stderr.splitlines()
+    problems = [line.removeprefix("problem: ") for line in lines if line.startswith("problem: ")]
+    return Run(result, out, folder, problems)
+
+
 @pytest.fixture(scope="module")
 def predicted(folder, tmp_path_factory) -> Run:
-    out = tmp_path_factory.mktemp("predicted")
-    result = omf("predict", folder, "-o", out, "--model", "unprocess")
-    problems = [
-        line.removeprefix("problem: ") for line in result.stderr.splitlines() if line.startswith("problem: ")
-    ]
-    return Run(result, out, folder, problems)
+    return predict(folder, tmp_path_factory.mktemp("predicted"))
 
 
 @pytest.fixture(scope="module")
 def workflow(folder) -> Run:
     """Run the workflow inside the folder, so that names that begin with a dash have no path before them."""
-    result = snakemake(
-        folder, images=".", ground_truth="truths", model="unprocess", device="cpu", shard_size=100
-    )
-    return Run(
-        result,
-        folder / "submission",
-        Path(),
-        json.loads((folder / "submission" / "summary.json").read_text())["problems"],
-    )
+    settings = {"images": ".", "ground_truth": "truths", "model": "unprocess", "device": "cpu"}
+    result = snakemake(folder, shard_size=100, **settings)
+    summary = json.loads((folder / "submission" / "summary.json").read_text())
+    return Run(result, folder / "submission", Path(), summary["problems"])
 
 
 @pytest.fixture(scope="module")
 def as_dng(folder, tmp_path_factory) -> Run:
     """Write DNG files, which also reads the photos' EXIF."""
-    out = tmp_path_factory.mktemp("as_dng")
-    result = omf("predict", folder, "-o", out, "--model", "unprocess", "--format", "dng")
-    problems = [
-        line.removeprefix("problem: ") for line in result.stderr.splitlines() if line.startswith("problem: ")
-    ]
-    return Run(result, out, folder, problems)
+    return predict(folder, tmp_path_factory.mktemp("as_dng"), "--format", "dng")
 
 
 @pytest.fixture(scope="module", params=["predicted", "workflow"])

@@ -16,7 +16,6 @@ from conftest import ROOT, run, snakemake
 from safetensors import safe_open
 from safetensors.torch import save
 
-from omf import cli
 from omf.evaluation.scores import match_items, score_all, summarise
 from omf.inference.unprocess import Unprocess
 from omf.io.packed import list_packed
@@ -31,20 +30,6 @@ from omf.report.page import image_files, select_examples
 from omf.utils.errors import InputError
 
 CAMERA = load_camera("samsung_s7")
-
-
-@pytest.fixture
-def call_omf(monkeypatch, capsys):
-    """Return a function that calls `omf` and returns its exit code and the lines of stderr."""
-
-    def call(*arguments: object) -> tuple[int, list[str]]:
-        monkeypatch.setattr(sys, "argv", ["omf", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        lines = capsys.readouterr().err.splitlines()
-        return (end.value.code, lines) if isinstance(end.value.code, int) else (1, [*lines, end.value.code])
-
-    return call
 
 
 def check_line(line: str, *words: str) -> None:
@@ -175,21 +160,21 @@ def photos(tmp_path) -> Path:
 
 
 @pytest.mark.parametrize("kind", WEIGHTS)
-def test_bad_weights(tmp_path, call_omf, model, photos, kind):
+def test_bad_weights(tmp_path, omf_lines, model, photos, kind):
     make, words = WEIGHTS[kind]
     (model / "oe.safetensors").write_bytes(make(Weights(model / "oe.safetensors")))
-    code, (line,) = call_omf("predict", photos, "-o", tmp_path / "out", "--model", model, "--device", "cpu")
+    code, (line,) = omf_lines("predict", photos, "-o", tmp_path / "out", "--model", model, "--device", "cpu")
     assert code == 1
     check_line(line, f"error: {model}/oe.safetensors: ", words)
 
 
 @pytest.mark.parametrize("kind", STATE_DICTS)
-def test_bad_weights_in_the_published_format(tmp_path, call_omf, model, photos, kind):
+def test_bad_weights_in_the_published_format(tmp_path, omf_lines, model, photos, kind):
     make, words = STATE_DICTS[kind]
     state = Weights(model / "oe.safetensors").state
     for name in ("final_yuv_OE_mask-220.pt", "final_yuv_OE_NOE_mask-220.pt"):
         (tmp_path / name).write_bytes(make(state))
-    code, (line,) = call_omf(
+    code, (line,) = omf_lines(
         "predict", photos, "-o", tmp_path / "out", "--model", tmp_path, "--device", "cpu"
     )
     assert code == 1
@@ -197,18 +182,18 @@ def test_bad_weights_in_the_published_format(tmp_path, call_omf, model, photos, 
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16, torch.float32])
-def test_weights_in_other_precisions_work(tmp_path, call_omf, model, photos, dtype):
+def test_weights_in_other_precisions_work(tmp_path, omf_lines, model, photos, dtype):
     for path in model.iterdir():
         weights = Weights(path)
         changed = {key: value.to(dtype) for key, value in weights.state.items() if value.is_floating_point()}
         path.write_bytes(save(weights.state | changed, weights.header))
-    assert call_omf("predict", photos, "-o", tmp_path / "out", "--model", model, "--device", "cpu")[0] == 0
+    assert omf_lines("predict", photos, "-o", tmp_path / "out", "--model", model, "--device", "cpu")[0] == 0
     assert len(list((tmp_path / "out").glob("[!.]*"))) == 3
 
 
-def test_missing_weights(call_omf, tmp_path, model, photos):
+def test_missing_weights(omf_lines, tmp_path, model, photos):
     (model / "noe.safetensors").unlink()
-    code, (line,) = call_omf("predict", photos, "-o", tmp_path / "out", "--model", model)
+    code, (line,) = omf_lines("predict", photos, "-o", tmp_path / "out", "--model", model)
     assert code == 1
     check_line(line, str(model), "put base.safetensors + oe.safetensors + noe.safetensors or base")
 
@@ -376,7 +361,7 @@ COMMANDS = {  # kind: (command, part of the message); run in a folder with `phot
 
 
 @pytest.mark.parametrize("kind", COMMANDS)
-def test_bad_commands(tmp_path, monkeypatch, call_omf, photos, kind):
+def test_bad_commands(tmp_path, monkeypatch, omf_lines, photos, kind):
     if kind == "an unknown device" and torch.cuda.is_available():
         pytest.skip("a GPU is present")
     monkeypatch.chdir(tmp_path)
@@ -385,7 +370,7 @@ def test_bad_commands(tmp_path, monkeypatch, call_omf, photos, kind):
     Path("bad", "a.jpg").touch()
     Path("file").write_text("text")
     command, words = COMMANDS[kind]
-    code, lines = call_omf(
+    code, lines = omf_lines(
         *command.split(),
         *(["--model", "unprocess"] if command.startswith("predict") and "--model" not in command else []),
     )
@@ -397,16 +382,16 @@ def test_bad_commands(tmp_path, monkeypatch, call_omf, photos, kind):
     assert Path("file").read_text() == "text"
 
 
-def test_a_photo_given_twice_is_processed_once(tmp_path, call_omf, photos):
-    code, lines = call_omf(
+def test_a_photo_given_twice_is_processed_once(tmp_path, omf_lines, photos):
+    code, lines = omf_lines(
         "predict", photos, photos / "a.png", "-o", tmp_path / "out", "--model", "unprocess"
     )
     assert code == 0
     assert lines[-1].startswith(f"3 of 3 photos reconstructed into {tmp_path / 'out'} in ")
 
 
-def test_raw_may_be_written_beside_the_photos(call_omf, photos):
-    assert call_omf("predict", photos, "-o", photos, "--model", "unprocess")[0] == 0
+def test_raw_may_be_written_beside_the_photos(omf_lines, photos):
+    assert omf_lines("predict", photos, "-o", photos, "--model", "unprocess")[0] == 0
     assert sorted(path.name for path in photos.glob("[!.]*")) == [
         "a.npy",
         "a.png",
@@ -417,23 +402,23 @@ def test_raw_may_be_written_beside_the_photos(call_omf, photos):
     ]
 
 
-def test_unmatched_photos_and_ground_truth(tmp_path, call_omf, photos):
+def test_unmatched_photos_and_ground_truth(tmp_path, omf_lines, photos):
     out, truths = tmp_path / "out", tmp_path / "truths"
-    call_omf("predict", photos, "-o", out, "--model", "unprocess")
+    omf_lines("predict", photos, "-o", out, "--model", "unprocess")
     truths.mkdir()
     shutil.copy(out / "a.npy", truths)
     shutil.copy(out / "a.npy", truths / "x\ny.npy")
-    code, lines = call_omf("evaluate", out, truths, "--photos", photos, "--processes", 1)
+    code, lines = omf_lines("evaluate", out, truths, "--photos", photos, "--processes", 1)
     assert code == 1
     assert f"problem: {truths}/x\\ny.npy: no prediction of that name in {out}" in lines
     assert lines[-1] == "3 of 4 images scored"
 
 
-def test_without_pillow_heif_each_heic_file_is_reported(tmp_path, monkeypatch, call_omf, photos):
+def test_without_pillow_heif_each_heic_file_is_reported(tmp_path, monkeypatch, omf_lines, photos):
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     for name in ("x.heic", "y.jpg"):
         (photos / name).write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
-    code, lines = call_omf("predict", photos, "-o", tmp_path / "out", "--model", "unprocess")
+    code, lines = omf_lines("predict", photos, "-o", tmp_path / "out", "--model", "unprocess")
     problems = [line for line in lines if line.startswith("problem: ")]
     assert (code, len(problems)) == (1, 2)
     for name, line in zip(("x.heic", "y.jpg"), problems):
@@ -595,7 +580,7 @@ def test_ground_truth_changed_before_the_page_is_written(tmp_path, photos, recon
     assert "not shown" not in shown["c"]
 
 
-def test_a_photo_too_large_for_the_memory(tmp_path, photos, call_omf, monkeypatch):
+def test_a_photo_too_large_for_the_memory(tmp_path, photos, omf_lines, monkeypatch):
     class OutOfMemory(Unprocess):
         def __call__(self, rgb, name):
             if rgb.shape[0] > 24:
@@ -614,7 +599,7 @@ def test_a_photo_too_large_for_the_memory(tmp_path, photos, call_omf, monkeypatc
     monkeypatch.setattr(images, "read_pixels", read_or_fail)
     monkeypatch.setitem(methods.CLASSICAL_METHODS, "unprocess", OutOfMemory)
     (photos / "d.png").write_bytes(saved("PNG", size=(48, 32)))
-    code, lines = call_omf("predict", photos, "-o", tmp_path / "out", "--model", "unprocess")
+    code, lines = omf_lines("predict", photos, "-o", tmp_path / "out", "--model", "unprocess")
     problems = [line for line in lines if line.startswith("problem: ")]
     assert (code, len(problems)) == (1, 2)
     check_line(problems[0], f"{photos}/b.png: too large for the available memory; split it")

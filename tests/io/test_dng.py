@@ -1,5 +1,6 @@
 """DNG files, read back with independent software."""
 
+import json
 import shutil
 import subprocess
 from dataclasses import replace
@@ -9,14 +10,14 @@ from types import ModuleType
 import numpy as np
 import pytest
 import tifffile
-from conftest import ROOT
+from conftest import ROOT, run
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 from scipy.stats import spearmanr
 
 from omf.inference.unprocess import Unprocess
 from omf.io.dng import colour_matrices, make_preview, save_dng
-from omf.io.exif import Exif, read_exif
+from omf.io.exif import read_exif
 from omf.io.images import read_rgb
 from omf.raw.bayer import demosaic, mosaic_full
 from omf.raw.camera import load_camera
@@ -39,15 +40,9 @@ def rawpy() -> ModuleType:
 
 def write(path: Path, counts: np.ndarray, **options) -> Path:
     """Write a DNG file with default options, except for `options`, and return its path."""
-    defaults = {
-        "cfa": "RGGB",
-        "black_level": 0,
-        "white_level": 16383,
-        "neutral": np.array([0.5, 1, 0.6]),
-        "camera": CAMERA,
-        "model": "some_model",
-    }
-    save_dng(path, counts, options.pop("preview", PREVIEW), **defaults | options)
+    levels = {"cfa": "RGGB", "black_level": 0, "white_level": 16383}
+    origin = {"neutral": np.array([0.5, 1, 0.6]), "camera": CAMERA, "model": "some_model"}
+    save_dng(path, counts, options.pop("preview", PREVIEW), **levels | origin | options)
     return path
 
 
@@ -69,9 +64,8 @@ def reconstruct(name: str) -> tuple[np.ndarray, np.ndarray]:
 )
 def test_libraw_reads_every_sample(rawpy, tmp_path, compressed, shape, cfa, black, white):
     counts = random_counts(*shape, white)
-    path = write(
-        tmp_path / "x.dng", counts, cfa=cfa, black_level=black, white_level=white, compressed=compressed
-    )
+    levels = {"cfa": cfa, "black_level": black, "white_level": white}
+    path = write(tmp_path / "x.dng", counts, compressed=compressed, **levels)
     with rawpy.imread(str(path)) as raw:
         assert raw.raw_image_visible.shape == shape
         assert (raw.raw_image_visible == counts).all()
@@ -93,14 +87,6 @@ def test_compression_reduces_the_size(tmp_path):
     assert small < 0.85 * large
 
 
-@pytest.mark.parametrize(("orientation", "flip"), [(1, 0), (3, 3), (6, 6), (8, 5)])
-def test_orientation(rawpy, tmp_path, orientation, flip):
-    with rawpy.imread(
-        str(write(tmp_path / "x.dng", random_counts(60, 80), exif=Exif(orientation=orientation)))
-    ) as raw:
-        assert raw.sizes.flip == flip
-
-
 def render(rawpy: ModuleType, path: Path) -> np.ndarray:
     """Develop a DNG file with LibRaw at half size: uint8 (H/2, W/2, 3)."""
     with rawpy.imread(str(path)) as raw:
@@ -113,12 +99,11 @@ def rank_correlation(rendering: np.ndarray, rgb: np.ndarray) -> float:
     It is computed over blocks of 8 x 8 pixels. Ranks make it independent of tone curves.
     """
     photo = np.asarray(Image.fromarray(rgb).resize(rendering.shape[1::-1], Image.Resampling.BOX))
-    blocks = []
-    for image in (rendering, photo):
-        height, width = (size // 8 * 8 for size in image.shape[:2])
-        blocks.append(
-            image[:height, :width].reshape(height // 8, 8, width // 8, 8, 3).mean(axis=(1, 3)).reshape(-1, 3)
-        )
+    height, width = (size // 8 for size in rendering.shape[:2])
+    blocks = [
+        image[: height * 8, : width * 8].reshape(height, 8, width, 8, 3).mean(axis=(1, 3)).reshape(-1, 3)
+        for image in (rendering, photo)
+    ]
     return min(spearmanr(blocks[0][:, channel], blocks[1][:, channel]).statistic for channel in range(3))
 
 
@@ -170,17 +155,13 @@ def test_neutral_is_estimated_on_simulated_photos():
 
 def photo_with_exif(path: Path) -> Path:
     """Write a JPEG with EXIF, personal fields included, and return its path."""
-    exif = Image.Exif()
-    exif[271] = "Maker"
-    exif[272] = "Model 7"
-    exif[274] = 6  # Orientation
-    exif[306] = "2024:05:06 07:08:09"
-    exif[315] = "An Owner"
+    exif, date = Image.Exif(), "2024:05:06 07:08:09"
+    exif.update({271: "Maker", 272: "Model 7", 274: 6, 306: date, 315: "An Owner"})
     capture = {
         33434: IFDRational(1, 100),
         33437: IFDRational(18, 10),
         34855: 200,
-        36867: "2024:05:06 07:08:09",
+        36867: date,
         42036: "A lens",
     }
     exif.get_ifd(34665).update(capture | {42033: "SERIAL42", 37500: b"notes"})
@@ -189,16 +170,13 @@ def photo_with_exif(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_exif_of_heic(tmp_path, orientation):
-    """As phones do, pillow-heif writes the orientation as transforms of the container too; these apply."""
+def test_exif_of_heic(tmp_path):
     pillow_heif = pytest.importorskip("pillow_heif")
     exif = Image.open(photo_with_exif(tmp_path / "photo.jpg")).getexif()
-    exif[274] = orientation
     image = pillow_heif.from_pillow(Image.fromarray(np.full((48, 64, 3), 99, np.uint8)))
     image.save(tmp_path / "photo.heic", exif=exif.tobytes())
     heic_exif = read_exif(tmp_path / "photo.heic")
-    assert (heic_exif.orientation, heic_exif.make, heic_exif.capture[34855]) == (orientation, "Maker", 200)
+    assert (heic_exif.orientation, heic_exif.make, heic_exif.capture[34855]) == (6, "Maker", 200)
     assert heic_exif.gps == {}
 
 
@@ -218,68 +196,47 @@ def exiftool(*arguments: object) -> str:
     """Run ExifTool and return its output, or skip the test."""
     if not shutil.which("exiftool"):
         pytest.skip("needs exiftool (Debian: apt install libimage-exiftool-perl)")
-    return subprocess.run(
-        ["exiftool", *map(str, arguments)], capture_output=True, text=True, check=True
-    ).stdout
+    return run("exiftool", *arguments).stdout
 
 
 def test_exiftool_validates_the_file(tmp_path):
     exif = read_exif(photo_with_exif(tmp_path / "photo.jpg"), gps=True)
+    options = {"exif": exif, "noise": (1e-3, 1e-6)}
     for compressed in (True, False):
-        path = write(
-            tmp_path / "x.dng", random_counts(300, 400), exif=exif, noise=(1e-3, 1e-6), compressed=compressed
-        )
+        path = write(tmp_path / "x.dng", random_counts(300, 400), compressed=compressed, **options)
         assert exiftool("-validate", "-warning", "-error", "-a", path).split() == ["Validate", ":", "OK"]
 
 
 def test_exif_of_the_photo_without_personal_fields(tmp_path):
     photo = photo_with_exif(tmp_path / "photo.jpg")
+    expected = {"Make": "Maker", "Model": "Model 7", "ExposureTime": 0.01, "FNumber": 1.8, "ISO": 200}
     for gps in (False, True):
         path = write(tmp_path / "x.dng", random_counts(300, 400), exif=read_exif(photo, gps))
-        output = exiftool("-s", path)
-        for line in (
-            "Make : Maker",
-            "Model : Model 7",
-            "ExposureTime : 1/100",
-            "FNumber : 1.8",
-            "ISO : 200",
-            "LensModel : A lens",
-        ):
-            assert line in " ".join(output.split()), line
-        assert "Software : overexposure-mask-fusion" in " ".join(output.split())
-        assert ("GPSLatitude" in output) == gps
+        (tags,) = json.loads(exiftool("-json", "-n", path))
+        assert tags.items() >= (expected | {"LensModel": "A lens"}).items()
+        assert tags["Software"].startswith("overexposure-mask-fusion")
+        assert ("GPSLatitude" in tags) == gps
         content = path.read_bytes()
         assert b"SERIAL42" not in content and b"An Owner" not in content
 
 
 @pytest.mark.parametrize(
-    ("program", "arguments", "package"),
+    ("program", "arguments"),
     [
-        ("dcraw", ["-T", "-w", "-c", "IN"], "dcraw"),
-        ("rawtherapee-cli", ["-Y", "-o", "OUT", "-c", "IN"], "rawtherapee"),
-        (
-            "darktable-cli",
-            ["IN", "OUT", "--core", "--configdir", "CONFIG", "--library", ":memory:"],
-            "darktable",
-        ),
+        ("dcraw", ["-T", "-w", "-c", "IN"]),
+        ("rawtherapee-cli", ["-Y", "-o", "OUT", "-c", "IN"]),
+        ("darktable-cli", ["IN", "OUT", "--core", "--configdir", "CONFIG", "--library", ":memory:"]),
     ],
 )
-def test_raw_developers_open_the_file(tmp_path, program, arguments, package):
+def test_raw_developers_open_the_file(tmp_path, program, arguments):
     if not shutil.which(program):
-        pytest.skip(f"needs {program} (Debian: apt install {package})")
+        pytest.skip(f"needs {program} (Debian: apt install {program.removesuffix('-cli')})")
     rgb, raw = reconstruct("balls.jpg")
-    path = write(
-        tmp_path / "x.dng",
-        (mosaic_full(raw) * 16383).astype(np.uint16),
-        neutral=estimate_neutral(raw, rgb, CAMERA),
-    )
-    out = tmp_path / "out.jpg"
-    paths = {"IN": str(path), "OUT": str(out), "CONFIG": str(tmp_path / "config")}
-    result = subprocess.run(
-        [program, *(paths.get(argument, argument) for argument in arguments)],
-        capture_output=True,
-        timeout=120,
-    )
+    counts, out = (mosaic_full(raw) * 16383).astype(np.uint16), tmp_path / "out.jpg"
+    path = write(tmp_path / "x.dng", counts, neutral=estimate_neutral(raw, rgb, CAMERA))
+    paths = {"IN": path, "OUT": out, "CONFIG": tmp_path / "config"}
+    command = [program, *(paths.get(argument, argument) for argument in arguments)]
+    result = subprocess.run(command, capture_output=True, timeout=120)
     assert result.returncode == 0, result.stderr
     if program == "dcraw":
         assert result.stderr == b""

@@ -7,7 +7,7 @@ import pytest
 import tifffile
 from camera_dng import GAINS, bayer_of, scene
 
-from omf.io.camera_raw import read_camera_raw
+from omf.io.camera_raw import CameraRaw, read_camera_raw
 from omf.io.dng_tags import read_dng_tags
 from omf.raw.bayer import mosaic
 from omf.utils.errors import InputError
@@ -42,9 +42,18 @@ def rationals(values) -> tuple[int, ...]:
     return tuple(number for part in parts for number in (part.numerator, part.denominator))
 
 
-def with_black(bayer: np.ndarray, black: np.ndarray) -> np.ndarray:
+def with_black(bayer: np.ndarray, black: np.ndarray | int) -> np.ndarray:
     """Return the counts of a mosaic in [0, 1] over a black level."""
     return (bayer * (WHITE - black) + black).round().astype(np.uint16)
+
+
+def check(path, counts, *tags, expected, black=((1, 1), 0), **options) -> CameraRaw:
+    """Write counts as DNG, with black levels up to 900, and compare what is read."""
+    repeat, levels = black
+    write(path / "a.dng", counts, *tags, black=(repeat, np.ravel(levels).tolist()), **options)
+    raw = read_camera_raw(path / "a.dng")
+    np.testing.assert_allclose(raw.mosaic, expected, atol=1 / (WHITE - np.max(levels)))
+    return raw
 
 
 @pytest.fixture
@@ -56,11 +65,8 @@ def bayer() -> np.ndarray:
 def test_black_levels_in_a_pattern(tmp_path, bayer, repeat):
     levels = RNG.integers(40, 900, repeat)
     black = np.tile(levels, (HEIGHT, WIDTH))[:HEIGHT, :WIDTH]
-    counts = with_black(bayer, black)
-    write(tmp_path / "a.dng", counts, black=(repeat, tuple(int(level) for level in levels.ravel())))
-    raw = read_camera_raw(tmp_path / "a.dng")
+    raw = check(tmp_path, with_black(bayer, black), expected=bayer, black=(repeat, levels))
     assert raw.cfa == "RGGB"
-    np.testing.assert_allclose(raw.mosaic, bayer, atol=1 / (WHITE - 900))
     assert raw.black_level == pytest.approx(black.mean(), abs=1)
 
 
@@ -87,13 +93,8 @@ def test_an_area_may_begin_anywhere(tmp_path, top, left, cfa):
     counts = RNG.integers(0, WHITE, (HEIGHT + top + 2, WIDTH + left + 3)).astype(np.uint16)
     counts[top : top + HEIGHT, left : left + WIDTH] = with_black(bayer, np.tile(levels, (60, 84)))
     area = (50829, "I", 4, (top, left, top + HEIGHT, left + WIDTH), True)  # ActiveArea
-    pattern = ["RGB".index(colour) for colour in cfa]
-    black = ((2, 2), tuple(int(level) for level in levels.ravel()))
-    write(tmp_path / "a.dng", counts, area, pattern=pattern, black=black)
-    raw = read_camera_raw(tmp_path / "a.dng")
-    assert raw.cfa == cfa
-    assert raw.mosaic.shape == (HEIGHT, WIDTH)
-    np.testing.assert_allclose(raw.mosaic, bayer, atol=1 / (WHITE - 900))
+    pattern = map("RGB".index, cfa)
+    assert check(tmp_path, counts, area, expected=bayer, black=((2, 2), levels), pattern=pattern).cfa == cfa
 
 
 @pytest.mark.parametrize(
@@ -114,8 +115,7 @@ def test_other_colours_than_those_of_bayer_are_refused(tmp_path, bayer, pattern,
 
 
 def test_planes_of_bayer_are_accepted(tmp_path, bayer):
-    write(tmp_path / "a.dng", with_black(bayer, 0), (50710, "B", 3, bytes((0, 1, 2)), True))
-    np.testing.assert_allclose(read_camera_raw(tmp_path / "a.dng").mosaic, bayer, atol=1 / WHITE)
+    check(tmp_path, with_black(bayer, 0), (50710, "B", 3, bytes((0, 1, 2)), True), expected=bayer)
 
 
 @pytest.mark.parametrize("repeat", [(1, 1), (4, 4)])
@@ -124,12 +124,8 @@ def test_linear_dng_is_mosaicked(tmp_path, repeat, size):
     """As ProRAW: the camera has demosaiced, but not yet balanced or developed."""
     linear = np.clip(scene(0, *size) * GAINS, 0, 1)
     levels = RNG.integers(40, 900, (*repeat, 3))
-    black = np.tile(levels, (HEIGHT, WIDTH, 1))[: size[0], : size[1]]
-    counts = with_black(linear, black)
-    write(tmp_path / "a.dng", counts, black=(repeat, tuple(int(level) for level in levels.ravel())))
-    raw = read_camera_raw(tmp_path / "a.dng")
-    assert raw.cfa == "RGGB"
-    np.testing.assert_allclose(raw.mosaic, mosaic(linear), atol=1 / (WHITE - 900))
+    counts = with_black(linear, np.tile(levels, (HEIGHT, WIDTH, 1))[: size[0], : size[1]])
+    assert check(tmp_path, counts, expected=mosaic(linear), black=(repeat, levels)).cfa == "RGGB"
 
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32])

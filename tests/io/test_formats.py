@@ -2,7 +2,6 @@
 
 import io
 import struct
-import zlib
 from pathlib import Path
 
 import imagecodecs
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 import tifffile
 from conftest import random_rgb
-from picture_files import save_heic
+from picture_files import png_chunk, save_heic
 from PIL import ExifTags, Image
 
 from omf.io.exif import read_exif
@@ -66,13 +65,6 @@ def test_tiff_of_other_samples_is_refused(tmp_path, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_grey_tiff_with_white_at_0(tmp_path, dtype):
-    stored = (LINEAR[..., 0] * np.iinfo(dtype).max).astype(dtype)
-    tifffile.imwrite(tmp_path / "a.tif", np.iinfo(dtype).max - stored, photometric="miniswhite")
-    assert (read_rgb(tmp_path / "a.tif") == stored[..., None]).all()
-
-
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_colours_multiplied_by_alpha_are_divided(tmp_path, dtype):
     largest = np.iinfo(dtype).max
     alpha = np.linspace(0.2, 1, 96) * np.ones((64, 1))
@@ -106,36 +98,41 @@ def test_a_tiff_of_previews_only_is_refused(tmp_path):
 
 def write_oriented(path: Path, rgb: np.ndarray, orientation: int) -> None:
     """Write pixels with an orientation, in the format of the suffix."""
+    image, tag = Image.fromarray(rgb), {"extratags": [(274, "H", 1, orientation, True)], "photometric": "rgb"}
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = orientation
-    kind, _, bits = path.stem.partition("_")
-    if path.suffix == ".tif":
-        stored = rgb.astype(np.uint16) * 257 if bits == "16" else rgb
-        tag = [(274, "H", 1, orientation, True)]
-        compression = "zlib" if kind == "zlib" else None
-        if kind == "palette":
-            Image.fromarray(rgb).quantize(256).save(path, tiffinfo={274: orientation})
-        elif kind == "jpeg":
-            Image.fromarray(rgb).save(path, compression="jpeg", quality=95, tiffinfo={274: orientation})
-        else:
-            tifffile.imwrite(path, stored, photometric="rgb", extratags=tag, compression=compression)
-    else:
-        options = {".jpg": {"quality": 95}, ".webp": {"lossless": True}, ".avif": {"quality": 95}, ".png": {}}
-        Image.fromarray(rgb).save(path, exif=exif.tobytes(), **options[path.suffix])
+    options = {".jpg": {"quality": 95}, ".webp": {"lossless": True}, ".avif": {"quality": 95}}
+    match path.name:
+        case "palette.tif":
+            image.quantize(256).save(path, tiffinfo=exif)
+        case "jpeg.tif":
+            image.save(path, compression="jpeg", quality=95, tiffinfo=exif)
+        case "zlib.tif":
+            tifffile.imwrite(path, rgb, compression="zlib", **tag)
+        case "a.tif":
+            tifffile.imwrite(path, rgb, **tag)
+        case "deep.tif":
+            tifffile.imwrite(path, rgb.astype(np.uint16) * 257, **tag)
+        case "a.heic":  # as phones do, pillow-heif also writes it as transforms of the container
+            save_heic(path, rgb, exif=exif.tobytes())
+        case _:
+            image.save(path, exif=exif.tobytes(), **options.get(path.suffix, {}))
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
 @pytest.mark.parametrize(
-    "name",
-    ["a.tif", "zlib.tif", "palette.tif", "jpeg.tif", "a_16.tif", "a.jpg", "a.png", "a.webp", "a.avif"],
+    ("name", "error"),  # the mean one; that of a turned image is larger
+    [
+        *(("a.tif", 0), ("zlib.tif", 0), ("deep.tif", 0), ("a.png", 0), ("a.webp", 0), ("a.heic", 0)),
+        *(("palette.tif", 0.02), ("jpeg.tif", 0.02), ("a.jpg", 0.02), ("a.avif", 0.02)),
+    ],
 )
-def test_pixels_stay_as_stored_in_all_orientations(tmp_path, name, orientation):
+def test_pixels_stay_as_stored_in_all_orientations(tmp_path, name, error, orientation):
     path = tmp_path / name
     write_oriented(path, RGB, orientation)
     rgb = read_rgb(path)
     assert rgb.shape == RGB.shape
-    given = rgb / np.iinfo(rgb.dtype).max
-    assert np.abs(given - RGB / 255).mean() < 0.02  # none of the turned images is this close
+    assert np.abs(rgb / np.iinfo(rgb.dtype).max - RGB / 255).mean() <= error
     assert read_exif(path).orientation == orientation
 
 
@@ -150,15 +147,16 @@ def png_with(path: Path, rgb: np.ndarray, *chunks: tuple[bytes, bytes]) -> None:
     else:
         Image.fromarray(rgb).save(file, "PNG")
     data = file.getvalue()
-    encoded = b"".join(
-        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-        for kind, data in chunks
-    )
+    encoded = b"".join(png_chunk(*chunk) for chunk in chunks)
     path.write_bytes(data[:33] + encoded + data[33:])
 
 
 def chromaticities(*values: float) -> bytes:
     return struct.pack(">8I", *(round(value * 100_000) for value in values))
+
+
+def gamma(exponent: float) -> tuple[bytes, bytes]:
+    return b"gAMA", struct.pack(">I", round(exponent * 100_000))
 
 
 SRGB_CHRM = chromaticities(0.3127, 0.3290, 0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
@@ -170,17 +168,11 @@ PNG_COLOURS = {
     "cICP P3": ([(b"cICP", bytes((12, 13, 0, 1)))], as_srgb(LINEAR, P3_XYZ)),
     "cICP BT.2020": ([(b"cICP", bytes((9, 13, 0, 1)))], as_srgb(LINEAR, BT2020_XYZ)),
     "cICP linear": ([(b"cICP", bytes((1, 8, 0, 1)))], encode_srgb(encode_srgb(LINEAR))),
-    "cICP before gAMA": (
-        [(b"gAMA", struct.pack(">I", 100_000)), (b"cICP", bytes((1, 13, 0, 1)))],
-        encode_srgb(LINEAR),
-    ),
-    "sRGB before gAMA": (
-        [(b"sRGB", b"\0"), (b"gAMA", struct.pack(">I", 100_000))],
-        encode_srgb(LINEAR),
-    ),
-    "gAMA of sRGB": ([(b"gAMA", struct.pack(">I", 45_455)), (b"cHRM", SRGB_CHRM)], encode_srgb(LINEAR)),
-    "gAMA linear": ([(b"gAMA", struct.pack(">I", 100_000))], encode_srgb(encode_srgb(LINEAR))),
-    "gAMA 1.8": ([(b"gAMA", struct.pack(">I", 55_556))], encode_srgb(encode_srgb(LINEAR) ** 1.8)),
+    "cICP before gAMA": ([gamma(1), (b"cICP", bytes((1, 13, 0, 1)))], encode_srgb(LINEAR)),
+    "sRGB before gAMA": ([(b"sRGB", b"\0"), gamma(1)], encode_srgb(LINEAR)),
+    "gAMA of sRGB": ([gamma(0.45455), (b"cHRM", SRGB_CHRM)], encode_srgb(LINEAR)),
+    "gAMA linear": ([gamma(1)], encode_srgb(encode_srgb(LINEAR))),
+    "gAMA 1.8": ([gamma(0.55556)], encode_srgb(encode_srgb(LINEAR) ** 1.8)),
     "cHRM P3": ([(b"cHRM", P3_CHRM)], as_srgb(LINEAR, P3_XYZ)),
     "gAMA 0": ([(b"gAMA", bytes(4))], encode_srgb(LINEAR)),
     "cHRM 0": ([(b"cHRM", bytes(32))], encode_srgb(LINEAR)),
@@ -196,7 +188,7 @@ def test_colours_of_png(tmp_path, kind, bits):
 
 
 def test_grey_png_has_a_gamma_too(tmp_path):
-    png_with(tmp_path / "a.png", STORED16[..., 0].copy(), (b"gAMA", struct.pack(">I", 100_000)))
+    png_with(tmp_path / "a.png", STORED16[..., 0].copy(), gamma(1))
     expected = encode_srgb(encode_srgb(LINEAR))[..., :1]
     assert_close(tmp_path / "a.png", np.broadcast_to(expected, RGB.shape), counts=1.5)
 
@@ -242,9 +234,10 @@ def test_colorimetric_tags_of_tiff(tmp_path):
     p3 = (680, 1000, 320, 1000, 265, 1000, 690, 1000, 150, 1000, 60, 1000)
     for bits, stored in ((8, RGB), (16, STORED16)):
         path = tmp_path / f"{bits}.tif"
-        tags = [(318, "2I", 2, white, True), (319, "2I", 6, p3, True)]
-        tifffile.imwrite(path, stored, photometric="rgb", extratags=tags)
-        assert_close(path, as_srgb(LINEAR, P3_XYZ), counts=12 if bits == 8 else 1.5)
+        for point in (white, (3127, 0, 3290, 10_000)):  # a quotient by zero is ignored
+            tags = [(318, "2I", 2, point, True), (319, "2I", 6, p3, True)]
+            tifffile.imwrite(path, stored, photometric="rgb", extratags=tags)
+            assert_close(path, as_srgb(LINEAR, P3_XYZ), counts=12 if bits == 8 else 1.5)
         tags = [(301, "H", 768, np.tile(linear_curve, 3), True)]
         tifffile.imwrite(path, stored, photometric="rgb", extratags=tags)
         assert_close(path, encode_srgb(encode_srgb(LINEAR)), counts=12 if bits == 8 else 1.5)
@@ -274,15 +267,10 @@ def test_orientation_as_a_long_number(tmp_path, order):
     assert read_exif(tmp_path / "b.tif").orientation == 6
 
 
-@pytest.mark.parametrize(
-    ("kind", "options"),
-    [
-        ("RGB without YCbCr", {"colorspace": "RGB", "outcolorspace": "RGB"}),
-        ("YCbCr", {"colorspace": "RGB", "outcolorspace": "YCBCR"}),
-    ],
-)
-def test_jpeg_by_its_colour_space(tmp_path, kind, options):
-    (tmp_path / "a.jpg").write_bytes(imagecodecs.jpeg8_encode(RGB, level=98, subsampling="444", **options))
+@pytest.mark.parametrize("space", ["RGB", "YCBCR"])
+def test_jpeg_by_its_colour_space(tmp_path, space):
+    data = imagecodecs.jpeg8_encode(RGB, level=98, subsampling="444", colorspace="RGB", outcolorspace=space)
+    (tmp_path / "a.jpg").write_bytes(data)
     assert np.abs(read_rgb(tmp_path / "a.jpg").astype(int) - RGB).mean() < 2
 
 
@@ -299,25 +287,16 @@ def test_jpeg_of_four_inks(tmp_path, space):
 
 
 def test_heic_of_display_p3_without_a_profile(tmp_path):
-    pillow_heif = pytest.importorskip("pillow_heif")
-    image = pillow_heif.from_pillow(Image.fromarray(RGB))
-    image.save(
-        tmp_path / "a.heic",
-        quality=-1,
-        chroma=444,
-        color_primaries=12,
-        transfer_characteristics=13,
-        matrix_coefficients=0,
-    )
+    image = pytest.importorskip("pillow_heif").from_pillow(Image.fromarray(RGB))
+    code = {"color_primaries": 12, "transfer_characteristics": 13, "matrix_coefficients": 0}
+    image.save(tmp_path / "a.heic", quality=-1, chroma=444, **code)
     assert np.abs(read_rgb(tmp_path / "a.heic") / 255 - as_srgb(LINEAR, P3_XYZ)).mean() < 0.01
 
 
 # WebP and AVIF
 
 
-def test_webp(tmp_path):
-    Image.fromarray(RGB).save(tmp_path / "a.webp", lossless=True)
-    assert (read_rgb(tmp_path / "a.webp") == RGB).all()
+def test_an_animation_is_refused(tmp_path):
     Image.fromarray(RGB).save(tmp_path / "b.webp", save_all=True, append_images=[Image.fromarray(RGB[::-1])])
     with pytest.raises(InputError, match="an animation of 2 pictures; give one photo"):
         read_rgb(tmp_path / "b.webp")
@@ -334,25 +313,13 @@ def test_avif_keeps_its_bits(tmp_path, bits):
 
 
 def test_colours_of_avif(tmp_path):
-    for primaries, transfer in ((12, 13), (9, 16), (9, 18)):
-        data = imagecodecs.avif_encode(RGB, level=100, matrix=0, primaries=primaries, transfer=transfer)
-        path = tmp_path / f"{primaries}_{transfer}.avif"
-        path.write_bytes(data)
-        if transfer == 13:
-            assert np.abs(read_rgb(path) / 255 - as_srgb(LINEAR, P3_XYZ)).mean() < 0.01
-        else:
-            with pytest.raises(InputError, match="HDR colours"):
-                read_rgb(path)
-
-
-def test_damaged_avif_and_webp_are_reported(tmp_path):
-    for suffix in (".avif", ".webp"):
-        Image.fromarray(random_rgb(64, 96)).save(tmp_path / f"a{suffix}")
-        data = (tmp_path / f"a{suffix}").read_bytes()
-        for length in (13, 40, 150, len(data) // 2):
-            (tmp_path / f"a{suffix}").write_bytes(data[:length])
-            with pytest.raises(InputError, match=rf"a\{suffix}: "):
-                read_rgb(tmp_path / f"a{suffix}")
+    path = tmp_path / "a.avif"
+    path.write_bytes(imagecodecs.avif_encode(RGB, level=100, matrix=0, primaries=12, transfer=13))
+    assert np.abs(read_rgb(path) / 255 - as_srgb(LINEAR, P3_XYZ)).mean() < 0.01
+    for transfer in (16, 18):
+        path.write_bytes(imagecodecs.avif_encode(RGB, level=100, matrix=0, primaries=9, transfer=transfer))
+        with pytest.raises(InputError, match="HDR colours"):
+            read_rgb(path)
 
 
 # Listing by content
@@ -379,28 +346,32 @@ def test_pictures_of_any_suffix_are_listed(tmp_path, caplog):
         assert read_rgb(tmp_path / name).shape[2] == 3
 
 
-OTHERS = {
-    "a.gif": ("GIF", lambda path: Image.fromarray(RGB).save(path)),
-    "a.bmp": ("BMP", lambda path: Image.fromarray(RGB).save(path)),
-    "a.ppm": ("Netpbm", lambda path: Image.fromarray(RGB).save(path)),
-    "a.tga": ("TGA", lambda path: Image.fromarray(RGB).save(path)),
-    "a.jp2": ("JPEG 2000", lambda path: Image.fromarray(RGB).save(path)),
-    "a.dds": ("DDS", lambda path: Image.fromarray(RGB).save(path)),
-    "a.jxl": ("JPEG XL", lambda path: path.write_bytes(imagecodecs.jpegxl_encode(RGB))),
-    "a.exr": ("OpenEXR", lambda path: path.write_bytes(b"\x76\x2f\x31\x01" + bytes(100))),
-    "a.hdr": ("Radiance HDR", lambda path: path.write_bytes(b"#?RADIANCE\n" + bytes(100))),
-    "a.psd": ("Photoshop", lambda path: path.write_bytes(b"8BPS\0\x01" + bytes(100))),
+DRAWN = {
+    "a.gif": "GIF",
+    "a.bmp": "BMP",
+    "a.ppm": "Netpbm",
+    "a.tga": "TGA",
+    "a.jp2": "JPEG 2000",
+    "a.dds": "DDS",
+}
+STARTS = {
+    "a.jxl": ("JPEG XL", imagecodecs.jpegxl_encode(RGB)),
+    "a.exr": ("OpenEXR", b"\x76\x2f\x31\x01" + bytes(100)),
+    "a.hdr": ("Radiance HDR", b"#?RADIANCE\n" + bytes(100)),
+    "a.psd": ("Photoshop", b"8BPS\0\x01" + bytes(100)),
 }
 
 
 @pytest.mark.parametrize("suffix", ["", ".x"])
-@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("name", [*DRAWN, *STARTS])
 def test_pictures_of_other_formats_are_named(tmp_path, name, suffix):
-    kind, write = OTHERS[name]
-    write(tmp_path / name)
-    if suffix:
-        if name == "a.tga":
-            pytest.skip("has no signature")
+    if name in DRAWN:
+        kind = DRAWN[name]
+        Image.fromarray(RGB).save(tmp_path / name)
+    else:
+        kind, content = STARTS[name]
+        (tmp_path / name).write_bytes(content)
+    if kind != "TGA":  # which has no signature
         (tmp_path / name).rename(tmp_path / f"{name}{suffix}")
     (path,) = list_images(tmp_path)
     with pytest.raises(InputError, match=f": a {kind} file; convert it to JPEG, PNG"):

@@ -43,14 +43,14 @@ def read(tmp_path: Path, kind: str, content: bytes) -> np.ndarray:
     return read_rgb(path)
 
 
-@pytest.mark.parametrize("share", [0.4, 0.6, 0.9])
 @pytest.mark.parametrize("kind", ["webp", "lossless.webp", "avif", "heic", "tif", "png"])
-def test_a_tail_of_zeros_is_refused(tmp_path, kind, share):
+def test_a_tail_of_zeros_is_refused(tmp_path, kind):
     content = coded(kind)
     read(tmp_path, kind, content)
-    kept = content[: int(len(content) * share)]
-    with pytest.raises(InputError, match="can't be decoded"):
-        read(tmp_path, kind, kept.ljust(len(content), b"\0"))
+    for share in (0.4, 0.6, 0.9):
+        kept = content[: int(len(content) * share)]
+        with pytest.raises(InputError, match="can't be decoded"):
+            read(tmp_path, kind, kept.ljust(len(content), b"\0"))
 
 
 @pytest.mark.parametrize("kind", ["webp", "lossless.webp", "avif", "heic", "png"])
