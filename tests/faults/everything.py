@@ -1,9 +1,11 @@
 """Write all outputs that must be reproducible: python everything.py OUT PHOTO..."""
 
 import sys
+from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 from pathlib import Path
+
+import numpy as np
 
 from omf.evaluation.scores import match_items, score_all, summarise
 from omf.inference.load import load_method
@@ -34,9 +36,19 @@ def main() -> None:
     model, camera = find_model("samsung_s7"), load_camera("samsung_s7")
     method, device, _ = load_method(model, "cpu")
     print(device)
-    for kind, raw_format in FORMATS.items():
-        writer = partial(Writer, out / kind, raw_format, camera, model.name)
-        assert predict(photos, out / kind, method, writer) == []
+
+    def in_all_formats(named: dict[str, Path]) -> Callable:
+        writers = [
+            Writer(out / kind, written, camera, model.name, named) for kind, written in FORMATS.items()
+        ]
+
+        def write(name: str, raw: np.ndarray) -> None:
+            for writer in writers:
+                writer(name, raw)
+
+        return write
+
+    assert predict(photos, out, method, in_all_formats) == []
     assert predict(photos, out / "packed", method) == []  # converted to counts by the method itself
     readme = entry_readme(model, {"seconds_per_image": 1.0, "cpu": True, "device": "CPU"})
     write_submission(sorted((out / "noisy").iterdir()), readme, out / "entry")
