@@ -8,17 +8,8 @@ from pathlib import PurePosixPath
 
 HEADERS = {"bootstrap", "from"}  # required by the agent `docker`
 SECTIONS = {
-    "arguments",
-    "environment",
-    "files",
-    "help",
-    "labels",
-    "post",
-    "pre",
-    "runscript",
-    "setup",
-    "startscript",
-    "test",
+    *("arguments", "environment", "files", "help", "labels", "post", "pre"),
+    *("runscript", "setup", "startscript", "test"),
 }
 
 
