@@ -282,10 +282,7 @@ def test_bad_settings(settings, words):
         ({"noise": {"iso": 100, "shot": 1}}, "noise has iso, shot; give iso, or shot and read"),
         ({"noise": {"iso": -3}}, "noise has iso -3; give a number above 0"),
         ({"noise": {"iso": float("nan")}}, "noise has iso nan; give a number above 0"),
-        (
-            {"noise": {"shot": float("inf"), "read": 0}},
-            "noise has shot inf; give a number of 0 or more",
-        ),
+        ({"noise": {"shot": float("inf"), "read": 0}}, "noise has shot inf; give a number of 0 or more"),
         ({"noise": {"iso": 100, "seed": -1}}, "noise has seed -1; give a number of 0 or more"),
     ],
 )
@@ -474,10 +471,7 @@ def reconstructed(tmp_path, photos) -> Path:
 
 CHANGES = {
     "deleted": (lambda path: path.unlink(), "no such file; "),
-    "another size": (
-        lambda path: path.write_bytes(saved("PNG", size=(48, 32))),
-        "48 x 32 pixels; run again",
-    ),
+    "another size": (lambda path: path.write_bytes(saved("PNG", size=(48, 32))), "48 x 32 pixels; run again"),
     "text": (lambda path: path.write_text("text"), "not a picture that can be read; "),
     "empty": (lambda path: path.write_bytes(b""), "an empty file; "),
 }

@@ -75,12 +75,7 @@ def svg_text(page: str) -> str:
 
 @pytest.fixture
 def settings(photo_folder) -> dict:
-    return {
-        "images": photo_folder,
-        "model": "unprocess",
-        "ground_truth": ROOT / "test_raw",
-        "device": "cpu",
-    }
+    return {"images": photo_folder, "model": "unprocess", "ground_truth": ROOT / "test_raw", "device": "cpu"}
 
 
 @pytest.fixture(scope="module")
