@@ -218,10 +218,19 @@ def test_options_that_run_no_jobs_change_no_file(damaged, arguments):
             assert f"{path}: not whole; a run makes it again" in result.stderr
 
 
+@pytest.mark.slow
+def test_unlocking_changes_the_locks_only(damaged, tmp_path):
+    folder = shutil.copytree(damaged, tmp_path / "copy")
+    before = state(folder)
+    assert snakemake(folder, "--unlock", **SETTINGS).returncode == 0
+    locks = {path for path in before if path.startswith(".snakemake/locks/")}
+    assert len(locks) == 2
+    assert state(folder) == {path: before[path] for path in before.keys() - locks}
+
+
 def test_a_run_recreates_damaged_outputs(damaged, tmp_path):
     """Run in a copy, since the tests of this fixture may run in any order."""
-    folder = tmp_path / "copy"
-    shutil.copytree(damaged, folder)
+    folder = shutil.copytree(damaged, tmp_path / "copy")
     result = snakemake(folder, **SETTINGS)
     assert result.returncode == 0, result.stderr
     assert "results/raw/s: not whole, so it is made again" in result.stderr

@@ -402,7 +402,7 @@ def test_published_checkpoints_need_one_changed_line(tmp_path, published_model):
 
 
 def test_only_inference_imports_torch():
-    scripts = ("preprocess", "mosaic", "evaluate", "package", "report", "check_problems", "settings")
+    scripts = ("preprocess", "mosaic", "evaluate", "package", "report", "check_problems", "fetch", "settings")
     code = (
         "import runpy, sys\n"
         f"for script in {scripts}:\n"
