@@ -30,6 +30,12 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 
 
+def replace_line(file: Path, pattern: str, line: str) -> None:
+    text, times = re.subn(pattern, line, file.read_text(), flags=re.MULTILINE)
+    assert times == 1
+    file.write_text(text)
+
+
 @pytest.fixture(scope="module")
 def copy(tmp_path_factory) -> Path:
     """Return a copy of the library with the page's network and camera added, and a photo."""
@@ -42,17 +48,11 @@ def copy(tmp_path_factory) -> Path:
     network, registered, setting = blocks("python")
     settings, camera = blocks("yaml")
     (folder / "omf" / "networks" / "tiny.py").write_text(network)
-    networks = folder / "omf" / "networks" / "registry.py"
+    networks = folder / "omf" / "networks" / "build.py"
     imported, _, listed = registered.strip().splitlines()
-    text, times = re.subn("^NETWORKS = .*$", listed, networks.read_text(), flags=re.MULTILINE)
-    assert times == 1
-    networks.write_text(text.replace("from omf.networks.unet", f"{imported}\nfrom omf.networks.unet"))
-    defined = folder / "omf" / "training" / "settings.py"
-    text, times = re.subn(
-        "^    network: .*$", f"    {setting.strip()}", defined.read_text(), flags=re.MULTILINE
-    )
-    assert times == 1
-    defined.write_text(text)
+    replace_line(networks, "^NETWORKS = .*$", listed)
+    replace_line(networks, "^(?=from omf.networks.unet)", f"{imported}\n")
+    replace_line(folder / "omf" / "training" / "settings.py", "^    network: .*$", f"    {setting.strip()}")
     (folder / "settings.yaml").write_text(settings)
     (folder / "cameras" / "my_phone.yaml").write_text(camera)
     return folder
@@ -71,15 +71,8 @@ def test_the_pages_camera_and_network_work(copy):
     assert (raw.shape, raw.dtype) == ((101, 150, 4), np.uint16)
     assert raw.std() > 0
     files = {path.name for path in (copy / "model").glob("[!.]*")}
-    assert files == {
-        "base.safetensors",
-        "demosaic.safetensors",
-        "noe.safetensors",
-        "oe.safetensors",
-        "log.csv",
-        "curves.png",
-        "finished.json",
-    }
+    networks = {f"{stage}.safetensors" for stage in ("base", "demosaic", "noe", "oe")}
+    assert files == networks | {"log.csv", "curves.png", "finished.json"}
     outputs = (ROOT / "docs" / "outputs.md").read_text()
     assert all(f"`OUT/{name}`" in outputs for name in files)
 

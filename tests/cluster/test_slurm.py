@@ -52,13 +52,9 @@ MOCK_GPU = ("--set-resources", "infer:gpu=1")
 
 @pytest.fixture
 def settings(photo_folder: Path, tiny_model: Path) -> dict:
-    return {
-        "images": photo_folder,
-        "model": tiny_model,
-        "ground_truth": ROOT / "test_raw",
-        "shard_size": 2,
-        "device": "cpu",
-    }
+    ground_truth = ROOT / "test_raw"
+    settings = {"images": photo_folder, "model": tiny_model, "ground_truth": ground_truth}
+    return settings | {"shard_size": 2, "device": "cpu"}
 
 
 def submit(
@@ -66,30 +62,14 @@ def submit(
 ) -> subprocess.Popen:
     """Start the workflow with the Slurm profile, an account, and frequent status checks."""
     command = [
-        "timeout",
-        "-k",
-        "5",
-        "400",
-        Path(sys.executable).parent / "snakemake",
-        "--snakefile",
-        program / "Snakefile",
-    ]
-    command += [
-        "--directory",
-        folder,
-        "--workflow-profile",
-        program / "profiles" / "slurm",
-        "--default-resources",
-        "slurm_account=project",
-    ]
-    command += [
-        "--slurm-init-seconds-before-status-checks",
-        "1",
-        "--seconds-between-status-checks",
-        "1",
+        *("timeout", "-k", "5", "400", Path(sys.executable).parent / "snakemake"),
+        *("--snakefile", program / "Snakefile", "--directory", folder),
+        *("--workflow-profile", program / "profiles" / "slurm"),
+        *("--default-resources", "slurm_account=project"),
+        *("--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1"),
         *arguments,
+        *("--config", *(f"{key}={value}" for key, value in settings.items())),
     ]
-    command += ["--config", *(f"{key}={value}" for key, value in settings.items())] if settings else []
     folder.mkdir(exist_ok=True)
     with (folder / "log").open("w") as log:
         # the plugin needs USER, which every login sets
@@ -112,17 +92,9 @@ def queue(state: str) -> dict[str, str]:
 def accounted(since: str) -> list[dict[str, str]]:
     """Return Slurm's accounting records of the jobs since then, in order of submission."""
     columns = ["JobIDRaw", "Comment", "State", "AllocTRES", "Timelimit", "Start", "End"]
-    command = [
-        "sacct",
-        "--allocations",
-        "--parsable2",
-        "--noheader",
-        "--starttime",
-        since,
-        "--format",
-        ",".join(columns),
-    ]
-    return [dict(zip(columns, line.split("|"))) for line in run(*command).stdout.splitlines()]
+    options = ("--allocations", "--parsable2", "--noheader", "--starttime", since)
+    listed = run("sacct", *options, "--format", ",".join(columns)).stdout
+    return [dict(zip(columns, line.split("|"))) for line in listed.splitlines()]
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen, folder: Path) -> object:
@@ -176,20 +148,16 @@ def test_a_cancelled_job_and_a_drained_node_during_a_run(cluster, tmp_path, sett
     assert all(end <= start for (_, end), (start, _) in zip(spans, spans[2:]))
     # the cancelled job was resubmitted with twice the time and memory
     first, second = [job for job in inference if job["Comment"] == name]
-    assert (
-        first["JobIDRaw"] == number
-        and first["State"].startswith("CANCELLED")
-        and second["State"] == "COMPLETED"
-    )
+    assert first["JobIDRaw"] == number and first["State"].startswith("CANCELLED")
+    assert second["State"] == "COMPLETED"
     assert "mem=8000M" in first["AllocTRES"] and "mem=16000M" in second["AllocTRES"]
     assert (first["Timelimit"], second["Timelimit"]) == ("00:11:00", "00:22:00")
     # all others ran once, each after its dependencies
     done = {job["Comment"]: job for job in jobs if job["State"] == "COMPLETED"}
     assert len(done) == len(jobs) - 1
     for shard in {name.rpartition("_")[2] for name in done if "wildcards" in name}:
-        steps = [
-            done[f"rule_{rule}_wildcards_{shard}"] for rule in ("preprocess", "infer", "mosaic", "evaluate")
-        ] + [done["rule_report"]]
+        rules = ("preprocess", "infer", "mosaic", "evaluate")
+        steps = [*(done[f"rule_{rule}_wildcards_{shard}"] for rule in rules), done["rule_report"]]
         assert all(before["End"] <= after["Start"] for before, after in pairwise(steps))
 
 
@@ -210,16 +178,10 @@ def test_training_has_all_gpus_on_one_node_and_one_task(cluster, tmp_path):
     """Slurm starts one task, in which torchrun starts a process for each GPU; here they run on the CPU."""
     began = time.strftime("%Y-%m-%dT%H:%M:%S")
     clone = make_clone(tmp_path / "clone")
-    training = (
-        "{name: cluster, num_gpus: 2, batch_size: 2, patch_size: 40,"
-        " iterations: {base: 4, demosaic: 4, noe: 0, oe: 4}}"
-    )
-    process = submit(
-        clone,
-        {"training": training, "device": "cpu"},
-        *("results/training/cluster/oe.done", "--set-resources", "train_network:gpu=2"),
-        program=clone,
-    )
+    iterations = "{base: 4, demosaic: 4, noe: 0, oe: 4}"
+    training = f"{{name: cluster, num_gpus: 2, batch_size: 2, patch_size: 40, iterations: {iterations}}}"
+    options = ("results/training/cluster/oe.done", "--set-resources", "train_network:gpu=2")
+    process = submit(clone, {"training": training, "device": "cpu"}, *options, program=clone)
     log = finish(process, clone)
     assert process.returncode == 0, log
     jobs = [job for job in accounted(began) if job["Comment"].startswith("rule_train_network")]
@@ -238,16 +200,9 @@ def test_jobs_in_the_image(cluster, apptainer, sif, tmp_path):
     clone = make_clone(tmp_path / "clone")
     (clone / "containers" / "omf.sif").hardlink_to(sif)
     began = time.strftime("%Y-%m-%dT%H:%M:%S")
-    process = submit(
-        clone,
-        {"device": "cpu"},
-        *MOCK_GPU,
-        "--profile",
-        str(clone / "profiles" / "apptainer"),
-        program=clone,
-        PATH=apptainer.path,
-        PYTHONPATH=str(clone),
-    )
+    options = (*MOCK_GPU, "--profile", str(clone / "profiles" / "apptainer"))
+    environment = {"PATH": apptainer.path, "PYTHONPATH": str(clone)}
+    process = submit(clone, {"device": "cpu"}, *options, program=clone, **environment)
     log = finish(process, clone)
     assert process.returncode == 0, log
     assert (clone / "submission" / "scores.txt").is_file()

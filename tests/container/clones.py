@@ -7,34 +7,19 @@ from pathlib import Path
 from container.engine import ROOT
 
 PHOTOS = ("chart.png", "hills.jpg")
+FOLDERS = ["omf", "scripts", "tools", "workflow", "profiles", "cameras", "containers", "trained_models"]
+FILES = [
+    *("Snakefile", "config.yaml", "pyproject.toml", "requirements.txt", "requirements-torch.txt"),
+    *("LICENSE", "README.md", "test", ".dockerignore"),
+]
 
 
 def make_clone(folder: Path) -> Path:
     """Copy the program with two of its samples and its default model."""
-    for part in (
-        "omf",
-        "scripts",
-        "tools",
-        "workflow",
-        "profiles",
-        "cameras",
-        "containers",
-        "trained_models",
-    ):
-        shutil.copytree(
-            ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__", "*.sif", "*.pt")
-        )
-    files = (
-        "Snakefile",
-        "config.yaml",
-        "pyproject.toml",
-        "requirements.txt",
-        "requirements-torch.txt",
-        "LICENSE",
-        "README.md",
-        "test",
-    )
-    for part in (*files, ".dockerignore"):
+    ignored = shutil.ignore_patterns("__pycache__", "*.sif", "*.pt")
+    for part in FOLDERS:
+        shutil.copytree(ROOT / part, folder / part, ignore=ignored)
+    for part in FILES:
         shutil.copy(ROOT / part, folder)
     for name in ("test_rgb", "test_raw"):
         (folder / name).mkdir()

@@ -6,28 +6,13 @@ import shlex
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
-HEADERS = {"bootstrap", "from"}  # required by the agent `docker`
-SECTIONS = {
-    "arguments",
-    "environment",
-    "files",
-    "help",
-    "labels",
-    "post",
-    "pre",
-    "runscript",
-    "setup",
-    "startscript",
-    "test",
-}
-
 
 @dataclass
 class Definition:
-    """A single-stage Apptainer definition with substituted build arguments."""
+    """A single-stage Apptainer definition."""
 
-    header: dict[str, str]
-    sections: dict[str, list[str]]  # lines, without comments and indentation
+    header: dict[str, str] = field(default_factory=dict)
+    sections: dict[str, list[str]] = field(default_factory=dict)  # lines, without comments and indentation
 
     @property
     def files(self) -> dict[str, str]:
@@ -36,46 +21,20 @@ class Definition:
         return {image_path(source, destination): source for source, destination in pairs}
 
 
-def read_definition(text: str, **arguments: str) -> Definition:
-    """Parse a definition.
-
-    Args:
-        text: content of the file.
-        arguments: build arguments, as for `apptainer build --build-arg`; defaults are in %arguments.
-
-    Raises:
-        ValueError: if a section or header is unknown, a header is missing, or a build argument has no value.
-    """
-    values = dict(line.split("=", 1) for line in read_sections(text)[1].get("arguments", [])) | arguments
-    undefined = set(re.findall(r"{{\s*(\w+)\s*}}", text)) - set(values)
-    if undefined:
-        raise ValueError(f"build arguments without a value: {', '.join(sorted(undefined))}")
-    return Definition(*read_sections(re.sub(r"{{\s*(\w+)\s*}}", lambda match: values[match[1]], text)))
-
-
-def read_sections(text: str) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """Return header and sections without substitution."""
-    header: dict[str, str] = {}
-    sections: dict[str, list[str]] = {}
-    section = None
-    for line in (line.strip() for line in text.splitlines()):
-        if line.startswith("%"):
-            section = line[1:].lower()
-            if section not in SECTIONS:
-                raise ValueError(f"unknown section: {line}")
-            sections.setdefault(section, [])
-        elif not line or line.startswith("#"):
+def read_definition(text: str, arguments: dict[str, str]) -> Definition:
+    """Parse a definition. Raises KeyError if a build argument has no value; Apptainer checks the rest."""
+    definition, section = Definition(), None
+    for line in re.sub(r"{{\s*(\w+)\s*}}", lambda match: arguments[match[1]], text).splitlines():
+        line = line.strip()
+        if not line or line.startswith("#"):
             continue
-        elif section:
-            sections[section].append(line)
+        if line.startswith("%"):
+            section = definition.sections.setdefault(line[1:].lower(), [])
+        elif section is None:
+            key, _, definition.header[key.lower()] = line.partition(": ")
         else:
-            key, colon, value = line.partition(":")
-            if not colon or key.lower() not in HEADERS:
-                raise ValueError(f"unknown header: {line}")
-            header[key.lower()] = value.strip()
-    if list(header) != ["bootstrap", "from"] or not all(header.values()):
-        raise ValueError("the header must be Bootstrap, then From")
-    return header, sections
+            section.append(line)
+    return definition
 
 
 @dataclass

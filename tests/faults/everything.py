@@ -1,8 +1,11 @@
 """Write all outputs that must be reproducible: python everything.py OUT PHOTO..."""
 
 import sys
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+
+import numpy as np
 
 from omf.evaluation.scores import match_items, score_all, summarise
 from omf.inference.load import load_method
@@ -33,8 +36,18 @@ def main() -> None:
     model, camera = find_model("samsung_s7"), load_camera("samsung_s7")
     method, device, _ = load_method(model, "cpu")
     print(device)
-    for kind, raw_format in FORMATS.items():
-        assert predict(photos, method, Writer(out / kind, raw_format, camera, model.name)) == []
+    writers = {kind: Writer(out / kind, written, camera, model.name) for kind, written in FORMATS.items()}
+
+    class InAllFormats:
+        format = None
+
+        def __call__(self, photo: Path, raw: np.ndarray, rgb: np.ndarray) -> None:
+            for write in writers.values():
+                write(photo, raw, rgb)
+
+    assert predict(photos, method, InAllFormats()) == []
+    # converted to counts by the method itself
+    assert predict(photos, method, replace(writers["npy"], folder=out / "packed")) == []
     readme = entry_readme(model, {"seconds_per_image": 1.0, "cpu": True, "device": "CPU"})
     write_submission(sorted((out / "noisy").iterdir()), readme, out / "entry")
     ground_truth = list_packed(Path(__file__).parents[2] / "test_raw")

@@ -11,15 +11,17 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import ROOT
+from conftest import PHOTOS, ROOT
 
-NAMES = ("hills.jpg", "chart.png", "leaves_odd.jpg", "night_tall.tif")
+INJECTED, LAGGING = (str(Path(__file__).parent / name) for name in ("injected", "lagging"))  # PYTHONPATH
+PREDICT = (sys.executable, "-m", "omf", "predict")
+SNAKEMAKE = (Path(sys.executable).parent / "snakemake", "--snakefile", ROOT / "Snakefile")
 
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("photos")
-    for name in NAMES:
+    for name in PHOTOS:
         shutil.copy(ROOT / "test_rgb" / name, folder)
     return folder
 
@@ -51,6 +53,11 @@ class Run:
     def output(self) -> str:
         return self.log.read_text()
 
+    def succeed(self) -> "Run":
+        """Wait for the process, and assert that it succeeds."""
+        assert self.wait() == 0, self.output()
+        return self
+
 
 def workflow(
     folder: Path,
@@ -62,31 +69,10 @@ def workflow(
     **environment: str,
 ) -> Run:
     """Start the workflow in FOLDER/work, by default one photo per shard and the method without PyTorch."""
-    settings = {
-        "images": photos,
-        "model": model,
-        "device": "cpu",
-        "shard_size": size,
-        "ground_truth": ROOT / "test_raw",
-    }
+    settings = {"images": photos, "model": model, "shard_size": size, "ground_truth": ROOT / "test_raw"}
     config = [f"{key}={value}" for key, value in settings.items()]
-    snakemake = Path(sys.executable).parent / "snakemake"
-    return Run.start(
-        folder / log,
-        *(
-            snakemake,
-            "--snakefile",
-            ROOT / "Snakefile",
-            "--directory",
-            folder / "work",
-            "--cores",
-            2,
-            *more,
-            "--config",
-            *config,
-        ),
-        **environment,
-    )
+    command = (*SNAKEMAKE, "--directory", folder / "work", "--cores", 2, *more, "--config", "device=cpu")
+    return Run.start(folder / log, *command, *config, **environment)
 
 
 @pytest.fixture(scope="session")
@@ -94,10 +80,9 @@ def undisturbed(tmp_path_factory, photos) -> tuple[dict[str, bytes], float]:
     """Return the reproducible outputs of an uninterrupted run, and its duration in seconds."""
     folder = tmp_path_factory.mktemp("undisturbed")
     began = time.monotonic()
-    run = workflow(folder, photos)
-    assert run.wait() == 0, run.log.read_text()
+    workflow(folder, photos).succeed()
     outputs = result(folder / "work")
-    assert len(outputs) == 2 * len(NAMES) + 3
+    assert len(outputs) == 2 * len(PHOTOS) + 3
     return outputs, time.monotonic() - began
 
 
@@ -115,10 +100,18 @@ def result(work: Path) -> dict[str, bytes]:
     if (submission / "submission.zip").is_file():
         with zipfile.ZipFile(submission / "submission.zip") as archive:
             assert archive.testzip() is None
-            outputs |= {
-                f"zip/{name}": archive.read(name) for name in archive.namelist() if name != "readme.txt"
-            }
+            names = set(archive.namelist()) - {"readme.txt"}
+            outputs |= {f"zip/{name}": archive.read(name) for name in names}
     return outputs
+
+
+def raw_files(files: dict[str, bytes]) -> dict[str, bytes]:
+    """Return the RAW files of a result, without those in the zip."""
+    return {name: content for name, content in files.items() if name.endswith(".npy") and "/" not in name}
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("[!.]*")}
 
 
 def jobs_of(run: Run) -> list[psutil.Process]:

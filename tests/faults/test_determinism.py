@@ -107,22 +107,14 @@ def test_the_shard_size_does_not_change_the_entry(thorough, tmp_path, photos):
         for cores, shard_size in ((2, 256), (1, 1)):
             folder = tmp_path / str(cores)
             folder.mkdir()
-            result = snakemake(
-                folder,
-                "--cores",
-                cores,
-                "--configfile",
-                tmp_path / "noise.yaml",
-                **settings | {"shard_size": shard_size},
-            )
+            options = ("--cores", cores, "--configfile", tmp_path / "noise.yaml")
+            result = snakemake(folder, *options, **settings | {"shard_size": shard_size})
             assert result.returncode == 0, result.stderr
             outputs.append(files_of(folder / "submission"))
             with zipfile.ZipFile(folder / "submission" / "submission.zip") as archive:
-                assert {name: archive.read(name) for name in archive.namelist()}.items() <= outputs[
-                    -1
-                ].items()
-            for key, value in ENVIRONMENTS["time zone"].items():  # for the second run
-                patch.setenv(key, value)
+                archived = {name: archive.read(name) for name in archive.namelist()}
+            assert archived.items() <= outputs[-1].items()
+            patch.setenv("TZ", ENVIRONMENTS["time zone"]["TZ"])  # for the second run
     names = {f"{Path(name).stem}.npy" for name in PHOTOS} | {"scores.json", "scores.csv"}
     assert {name: outputs[0][name] for name in names} == {name: outputs[1][name] for name in names}
     for name, measured in (("readme.txt", b"runtime per image"), ("scores.txt", b"ExtraRuntime")):

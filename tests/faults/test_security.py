@@ -37,23 +37,9 @@ SOURCES = [
 ]
 RULES = [ROOT / "Snakefile", ROOT / "workflow" / "Snakefile", *sorted((ROOT / "workflow").rglob("*.smk"))]
 UNSAFE_CALLS = {
-    "eval",
-    "exec",
-    "os.system",
-    "os.popen",
-    "pickle.load",
-    "pickle.loads",
-    "pickle.Unpickler",
-    "yaml.load_all",
-}
-UNSAFE_CALLS |= {
-    "yaml.full_load",
-    "yaml.unsafe_load",
-    "joblib.load",
-    "marshal.loads",
-    "shelve.open",
-    "tempfile.mktemp",
-    "shutil.unpack_archive",
+    *("eval", "exec", "os.system", "os.popen", "pickle.load", "pickle.loads", "pickle.Unpickler"),
+    *("yaml.load_all", "yaml.full_load", "yaml.unsafe_load", "joblib.load", "marshal.loads", "shelve.open"),
+    *("tempfile.mktemp", "shutil.unpack_archive"),
 }
 SAFE_LOADERS = {"yaml.SafeLoader", "BoundedLoader", "NamesLoader"}  # allowed as last argument of yaml.load
 
@@ -79,19 +65,10 @@ def unsafe_calls(source: str) -> list[str]:
 @pytest.mark.parametrize(
     "source",
     [
-        "pickle.load(file)",
-        "pickle.Unpickler(file).load()",
-        "torch.load(path)",
-        "torch.load(path, weights_only=False)",
-        "np.load(path, allow_pickle=True)",
-        "yaml.load(text)",
-        "yaml.load(text, yaml.Loader)",
-        "yaml.load(text, Loader=yaml.UnsafeLoader)",
-        "subprocess.run(command, shell=True)",
-        "os.system(command)",
-        "eval(text)",
-        "exec(text)",
-        "zipfile.ZipFile(path).extractall()",
+        *("pickle.load(file)", "pickle.Unpickler(file).load()", "os.system(command)", "eval(text)"),
+        *("torch.load(path)", "torch.load(path, weights_only=False)", "np.load(path, allow_pickle=True)"),
+        *("yaml.load(text)", "yaml.load(text, yaml.Loader)", "yaml.load(text, Loader=yaml.UnsafeLoader)"),
+        *("subprocess.run(command, shell=True)", "exec(text)", "zipfile.ZipFile(path).extractall()"),
     ],
 )
 def test_unsafe_calls_are_detected(source):
@@ -102,11 +79,8 @@ def test_the_source_contains_no_unsafe_calls():
     assert len(SOURCES) > 70
     assert {str(path): calls for path in SOURCES if (calls := unsafe_calls(path.read_text()))} == {}
     assert issubclass(BoundedLoader, yaml.SafeLoader) and issubclass(NamesLoader, BoundedLoader)
-    safe = (
-        "network.eval(); torch.load(p, weights_only=True); np.load(p); np.load(p, allow_pickle=False); "
-        "yaml.safe_load(t)"
-    )
-    assert unsafe_calls(safe) == []
+    safe = "network.eval(); torch.load(p, weights_only=True); np.load(p); yaml.safe_load(t)"
+    assert unsafe_calls(f"{safe}; np.load(p, allow_pickle=False)") == []
 
 
 def test_all_parts_of_shell_commands_are_quoted():
@@ -134,17 +108,10 @@ def test_a_file_with_the_wrong_hash_is_never_opened(tiny_model, published_model,
 
     monkeypatch.setattr(checkpoints, "safe_open", opened)
     monkeypatch.setattr(checkpoints.torch, "load", opened)
-    for folder, names in (
-        (tiny_model, ("oe", "noe")),
-        (published_model, ("final_yuv_OE_mask-220", "final_yuv_OE_NOE_mask-220")),
-    ):
-        first, second = (next(folder.glob(f"{name}.*")) for name in names)
-        right, unknown = WeightsFile(first), WeightsFile(second, sha256="0" * 64)
-        for model in (
-            Model("tiny", right, unknown),
-            Model("tiny", unknown, right),
-            Model("tiny", right, right, demosaic=unknown),
-        ):
+    for path in (tiny_model / "oe.safetensors", published_model / "final_yuv_OE_mask-220.pt"):
+        right, unknown = WeightsFile(path), WeightsFile(path, sha256="0" * 64)
+        for files in ((right, unknown), (unknown, right), (right, right, unknown)):
+            model = Model("tiny", **dict(zip(("oe", "noe", "demosaic"), files)))
             with pytest.raises(InputError, match=r"its sha256 is not the listed one, so it is not loaded"):
                 checkpoints.load_networks(model)
         with pytest.raises(OpenedError):  # without a hash to check, the file is opened
@@ -182,12 +149,9 @@ def test_the_zip_contains_flat_names_only(tmp_path):
     write_submission(raws, "readme", tmp_path / "out")
     with zipfile.ZipFile(tmp_path / "out" / "submission.zip") as archive:
         assert sorted(archive.namelist()) == sorted([*names, "readme.txt"])
-        assert all(
-            "/" not in entry.filename and entry.filename not in (".", "..") for entry in archive.infolist()
-        )
-        assert all(
-            entry.external_attr == 0o644 << 16 for entry in archive.infolist()
-        )  # regular files, no links
+        for entry in archive.infolist():
+            assert "/" not in entry.filename and entry.filename not in (".", "..")
+            assert entry.external_attr == 0o644 << 16  # a regular file, no link
 
 
 # --- personal data ---
@@ -195,13 +159,8 @@ def test_the_zip_contains_flat_names_only(tmp_path):
 MARK = "SECRET"
 LATITUDE = (IFDRational(7919, 104729), IFDRational(7907, 104723), IFDRational(7901, 104717))
 XMP = f'<x:xmpmeta xmlns:x="adobe:ns:meta/"><dc:creator>{MARK}-xmp</dc:creator></x:xmpmeta>'.encode()
-IPTC = (
-    b"Photoshop 3.0\x008BIM\x04\x04\0\0"
-    + struct.pack(">I", 5 + 11)
-    + b"\x1c\x02\x50"
-    + struct.pack(">H", 11)
-    + b"SECRET-iptc"
-)
+IPTC_RECORD = b"\x1c\x02\x50" + struct.pack(">H", 11) + b"SECRET-iptc"
+IPTC = b"Photoshop 3.0\x008BIM\x04\x04\0\0" + struct.pack(">I", len(IPTC_RECORD)) + IPTC_RECORD
 
 
 def personal_exif() -> Image.Exif:
@@ -219,17 +178,9 @@ def personal_exif() -> Image.Exif:
         # ImageUniqueID, CameraOwnerName, BodySerialNumber, LensSerialNumber
         | {tag: f"{MARK}-{tag}" for tag in (42016, 42032, 42033, 42037)}
     )
-    exif.get_ifd(34853).update(
-        {
-            0: b"\2\3\0\0",
-            1: "N",
-            2: LATITUDE,
-            3: "E",
-            4: LATITUDE,
-            27: f"ASCII\0\0\0{MARK}-gps".encode(),
-            28: b"SECRET-area",
-        }
-    )
+    gps = {0: b"\2\3\0\0", 1: "N", 2: LATITUDE, 3: "E", 4: LATITUDE}
+    gps |= {27: f"ASCII\0\0\0{MARK}-gps".encode(), 28: b"SECRET-area"}
+    exif.get_ifd(34853).update(gps)
     return exif
 
 
@@ -239,18 +190,16 @@ def personal_photos(folder: Path) -> list[Path]:
     image, exif = Image.fromarray(random_rgb(96, 128)), personal_exif()
     image.save(folder / "a.jpg", exif=exif, comment=f"{MARK}-comment")
     jpeg = (folder / "a.jpg").read_bytes()
-    segments = [(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + XMP), (0xED, IPTC)]
-    added = b"".join(
-        struct.pack(">BBH", 0xFF, kind, len(content) + 2) + content for kind, content in segments
-    )
+    added = b""
+    for kind, content in ((0xE1, b"http://ns.adobe.com/xap/1.0/\0" + XMP), (0xED, IPTC)):
+        added += struct.pack(">BBH", 0xFF, kind, len(content) + 2) + content
     (folder / "a.jpg").write_bytes(jpeg[:2] + added + jpeg[2:] + f"{MARK}-behind".encode())
     words = PngInfo()
     words.add_text("Author", f"{MARK}-text")
     words.add_itxt("XML:com.adobe.xmp", XMP.decode())
     image.save(folder / "b.png", exif=exif, pnginfo=words)
     tags = ImageFileDirectory_v2()
-    for tag, value in (dict(exif) | {tag: dict(exif.get_ifd(tag)) for tag in (34665, 34853)}).items():
-        tags[tag] = value
+    tags.update(dict(exif) | {tag: dict(exif.get_ifd(tag)) for tag in (34665, 34853)})
     image.save(folder / "c.tif", tiffinfo=tags)
     for photo in folder.iterdir():
         assert photo.read_bytes().count(MARK.encode()) >= 10
@@ -295,31 +244,21 @@ def test_no_format_contains_personal_data_and_only_dng_contains_the_location(tmp
             assert (b"Model 7" in content) == (kind == "dng")  # the allowed fields are copied
 
 
-def test_a_run_contains_no_personal_data_and_no_home_folder(tmp_path):
+def test_a_run_contains_no_personal_data_and_no_home_folder(tmp_path, monkeypatch):
     """Check all files of a workflow run, in which one photo is damaged and therefore named in messages."""
     photos = personal_photos(tmp_path / "photos")
     shutil.copy(photos[0], tmp_path / "photos" / "cut.jpg")
     (tmp_path / "photos" / "cut.jpg").write_bytes(photos[0].read_bytes()[:-3000])
     run = tmp_path / "run"
     run.mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HOME", str(tmp_path))
-        result = snakemake(
-            run,
-            images=tmp_path / "photos",
-            ground_truth="",
-            model="unprocess",
-            device="cpu",
-            output_format="dng",
-            gps=True,
-        )
+    monkeypatch.setenv("HOME", str(tmp_path))
+    settings = {"images": tmp_path / "photos", "ground_truth": "", "model": "unprocess", "device": "cpu"}
+    result = snakemake(run, output_format="dng", gps=True, **settings)
     assert result.returncode == 1 and "~/photos/cut.jpg: can't be decoded" in result.stderr, result.stderr
-    outputs = [
-        path for folder in ("results", "submission") for path in (run / folder).rglob("*") if path.is_file()
-    ]
-    assert {"report.html", "provenance.json", "summary.json", "summary.txt", "a.dng", "b.dng", "c.dng"} <= {
-        path.name for path in outputs
-    }
+    folders = (run / "results", run / "submission")
+    outputs = [path for folder in folders for path in folder.rglob("*") if path.is_file()]
+    expected = {"report.html", "provenance.json", "summary.json", "summary.txt", "a.dng", "b.dng", "c.dng"}
+    assert expected <= {path.name for path in outputs}
     for path in outputs:
         content = all_bytes(path)
         assert not contains_mark(content), path

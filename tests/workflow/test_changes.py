@@ -1,17 +1,18 @@
 """Steps rerun only when a file that their results depend on changes, and dry runs change nothing."""
 
+import json
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, snakemake
+from conftest import ROOT, run, snakemake
 
 from omf.models.registry import find_model
 from omf.pipeline.dependencies import source_files
 
-PROGRAM = ("Snakefile", "workflow", "profiles", "scripts", "omf", "cameras", "trained_models", "config.yaml")
 STEPS = ("preprocess", "infer", "mosaic", "evaluate", "package", "report", "check_problems")
 TEMPORARY = ("preprocess", "infer", "mosaic")  # mosaic deletes the outputs of the first two
 CONSUMERS = {  # the steps that read the outputs of a step
@@ -21,6 +22,23 @@ CONSUMERS = {  # the steps that read the outputs of a step
     "evaluate": ("report",),
     "report": ("check_problems",),
 }
+SETTINGS = {"images": "photos", "ground_truth": ROOT / "test_raw", "device": "cpu", "model": "unprocess"}
+# prints the steps whose fingerprint changes with each of the files given
+FINGERPRINTS = """
+import json, sys
+from pathlib import Path
+from omf.pipeline.dependencies import fingerprint
+
+steps, files = map(json.loads, sys.argv[1:])
+fingerprints = lambda: {step: fingerprint(Path(f"scripts/{step}.py")) for step in steps}
+before, changed = fingerprints(), {}
+for name in files:
+    content = Path(name).read_bytes()
+    Path(name).write_bytes(content + b"\\n")
+    changed[name] = [step for step, value in fingerprints().items() if value != before[step]]
+    Path(name).write_bytes(content)
+print(json.dumps(changed))
+"""
 
 
 def with_consumers(steps: set[str]) -> set[str]:
@@ -36,155 +54,143 @@ def with_consumers(steps: set[str]) -> set[str]:
     )
 
 
-def planned(output: str) -> set[str]:
-    """Return the steps in the job table of a dry run."""
-    return set(re.findall(rf"^({'|'.join(STEPS)}) +\d+$", output, re.MULTILINE))
+def known_files(step: str) -> set[Path]:
+    return {path.relative_to(ROOT) for path in source_files(ROOT / "scripts" / f"{step}.py")}
+
+
+def folder_with_photo(folder: Path) -> Path:
+    (folder / "photos").mkdir(parents=True)
+    shutil.copy(ROOT / "test_rgb" / "hills.jpg", folder / "photos")
+    return folder
 
 
 class Program:
-    """A copy of the program, and a working folder."""
+    """A copy of the program, and a finished run of one photo whose jobs have logged their imports."""
 
-    def __init__(self, folder: Path, settings: dict):
-        self.root, self.folder, self.settings = folder / "program", folder / "run", settings
+    def __init__(self, folder: Path):
+        self.root, self.folder = folder / "program", folder_with_photo(folder / "run")
         self.root.mkdir()
-        self.folder.mkdir()
-        for name in PROGRAM:
-            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
-            copy(ROOT / name, self.root / name)
-        for cached in self.root.rglob("__pycache__"):
-            shutil.rmtree(cached)
+        for name in ("Snakefile", "config.yaml"):
+            shutil.copy(ROOT / name, self.root)
+        for name in ("workflow", "profiles", "scripts", "omf", "cameras", "trained_models"):
+            shutil.copytree(ROOT / name, self.root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        self.environment = {"PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"}
+        self.run(self.folder, PYTHONPROFILEIMPORTTIME="1")
 
-    def run(self, *arguments: object, **environment: str):
+    def run(self, folder: Path, *arguments: object, model: str = "unprocess", **environment: str) -> str:
+        """Run the workflow in a folder and return stdout."""
         with pytest.MonkeyPatch.context() as patch:
-            for key, value in (
-                {"PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"} | environment
-            ).items():
+            for key, value in (self.environment | environment).items():
                 patch.setenv(key, value)
-            result = snakemake(self.folder, *arguments, root=self.root, **self.settings)
+            result = snakemake(folder, *arguments, root=self.root, **SETTINGS | {"model": model})
         assert result.returncode == 0, result.stdout + result.stderr
-        return result
+        return result.stdout
 
-    def reruns(self, path: Path) -> set[str]:
-        """Return the steps that Snakemake plans after a change of one file of the program."""
-        content = path.read_bytes()
-        path.write_bytes(content + b"\n")
+    def planned(self) -> set[str]:
+        """Return the steps in the job table of a dry run."""
+        output = self.run(self.folder, "-n", "--quiet", "rules")
+        return set(re.findall(rf"^({'|'.join(STEPS)}) +\d+$", output, re.MULTILINE))
+
+    def reruns(self, name: str, content: bytes | None = None) -> set[str]:
+        """Return the steps that Snakemake plans after a change of one file, by default of an empty line."""
+        path = self.root / name
+        before = path.read_bytes()
+        path.write_bytes(content or before + b"\n")
         try:
-            return planned(self.run("-n", "--quiet", "rules").stdout)
+            return self.planned()
         finally:
-            path.write_bytes(content)
+            path.write_bytes(before)
+
+    def changed_fingerprints(self, files: list[str]) -> dict[str, set[str]]:
+        """Return the steps whose fingerprint changes with each file."""
+        arguments = map(json.dumps, (STEPS, files))
+        result = run(sys.executable, "-c", FINGERPRINTS, *arguments, cwd=self.root, **self.environment)
+        assert result.returncode == 0, result.stderr
+        return {name: set(steps) for name, steps in json.loads(result.stdout).items()}
 
 
-@pytest.fixture
-def settings(photo_folder) -> dict:
-    for name in ("chart.png", "leaves_odd.jpg", "night_tall.tif"):
-        (photo_folder / name).unlink()
-    return {"images": photo_folder, "ground_truth": ROOT / "test_raw", "device": "cpu", "model": "unprocess"}
+@pytest.fixture(scope="module")
+def program(tmp_path_factory) -> Program:
+    return Program(tmp_path_factory.mktemp("changes"))
 
 
 @pytest.mark.parametrize("model", ["unprocess", pytest.param("samsung_s7", marks=pytest.mark.slow)])
-def test_every_module_that_a_step_loads_is_a_known_dependency(tmp_path, settings, model):
+def test_every_module_that_a_step_loads_is_a_known_dependency(tmp_path, program, model):
     """Compare with Python's import log, which the jobs write to their log files."""
-    program = Program(tmp_path, settings | {"model": model})
-    program.run(PYTHONPROFILEIMPORTTIME="1")
+    folder = program.folder
+    if model != "unprocess":
+        folder = folder_with_photo(tmp_path / "run")
+        program.run(folder, model=model, PYTHONPROFILEIMPORTTIME="1")
+    logs = folder / "results" / "logs"
     for step in STEPS:
-        known = {path.relative_to(program.root.resolve()) for path in rebased(step, program.root.resolve())}
-        log = next(
-            (program.folder / "results" / "logs").glob(f"{step}/*.log"),
-            program.folder / "results" / "logs" / f"{step}.log",
-        )
+        log = next(logs.glob(f"{step}/*.log"), logs / f"{step}.log")
         loaded = re.findall(r"^import time: .*\| +(omf[\w.]*)$", log.read_text(), re.MULTILINE)
         assert "omf.utils.errors" in loaded, log
         for name in loaded:
             path = Path(*name.split("."))
-            assert path.with_suffix(".py") in known or path / "__init__.py" in known, f"{step} loads {name}"
+            files = {path.with_suffix(".py"), path / "__init__.py"}
+            assert files & known_files(step), f"{step} loads {name}"
 
 
-def rebased(step: str, root: Path) -> list[Path]:
-    return [root / path.relative_to(ROOT) for path in source_files(ROOT / "scripts" / f"{step}.py")]
-
-
-QUICK = (
-    "omf/raw/isp.py",
-    "omf/inference/unprocess.py",
-    "omf/report/templates/report.js",
-    "cameras/samsung_s7.yaml",
-)
+QUICK = ["omf/raw/isp.py", "omf/report/templates/report.js", "cameras/samsung_s7.yaml"]
 
 
 @pytest.mark.parametrize(
-    "files", [pytest.param(QUICK, id="some"), pytest.param(None, id="each", marks=pytest.mark.slow)]
+    "each", [pytest.param(False, id="some"), pytest.param(True, id="each", marks=pytest.mark.slow)]
 )
-def test_a_change_of_the_program_reruns_the_dependent_steps(tmp_path, settings, files):
-    program = Program(tmp_path, settings)
-    program.run()
-    depends = {
-        step: {str(path.relative_to(ROOT)) for path in source_files(ROOT / "scripts" / f"{step}.py")}
-        for step in STEPS
-    }
-    for step in ("infer", "mosaic", "evaluate"):
-        depends[step].add("cameras/samsung_s7.yaml")
-    everything = [
-        path
+def test_a_change_of_the_program_reruns_the_dependent_steps(program, each):
+    names = [
+        str(path.relative_to(program.root))
         for place in ("omf", "scripts", "cameras")
         for path in sorted((program.root / place).rglob("*"))
         if path.is_file()
     ]
-    assert len(everything) > 60
-    rerun, expected = {}, {}
-    for path in [program.root / name for name in files] if files else everything:
-        name = str(path.relative_to(program.root))
-        rerun[name] = program.reruns(path)
-        expected[name] = with_consumers({step for step in STEPS if name in depends[step]})
-    assert rerun == expected
-    assert planned(program.run("-n", "--quiet", "rules").stdout) == set()
+    assert len(names) > 60
+    depends = {step: {str(path) for path in known_files(step)} for step in STEPS}
+    dependents = {name: {step for step in STEPS if name in depends[step]} for name in names}
+    tried = QUICK
+    if each:
+        assert program.changed_fingerprints(names) == dependents
+        # fingerprints are all that Snakemake sees of these files, except of profiles of cameras
+        groups = {frozenset(steps): name for name, steps in dependents.items()}
+        tried = {*QUICK, *groups.values(), *(name for name in names if name.startswith("cameras/"))}
+        assert len(groups) > 5
+    dependents["cameras/samsung_s7.yaml"] = {"infer", "mosaic", "evaluate"}
+    assert {name: program.reruns(name) for name in tried} == {
+        name: with_consumers(dependents[name]) for name in tried
+    }
+    assert program.planned() == set()
 
 
 @pytest.mark.slow
-def test_a_change_of_models_yaml_reruns_the_steps_that_quote_it(tmp_path, settings):
-    program = Program(tmp_path, settings)
-    program.run()
-    listing = program.root / "trained_models" / "models.yaml"
-    description = find_model("unprocess").description
-    listing.write_text(listing.read_text().replace(description, "another one"))
-    assert planned(program.run("-n", "--quiet", "rules").stdout) == {"package", "report", "check_problems"}
+def test_a_change_of_models_yaml_reruns_the_steps_that_quote_it(program):
+    listing = (ROOT / "trained_models" / "models.yaml").read_text()
+    changed = listing.replace(find_model("unprocess").description, "another one")
+    reruns = program.reruns("trained_models/models.yaml", changed.encode())
+    assert reruns == {"package", "report", "check_problems"}
 
 
 def state(folder: Path) -> dict[str, tuple]:
     """Return time and content of all files of a run, except Snakemake's own logs and metadata."""
-    places = ("results", "submission", ".snakemake/locks")
     return {
-        str(path.relative_to(folder)): (
-            path.stat().st_mtime_ns,
-            path.read_bytes() if path.is_file() else None,
-        )
-        for place in places
+        str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.is_file() and path.read_bytes())
+        for place in ("results", "submission", ".snakemake/locks")
         for path in (folder / place).rglob("*")
     }
 
 
 WITHOUT_JOBS = [
-    ["-n"],
-    ["--list"],
-    ["--list-rules"],
-    ["--lint"],
-    ["--summary"],
-    ["--detailed-summary"],
-    ["--dag"],
-    ["--rulegraph"],
-    ["--report", "report.zip"],
-    ["--touch", "--cores", "1"],
+    *(["-n"], ["--list"], ["--list-rules"], ["--lint"], ["--summary"], ["--detailed-summary"], ["--dag"]),
+    *(["--rulegraph"], ["--report", "report.zip"], ["--touch", "--cores", "1"]),
 ]
 
 
 @pytest.fixture(scope="module")
-def damaged(tmp_path_factory) -> tuple[Path, dict]:
+def damaged(tmp_path_factory, program) -> Path:
     """Return a run after a power failure: with a lock, a partial file and truncated files."""
-    folder = tmp_path_factory.mktemp("damaged")
-    photos = folder / "photos"
-    photos.mkdir()
-    shutil.copy(ROOT / "test_rgb" / "hills.jpg", photos)
-    settings = {"images": photos, "ground_truth": ROOT / "test_raw", "device": "cpu", "model": "unprocess"}
-    assert snakemake(folder, **settings).returncode == 0
+    folder = tmp_path_factory.mktemp("damaged") / "run"
+    shutil.copytree(program.folder, folder)
+    assert "Nothing to be done" in snakemake(folder, "-n", **SETTINGS).stdout
     raw = folder / "results" / "raw" / "s" / "hills.npy"
     for path in (raw, folder / "submission" / "hills.npy"):
         os.truncate(path, path.stat().st_size - 3)
@@ -193,20 +199,16 @@ def damaged(tmp_path_factory) -> tuple[Path, dict]:
     locks.mkdir(exist_ok=True)
     (locks / "0.input.lock").write_text("")
     (locks / "0.output.lock").write_text("results/raw/s\n")
-    return folder, settings
+    return folder
 
 
 @pytest.mark.parametrize("arguments", WITHOUT_JOBS, ids=lambda arguments: arguments[0])
 def test_options_that_run_no_jobs_change_no_file(damaged, arguments):
-    folder, settings = damaged
-    before = state(folder)
-    assert {
-        "submission/.readme.txt.7.part",
-        ".snakemake/locks/0.output.lock",
-        "results/raw/s/hills.npy",
-    } <= before.keys()
-    result = snakemake(folder, *arguments, **settings)
-    after = state(folder)
+    before = state(damaged)
+    names = ("submission/.readme.txt.7.part", ".snakemake/locks/0.output.lock", "results/raw/s/hills.npy")
+    assert before.keys() >= set(names)
+    result = snakemake(damaged, *arguments, **SETTINGS)
+    after = state(damaged)
     if arguments[0] == "--touch":  # changes times by design, and stops at the lock
         before, after = ({path: content for path, (_, content) in files.items()} for files in (before, after))
     assert after == before, result.stderr
@@ -216,12 +218,21 @@ def test_options_that_run_no_jobs_change_no_file(damaged, arguments):
             assert f"{path}: not whole; a run makes it again" in result.stderr
 
 
+@pytest.mark.slow
+def test_unlocking_changes_the_locks_only(damaged, tmp_path):
+    folder = shutil.copytree(damaged, tmp_path / "copy")
+    before = state(folder)
+    assert snakemake(folder, "--unlock", **SETTINGS).returncode == 0
+    locks = {path for path in before if path.startswith(".snakemake/locks/")}
+    assert len(locks) == 2
+    assert state(folder) == {path: before[path] for path in before.keys() - locks}
+
+
 def test_a_run_recreates_damaged_outputs(damaged, tmp_path):
     """Run in a copy, since the tests of this fixture may run in any order."""
-    folder = tmp_path / "copy"
-    shutil.copytree(damaged[0], folder)
-    result = snakemake(folder, **damaged[1])
+    folder = shutil.copytree(damaged, tmp_path / "copy")
+    result = snakemake(folder, **SETTINGS)
     assert result.returncode == 0, result.stderr
     assert "results/raw/s: not whole, so it is made again" in result.stderr
     assert not (folder / "submission" / ".readme.txt.7.part").exists()
-    assert "Nothing to be done" in snakemake(folder, **damaged[1]).stderr
+    assert "Nothing to be done" in snakemake(folder, **SETTINGS).stderr

@@ -24,13 +24,8 @@ WILDCARDS = {  # placeholders in the page's file names
     "HASH": "[0-9a-f]{16}",
 }
 RECORDS = [
-    *("submission/scores.json", "submission/summary.json", "submission/provenance.json"),
-    *(
-        "results/photos/SHARD.json",
-        "results/timing/SHARD.json",
-        "results/written/SHARD.json",
-        "results/scores/SHARD.json",
-    ),
+    *(f"submission/{name}.json" for name in ("scores", "summary", "provenance")),
+    *(f"results/{name}/SHARD.json" for name in ("photos", "timing", "written", "scores")),
 ]
 
 
@@ -60,34 +55,27 @@ def run(tmp_path_factory) -> Path:
     (folder / "photos").mkdir()
     for name in ("hills.jpg", "leaves_odd.jpg"):
         shutil.copy(ROOT / "test_rgb" / name, folder / "photos")
-    result = snakemake(
-        folder, images="photos", ground_truth=ROOT / "test_raw", model="unprocess", device="cpu"
-    )
+    settings = {"images": "photos", "ground_truth": ROOT / "test_raw", "device": "cpu"}
+    result = snakemake(folder, model="unprocess", **settings)
     assert result.returncode == 0, result.stderr
     return folder
 
 
 def test_the_files_of_a_run(run):
     patterns = named(section("`submission/`") + section("`results/`"), "file")
-    intermediate = [
-        pattern for pattern in patterns if pattern.startswith(("results/decoded/", "results/demosaiced/"))
-    ]
+    deleted = ("results/decoded/", "results/demosaiced/")
+    kept = [pattern for pattern in patterns if not pattern.startswith(deleted)]
+    assert len(patterns) - len(kept) == 2
     files = [
         str(path.relative_to(run))
         for folder in ("submission", "results")
         for path in (run / folder).rglob("*")
         if path.is_file() and path.name != LIST
     ]
-    expressions = {pattern: as_expression(pattern) for pattern in patterns if pattern not in intermediate}
-    for file in files:
-        assert any(expression.fullmatch(file) for expression in expressions.values()), (
-            f"{file} is not on the page"
-        )
-    for pattern, expression in expressions.items():
-        assert any(expression.fullmatch(file) for file in files), (
-            f"{pattern} is on the page but was not written"
-        )
-    assert len(intermediate) == 2
+    expressions = {pattern: as_expression(pattern) for pattern in kept}
+    unknown = [file for file in files if not any(kind.fullmatch(file) for kind in expressions.values())]
+    absent = [name for name, kind in expressions.items() if not any(map(kind.fullmatch, files))]
+    assert (unknown, absent) == ([], []), "not on the page; on the page, but not written"
 
 
 def as_expression(pattern: str) -> re.Pattern:
@@ -112,22 +100,12 @@ def test_the_fields_of_a_record(run, record):
     (file,) = (run / record).parent.glob(Path(record).name.replace("SHARD", "s*"))
     present = set(fields(json.loads(file.read_text())))
     patterns = named(section(f"`{record}`"), "field")
-    documented = [
-        tuple(full.split("."))
-        for name in patterns
-        for full in ([name] if "SCORE" not in name else expand_scores(name))
-    ]
+    documented = {tuple(name.replace("SCORE", score).split(".")) for name in patterns for score in SCORE} - {
+        ("weights", "NAME")
+    }  # a method without weights has no hashes
     unknown = [path for path in present if not any(matches(path, pattern) for pattern in documented)]
-    assert not unknown, f"{unknown} of {record} are not on the page"
     absent = [pattern for pattern in documented if not any(matches(path, pattern) for path in present)]
-    # a method without weights has no hashes
-    assert [pattern for pattern in absent if pattern != ("weights", "NAME")] == [], (
-        f"on the page, but not in {record}"
-    )
-
-
-def expand_scores(name: str) -> list[str]:
-    return [name.replace("SCORE", score) for score in SCORE]
+    assert (unknown, absent) == ([], []), "not on the page; on the page, but not in the file"
 
 
 def matches(path: tuple[str, ...], pattern: tuple[str, ...]) -> bool:
