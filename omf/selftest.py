@@ -284,7 +284,7 @@ class SelfTest:
 
     def check_training(self) -> str:
         """60 iterations, cut after a checkpoint and resumed."""
-        hyper = Hyperparameters("selftest", 60, 4, 1e-2, 5, 0.9, "selftest", save_seconds=0)
+        plan = Hyperparameters("selftest", 60, 4, 1e-2, 5, 0.9, "selftest", save_seconds=0)
         with quiet(), tempfile.TemporaryDirectory() as folder:
             losses: list[float] = []
 
@@ -298,7 +298,7 @@ class SelfTest:
             for _ in range(2):
                 torch.manual_seed(0)
                 with suppress(CutError):
-                    fit(build("unet", (4, 8)), objective, Halves(hyper), hyper, Path(folder), self.device)
+                    fit(build("unet", (4, 8)), objective, Halves(plan), plan, Path(folder), self.device)
         resumed = len(losses) - 55  # from the checkpoint at 50
         require(resumed == 10, f"{resumed} iterations after it was cut, and not 10; report it")
         course = f"{losses[0]:.3f} to {losses[-1]:.3f}"
@@ -333,8 +333,8 @@ class CutError(Exception):
 class Halves(Dataset):
     """Training samples whose RAW is half of the photo."""
 
-    def __init__(self, hyper: Hyperparameters):
-        self.length = hyper.iterations * hyper.batch_size
+    def __init__(self, plan: Hyperparameters):
+        self.length = plan.iterations * plan.batch_size
 
     def __len__(self) -> int:
         return self.length

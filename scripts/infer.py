@@ -15,8 +15,8 @@ from omf.utils.files import save_json
 @cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("decoded", type=Path, help="folder of NAME.npz")
-    parser.add_argument("--out", type=Path, required=True, help="folder for NAME.npy, float32 (H, W, 3)")
+    parser.add_argument("decoded", type=Path, help="folder of NAME.tif")
+    parser.add_argument("--out", type=Path, required=True, help="folder for NAME.tif, float32 (H, W, 3)")
     parser.add_argument("--timing", type=Path, required=True, help="JSON of the measurements")
     parser.add_argument("--model", required=True)
     parser.add_argument("--camera", default="", help="camera of a classical method; the model's by default")

@@ -17,7 +17,7 @@ from omf.utils.files import save_json
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("plan", type=Path, help="JSON of the photos and what else the step needs")
-    parser.add_argument("demosaiced", type=Path, help="folder of NAME.npy, float32 (H, W, 3)")
+    parser.add_argument("demosaiced", type=Path, help="folder of NAME.tif, float32 (H, W, 3)")
     parser.add_argument("--out", nargs="+", type=Path, required=True, help="a folder for each format")
     parser.add_argument("--record", type=Path, required=True, help="JSON of the problems")
     arguments = parser.parse_args()

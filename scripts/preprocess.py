@@ -1,4 +1,4 @@
-"""Decode the photos of a shard and compute their overexposure masks."""
+"""Decode the photos of a shard."""
 
 import argparse
 from pathlib import Path
@@ -14,7 +14,7 @@ from omf.utils.files import save_json
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("plan", type=Path, help="JSON of the photos and what else the step needs")
-    parser.add_argument("--out", type=Path, required=True, help="folder for NAME.npz")
+    parser.add_argument("--out", type=Path, required=True, help="folder for NAME.tif")
     parser.add_argument("--record", type=Path, required=True, help="JSON of file hashes and problems")
     arguments = parser.parse_args()
     photos = map(Path, load_plan(arguments.plan)["photos"])

@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 
 from omf.inference.base import Method, Picture
+from omf.pipeline.intermediate import read_picture, save_picture
 from omf.pipeline.manifest import wait_for_files, write_folder_manifest
 from omf.pipeline.stream import stream
+from omf.raw.overexposure import overexposure_mask
 from omf.utils.console import progress
-from omf.utils.files import save_npy
 
 
 def infer(decoded: Path, out: Path, method: Method) -> dict:
-    """Reconstruct a shard: `decoded`/NAME.npz -> `out`/NAME.npy, demosaiced RAW, float32 (H, W, 3) in [0, 1].
+    """Reconstruct a shard: `decoded`/NAME.tif -> `out`/NAME.tif, demosaiced RAW, float32 (H, W, 3) in [0, 1].
 
     Returns:
         {"images": number of images written, "seconds": time without start-up and loading of weights,
@@ -31,11 +32,11 @@ def infer(decoded: Path, out: Path, method: Method) -> dict:
     problems = []
 
     def read(name: str) -> Picture:
-        with np.load(decoded / f"{name}.npz") as arrays:
-            return Picture(arrays["rgb"], arrays["mask"], name)
+        rgb = read_picture(decoded / f"{name}.tif")
+        return Picture(rgb, overexposure_mask(rgb), name)
 
     def write(picture: Picture, raw: np.ndarray) -> None:
-        save_npy(out / f"{picture.name}.npy", raw, synced=False)
+        save_picture(out / f"{picture.name}.tif", raw)
         done.append(picture.mask.size)
 
     start = time.perf_counter()

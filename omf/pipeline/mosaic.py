@@ -3,16 +3,15 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from omf.io.raw_formats import Writer
+from omf.pipeline.intermediate import read_picture
 from omf.pipeline.manifest import wait_for_files, write_folder_manifest
 from omf.pipeline.stream import IMAGE_ERRORS, as_input_error
 from omf.utils.console import progress
 
 
 def write_mosaics(demosaiced: Path, writers: Sequence[Writer], photos: Mapping[str, Path]) -> list[str]:
-    """Write a shard of demosaiced RAW, NAME.npy, float32 (H, W, 3), in the format of each writer.
+    """Write a shard of demosaiced RAW, NAME.tif, float32 (H, W, 3), in the format of each writer.
 
     Args:
         demosaiced: folder that `infer` wrote.
@@ -29,7 +28,7 @@ def write_mosaics(demosaiced: Path, writers: Sequence[Writer], photos: Mapping[s
     for writer in writers:
         writer.folder.mkdir(parents=True, exist_ok=True)
     for path in progress(wait_for_files(demosaiced), "mosaic", unit="image"):
-        raw = np.load(path)
+        raw = read_picture(path)
         for write in writers:
             try:
                 write(photos[path.stem], raw)

@@ -3,11 +3,12 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-from omf.inference.base import Method
+from omf.inference.base import Method, Picture
+from omf.io.images import read_rgb
 from omf.io.photos import map_by_name
 from omf.io.raw_formats import RawFormat, Writer
-from omf.pipeline.preprocess import decode
 from omf.pipeline.stream import stream
+from omf.raw.overexposure import overexposure_mask
 from omf.utils.console import log, progress
 
 
@@ -33,9 +34,14 @@ def predict(
     named, problems = map_by_name(photos)
     # the method itself converts to the plain format, on its device
     submit = method.packed if writer.format == RawFormat() else method.demosaiced
+
+    def read(name: str) -> Picture:
+        rgb = read_rgb(named[name])
+        return Picture(rgb, overexposure_mask(rgb), name, neutral, exposure)
+
     steps = stream(
         named,
-        lambda name: decode(named[name])._replace(neutral=neutral, exposure=exposure),
+        read,
         submit,
         lambda picture, raw: writer(named[picture.name], raw, picture.rgb),
         method.pixels_per_batch,

@@ -1,35 +1,19 @@
-"""First pipeline step: decode a shard of photos and mark their overexposed pixels. No torch here."""
+"""First pipeline step: decode a shard of photos. No torch here."""
 
 from collections.abc import Iterable
 from pathlib import Path
 
-import numpy as np
-
-from omf.inference.base import Picture
 from omf.io.images import read_rgb
 from omf.io.photos import map_by_name
+from omf.pipeline.intermediate import save_picture
 from omf.pipeline.manifest import write_folder_manifest
-from omf.pipeline.stream import as_input_error
-from omf.raw.overexposure import overexposure_mask
 from omf.utils.console import progress
 from omf.utils.errors import InputError
-from omf.utils.files import atomic_write, sha256
-
-
-def decode(photo: Path) -> Picture:
-    """Read a photo and mark its overexposed pixels.
-
-    Raises InputError if it cannot be read or does not fit in memory.
-    """
-    rgb = read_rgb(photo)
-    try:
-        return Picture(rgb, overexposure_mask(rgb), photo.stem)
-    except MemoryError as error:
-        raise as_input_error(photo, error) from None
+from omf.utils.files import sha256
 
 
 def preprocess(photos: Iterable[Path], out: Path) -> dict:
-    """Decode the photos of a shard to `out`/NAME.npz with `rgb` and `mask`.
+    """Decode the photos of a shard to `out`/NAME.tif, sRGB.
 
     Returns:
         {"sha256": {file name: hash of the photo file}, "problems": one line for each photo that is skipped}.
@@ -39,13 +23,12 @@ def preprocess(photos: Iterable[Path], out: Path) -> dict:
     out.mkdir(parents=True, exist_ok=True)
     for name, photo in progress(named.items(), "decoding", unit="image"):
         try:
-            picture = decode(photo)
+            rgb = read_rgb(photo)
             hashes[photo.name] = hash_photo(photo)
         except InputError as error:
             problems.append(str(error))
             continue
-        with atomic_write(out / f"{name}.npz", synced=False) as temporary, temporary.open("wb") as file:
-            np.savez(file, rgb=picture.rgb, mask=picture.mask)
+        save_picture(out / f"{name}.tif", rgb)
     write_folder_manifest(out)
     return {"sha256": hashes, "problems": problems}
 

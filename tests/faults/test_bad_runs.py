@@ -426,16 +426,16 @@ def test_a_photo_deleted_before_decoding(tmp_path, photos):
 
 
 def test_a_photo_deleted_after_decoding(tmp_path, photos, monkeypatch):
-    def decode_and_remove(photo):
+    def read_and_remove(photo):
         decoded = decode(photo)
         if photo.stem == "b":
             photo.unlink()
         return decoded
 
-    decode = preprocess.decode
-    monkeypatch.setattr(preprocess, "decode", decode_and_remove)
+    decode = preprocess.read_rgb
+    monkeypatch.setattr(preprocess, "read_rgb", read_and_remove)
     record = preprocess.preprocess(sorted(photos.iterdir()), tmp_path / "decoded")
-    assert names_in(tmp_path / "decoded") == {"a.npz", "c.npz"}
+    assert names_in(tmp_path / "decoded") == {"a.tif", "c.tif"}
     (line,) = record["problems"]
     check_line(line, f"{photos}/b.png: removed while it was being processed")
 

@@ -69,7 +69,7 @@ def test_a_failed_image_does_not_affect_its_shard(tmp_path, photo_folder, fuse, 
     assert measured["problems"] == ["night_tall: not enough memory for it"]
     assert measured["images"] == 3
     assert measured["megapixels"] == pytest.approx((2 * 240 * 320 + 203 * 301) / 1e6, abs=1e-4)
-    assert names_in(tmp_path / "demosaiced") == ["chart.npy", "hills.npy", "leaves_odd.npy"]
+    assert names_in(tmp_path / "demosaiced") == ["chart.tif", "hills.tif", "leaves_odd.tif"]
 
 
 def test_bad_photos_are_listed_and_the_rest_is_processed(tmp_path, photo_folder, fuse):
