@@ -1,5 +1,6 @@
 """The interface of all reconstruction methods: photos in, RAW out. No torch here."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -42,14 +43,14 @@ class Method(Protocol):
         """Submit photos; the results are Bayer RAW in the challenge's format, uint16 (H/2, W/2, 4)."""
 
 
-class ClassicalMethod:
+class ClassicalMethod(ABC):
     """A method without networks, which computes each photo when the results are requested."""
 
     pixels_per_batch = 1
 
+    @abstractmethod
     def reconstruct(self, picture: Picture) -> np.ndarray:
         """Reconstruct demosaiced RAW, float32 (H, W, 3) in [0, 1]."""
-        raise NotImplementedError
 
     def demosaiced(self, pictures: Sequence[Picture]) -> Pending:
         """Implement `Method`."""

@@ -201,7 +201,7 @@ class Writer:
     ) -> None:
         """Write the counts as DNG, with a preview and the EXIF of the photo."""
         raw_format = self.format
-        check_is_file(photo, "back the photo, whose EXIF the DNG contains")
+        check_is_file(photo, "the photo itself, whose EXIF the DNG contains")
         if rgb.shape != raw.shape:
             raise InputError(
                 f"{photo}: changed during the run, to {rgb.shape[1]} x {rgb.shape[0]} pixels; run again"

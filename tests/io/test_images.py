@@ -296,6 +296,15 @@ def test_invalid_tiff_tags_are_rejected(tmp_path, tag, value, message):
     assert str(caught.value).startswith(str(tmp_path / "a.tif"))
 
 
+@pytest.mark.parametrize("photometric", ["ycbcr", "rgb"])  # read by Pillow, and by tifffile
+def test_jpeg_in_tiff_beyond_the_end_of_the_file_is_not_read(tmp_path, photometric):
+    """Nothing requests the gigabytes that the file says it has."""
+    tifffile.imwrite(tmp_path / "a.tif", RGB, photometric=photometric, compression="jpeg")
+    set_tags(tmp_path / "a.tif", {279: 2**32 - 1})  # StripByteCounts
+    with pytest.raises(InputError, match="parts of the image are not in the file"):
+        read_rgb(tmp_path / "a.tif")
+
+
 def test_tile_larger_than_the_image_is_rejected(tmp_path):
     tiff(RGB16, tile=(32, 32), compression="zlib")(tmp_path / "a.tif")
     set_tags(tmp_path / "a.tif", {322: 2**15, 323: 2**15})  # TileWidth, TileLength

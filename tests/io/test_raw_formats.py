@@ -165,6 +165,15 @@ def test_settings_offer_the_same_formats():
     assert list(formats.CHALLENGES) == list(get_args(fields["challenge"].annotation))
 
 
+def test_no_dng_of_a_photo_that_is_gone(tmp_path):
+    """Its EXIF would be missing, silently."""
+    writer = Writer(tmp_path / "out", build_format(output_format="dng"), CAMERA, "some_model")
+    raw = random_raw()
+    with pytest.raises(InputError, match=r"gone\.jpg: no such file; give the photo itself"):
+        writer(tmp_path / "gone.jpg", raw, np.zeros(raw.shape, np.uint8))
+    assert not (tmp_path / "out").exists()
+
+
 def test_dng_contains_counts_and_metadata(tmp_path, photo_folder):
     raw = random_raw(240, 320)
     raw_format = build_format(
