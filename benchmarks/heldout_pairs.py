@@ -42,7 +42,7 @@ COLUMNS = {
 def held_out_pictures(photos: list[Path], camera: Camera, size: int) -> tuple[SimulatedPictures, str]:
     """Return a source of simulated pairs of held-out photos and newly drawn scenes, and its description."""
     kept = sorted(match_patterns(find_photos(photos), HELD_OUT))
-    scenes = load_scenes(kept, size + 2)
+    scenes = load_scenes(kept, size + 2, camera)
     drawn = draw_scenes(DRAWN, DRAWN_SEED, size + 2)
     return SimulatedPictures(scenes, drawn, camera), f"{len(scenes)} held-out photos and {DRAWN} drawn scenes"
 

@@ -166,8 +166,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="Markdown table")
     parser.add_argument("--plot", type=Path, help="PNG of the tone ratios")
     arguments = parser.parse_args()
-    scenes = load_scenes(find_photos(arguments.photos), SIZE + 2)
-    simulated = simulate(load_camera(arguments.camera), scenes, arguments.count, SIZE)
+    camera = load_camera(arguments.camera)
+    scenes = load_scenes(find_photos(arguments.photos), SIZE + 2, camera)
+    simulated = simulate(camera, scenes, arguments.count, SIZE)
     bands = np.nanpercentile(simulated, (5, 50, 95), axis=0)
     references = read_references(arguments)
     values = {item.name: statistics(item.rgb, item.raw, item.valid) for item in references}

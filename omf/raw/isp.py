@@ -110,11 +110,6 @@ def lift_midtones(linear: np.ndarray, amount: float) -> np.ndarray:
     return linear * (1 + amount * (1 - linear))
 
 
-def lower_midtones(lifted: np.ndarray, amount: float) -> np.ndarray:
-    """Invert `lift_midtones`: the smaller root of a x^2 - (1 + a) x + y = 0."""
-    return 2 * lifted / (1 + amount + np.sqrt((1 + amount) ** 2 - 4 * amount * lifted))
-
-
 def smoothstep(values: np.ndarray) -> np.ndarray:
     """Apply the S-shaped global tone curve 3 x^2 - 2 x^3 (Brooks et al. 2019)."""
     return values * values * (3 - 2 * values)

@@ -15,6 +15,10 @@ CLIPPED_LEVEL = 250  # 8-bit level from which a pixel counts as clipped
 BRIGHT_LEVEL = 200  # 8-bit level that bright surroundings reach everywhere
 BRIGHT_WINDOW = 9  # width of these surroundings, pixels
 
+# Values at which the ISP's curves are tabulated; linear ones are denser in the dark, where sRGB is steep
+SRGB_LEVELS = np.linspace(0, 1, 4097)
+LINEAR_LEVELS = SRGB_LEVELS**2
+
 # Of sample_tone_curve
 TONE_KNOTS = 5
 TONE_POINTS = 65
@@ -196,6 +200,11 @@ def encode_uniform(linear: np.ndarray, settings: CaptureSettings) -> np.ndarray:
     return isp.encode_srgb(isp.lift_midtones(mapped, settings.midtones))
 
 
+def decode_uniform(srgb: np.ndarray, settings: CaptureSettings) -> np.ndarray:
+    """Invert `encode_uniform`: any shape -> float32."""
+    return np.interp(srgb, encode_uniform(LINEAR_LEVELS, settings), LINEAR_LEVELS).astype(np.float32)
+
+
 def render_uniform(linear: np.ndarray, settings: CaptureSettings) -> np.ndarray:
     """Render uniform grey areas of linear sRGB values in [0, 1], any shape, to sRGB, as `run_isp` does."""
     srgb = apply_srgb_curves(encode_uniform(linear, settings), settings)
@@ -235,10 +244,32 @@ def linear_raw(counts: np.ndarray, camera: Camera) -> np.ndarray:
     return to_rggb(isp.linearise(counts, camera.black_level, camera.white_level), camera.cfa)
 
 
+def linearise_photo(rgb: np.ndarray, settings: CaptureSettings) -> np.ndarray:
+    """Invert the ISP's curves and saturation.
+
+    Local contrast is inverted as in uniform areas. Sharpening, noise and JPEG artefacts remain, and clipped
+    pixels become the value at which the photo reaches white.
+
+    Args:
+        rgb: sRGB, uint8 or uint16 (H, W, 3), without an extra curve.
+        settings: settings of the ISP.
+
+    Returns:
+        Linear sRGB, float32 (H, W, 3) in [0, 1].
+    """
+    most = np.iinfo(rgb.dtype).max
+    codes = np.arange(most + 1) / most
+    srgb = np.interp(codes, apply_srgb_curves(SRGB_LEVELS, settings), SRGB_LEVELS)
+    if settings.saturation == 1:  # the channels are independent, so that a table suffices
+        return decode_uniform(srgb, settings)[rgb]
+    less = isp.saturate(srgb.astype(np.float32)[rgb], 1 / settings.saturation)
+    return decode_uniform(isp.clip(less), settings)
+
+
 def linear_scene(
-    srgb: np.ndarray, midtones: float = 0.35, growth: float = 0.02, headroom: float = 1.5
+    srgb: np.ndarray, settings: CaptureSettings, growth: float = 0.02, headroom: float = 1.5
 ) -> np.ndarray:
-    """Estimate a linear scene from an sRGB photo: invert the ISP's tone curve and brighten clipped lights.
+    """Estimate a linear scene from an sRGB photo: invert an ISP and brighten clipped lights.
 
     The true values of clipped areas are unknown. Where a clipped area borders on bright surroundings, its
     brightness rises from that border without a jump, as in a sky. Far from such borders, and behind objects
@@ -246,14 +277,14 @@ def linear_scene(
 
     Args:
         srgb: photo, uint8 (H, W, 3).
-        midtones: `amount` of isp.lift_midtones to invert.
+        settings: those that the photo was perhaps made with, see `linearise_photo`.
         growth: increase of brightness per pixel within clipped areas, relative.
         headroom: maximum of this increase.
 
     Returns:
         float32 (H, W, 3), linear sRGB primaries, white at 1.
     """
-    scene = isp.lower_midtones(isp.decode_srgb(srgb.astype(np.float32) / 255), midtones)
+    scene = linearise_photo(srgb, settings)
     brightest = srgb.max(axis=-1)
     clipped = brightest >= CLIPPED_LEVEL
     bright = ~clipped & (minimum_filter(brightest, BRIGHT_WINDOW) >= BRIGHT_LEVEL)

@@ -39,7 +39,7 @@ def write_pairs(photos: list[Path], camera: Camera, out: Path, count: int, size:
         raise InputError(f"count {count}; give the number of pairs, 1 or more")
     if size % 2 or size < 16:
         raise InputError(f"size {size}: give an even number of pixels, 16 or more")
-    scenes = load_scenes(photos, size + 2)
+    scenes = load_scenes(photos, size + 2, camera)
     if photos and not scenes:
         raise InputError(
             f"none of the {len(photos)} photos can be used;"

@@ -236,15 +236,20 @@ def load_each(
     return scenes
 
 
-def load_scenes(photos: list[Path], size: int) -> list[np.ndarray]:
-    """Read photos as linear scenes, see `load_each`."""
+def load_scenes(photos: list[Path], size: int, camera: Camera) -> list[np.ndarray]:
+    """Read photos as linear scenes, see `load_each`.
+
+    Each photo is undone by one draw of the camera's prior. A fixed curve would leave a part of the photo's
+    own in the scene, and all simulated photos would have too much or too little contrast.
+    """
     rng = np.random.default_rng(0)
 
     def to_scene(_: Path, rgb: np.ndarray) -> np.ndarray:
         picture = Image.fromarray((rgb >> 8).astype(np.uint8) if rgb.dtype == np.uint16 else rgb)
         while max(picture.size) > 2 * MAX_SCENE_SIDE:  # hides JPEG blocks and demosaicing artefacts
             picture = picture.reduce(2)
-        return linear_scene(np.asarray(picture), growth=np.exp(rng.uniform(*np.log(GROWTH))))
+        undone = sample_settings(camera, rng)
+        return linear_scene(np.asarray(picture), undone, growth=np.exp(rng.uniform(*np.log(GROWTH))))
 
     return load_each(photos, "photo", size, to_scene)
 
@@ -320,8 +325,9 @@ def simulated_pictures(settings: TrainingSettings) -> SimulatedPictures:
     size = settings.patch_size + 2  # see SimulatedPictures.draw
     photos = list_scenes(settings.photos or [settings.pairs] * bool(settings.pairs), settings.exclude)
     linear = list_scenes(settings.linear_images, settings.exclude)
-    scenes = load_scenes(photos, size) + load_linear_scenes(linear, size)
-    return SimulatedPictures(scenes, draw_scenes(DRAWN, settings.seed), load_camera(settings.camera))
+    camera = load_camera(settings.camera)
+    scenes = load_scenes(photos, size, camera) + load_linear_scenes(linear, size)
+    return SimulatedPictures(scenes, draw_scenes(DRAWN, settings.seed), camera)
 
 
 def list_scenes(folders: list[str], exclude: str) -> list[Path]:
