@@ -17,6 +17,7 @@ from omf.networks.base import PaddedNetwork
 from omf.networks.build import NETWORKS, build, name_of
 from omf.networks.demosaic_net import DemosaicNet
 from omf.networks.global_net import BASE_CHANNELS, GlobalNet
+from omf.networks.spread_net import SpreadNet
 from omf.networks.unet import shape_of
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write
@@ -24,7 +25,8 @@ from omf.utils.files import atomic_write
 # dtypes of weights; int64 is that of BatchNorm's num_batches_tracked
 WEIGHT_TYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64, torch.int64)
 MAX_LISTED = 4  # keys or problems named in an error message
-DEMOSAIC, BASE = "demosaic", "base"  # architectures in the headers of a Demosaic Net and of a base network
+# Architectures in the headers of a Demosaic Net, of a base network and of a spread network
+DEMOSAIC, BASE, SPREAD = "demosaic", "base", "spread"
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -96,6 +98,12 @@ def load_base(path: Path) -> GlobalNet:
     """Load a base network. Raises InputError under the same conditions as `load_network`."""
     state, _ = read_weights(path, BASE, "a base network")
     return build_with_weights(GlobalNet, state, path)
+
+
+def load_spread(path: Path) -> SpreadNet:
+    """Load a spread network. Raises InputError under the same conditions as `load_network`."""
+    state, _ = read_weights(path, SPREAD, "a spread network")
+    return build_with_weights(SpreadNet, state, path)
 
 
 def build_with_weights(make: Callable[[], Network], state: Mapping[str, Tensor], path: Path) -> Network:
@@ -229,6 +237,11 @@ def save_demosaic_net(network: DemosaicNet, path: Path) -> None:
 def save_base(network: GlobalNet, path: Path, camera: str | None = None) -> None:
     """Write a base network as safetensors, in float32."""
     write_weights(network.state_dict(), {"architecture": BASE}, path, camera)
+
+
+def save_spread(network: SpreadNet, path: Path) -> None:
+    """Write a spread network as safetensors, in float32."""
+    write_weights(network.state_dict(), {"architecture": SPREAD}, path)
 
 
 def write_weights(

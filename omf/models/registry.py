@@ -26,6 +26,7 @@ FOLDER_FILES = (
 SHIPPED, OWN = "models.yaml", "local.yaml"  # the lists of models; commands write to the second only
 PROFILE = "camera.yaml"  # in a folder of weights: the camera, if it is not one in cameras/
 METHODS = ("fusion", "unprocess", "inverse")
+SPREAD_FILE = "spread.safetensors"  # which may lie beside a base network
 LFS_POINTER = b"version https://git-lfs"
 
 
@@ -48,6 +49,7 @@ class Model:
     noe: WeightsFile | None = None  # may be missing if there is a base network
     base: WeightsFile | None = None  # network that sees the whole photo; None: the published method
     demosaic: WeightsFile | None = None  # Demosaic Net that produced the ground truth
+    spread: WeightsFile | None = None  # network that tells how far the base may be off
     method: str = "fusion"  # or unprocess or inverse, which have no weights
     widths: tuple[int, ...] | None = None  # channels of each level; None: read from the files
     camera: str = "samsung_s7"  # camera of the predicted RAW
@@ -60,7 +62,7 @@ class Model:
     @property
     def files(self) -> tuple[WeightsFile, ...]:
         """All weights files of the model."""
-        return tuple(file for file in (self.oe, self.noe, self.base, self.demosaic) if file)
+        return tuple(filter(None, (self.oe, self.noe, self.base, self.demosaic, self.spread)))
 
 
 def read_models() -> dict[str, Model]:
@@ -276,6 +278,8 @@ def model_in_folder(folder: Path, listed: dict[Path, WeightsFile]) -> Model:
     for names in FOLDER_FILES:
         paths = {branch: folder / file for branch, file in names.items()}
         if all(path.is_file() for path in paths.values()):
+            if "base" in paths and (folder / SPREAD_FILE).is_file():
+                paths["spread"] = folder / SPREAD_FILE
             files = {branch: listed.get(path.resolve(), WeightsFile(path)) for branch, path in paths.items()}
             return Model(name=str(folder), camera=read_camera_name(paths["oe"]) or Model.camera, **files)
     sets = " or ".join(" + ".join(names.values()) for names in FOLDER_FILES)

@@ -109,11 +109,17 @@ class GlobalNet(nn.Module):
             thumbnail: R, G, B and overexposure mask in [0, 1], (N, 4, THUMBNAIL_SIZE, THUMBNAIL_SIZE).
             quantiles: (N, 3, len(QUANTILES)); see `summarise_photo` for both.
         """
+        return self.transform_of(self.features_of(thumbnail, quantiles))
+
+    def features_of(self, thumbnail: Tensor, quantiles: Tensor) -> Tensor:
+        """Return the hidden features, (N, FEATURES), from which `transform_of` computes the transform."""
         features, share = self.features(thumbnail), thumbnail[:, 3].flatten(1).mean(1, keepdim=True)
         pooled = (features.mean((2, 3)), features.amax((2, 3)))
-        steps, scale, matrix, offset = self.head(torch.cat((*pooled, quantiles.flatten(1), share), 1)).split(
-            (SEGMENTS, 1, 9, 3), 1
-        )
+        return self.head[:-1](torch.cat((*pooled, quantiles.flatten(1), share), 1))
+
+    def transform_of(self, features: Tensor) -> GlobalTransform:
+        """Return the transform of each image from its hidden features."""
+        steps, scale, matrix, offset = self.head[-1](features).split((SEGMENTS, 1, 9, 3), 1)
         curve = functional.pad((self.log_steps + steps + scale).exp().cumsum(1), (1, 0))
         matrix = self.typical_matrix + MATRIX_SCALE * matrix.view(-1, 3, 3)
         return GlobalTransform(curve, matrix, OFFSET_SCALE * offset)

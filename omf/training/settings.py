@@ -10,7 +10,13 @@ from omf.utils.sections import Section, validate
 from omf.utils.yaml import parse_yaml
 
 # The stages of a training, each of one network, with those whose weights it requires
-STAGES = {"base": (), "demosaic": (), "noe": ("base", "demosaic"), "oe": ("base", "demosaic", "noe")}
+STAGES = {
+    "base": (),
+    "demosaic": (),
+    "noe": ("base", "demosaic"),
+    "oe": ("base", "demosaic", "noe"),
+    "spread": ("base",),
+}
 
 
 class Iterations(Section):
@@ -32,6 +38,9 @@ class Iterations(Section):
         },
     )
     oe: int = Field(300, ge=1, description="Of OE.")
+    spread: int = Field(
+        100, ge=0, description="Of the network that tells how far the base network may be off; 0: none."
+    )
 
     @field_validator("noe")
     @classmethod
@@ -102,8 +111,9 @@ class TrainingSettings(Section):
 
     @property
     def stages(self) -> tuple[str, ...]:
-        """The stages of the training: those with iterations."""
-        return tuple(stage for stage in STAGES if getattr(self.iterations, stage))
+        """The stages of the training: those with iterations; the spread is that of a base network."""
+        left_out = () if self.iterations.base else ("spread",)
+        return tuple(stage for stage in STAGES if getattr(self.iterations, stage) and stage not in left_out)
 
 
 def read_settings(path: Path) -> TrainingSettings:

@@ -16,11 +16,13 @@ from omf.models.checkpoints import (
     save_base,
     save_demosaic_net,
     save_network,
+    save_spread,
 )
 from omf.models.registry import check_files, find_model
 from omf.networks.build import build
 from omf.networks.demosaic_net import DemosaicNet
 from omf.networks.global_net import BASE_CHANNELS, GlobalNet, refine
+from omf.networks.spread_net import SpreadNet, spread_loss, true_errors
 from omf.raw.camera import load_camera
 from omf.training.curves import draw_curves
 from omf.training.loop import LOG, Hyperparameters, fit, is_first, starts_with_header, wait_for_others
@@ -70,7 +72,7 @@ def train_stage(stage: str, settings: TrainingSettings, run: Path, device: torch
                 training_source(settings, branch)
     torch.manual_seed(settings.seed)
     iterations = getattr(settings.iterations, stage)
-    batch_size = settings.batch_size * (IMAGES_PER_PATCH if stage == "base" else 1)
+    batch_size = settings.batch_size * (IMAGES_PER_PATCH if stage in ("base", "spread") else 1)
     plan = Hyperparameters(
         stage,
         iterations,
@@ -87,6 +89,9 @@ def train_stage(stage: str, settings: TrainingSettings, run: Path, device: torch
         save, objective = partial(save_base, camera=settings.camera), base_objective
         images = WholeImages(training_source(settings, stage), length, seed)
         network = initial_network(stage, settings, run)
+    elif stage == "spread":
+        save, objective = save_spread, spread_objective(load_base(weights_file(run, "base")).to(device))
+        images, network = WholeImages(training_source(settings, stage), length, seed), SpreadNet()
     elif stage == "demosaic":
         save, objective, network = save_demosaic_net, demosaic_loss, DemosaicNet()
         images = MosaickedScenes(simulated_pictures(settings), size, length, seed)
@@ -136,7 +141,11 @@ def stage_fingerprint(stage: str, settings: TrainingSettings) -> str:
     others = STAGES.keys() - {stage, *STAGES[stage]}
     for section in ("iterations", "loss"):
         values[section] = {name: value for name, value in values[section].items() if name not in others}
-    without_widths = {"base": ("network", "widths"), "demosaic": ("network", "widths", "init_from")}
+    without_widths = {
+        "base": ("network", "widths"),
+        "spread": ("network", "widths", "init_from"),
+        "demosaic": ("network", "widths", "init_from"),
+    }
     for name in ("name", "num_gpus", *without_widths.get(stage, ())):
         del values[name]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
@@ -181,6 +190,20 @@ def base_objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
     with torch.autocast(thumbnail.device.type, enabled=False):
         error = type(transform)(*(part.float() for part in transform)).apply(thumbnail[:, :3]) - raw
         return error.square().mean((1, 2, 3)).sqrt().mean()
+
+
+def spread_objective(base: GlobalNet) -> Callable[[nn.Module, list[Tensor]], Tensor]:
+    """Return the objective of the spread network of a base network; see `base_objective` for the batch."""
+
+    def objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
+        thumbnail, quantiles, raw = batch
+        with torch.autocast(thumbnail.device.type, enabled=False):
+            with torch.no_grad():
+                features = base.features_of(thumbnail, quantiles)
+                errors = true_errors(base.transform_of(features).apply(thumbnail[:, :3]).clamp(0, 1), raw)
+            return spread_loss(network(features), *errors)
+
+    return objective
 
 
 @torch.no_grad()

@@ -7,9 +7,17 @@ import torch
 import yaml
 from conftest import ROOT, random_base, random_unet
 
-from omf.models.checkpoints import load_networks, save_base, save_demosaic_net, save_network
+from omf.models.checkpoints import (
+    load_networks,
+    load_spread,
+    save_base,
+    save_demosaic_net,
+    save_network,
+    save_spread,
+)
 from omf.models.registry import check_files, find_model, read_list
 from omf.networks.demosaic_net import DemosaicNet
+from omf.networks.spread_net import SpreadNet
 from omf.raw.camera import load_camera
 from omf.training.register import register_trained_model
 from omf.training.settings import STAGES, Iterations, TrainingSettings
@@ -25,6 +33,7 @@ def run(tmp_path):
     torch.manual_seed(0)
     save_demosaic_net(DemosaicNet(4, 2), folder / "demosaic.safetensors")
     save_base(random_base(0), folder / "base.safetensors")
+    save_spread(SpreadNet(), folder / "spread.safetensors")
     rows = "".join(f"{stage},50,0.25,0.001,12.50\n" for stage in STAGES)
     (folder / "log.csv").write_text("network,iteration,loss,learning_rate,patches_per_second\n" + rows)
     (folder / "curves.png").write_bytes(b"\x89PNG")
@@ -40,7 +49,8 @@ def test_a_trained_model_is_registered_and_can_be_replaced(run, own_models):
         check_files(model)
         assert model.trained_here
         assert model.widths == (4, 6)
-        assert model.demosaic.path.is_file()
+        assert model.demosaic.path.is_file() and load_spread(model.spread.path)
+        assert find_model(str(own_models / "mine")).spread.path == model.spread.path
         after = (own_models / "local.yaml").read_text()
         assert after.startswith("# by hand\nother: {method: inverse}  # mine\n")
         assert list(yaml.safe_load(after)) == ["other", "mine"]

@@ -118,7 +118,7 @@ def test_all_stages_in_two_processes(tmp_path):
     """Each stage reads the weights of the earlier ones, which the first process writes."""
     settings = (
         "{widths: [4, 6], patch_size: 40, batch_size: 2, loss: {seam: 1},"
-        " iterations: {base: 4, demosaic: 4, noe: 4, oe: 4}}"
+        " iterations: {base: 4, demosaic: 4, noe: 4, oe: 4, spread: 4}}"
     )
     command = ["-m", "omf", "train", "-o", tmp_path / "model"]
     answer = run_twice(tmp_path, *command, settings=settings)
@@ -147,12 +147,12 @@ def test_a_stage_depends_on_its_own_settings():
     for settings, affected in (
         (changed(name="other", num_gpus=2), []),
         (changed(iterations=Iterations(base=4, demosaic=4, noe=4, oe=5)), ["oe"]),
-        (changed(iterations=Iterations(base=5, demosaic=4, noe=4, oe=4)), ["base", "noe", "oe"]),
+        (changed(iterations=Iterations(base=5, demosaic=4, noe=4, oe=4)), ["base", "noe", "oe", "spread"]),
         (changed(widths=[4, 6, 8]), ["noe", "oe"]),
         (changed(loss=Losses(noe=Loss(ms_ssim=1))), ["noe", "oe"]),
         (changed(loss=Losses(oe=Loss(ms_ssim=1))), ["oe"]),
         (changed(loss=Losses(seam=1)), ["oe"]),
-        (changed(camera="generic_phone"), ["base", "demosaic", "noe", "oe"]),
+        (changed(camera="generic_phone"), ["base", "demosaic", "noe", "oe", "spread"]),
     ):
         assert [
             stage
@@ -216,7 +216,7 @@ def test_oe_starts_from_noe_and_both_from_a_given_model(tmp_path, tiny_model):
     given = stages.initial_network("noe", changed(init_from=str(tiny_model)), tmp_path)
     torch.testing.assert_close(given.state_dict(), load_network(tiny_model / "noe.safetensors").state_dict())
     settings = changed(iterations=Iterations(base=4, demosaic=4, noe=0, oe=4))
-    assert settings.stages == ("base", "demosaic", "oe")
+    assert settings.stages == ("base", "demosaic", "oe", "spread")
     assert stages.initial_network("oe", settings, tmp_path).in_channels == 7  # with the base RAW
     with pytest.raises(InputError, match=r"tiny has no network base; set iterations\.base to 0"):
         stages.initial_network("base", changed(init_from=str(tiny_model)), tmp_path)
@@ -246,7 +246,7 @@ def test_oe_and_noe_refine_the_base(tmp_path):
 def test_weights_of_networks_that_the_settings_leave_out_are_removed(tmp_path):
     for stage in stages.STAGES:
         (tmp_path / f"{stage}.safetensors").touch()
-    settings = changed(iterations=Iterations(base=4, demosaic=4, noe=0, oe=4))
+    settings = changed(iterations=Iterations(base=4, demosaic=4, noe=0, oe=4, spread=0))
     stages.remove_other_weights(settings, tmp_path)
     assert {path.stem for path in tmp_path.iterdir()} == {"base", "demosaic", "oe"}
 
