@@ -8,6 +8,9 @@ or NAME.npz, whose `raw` is demosaiced RAW of the photo's size, white at 1, and 
 The first word of a name tells the camera, of which it ends the name: s7, p20 or phone; a model is scored on
 the photos of its camera. RAW that is `--stretched`, by an unknown factor, tells no exposure.
 
+The first tables give, for each camera, the PSNR of each photo and in brackets that after the best factor, and
+their means over the photos; the last one gives all scores.
+
 PHOTO and ANSWER are a photo of the S7 and the demosaiced RAW that the published network made of it, with
 gamma 1/2.2; PHOTO, of 4032 x 3024 pixels, is also given as AIM 2022 gave out its inputs: in patches, with
 extra tone curves, and again after their removal. The corrections show the kind of the error: PSNR after the
@@ -178,6 +181,27 @@ def table_row(cells: list[str], scores: dict[str, float]) -> str:
     return "| " + " | ".join(cells + values) + " |"
 
 
+def overview(scores: dict[tuple[str, str], dict[str, float]], models: list[str]) -> list[str]:
+    """Return a table of PSNR, and in brackets after one factor, with a row for each reference and their mean.
+
+    Args:
+        scores: {(reference, model): scores}.
+        models: models to show.
+    """
+    references = list(dict.fromkeys(reference for reference, model in scores if model in models))
+    rows = {name: [scores[name, model] for model in models] for name in references}
+    whole = [row for name, row in rows.items() if "challenge inputs" not in name]
+    rows[f"mean of {count_of(len(whole), 'photo')}"] = [
+        {key: float(np.nanmean([entry[key] for entry in column])) for key in COLUMNS}
+        for column in zip(*whole)
+    ]
+    lines = ["| Photo | " + " | ".join(models) + " |", "|---" * (len(models) + 1) + "|"]
+    for name, row in rows.items():
+        cells = [f"{entry['psnr']:.2f} ({entry['psnr_factor']:.2f})".removeprefix("nan ") for entry in row]
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    return [*lines, ""]
+
+
 @cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(
@@ -199,28 +223,22 @@ def main() -> None:
     references = read_references(arguments)
     challenge_inputs = [as_challenge_inputs(item) for item in references if item.name.startswith(PUBLISHED)]
     references += challenge_inputs + [without_extra_curves(item) for item in challenge_inputs]
-    lines = [
-        "| Reference | Model | " + " | ".join(COLUMNS.values()) + " |",
-        "|---" * (len(COLUMNS) + 2) + "|",
-    ]
     models = {}
     for name in arguments.models:
         listed, _, camera = name.partition(":")
         model = with_camera(find_model(listed), camera)
         models[name] = model, load_method(model, "auto")[0]
-    all_scores: dict[str, list[dict[str, float]]] = {name: [] for name in models}
-    for reference in tqdm(references, unit="reference", disable=None):
-        for name, (model, method) in models.items():
-            if not model.camera.endswith(reference.camera):
-                continue
-            scores = score(reconstruct(method, reference), reference)
-            if reference.patch_size is None:
-                all_scores[name].append(scores)
-            lines.append(table_row([reference.name, name], scores))
-    for name, scores in all_scores.items():
-        if scores:
-            means = {key: float(np.nanmean([entry[key] for entry in scores])) for key in COLUMNS}
-            lines.append(table_row([f"mean of {count_of(len(scores), 'photo')}", name], means))
+    scores = {
+        (reference.name, name): score(reconstruct(method, reference), reference)
+        for reference in tqdm(references, unit="reference", disable=None)
+        for name, (model, method) in models.items()
+        if model.camera.endswith(reference.camera)
+    }
+    lines = []
+    for camera in dict.fromkeys(model.camera for model, _ in models.values()):
+        lines += overview(scores, [name for name, (model, _) in models.items() if model.camera == camera])
+    lines += ["| Photo | Model | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 2) + "|"]
+    lines += [table_row(list(names), values) for names, values in scores.items()]
     print("\n".join(lines))
     if arguments.out:
         save_text(arguments.out, "\n".join(lines) + "\n")
