@@ -134,6 +134,7 @@ def add_predict(parents) -> None:
     add_setting(method, "--camera", Config, "camera", metavar="NAME")
     add_setting(method, "--device", Config, "device")
     add_setting(method, "--precision", Config, "precision")
+    add_setting(method, "--scenes", Config, "scenes")
     add_known(
         predict.add_argument_group("known values, for inverse and models with a base network"),
         "ratios of a neutral grey in the RAW, as in AsShotNeutral of a DNG of the same light",
@@ -171,6 +172,7 @@ def add_evaluate(parents) -> None:
     add_path(evaluate, "--photos", "FOLDER", photos)
     add_camera(evaluate, "camera of the RAW")
     add_setting(evaluate, "--challenge", Config, "challenge")
+    add_setting(evaluate, "--scenes", Config, "scenes")
     add_path(evaluate, "-o --out", "FOLDER", "folder for scores.json, scores.csv, scores.txt, report.html")
     add_number(evaluate, "--processes", "number of parallel processes", available_cores())
 

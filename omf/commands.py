@@ -27,7 +27,8 @@ def run_predict(arguments: argparse.Namespace) -> int:
     noise = {key: value for key, value in noise.items() if value is not None}
     settings = {**settings, "output_format": arguments.format, "noise": noise}
     raw_format = parse_raw_format(settings, camera)
-    photos, taken = split_by_target(photos, arguments.out, raw_format.suffix)
+    given = photos
+    photos, taken = split_by_target(given, arguments.out, raw_format.suffix)
     if not photos:
         return conclude("", taken)
 
@@ -39,7 +40,8 @@ def run_predict(arguments: argparse.Namespace) -> int:
     log.debug(f"model {model.name} on {device}")
     began = time.monotonic()
     writer = Writer(arguments.out, raw_format, camera, Path(model.name).name)
-    problems = taken + predict(photos, method, writer, neutral, arguments.exposure)
+    others = [photo for photo in given if photo not in {*photos}] if taken else []
+    problems = taken + predict(photos, method, writer, neutral, arguments.exposure, arguments.scenes, others)
     count, seconds = len(photos) + len(taken), time.monotonic() - began
     done = count - len(problems)
     return conclude(
@@ -97,6 +99,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     from omf.io.packed import list_packed
     from omf.io.photos import list_images, map_by_name
     from omf.io.raw_formats import CHALLENGES
+    from omf.pipeline.scene_reader import find_curves_of_patches
     from omf.pipeline.submission import README
     from omf.raw.camera import load_camera
 
@@ -107,7 +110,9 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     predictions = list_packed(arguments.predictions)
     ground_truth = list_ground_truth(arguments.ground_truth, predictions) if arguments.ground_truth else {}
     photos = map_by_name(list_images(arguments.photos))[0] if arguments.photos else {}
-    items = match_items(predictions, ground_truth, photos, CHALLENGES[arguments.challenge].white_level)
+    curves = find_curves_of_patches(photos) if arguments.scenes == "auto" else {}
+    white_level = CHALLENGES[arguments.challenge].white_level
+    items = match_items(predictions, ground_truth, photos, white_level, curves)
     records, problems = score_all(items, load_camera(arguments.camera), arguments.processes)
     expected, word = (ground_truth, "ground truth") if arguments.ground_truth else (photos, "photo")
     lone, extra = sorted(ground_truth.keys() - predictions), sorted(predictions.keys() - expected)

@@ -1,6 +1,7 @@
 """Score the RAW of a shard against ground truth, and check its consistency with the photos."""
 
 import argparse
+import json
 from pathlib import Path
 
 import omf.utils.interrupts  # noqa: F401 - before all that takes long
@@ -9,6 +10,7 @@ from omf.io.photos import map_by_name, match_shots
 from omf.pipeline.manifest import wait_for_files
 from omf.pipeline.plan import load_plan
 from omf.raw.camera import load_camera
+from omf.raw.challenge_scenes import curves_of_patches
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_json, sha256
 
@@ -18,6 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("plan", type=Path, help="JSON of the photos and what else the step needs")
     parser.add_argument("raw", type=Path, help="folder of NAME.npy")
+    parser.add_argument("--photos", type=Path, required=True, help="JSON that preprocess wrote")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument(
         "--out", type=Path, required=True, help="JSON: scores, hashes of the ground truth, problems"
@@ -27,7 +30,8 @@ def main() -> None:
     predictions = {path.stem: path for path in wait_for_files(arguments.raw)}
     photos = map_by_name(map(Path, plan["photos"]))[0]
     ground_truth = match_shots(photos, {path.stem: path for path in map(Path, plan["ground_truth"])})
-    items = match_items(predictions, ground_truth, photos, plan["white_level"])
+    curves = curves_of_patches(json.loads(arguments.photos.read_text())["scenes"])
+    items = match_items(predictions, ground_truth, photos, plan["white_level"], curves)
     records, problems = score_all(items, load_camera(plan["camera"]), arguments.processes)
     scored = [ground_truth[name] for name, record in records.items() if "psnr" in record]
     hashes = {path.name: sha256(path) for path in scored}

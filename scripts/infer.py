@@ -1,6 +1,7 @@
 """Reconstruct the demosaiced RAW of a shard, on a GPU if there is one."""
 
 import argparse
+import json
 from pathlib import Path
 
 import omf.utils.interrupts  # noqa: F401 - before all that takes long
@@ -16,6 +17,7 @@ from omf.utils.files import save_json
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("decoded", type=Path, help="folder of NAME.tif")
+    parser.add_argument("--photos", type=Path, required=True, help="JSON that preprocess wrote")
     parser.add_argument("--out", type=Path, required=True, help="folder for NAME.tif, float32 (H, W, 3)")
     parser.add_argument("--timing", type=Path, required=True, help="JSON of the measurements")
     parser.add_argument("--model", required=True)
@@ -31,7 +33,8 @@ def main() -> None:
         from omf.inference.device_check import check_against_cpu  # imports torch, unlike classical methods
 
         check_against_cpu(method, model)
-    measured = infer(arguments.decoded, arguments.out, method)
+    scenes = json.loads(arguments.photos.read_text())["scenes"]
+    measured = infer(arguments.decoded, arguments.out, method, scenes)
     save_json(arguments.timing, measured | {"device": device, "cpu": on_cpu, "environment": made_by})
 
 

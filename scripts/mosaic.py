@@ -1,6 +1,7 @@
 """Mosaic the demosaiced RAW of a shard and write it in the formats of its plan."""
 
 import argparse
+import json
 from pathlib import Path
 
 import omf.utils.interrupts  # noqa: F401 - before all that takes long
@@ -9,6 +10,7 @@ from omf.io.raw_formats import Writer, from_dict
 from omf.pipeline.mosaic import write_mosaics
 from omf.pipeline.plan import load_plan
 from omf.raw.camera import load_camera
+from omf.raw.challenge_scenes import curves_of_patches
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_json
 
@@ -18,6 +20,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("plan", type=Path, help="JSON of the photos and what else the step needs")
     parser.add_argument("demosaiced", type=Path, help="folder of NAME.tif, float32 (H, W, 3)")
+    parser.add_argument("--photos", type=Path, required=True, help="JSON that preprocess wrote")
     parser.add_argument("--out", nargs="+", type=Path, required=True, help="a folder for each format")
     parser.add_argument("--record", type=Path, required=True, help="JSON of the problems")
     arguments = parser.parse_args()
@@ -27,7 +30,8 @@ def main() -> None:
         Writer(out, from_dict(raw_format), camera, plan["model"])
         for out, raw_format in zip(arguments.out, plan["formats"], strict=True)
     ]
-    problems = write_mosaics(arguments.demosaiced, writers, photos)
+    curves = curves_of_patches(json.loads(arguments.photos.read_text())["scenes"])
+    problems = write_mosaics(arguments.demosaiced, writers, photos, curves)
     save_json(arguments.record, {"problems": problems})
     for problem in problems:
         print(f"problem: {problem}")

@@ -15,10 +15,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("plan", type=Path, help="JSON of the photos and what else the step needs")
     parser.add_argument("--out", type=Path, required=True, help="folder for NAME.tif")
-    parser.add_argument("--record", type=Path, required=True, help="JSON of file hashes and problems")
+    parser.add_argument("--record", type=Path, required=True, help="JSON of file hashes, scenes and problems")
     arguments = parser.parse_args()
-    photos = map(Path, load_plan(arguments.plan)["photos"])
-    record = preprocess(photos, arguments.out)
+    plan = load_plan(arguments.plan)
+    record = preprocess(map(Path, plan["photos"]), arguments.out, plan["scenes"])
     save_json(arguments.record, record)
     for problem in record["problems"]:
         print(f"problem: {problem}")

@@ -8,6 +8,7 @@ from omf.evaluation.scores import summarise
 from omf.models.registry import find_model, with_camera
 from omf.pipeline.manifest import write_manifest
 from omf.pipeline.plan import load_plan
+from omf.raw.challenge_scenes import summarise_scene
 from omf.report.page import write_report
 from omf.report.provenance import provenance
 from omf.report.summary import (
@@ -50,9 +51,10 @@ def main() -> None:
     records, timing = merge_by_name(scored, "images"), total_timing(timings)
     scores = summarise(records)
     problems = plan["problems"] + collect_problems([*photos, *timings, *written, *scored])
-    summary = run_summary(plan["model"], model.camera, timing, scores, problems)
+    scenes = {name: summarise_scene(scene) for name, scene in merge_by_name(photos, "scenes").items()}
+    summary = run_summary(plan["model"], model.camera, timing, scores, problems, scenes)
     inputs = {"photos": merge_by_name(photos, "sha256"), "ground_truth": merge_by_name(scored, "sha256")}
-    made_by = provenance([job["environment"] for job in timings], model, plan["config"], inputs)
+    made_by = provenance([job["environment"] for job in timings], model, plan["config"], inputs, scenes)
     write_scores(scores, entry_readme(model, timing), out)
     save_json(out / "provenance.json", redact_home(made_by))
     save_json(out / "summary.json", summary)

@@ -4,11 +4,11 @@
 
 PHOTOS contains the 48 patches of each scene, SCENE_PATCH.jpg, numbered row by row from 0. Patches with a
 curve become PNG in OUT, all other files are copied. omf/raw/extra_curves.py explains how curves are found.
+`omf predict` and the workflow undo them by themselves; training takes photos without them.
 """
 
 import argparse
 import shutil
-from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
@@ -16,23 +16,12 @@ from tqdm import tqdm
 
 from omf.io.images import read_rgb, save_png
 from omf.io.photos import list_images
-from omf.raw.extra_curves import PATCH_COLUMNS, PATCH_ROWS, find_curves, invert_curve
+from omf.raw.challenge_scenes import PATCHES, group_by_scene
+from omf.raw.extra_curves import CURVE_NAMES, find_curves, invert_curve
 from omf.utils.console import log
 from omf.utils.errors import InputError, cli_entry_point
 from omf.utils.files import atomic_write
 from omf.utils.written import begin_command
-
-PATCHES = PATCH_ROWS * PATCH_COLUMNS
-
-
-def group_by_scene(photos: list[Path]) -> dict[str, dict[int, Path]]:
-    """Return the patches of each scene, {scene: {number of the patch: file}}, without other files."""
-    scenes = defaultdict(dict)
-    for photo in photos:
-        scene, _, patch = photo.stem.rpartition("_")
-        if scene and patch.isdecimal() and int(patch) < PATCHES:
-            scenes[scene][int(patch)] = photo
-    return scenes
 
 
 @cli_entry_point
@@ -45,14 +34,16 @@ def main() -> None:
     arguments = parser.parse_args()
     begin_command(parser.prog)
     photos = list_images(arguments.photos)
-    scenes = group_by_scene(photos)
+    by_name = {photo.stem: photo for photo in photos}
+    scenes = group_by_scene(by_name)
     if not scenes:
         raise InputError(f"{arguments.photos}: no patches in it; give the folder of SCENE_PATCH.jpg")
     if arguments.out.resolve() == arguments.photos.resolve():
         raise InputError(f"{arguments.out}: holds the photos; give another folder for the result")
     arguments.out.mkdir(parents=True, exist_ok=True)
     removed, unreadable = set(), []
-    for scene, files in tqdm(scenes.items(), unit="scene", disable=None):
+    for scene, names in tqdm(scenes.items(), unit="scene", disable=None):
+        files = {number: by_name[name] for number, name in names.items()}
         if len(files) < PATCHES:
             log.warning(f"scene {scene}: {len(files)} of {PATCHES} patches; all are needed to find curves")
             continue
@@ -66,7 +57,8 @@ def main() -> None:
             log.warning(f"scene {scene}: patches of several sizes or of 16 bits; must be 8 bits, one size")
             continue
         curves = find_curves(patches)
-        log.info(f"scene {scene}: " + ("".join("AB"[curve] for curve in curves) if curves else "no curves"))
+        letters = "".join(CURVE_NAMES[curve] for curve in curves or [])
+        log.info(f"scene {scene}: {letters or 'no curves'}")
         for number, curve in enumerate(curves or []):
             save_png(arguments.out / f"{files[number].stem}.png", invert_curve(patches[number], curve))
             removed.add(files[number])

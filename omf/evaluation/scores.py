@@ -3,7 +3,7 @@
 import csv
 import io
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -28,6 +28,7 @@ from omf.raw.bayer import (
     to_challenge_format,
 )
 from omf.raw.camera import Camera
+from omf.raw.extra_curves import invert_curve
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.console import configure_logging, progress
 from omf.utils.errors import InputError, printable
@@ -66,6 +67,7 @@ class Item:
     truth: Path | None = None
     photo: Path | None = None
     white_level: int = WHITE_LEVEL  # of both RAW files
+    curve: int | None = None  # extra curve of the photo, which the reconstruction has undone
 
 
 def match_items(
@@ -73,11 +75,13 @@ def match_items(
     ground_truth: dict[str, Path],
     photos: dict[str, Path],
     white_level: int = WHITE_LEVEL,
+    curves: Mapping[str, int] = {},
 ) -> list[Item]:
     """Return the predictions for which ground truth or a photo of the same name exists, sorted by name."""
     names = sorted(predictions.keys() & (ground_truth.keys() | photos.keys()))
     return [
-        Item(name, predictions[name], ground_truth.get(name), photos.get(name), white_level) for name in names
+        Item(name, predictions[name], ground_truth.get(name), photos.get(name), white_level, curves.get(name))
+        for name in names
     ]
 
 
@@ -89,7 +93,7 @@ def score_image(item: Item, camera: Camera) -> tuple[dict, list[str]]:
     - `FULL_REFERENCE_METRICS` if there is ground truth; those of overexposed pixels and of the baselines need
       the photo too.
     - `simulated` if there is ground truth: True if a simulator made it.
-    - `NO_REFERENCE_METRICS` and `warnings` if there is a photo.
+    - `NO_REFERENCE_METRICS` and `warnings` if there is a photo; they take it without its extra curve.
     - `tones` if there is a photo, and `true_tones` if there is ground truth too: see `tone_means`.
     - the paths and the white level of the files that were used.
 
@@ -129,6 +133,8 @@ def score_image(item: Item, camera: Camera) -> tuple[dict, list[str]]:
         if rgb is not None:
             record |= scores_beside_photo(counts, truth, rgb, item.name, camera)
     if rgb is not None:
+        if item.curve is not None:  # the RAW is that of the photo without it
+            rgb = invert_curve(rgb, item.curve)
         photo, overexposed = half_size_photo(rgb), float(overexposure_mask(rgb).mean())
         record |= consistency(counts, photo, overexposed, camera) | {
             "overexposed": overexposed,

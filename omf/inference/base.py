@@ -20,6 +20,7 @@ class Picture(NamedTuple):
     name: str = ""  # name of the RAW file; seeds random methods
     neutral: tuple[float, float] | None = None  # R/G and B/G of a grey in the RAW, if they are known
     exposure: float = 1.0  # factor on the RAW that the method would predict
+    whole: np.ndarray | None = None  # the photo of which this is a part, sRGB (h, w, 3); None: this is all
 
 
 def refuse_known_values(pictures: Sequence[Picture]) -> None:

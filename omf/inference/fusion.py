@@ -1,5 +1,6 @@
 """Overexposure mask fusion: run both networks on photos of any size, each only where the mask requires it."""
 
+import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -98,6 +99,7 @@ class Fusion:
         base: GlobalNet | None = None,
     ):
         self.device, self.precision = device, precision
+        self.transforms: dict[int, GlobalTransform] = {}  # of whole photos in use, by `id`
         # several small photos are needed to occupy a GPU, one suffices for a CPU
         self.pixels_per_batch = 2**21 if device.type == "cuda" else 1
         try:
@@ -256,18 +258,31 @@ class Fusion:
         return results, finite
 
     def predict_transform(self, rgb: Tensor, picture: Picture) -> GlobalTransform:
-        """Run the base network on an uploaded photo (H, W, 3); the transform is float32, for a batch of one.
+        """Return the transform of an uploaded photo (H, W, 3), float32, for a batch of one.
 
-        It gives the RAW the neutral and the exposure of `picture`, if they are known.
+        The base network judges the whole photo, if `picture` is a part of one. The transform gives the RAW
+        the neutral and the exposure of `picture`, if they are known.
         """
-        summary = (part[None].double() for part in summarise_photo(rgb))
-        transform = GlobalTransform(*(part.float() for part in self.base(*summary)))
+        transform = self.judge(rgb) if picture.whole is None else self.judge_once(picture.whole)
         factors = torch.full((1, 3), picture.exposure, dtype=torch.float32, device=rgb.device)
         if picture.neutral:
             red, green, blue = transform.white()[0]
             factors[0, 0] *= picture.neutral[0] * green / red
             factors[0, 2] *= picture.neutral[1] * green / blue
         return transform.scaled(factors)
+
+    def judge(self, rgb: Tensor) -> GlobalTransform:
+        """Run the base network on a photo, (H, W, 3) on the device."""
+        summary = (part[None].double() for part in summarise_photo(rgb))
+        return GlobalTransform(*(part.float() for part in self.base(*summary)))
+
+    def judge_once(self, whole: np.ndarray) -> GlobalTransform:
+        """Run the base network on a whole photo, or return its transform as long as the array exists."""
+        key = id(whole)
+        if key not in self.transforms:
+            self.transforms[key] = self.judge(torch.from_numpy(whole).to(self.device))
+            weakref.finalize(whole, self.transforms.pop, key).atexit = False
+        return self.transforms[key]
 
     def upload(self, rgb: np.ndarray, mask: np.ndarray) -> Uploaded:
         """Copy a photo and its mask to the device."""

@@ -13,6 +13,7 @@ from omf.io.images import read_rgb
 from omf.raw import isp
 from omf.raw.bayer import WHITE_LEVEL, crop_to_cells, mosaic_full, pack, to_challenge_counts
 from omf.raw.camera import Camera, name_seed, typical_read_noise
+from omf.raw.extra_curves import invert_curve
 from omf.raw.white_balance import estimate_exposure, estimate_neutral
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write, check_is_file, save_npy
@@ -171,13 +172,16 @@ class Writer:
     camera: Camera  # camera of the RAW
     model: str  # name of the model that reconstructed it
 
-    def __call__(self, photo: Path, raw: np.ndarray, rgb: np.ndarray | None = None) -> None:
+    def __call__(
+        self, photo: Path, raw: np.ndarray, rgb: np.ndarray | None = None, curve: int | None = None
+    ) -> None:
         """Write the RAW of a photo under its name, atomically.
 
         Args:
             photo: photo file.
             raw: demosaiced RAW, float32 (H, W, 3) in [0, 1], or the counts of the format.
-            rgb: the decoded photo; None: a DNG reads it.
+            rgb: the decoded photo, without an extra curve; None: a DNG reads it.
+            curve: extra curve of the photo file, if it has one.
 
         Raises:
             InputError: for a DNG, the photo cannot be read, or its size differs from `raw`, or the file would
@@ -189,7 +193,9 @@ class Writer:
             with atomic_write(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, raw=counts, **self.metadata())
         elif self.format.kind == "dng":
-            self.write_dng(path, counts, raw, photo, read_rgb(photo) if rgb is None else rgb)
+            if rgb is None:
+                rgb = read_rgb(photo) if curve is None else invert_curve(read_rgb(photo), curve)
+            self.write_dng(path, counts, raw, photo, rgb)
         elif self.format.kind == "png":
             with atomic_write(path) as temporary:
                 temporary.write_bytes(imagecodecs.png_encode(counts, level=1))

@@ -57,7 +57,14 @@ class Config(Section):
             "the published code, slower; float16: GPU only, up to 3 counts off."
         ),
     )
-    shard_size: int = Field(256, ge=1, description="Maximum number of photos per job.")
+    shard_size: int = Field(256, ge=1, description="Maximum number of photos per job; a scene is not split.")
+    scenes: Literal["auto", "separate"] = Field(
+        "auto",
+        description=(
+            "Inputs of an AIM challenge, SCENE_PATCH.jpg. auto: the 48 patches of a scene are judged as one "
+            "photo, and extra tone curves are undone; separate: each patch is a photo of its own."
+        ),
+    )
     challenge: Literal["aim2022", "ntire2025"] = Field(
         "aim2022",
         description=(

@@ -4,6 +4,7 @@ No torch here; the method may import it.
 """
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,13 +12,21 @@ import numpy as np
 from omf.inference.base import Method, Picture
 from omf.pipeline.intermediate import read_picture, save_picture
 from omf.pipeline.manifest import wait_for_files, write_folder_manifest
+from omf.pipeline.scene_reader import SceneReader, gather_scenes
 from omf.pipeline.stream import stream
+from omf.raw.challenge_scenes import Scene
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.console import progress
 
 
-def infer(decoded: Path, out: Path, method: Method) -> dict:
+def infer(decoded: Path, out: Path, method: Method, scenes: Mapping[str, dict] = {}) -> dict:
     """Reconstruct a shard: `decoded`/NAME.tif -> `out`/NAME.tif, demosaiced RAW, float32 (H, W, 3) in [0, 1].
+
+    Args:
+        decoded: folder that `preprocess` wrote.
+        out: folder for the RAW.
+        method: reconstruction method.
+        scenes: records of the scenes, from `preprocess`.
 
     Returns:
         {"images": number of images written, "seconds": time without start-up and loading of weights,
@@ -28,12 +37,23 @@ def infer(decoded: Path, out: Path, method: Method) -> dict:
     """
     out.mkdir(parents=True, exist_ok=True)
     names = [path.stem for path in wait_for_files(decoded)]
+    # a patch is missing if its file was removed while `preprocess` read the scene
+    patches = {
+        scene: record["patches"] for scene, record in scenes.items() if {*record["patches"]} <= {*names}
+    }
+    names = gather_scenes(names, patches)
+    reader = SceneReader(
+        names,
+        patches,
+        lambda name: read_picture(decoded / f"{name}.tif"),
+        lambda scene, pictures: Scene(pictures, scenes[scene]["curves"], scenes[scene]["photos"]),
+    )
     done: list[int] = []  # pixels of each image
     problems = []
 
     def read(name: str) -> Picture:
-        rgb = read_picture(decoded / f"{name}.tif")
-        return Picture(rgb, overexposure_mask(rgb), name)
+        rgb, whole = reader(name)
+        return Picture(rgb, overexposure_mask(rgb), name, whole=whole)
 
     def write(picture: Picture, raw: np.ndarray) -> None:
         save_picture(out / f"{picture.name}.tif", raw)

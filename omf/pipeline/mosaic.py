@@ -10,13 +10,16 @@ from omf.pipeline.stream import IMAGE_ERRORS, as_input_error
 from omf.utils.console import progress
 
 
-def write_mosaics(demosaiced: Path, writers: Sequence[Writer], photos: Mapping[str, Path]) -> list[str]:
+def write_mosaics(
+    demosaiced: Path, writers: Sequence[Writer], photos: Mapping[str, Path], curves: Mapping[str, int] = {}
+) -> list[str]:
     """Write a shard of demosaiced RAW, NAME.tif, float32 (H, W, 3), in the format of each writer.
 
     Args:
         demosaiced: folder that `infer` wrote.
         writers: one writer for each output format.
         photos: photo files by name.
+        curves: extra curves by name of the photo, see `curves_of_patches`.
 
     Returns:
         One line for each image and format that could not be written.
@@ -31,7 +34,7 @@ def write_mosaics(demosaiced: Path, writers: Sequence[Writer], photos: Mapping[s
         raw = read_picture(path)
         for write in writers:
             try:
-                write(photos[path.stem], raw)
+                write(photos[path.stem], raw, curve=curves.get(path.stem))
             except IMAGE_ERRORS as error:
                 problems.append(str(as_input_error(path.stem, error)))
     for writer in writers:

@@ -7,7 +7,9 @@ from omf.inference.base import Method, Picture
 from omf.io.images import read_rgb
 from omf.io.photos import map_by_name
 from omf.io.raw_formats import RawFormat, Writer
+from omf.pipeline.scene_reader import SceneReader, gather_scenes
 from omf.pipeline.stream import stream
+from omf.raw.challenge_scenes import complete_scenes, scene_line, summarise_scene
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.console import log, progress
 
@@ -18,6 +20,8 @@ def predict(
     writer: Writer,
     neutral: tuple[float, float] | None = None,
     exposure: float = 1.0,
+    scenes: str = "auto",
+    others: Iterable[Path] = (),
 ) -> list[str]:
     """Reconstruct photos in one process.
 
@@ -27,20 +31,26 @@ def predict(
         writer: writer of the RAW files.
         neutral: R/G and B/G of a grey in the RAW of all photos, if they are known.
         exposure: factor on the RAW that the method would predict.
+        scenes: as in config.yaml.
+        others: photos that are not reconstructed, but may be patches of the same scenes.
 
     Returns:
         One line for each photo that could not be used.
     """
     named, problems = map_by_name(photos)
+    files = map_by_name(others)[0] | named
+    patches = complete_scenes(files) if scenes == "auto" else {}
+    names = gather_scenes(named, patches)
+    reader = SceneReader(names, patches, lambda name: read_rgb(files[name]))
     # the method itself converts to the plain format, on its device
     submit = method.packed if writer.format == RawFormat() else method.demosaiced
 
     def read(name: str) -> Picture:
-        rgb = read_rgb(named[name])
-        return Picture(rgb, overexposure_mask(rgb), name, neutral, exposure)
+        rgb, whole = reader(name)
+        return Picture(rgb, overexposure_mask(rgb), name, neutral, exposure, whole)
 
     steps = stream(
-        named,
+        names,
         read,
         submit,
         lambda picture, raw: writer(named[picture.name], raw, picture.rgb),
@@ -50,4 +60,6 @@ def predict(
         log.debug(f"{named[name]}: {'not used' if problem else 'done'}")
         if problem:
             problems.append(str(problem))
+    for scene, record in sorted(reader.records.items()):
+        log.info(scene_line(scene, summarise_scene(record)))
     return problems

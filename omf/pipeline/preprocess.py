@@ -1,36 +1,45 @@
 """First pipeline step: decode a shard of photos. No torch here."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from omf.io.images import read_rgb
 from omf.io.photos import map_by_name
 from omf.pipeline.intermediate import save_picture
 from omf.pipeline.manifest import write_folder_manifest
+from omf.pipeline.scene_reader import SceneReader, gather_scenes
 from omf.utils.console import progress
 from omf.utils.errors import InputError
 from omf.utils.files import sha256
 
 
-def preprocess(photos: Iterable[Path], out: Path) -> dict:
-    """Decode the photos of a shard to `out`/NAME.tif, sRGB.
+def preprocess(photos: Iterable[Path], out: Path, scenes: Mapping[str, Sequence[str]] = {}) -> dict:
+    """Decode the photos of a shard to `out`/NAME.tif, sRGB, without extra curves.
+
+    Args:
+        photos: photo files.
+        out: folder for the pictures.
+        scenes: see `SceneReader`.
 
     Returns:
-        {"sha256": {file name: hash of the photo file}, "problems": one line for each photo that is skipped}.
+        {"sha256": {file name: hash of the photo file}, "scenes": records of the scenes, see `SceneReader`,
+        "problems": one line for each photo that is skipped}.
     """
     named, problems = map_by_name(photos)
+    reader = SceneReader(named, scenes, lambda name: read_rgb(named[name]))
     hashes = {}
     out.mkdir(parents=True, exist_ok=True)
-    for name, photo in progress(named.items(), "decoding", unit="image"):
+    for name in progress(gather_scenes(named, scenes), "decoding", unit="image"):
+        photo = named[name]
         try:
-            rgb = read_rgb(photo)
+            rgb, _ = reader(name)
             hashes[photo.name] = hash_photo(photo)
         except InputError as error:
             problems.append(str(error))
             continue
         save_picture(out / f"{name}.tif", rgb)
     write_folder_manifest(out)
-    return {"sha256": hashes, "problems": problems}
+    return {"sha256": hashes, "scenes": reader.records, "problems": problems}
 
 
 def hash_photo(photo: Path) -> str:

@@ -17,6 +17,8 @@ CODES = np.linspace(0, 1, 4096, dtype=np.float32)  # fine enough to invert 8-bit
 INVERSE = [np.interp(np.arange(256) / 255, curve(CODES), CODES) for curve in EXTRA_CURVES]
 MAX_DIFFERENCE = 32  # codes; edges of the scene that lie on a border count no more
 MAX_RATIO = 0.8  # of the differences at the borders with and without curves, for a scene that has curves
+CURVE_NAMES = "AB"
+MAX_CODE_OF_A, MAX_SHARE_ABOVE = 212, 0.01  # A ends at 204; JPEG adds a few codes
 
 
 def invert_curve(rgb: np.ndarray, curve: int) -> np.ndarray:
@@ -38,11 +40,15 @@ def find_curves(patches: Sequence[np.ndarray]) -> list[int] | None:
     across = np.array([[differences(a[:, -1], b[:, 0]) for a, b in pairwise(row)] for row in grid])
     down = np.array([[differences(a[-1], b[0]) for a, b in zip(*rows)] for rows in pairwise(grid)])
     unchanged = across[..., 1, 1].sum() + down[..., 1, 1].sum()  # B on both sides keeps their difference
+    too_bright = [np.mean(patch > MAX_CODE_OF_A) > MAX_SHARE_ABOVE for patch in patches]
+    barred = np.zeros((PATCH_ROWS, PATCH_COLUMNS, 2))
+    barred[np.reshape(too_bright, barred.shape[:2]), 0] = np.inf
 
     # Viterbi's algorithm: column by column, the best curves so far for each choice of curves in this column
     choices = np.array(list(np.ndindex((2,) * PATCH_ROWS)))  # (2 ** PATCH_ROWS, PATCH_ROWS)
     within = [
         sum(down[row, column][choices[:, row], choices[:, row + 1]] for row in range(PATCH_ROWS - 1))
+        + sum(barred[row, column][choices[:, row]] for row in range(PATCH_ROWS))
         for column in range(PATCH_COLUMNS)
     ]
     total, best_before = within[0], []

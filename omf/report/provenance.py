@@ -65,7 +65,11 @@ def environment_line(record: dict) -> str:
 
 
 def provenance(
-    environments: Iterable[dict], model: Model, config: dict, inputs: dict[str, dict[str, str]]
+    environments: Iterable[dict],
+    model: Model,
+    config: dict,
+    inputs: dict[str, dict[str, str]],
+    scenes: dict[str, dict],
 ) -> dict:
     """Return the contents of provenance.json.
 
@@ -74,6 +78,7 @@ def provenance(
         model: model of the run.
         config: settings of the run.
         inputs: sha256 of each input file, by kind and name.
+        scenes: extra curves and number of photos of each scene, see `summarise_scene`.
     """
     distinct: dict[str, dict] = {}
     for job in environments:
@@ -90,4 +95,5 @@ def provenance(
         "weights": weights,
         "config": config,
         "inputs": inputs,
+        "scenes": scenes,
     }

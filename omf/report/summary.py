@@ -2,12 +2,14 @@
 
 import csv
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, Template, select_autoescape
 
 from omf.evaluation.scores import scores_csv, scores_table, warnings_line
 from omf.models.registry import Model
+from omf.raw.challenge_scenes import scene_line
 from omf.utils.console import count_of
 from omf.utils.errors import printable
 from omf.utils.files import save_json, save_text
@@ -65,7 +67,14 @@ def step_seconds(folder: Path, shards: list[str]) -> dict[str, float]:
     return seconds
 
 
-def run_summary(model: str | None, camera: str, timing: dict, scores: dict, problems: list[str]) -> dict:
+def run_summary(
+    model: str | None,
+    camera: str,
+    timing: dict,
+    scores: dict,
+    problems: list[str],
+    scenes: Mapping[str, dict] = {},
+) -> dict:
     """Return the contents of summary.json.
 
     Args:
@@ -74,6 +83,7 @@ def run_summary(model: str | None, camera: str, timing: dict, scores: dict, prob
         timing: see `total_timing`; only `images` is required.
         scores: see `omf.evaluation.scores.summarise`.
         problems: one line per file that could not be used.
+        scenes: extra curves and number of photos of each scene, see `summarise_scene`.
     """
     lines = {name: warnings_line(image) for name, image in scores["images"].items()}
     summary = {
@@ -83,6 +93,7 @@ def run_summary(model: str | None, camera: str, timing: dict, scores: dict, prob
         "scored": scores["scored"],
         **scores["mean"],
         "problems": problems,
+        "scenes": [printable(scene_line(name, scene)) for name, scene in scenes.items()],
         "warnings": [printable(f"{name}: {line}") for name, line in lines.items() if line],
     }
     return redact_home(summary)

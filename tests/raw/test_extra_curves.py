@@ -8,38 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from scene_patches import cut, draw_photo, write_scene
 
 from omf.io.images import read_rgb
 from omf.raw import isp
-from omf.raw.extra_curves import PATCH_COLUMNS, PATCH_ROWS, find_curves, invert_curve
-from omf.raw.scenes import SCENES
+from omf.raw.challenge_scenes import PATCHES as NUMBER
+from omf.raw.extra_curves import find_curves, invert_curve
 from tests.conftest import ROOT, run
 
-SIZE = 32
-NUMBER = PATCH_ROWS * PATCH_COLUMNS
 SHARED = ROOT.parent / "shared"  # photos that may not be redistributed
 choices = st.lists(st.sampled_from([0, 1]), min_size=NUMBER, max_size=NUMBER)
 
 
-def cut(photo: np.ndarray, curves: list[int] | None) -> list[np.ndarray]:
-    """Cut a photo into patches, under extra curves."""
-    rows, columns = photo.shape[0] // PATCH_ROWS, photo.shape[1] // PATCH_COLUMNS
-    patches = []
-    for number in range(NUMBER):
-        row, column = divmod(number, PATCH_COLUMNS)
-        patch = photo[row * rows : (row + 1) * rows, column * columns : (column + 1) * columns]
-        if curves:
-            patch = isp.to_8_bit(isp.EXTRA_CURVES[curves[number]](patch / np.float32(255)))
-        patches.append(patch)
-    return patches
-
-
 @pytest.fixture(scope="module")
 def photo() -> np.ndarray:
-    """A drawn photo of mid-tones, which the curves change."""
-    scene = SCENES[0](PATCH_ROWS * SIZE, PATCH_COLUMNS * SIZE, np.random.default_rng(3))
-    noise = np.random.default_rng(4).normal(0, 0.01, scene.shape)
-    return isp.to_8_bit(isp.clip(0.25 + 0.5 * isp.encode_srgb(isp.clip(scene)) + noise))
+    return draw_photo()
 
 
 @given(curves=choices.filter(lambda curves: 8 <= sum(curves) <= 40))
@@ -71,8 +54,7 @@ def test_tool_removes_curves_and_copies_the_rest(photo, tmp_path):
     folder.mkdir()
     curves = [0, 1, 1] * 16
     for scene, its_curves in (("7", curves), ("8", None)):
-        for number, patch in enumerate(cut(photo, its_curves)):
-            Image.fromarray(patch).save(folder / f"{scene}_{number}.png")
+        write_scene(folder, scene, cut(photo, its_curves))
     Image.fromarray(photo).save(folder / "9_0.png")  # a scene without its other patches
     Image.fromarray(photo).save(folder / "whole.png")
     result = run(sys.executable, ROOT / "tools/remove_extra_curves.py", folder, out)
@@ -91,8 +73,7 @@ def test_tool_goes_on_after_a_damaged_patch(photo, tmp_path):
     folder, out = tmp_path / "photos", tmp_path / "out"
     folder.mkdir()
     for scene in "78":
-        for number, patch in enumerate(cut(photo, [0, 1, 1] * 16)):
-            Image.fromarray(patch).save(folder / f"{scene}_{number}.png")
+        write_scene(folder, scene, cut(photo, [0, 1, 1] * 16))
     (folder / "7_5.png").write_bytes(b"damaged")
     result = run(sys.executable, ROOT / "tools/remove_extra_curves.py", folder, out)
     assert result.returncode != 0

@@ -32,6 +32,7 @@ from omf.pipeline.recovery import (
 )
 from omf.pipeline.shards import assign_shards
 from omf.raw.camera import load_camera, profile_path
+from omf.raw.challenge_scenes import complete_scenes, group_by_scene
 from omf.training.settings import STAGES
 from omf.utils.console import configure_logging
 from omf.utils.errors import InputError
@@ -239,7 +240,12 @@ except InputError as error:
 
 # By the name of the RAW file: photos that differ only in their suffix come into one shard, which reports the clash.
 PHOTOS_BY_NAME = group_by_stem(PHOTOS)
-SHARDS = assign_shards(PHOTOS_BY_NAME, CONFIG.shard_size)
+SCENES = (
+    complete_scenes(name for name, files in PHOTOS_BY_NAME.items() if len(files) == 1)
+    if CONFIG.scenes == "auto"
+    else {}
+)
+SHARDS = assign_shards(PHOTOS_BY_NAME, CONFIG.shard_size, SCENES)
 
 FORMATS = [AS_SCORED] if AS_ASKED == AS_SCORED else [AS_SCORED, AS_ASKED]
 ENTRY = ("raw", "files")[len(FORMATS) - 1]  # folder of the files of the entry
@@ -289,6 +295,12 @@ def photos_in(shard):
     return [photo for name in SHARDS[shard] for photo in PHOTOS_BY_NAME[name]]
 
 
+def scenes_in(shard):
+    """Return the scenes of a shard, each with the names of its patches."""
+    scenes = group_by_scene(SHARDS[shard]) if SCENES else {}
+    return {scene: SCENES[scene] for scene in scenes if scene in SCENES}
+
+
 def ground_truth_in(shard):
     """Return the ground-truth files of a shard."""
     return [GROUND_TRUTH[name] for name in SHARDS[shard] if name in GROUND_TRUTH]
@@ -334,7 +346,7 @@ def plan_of(step, shard=None):
     run = {"shards": list(SHARDS), "model": CONFIG.model}
     match step:
         case "preprocess":
-            return {"photos": photos_in(shard)}
+            return {"photos": photos_in(shard), "scenes": scenes_in(shard)}
         case "mosaic":
             name = Path(MODEL.name).name
             return {"photos": photos_in(shard), "model": name} | camera

@@ -29,6 +29,7 @@ rule preprocess:
 rule infer:
     input:
         decoded="results/decoded/{shard}",
+        photos="results/photos/{shard}.json",
         # the hashes below change with the weights; their dates do not count
         weights=ancient([str(file.path) for file in MODEL.files]),
     output:
@@ -56,14 +57,15 @@ rule infer:
         hashes=weights_hashes(),
         profile="" if MODEL.method == "fusion" else profile_hash(),
     shell:
-        "python {params.scripts:q}/infer.py {input.decoded:q} --out {output.demosaiced:q} --timing {output.timing:q}"
-        " --model {params.model:q} --camera={params.camera:q}"
+        "python {params.scripts:q}/infer.py {input.decoded:q} --photos {input.photos:q} --out {output.demosaiced:q}"
+        " --timing {output.timing:q} --model {params.model:q} --camera={params.camera:q}"
         " --device {params.device:q} --precision {params.precision:q} > {log:q} 2>&1"
 
 
 rule mosaic:
     input:
         demosaiced="results/demosaiced/{shard}",
+        photos="results/photos/{shard}.json",
     output:
         folders=[
             directory(f"results/{place}/{{shard}}")
@@ -84,13 +86,14 @@ rule mosaic:
         profile=profile_hash(),
         plan=lambda wildcards: plan_path("mosaic", wildcards.shard),
     shell:
-        "python {params.scripts:q}/mosaic.py {params.plan:q} {input.demosaiced:q} --out {output.folders:q}"
-        " --record {output.record:q} > {log:q} 2>&1"
+        "python {params.scripts:q}/mosaic.py {params.plan:q} {input.demosaiced:q} --photos {input.photos:q}"
+        " --out {output.folders:q} --record {output.record:q} > {log:q} 2>&1"
 
 
 rule evaluate:
     input:
         raw="results/raw/{shard}",
+        photos="results/photos/{shard}.json",
     output:
         scores="results/scores/{shard}.json",
     log:
@@ -111,5 +114,5 @@ rule evaluate:
         ),
         profile=profile_hash(),
     shell:
-        "python {params.scripts:q}/evaluate.py {params.plan:q} {input.raw:q} --processes {threads:q} --out {output.scores:q}"
-        " > {log:q} 2>&1"
+        "python {params.scripts:q}/evaluate.py {params.plan:q} {input.raw:q} --photos {input.photos:q}"
+        " --processes {threads:q} --out {output.scores:q} > {log:q} 2>&1"
