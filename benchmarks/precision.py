@@ -30,7 +30,7 @@ from omf.utils.files import save_text
 
 def load_precisions(model: Model, device: torch.device) -> dict[str, Fusion]:
     """Return the method in each precision; the float64 reference has the name ''."""
-    oe, noe, base = load_networks(model)
+    oe, noe, base, _ = load_networks(model)
 
     def with_body(body: Callable[[UNet], Callable]) -> Fusion:
         """Return the method with replaced functions for its networks."""

@@ -135,6 +135,7 @@ def add_predict(parents) -> None:
     add_setting(method, "--device", Config, "device")
     add_setting(method, "--precision", Config, "precision")
     add_setting(method, "--scenes", Config, "scenes")
+    add_setting(method, "--samples", Config, "samples", metavar="NUMBER")
     add_known(
         predict.add_argument_group("known values, for inverse and models with a base network"),
         "ratios of a neutral grey in the RAW, as in AsShotNeutral of a DNG of the same light",

@@ -16,11 +16,12 @@ from omf.utils.written import check_replaceable, note_input
 def run_predict(arguments: argparse.Namespace) -> int:
     from omf.io.photos import find_photos
     from omf.io.raw_formats import Writer, parse_raw_format
-    from omf.models.registry import find_model, with_camera
+    from omf.models.registry import check_draws_samples, find_model, with_camera
     from omf.raw.camera import load_camera
 
     photos = find_photos(arguments.photos)
     model = with_camera(find_model(arguments.model), arguments.camera)
+    check_draws_samples(model, arguments.samples)
     neutral = check_light(arguments, arguments.photos)
     camera, settings = load_camera(model.camera), vars(arguments)
     noise = {key: settings[f"noise_{key}"] for key in ("iso", "shot", "read", "seed")}
@@ -28,7 +29,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
     settings = {**settings, "output_format": arguments.format, "noise": noise}
     raw_format = parse_raw_format(settings, camera)
     given = photos
-    photos, taken = split_by_target(given, arguments.out, raw_format.suffix)
+    photos, taken = split_by_target(given, arguments.out, raw_format.suffix, arguments.samples)
     if not photos:
         return conclude("", taken)
 
@@ -41,7 +42,9 @@ def run_predict(arguments: argparse.Namespace) -> int:
     began = time.monotonic()
     writer = Writer(arguments.out, raw_format, camera, Path(model.name).name)
     others = [photo for photo in given if photo not in {*photos}] if taken else []
-    problems = taken + predict(photos, method, writer, neutral, arguments.exposure, arguments.scenes, others)
+    problems = taken + predict(
+        photos, method, writer, neutral, arguments.exposure, arguments.scenes, others, arguments.samples
+    )
     count, seconds = len(photos) + len(taken), time.monotonic() - began
     done = count - len(problems)
     return conclude(
@@ -78,15 +81,20 @@ def make_folder(out: Path) -> None:
         ) from error
 
 
-def split_by_target(photos: list[Path], out: Path, suffix: str) -> tuple[list[Path], list[str]]:
+def split_by_target(
+    photos: list[Path], out: Path, suffix: str, samples: int = 0
+) -> tuple[list[Path], list[str]]:
     """Return the photos whose RAW files may be written, and a line for each other photo."""
     for photo in photos:
         with suppress(OSError):  # told when it is read
             note_input(photo.stat())
+    from omf.pipeline.samples import name_samples
+
     free, taken = [], []
     for photo in photos:
         try:
-            check_replaceable(out / f"{photo.stem}{suffix}")
+            for name in name_samples({photo.stem: photo}, samples):
+                check_replaceable(out / f"{name}{suffix}")
             free.append(photo)
         except InputError as error:
             taken.append(str(error))

@@ -14,7 +14,8 @@ from omf.inference.arguments import check_device, known_values
 from omf.inference.base import Method, Picture
 from omf.inference.forks import run_after_fork
 from omf.inference.load import load_method
-from omf.models.registry import check_files, find_model, with_camera
+from omf.models.registry import check_files, check_draws_samples, find_model, with_camera
+from omf.pipeline.samples import name_samples
 from omf.raw.bayer import mosaic, pack
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import InputError
@@ -75,6 +76,7 @@ class Reconstructor:
         rgb: np.ndarray | Tensor,
         neutral: ArrayLike | Tensor | None = None,
         exposure: ArrayLike | Tensor = 1.0,
+        samples: int = 0,
     ) -> np.ndarray | Tensor:
         """Reconstruct packed RGGB RAW: linear, white at 1, not quantised.
 
@@ -85,36 +87,52 @@ class Reconstructor:
             neutral: R/G and B/G, or R, G and B, of a neutral grey in the RAW, if they are known. For a batch,
                 also one row for each photo, (N, 2) or (N, 3).
             exposure: factor on the RAW that the model would predict. For a batch, also (N,).
+            samples: number of plausible RAW of each photo, with exposure and white balance drawn from all
+                that it allows; the same photo gives the same ones. 0: the expected RAW.
 
         Returns:
             NumPy: float32 (H/2, W/2, 4), planes R, Gr, Gb, B. PyTorch: float32 (4, H/2, W/2) or
-            (N, 4, H/2, W/2), on the device of `rgb`.
+            (N, 4, H/2, W/2), on the device of `rgb`. With samples, these follow the axis of the batch:
+            (samples, H/2, W/2, 4), (samples, 4, H/2, W/2) or (N, samples, 4, H/2, W/2).
 
         Raises:
             InputError: `rgb` has another shape or type, or contains values that are not finite or clearly
                 outside of [0, 1]; `neutral` or `exposure` are not positive numbers, too few or too many, or
-                given to a model that has no use for them; a GPU is used after a fork.
+                given to a model that has no use for them; the model draws no samples; a GPU is used after a
+                fork.
         """
-        return run_after_fork(lambda: self._each(rgb, lambda raw: pack(mosaic(raw)), neutral, exposure))
+        return run_after_fork(
+            lambda: self._each(rgb, lambda raw: pack(mosaic(raw)), neutral, exposure, samples)
+        )
 
     def demosaiced(
         self,
         rgb: np.ndarray | Tensor,
         neutral: ArrayLike | Tensor | None = None,
         exposure: ArrayLike | Tensor = 1.0,
+        samples: int = 0,
     ) -> np.ndarray | Tensor:
         """Reconstruct RAW before the mosaic: camera RGB, linear, white at 1; see `predict`.
 
         Returns:
             NumPy: float32 (H, W, 3). PyTorch: float32 (3, H, W) or (N, 3, H, W), on the device of `rgb`.
         """
-        return run_after_fork(lambda: self._each(rgb, lambda raw: raw, neutral, exposure))
+        return run_after_fork(lambda: self._each(rgb, lambda raw: raw, neutral, exposure, samples))
 
-    def _each(self, rgb, postprocess, neutral, exposure):
+    def _each(self, rgb, postprocess, neutral, exposure, samples):
         """Postprocess the demosaiced RAW of each photo; return the type and layout of `rgb`."""
+        if samples:
+            check_draws_samples(find_model(self.model), samples)
+
+        def reconstruct(
+            photo: np.ndarray, neutral: tuple[float, float] | None, exposure: float
+        ) -> np.ndarray:
+            results = [postprocess(raw) for raw in self._demosaiced(photo, neutral, exposure, samples)]
+            return np.stack(results) if samples else results[0]
+
         if isinstance(rgb, np.ndarray):
             (known,) = known_values(neutral, exposure)
-            return postprocess(self._demosaiced(rgb, *known))
+            return reconstruct(rgb, *known)
         torch = sys.modules.get("torch")
         if torch is None or not isinstance(rgb, torch.Tensor):
             raise InputError(f"a photo is a {type(rgb).__name__}; give a NumPy array or a PyTorch tensor")
@@ -125,22 +143,24 @@ class Reconstructor:
         if not len(batch):  # a photo gives the shape of the results
             batch, known = batch.new_zeros(1, *batch.shape[1:]), known_values(None, 1.0)
         photos = [to_array(photo) for photo in batch]
-        raws = [postprocess(self._demosaiced(photo, *values)) for photo, values in zip(photos, known)]
-        stacked = np.ascontiguousarray(np.stack([np.moveaxis(raw, -1, 0) for raw in raws]))
+        raws = [reconstruct(photo, *values) for photo, values in zip(photos, known)]
+        stacked = np.ascontiguousarray(np.stack([np.moveaxis(raw, -1, -3) for raw in raws]))
         result = torch.from_numpy(stacked).to(rgb.device)
         return result[0] if single else result[: len(rgb)]
 
     def _demosaiced(
-        self, rgb: np.ndarray, neutral: tuple[float, float] | None, exposure: float
-    ) -> np.ndarray:
-        """Reconstruct demosaiced RAW: uint8 or uint16 (H, W, 3) -> float32 (H, W, 3)."""
+        self, rgb: np.ndarray, neutral: tuple[float, float] | None, exposure: float, samples: int
+    ) -> list[np.ndarray]:
+        """Reconstruct demosaiced RAW, or samples of it: uint8 or uint16 (H, W, 3) -> float32 (H, W, 3)."""
         fits = rgb.ndim == 3 and rgb.shape[2] == 3 and min(rgb.shape) >= 2
         if not fits or rgb.dtype not in (np.uint8, np.uint16):
             raise InputError(
                 f"a photo of {rgb.shape}, {rgb.dtype}; give uint8 or uint16 (H, W, 3), H and W 2 or more"
             )
         picture = Picture(rgb, overexposure_mask(rgb), checksum(rgb), neutral, exposure)
-        return self.method.demosaiced([picture])()[0]
+        names = name_samples({picture.name: None}, samples)
+        pictures = [picture._replace(name=name, is_sample=samples > 0) for name in names]
+        return self.method.demosaiced(pictures)()
 
 
 def check_tensor(rgb: Tensor) -> None:

@@ -122,7 +122,7 @@ class SelfTest:
 
     def fusion(self, precision: str = "float32", device: torch.device | None = None) -> Fusion:
         """Load the default model onto a device."""
-        oe, noe, base = load_networks(find_model(DEFAULT_MODEL))
+        oe, noe, base, _ = load_networks(find_model(DEFAULT_MODEL))
         return Fusion(oe, noe, device or self.device, precision, base)
 
     @cached_property

@@ -9,6 +9,7 @@ from omf.evaluation.scores import match_items, score_all
 from omf.io.photos import map_by_name, match_shots
 from omf.pipeline.manifest import wait_for_files
 from omf.pipeline.plan import load_plan
+from omf.pipeline.samples import name_samples
 from omf.raw.camera import load_camera
 from omf.raw.challenge_scenes import curves_of_patches
 from omf.utils.errors import cli_entry_point
@@ -31,6 +32,8 @@ def main() -> None:
     photos = map_by_name(map(Path, plan["photos"]))[0]
     ground_truth = match_shots(photos, {path.stem: path for path in map(Path, plan["ground_truth"])})
     curves = curves_of_patches(json.loads(arguments.photos.read_text())["scenes"])
+    named = (name_samples(files, plan["samples"]) for files in (ground_truth, photos, curves))
+    ground_truth, photos, curves = named
     items = match_items(predictions, ground_truth, photos, plan["white_level"], curves)
     records, problems = score_all(items, load_camera(plan["camera"]), arguments.processes)
     scored = [ground_truth[name] for name, record in records.items() if "psnr" in record]

@@ -24,6 +24,7 @@ def main() -> None:
     parser.add_argument("--camera", default="", help="camera of a classical method; the model's by default")
     parser.add_argument("--device", required=True)
     parser.add_argument("--precision", required=True)
+    parser.add_argument("--samples", type=int, default=0)
     arguments = parser.parse_args()
     model = with_camera(find_model(arguments.model), arguments.camera)
     method, device, on_cpu = load_method(model, arguments.device, arguments.precision, own_process=True)
@@ -34,7 +35,7 @@ def main() -> None:
 
         check_against_cpu(method, model)
     scenes = json.loads(arguments.photos.read_text())["scenes"]
-    measured = infer(arguments.decoded, arguments.out, method, scenes)
+    measured = infer(arguments.decoded, arguments.out, method, scenes, arguments.samples)
     save_json(arguments.timing, measured | {"device": device, "cpu": on_cpu, "environment": made_by})
 
 

@@ -9,6 +9,7 @@ from omf.io.photos import map_by_name
 from omf.io.raw_formats import Writer, from_dict
 from omf.pipeline.mosaic import write_mosaics
 from omf.pipeline.plan import load_plan
+from omf.pipeline.samples import name_samples
 from omf.raw.camera import load_camera
 from omf.raw.challenge_scenes import curves_of_patches
 from omf.utils.errors import cli_entry_point
@@ -25,12 +26,14 @@ def main() -> None:
     parser.add_argument("--record", type=Path, required=True, help="JSON of the problems")
     arguments = parser.parse_args()
     plan = load_plan(arguments.plan)
-    camera, photos = load_camera(plan["camera"]), map_by_name(map(Path, plan["photos"]))[0]
+    camera, samples = load_camera(plan["camera"]), plan["samples"]
+    photos = name_samples(map_by_name(map(Path, plan["photos"]))[0], samples)
     writers = [
         Writer(out, from_dict(raw_format), camera, plan["model"])
         for out, raw_format in zip(arguments.out, plan["formats"], strict=True)
     ]
     curves = curves_of_patches(json.loads(arguments.photos.read_text())["scenes"])
+    curves = name_samples(curves, samples)
     problems = write_mosaics(arguments.demosaiced, writers, photos, curves)
     save_json(arguments.record, {"problems": problems})
     for problem in problems:

@@ -21,6 +21,16 @@ class Picture(NamedTuple):
     neutral: tuple[float, float] | None = None  # R/G and B/G of a grey in the RAW, if they are known
     exposure: float = 1.0  # factor on the RAW that the method would predict
     whole: np.ndarray | None = None  # the photo of which this is a part, sRGB (h, w, 3); None: this is all
+    is_sample: bool = (
+        False  # True for a plausible RAW, drawn by the seed of `name`; False for the expected one
+    )
+
+
+class Expected(NamedTuple):
+    """Accuracy that a method expects of its answer to a photo."""
+
+    psnr: float  # dB
+    exposure: tuple[float, float]  # factors on the RAW between which the true exposure lies in 9 of 10 photos
 
 
 def refuse_known_values(pictures: Sequence[Picture]) -> None:
@@ -43,6 +53,9 @@ class Method(Protocol):
     def packed(self, pictures: Sequence[Picture]) -> Pending:
         """Submit photos; the results are Bayer RAW in the challenge's format, uint16 (H/2, W/2, 4)."""
 
+    def expected(self, picture: Picture) -> Expected | None:
+        """Return the accuracy to expect of the answer to a submitted photo; None: the method can't tell."""
+
 
 class ClassicalMethod(ABC):
     """A method without networks, which computes each photo when the results are requested."""
@@ -60,3 +73,7 @@ class ClassicalMethod(ABC):
     def packed(self, pictures: Sequence[Picture]) -> Pending:
         """Implement `Method`."""
         return lambda: [to_challenge_format(self.reconstruct(picture)) for picture in pictures]
+
+    def expected(self, picture: Picture) -> Expected | None:
+        """Implement `Method`."""
+        return None

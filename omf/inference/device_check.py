@@ -41,7 +41,7 @@ def check_against_cpu(fusion: Fusion, model: Model) -> float:
         DeviceError: the difference is larger than any order of operations explains.
     """
     picture = sample_picture(QUICK_SIZE, QUICK_SIZE)
-    oe, noe, base = load_networks(model)
+    oe, noe, base, _ = load_networks(model)
     expected = Fusion(oe, noe, torch.device("cpu"), "published", base)(picture.rgb, picture.mask)
     difference = float(np.abs(fusion(picture.rgb, picture.mask) - expected).max() * WHITE_LEVEL)
     if not difference <= MAX_DEVIATION[fusion.precision]:

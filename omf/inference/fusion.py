@@ -1,5 +1,6 @@
 """Overexposure mask fusion: run both networks on photos of any size, each only where the mask requires it."""
 
+import math
 import weakref
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
@@ -11,20 +12,23 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from omf.inference.base import Pending, Picture, refuse_known_values
+from omf.inference.base import Expected, Pending, Picture, refuse_known_values
 from omf.inference.gpu import gpu_errors, is_out_of_memory, lacks_engine, on_device
 from omf.inference.tiling import Box, cover_with_boxes, needed_cells
 from omf.networks.base import BORDER, PAD_VALUE, PaddedNetwork
 from omf.networks.fused_unet import FusedUNet
 from omf.networks.global_net import GlobalNet, GlobalTransform, refine, summarise_photo
+from omf.networks.spread_net import Spread, SpreadNet, sample_factors
 from omf.networks.unet import UNet
 from omf.networks.winograd import can_use_winograd
 from omf.raw.bayer import WHITE_LEVEL, crop_to_cells, pack
+from omf.raw.camera import name_seed
 from omf.utils.errors import InputError
 from omf.utils.machine import free_memory
 
 # Bytes for the activations of a network: half of the free memory, and at most this.
 MAX_MEMORY = {"cpu": 7 * 2**28, "cuda": 2**32}
+CENTRAL_90 = 1.645  # deviations on each side of the mean that hold 90 % of normally distributed values
 BAND_ROWS = 128  # of a photo, that the base's transform is applied to at once; even
 
 
@@ -42,6 +46,13 @@ class Uploaded(NamedTuple):
 
     rgb: Tensor  # sRGB (H, W, 3), uint8 or uint16
     mask: Tensor  # overexposure mask (H, W), bool
+
+
+class Judgement(NamedTuple):
+    """The base network's answer to a photo."""
+
+    transform: GlobalTransform
+    spread: Spread | None  # None: the model has no spread network
 
 
 Fused = tuple[list[Tensor], Tensor]  # (H, W, ...) of each photo; and a bool tensor (), True if all are finite
@@ -88,6 +99,7 @@ class Fusion:
             the order that is fastest on the device, `published` performs the operations of the published
             code, and `float16`, for a GPU, is `float32` in half precision, which costs one count or more.
         base: base network, whose RAW `oe` and `noe` refine; None: the published method.
+        spread: spread network of the base network; None: there are no samples.
     """
 
     def __init__(
@@ -97,20 +109,27 @@ class Fusion:
         device: torch.device,
         precision: str = "float32",
         base: GlobalNet | None = None,
+        spread: SpreadNet | None = None,
     ):
         self.device, self.precision = device, precision
-        self.transforms: dict[int, GlobalTransform] = {}  # of whole photos in use, by `id`
+        self.judgements: dict[int, Judgement] = {}  # of photos in use, by `id`
         # several small photos are needed to occupy a GPU, one suffices for a CPU
         self.pixels_per_batch = 2**21 if device.type == "cuda" else 1
         try:
             with on_device(device):
-                self.load(oe, noe, base)
+                self.load(oe, noe, base, spread)
         except torch.OutOfMemoryError as error:
             raise InputError(
                 f"{device}: too little free memory for the networks; other programs take it, see nvidia-smi"
             ) from error
 
-    def load(self, oe: PaddedNetwork, noe: PaddedNetwork | None, base: GlobalNet | None) -> None:
+    def load(
+        self,
+        oe: PaddedNetwork,
+        noe: PaddedNetwork | None,
+        base: GlobalNet | None,
+        spread: SpreadNet | None,
+    ) -> None:
         """Move the networks to the device, and set the memory that their activations may take."""
         self.branches = [
             Branch(network, overexposed, self.device, self.precision)
@@ -118,7 +137,9 @@ class Fusion:
             if network
         ]
         # double, so that the transform of a photo does not depend on the number of threads
-        self.base = base.eval().to(self.device, torch.float64) if base else None
+        self.base, self.spread = (
+            network.eval().to(self.device, torch.float64) if network else None for network in (base, spread)
+        )
         if self.device.type == "cuda":
             # copies in both directions overlap with the networks
             self.uploads, self.downloads = torch.cuda.Stream(self.device), torch.cuda.Stream(self.device)
@@ -260,29 +281,44 @@ class Fusion:
     def predict_transform(self, rgb: Tensor, picture: Picture) -> GlobalTransform:
         """Return the transform of an uploaded photo (H, W, 3), float32, for a batch of one.
 
-        The base network judges the whole photo, if `picture` is a part of one. The transform gives the RAW
-        the neutral and the exposure of `picture`, if they are known.
+        The base network judges the whole photo, if `picture` is a part of one. The transform is a plausible
+        one for a sample, and gives the RAW the neutral and the exposure of `picture`, if they are known.
         """
-        transform = self.judge(rgb) if picture.whole is None else self.judge_once(picture.whole)
+        transform, spread = self.judge(picture, rgb)
         factors = torch.full((1, 3), picture.exposure, dtype=torch.float32, device=rgb.device)
+        if picture.is_sample:
+            normal = np.random.default_rng(name_seed(picture.name)).standard_normal((1, 3))
+            factors *= sample_factors(spread, torch.from_numpy(normal).to(rgb.device)).float()
         if picture.neutral:
             red, green, blue = transform.white()[0]
-            factors[0, 0] *= picture.neutral[0] * green / red
-            factors[0, 2] *= picture.neutral[1] * green / blue
+            factors[0, 0] = factors[0, 1] * picture.neutral[0] * green / red
+            factors[0, 2] = factors[0, 1] * picture.neutral[1] * green / blue
         return transform.scaled(factors)
 
-    def judge(self, rgb: Tensor) -> GlobalTransform:
-        """Run the base network on a photo, (H, W, 3) on the device."""
-        summary = (part[None].double() for part in summarise_photo(rgb))
-        return GlobalTransform(*(part.float() for part in self.base(*summary)))
+    def judge(self, picture: Picture, rgb: Tensor) -> Judgement:
+        """Run the base network once on the whole photo, for as long as its array exists.
 
-    def judge_once(self, whole: np.ndarray) -> GlobalTransform:
-        """Run the base network on a whole photo, or return its transform as long as the array exists."""
-        key = id(whole)
-        if key not in self.transforms:
-            self.transforms[key] = self.judge(torch.from_numpy(whole).to(self.device))
-            weakref.finalize(whole, self.transforms.pop, key).atexit = False
-        return self.transforms[key]
+        Args:
+            picture: photo, or part of one.
+            rgb: the same on the device, (H, W, 3).
+        """
+        photo = picture.rgb if picture.whole is None else picture.whole
+        key = id(photo)
+        if key not in self.judgements:
+            whole = rgb if picture.whole is None else torch.from_numpy(photo).to(self.device)
+            features = self.base.features_of(*(part[None].double() for part in summarise_photo(whole)))
+            transform = GlobalTransform(*(part.float() for part in self.base.transform_of(features)))
+            self.judgements[key] = Judgement(transform, self.spread(features) if self.spread else None)
+            weakref.finalize(photo, self.judgements.pop, key).atexit = False
+        return self.judgements[key]
+
+    def expected(self, picture: Picture) -> Expected | None:
+        """Implement `Method`; the picture must exist since it was submitted."""
+        if self.spread is None:
+            return None
+        _, spread = self.judgements[id(picture.rgb if picture.whole is None else picture.whole)]
+        limit = math.exp(CENTRAL_90 * float(spread.factor[0, 0, 0]))
+        return Expected(-20 / math.log(10) * float(spread.log_error), (1 / limit, limit))
 
     def upload(self, rgb: np.ndarray, mask: np.ndarray) -> Uploaded:
         """Copy a photo and its mask to the device."""

@@ -47,7 +47,7 @@ def load_method(
         raise InputError(
             "precision float16: requires a GPU, but the device is a CPU; set precision to float32"
         )
-    oe, noe, base = load_networks(model)
-    fusion = Fusion(oe, noe, picked, precision, base)
+    oe, noe, base, spread = load_networks(model)
+    fusion = Fusion(oe, noe, picked, precision, base, spread)
     release_freed_memory()  # of fusing the layers
     return fusion, device_label(picked), picked.type == "cpu"

@@ -145,7 +145,7 @@ def to_counts(raw: np.ndarray, name: str, raw_format: RawFormat) -> np.ndarray:
 
     Args:
         raw: demosaiced RAW, float32 (H, W, 3) in [0, 1].
-        name: name of the photo, which determines its noise.
+        name: name of the file, which determines its noise.
         raw_format: output format.
 
     Returns:
@@ -173,11 +173,17 @@ class Writer:
     model: str  # name of the model that reconstructed it
 
     def __call__(
-        self, photo: Path, raw: np.ndarray, rgb: np.ndarray | None = None, curve: int | None = None
+        self,
+        name: str,
+        photo: Path,
+        raw: np.ndarray,
+        rgb: np.ndarray | None = None,
+        curve: int | None = None,
     ) -> None:
-        """Write the RAW of a photo under its name, atomically.
+        """Write the RAW of a photo, atomically.
 
         Args:
+            name: name of the file, which determines its noise.
             photo: photo file.
             raw: demosaiced RAW, float32 (H, W, 3) in [0, 1], or the counts of the format.
             rgb: the decoded photo, without an extra curve; None: a DNG reads it.
@@ -187,8 +193,8 @@ class Writer:
             InputError: for a DNG, the photo cannot be read, or its size differs from `raw`, or the file would
                 exceed 4 GiB.
         """
-        path = self.folder / f"{photo.stem}{self.format.suffix}"
-        counts = raw if raw.dtype == np.uint16 else to_counts(raw, photo.stem, self.format)
+        path = self.folder / f"{name}{self.format.suffix}"
+        counts = raw if raw.dtype == np.uint16 else to_counts(raw, name, self.format)
         if self.format.kind == "npz":
             with atomic_write(path) as temporary, temporary.open("wb") as file:
                 np.savez(file, raw=counts, **self.metadata())

@@ -31,11 +31,13 @@ DEMOSAIC, BASE, SPREAD = "demosaic", "base", "spread"
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def load_networks(model: Model) -> tuple[PaddedNetwork, PaddedNetwork | None, GlobalNet | None]:
+def load_networks(
+    model: Model,
+) -> tuple[PaddedNetwork, PaddedNetwork | None, GlobalNet | None, SpreadNet | None]:
     """Check and load the networks of a model.
 
     Returns:
-        OE, NOE and the base network; a model with a base network may lack NOE.
+        OE, NOE, the base and the spread network; a model with a base network may lack NOE and the spread.
 
     Raises:
         InputError: a file is missing, wrong or damaged, or the networks do not match.
@@ -58,7 +60,7 @@ def load_networks(model: Model) -> tuple[PaddedNetwork, PaddedNetwork | None, Gl
             f"{model.oe.path}: widths {oe.widths}, but NOE's are {noe.widths}; "
             "both need the same number of levels"
         )
-    return oe, noe, base
+    return oe, noe, base, load_spread(model.spread.path) if model.spread else None
 
 
 def load_network(path: Path) -> PaddedNetwork:

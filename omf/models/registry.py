@@ -302,6 +302,17 @@ def with_camera(model: Model, camera: str) -> Model:
     return replace(model, camera=camera)
 
 
+def check_draws_samples(model: Model, samples: int) -> None:
+    """Raise InputError for a negative number of samples, or a model that draws none."""
+    if samples < 0:
+        raise InputError(f"samples is {samples}; give the number of RAW for each photo, 0 or more")
+    if samples and not model.spread:
+        raise InputError(
+            f"model {model.name}: draws no samples, since it has no spread network; set samples to 0, or give"
+            " another model"
+        )
+
+
 def read_camera_name(path: Path) -> str | None:
     """Return the camera in the header of a weights file, or None; loading reports an unreadable file."""
     if path.suffix == ".safetensors":

@@ -37,6 +37,17 @@ class SpreadNet(nn.Module):
         return Spread(TYPICAL * deviations.exp()[:, :, None] * lower, log_error[:, 0])
 
 
+def sample_factors(spread: Spread, normal: Tensor) -> Tensor:
+    """Return factors of R, G and B, (N, 3), that make the base RAW a plausible one.
+
+    Args:
+        spread: spread of the base network's answers.
+        normal: standard normal values, (N, 3).
+    """
+    exposure, red, blue = (spread.factor @ normal[:, :, None])[:, :, 0].unbind(1)
+    return torch.stack((exposure + red, exposure, exposure + blue), 1).exp()
+
+
 def true_errors(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
     """Return the errors of RAW that a `Spread` describes.
 

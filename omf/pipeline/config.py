@@ -65,6 +65,15 @@ class Config(Section):
             "photo, and extra tone curves are undone; separate: each patch is a photo of its own."
         ),
     )
+    samples: int = Field(
+        0,
+        ge=0,
+        le=1000,
+        description=(
+            "Number of plausible RAW of each photo, NAME_1 and so on, in place of the expected one: exposure "
+            "and white balance are drawn from all that the photo allows; 0: none."
+        ),
+    )
     challenge: Literal["aim2022", "ntire2025"] = Field(
         "aim2022",
         description=(

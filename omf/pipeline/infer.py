@@ -12,6 +12,7 @@ import numpy as np
 from omf.inference.base import Method, Picture
 from omf.pipeline.intermediate import read_picture, save_picture
 from omf.pipeline.manifest import wait_for_files, write_folder_manifest
+from omf.pipeline.samples import name_samples, read_once
 from omf.pipeline.scene_reader import SceneReader, gather_scenes
 from omf.pipeline.stream import stream
 from omf.raw.challenge_scenes import Scene
@@ -19,7 +20,9 @@ from omf.raw.overexposure import overexposure_mask
 from omf.utils.console import progress
 
 
-def infer(decoded: Path, out: Path, method: Method, scenes: Mapping[str, dict] = {}) -> dict:
+def infer(
+    decoded: Path, out: Path, method: Method, scenes: Mapping[str, dict] = {}, samples: int = 0
+) -> dict:
     """Reconstruct a shard: `decoded`/NAME.tif -> `out`/NAME.tif, demosaiced RAW, float32 (H, W, 3) in [0, 1].
 
     Args:
@@ -27,10 +30,12 @@ def infer(decoded: Path, out: Path, method: Method, scenes: Mapping[str, dict] =
         out: folder for the RAW.
         method: reconstruction method.
         scenes: records of the scenes, from `preprocess`.
+        samples: as in config.yaml.
 
     Returns:
         {"images": number of images written, "seconds": time without start-up and loading of weights,
-        "megapixels": total size, "problems": one line for each image that could not be reconstructed}.
+        "megapixels": total size, "expected": {name: see `Expected`}, without samples, for methods that can
+        tell, "problems": one line for each image that could not be reconstructed}.
 
     Raises:
         InputError: files of `decoded`, which `preprocess` wrote, are missing or incomplete.
@@ -48,20 +53,25 @@ def infer(decoded: Path, out: Path, method: Method, scenes: Mapping[str, dict] =
         lambda name: read_picture(decoded / f"{name}.tif"),
         lambda scene, pictures: Scene(pictures, scenes[scene]["curves"], scenes[scene]["photos"]),
     )
+    photo_of = name_samples(dict(zip(names, names)), samples)
+    read_photo = read_once(reader) if samples else reader
     done: list[int] = []  # pixels of each image
+    expected: dict[str, dict] = {}
     problems = []
 
     def read(name: str) -> Picture:
-        rgb, whole = reader(name)
-        return Picture(rgb, overexposure_mask(rgb), name, whole=whole)
+        rgb, whole = read_photo(photo_of[name])
+        return Picture(rgb, overexposure_mask(rgb), name, whole=whole, is_sample=samples > 0)
 
     def write(picture: Picture, raw: np.ndarray) -> None:
         save_picture(out / f"{picture.name}.tif", raw)
         done.append(picture.mask.size)
+        if not samples and (told := method.expected(picture)):
+            expected[picture.name] = told._asdict()
 
     start = time.perf_counter()
-    steps = stream(names, read, method.demosaiced, write, method.pixels_per_batch)
-    for _, problem in progress(steps, "reconstructing", total=len(names), unit="image"):
+    steps = stream(photo_of, read, method.demosaiced, write, method.pixels_per_batch)
+    for _, problem in progress(steps, "reconstructing", total=len(photo_of), unit="image"):
         if problem:
             problems.append(str(problem))
     seconds = round(time.perf_counter() - start, 4)
@@ -70,5 +80,6 @@ def infer(decoded: Path, out: Path, method: Method, scenes: Mapping[str, dict] =
         "images": len(done),
         "seconds": seconds,
         "megapixels": round(sum(done) / 1e6, 4),
+        "expected": expected,
         "problems": problems,
     }

@@ -18,8 +18,8 @@ def write_mosaics(
     Args:
         demosaiced: folder that `infer` wrote.
         writers: one writer for each output format.
-        photos: photo files by name.
-        curves: extra curves by name of the photo, see `curves_of_patches`.
+        photos: photo files by name of the RAW.
+        curves: extra curves by name of the RAW, see `curves_of_patches`.
 
     Returns:
         One line for each image and format that could not be written.
@@ -34,7 +34,7 @@ def write_mosaics(
         raw = read_picture(path)
         for write in writers:
             try:
-                write(photos[path.stem], raw, curve=curves.get(path.stem))
+                write(path.stem, photos[path.stem], raw, curve=curves.get(path.stem))
             except IMAGE_ERRORS as error:
                 problems.append(str(as_input_error(path.stem, error)))
     for writer in writers:

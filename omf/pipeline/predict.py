@@ -7,6 +7,7 @@ from omf.inference.base import Method, Picture
 from omf.io.images import read_rgb
 from omf.io.photos import map_by_name
 from omf.io.raw_formats import RawFormat, Writer
+from omf.pipeline.samples import name_samples, read_once
 from omf.pipeline.scene_reader import SceneReader, gather_scenes
 from omf.pipeline.stream import stream
 from omf.raw.challenge_scenes import complete_scenes, scene_line, summarise_scene
@@ -22,6 +23,7 @@ def predict(
     exposure: float = 1.0,
     scenes: str = "auto",
     others: Iterable[Path] = (),
+    samples: int = 0,
 ) -> list[str]:
     """Reconstruct photos in one process.
 
@@ -33,6 +35,7 @@ def predict(
         exposure: factor on the RAW that the method would predict.
         scenes: as in config.yaml.
         others: photos that are not reconstructed, but may be patches of the same scenes.
+        samples: as in config.yaml.
 
     Returns:
         One line for each photo that could not be used.
@@ -41,25 +44,27 @@ def predict(
     files = map_by_name(others)[0] | named
     patches = complete_scenes(files) if scenes == "auto" else {}
     names = gather_scenes(named, patches)
+    photo_of = name_samples(dict(zip(names, names)), samples)
     reader = SceneReader(names, patches, lambda name: read_rgb(files[name]))
+    read_photo = read_once(reader) if samples else reader
     # the method itself converts to the plain format, on its device
     submit = method.packed if writer.format == RawFormat() else method.demosaiced
 
     def read(name: str) -> Picture:
-        rgb, whole = reader(name)
-        return Picture(rgb, overexposure_mask(rgb), name, neutral, exposure, whole)
+        rgb, whole = read_photo(photo_of[name])
+        return Picture(rgb, overexposure_mask(rgb), name, neutral, exposure, whole, samples > 0)
 
     steps = stream(
-        names,
+        photo_of,
         read,
         submit,
-        lambda picture, raw: writer(named[picture.name], raw, picture.rgb),
+        lambda picture, raw: writer(picture.name, named[photo_of[picture.name]], raw, picture.rgb),
         method.pixels_per_batch,
     )
-    for name, problem in progress(steps, total=len(named), unit="image"):
-        log.debug(f"{named[name]}: {'not used' if problem else 'done'}")
+    for name, problem in progress(steps, total=len(photo_of), unit="image"):
+        log.debug(f"{named[photo_of[name]]}: {'not used' if problem else 'done'}")
         if problem:
             problems.append(str(problem))
     for scene, record in sorted(reader.records.items()):
         log.info(scene_line(scene, summarise_scene(record)))
-    return problems
+    return list(dict.fromkeys(problems))  # the samples of a photo have the same

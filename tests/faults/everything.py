@@ -43,7 +43,7 @@ def main() -> None:
 
         def __call__(self, photo: Path, raw: np.ndarray, rgb: np.ndarray) -> None:
             for write in writers.values():
-                write(photo, raw, rgb)
+                write(photo.stem, photo, raw, rgb)
 
     assert predict(photos, method, InAllFormats()) == []
     # converted to counts by the method itself

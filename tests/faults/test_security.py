@@ -236,7 +236,7 @@ def test_no_format_contains_personal_data_and_only_dng_contains_the_location(tmp
         out = tmp_path / f"out_{gps}"
         write = Writer(out, RawFormat(kind, 14, 16383, gps=gps), load_camera("samsung_s7"), "model")
         for name, photo in photos.items():
-            write(photo, raw)
+            write(photo.stem, photo, raw)
             (written,) = out.glob(f"{name}.*")
             content = all_bytes(written)
             assert not contains_mark(content), photo

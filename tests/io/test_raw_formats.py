@@ -77,7 +77,7 @@ def test_mosaics_of_any_order_and_depth(cfa, bits, white):
 def test_file_contents(tmp_path, kind):
     raw = random_raw()
     raw_format = build_format(output_format=kind, **{} if kind == "npy" else {"bit_depth": 12, "cfa": "BGGR"})
-    Writer(tmp_path, raw_format, CAMERA, "some_model")(Path("a name.jpg"), raw)
+    Writer(tmp_path, raw_format, CAMERA, "some_model")("a name", Path("a name.jpg"), raw)
     (path,) = tmp_path.iterdir()
     assert path.name == f"a name{formats.FORMAT_SUFFIXES[kind]}"
     content = imagecodecs.png_decode(path.read_bytes()) if kind == "png" else np.load(path)
@@ -170,7 +170,7 @@ def test_no_dng_of_a_photo_that_is_gone(tmp_path):
     writer = Writer(tmp_path / "out", build_format(output_format="dng"), CAMERA, "some_model")
     raw = random_raw()
     with pytest.raises(InputError, match=r"gone\.jpg: no such file; give the photo itself"):
-        writer(tmp_path / "gone.jpg", raw, np.zeros(raw.shape, np.uint8))
+        writer("gone", tmp_path / "gone.jpg", raw, np.zeros(raw.shape, np.uint8))
     assert not (tmp_path / "out").exists()
 
 
@@ -179,7 +179,7 @@ def test_dng_contains_counts_and_metadata(tmp_path, photo_folder):
     raw_format = build_format(
         output_format="dng", cfa="GBRG", bit_depth=12, black_level=64, noise={"iso": 100}
     )
-    Writer(tmp_path, raw_format, CAMERA, "some_model")(photo_folder / "hills.jpg", raw)
+    Writer(tmp_path, raw_format, CAMERA, "some_model")("hills", photo_folder / "hills.jpg", raw)
     with tifffile.TiffFile(tmp_path / "hills.dng") as dng:
         assert "model some_model" in dng.pages[0].tags["Software"].value
         mosaic = dng.pages[0].pages[0]

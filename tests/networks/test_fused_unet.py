@@ -146,7 +146,7 @@ def test_error_of_half_precision_in_saturated_areas(scene):
     else:
         rgb = read_rgb(REAL / f"{scene}.jpg")[:256, :256]
     mask = np.ones(rgb.shape[:2], bool)  # OE everywhere
-    oe, _, base = load_networks(find_model("samsung_s7"))
+    oe, _, base, _ = load_networks(find_model("samsung_s7"))
     expected, half = (Fusion(oe, None, torch.device("cpu"), "published", base) for _ in range(2))
     half.branches[0].run = partial(refine, emulate_half(oe))
     counts = [to_challenge_counts(mosaic(fuse(rgb, mask))).astype(int) for fuse in (expected, half)]

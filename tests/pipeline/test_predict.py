@@ -23,7 +23,7 @@ from omf.utils.errors import InputError
 
 @pytest.fixture
 def fuse(tiny_model):
-    oe, noe, _ = load_networks(find_model(str(tiny_model)))
+    oe, noe, *_ = load_networks(find_model(str(tiny_model)))
     return Fusion(oe, noe, torch.device("cpu"))
 
 

@@ -42,7 +42,7 @@ def small_patches(monkeypatch):
 
 @pytest.fixture
 def fuse(tiny_base_model) -> Fusion:
-    oe, noe, base = load_networks(find_model(str(tiny_base_model)))
+    oe, noe, base, _ = load_networks(find_model(str(tiny_base_model)))
     return Fusion(oe, noe, torch.device("cpu"), base=base)
 
 
@@ -76,7 +76,7 @@ def test_a_scene_is_judged_as_the_photo_put_together(tmp_path, photo, fuse):
         place = challenge_scenes.window(number, SIZE, SIZE)
         assert np.array_equal(expected[~mask], whole[place][~mask])  # OE sees other surroundings in a patch
     assert raws != alone
-    assert len(fuse.transforms) <= 1  # that of the array of this test
+    assert len(fuse.judgements) <= 1  # that of the array of this test
 
 
 @pytest.mark.parametrize(

@@ -103,7 +103,7 @@ def test_the_networks_of_the_settings_are_registered(run, own_models, noe, words
     register_trained_model(run, TrainingSettings(name="mine", iterations=Iterations(base=1, noe=noe)))
     model = find_model("mine")
     assert (model.noe is not None) == (noe > 0)
-    assert [network is not None for network in load_networks(model)] == [True, noe > 0, True]
+    assert [network is not None for network in load_networks(model)] == [True, noe > 0, True, True]
     card = (own_models / "mine" / "README.md").read_text()
     assert f"A base network for the whole photo, {words}" in card
 

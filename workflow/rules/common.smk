@@ -18,7 +18,7 @@ from snakemake.settings.types import DeploymentMethod
 from omf.evaluation.ground_truth import list_ground_truth
 from omf.io.photos import filter_utf8_names, group_by_stem, list_images
 from omf.io.raw_formats import challenge_settings, parse_raw_format
-from omf.models.registry import check_files, find_model, with_camera
+from omf.models.registry import check_files, check_draws_samples, find_model, with_camera
 from omf.pipeline.config import Config, check_config, restore_texts
 from omf.pipeline.dependencies import fingerprint
 from omf.pipeline.plan import plan_file, save_plan
@@ -30,6 +30,7 @@ from omf.pipeline.recovery import (
     set_damaged_aside,
     wait_for_lock,
 )
+from omf.pipeline.samples import name_samples
 from omf.pipeline.shards import assign_shards
 from omf.raw.camera import load_camera, profile_path
 from omf.raw.challenge_scenes import complete_scenes, group_by_scene
@@ -97,7 +98,10 @@ def recover():
 
 def raw_names():
     """Return the names of the RAW files of the entry."""
-    return [f"{name}{AS_ASKED.suffix}" for name in PHOTOS_BY_NAME]
+    return [
+        f"{name}{AS_ASKED.suffix}"
+        for name in name_samples(PHOTOS_BY_NAME, CONFIG.samples)
+    ]
 
 
 def check_before_jobs():
@@ -211,6 +215,7 @@ try:
     }
     CONFIG = CONFIG.model_copy(update=samples)
     MODEL = with_camera(find_model(CONFIG.model), CONFIG.camera)
+    check_draws_samples(MODEL, CONFIG.samples)
     # a model with an address is fetched first
     if not any(file.url for file in MODEL.files):
         check_files(MODEL)
@@ -349,10 +354,12 @@ def plan_of(step, shard=None):
             return {"photos": photos_in(shard), "scenes": scenes_in(shard)}
         case "mosaic":
             name = Path(MODEL.name).name
-            return {"photos": photos_in(shard), "model": name} | camera
+            plan = {"photos": photos_in(shard), "samples": CONFIG.samples}
+            return plan | {"model": name} | camera
         case "evaluate":
             files = {"photos": photos_in(shard), "ground_truth": ground_truth_in(shard)}
             return files | {
+                "samples": CONFIG.samples,
                 "camera": MODEL.camera,
                 "white_level": AS_SCORED.white_level,
             }

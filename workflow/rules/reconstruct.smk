@@ -54,12 +54,14 @@ rule infer:
         camera=CONFIG.camera,
         device=CONFIG.device,
         precision=CONFIG.precision,
+        samples=CONFIG.samples,
         hashes=weights_hashes(),
         profile="" if MODEL.method == "fusion" else profile_hash(),
     shell:
         "python {params.scripts:q}/infer.py {input.decoded:q} --photos {input.photos:q} --out {output.demosaiced:q}"
         " --timing {output.timing:q} --model {params.model:q} --camera={params.camera:q}"
-        " --device {params.device:q} --precision {params.precision:q} > {log:q} 2>&1"
+        " --device {params.device:q} --precision {params.precision:q} --samples {params.samples}"
+        " > {log:q} 2>&1"
 
 
 rule mosaic:
