@@ -14,7 +14,7 @@ from omf.inference.arguments import check_device, known_values
 from omf.inference.base import Method, Picture
 from omf.inference.forks import run_after_fork
 from omf.inference.load import load_method
-from omf.models.registry import check_files, check_draws_samples, find_model, with_camera
+from omf.models.registry import check_draws_samples, check_files, find_model, with_camera
 from omf.pipeline.samples import name_samples
 from omf.raw.bayer import mosaic, pack
 from omf.raw.overexposure import overexposure_mask

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 import omf.utils.interrupts  # noqa: F401 - before all that takes long
-from omf.evaluation.scores import summarise
+from omf.evaluation.scores import add_expectations, summarise
 from omf.models.registry import find_model, with_camera
 from omf.pipeline.manifest import write_manifest
 from omf.pipeline.plan import load_plan
@@ -48,7 +48,9 @@ def main() -> None:
         for kind in ("photos", "timing", "written", "scores")
     )
     model = with_camera(find_model(plan["model"]), plan["config"]["camera"])
-    records, timing = merge_by_name(scored, "images"), total_timing(timings)
+    expected, timing = merge_by_name(timings, "expected"), total_timing(timings)
+    records = merge_by_name(scored, "images")
+    add_expectations(records, expected)
     scores = summarise(records)
     problems = plan["problems"] + collect_problems([*photos, *timings, *written, *scored])
     scenes = {name: summarise_scene(scene) for name, scene in merge_by_name(photos, "scenes").items()}

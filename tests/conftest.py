@@ -17,8 +17,9 @@ from container.engine import docker, image  # noqa: F401
 from hypothesis import settings
 
 from omf import cli
-from omf.models.checkpoints import save_base, save_network
+from omf.models.checkpoints import save_base, save_network, save_spread
 from omf.networks.global_net import GlobalNet
+from omf.networks.spread_net import SpreadNet
 from omf.networks.unet import UNet
 from omf.utils import written
 from omf.utils.console import log
@@ -153,10 +154,12 @@ def published_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with a small untrained model of base network and OE."""
+    """Return a folder with a small untrained model of base network, OE and spread network."""
     folder = tmp_path_factory.mktemp("model") / "tiny_base"
     save_base(random_base(0), folder / "base.safetensors")
     save_network(random_unet((4, 6, 8), 0, in_channels=7), folder / "oe.safetensors")
+    torch.manual_seed(0)
+    save_spread(SpreadNet(), folder / "spread.safetensors")
     return folder
 
 

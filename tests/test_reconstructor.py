@@ -58,6 +58,19 @@ def test_known_neutral_and_exposure(with_base):
     assert (with_base.predict(tensor_of(rgb), exposure=0.5).numpy() == np.moveaxis(bright, -1, 0)).all()
 
 
+def test_samples(with_base, reconstructor):
+    """They follow the batch, differ from each other, and are the same each time."""
+    rgb = random_rgb(32, 48) // 2
+    samples = with_base.predict(rgb, samples=3)
+    assert samples.shape == (3, 16, 24, 4) and (samples[0] != samples[1]).any()
+    assert (with_base.predict(rgb, samples=2) == samples[:2]).all()
+    batch = with_base.predict(torch.stack([tensor_of(rgb)] * 2), samples=3)
+    assert batch.shape == (2, 3, 4, 16, 24) and (batch[1].numpy() == np.moveaxis(samples, -1, 1)).all()
+    for model, count, line in ((reconstructor, 1, "has no spread network"), (with_base, -1, "samples is -1")):
+        with pytest.raises(InputError, match=line):
+            model.predict(rgb, samples=count)
+
+
 def test_the_camera_of_a_classical_method():
     rgb = random_rgb(32, 48)
     default, other = (omf.Reconstructor("inverse", camera=name).predict(rgb) for name in ("", "huawei_p20"))

@@ -53,7 +53,9 @@ FULL_REFERENCE_METRICS = [
     *(f"{name}_{key}" for name in BASELINES for key in ("psnr", "ssim")),
 ]
 NO_REFERENCE_METRICS = ["consistency_psnr", "overexposed", "clipped"]
-CSV_COLUMNS = [*FULL_REFERENCE_METRICS, *NO_REFERENCE_METRICS, "warnings"]
+# Expectations of the model: PSNR, and factors between which the true exposure lies in 9 of 10 photos
+EXPECTATIONS = ["expected_psnr", "exposure_low", "exposure_high"]
+CSV_COLUMNS = [*FULL_REFERENCE_METRICS, *NO_REFERENCE_METRICS, *EXPECTATIONS, "warnings"]
 
 interrupts: list[int] = []  # received by this process, if it is a worker
 
@@ -266,6 +268,13 @@ def start_worker() -> None:
 def score_in_worker(item: Item, camera: Camera) -> tuple[dict, list[str]]:
     """Run `score_image`, unless Ctrl-C was pressed."""
     return ({}, [f"{item.raw}: not scored; interrupted"]) if interrupts else score_image(item, camera)
+
+
+def add_expectations(records: dict[str, dict], expected: Mapping[str, dict]) -> None:
+    """Add the `EXPECTATIONS` to the records of images; `expected`: `omf.inference.base.Expected` by name."""
+    for name in records.keys() & expected.keys():
+        psnr, (low, high) = expected[name]["psnr"], expected[name]["exposure"]
+        records[name] |= dict(zip(EXPECTATIONS, (psnr, low, high), strict=True))
 
 
 def warnings_line(record: dict) -> str:

@@ -37,6 +37,17 @@ COLUMNS = {  # of the table: heading, digits, tooltip
         2,
         "PSNR in dB of the RAW, rendered to match the photo, against the photo; not accuracy",
     ),
+    "expected_psnr": ("expected", 2, "PSNR that the model expected of its answer, dB"),
+    "exposure_low": (
+        "exposure ≥",
+        2,
+        "factor on the RAW: the true exposure is at least this, in 19 of 20 photos",
+    ),
+    "exposure_high": (
+        "exposure ≤",
+        2,
+        "factor on the RAW: the true exposure is at most this, in 19 of 20 photos",
+    ),
     "overexposed": ("overexposed", 4, "share of the photo's pixels that are overexposed"),
     "clipped": ("clipped", 4, "share of the RAW's samples at white"),
 }
@@ -91,6 +102,9 @@ def caption(record: dict) -> str:
     if "consistency_psnr" in record:
         parts.append(f"consistency {record['consistency_psnr']:.2f} dB")
         parts.append(f"{record['overexposed']:.1%} overexposed")
+    if "expected_psnr" in record:
+        low, high = record["exposure_low"], record["exposure_high"]
+        parts.append(f"expected {record['expected_psnr']:.2f} dB, exposure {low:.2f} to {high:.2f} times")
     return "; ".join([*parts, *record.get("warnings", [])])
 
 
@@ -113,6 +127,14 @@ def draw_plots(records: dict[str, dict], seconds: dict[str, float]) -> dict[str,
     if both:
         svg = plots.plot_against_overexposure(*zip(*both), label)
         figures["Overexposure"] = svg, f"{label} against the share of overexposed pixels; one dot per image."
+    told = [
+        (record["expected_psnr"], record["psnr"])
+        for record in records.values()
+        if record.get("psnr") is not None and "expected_psnr" in record
+    ]
+    if told:
+        text = "PSNR that the model expected of its answer, and achieved; one dot per image."
+        figures["Expectation"] = plots.plot_expectation(*zip(*told)), text
     if scored:
         svg = plots.plot_planes({plane: values(f"psnr_{plane.lower()}") for plane in plots.PLANE_COLOURS})
         figures["Bayer planes"] = svg, "PSNR of each plane over the images: median, quartiles, range."

@@ -59,19 +59,29 @@ def plot_distribution(values: Sequence[float], label: str) -> str:
 
 def plot_against_overexposure(shares: Sequence[float], values: Sequence[float], label: str) -> str:
     """Plot scores against the overexposed shares of the photos."""
-    sample = np.linspace(0, len(shares) - 1, min(len(shares), MAX_POINTS)).astype(int)
     figure, plot = make_axes()
-    plot.scatter(
-        100 * np.array(shares)[sample],
-        np.array(values)[sample],
-        s=60 / max(len(sample), 1) ** 0.25,
-        color=MAIN,
-        alpha=0.7,
-        linewidths=0,
-    )
+    scatter(plot, 100 * np.array(shares), values)
     plot.set(xlabel="overexposed pixels, %", ylabel=label)
     plot.set_xscale("symlog", linthresh=1)
     plot.set_xticks([0, 1, 10, 100], ["0", "1", "10", "100"])
+    return to_svg(figure)
+
+
+def scatter(plot: Axes, x: Sequence[float], y: Sequence[float]) -> None:
+    """Draw a dot for each image, or for a sample of them."""
+    sample = np.linspace(0, len(x) - 1, min(len(x), MAX_POINTS)).astype(int)
+    size = 60 / max(len(sample), 1) ** 0.25
+    plot.scatter(np.array(x)[sample], np.array(y)[sample], s=size, color=MAIN, alpha=0.7, linewidths=0)
+
+
+def plot_expectation(expected: Sequence[float], achieved: Sequence[float]) -> str:
+    """Plot the PSNR that was achieved against the one that was expected, with the line where they agree."""
+    figure, plot = make_axes()
+    scatter(plot, expected, achieved)
+    ends = [min(*expected, *achieved), max(*expected, *achieved)]
+    plot.plot(ends, ends, "--", color=ORANGE, label="as expected")
+    plot.set(xlabel="expected PSNR, dB", ylabel="PSNR, dB")
+    add_legend(plot)
     return to_svg(figure)
 
 

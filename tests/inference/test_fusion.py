@@ -16,6 +16,7 @@ from omf.inference.base import Picture
 from omf.inference.fusion import Fusion
 from omf.networks.base import network_input
 from omf.networks.global_net import GlobalTransform, refine, summarise_photo
+from omf.networks.spread_net import SpreadNet
 from omf.networks.unet import UNet
 from omf.raw.bayer import to_challenge_format
 from omf.raw.overexposure import overexposure_mask
@@ -153,6 +154,31 @@ def test_a_known_neutral_and_exposure_correct_the_base():
     neutral = (float(white[0] / white[1]) * 0.9, float(white[2] / white[1]) * 0.8)
     raw, known = fuse.demosaiced([plain, plain._replace(neutral=neutral, exposure=0.75)])()
     np.testing.assert_allclose(known, np.clip(raw * np.float32([0.675, 0.75, 0.6]), 0, 1), atol=2e-6)
+
+
+def test_samples_scale_the_base_as_the_spread_tells():
+    """Their factors have the covariance that the spread network predicts, and known values hold."""
+    torch.manual_seed(0)
+    fuse = Fusion(pair(in_channels=7)[0], None, CPU, base=random_base(0), spread=SpreadNet())
+    picture = picture_of(random_rgb(40, 60) // 2)
+    with torch.inference_mode():
+        rgb = torch.from_numpy(picture.rgb)
+        plain = fuse.predict_transform(rgb, picture).white()[0]
+        spread = fuse.judge(picture, rgb).spread
+        draws = [picture._replace(name=f"photo_{number}", is_sample=True) for number in range(2000)]
+        logs = torch.stack([(fuse.predict_transform(rgb, draw).white()[0] / plain).log() for draw in draws])
+        known = fuse.predict_transform(rgb, draws[0]._replace(neutral=(0.5, 0.6))).white()[0]
+    red, green, blue = logs.double().unbind(1)
+    errors = torch.stack((green, red - green, blue - green))
+    covariance = spread.factor[0] @ spread.factor[0].T
+    torch.testing.assert_close(errors.cov(), covariance, atol=0.005, rtol=0.1)
+    torch.testing.assert_close(known / known[1], torch.tensor([0.5, 1.0, 0.6]))
+    torch.testing.assert_close(known[1].log() - plain[1].log(), logs[0, 1])
+    again, other = fuse.demosaiced([draws[0], draws[1]])()
+    assert (fuse.demosaiced([draws[0]])()[0] == again).all() and (again != other).any()
+    told = fuse.expected(picture)
+    assert told.exposure[1] == pytest.approx(float(torch.exp(1.645 * covariance[0, 0].sqrt())), rel=1e-6)
+    assert told.exposure[0] == pytest.approx(1 / told.exposure[1])
 
 
 def test_models_without_base_refuse_a_known_neutral():

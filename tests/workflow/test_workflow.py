@@ -289,6 +289,10 @@ def test_camera_raw_beside_the_photos_is_ground_truth(tmp_path, settings):
         ({"ground_truth": "submission/"}, "ground_truth is submission/, where a run writes; give a folder"),
         ({"model": "no_model"}, "model no_model: neither listed nor a folder"),
         ({"model": "damaged"}, "Git LFS pointer"),
+        (
+            {"samples": 2},
+            "model unprocess: draws no samples, since it has no spread network; set samples to 0",
+        ),
         ({"bit_depth": 12}, "bit_depth is 12, but output_format npy is the format of aim2022, which has 10"),
     ],
 )
@@ -469,6 +473,27 @@ def test_the_shard_size_does_not_change_a_byte(tmp_path, settings, tiny_model):
         assert (one / name).read_bytes() == (other / name).read_bytes()
     options = ("--model", tiny_model, "--noise-iso", 800)
     assert predicted(settings["images"], tmp_path / "direct", *options) == raw_files(one)
+
+
+@pytest.mark.slow
+def test_samples_in_the_workflow(tmp_path, settings, tiny_base_model):
+    """They are those of `omf predict`, each is scored, and the expected RAW comes back without them."""
+    settings["model"] = tiny_base_model
+    names = {f"{name}_{number}.npy" for name in NAMES for number in (1, 2)}
+    finish(tmp_path, **settings | {"samples": 2})
+    submission = tmp_path / "submission"
+    samples = raw_files(submission)
+    assert set(samples) == names
+    scores = json.loads((submission / "scores.json").read_text())
+    assert scores["scored"] == len(names) and scores["mean"]["expected_psnr"] is None
+    direct = predicted(settings["images"], tmp_path / "direct", "--model", tiny_base_model, "--samples", 2)
+    assert direct == samples
+    finish(tmp_path, **settings)
+    assert set(raw_files(submission)) == {f"{name}.npy" for name in NAMES}
+    images = json.loads((submission / "scores.json").read_text())["images"].values()
+    assert all(image["exposure_low"] < 1 < image["exposure_high"] for image in images)
+    page = (submission / "report.html").read_text()
+    assert "as expected" in svg_text(page) and " times" in page
 
 
 @pytest.mark.slow
