@@ -280,7 +280,8 @@ class Fusion:
         """Run the base network on a whole photo, or return its transform as long as the array exists."""
         key = id(whole)
         if key not in self.transforms:
-            self.transforms[key] = self.judge(torch.from_numpy(whole).to(self.device))
+            rgb = torch.from_numpy(np.require(whole, requirements=["C", "W"]))
+            self.transforms[key] = self.judge(rgb.to(self.device))
             weakref.finalize(whole, self.transforms.pop, key).atexit = False
         return self.transforms[key]
 

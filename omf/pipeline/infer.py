@@ -14,7 +14,7 @@ from omf.pipeline.intermediate import read_picture, save_picture
 from omf.pipeline.manifest import wait_for_files, write_folder_manifest
 from omf.pipeline.scene_reader import SceneReader, gather_scenes
 from omf.pipeline.stream import stream
-from omf.raw.challenge_scenes import Scene
+from omf.raw.challenge_scenes import PatchedScene
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.console import progress
 
@@ -46,7 +46,7 @@ def infer(decoded: Path, out: Path, method: Method, scenes: Mapping[str, dict] =
         names,
         patches,
         lambda name: read_picture(decoded / f"{name}.tif"),
-        lambda scene, pictures: Scene(pictures, scenes[scene]["curves"], scenes[scene]["photos"]),
+        lambda scene, pictures: PatchedScene(pictures, scenes[scene]["curves"], scenes[scene]["photos"]),
     )
     done: list[int] = []  # pixels of each image
     problems = []

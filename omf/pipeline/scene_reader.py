@@ -8,7 +8,7 @@ import numpy as np
 
 from omf.io.images import read_rgb
 from omf.raw.challenge_scenes import (
-    Scene,
+    PatchedScene,
     analyse_scene,
     complete_scenes,
     curves_of_patches,
@@ -43,7 +43,7 @@ class SceneReader:
         analyse: finds the photos of a scene; its arguments are the name and the pictures of the patches.
 
     Attributes:
-        records: {scene: {"patches": names, "curves": and "photos": see `Scene`}} of the scenes analysed.
+        records: of each scene analysed {"patches": names, "curves": and "photos": see `PatchedScene`}.
     """
 
     def __init__(
@@ -51,14 +51,13 @@ class SceneReader:
         names: Iterable[str],
         scenes: Mapping[str, Sequence[str]],
         read: Callable[[str], np.ndarray],
-        analyse: Callable[[str, list[np.ndarray]], Scene] = lambda _, patches: analyse_scene(patches),
+        analyse: Callable[[str, list[np.ndarray]], PatchedScene] = lambda _, patches: analyse_scene(patches),
     ):
         self.names, self.scenes, self.read, self.analyse = set(names), scenes, read, analyse
         self.scene_of = {name: scene for scene, patches in scenes.items() for name in patches}
         self.locks = {scene: threading.Lock() for scene in scenes}
-        self.pending: dict[
-            str, dict[str, Read | InputError]
-        ] = {}  # by scene and name: read, not yet returned
+        # by scene and name: what was read and not yet returned
+        self.pending: dict[str, dict[str, Read | InputError]] = {}
         self.records: dict[str, dict] = {}
 
     def __call__(self, name: str) -> Read:
