@@ -12,7 +12,7 @@ import numpy as np
 from omf.inference.base import Method, Picture
 from omf.pipeline.intermediate import read_picture, save_picture
 from omf.pipeline.manifest import wait_for_files, write_folder_manifest
-from omf.pipeline.scene_reader import SceneReader, gather_scenes
+from omf.pipeline.scene_reader import SceneReader
 from omf.pipeline.stream import stream
 from omf.raw.challenge_scenes import PatchedScene
 from omf.raw.overexposure import overexposure_mask
@@ -41,7 +41,6 @@ def infer(decoded: Path, out: Path, method: Method, scenes: Mapping[str, dict] =
     patches = {
         scene: record["patches"] for scene, record in scenes.items() if {*record["patches"]} <= {*names}
     }
-    names = gather_scenes(names, patches)
     reader = SceneReader(
         names,
         patches,
@@ -60,7 +59,7 @@ def infer(decoded: Path, out: Path, method: Method, scenes: Mapping[str, dict] =
         done.append(picture.mask.size)
 
     start = time.perf_counter()
-    steps = stream(names, read, method.demosaiced, write, method.pixels_per_batch)
+    steps = stream(reader.names, read, method.demosaiced, write, method.pixels_per_batch)
     for _, problem in progress(steps, "reconstructing", total=len(names), unit="image"):
         if problem:
             problems.append(str(problem))

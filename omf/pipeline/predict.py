@@ -7,7 +7,7 @@ from omf.inference.base import Method, Picture
 from omf.io.images import read_rgb
 from omf.io.photos import map_by_name
 from omf.io.raw_formats import RawFormat, Writer
-from omf.pipeline.scene_reader import SceneReader, gather_scenes
+from omf.pipeline.scene_reader import SceneReader
 from omf.pipeline.stream import stream
 from omf.raw.challenge_scenes import complete_scenes, scene_line, summarise_scene
 from omf.raw.overexposure import overexposure_mask
@@ -40,8 +40,7 @@ def predict(
     named, problems = map_by_name(photos)
     files = map_by_name(others)[0] | named
     patches = complete_scenes(files) if scenes == "auto" else {}
-    names = gather_scenes(named, patches)
-    reader = SceneReader(names, patches, lambda name: read_rgb(files[name]))
+    reader = SceneReader(named, patches, lambda name: read_rgb(files[name]))
     # the method itself converts to the plain format, on its device
     submit = method.packed if writer.format == RawFormat() else method.demosaiced
 
@@ -50,7 +49,7 @@ def predict(
         return Picture(rgb, overexposure_mask(rgb), name, neutral, exposure, whole)
 
     steps = stream(
-        names,
+        reader.names,
         read,
         submit,
         lambda picture, raw: writer(named[picture.name], raw, picture.rgb),
