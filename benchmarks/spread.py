@@ -5,9 +5,9 @@
 
 For each model: the share of simulated photos whose true exposure lies in the expected range, which should be
 0.9; the mean PSNR of the single answers, the PSNR expected of them and the correlation of both; and the mean
-PSNR of samples. The second table holds the references of known scale, each with the model of its camera: its
-its true exposure, the factor on the green of the answer that brings it nearest to the true RAW, and the range.
-For the other arguments see benchmarks/real.py.
+PSNR of samples. The second table holds the references of known scale, each with the model of its camera: the
+true exposure is the factor on the green of the answer that brings it nearest to the true RAW. For the other
+arguments see benchmarks/real.py.
 """
 
 import argparse

@@ -13,9 +13,9 @@ from omf.inference.base import Method, Picture
 from omf.pipeline.intermediate import read_picture, save_picture
 from omf.pipeline.manifest import wait_for_files, write_folder_manifest
 from omf.pipeline.samples import name_samples, read_once
-from omf.pipeline.scene_reader import SceneReader, gather_scenes
+from omf.pipeline.scene_reader import SceneReader
 from omf.pipeline.stream import stream
-from omf.raw.challenge_scenes import Scene
+from omf.raw.challenge_scenes import PatchedScene
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.console import progress
 
@@ -46,14 +46,13 @@ def infer(
     patches = {
         scene: record["patches"] for scene, record in scenes.items() if {*record["patches"]} <= {*names}
     }
-    names = gather_scenes(names, patches)
     reader = SceneReader(
         names,
         patches,
         lambda name: read_picture(decoded / f"{name}.tif"),
-        lambda scene, pictures: Scene(pictures, scenes[scene]["curves"], scenes[scene]["photos"]),
+        lambda scene, pictures: PatchedScene(pictures, scenes[scene]["curves"], scenes[scene]["photos"]),
     )
-    photo_of = name_samples(dict(zip(names, names)), samples)
+    photo_of = name_samples({name: name for name in reader.names}, samples)
     read_photo = read_once(reader) if samples else reader
     done: list[int] = []  # pixels of each image
     expected: dict[str, dict] = {}

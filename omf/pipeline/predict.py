@@ -8,7 +8,7 @@ from omf.io.images import read_rgb
 from omf.io.photos import map_by_name
 from omf.io.raw_formats import RawFormat, Writer
 from omf.pipeline.samples import name_samples, read_once
-from omf.pipeline.scene_reader import SceneReader, gather_scenes
+from omf.pipeline.scene_reader import SceneReader
 from omf.pipeline.stream import stream
 from omf.raw.challenge_scenes import complete_scenes, scene_line, summarise_scene
 from omf.raw.overexposure import overexposure_mask
@@ -43,9 +43,8 @@ def predict(
     named, problems = map_by_name(photos)
     files = map_by_name(others)[0] | named
     patches = complete_scenes(files) if scenes == "auto" else {}
-    names = gather_scenes(named, patches)
-    photo_of = name_samples(dict(zip(names, names)), samples)
-    reader = SceneReader(names, patches, lambda name: read_rgb(files[name]))
+    reader = SceneReader(named, patches, lambda name: read_rgb(files[name]))
+    photo_of = name_samples({name: name for name in reader.names}, samples)
     read_photo = read_once(reader) if samples else reader
     # the method itself converts to the plain format, on its device
     submit = method.packed if writer.format == RawFormat() else method.demosaiced

@@ -7,7 +7,7 @@ from omf.io.images import read_rgb
 from omf.io.photos import map_by_name
 from omf.pipeline.intermediate import save_picture
 from omf.pipeline.manifest import write_folder_manifest
-from omf.pipeline.scene_reader import SceneReader, gather_scenes
+from omf.pipeline.scene_reader import SceneReader
 from omf.utils.console import progress
 from omf.utils.errors import InputError
 from omf.utils.files import sha256
@@ -29,7 +29,7 @@ def preprocess(photos: Iterable[Path], out: Path, scenes: Mapping[str, Sequence[
     reader = SceneReader(named, scenes, lambda name: read_rgb(named[name]))
     hashes = {}
     out.mkdir(parents=True, exist_ok=True)
-    for name in progress(gather_scenes(named, scenes), "decoding", unit="image"):
+    for name in progress(reader.names, "decoding", unit="image"):
         photo = named[name]
         try:
             rgb, _ = reader(name)

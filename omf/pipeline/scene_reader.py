@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from omf.io.images import read_rgb
+from omf.io.photos import group_by
 from omf.raw.challenge_scenes import (
-    Scene,
+    PatchedScene,
     analyse_scene,
     complete_scenes,
     curves_of_patches,
@@ -19,15 +20,6 @@ from omf.raw.challenge_scenes import (
 from omf.utils.errors import InputError
 
 Read = tuple[np.ndarray, np.ndarray | None]  # a picture, and the whole photo of which it is a patch
-
-
-def gather_scenes(names: Iterable[str], scenes: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return the names with the patches of each scene in succession, so that one scene is held at a time."""
-    scene_of = {name: scene for scene, patches in scenes.items() for name in patches}
-    gathered: dict[tuple[str, bool], list[str]] = {}
-    for name in names:
-        gathered.setdefault((scene_of.get(name, name), name in scene_of), []).append(name)
-    return [name for group in gathered.values() for name in group]
 
 
 class SceneReader:
@@ -43,7 +35,8 @@ class SceneReader:
         analyse: finds the photos of a scene; its arguments are the name and the pictures of the patches.
 
     Attributes:
-        records: {scene: {"patches": names, "curves": and "photos": see `Scene`}} of the scenes analysed.
+        names: the names, with the patches of each scene in succession: one scene is held at a time.
+        records: of each scene analysed {"patches": names, "curves": and "photos": see `PatchedScene`}.
     """
 
     def __init__(
@@ -51,14 +44,15 @@ class SceneReader:
         names: Iterable[str],
         scenes: Mapping[str, Sequence[str]],
         read: Callable[[str], np.ndarray],
-        analyse: Callable[[str, list[np.ndarray]], Scene] = lambda _, patches: analyse_scene(patches),
+        analyse: Callable[[str, list[np.ndarray]], PatchedScene] = lambda _, patches: analyse_scene(patches),
     ):
-        self.names, self.scenes, self.read, self.analyse = set(names), scenes, read, analyse
+        self.scenes, self.read, self.analyse = scenes, read, analyse
         self.scene_of = {name: scene for scene, patches in scenes.items() for name in patches}
+        groups = group_by(names, lambda name: (name in self.scene_of, self.scene_of.get(name, name)))
+        self.names = [name for group in groups.values() for name in group]
         self.locks = {scene: threading.Lock() for scene in scenes}
-        self.pending: dict[
-            str, dict[str, Read | InputError]
-        ] = {}  # by scene and name: read, not yet returned
+        # by scene and name: what was read and not yet returned
+        self.pending: dict[str, dict[str, Read | InputError]] = {}
         self.records: dict[str, dict] = {}
 
     def __call__(self, name: str) -> Read:
@@ -76,7 +70,7 @@ class SceneReader:
 
     def load(self, scene: str) -> dict[str, Read | InputError]:
         """Read and analyse a scene; return what was read of `names`, before a picture that is no patch."""
-        patches: list[np.ndarray] = []
+        patches, wanted = [], set(self.names)
         outcomes: dict[str, Read | InputError] = {}
         for name in self.scenes[scene]:
             try:
@@ -90,7 +84,7 @@ class SceneReader:
             patches.append(rgb)
         else:
             outcomes = dict(zip(self.scenes[scene], self.analysed(scene, patches), strict=True))
-        return {name: outcome for name, outcome in outcomes.items() if name in self.names}
+        return {name: outcome for name, outcome in outcomes.items() if name in wanted}
 
     def analysed(self, scene: str, patches: list[np.ndarray]) -> list[Read]:
         """Return each patch of a scene without its curve, as a part of its photo; note the record."""

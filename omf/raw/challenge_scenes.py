@@ -14,7 +14,7 @@ from omf.raw.extra_curves import CURVE_NAMES, PATCH_COLUMNS, PATCH_ROWS, find_cu
 PATCHES = PATCH_ROWS * PATCH_COLUMNS
 PATCH_NUMBERS = {str(number): number for number in range(PATCHES)}
 PATCH_SIDES = (504, 496)  # pixels, of the Samsung S7 and the Huawei P20; other pictures are plain photos
-SEGMENTS = 16  # of a border; their means even out texture
+BORDER_SEGMENTS = 16  # of a border; their means even out texture
 CODES_COMPARED = (12, 245)  # darker and brighter pixels look the same at any exposure
 MIN_SEGMENTS = 4  # to compare; a border with fewer tells nothing
 # Octaves of the code between patches that continue each other; a factor of 0.7 in exposure gives 0.2
@@ -23,7 +23,7 @@ MAX_STEPS_LEFT = 0.7  # of the steps at borders, after the right curves were und
 MIN_CONTINUED = 0.3  # of the borders in a scene; by chance, a fifth of those of unrelated pictures
 
 
-class Scene(NamedTuple):
+class PatchedScene(NamedTuple):
     """The patches of a scene, row by row."""
 
     patches: list[np.ndarray]  # sRGB without extra curves, uint8 (H, W, 3)
@@ -56,7 +56,7 @@ def is_patch(rgb: np.ndarray) -> bool:
     return rgb.dtype == np.uint8 and rgb.shape[0] == rgb.shape[1] and rgb.shape[0] in PATCH_SIDES
 
 
-def analyse_scene(patches: Sequence[np.ndarray]) -> Scene:
+def analyse_scene(patches: Sequence[np.ndarray]) -> PatchedScene:
     """Undo the extra curves of a scene, and find the photos that its patches belong to.
 
     Pictures that do not continue each other are returned as they are, each as a photo of its own.
@@ -64,7 +64,7 @@ def analyse_scene(patches: Sequence[np.ndarray]) -> Scene:
     Args:
         patches: all patches, row by row, sRGB, uint8 (H, W, 3) of one size.
     """
-    alone = Scene(list(patches), None, list(range(PATCHES)))
+    alone = PatchedScene(list(patches), None, list(range(PATCHES)))
     patches, curves, steps = alone.patches, find_curves(patches), border_steps(patches)
     if curves:
         as_given = count_steps(steps)
@@ -75,7 +75,7 @@ def analyse_scene(patches: Sequence[np.ndarray]) -> Scene:
     compared = sum(not np.isnan(step) for step in steps.values())
     if compared - count_steps(steps) < MIN_CONTINUED * compared:
         return alone
-    return Scene(patches, curves, find_photos(steps))
+    return PatchedScene(patches, curves, group_patches(steps))
 
 
 def border_steps(patches: Sequence[np.ndarray]) -> dict[tuple[int, int], float]:
@@ -96,7 +96,7 @@ def border_step(first: np.ndarray, second: np.ndarray) -> float:
 
     NaN if both sides are too dark or too bright to compare them.
     """
-    starts = np.linspace(0, len(first), SEGMENTS, endpoint=False).astype(int)
+    starts = np.linspace(0, len(first), BORDER_SEGMENTS, endpoint=False).astype(int)
     sizes = np.diff(starts, append=len(first))
     one, other = (np.add.reduceat(side.mean(axis=1), starts) / sizes for side in (first, second))
     darkest, brightest = CODES_COMPARED
@@ -112,7 +112,7 @@ def count_steps(steps: Mapping[tuple[int, int], float]) -> int:
     return sum(step > MAX_STEP for step in steps.values())
 
 
-def find_photos(steps: Mapping[tuple[int, int], float]) -> list[int]:
+def group_patches(steps: Mapping[tuple[int, int], float]) -> list[int]:
     """Return the photo of each patch, by the number of its first patch, from the steps at the borders.
 
     Neighbours are joined, those of the smallest step first, unless most borders between the parts that would

@@ -22,3 +22,16 @@ def test_shards(names, size, new):
 def test_thousands_of_images_make_few_shards():
     shards = assign_shards((f"{scene}_{crop}" for scene in range(200) for crop in range(48)), 64)
     assert 9600 / 64 <= len(shards) <= 300
+
+
+@given(NAMES, st.integers(1, 10), st.lists(st.text("abc", min_size=3, max_size=4), max_size=3, unique=True))
+def test_a_scene_is_in_one_shard(names, size, scenes):
+    patches = {scene: [f"{scene}_{number}" for number in range(12)] for scene in scenes}
+    names |= {name for scene in patches.values() for name in scene}
+    shards = assign_shards(names, size, patches)
+    assert shards == assign_shards(sorted(names, reverse=True), size, patches)
+    assert sorted(name for members in shards.values() for name in members) == sorted(names)
+    for scene in patches.values():
+        assert sum(not set(scene).isdisjoint(members) for members in shards.values()) == 1
+    for members in shards.values():
+        assert len(members) <= size or len({name.rpartition("_")[0] or name for name in members}) == 1
