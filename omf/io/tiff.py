@@ -68,7 +68,7 @@ def decode_page(path: Path, page: tifffile.TiffPage) -> tuple[np.ndarray, bytes 
         InputError: its samples, colours or layout are not supported.
         tifffile.TiffFileError, ValueError, ...: the image can't be decoded.
     """
-    channels = check_draws_samples(path, page)
+    channels = check_samples(path, page)
     check_layout(path, page)
     check_parts(path, page)
     pixels = page.asarray()
@@ -118,7 +118,7 @@ def tag_numbers(page: tifffile.TiffPage, code: int) -> list[float]:
     return values
 
 
-def check_draws_samples(path: Path, page: tifffile.TiffPage) -> int:
+def check_samples(path: Path, page: tifffile.TiffPage) -> int:
     """Return the number of colours, 1 or 3. Raises InputError unless grey or RGB of 8 to 16 bits."""
     remedy = "save it with 8 or 16 bits per sample"
     if page.dtype is None or page.dtype not in (np.uint8, np.uint16):
