@@ -30,7 +30,7 @@ from omf.utils.files import locked, sync
 from omf.utils.paths import MODELS, user_folder
 from omf.utils.yaml import parse_yaml
 
-WEIGHTS = ("base.safetensors", "oe.safetensors", "noe.safetensors", "demosaic.safetensors")
+WEIGHTS = tuple(f"{network}.safetensors" for network in ("base", "oe", "noe", "demosaic", "spread"))
 CARD = ("README.md", "training.yaml", "curves.png")
 FETCHED = (*WEIGHTS, *CARD, PROFILE)
 COMMIT = "[0-9a-f]{40}"
@@ -115,7 +115,7 @@ def describe_download(endpoint: str, info: ModelInfo, staging: Path, listed: str
     """
     try:
         model = model_in_folder(staging, {})
-        oe, _, _ = load_networks(model)
+        oe, *_ = load_networks(model)
         files = [staging / name for name in WEIGHTS if (staging / name).is_file()]
         if (demosaic := staging / "demosaic.safetensors") in files:
             load_demosaic_net(demosaic)
