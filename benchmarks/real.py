@@ -13,13 +13,13 @@ their means over the photos; the last one gives all scores.
 
 PHOTO and ANSWER are a photo of the S7 and the demosaiced RAW that the published network made of it, with
 gamma 1/2.2; PHOTO, of 4032 x 3024 pixels, is also given as AIM 2022 gave out its inputs: in patches, with
-extra tone curves, and again after their removal. The corrections show the kind of the error: PSNR after the
-best factor (exposure), after one per channel (white balance), and after a 3 x 3 matrix (colour); tone and
-detail remain.
+extra tone curves, each alone (the setting `scenes: separate`), and as a scene (`scenes: auto`). The
+corrections show the kind of the error: PSNR after the best factor (exposure), after one per channel (white
+balance), and after a 3 x 3 matrix (colour); tone and detail remain.
 """
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatch
 from pathlib import Path
@@ -34,8 +34,8 @@ from omf.inference.load import load_method
 from omf.io.images import read_rgb
 from omf.io.photos import list_images
 from omf.models.registry import find_model, with_camera
+from omf.pipeline.scene_reader import SceneReader
 from omf.raw.bayer import from_challenge_counts, halved, to_challenge_format
-from omf.raw.extra_curves import find_curves, invert_curve
 from omf.raw.isp import EXTRA_CURVES, to_8_bit
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.console import count_of
@@ -66,6 +66,7 @@ class Reference:
     camera: str = "s7"  # end of the camera's name
     is_stretched: bool = False  # the RAW is known up to a factor
     patch_size: int | None = None  # height and width in which methods get the photo; None: whole
+    is_scene: bool = False  # the patches are read as a scene
 
 
 def read_pairs(folder: Path, stretched: str) -> Iterator[Reference]:
@@ -115,17 +116,13 @@ def as_challenge_inputs(reference: Reference) -> Reference:
     for number, window in enumerate(patches(rgb.shape, CHALLENGE_PATCH)):
         curve = EXTRA_CURVES[number % 2]
         rgb[window] = to_8_bit(curve(rgb[window] / np.float32(255)))
-    name = f"{reference.name}, as challenge inputs"
+    name = f"{reference.name}, as challenge inputs, separate"
     return replace(reference, name=name, rgb=rgb, patch_size=CHALLENGE_PATCH)
 
 
-def without_extra_curves(reference: Reference) -> Reference:
-    """Return challenge inputs after the removal of their extra tone curves."""
-    rgb = reference.rgb.copy()
-    windows = list(patches(rgb.shape, CHALLENGE_PATCH))
-    for window, curve in zip(windows, find_curves([rgb[window] for window in windows]), strict=True):
-        rgb[window] = invert_curve(rgb[window], curve)
-    return replace(reference, name=f"{reference.name}, curves removed", rgb=rgb)
+def as_scene(reference: Reference) -> Reference:
+    """Return separate challenge inputs as those of a scene."""
+    return replace(reference, name=reference.name.replace("separate", "as a scene"), is_scene=True)
 
 
 def patches(shape: tuple[int, ...], size: int) -> Iterator[tuple[slice, slice]]:
@@ -138,12 +135,22 @@ def patches(shape: tuple[int, ...], size: int) -> Iterator[tuple[slice, slice]]:
 def reconstruct(method: Method, reference: Reference) -> np.ndarray:
     """Return the packed RAW that a method predicts, float64 (H/2, W/2, 4) in [0, 1]."""
     predicted = np.empty((reference.rgb.shape[0] // 2, reference.rgb.shape[1] // 2, 4), np.uint16)
-    for rows, columns in patches(reference.rgb.shape, reference.patch_size or max(reference.rgb.shape)):
-        rgb = reference.rgb[rows, columns]
+    windows = list(patches(reference.rgb.shape, reference.patch_size or max(reference.rgb.shape)))
+    pictures = [(reference.rgb[window], None) for window in windows]
+    if reference.is_scene:
+        pictures = read_scene([rgb for rgb, _ in pictures])
+    for (rows, columns), (rgb, whole) in zip(windows, pictures, strict=True):
         cells = slice(rows.start // 2, rows.stop // 2), slice(columns.start // 2, columns.stop // 2)
         name = f"{reference.name} {rows.start} {columns.start}"
-        predicted[cells] = method.packed([Picture(rgb, overexposure_mask(rgb), name)])()[0]
+        predicted[cells] = method.packed([Picture(rgb, overexposure_mask(rgb), name, whole=whole)])()[0]
     return from_challenge_counts(predicted)
+
+
+def read_scene(pictures: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    """Return the patches of a scene without extra curves, each with the photo that it belongs to."""
+    named = {f"scene_{number}": rgb for number, rgb in enumerate(pictures)}
+    reader = SceneReader(named, {"scene": list(named)}, named.__getitem__)
+    return [reader(name) for name in named]
 
 
 def score(predicted: np.ndarray, reference: Reference) -> dict[str, float]:
@@ -222,7 +229,7 @@ def main() -> None:
     arguments = parser.parse_args()
     references = read_references(arguments)
     challenge_inputs = [as_challenge_inputs(item) for item in references if item.name.startswith(PUBLISHED)]
-    references += challenge_inputs + [without_extra_curves(item) for item in challenge_inputs]
+    references += challenge_inputs + [as_scene(item) for item in challenge_inputs]
     models = {}
     for name in arguments.models:
         listed, _, camera = name.partition(":")

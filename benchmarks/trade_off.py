@@ -1,0 +1,103 @@
+"""Trade-off between two kinds of photo: base networks for several weights of a camera's first tone group.
+
+    python benchmarks/trade_off.py SETTINGS --weights 0 0.25 0.5 0.75 1 --pairs PAIRS --only 's7_*' \\
+        --stretched 's7_deepisp_*' --published PHOTO ANSWER --runs RUNS --out benchmarks/trade_off.md \\
+        --plot docs/trade_off.png
+
+SETTINGS are the training settings of a model, of which the base network alone is trained, in folders of RUNS;
+finished ones are not trained again. The table gives the PSNR of each reference, or after the best factor, in
+brackets, if its scale is unknown. For the other arguments see benchmarks/real.py.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from real import Reference, add_references, read_references, score
+
+from omf.models.checkpoints import load_base
+from omf.networks.global_net import GlobalNet, summarise_photo
+from omf.raw.bayer import crop_to_cells, mosaic, pack
+from omf.raw.camera import profile_path
+from omf.training.settings import TrainingSettings, read_settings
+from omf.training.train import train_stage, weights_file
+from omf.utils.errors import cli_entry_point
+from omf.utils.files import atomic_write, save_text
+from omf.utils.yaml import parse_yaml
+
+
+def train(settings: TrainingSettings, weight: float, run: Path) -> GlobalNet:
+    """Train the base network with another weight of the profile's first tone group."""
+    profile = parse_yaml(profile_path(settings.camera).read_text("utf-8"))
+    first, *others = profile["tone_groups"]
+    rest = sum(group["weight"] for group in others)
+    groups = [first | {"weight": weight}]
+    groups += [group | {"weight": (1 - weight) * group["weight"] / rest} for group in others]
+    camera = run.with_suffix(".yaml")
+    profile["tone_groups"] = [group for group in groups if group["weight"]]
+    save_text(camera, yaml.safe_dump(profile), own=True)
+    train_stage("base", settings.model_copy(update={"camera": str(camera)}), run, torch.device("cpu"))
+    return load_base(weights_file(run, "base"))
+
+
+@torch.inference_mode()
+def predict(base: GlobalNet, rgb: np.ndarray) -> np.ndarray:
+    """Return the packed base RAW of a photo, float32 (H/2, W/2, 4) in [0, 1]."""
+    transform = base(*(part[None] for part in summarise_photo(torch.from_numpy(rgb))))
+    photo = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / np.iinfo(rgb.dtype).max
+    raw = transform.apply(photo)[0].clamp(0, 1).permute(1, 2, 0).numpy()
+    return pack(crop_to_cells(mosaic(raw)))
+
+
+def draw(weights: list[float], psnr: dict[str, list[float]], path: Path) -> None:
+    """Plot the PSNR of each reference over the weight."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for name, values in psnr.items():
+        axes.plot(weights, values, marker="o", markersize=4, label=name)
+    axes.set(xlabel="weight of the first tone group", ylabel="PSNR, dB (in brackets: after one factor)")
+    axes.legend(fontsize=8)
+    with atomic_write(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=110)
+
+
+def label(item: Reference) -> str:
+    return f"({item.name})" if item.is_stretched else item.name
+
+
+@cli_entry_point
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("settings", type=Path, help="YAML of training settings")
+    add_references(parser)
+    parser.add_argument("--weights", nargs="+", type=float, default=[0, 0.25, 0.5, 0.75, 1])
+    parser.add_argument("--runs", type=Path, required=True, help="folder for the trainings")
+    parser.add_argument("--out", type=Path, help="Markdown table")
+    parser.add_argument("--plot", type=Path, help="PNG of the PSNR")
+    arguments = parser.parse_args()
+    settings, references = read_settings(arguments.settings), read_references(arguments)
+    psnr: dict[str, list[float]] = {label(item): [] for item in references}
+    for weight in arguments.weights:
+        base = train(settings, weight, arguments.runs / f"weight_{weight:g}")
+        for item in references:
+            scores = score(predict(base, item.rgb).astype(float), item)
+            psnr[label(item)].append(scores["psnr_factor" if item.is_stretched else "psnr"])
+    lines = ["| Reference | " + " | ".join(f"{weight:g}" for weight in arguments.weights) + " |"]
+    lines.append("|---" * (len(arguments.weights) + 1) + "|")
+    for name, values in (psnr | {"mean": np.mean(list(psnr.values()), axis=0)}).items():
+        lines.append(f"| {name} | " + " | ".join(f"{value:.2f}" for value in values) + " |")
+    print("\n".join(lines))
+    if arguments.out:
+        save_text(arguments.out, "\n".join(lines) + "\n")
+    if arguments.plot:
+        draw(arguments.weights, psnr, arguments.plot)
+
+
+if __name__ == "__main__":
+    main()
