@@ -45,8 +45,8 @@ def train(settings: TrainingSettings, weight: float, run: Path) -> GlobalNet:
 @torch.inference_mode()
 def predict(base: GlobalNet, rgb: np.ndarray) -> np.ndarray:
     """Return the packed base RAW of a photo, float32 (H/2, W/2, 4) in [0, 1]."""
-    transform = base(*(part[None] for part in summarise_photo(torch.from_numpy(rgb))))
-    photo = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / np.iinfo(rgb.dtype).max
+    transform = base(*(part[None] for part in summarise_photo(torch.tensor(rgb))))
+    photo = torch.tensor(rgb).permute(2, 0, 1)[None].float() / np.iinfo(rgb.dtype).max
     raw = transform.apply(photo)[0].clamp(0, 1).permute(1, 2, 0).numpy()
     return pack(crop_to_cells(mosaic(raw)))
 
