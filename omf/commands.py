@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from omf.utils.console import count_of, label, log
@@ -281,7 +282,7 @@ def run_calibrate(arguments: argparse.Namespace) -> int:
     report = arguments.report or out.with_suffix(".png")
     for path in (out, report):
         check_replaceable(path)
-    generic = load_camera("generic_phone")
+    generic = replace(load_camera("generic_phone"), tone_groups=())  # the pairs tell the camera's tones
     fits, problems = fit_pairs(arguments.pairs, generic)
     if not fits:
         raise InputError(f"{arguments.pairs}: no pair can be used; the first problem is: {problems[0]}")

@@ -18,7 +18,7 @@ from omf.raw.scenes import SCENES
 from omf.raw.simulator import linear_raw, sample_settings, simulate_pair
 from omf.utils.paths import HOME
 
-GENERIC = load_camera("generic_phone")
+GENERIC = replace(load_camera("generic_phone"), tone_groups=())
 CHART = next(number for number, draw in enumerate(SCENES) if draw.__name__ == "chart")
 
 
@@ -53,6 +53,7 @@ def known_camera(base: str, gain: float, power: float, light: tuple[float, float
         colour_matrices=camera.colour_matrices[:1],
         tone_curve=np.linspace(0, 1, 33) ** power,
         extra_curves=np.array([1.0, 0.0, 0.0]),
+        tone_groups=(),
     )
 
 

@@ -19,6 +19,7 @@ from omf.utils.errors import InputError
 S7 = load_camera("samsung_s7")
 CURVED = replace(
     S7,
+    tone_groups=(),
     tone_curve=np.linspace(0, 1, 33) ** 1.2,
     prior=S7.prior.model_copy(
         update={
