@@ -40,7 +40,7 @@ def main() -> None:
     out = parser.parse_args().out
     camera = load_camera("samsung_s7")
     # its bright photos: drawn scenes have enough contrast of their own
-    camera = replace(camera, tone_groups=(), tone_curve=camera.tone_groups[1].tone_curve)
+    camera = replace(camera, tone_groups=(), tone_curve=camera.tone_groups[-1].tone_curve)
     (out / "test_rgb").mkdir(parents=True, exist_ok=True)
     description = {"white_level": WHITE_LEVEL, "camera": "samsung_s7", "source": "tools/make_samples.py"}
     save_json(out / "test_raw" / "dataset.json", description | {"simulated": True, "seed": SEED})

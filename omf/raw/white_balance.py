@@ -10,6 +10,7 @@ WHITE = 250 / 255  # photo values from here on are too near to white to fit colo
 DIM_PHOTO = 0.02  # linear mean below which the photo itself counts as black
 MAX_NEUTRAL_FACTOR = 1.6  # largest factor of a neutral grey's R/G or B/G beyond the known illuminants
 
+CONTRAST_POWERS = (0.4, 1.5)  # limits of the power that undoes a photo's contrast
 MAX_STOPS = 4.0  # of the exposure
 MAX_SAMPLES = 200_000  # pixels, enough for a median
 PRIOR_WEIGHT = 0.01  # of the camera's mean neutral, as a fraction of grey pixels
@@ -21,12 +22,13 @@ def estimate_neutral(raw: np.ndarray, rgb: np.ndarray, camera: Camera) -> np.nda
 
     The photo is already balanced: its linear values, converted to camera primaries by the mean of the
     profile's colour matrices, approximate the balanced RAW, and the ratio of the RAW to them gives the
-    illuminant. The estimate uses pixels at half size that are neither near white (values below 250 of 255)
-    nor dark (linear value above 0.02). Each pixel is weighted by its greyness, the darkest linear channel
-    over the brightest (1 for grey), because the ISP changes colours too. The weighted medians of log R/G and
-    log B/G are averaged with the camera's mean neutral, which weighs as much as 1 % of the image's pixels,
-    all of them grey. The result is clipped to within a factor of 1.6 of the camera's known illuminants, the
-    limit that `omf.evaluation.consistency` uses too.
+    illuminant. Their power that follows the RAW's green best undoes most of the photo's contrast. The
+    estimate uses pixels at half size that are neither near white (values below 250 of 255) nor dark (linear
+    value above 0.02). Each pixel is weighted by its greyness, the darkest linear channel over the brightest
+    (1 for grey), because the ISP changes colours too. The weighted medians of log R/G and log B/G are
+    averaged with the camera's mean neutral, which weighs as much as 1 % of the image's pixels, all of them
+    grey. The result is clipped to within a factor of 1.6 of the camera's known illuminants, the limit that
+    `omf.evaluation.consistency` uses too.
 
     Args:
         raw: demosaiced RAW, float (H, W, 3) in [0, 1].
@@ -44,7 +46,7 @@ def estimate_neutral(raw: np.ndarray, rgb: np.ndarray, camera: Camera) -> np.nda
     raw, linear = raw[usable], linear[usable]
 
     greyness = linear.min(axis=-1) / linear.max(axis=-1)
-    balanced = linear @ camera.mean_colour_matrix.T
+    balanced = linear ** contrast_power(linear[:, 1], raw[:, 1], greyness) @ camera.mean_colour_matrix.T
     light = np.log(np.maximum(raw, MIN_LINEAR)) - np.log(np.maximum(balanced, MIN_LINEAR))
     estimate = np.log(camera.mean_neutral[[0, 2]])
     if greyness.any():
@@ -55,6 +57,19 @@ def estimate_neutral(raw: np.ndarray, rgb: np.ndarray, camera: Camera) -> np.nda
     highest = camera.neutrals.max(axis=0) * MAX_NEUTRAL_FACTOR
     red, blue = np.clip(np.exp(estimate), lowest, highest)
     return np.array([red, 1.0, blue])
+
+
+def contrast_power(linear: np.ndarray, raw: np.ndarray, weights: np.ndarray) -> float:
+    """Return the power of linear values, (N,), that fits RAW, (N,), by weighted least squares of logarithms.
+
+    It is limited to `CONTRAST_POWERS`; 1 if the weights are 0 or the values are all the same.
+    """
+    if not weights.any():
+        return 1.0
+    x, y = (np.log(np.maximum(values, MIN_LINEAR)) for values in (linear, raw))
+    x, y = (values - np.average(values, weights=weights) for values in (x, y))
+    variance = (weights * x**2).sum()
+    return float(np.clip((weights * x * y).sum() / variance, *CONTRAST_POWERS)) if variance > 0 else 1.0
 
 
 def estimate_exposure(raw: np.ndarray, rgb: np.ndarray, neutral: np.ndarray, camera: Camera) -> float:

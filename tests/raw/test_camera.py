@@ -32,7 +32,7 @@ from omf.utils.errors import InputError
 CAMERAS = sorted(path.stem for path in (ROOT / "cameras").glob("*.yaml"))
 # without the kinds of photo, but with the tone curve of one of them
 PROFILE = yaml.safe_load((ROOT / "cameras" / "samsung_s7.yaml").read_text())
-PROFILE["tone_curve"] = PROFILE.pop("tone_groups")[1]["tone_curve"]
+PROFILE["tone_curve"] = PROFILE.pop("tone_groups")[-1]["tone_curve"]
 S7 = camera.read_profile(PROFILE)
 PLAIN = {  # an ISP without the steps that cannot be inverted
     "shading": 0.0,

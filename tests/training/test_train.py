@@ -78,7 +78,9 @@ def test_all_stages_on_real_pairs_from_the_command_line(tmp_path, train, call_om
     (pairs / "broken.npy").write_bytes(b"no")
     np.save(pairs / "shape.npy", np.zeros((5, 5, 4), np.uint16))
     np.save(pairs / "nan.npy", np.full((30, 30, 4), np.nan))
-    answer = train(f"pairs: {pairs}, network: {network}, iterations: {{base: 4, demosaic: 4, noe: 4, oe: 4}}")
+    answer = train(
+        f"pairs: {pairs}, network: {network}, iterations: {{base: 4, demosaic: 4, noe: 4, oe: 4, spread: 4}}"
+    )
     assert answer.returncode == 0, answer.stderr
     for line in (
         "broken.npy: can't be read",

@@ -32,7 +32,7 @@ def test_a_trained_model_works_in_the_workflow(checkout):
         "widths": [4, 6],
         "patch_size": 40,
         "batch_size": 2,
-        "iterations": {"base": 4, "demosaic": 4, "noe": 4, "oe": 4},
+        "iterations": {"base": 4, "demosaic": 4, "noe": 4, "oe": 4, "spread": 4},
         "name": "tiny",
     }
     config["device"] = "cpu"
@@ -42,7 +42,7 @@ def test_a_trained_model_works_in_the_workflow(checkout):
     assert "noe 4 of 4: loss " in trained.stderr  # progress is shown during the run
     assert "model tiny is ready: ./test --config model=tiny" in trained.stderr
     folder = checkout / "trained_models" / "tiny"
-    networks = {f"{stage}.safetensors" for stage in ("base", "demosaic", "noe", "oe")}
+    networks = {f"{stage}.safetensors" for stage in ("base", "demosaic", "noe", "oe", "spread")}
     names = {path.name for path in folder.glob("[!.]*")}
     assert names == networks | {"README.md", "curves.png", "log.csv"}
 
