@@ -1,4 +1,4 @@
-"""Trade-off between two kinds of photo: base networks for several weights of a camera's first tone group.
+"""Trade-off between two kinds of photo: base networks for several weights of a camera's last tone group.
 
     python benchmarks/trade_off.py SETTINGS --weights 0 0.25 0.5 0.75 1 --pairs PAIRS --only 's7_*' \\
         --stretched 's7_deepisp_*' --published PHOTO ANSWER --runs RUNS --out benchmarks/trade_off.md \\
@@ -29,12 +29,12 @@ from omf.utils.yaml import parse_yaml
 
 
 def train(settings: TrainingSettings, weight: float, run: Path) -> GlobalNet:
-    """Train the base network with another weight of the profile's first tone group."""
+    """Train the base network with another weight of the profile's last tone group."""
     profile = parse_yaml(profile_path(settings.camera).read_text("utf-8"))
-    first, *others = profile["tone_groups"]
+    *others, last = profile["tone_groups"]
     rest = sum(group["weight"] for group in others)
-    groups = [first | {"weight": weight}]
-    groups += [group | {"weight": (1 - weight) * group["weight"] / rest} for group in others]
+    groups = [group | {"weight": (1 - weight) * group["weight"] / rest} for group in others]
+    groups.append(last | {"weight": weight})
     camera = run.with_suffix(".yaml")
     profile["tone_groups"] = [group for group in groups if group["weight"]]
     save_text(camera, yaml.safe_dump(profile), own=True)
@@ -59,7 +59,7 @@ def draw(weights: list[float], psnr: dict[str, list[float]], path: Path) -> None
     axes = figure.add_subplot()
     for name, values in psnr.items():
         axes.plot(weights, values, marker="o", markersize=4, label=name)
-    axes.set(xlabel="weight of the first tone group", ylabel="PSNR, dB (in brackets: after one factor)")
+    axes.set(xlabel="weight of the last tone group", ylabel="PSNR, dB (in brackets: after one factor)")
     axes.legend(fontsize=8)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
