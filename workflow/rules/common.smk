@@ -18,7 +18,12 @@ from snakemake.settings.types import DeploymentMethod
 from omf.evaluation.ground_truth import list_ground_truth
 from omf.io.photos import filter_utf8_names, group_by_stem, list_images
 from omf.io.raw_formats import challenge_settings, parse_raw_format
-from omf.models.registry import check_files, check_draws_samples, find_model, with_camera
+from omf.models.registry import (
+    check_files,
+    check_draws_samples,
+    find_model,
+    with_camera,
+)
 from omf.pipeline.config import Config, check_config, restore_texts
 from omf.pipeline.dependencies import fingerprint
 from omf.pipeline.plan import plan_file, save_plan
