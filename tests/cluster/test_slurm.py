@@ -178,18 +178,18 @@ def test_training_has_all_gpus_on_one_node_and_one_task(cluster, tmp_path):
     """Slurm starts one task, in which torchrun starts a process for each GPU; here they run on the CPU."""
     began = time.strftime("%Y-%m-%dT%H:%M:%S")
     clone = make_clone(tmp_path / "clone")
-    iterations = "{base: 4, demosaic: 4, noe: 0, oe: 4, spread: 4}"
+    iterations = "{base: 4, demosaic: 4, noe: 0, oe: 4}"
     training = f"{{name: cluster, num_gpus: 2, batch_size: 2, patch_size: 40, iterations: {iterations}}}"
     options = ("results/training/cluster/oe.done", "--set-resources", "train_network:gpu=2")
     process = submit(clone, {"training": training, "device": "cpu"}, *options, program=clone)
     log = finish(process, clone)
     assert process.returncode == 0, log
     jobs = [job for job in accounted(began) if job["Comment"].startswith("rule_train_network")]
-    assert len(jobs) == 4, jobs
+    assert len(jobs) == 3, jobs
     for job in jobs:
         assert job["State"] == "COMPLETED"
         assert {"gres/gpu=2", "node=1", "cpu=8"} <= set(job["AllocTRES"].split(","))
-    for stage in ("base", "demosaic", "oe", "spread"):
+    for stage in ("base", "demosaic", "oe"):
         trained = (clone / "results" / "logs" / "train" / f"{stage}.log").read_text()
         assert f"{stage}: 2 x CPU" in trained
         assert trained.count(f"{stage} 4 of 4") == 1
