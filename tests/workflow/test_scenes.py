@@ -10,6 +10,8 @@ from conftest import ROOT, omf, snakemake
 from PIL import Image
 from scene_patches import CURVES, cut, draw_photo, write_scene
 
+from omf.evaluation.scores import EXPECTATIONS
+
 SIZE = 496  # of the challenge's second track
 
 
