@@ -41,9 +41,9 @@ def main() -> None:
     class InAllFormats:
         format = None
 
-        def __call__(self, photo: Path, raw: np.ndarray, rgb: np.ndarray) -> None:
+        def __call__(self, name: str, photo: Path, raw: np.ndarray, rgb: np.ndarray) -> None:
             for write in writers.values():
-                write(photo.stem, photo, raw, rgb)
+                write(name, photo, raw, rgb)
 
     assert predict(photos, method, InAllFormats()) == []
     # converted to counts by the method itself
