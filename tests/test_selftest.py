@@ -177,7 +177,8 @@ def test_inference_on_a_gpu_begins_with_the_quick_check(tmp_path, monkeypatch, t
     faulty = Faulty(*networks, torch.device("cpu"))
     monkeypatch.setattr(script, "load_method", lambda *_, **__: (faulty, "GPU", False))
     arguments = [tmp_path / "decoded", "--out", tmp_path / "out", "--timing", tmp_path / "timing"]
-    arguments += ["--model", tiny_model, "--device", "auto", "--precision", "float32"]
+    arguments += ["--photos", tmp_path / "photos.json", "--model", tiny_model, "--device", "auto"]
+    arguments += ["--precision", "float32"]
     monkeypatch.setattr("sys.argv", ["infer.py", *map(str, arguments)])
     with pytest.raises(SystemExit, match="off that of the CPU, more than 1; run omf selftest"):
         script.main()

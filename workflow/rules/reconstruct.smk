@@ -60,7 +60,7 @@ rule infer:
     shell:
         "python {params.scripts:q}/infer.py {input.decoded:q} --photos {input.photos:q} --out {output.demosaiced:q}"
         " --timing {output.timing:q} --model {params.model:q} --camera={params.camera:q}"
-        " --device {params.device:q} --precision {params.precision:q} --samples {params.samples}"
+        " --device {params.device:q} --precision {params.precision:q} --samples {params.samples:q}"
         " > {log:q} 2>&1"
 
 
