@@ -86,11 +86,11 @@ def split_by_target(
     photos: list[Path], out: Path, suffix: str, samples: int = 0
 ) -> tuple[list[Path], list[str]]:
     """Return the photos whose RAW files may be written, and a line for each other photo."""
+    from omf.pipeline.samples import name_samples
+
     for photo in photos:
         with suppress(OSError):  # told when it is read
             note_input(photo.stat())
-    from omf.pipeline.samples import name_samples
-
     free, taken = [], []
     for photo in photos:
         try:

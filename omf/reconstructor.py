@@ -157,7 +157,8 @@ class Reconstructor:
             raise InputError(
                 f"a photo of {rgb.shape}, {rgb.dtype}; give uint8 or uint16 (H, W, 3), H and W 2 or more"
             )
-        picture = Picture(rgb, overexposure_mask(rgb), checksum(rgb), neutral, exposure)
+        # a view, since the caller may write another photo into the array; see Fusion.judge
+        picture = Picture(rgb.view(), overexposure_mask(rgb), checksum(rgb), neutral, exposure)
         names = name_samples({picture.name: None}, samples)
         pictures = [picture._replace(name=name, is_sample=samples > 0) for name in names]
         return self.method.demosaiced(pictures)()

@@ -58,6 +58,14 @@ def test_known_neutral_and_exposure(with_base):
     assert (with_base.predict(tensor_of(rgb), exposure=0.5).numpy() == np.moveaxis(bright, -1, 0)).all()
 
 
+def test_an_array_may_hold_another_photo_at_the_next_call(with_base):
+    rgb, other = random_rgb(32, 48) // 2, random_rgb(32, 48, seed=1) // 4
+    expected = with_base.predict(other.copy())
+    first = with_base.predict(rgb)
+    rgb[:] = other
+    assert (with_base.predict(rgb) == expected).all() and (first != expected).any()
+
+
 def test_samples(with_base, reconstructor):
     """They follow the batch, differ from each other, and are the same each time."""
     rgb = random_rgb(32, 48) // 2

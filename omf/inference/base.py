@@ -21,9 +21,7 @@ class Picture(NamedTuple):
     neutral: tuple[float, float] | None = None  # R/G and B/G of a grey in the RAW, if they are known
     exposure: float = 1.0  # factor on the RAW that the method would predict
     whole: np.ndarray | None = None  # the photo of which this is a part, sRGB (h, w, 3); None: this is all
-    is_sample: bool = (
-        False  # True for a plausible RAW, drawn by the seed of `name`; False for the expected one
-    )
+    is_sample: bool = False  # True: a plausible RAW, drawn by the seed of `name`; False: the expected one
 
 
 class Expected(NamedTuple):

@@ -158,7 +158,7 @@ class Fusion:
         Returns:
             float32 (H, W, 3) in [0, 1], camera RGB, linear.
         """
-        return self.demosaiced([Picture(rgb, mask)])()[0]
+        return self.demosaiced([Picture(rgb.view(), mask)])()[0]  # a view, see `judge`
 
     def demosaiced(self, pictures: Sequence[Picture]) -> Pending:
         """Submit photos; the results are demosaiced RAW, float32 (H, W, 3) in [0, 1]."""
@@ -299,7 +299,8 @@ class Fusion:
         """Run the base network once on the whole photo, for as long as its array exists.
 
         Args:
-            picture: photo, or part of one.
+            picture: photo, or part of one, whose array does not change while it exists. An array of the
+                caller's may: give a view of it, which ends with the call.
             rgb: the same on the device, (H, W, 3).
         """
         photo = picture.rgb if picture.whole is None else picture.whole

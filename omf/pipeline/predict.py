@@ -60,10 +60,11 @@ def predict(
         lambda picture, raw: writer(picture.name, named[photo_of[picture.name]], raw, picture.rgb),
         method.pixels_per_batch,
     )
+    failed: dict[str, str] = {}  # the first problem of each photo, since its samples have the same
     for name, problem in progress(steps, total=len(photo_of), unit="image"):
         log.debug(f"{named[photo_of[name]]}: {'not used' if problem else 'done'}")
         if problem:
-            problems.append(str(problem))
+            failed.setdefault(photo_of[name], str(problem))
     for scene, record in sorted(reader.records.items()):
         log.info(scene_line(scene, summarise_scene(record)))
-    return list(dict.fromkeys(problems))  # the samples of a photo have the same
+    return problems + list(failed.values())
