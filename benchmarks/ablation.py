@@ -4,9 +4,9 @@
         --demosaic trained_models/samsung_s7/demosaic.safetensors
 
 Scores are those of simulated held-out pairs (benchmarks/heldout_pairs.py) and of real references
-(benchmarks/real.py). The scores of each run are saved to benchmarks/ablation.json, and an interrupted
-benchmark resumes from there. The table is written to benchmarks/ablation.md. Use other files (--out) for
-other settings.
+(benchmarks/real.py; those of unknown scale after the best factor). The scores of each run are saved to
+benchmarks/ablation.json, and an interrupted benchmark resumes from there. The table is written to
+benchmarks/ablation.md. Use other files (--out) for other settings.
 """
 
 import argparse
@@ -21,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+import yaml
 from heldout_pairs import (
     COLUMNS,
     HELD_OUT,
@@ -29,13 +30,13 @@ from heldout_pairs import (
     held_out_pictures,
     scores_by_region,
 )
-from real import Reference, add_references, read_references
+from real import CHALLENGE_PATCH, Reference, add_references, patches, read_references
+from real import score as real_scores
 from single_network import any_patch, whole_image_objective
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
 
-from omf.evaluation.metrics import psnr
 from omf.inference.base import Picture
 from omf.inference.devices import pick_device
 from omf.inference.fusion import Fusion
@@ -44,7 +45,7 @@ from omf.networks.base import PaddedNetwork, network_input
 from omf.networks.build import build
 from omf.networks.global_net import BASE_CHANNELS, GlobalNet, summarise_photo
 from omf.raw.bayer import crop_to_cells, from_challenge_counts, pack, to_challenge_counts
-from omf.raw.camera import load_camera
+from omf.raw.camera import load_camera, profile_path
 from omf.raw.overexposure import overexposure_mask
 from omf.training.loop import Hyperparameters, fit
 from omf.training.patches import WANTED, Patches, WholeImages
@@ -53,12 +54,14 @@ from omf.training.sources import Source, simulated_pictures
 from omf.training.train import append_base, base_objective, branch_objective, weights_file
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_json, save_text
+from omf.utils.yaml import parse_yaml
 
 SCORES = {key: COLUMNS[key] for key in ("psnr", "ssim", "psnr_oe", "ssim_oe")} | {
     "psnr_real": "PSNR, real references"
 }
 OE_SHARE = 1 / 3  # of the iterations, in variants with two networks
 IMAGES = 32  # whole images in an iteration of the base network
+CAMERA = "samsung_s7"
 SIZE = 256  # height and width of held-out pairs, pixels
 Reconstruct = Callable[[np.ndarray], np.ndarray]  # sRGB -> packed RAW, uint16
 
@@ -72,6 +75,8 @@ class Variant:
     target: str = "demosaiced"  # or bayer
     networks: tuple[str, ...] = ("all",)  # all: one network for all pixels; or of noe and oe
     loss: dict = field(default_factory=dict)  # terms besides L1
+    one_kind: bool = False  # simulate photos of one kind, without the profile's tone groups
+    crop_by_crop: bool = False  # judge each crop of a photo for itself
 
 
 PERCEPTUAL = {"ms_ssim": 0.2}
@@ -84,13 +89,16 @@ STEPS = [
 WITHOUT_BASE = [Variant(**step) for step in STEPS]
 WITH_BASE = [
     Variant("base alone", base=True, networks=()),
+    Variant("base alone, one kind of photo", base=True, networks=(), one_kind=True),
+    Variant("base alone, crop by crop", base=True, networks=(), crop_by_crop=True),
     *(Variant(**step | {"name": f"base, {step['name']}", "base": True}) for step in STEPS),
     Variant("base, NOE only", base=True, networks=("noe",), loss=PERCEPTUAL),
     Variant("base, OE only", base=True, networks=("oe",), loss=PERCEPTUAL),
 ]
 ROWS = [
     *(("unet", variant) for variant in (*WITHOUT_BASE, *WITH_BASE)),
-    *(("nafnet", variant) for variant in (WITHOUT_BASE[2], WITHOUT_BASE[3], WITH_BASE[4])),
+    *(("packed_unet", variant) for variant in WITH_BASE[-3:]),
+    *(("nafnet", variant) for variant in (WITHOUT_BASE[2], WITHOUT_BASE[3], WITH_BASE[-3])),
 ]
 
 
@@ -116,13 +124,10 @@ class Trainer:
     run: Path  # contains the weights of the Demosaic Net, and of the base network for variants with base
     device: torch.device
 
-    def train_base(self) -> None:
-        """Train and save a base network."""
-        steps = self.arguments.steps
-        images = WholeImages(self.source, steps * IMAGES, self.seed)
-        save_base(
-            self.fit("base", GlobalNet(), base_objective, images, IMAGES), weights_file(self.run, "base")
-        )
+    def train_base(self, source: Source) -> GlobalNet:
+        """Train a base network."""
+        images = WholeImages(source, self.arguments.steps * IMAGES, self.seed)
+        return self.fit("base", GlobalNet(), base_objective, images, IMAGES)
 
     def train(self, variant: Variant, architecture: str) -> Reconstruct:
         """Train the networks of a variant."""
@@ -130,7 +135,10 @@ class Trainer:
             iterations=Iterations(base=int(variant.base), noe=1),
             loss=Losses(noe=Loss(**variant.loss), oe=Loss(**variant.loss)),
         )
-        base = load_base(weights_file(self.run, "base")) if variant.base else None
+        if variant.one_kind:
+            base = self.train_base(training_source(self.arguments.photos, one_kind_of_photo(self.run)))
+        else:
+            base = load_base(weights_file(self.run, "base")) if variant.base else None
 
         def train(branch: str, objective, share: float = 1, initial: nn.Module | None = None, outputs=3):
             network = build(architecture, self.arguments.widths, BASE_CHANNELS if base else 4, outputs)
@@ -161,13 +169,40 @@ class Trainer:
                 objective = branch_objective("oe", settings, self.run, self.device)
                 oe = train("oe", objective, OE_SHARE if both else 1, noe if both else None)
         fusion = Fusion(oe, noe, self.device, base=base)
-        return lambda rgb: fusion.packed([Picture(rgb, overexposure_mask(rgb))])()[0]
+
+        def reconstruct(rgb: np.ndarray) -> np.ndarray:
+            return fusion.packed([Picture(rgb.view(), overexposure_mask(rgb))])()[0]
+
+        return partial(crop_by_crop, reconstruct) if variant.crop_by_crop else reconstruct
 
     def fit(self, name: str, network: nn.Module, objective, dataset: Dataset, batch: int) -> nn.Module:
         steps = len(dataset) // batch
         plan = Hyperparameters(name, steps, batch, self.arguments.learning_rate, 50, 0.995, "")
         with tempfile.TemporaryDirectory() as folder:
             return fit(network, objective, dataset, plan, Path(folder), self.device)
+
+
+def one_kind_of_photo(folder: Path) -> Path:
+    """Write the profile of the S7 without its tone groups, and return its path."""
+    profile = parse_yaml(profile_path(CAMERA).read_text("utf-8"))
+    del profile["tone_groups"]
+    save_text(path := folder / "one_kind.yaml", yaml.safe_dump(profile))
+    return path
+
+
+def training_source(photos: list[Path], camera: str | Path) -> Source:
+    """Return the simulated pictures of a camera."""
+    names = [str(path) for path in photos]
+    return simulated_pictures(TrainingSettings(photos=names, exclude=str(HELD_OUT), camera=str(camera)))
+
+
+def crop_by_crop(reconstruct: Reconstruct, rgb: np.ndarray) -> np.ndarray:
+    """Reconstruct the crops of a photo, of the size of the challenge's, each for itself."""
+    predicted = np.empty((rgb.shape[0] // 2, rgb.shape[1] // 2, 4), np.uint16)
+    for rows, columns in patches(rgb.shape, CHALLENGE_PATCH):
+        packed = reconstruct(rgb[rows, columns])
+        predicted[rows.start // 2 : rows.stop // 2, columns.start // 2 : columns.stop // 2] = packed
+    return predicted
 
 
 def bayer_objective(base: GlobalNet | None) -> Callable[[nn.Module, list[Tensor]], Tensor]:
@@ -211,8 +246,9 @@ def score(
     rows = [scores_by_region(reconstruct(pair.rgb), pair) for pair in pairs]
     means = {key: np.mean([row[key] for row in rows if key in row]) for key in SCORES if key != "psnr_real"}
     if references:
+        scores = [real_scores(from_challenge_counts(reconstruct(item.rgb)), item) for item in references]
         means["psnr_real"] = np.mean(
-            [psnr(from_challenge_counts(reconstruct(item.rgb)), item.raw) for item in references]
+            [row["psnr_factor" if item.is_stretched else "psnr"] for row, item in zip(scores, references)]
         )
     return {key: float(value) for key, value in means.items()}
 
@@ -267,10 +303,8 @@ def parse_arguments() -> argparse.Namespace:
 @cli_entry_point
 def main() -> None:
     arguments, device = parse_arguments(), pick_device("auto", own_process=True)
-    source = simulated_pictures(
-        TrainingSettings(photos=[str(path) for path in arguments.photos], exclude=str(HELD_OUT))
-    )
-    pictures, contents = held_out_pictures(arguments.photos, load_camera("samsung_s7"), SIZE)
+    source = training_source(arguments.photos, CAMERA)
+    pictures, contents = held_out_pictures(arguments.photos, load_camera(CAMERA), SIZE)
     pairs = list(held_out_pairs(pictures, arguments.count, SIZE))
     references = read_references(arguments)
     caption = (
@@ -293,12 +327,12 @@ def main() -> None:
                     continue
                 torch.manual_seed(seed)
                 began = time.monotonic()
-                if variant.base and not weights_file(trainer.run, "base").is_file():
-                    trainer.train_base()
+                if variant.base and not variant.one_kind and not weights_file(trainer.run, "base").is_file():
+                    save_base(trainer.train_base(source), weights_file(trainer.run, "base"))
                     base_seconds = time.monotonic() - began
                     began = time.monotonic()
                 reconstruct = trainer.train(variant, network)
-                seconds = time.monotonic() - began + base_seconds * variant.base
+                seconds = time.monotonic() - began + base_seconds * (variant.base and not variant.one_kind)
                 runs.append(key | {"seconds": seconds} | score(reconstruct, pairs, references))
                 save_json(arguments.out, runs)
                 print(runs[-1], flush=True)

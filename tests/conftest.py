@@ -110,10 +110,10 @@ def thorough(request: pytest.FixtureRequest) -> bool:
     return request.config.getoption("--thorough")
 
 
-def random_unet(widths: tuple[int, ...], seed: int, in_channels: int = 4) -> UNet:
+def random_unet(widths: tuple[int, ...], seed: int, in_channels: int = 4, out_channels: int = 3) -> UNet:
     """Return a U-Net with non-trivial batch-norm statistics and outputs spread over [0, 1]."""
     torch.manual_seed(seed)
-    network = UNet(widths, in_channels).eval()
+    network = UNet(widths, in_channels, out_channels).eval()
     for module in network.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
             torch.nn.init.uniform_(module.weight, 0.8, 1.2)

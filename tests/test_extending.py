@@ -52,7 +52,9 @@ def copy(tmp_path_factory) -> Path:
     imported, _, listed = registered.strip().splitlines()
     replace_line(networks, "^NETWORKS = .*$", listed)
     replace_line(networks, "^(?=from omf.networks.unet)", f"{imported}\n")
-    replace_line(folder / "omf" / "training" / "settings.py", "^    network: .*$", f"    {setting.strip()}")
+    replace_line(
+        folder / "omf" / "training" / "settings.py", r"^    network: (.*$|.*\n.*\n    \)$)", setting.rstrip()
+    )
     (folder / "settings.yaml").write_text(settings)
     (folder / "cameras" / "my_phone.yaml").write_text(camera)
     return folder

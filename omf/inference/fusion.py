@@ -18,6 +18,7 @@ from omf.inference.tiling import Box, cover_with_boxes, needed_cells
 from omf.networks.base import BORDER, PAD_VALUE, PaddedNetwork
 from omf.networks.fused_unet import FusedUNet
 from omf.networks.global_net import GlobalNet, GlobalTransform, refine, summarise_photo
+from omf.networks.packed_unet import PackedUNet, on_cells
 from omf.networks.spread_net import Spread, SpreadNet, sample_factors
 from omf.networks.unet import UNet
 from omf.networks.winograd import can_use_winograd
@@ -64,10 +65,12 @@ class Branch:
     def __init__(self, network: PaddedNetwork, overexposed: bool, device: torch.device, precision: str):
         network.eval().to(device)
         self.body, bytes_per_pixel = network.body, network.bytes_per_pixel
-        if precision != "published" and isinstance(network, UNet):
+        if precision != "published" and isinstance(network, UNet | PackedUNet):
+            packed = isinstance(network, PackedUNet)
             winograd = device.type == "cpu" and can_use_winograd()
-            self.body = FusedUNet(network, getattr(torch, precision), winograd).to(device)
-            bytes_per_pixel = self.body.bytes_per_pixel
+            fused = FusedUNet(network.unet if packed else network, getattr(torch, precision), winograd)
+            self.body = partial(on_cells, fused.to(device)) if packed else fused.to(device)
+            bytes_per_pixel = fused.bytes_per_pixel // (4 if packed else 1)
         self.run = partial(refine, self.body)
         self.overexposed, self.grid = overexposed, network.grid
         self.halo = -(-network.receptive_radius // network.grid)  # cells

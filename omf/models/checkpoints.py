@@ -83,7 +83,7 @@ def load_network(path: Path) -> PaddedNetwork:
             )
         return build_with_weights(partial(build, "unet", *shape), state, path)
     if name not in NETWORKS:
-        raise InputError(f"{path}: weights of architecture {name}; the method takes {' or '.join(NETWORKS)}")
+        raise InputError(f"{path}: weights of architecture {name}; the method takes {', '.join(NETWORKS)}")
     widths = header_numbers(path, header, "widths")
     channels = [header_numbers(path, header, key, 1)[0] for key in ("in_channels", "out_channels")]
     return build_with_weights(partial(build, name, widths, *channels), state, path)

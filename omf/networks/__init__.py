@@ -1,1 +1,1 @@
-"""The networks: base network, U-Net, LocalNAFNet, Demosaic Net, fused execution."""
+"""The networks: base network, U-Net, packed U-Net, LocalNAFNet, Demosaic Net, fused execution."""

@@ -4,11 +4,12 @@ from collections.abc import Sequence
 
 from omf.networks.base import PaddedNetwork
 from omf.networks.nafnet import LocalNAFNet
+from omf.networks.packed_unet import PackedUNet
 from omf.networks.unet import UNet
 from omf.utils.errors import InputError
 
 MAX_LEVELS = 16  # each level halves the image
-NETWORKS = {"unet": UNet, "nafnet": LocalNAFNet}
+NETWORKS = {"unet": UNet, "packed_unet": PackedUNet, "nafnet": LocalNAFNet}
 
 
 def build(name: str, widths: Sequence[int], in_channels: int = 4, out_channels: int = 3) -> PaddedNetwork:

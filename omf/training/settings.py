@@ -83,7 +83,9 @@ class TrainingSettings(Section):
     linear_images: list[str] = Field([], description="Folders of linear 16-bit images to simulate from.")
     exclude: str = Field("", description="Text file of photo names (globs) never to train on.")
     camera: str = Field("samsung_s7", min_length=1, description="Camera to simulate: a profile in cameras/.")
-    network: Literal["unet", "nafnet"] = Field("unet", description="Architecture of OE and NOE.")
+    network: Literal["unet", "packed_unet", "nafnet"] = Field(
+        "unet", description="Architecture of OE and NOE."
+    )
     widths: list[int] = Field(
         [8, 16, 32, 64],
         min_length=2,

@@ -21,6 +21,7 @@ from omf.models.checkpoints import (
 from omf.models.registry import find_model
 from omf.networks.demosaic_net import DemosaicNet
 from omf.networks.nafnet import LocalNAFNet
+from omf.networks.packed_unet import PackedUNet
 from omf.networks.unet import UNet
 from omf.utils.errors import InputError
 
@@ -51,6 +52,7 @@ def test_published_files_load_unchanged(published_model):
         random_unet((4, 6, 8), 1),
         random_unet((3, 5, 7, 9, 11), 1),
         LocalNAFNet((3, 5, 7)),
+        PackedUNet((3, 5)).eval(),
     ],
 )
 def test_round_trip(tmp_path, network):
@@ -98,8 +100,12 @@ NAFNET, DEMOSAIC = {"architecture": "nafnet"}, {"architecture": "demosaic", "wid
 @pytest.mark.parametrize(
     ("load", "header", "problem"),
     [
-        (load_network, {"architecture": "resnet"}, "architecture resnet; the method takes unet or nafnet"),
-        (load_network, DEMOSAIC, "architecture demosaic; the method takes unet or nafnet"),
+        (
+            load_network,
+            {"architecture": "resnet"},
+            "resnet; the method takes unet, packed_unet,",
+        ),
+        (load_network, DEMOSAIC, "architecture demosaic; the method takes unet, packed_unet, nafnet"),
         (load_network, NAFNET, "does not specify the widths"),
         (load_network, NAFNET | {"widths": "4,,5"}, "does not specify the widths"),
         (load_network, NAFNET | {"widths": "4,6", "in_channels": "four"}, "does not specify the in_channels"),

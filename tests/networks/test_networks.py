@@ -20,7 +20,7 @@ def test_networks_are_built_by_name_and_take_any_size(name, widths):
 @pytest.mark.parametrize(
     ("name", "widths", "line"),
     [
-        ("resnet", (3, 4), r"network resnet: .*known networks: unet, nafnet"),
+        ("resnet", (3, 4), r"network resnet: .*known networks: unet, packed_unet, nafnet"),
         *(("nafnet", widths, "give the channels of each level") for widths in ((), (0,), (4, -1), (4,) * 17)),
     ],
 )
@@ -32,7 +32,8 @@ def test_networks_that_cannot_be_built(name, widths, line):
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize(("size", "padded"), [(2, 16), (8, 16), (9, 32), (503, 512), (504, 512), (505, 528)])
 def test_photos_are_padded_by_at_least_4_with_the_constant_1(name, size, padded):
-    x = build(name, (2,) * 5).pad(torch.zeros(1, 4, size, size))
+    levels = 4 if name == "packed_unet" else 5  # a grid of 16 pixels
+    x = build(name, (2,) * levels).pad(torch.zeros(1, 4, size, size))
     inside = torch.zeros(padded, padded, dtype=torch.bool)
     inside[4 : 4 + size, 4 : 4 + size] = True
     assert (x == (~inside).float().expand(1, 4, -1, -1)).all()
@@ -41,8 +42,8 @@ def test_photos_are_padded_by_at_least_4_with_the_constant_1(name, size, padded)
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_last_layer_keeps_its_precision_under_autocast(name):
     network = build(name, (3, 4))
-    last = list(network.modules())[-1] if name == "unet" else network.ending
-    assert isinstance(last, nn.Conv2d) and last.out_channels == 3
+    last = network.ending if name == "nafnet" else list(network.modules())[-1]
+    assert isinstance(last, nn.Conv2d) and last.out_channels == (12 if name == "packed_unet" else 3)
     dtypes = []
     last.register_forward_hook(lambda layer, inputs, output: dtypes.extend((inputs[0].dtype, output.dtype)))
     with torch.autocast("cpu", torch.bfloat16):
