@@ -52,9 +52,8 @@ def copy(tmp_path_factory) -> Path:
     imported, _, listed = registered.strip().splitlines()
     replace_line(networks, "^NETWORKS = .*$", listed)
     replace_line(networks, "^(?=from omf.networks.unet)", f"{imported}\n")
-    replace_line(
-        folder / "omf" / "training" / "settings.py", r"^    network: (.*$|.*\n.*\n    \)$)", setting.rstrip()
-    )
+    settings_module = folder / "omf" / "training" / "settings.py"
+    replace_line(settings_module, r"^    network: (.*\n){3}", setting)
     (folder / "settings.yaml").write_text(settings)
     (folder / "cameras" / "my_phone.yaml").write_text(camera)
     return folder
