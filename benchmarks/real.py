@@ -33,7 +33,7 @@ from omf.inference.base import Method, Picture
 from omf.inference.load import load_method
 from omf.io.images import read_rgb
 from omf.io.photos import list_images
-from omf.models.registry import find_model, with_camera
+from omf.models.registry import find_model
 from omf.pipeline.scene_reader import SceneReader
 from omf.raw.bayer import from_challenge_counts, halved, to_challenge_format
 from omf.raw.isp import EXTRA_CURVES, to_8_bit
@@ -233,7 +233,9 @@ def main() -> None:
     models = {}
     for name in arguments.models:
         listed, _, camera = name.partition(":")
-        model = with_camera(find_model(listed), camera)
+        model = find_model(listed)
+        if camera:  # of a method without networks
+            model = replace(model, camera=camera)
         models[name] = model, load_method(model, "auto")[0]
     scores = {
         (reference.name, name): score(reconstruct(method, reference), reference)

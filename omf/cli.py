@@ -110,7 +110,7 @@ def parser() -> argparse.ArgumentParser:
     parents = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in (
         *(add_predict, add_evaluate, add_render, add_models, add_simulate),
-        *(add_dataset, add_calibrate, add_train, add_selftest, add_completion),
+        *(add_dataset, add_camera_command, add_calibrate, add_train, add_selftest, add_completion),
     ):
         add(parents)
     return parser
@@ -263,6 +263,21 @@ def add_dataset(parents) -> None:
     add_path(dataset, "folder", "FOLDER", pairs)
     add_path(dataset, "--sheet", "FILE", "write a contact sheet, PNG")
     add_path(dataset, "--convert", "FOLDER", converted)
+
+
+def add_camera_command(parents) -> None:
+    camera = add_command(
+        parents,
+        "camera",
+        commands.run_camera,
+        "Write the profile of a camera from one of its RAW files, or by its name.",
+        "omf camera 'NIKON D750' -o d750",
+        "omf camera shot.dng -o my_phone.yaml",
+    )
+    source = "a RAW file of the camera, or a name that LibRaw knows, such as 'NIKON D750'"
+    out = "name of the profile, for --camera; or FILE.yaml, which --camera takes too"
+    camera.add_argument("camera", metavar="FILE_OR_NAME", help=source)
+    add_path(camera, "-o --out", "NAME", out, required=True)
 
 
 def add_calibrate(parents) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from omf.utils.console import count_of, label, log
@@ -15,16 +16,19 @@ from omf.utils.written import check_replaceable, note_input
 
 
 def run_predict(arguments: argparse.Namespace) -> int:
+    from omf.io.cameras import asked_camera, check_camera, find_camera
     from omf.io.photos import find_photos
     from omf.io.raw_formats import Writer, parse_raw_format
-    from omf.models.registry import check_draws_samples, find_model, with_camera
-    from omf.raw.camera import load_camera
+    from omf.models.registry import check_draws_samples, find_model
+    from omf.raw.camera import check_bayer
 
     photos = find_photos(arguments.photos)
-    model = with_camera(find_model(arguments.model), arguments.camera)
+    model = find_model(arguments.model)
     check_draws_samples(model, arguments.samples)
     neutral = check_light(arguments, arguments.photos)
-    camera, settings = load_camera(model.camera), vars(arguments)
+    camera, settings = check_camera(arguments.camera, model.camera), vars(arguments)
+    if arguments.format != "demosaiced":
+        check_bayer(camera)
     noise = {key: settings[f"noise_{key}"] for key in ("iso", "shot", "read", "seed")}
     noise = {key: value for key, value in noise.items() if value is not None}
     settings = {**settings, "output_format": arguments.format, "noise": noise}
@@ -41,10 +45,18 @@ def run_predict(arguments: argparse.Namespace) -> int:
     make_folder(arguments.out)
     log.debug(f"model {model.name} on {device}")
     began = time.monotonic()
-    writer = Writer(arguments.out, raw_format, camera, Path(model.name).name)
+    writer = Writer(arguments.out, raw_format, find_camera(model.camera), Path(model.name).name)
     others = [photo for photo in given if photo not in {*photos}] if taken else []
     problems = taken + predict(
-        photos, method, writer, neutral, arguments.exposure, arguments.scenes, others, arguments.samples
+        photos,
+        method,
+        writer,
+        neutral,
+        arguments.exposure,
+        arguments.scenes,
+        others,
+        arguments.samples,
+        partial(asked_camera, arguments.camera, model.camera) if arguments.camera else None,
     )
     count, seconds = len(photos) + len(taken), time.monotonic() - began
     done = count - len(problems)
@@ -105,12 +117,12 @@ def split_by_target(
 def run_evaluate(arguments: argparse.Namespace) -> int:
     from omf.evaluation.ground_truth import list_ground_truth
     from omf.evaluation.scores import match_items, score_all, scores_table, summarise
+    from omf.io.cameras import find_camera
     from omf.io.packed import list_packed
     from omf.io.photos import list_images, map_by_name
     from omf.io.raw_formats import CHALLENGES
     from omf.pipeline.scene_reader import find_curves_of_patches
     from omf.pipeline.submission import README
-    from omf.raw.camera import load_camera
 
     for name in ("scores.json", "scores.csv", "scores.txt", "report.html") if arguments.out else ():
         check_replaceable(arguments.out / name)
@@ -122,7 +134,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
     curves = find_curves_of_patches(photos) if arguments.scenes == "auto" else {}
     white_level = CHALLENGES[arguments.challenge].white_level
     items = match_items(predictions, ground_truth, photos, white_level, curves)
-    records, problems = score_all(items, load_camera(arguments.camera), arguments.processes)
+    records, problems = score_all(items, find_camera(arguments.camera), arguments.processes)
     expected, word = (ground_truth, "ground truth") if arguments.ground_truth else (photos, "photo")
     lone, extra = sorted(ground_truth.keys() - predictions), sorted(predictions.keys() - expected)
     unmatched = [
@@ -157,12 +169,12 @@ def run_render(arguments: argparse.Namespace) -> int:
     import numpy as np
 
     from omf.io.camera_raw import CAMERA_RAW_SUFFIXES, import_rawpy
+    from omf.io.cameras import find_camera
     from omf.io.raw_formats import CHALLENGES
     from omf.io.render import Known, list_raw, render_all
-    from omf.raw.camera import load_camera
     from omf.utils.console import progress
 
-    paths, camera = list_raw(arguments.raw), load_camera(arguments.camera)
+    paths, camera = list_raw(arguments.raw), find_camera(arguments.camera)
     if any(path.suffix.lower() in CAMERA_RAW_SUFFIXES for path in paths):
         import_rawpy()  # its absence is told once, and not for each file
     neutral = check_light(arguments, arguments.raw)
@@ -236,11 +248,12 @@ def run_models_verify(arguments: argparse.Namespace) -> int:
 
 
 def run_simulate(arguments: argparse.Namespace) -> int:
+    from omf.io.cameras import find_camera
     from omf.io.photos import find_photos
-    from omf.raw.camera import load_camera
+    from omf.raw.camera import check_bayer
     from omf.training.simulate import write_pairs
 
-    photos, camera = find_photos(arguments.photos), load_camera(arguments.camera)
+    photos, camera = find_photos(arguments.photos), check_bayer(find_camera(arguments.camera))
     problems = write_pairs(photos, camera, arguments.out, arguments.count, arguments.size, arguments.seed)
     return conclude(
         f"{count_of(arguments.count - len(problems), 'pair')} in {arguments.out};"
@@ -267,18 +280,39 @@ def run_dataset(arguments: argparse.Namespace) -> int:
     return conclude("", dataset.problems)
 
 
-def run_calibrate(arguments: argparse.Namespace) -> int:
-    from omf.calibration.calibrate import fit_line, fit_pairs
-    from omf.calibration.plots import draw_calibration
-    from omf.calibration.profile import make_profile, profile_text
-    from omf.raw.camera import load_camera, own_profile_path
+def run_camera(arguments: argparse.Namespace) -> int:
+    from omf.io.camera_profile import known_camera_text
+    from omf.io.cameras import find_camera
+    from omf.raw.camera import load_camera
     from omf.utils.files import save_text
 
-    out = arguments.out
+    out = profile_target(arguments.out)
+    check_replaceable(out)
+    save_text(out, known_camera_text(find_camera(arguments.camera)))
+    camera = load_camera(str(out))
+    name = arguments.out if str(arguments.out) != str(out) else out
+    return conclude(f"{out}: profile of {camera.name}; use it with --camera {name}", [])
+
+
+def profile_target(out: Path) -> Path:
+    """Return the file for a new profile, by a name or a path. Raises InputError if it can't be one."""
+    from omf.raw.camera import own_profile_path
+
     if str(out) == out.stem:
         out = own_profile_path(out.stem)
     if out.suffix != ".yaml":
         raise InputError(f"{out}: give a name, or a file for the profile that ends in .yaml")
+    return out
+
+
+def run_calibrate(arguments: argparse.Namespace) -> int:
+    from omf.calibration.calibrate import fit_line, fit_pairs
+    from omf.calibration.plots import draw_calibration
+    from omf.calibration.profile import calibrated_text, make_profile
+    from omf.raw.camera import load_camera
+    from omf.utils.files import save_text
+
+    out = profile_target(arguments.out)
     report = arguments.report or out.with_suffix(".png")
     for path in (out, report):
         check_replaceable(path)
@@ -291,7 +325,7 @@ def run_calibrate(arguments: argparse.Namespace) -> int:
     profile = make_profile(out.stem, fits, generic)
     for line in profile.open:
         print(f"open: {line}")
-    save_text(out, profile_text(profile))
+    save_text(out, calibrated_text(profile))
     draw_calibration(fits, load_camera(str(out)), report)
     return conclude(f"{out} from {count_of(len(fits), 'pair')}; look at {report}", problems)
 

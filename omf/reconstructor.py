@@ -14,9 +14,11 @@ from omf.inference.arguments import check_device, known_values
 from omf.inference.base import Method, Picture
 from omf.inference.forks import run_after_fork
 from omf.inference.load import load_method
-from omf.models.registry import check_draws_samples, check_files, find_model, with_camera
+from omf.io.cameras import AUTO, carriage_to, check_camera, find_camera
+from omf.models.registry import check_draws_samples, check_files, find_model
 from omf.pipeline.samples import name_samples
 from omf.raw.bayer import mosaic, pack
+from omf.raw.camera import check_bayer
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import InputError
 
@@ -40,12 +42,12 @@ class Reconstructor:
             cuda:N, or a torch.device. CUDA can't be used after a fork: in the workers of a DataLoader use
             cpu, or start them by spawn.
         precision: float32; published, with the operations of the published code; or float16, on a GPU.
-        camera: camera of the RAW for unprocess and inverse: name of a profile in cameras/, or a YAML file;
-            empty: the model's own.
+        camera: camera of the RAW: name of a profile in cameras/, a YAML file, a RAW file of the camera, or a
+            name that LibRaw knows, such as NIKON D750; empty: the model's own.
 
     Raises:
-        InputError: the model or the device does not exist, one of the model's files is missing, wrong or
-            damaged, or `camera` is given for networks.
+        InputError: the model, the device or the camera does not exist, or one of the model's files is
+            missing, wrong or damaged.
     """
 
     def __init__(
@@ -57,7 +59,12 @@ class Reconstructor:
     ):
         self.model, self.camera, self.device = str(model), camera, check_device(device)
         self.precision = precision
-        check_files(with_camera(find_model(self.model), camera))
+        model = find_model(self.model)
+        check_files(model)
+        if camera == AUTO:
+            raise InputError("camera auto: an array tells no camera; give its name")
+        check_camera(camera, model.camera)
+        self._carriage = carriage_to(find_camera(model.camera), "" if camera == model.camera else camera)
         self._method: Method | None = None
 
     def __getstate__(self) -> dict:
@@ -67,8 +74,7 @@ class Reconstructor:
     def method(self) -> Method:
         """The reconstruction method, loaded on first access."""
         if self._method is None:
-            model = with_camera(find_model(self.model), self.camera)
-            self._method, _, _ = load_method(model, self.device, self.precision)
+            self._method, _, _ = load_method(find_model(self.model), self.device, self.precision)
         return self._method
 
     def predict(
@@ -101,6 +107,8 @@ class Reconstructor:
                 given to a model that has no use for them; the model draws no samples; a GPU is used after a
                 fork.
         """
+        if self._carriage:
+            check_bayer(self._carriage.target)
         return run_after_fork(
             lambda: self._each(rgb, lambda raw: pack(mosaic(raw)), neutral, exposure, samples)
         )
@@ -158,7 +166,8 @@ class Reconstructor:
                 f"a photo of {rgb.shape}, {rgb.dtype}; give uint8 or uint16 (H, W, 3), H and W 2 or more"
             )
         # a view, since the caller may write another photo into the array; see Fusion.judge
-        picture = Picture(rgb.view(), overexposure_mask(rgb), checksum(rgb), neutral, exposure)
+        mask, carriage = overexposure_mask(rgb), self._carriage
+        picture = Picture(rgb.view(), mask, checksum(rgb), neutral, exposure, carriage=carriage)
         names = name_samples({picture.name: None}, samples)
         pictures = [picture._replace(name=name, is_sample=samples > 0) for name in names]
         return self.method.demosaiced(pictures)()

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import omf.utils.interrupts  # noqa: F401 - before all that takes long
 from omf.evaluation.scores import match_items, score_all
+from omf.io.cameras import find_camera, find_cameras
 from omf.io.photos import map_by_name, match_shots
 from omf.pipeline.manifest import wait_for_files
 from omf.pipeline.plan import load_plan
 from omf.pipeline.samples import name_samples
-from omf.raw.camera import load_camera
 from omf.raw.challenge_scenes import curves_of_patches
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_json, sha256
@@ -31,11 +31,12 @@ def main() -> None:
     predictions = {path.stem: path for path in wait_for_files(arguments.raw)}
     photos = map_by_name(map(Path, plan["photos"]))[0]
     ground_truth = match_shots(photos, {path.stem: path for path in map(Path, plan["ground_truth"])})
-    curves = curves_of_patches(json.loads(arguments.photos.read_text())["scenes"])
-    named = (name_samples(files, plan["samples"]) for files in (ground_truth, photos, curves))
-    ground_truth, photos, curves = named
-    items = match_items(predictions, ground_truth, photos, plan["white_level"], curves)
-    records, problems = score_all(items, load_camera(plan["camera"]), arguments.processes)
+    record = json.loads(arguments.photos.read_text())
+    curves, cameras = curves_of_patches(record["scenes"]), find_cameras(record["cameras"])
+    named = (name_samples(known, plan["samples"]) for known in (ground_truth, photos, curves, cameras))
+    ground_truth, photos, curves, cameras = named
+    items = match_items(predictions, ground_truth, photos, plan["white_level"], curves, cameras)
+    records, problems = score_all(items, find_camera(plan["model_camera"]), arguments.processes)
     scored = [ground_truth[name] for name, record in records.items() if "psnr" in record]
     hashes = {path.name: sha256(path) for path in scored}
     save_json(arguments.out, {"images": records, "sha256": hashes, "problems": problems})

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import omf.utils.interrupts  # noqa: F401 - before all that takes long
 from omf.inference.load import load_method
-from omf.models.registry import find_model, with_camera
+from omf.io.cameras import carriage_to, find_camera
+from omf.models.registry import find_model
 from omf.pipeline.infer import infer
 from omf.report.provenance import environment, environment_line
 from omf.utils.errors import cli_entry_point
@@ -21,12 +22,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="folder for NAME.tif, float32 (H, W, 3)")
     parser.add_argument("--timing", type=Path, required=True, help="JSON of the measurements")
     parser.add_argument("--model", required=True)
-    parser.add_argument("--camera", default="", help="camera of a classical method; the model's by default")
     parser.add_argument("--device", required=True)
     parser.add_argument("--precision", required=True)
     parser.add_argument("--samples", type=int, default=0)
     arguments = parser.parse_args()
-    model = with_camera(find_model(arguments.model), arguments.camera)
+    model, photos = find_model(arguments.model), json.loads(arguments.photos.read_text())
     method, device, on_cpu = load_method(model, arguments.device, arguments.precision, own_process=True)
     made_by = environment(device)
     print(environment_line(made_by), flush=True)
@@ -34,8 +34,9 @@ def main() -> None:
         from omf.inference.device_check import check_against_cpu  # imports torch, unlike classical methods
 
         check_against_cpu(method, model)
-    scenes = json.loads(arguments.photos.read_text())["scenes"]
-    measured = infer(arguments.decoded, arguments.out, method, scenes, arguments.samples)
+    own = find_camera(model.camera)
+    carriages = {name: carriage_to(own, asked) for name, asked in photos["cameras"].items()}
+    measured = infer(arguments.decoded, arguments.out, method, photos["scenes"], arguments.samples, carriages)
     save_json(arguments.timing, measured | {"device": device, "cpu": on_cpu, "environment": made_by})
 
 

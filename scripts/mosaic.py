@@ -5,12 +5,12 @@ import json
 from pathlib import Path
 
 import omf.utils.interrupts  # noqa: F401 - before all that takes long
+from omf.io.cameras import find_camera, find_cameras
 from omf.io.photos import map_by_name
 from omf.io.raw_formats import Writer, from_dict
 from omf.pipeline.mosaic import write_mosaics
 from omf.pipeline.plan import load_plan
 from omf.pipeline.samples import name_samples
-from omf.raw.camera import load_camera
 from omf.raw.challenge_scenes import curves_of_patches
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_json
@@ -26,15 +26,16 @@ def main() -> None:
     parser.add_argument("--record", type=Path, required=True, help="JSON of the problems")
     arguments = parser.parse_args()
     plan = load_plan(arguments.plan)
-    camera, samples = load_camera(plan["camera"]), plan["samples"]
+    camera, samples = find_camera(plan["model_camera"]), plan["samples"]
+    record = json.loads(arguments.photos.read_text())
     photos = name_samples(map_by_name(map(Path, plan["photos"]))[0], samples)
     writers = [
         Writer(out, from_dict(raw_format), camera, plan["model"])
         for out, raw_format in zip(arguments.out, plan["formats"], strict=True)
     ]
-    curves = curves_of_patches(json.loads(arguments.photos.read_text())["scenes"])
-    curves = name_samples(curves, samples)
-    problems = write_mosaics(arguments.demosaiced, writers, photos, curves)
+    curves = name_samples(curves_of_patches(record["scenes"]), samples)
+    cameras = name_samples(find_cameras(record["cameras"]), samples)
+    problems = write_mosaics(arguments.demosaiced, writers, photos, curves, cameras)
     save_json(arguments.record, {"problems": problems})
     for problem in problems:
         print(f"problem: {problem}")

@@ -1,9 +1,11 @@
 """Decode the photos of a shard."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import omf.utils.interrupts  # noqa: F401 - before all that takes long
+from omf.io.cameras import asked_camera
 from omf.pipeline.plan import load_plan
 from omf.pipeline.preprocess import preprocess
 from omf.utils.errors import cli_entry_point
@@ -18,7 +20,8 @@ def main() -> None:
     parser.add_argument("--record", type=Path, required=True, help="JSON of file hashes, scenes and problems")
     arguments = parser.parse_args()
     plan = load_plan(arguments.plan)
-    record = preprocess(map(Path, plan["photos"]), arguments.out, plan["scenes"])
+    camera_of = partial(asked_camera, plan["camera"], plan["model_camera"])
+    record = preprocess(map(Path, plan["photos"]), arguments.out, plan["scenes"], camera_of)
     save_json(arguments.record, record)
     for problem in record["problems"]:
         print(f"problem: {problem}")

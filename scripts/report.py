@@ -5,7 +5,7 @@ from pathlib import Path
 
 import omf.utils.interrupts  # noqa: F401 - before all that takes long
 from omf.evaluation.scores import add_expectations, summarise
-from omf.models.registry import find_model, with_camera
+from omf.models.registry import find_model
 from omf.pipeline.manifest import write_manifest
 from omf.pipeline.plan import load_plan
 from omf.raw.challenge_scenes import summarise_scene
@@ -47,16 +47,17 @@ def main() -> None:
         read_shard_records(results, kind, plan["shards"])
         for kind in ("photos", "timing", "written", "scores")
     )
-    model = with_camera(find_model(plan["model"]), plan["config"]["camera"])
+    model, cameras = find_model(plan["model"]), merge_by_name(photos, "cameras")
     expected, timing = merge_by_name(timings, "expected"), total_timing(timings)
     records = merge_by_name(scored, "images")
     add_expectations(records, expected)
     scores = summarise(records)
     problems = plan["problems"] + collect_problems([*photos, *timings, *written, *scored])
     scenes = {name: summarise_scene(scene) for name, scene in merge_by_name(photos, "scenes").items()}
-    summary = run_summary(plan["model"], model.camera, timing, scores, problems, scenes)
+    summary = run_summary(plan["model"], model.camera, timing, scores, problems, scenes, cameras)
     inputs = {"photos": merge_by_name(photos, "sha256"), "ground_truth": merge_by_name(scored, "sha256")}
-    made_by = provenance([job["environment"] for job in timings], model, plan["config"], inputs, scenes)
+    environments = [job["environment"] for job in timings]
+    made_by = provenance(environments, model, plan["config"], inputs, scenes, cameras)
     write_scores(scores, entry_readme(model, timing), out)
     save_json(out / "provenance.json", redact_home(made_by))
     save_json(out / "summary.json", summary)

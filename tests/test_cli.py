@@ -44,7 +44,7 @@ def all_commands(parser: argparse.ArgumentParser, *words: str) -> Iterator[tuple
 
 def test_every_command_has_help(call_omf):
     commands = list(all_commands(cli.parser()))
-    assert {("predict",), ("models", "fetch"), ("completion",)} <= set(commands) and len(commands) == 13
+    assert {("predict",), ("models", "fetch"), ("completion",)} <= set(commands) and len(commands) == 14
     for command in commands:
         answer = call_omf(*command, "--help")
         assert answer.returncode == 0
@@ -228,7 +228,7 @@ def test_a_wrong_command_line_exits_with_2(call_omf):
     [
         (["pre"], "predict"),
         (["predict", "--prec"], "--precision"),
-        (["predict", "--format", "d"], "dng"),
+        (["predict", "--format", "dn"], "dng"),
         (["models", "f"], "fetch"),
     ],
 )

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
-from conftest import random_rgb, run
+from conftest import ROOT, random_rgb, run
 from hypothesis import example, given
 from hypothesis import strategies as st
 from torch.utils.data import DataLoader, Dataset
@@ -85,8 +85,25 @@ def test_the_camera_of_a_classical_method():
     assert np.abs(default - other).max() > 0.05
     bright = omf.Reconstructor("inverse").predict(rgb, neutral=(0.5, 0.6), exposure=0.5)
     assert np.abs(bright - default / 2).max() > 0.01 and bright.mean() < 0.7 * default.mean()
-    with pytest.raises(InputError, match="camera applies to unprocess and inverse"):
-        omf.Reconstructor(camera="huawei_p20")
+    path = str(ROOT / "cameras" / "huawei_p20.yaml")
+    assert (omf.Reconstructor("inverse", camera=path).predict(rgb) == other).all()
+    for camera, line in {
+        "none": "known cameras: generic_phone",
+        "none.yaml": "no such file; give a profile",
+        "auto": "an array tells no camera",
+    }.items():
+        with pytest.raises(InputError, match=line):
+            omf.Reconstructor("inverse", camera=camera)
+
+
+def test_the_camera_of_networks(tiny_base_model):
+    rgb = random_rgb(32, 48)
+    own, same, other = (
+        omf.Reconstructor(tiny_base_model, camera=name) for name in ("", "samsung_s7", "huawei_p20")
+    )
+    assert (own.predict(rgb) == same.predict(rgb)).all()
+    assert np.abs(own.predict(rgb) - other.predict(rgb)).max() > 0.01
+    assert (pickle.loads(pickle.dumps(other)).predict(rgb) == other.predict(rgb)).all()
 
 
 def test_tensors(reconstructor):

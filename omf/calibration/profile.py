@@ -9,6 +9,7 @@ import numpy as np
 
 from omf.calibration.calibrate import CHROMA, PairFit, average_curve
 from omf.calibration.pair_fit import KNOTS, mean_rendering
+from omf.io.camera_profile import profile_text
 from omf.raw.camera import Camera, mean_of, read_profile
 from omf.raw.isp import encode_srgb
 from omf.raw.simulator import TONE_KNOTS
@@ -25,15 +26,6 @@ MIN_DEVIATION = 0.02  # of the logarithms of neutrals and gains: the error of a 
 MIN_WIDTH = 0.05  # half the range of the logarithm of a gain near 1
 UNMEASURED = ("shading", "denoising", "local_contrast", "sharpening")
 NOT_MEASURED = "generic_phone's, not measured"
-SECTIONS = (  # of the file, with an empty line between them
-    ("name",),
-    ("cfa", "black_level", "white_level", "frame", "shot_noise_iso_100"),
-    ("neutrals", "jitter"),
-    ("colour_matrices",),
-    ("tone_curve",),
-    ("settings", "jpeg"),
-)
-LISTS = ("neutrals", "colour_matrices", "tone_curve")  # written with an item in each line
 
 
 @dataclass(frozen=True)
@@ -284,24 +276,11 @@ def tone_curve(fits: Sequence[PairFit], fields: dict) -> list[float]:
     return curve.clip(0, 1).round(4).tolist()
 
 
-def profile_text(profile: Profile) -> str:
+def calibrated_text(profile: Profile) -> str:
     """Return a profile as YAML with the origin of each figure."""
-    lines = [
-        f"# Measured by `omf calibrate` on {count_of(profile.num_pairs, 'pair')}.",
-        "# samsung_s7.yaml explains the fields; all that the pairs leave open is that of generic_phone.yaml.",
-        *(f"# open: {json.dumps(line)[1:-1]}" for line in profile.open),
+    header = [
+        f"Measured by `omf calibrate` on {count_of(profile.num_pairs, 'pair')}.",
+        "samsung_s7.yaml explains the fields; all that the pairs leave open is that of generic_phone.yaml.",
+        *(f"open: {json.dumps(line)[1:-1]}" for line in profile.open),
     ]
-    for section in SECTIONS:
-        lines += ["", *(line for name in section for line in entry(name, profile.fields[name], profile))]
-    return "\n".join(lines) + "\n"
-
-
-def entry(name: str, value: object, profile: Profile) -> list[str]:
-    """Return the lines of YAML of a field or setting."""
-    remark = f"  # {profile.origins[name]}" if name in profile.origins else ""
-    if name in LISTS:
-        return [f"{name}:{remark}", *(f"  - {json.dumps(item)}" for item in value)]
-    if name == "settings":
-        inner = [line for setting in value.items() for line in entry(*setting, profile)]
-        return [f"{name}:", *(f"  {line}" for line in inner)]
-    return [f"{name}: {json.dumps(value)}{remark}"]
+    return profile_text(profile.fields, header, profile.origins)

@@ -70,6 +70,7 @@ class Item:
     photo: Path | None = None
     white_level: int = WHITE_LEVEL  # of both RAW files
     curve: int | None = None  # extra curve of the photo, which the reconstruction has undone
+    camera: Camera | None = None  # of the RAW, if it is another one than the model's
 
 
 def match_items(
@@ -78,11 +79,20 @@ def match_items(
     photos: dict[str, Path],
     white_level: int = WHITE_LEVEL,
     curves: Mapping[str, int] = {},
+    cameras: Mapping[str, Camera] = {},
 ) -> list[Item]:
     """Return the predictions for which ground truth or a photo of the same name exists, sorted by name."""
     names = sorted(predictions.keys() & (ground_truth.keys() | photos.keys()))
     return [
-        Item(name, predictions[name], ground_truth.get(name), photos.get(name), white_level, curves.get(name))
+        Item(
+            name,
+            predictions[name],
+            ground_truth.get(name),
+            photos.get(name),
+            white_level,
+            curves.get(name),
+            cameras.get(name),
+        )
         for name in names
     ]
 
@@ -101,12 +111,13 @@ def score_image(item: Item, camera: Camera) -> tuple[dict, list[str]]:
 
     Args:
         item: reconstruction with ground truth, a photo, or both.
-        camera: camera profile for the baselines and the plausible colours.
+        camera: camera profile for the baselines and the plausible colours, if the item has none.
 
     Returns:
         The record of the image and a list of problems, one line per file that can't be used. The record is
         empty if nothing could be scored.
     """
+    camera = item.camera or camera
     record: dict = {key: str(getattr(item, key)) for key in ("raw", "truth", "photo") if getattr(item, key)}
     record["white_level"] = item.white_level
     try:

@@ -7,6 +7,7 @@ from typing import NamedTuple, Protocol
 import numpy as np
 
 from omf.raw.bayer import to_challenge_format
+from omf.raw.camera_colours import Carriage
 from omf.utils.errors import InputError
 
 Pending = Callable[[], list[np.ndarray]]  # waits for submitted work and returns its results
@@ -22,6 +23,7 @@ class Picture(NamedTuple):
     exposure: float = 1.0  # factor on the RAW that the method would predict
     whole: np.ndarray | None = None  # the photo of which this is a part, sRGB (h, w, 3); None: this is all
     is_sample: bool = False  # True: a plausible RAW, drawn by the seed of `name`; False: the expected one
+    carriage: Carriage | None = None  # from the model's camera to another; None: the RAW is the model's own
 
 
 class Expected(NamedTuple):

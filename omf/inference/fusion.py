@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from omf.inference.base import Expected, Pending, Picture, refuse_known_values
+from omf.inference.carrier import carrier_of
 from omf.inference.gpu import gpu_errors, is_out_of_memory, lacks_engine, on_device
 from omf.inference.tiling import Box, cover_with_boxes, needed_cells
 from omf.networks.base import BORDER, PAD_VALUE, PaddedNetwork
@@ -24,6 +25,7 @@ from omf.networks.unet import UNet
 from omf.networks.winograd import can_use_winograd
 from omf.raw.bayer import WHITE_LEVEL, crop_to_cells, pack
 from omf.raw.camera import name_seed
+from omf.raw.white_balance import estimate_neutral
 from omf.utils.errors import InputError
 from omf.utils.machine import free_memory
 
@@ -242,15 +244,25 @@ class Fusion:
 
     def fuse_at_once(self, pictures: Sequence[Picture], postprocess: Callable[[Tensor], Tensor]) -> Fused:
         """Run both networks within the current memory budget."""
+        if not self.base and any(picture.carriage for picture in pictures):
+            return self.fuse_and_carry(pictures, postprocess)
         sources = [self.upload(picture.rgb, picture.mask) for picture in pictures]
         transforms = [
             self.predict_transform(source.rgb, picture) if self.base else None
             for source, picture in zip(sources, pictures)
         ]
+        carriers = [
+            carrier_of(picture.carriage, transform.white()[0]) if picture.carriage else None
+            for picture, transform in zip(pictures, transforms)
+        ]
         finite = torch.ones((), dtype=torch.bool, device=self.device)
         results: list[Tensor | None] = [None] * len(pictures)
         if len(self.branches) == 1:  # without NOE
-            results = [apply_to_photo(*pair, postprocess) for pair in zip(transforms, sources)]
+            carried = [
+                carrier.transform(transform) if carrier else transform
+                for carrier, transform in zip(carriers, transforms)
+            ]
+            results = [apply_to_photo(*pair, postprocess) for pair in zip(carried, sources)]
         for branch in self.branches:
             max_cells = max(self.memory // branch.bytes_per_cell, branch.min_cells)
             all_tiles = branch.tiles([picture.mask for picture in pictures], max_cells)
@@ -272,13 +284,30 @@ class Fusion:
                         slice(rows.start - top, rows.stop - top),
                         slice(columns.start - left, columns.stop - left),
                     )
-                    values = postprocess(tile_output[inner].clamp(0, 1))
+                    values = tile_output[inner].clamp(0, 1)
+                    if carrier := carriers[tile.picture]:
+                        values = carrier(values)
+                    values = postprocess(values)
                     selected = tile_input[inner][3] == branch.overexposed
                     if results[tile.picture] is None:
                         results[tile.picture] = values.new_empty((height, width, *values.shape[2:]))
                     region = results[tile.picture][rows, columns]
                     selected = selected.view(*selected.shape, *[1] * (values.ndim - 2))
                     region.copy_(torch.where(selected, values, region))
+        return results, finite
+
+    def fuse_and_carry(self, pictures: Sequence[Picture], postprocess: Callable[[Tensor], Tensor]) -> Fused:
+        """Carry the fused RAW of a model without base network, whose neutral is estimated from the photo."""
+        fused, finite = self.fuse_at_once(
+            [picture._replace(carriage=None) for picture in pictures], channels_last
+        )
+        results = []
+        for picture, raw in zip(pictures, fused):
+            values = raw.permute(2, 0, 1)
+            if picture.carriage:
+                neutral = estimate_neutral(raw.cpu().numpy(), picture.rgb, picture.carriage.source)
+                values = carrier_of(picture.carriage, torch.from_numpy(neutral).to(raw))(values)
+            results.append(postprocess(values))
         return results, finite
 
     def predict_transform(self, rgb: Tensor, picture: Picture) -> GlobalTransform:
@@ -293,9 +322,12 @@ class Fusion:
             normal = np.random.default_rng(name_seed(picture.name)).standard_normal((1, 3))
             factors *= sample_factors(spread, torch.from_numpy(normal).to(rgb.device)).float()
         if picture.neutral:
+            known = np.array([picture.neutral[0], 1, picture.neutral[1]])
+            if picture.carriage:
+                known = picture.carriage.neutral_of_source(known)
             red, green, blue = transform.white()[0]
-            factors[0, 0] = factors[0, 1] * picture.neutral[0] * green / red
-            factors[0, 2] = factors[0, 1] * picture.neutral[1] * green / blue
+            factors[0, 0] = factors[0, 1] * known[0] * green / red
+            factors[0, 2] = factors[0, 1] * known[2] * green / blue
         return transform.scaled(factors)
 
     def judge(self, picture: Picture, rgb: Tensor) -> Judgement:

@@ -40,4 +40,5 @@ class Inverse(ClassicalMethod):
 
     def reconstruct(self, picture: Picture) -> np.ndarray:
         """Reconstruct demosaiced RAW, with what is known of it."""
-        return self(picture.rgb, neutral=picture.neutral, exposure=picture.exposure)
+        method = Inverse(picture.carriage.target) if picture.carriage else self
+        return method(picture.rgb, neutral=picture.neutral, exposure=picture.exposure)

@@ -44,7 +44,8 @@ class Unprocess(ClassicalMethod):
     def reconstruct(self, picture: Picture) -> np.ndarray:
         """Reconstruct demosaiced RAW. Raises InputError if a neutral or an exposure is given."""
         refuse_known_values([picture])
-        return self(picture.rgb, picture.name)
+        method = Unprocess(picture.carriage.target) if picture.carriage else self
+        return method(picture.rgb, picture.name)
 
 
 def invert_gains(balanced: np.ndarray, gains: np.ndarray) -> np.ndarray:

@@ -11,6 +11,7 @@ import numpy as np
 
 from omf.io.dng_tags import read_dng_tags
 from omf.raw.bayer import CFA_ORIGINS, crop_to_cells, demosaic, mosaic, to_rggb
+from omf.raw.camera_colours import SRGB_TO_XYZ_D65
 from omf.utils.errors import InputError
 from omf.utils.files import check_is_file
 
@@ -25,10 +26,6 @@ CAMERA_RAW_SUFFIXES = {
     *(".rdc", ".rw2", ".rwl", ".rwz", ".sr2", ".srf", ".srw", ".sti", ".x3f"),
 }
 ORIENTATIONS = {0: 1, 1: 2, 3: 3, 2: 4, 4: 5, 6: 6, 7: 7, 5: 8}  # EXIF orientation by LibRaw's `flip`
-# linear sRGB to XYZ under D65 (IEC 61966-2-1); from brucelindbloom.com
-SRGB_TO_XYZ_D65 = np.array(
-    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750], [0.0193339, 0.1191920, 0.9503041]]
-)
 GAP_SIDE = 128  # samples; a sector of a disk has 256 of them
 LINEAR_COLOURS = np.array([[0, 1], [1, 2]])  # channels of an RGGB cell
 

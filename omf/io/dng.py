@@ -15,21 +15,14 @@ import numpy as np
 import tifffile
 from PIL import Image
 
-from omf.io.camera_raw import SRGB_TO_XYZ_D65
 from omf.io.exif import CAPTURE_TAGS, EXIF_IFD, GPS_IFD, GPS_TAGS, Exif, encode_ifd
 from omf.raw.bayer import CFA_ORIGINS
 from omf.raw.camera import LIGHT_SOURCES, Camera
+from omf.raw.camera_colours import SRGB_TO_XYZ_D50, calibrations
 from omf.utils.console import log
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write
 from omf.utils.version import VERSION
-
-# linear sRGB to XYZ, adapted to D50 (Bradford); from brucelindbloom.com
-SRGB_TO_XYZ_D50 = np.array(
-    [[0.4360747, 0.3850649, 0.1430804], [0.2225045, 0.7168786, 0.0606169], [0.0139322, 0.0971045, 0.7141733]]
-)
-# XYZ to the responses of cones; from brucelindbloom.com
-BRADFORD = np.array([[0.8951, 0.2664, -0.1614], [-0.7502, 1.7135, 0.0367], [0.0389, -0.0685, 1.0296]])
 
 MAX_FILE_BYTES = 2**32 - 2**20  # of mosaic and preview: offsets have 32 bits, and the tags need some space
 MIN_DNG_SIDE, MAX_DNG_SIDE = 21, 65_499  # pixels, of images that LibRaw opens
@@ -162,63 +155,26 @@ def encode_tiles(counts: np.ndarray) -> Iterator[bytes]:
 
 
 def colour_tags(camera: Camera | None, neutral: np.ndarray) -> list[Tag]:
-    """Return the tags for converting RAW to colours; see `colour_matrices`."""
-    from_xyz, forward = colour_matrices(camera)
-    calibrations = [(LIGHT_SOURCES["D65"][0], from_xyz)]
-    if camera and len(camera.illuminants) >= 2:
-        warmest_first = sorted(camera.illuminants, key=lambda light: -LIGHT_SOURCES[light][1][0])
-        calibrations = [
-            (LIGHT_SOURCES[light][0], matrix_from_xyz(camera, light))
-            for light in (warmest_first[0], warmest_first[-1])
-        ]
-    tags = [rationals(50728, neutral, signed=False)]  # AsShotNeutral
-    for index, (light_source, matrix) in enumerate(calibrations):
-        tags += [
-            rationals(50721 + index, matrix),  # ColorMatrix1, ColorMatrix2
-            rationals(50964 + index, forward),  # ForwardMatrix1, ForwardMatrix2
-            (50778 + index, "H", 1, light_source, True),  # CalibrationIlluminant1, CalibrationIlluminant2
-        ]
-    return tags
+    """Return the tags for converting RAW to colours (DNG specification, chapter 6).
 
-
-def colour_matrices(camera: Camera | None) -> tuple[np.ndarray, np.ndarray]:
-    """Compute the two DNG matrices of a camera (DNG specification, chapter 6).
-
-    C, the mean of the profile's `colour_matrices`, converts linear sRGB to white-balanced camera RGB.
-    ForwardMatrix converts white-balanced camera RGB to XYZ under D50. It is therefore P inverse(C), where P
-    converts linear sRGB to XYZ under D50: the inverse of the simulator. ColorMatrix converts XYZ to
-    unbalanced camera RGB. It is diag(n) C inverse(Q), where Q converts linear sRGB to XYZ under D65 and n is
-    the camera's mean neutral, taken as its grey under D65. The row scale n affects the colour temperature
-    that a developer displays, but hardly the image.
+    ForwardMatrix converts white-balanced camera RGB to XYZ under D50. It is P inverse(C), where C, the mean
+    of the profile's `colour_matrices`, converts linear sRGB to white-balanced camera RGB, and P converts
+    linear sRGB to XYZ under D50: the inverse of the simulator.
 
     Args:
         camera: camera of the RAW; None stands for sRGB primaries.
-
-    Returns:
-        ColorMatrix1 and ForwardMatrix1, both float64 (3, 3).
+        neutral: RAW of a neutral grey, (3,), green at 1.
     """
-    if camera is None:
-        from_srgb, neutral = np.eye(3), np.ones(3)
-    else:
-        from_srgb, neutral = camera.mean_colour_matrix, camera.mean_neutral
-    from_xyz = np.diag(neutral) @ from_srgb @ np.linalg.inv(SRGB_TO_XYZ_D65)
-    forward = SRGB_TO_XYZ_D50 @ np.linalg.inv(from_srgb)
-    return from_xyz, forward
-
-
-def matrix_from_xyz(camera: Camera, light: str) -> np.ndarray:
-    """Compute ColorMatrix of a camera under a standard illuminant, as `colour_matrices` does under D65.
-
-    The matrix from linear sRGB to XYZ is adapted to the illuminant by the Bradford transform.
-    """
-    to_xyz = adapt_white(LIGHT_SOURCES["D65"][1], LIGHT_SOURCES[light][1]) @ SRGB_TO_XYZ_D65
-    return np.diag(camera.illuminants[light]) @ camera.mean_colour_matrix @ np.linalg.inv(to_xyz)
-
-
-def adapt_white(before: tuple[float, float], after: tuple[float, float]) -> np.ndarray:
-    """Return the Bradford transform of XYZ between two whites, given by their chromaticities."""
-    cones = [BRADFORD @ np.array([x / y, 1, (1 - x - y) / y]) for x, y in (before, after)]
-    return np.linalg.inv(BRADFORD) @ np.diag(cones[1] / cones[0]) @ BRADFORD
+    forward = SRGB_TO_XYZ_D50 @ np.linalg.inv(np.eye(3) if camera is None else camera.mean_colour_matrix)
+    tags = [rationals(50728, neutral, signed=False)]  # AsShotNeutral
+    for index, (light, matrix) in enumerate(calibrations(camera)):
+        tags += [
+            rationals(50721 + index, matrix),  # ColorMatrix1, ColorMatrix2
+            rationals(50964 + index, forward),  # ForwardMatrix1, ForwardMatrix2
+            # CalibrationIlluminant1, CalibrationIlluminant2
+            (50778 + index, "H", 1, LIGHT_SOURCES[light][0], True),
+        ]
+    return tags
 
 
 def origin_tags(exif: Exif, name: str, original_name: str) -> list[Tag]:

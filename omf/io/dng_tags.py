@@ -15,7 +15,8 @@ CFA, LINEAR_RAW = 32803, 34892  # values of PhotometricInterpretation
 # DNG specification 1.7.1; row and column numbers in them begin at the active area
 CFA_PATTERN, CFA_PLANE_COLOR = 33422, 50710
 BLACK_REPEAT, BLACK_LEVEL, BLACK_DELTA_H, BLACK_DELTA_V, ACTIVE_AREA = 50713, 50714, 50715, 50716, 50829
-BASELINE_EXPOSURE, COLOUR_MATRIX_1, COLOUR_MATRIX_2 = 50730, 50721, 50722
+BASELINE_EXPOSURE, NOISE_PROFILE = 50730, 51041
+COLOUR_MATRICES = {50721: 50778, 50722: 50779}  # ColorMatrix1 and 2, each with its CalibrationIlluminant
 CFA_COLOURS = "RGBCMYW"  # codes of CFAPattern
 
 
@@ -28,9 +29,16 @@ class DngTags:
     colours: str  # of the CFA, row by row, such as RGGB; empty in linear DNG
     area: tuple[int, int, int, int] | None  # top, left, bottom, right; None: all
     baseline_exposure: float | None  # stops
-    colour_matrix: np.ndarray | None  # XYZ to camera RGB, (3, 3), under the second illuminant of two
+    # values of the EXIF tag LightSource, each with the matrix from XYZ to camera RGB, (3, 3), in that light
+    colour_matrices: list[tuple[int, np.ndarray]]
+    shot_noise: float | None  # of NoiseProfile, mean of the channels: variance of a signal of 1
     cut_short: bool  # parts of the image lie behind the end of the file, or zeros take the place of their end
     black: tuple[np.ndarray, np.ndarray, np.ndarray] | None  # see `black_level_map`; None: the same for all
+
+    @property
+    def colour_matrix(self) -> np.ndarray | None:
+        """The matrix from XYZ to camera RGB, under the second illuminant of two; None if there is none."""
+        return self.colour_matrices[-1][1] if self.colour_matrices else None
 
     def black_level_map(self) -> np.ndarray | None:
         """Return the black level of each pixel of the area, float32 (H, W); None if it is the same for all.
@@ -91,10 +99,22 @@ def parse_tags(page: tifffile.TiffPage, first: tifffile.TiffPage) -> DngTags:
     cut_short = any(end > page.parent.filehandle.size for end in ends) or has_empty_end(page)
     black = parse_black(page, bottom - top, right - left)
     exposure = numbers(first, BASELINE_EXPOSURE)
-    matrix = numbers(first, COLOUR_MATRIX_2) or numbers(first, COLOUR_MATRIX_1)
-    matrix = np.reshape(matrix, (3, 3)) if len(matrix) == 9 else None
+    matrices = [
+        (int((numbers(first, light) or [0])[0]), np.reshape(matrix, (3, 3)))
+        for tag, light in COLOUR_MATRICES.items()
+        if len(matrix := numbers(first, tag)) == 9
+    ]
+    noise = numbers(page, NOISE_PROFILE) or numbers(first, NOISE_PROFILE)
     return DngTags(
-        (height, width), linear, colours, area, exposure[0] if exposure else None, matrix, cut_short, black
+        size=(height, width),
+        linear=linear,
+        colours=colours,
+        area=area,
+        baseline_exposure=exposure[0] if exposure else None,
+        colour_matrices=matrices,
+        shot_noise=float(np.mean(noise[::2])) if noise else None,
+        cut_short=cut_short,
+        black=black,
     )
 
 

@@ -21,13 +21,14 @@ from omf.io.tiff import find_main_page
 from omf.utils.errors import InputError
 
 ORIENTATION, MAKE, MODEL, DATE = 274, 271, 272, 306
+ISO = 34855
 EXIF_IFD, GPS_IFD = 34665, 34853
 DATE_PATTERN = r"\d{4}:\d\d:\d\d \d\d:\d\d:\d\d"
 EXIF_VERSION = (36864, UNDEFINED, b"0230")  # ExifVersion, mandatory in an Exif IFD
 CAPTURE_TAGS = {  # tag: TIFF type, number of values; Exif 2.3, tables 4 and 5
     33434: (RATIONAL, 1),  # ExposureTime, s
     33437: (RATIONAL, 1),  # FNumber
-    34855: (SHORT, 1),  # ISO
+    ISO: (SHORT, 1),
     36867: (ASCII, 1),  # DateTimeOriginal
     36881: (ASCII, 1),  # OffsetTimeOriginal, from UTC
     37380: (SIGNED_RATIONAL, 1),  # ExposureBiasValue, EV

@@ -11,8 +11,8 @@ import numpy as np
 from omf.inference.arguments import known_values
 from omf.io import dng
 from omf.io.camera_raw import CameraRaw, demosaic_raw
+from omf.io.cameras import find_camera
 from omf.raw.bayer import CFA_ORIGINS, mosaic_full, unpack
-from omf.raw.camera import load_camera
 from omf.raw.develop import develop, grey_world
 from omf.raw.isp import to_8_bit, to_sensor_counts
 from omf.raw.white_balance import estimate_exposure, estimate_neutral
@@ -45,7 +45,7 @@ def write_dng(
             `Reconstructor.predict` returns; a mosaic (H, W) in the order `cfa`; or demosaiced RAW (H, W, 3),
             which is mosaicked.
         path: output file, NAME.dng.
-        camera: profile of the camera, which gives the colour matrices.
+        camera: camera, which gives the colour matrices: a profile, a RAW file of it, or a name LibRaw knows.
         photo: sRGB of the same size, uint8 or uint16 (H, W, 3), for the preview and the estimates below;
             without it the preview is developed from the RAW.
         neutral: R/G and B/G, or R, G and B, of a neutral grey in the RAW; None: estimated.
@@ -60,7 +60,7 @@ def write_dng(
         InputError: the array has another shape, type or range, the white level is missing, the photo has
             another size, the neutral or the exposure are no such numbers, or the file can't be written.
     """
-    path, profile = Path(path), load_camera(camera)
+    path, profile = Path(path), find_camera(camera)
     if path.suffix.lower() != ".dng":
         raise InputError(f"{path}: give a file that ends in .dng")
     if cfa not in CFA_ORIGINS:

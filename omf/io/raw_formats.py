@@ -1,7 +1,7 @@
 """Formats of reconstructed RAW: a challenge's packed counts, or a mosaic of any bit depth, levels and CFA."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import imagecodecs
@@ -21,7 +21,14 @@ from omf.utils.files import atomic_write, check_is_file, save_npy
 LEVEL_SETTINGS = ("bit_depth", "white_level", "black_level", "cfa")
 # Settings of the challenge's own format, which is scored
 SCORED = {"output_format": "npy", "bit_depth": None, "white_level": None, "black_level": 0, "cfa": "RGGB"}
-FORMAT_SUFFIXES = {"npy": ".npy", "mosaic": ".npy", "npz": ".npz", "png": ".png", "dng": ".dng"}
+FORMAT_SUFFIXES = {
+    "npy": ".npy",
+    "mosaic": ".npy",
+    "npz": ".npz",
+    "png": ".png",
+    "dng": ".dng",
+    "demosaiced": ".npz",
+}
 
 
 @dataclass(frozen=True)
@@ -149,11 +156,12 @@ def to_counts(raw: np.ndarray, name: str, raw_format: RawFormat) -> np.ndarray:
         raw_format: output format.
 
     Returns:
-        uint16: packed RGGB (H/2, W/2, 4), with an odd last row and column cropped, or the mosaic (H, W).
+        uint16: packed RGGB (H/2, W/2, 4), with an odd last row and column cropped, the mosaic (H, W), or
+        demosaiced RAW (H, W, 3).
         Counts of a challenge are truncated, as the challenge does; others are rounded and offset by the black
         level.
     """
-    bayer = mosaic_full(raw, raw_format.cfa)
+    bayer = raw if raw_format.kind == "demosaiced" else mosaic_full(raw, raw_format.cfa)
     if raw_format.noise:
         bayer = raw_format.noise.add_to(bayer, name)
     if raw_format.kind == "npy":
@@ -169,7 +177,7 @@ class Writer:
 
     folder: Path
     format: RawFormat
-    camera: Camera  # camera of the RAW
+    camera: Camera  # the model's camera
     model: str  # name of the model that reconstructed it
 
     def __call__(
@@ -179,6 +187,7 @@ class Writer:
         raw: np.ndarray,
         rgb: np.ndarray | None = None,
         curve: int | None = None,
+        camera: Camera | None = None,
     ) -> None:
         """Write the RAW of a photo, atomically.
 
@@ -188,20 +197,22 @@ class Writer:
             raw: demosaiced RAW, float32 (H, W, 3) in [0, 1], or the counts of the format.
             rgb: the decoded photo, without an extra curve; None: a DNG reads it.
             curve: extra curve of the photo file, if it has one.
+            camera: camera of this RAW, if it is another one than the model's.
 
         Raises:
             InputError: for a DNG, the photo cannot be read, or its size differs from `raw`, or the file would
                 exceed 4 GiB.
         """
+        camera = camera or self.camera
         path = self.folder / f"{name}{self.format.suffix}"
         counts = raw if raw.dtype == np.uint16 else to_counts(raw, name, self.format)
-        if self.format.kind == "npz":
+        if path.suffix == ".npz":
             with atomic_write(path) as temporary, temporary.open("wb") as file:
-                np.savez(file, raw=counts, **self.metadata())
+                np.savez(file, raw=counts, **self.metadata(camera))
         elif self.format.kind == "dng":
             if rgb is None:
                 rgb = read_rgb(photo) if curve is None else invert_curve(read_rgb(photo), curve)
-            self.write_dng(path, counts, raw, photo, rgb)
+            self.write_dng(path, counts, raw, photo, rgb, camera)
         elif self.format.kind == "png":
             with atomic_write(path) as temporary:
                 temporary.write_bytes(imagecodecs.png_encode(counts, level=1))
@@ -209,7 +220,7 @@ class Writer:
             save_npy(path, counts)
 
     def write_dng(
-        self, path: Path, counts: np.ndarray, raw: np.ndarray, photo: Path, rgb: np.ndarray
+        self, path: Path, counts: np.ndarray, raw: np.ndarray, photo: Path, rgb: np.ndarray, camera: Camera
     ) -> None:
         """Write the counts as DNG, with a preview and the EXIF of the photo."""
         raw_format = self.format
@@ -218,7 +229,9 @@ class Writer:
             raise InputError(
                 f"{photo}: changed during the run, to {rgb.shape[1]} x {rgb.shape[0]} pixels; run again"
             )
-        neutral = estimate_neutral(raw, rgb, self.camera)
+        neutral, exif = estimate_neutral(raw, rgb, camera), read_exif(photo, raw_format.gps)
+        if camera is not self.camera and exif.model not in camera.name:  # the RAW of another camera
+            exif = replace(exif, make="", model="")
         save_dng(
             path,
             counts,
@@ -227,19 +240,21 @@ class Writer:
             black_level=raw_format.black_level,
             white_level=raw_format.white_level,
             neutral=neutral,
-            camera=self.camera,
+            camera=camera,
             model=self.model,
             noise=(raw_format.noise.shot, raw_format.noise.read) if raw_format.noise else None,
-            exif=read_exif(photo, raw_format.gps),
-            baseline_exposure=estimate_exposure(raw, rgb, neutral, self.camera),
+            exif=exif,
+            baseline_exposure=estimate_exposure(raw, rgb, neutral, camera),
             original_name=photo.name,
         )
 
-    def metadata(self) -> dict[str, str | int]:
+    def metadata(self, camera: Camera) -> dict[str, str | int]:
         """Return the metadata of a .npz file."""
         names = ("white_level", "black_level", "bit_depth", "cfa")
         levels = {name: getattr(self.format, name) for name in names}
-        return {"max_val": self.format.white_level, **levels, "camera": self.camera.name, "model": self.model}
+        if self.format.kind == "demosaiced":
+            del levels["cfa"]
+        return {"max_val": self.format.white_level, **levels, "camera": camera.name, "model": self.model}
 
 
 def from_dict(fields: dict) -> RawFormat:

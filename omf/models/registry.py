@@ -286,22 +286,6 @@ def model_in_folder(folder: Path, listed: dict[Path, WeightsFile]) -> Model:
     raise InputError(f"model {folder}: the folder does not hold the weights of a model; put {sets} there")
 
 
-def with_camera(model: Model, camera: str) -> Model:
-    """Return a model for another camera: a profile in cameras/, or a YAML file; empty: the model's own.
-
-    Raises:
-        InputError: its networks predict the RAW of the camera that they were trained for.
-    """
-    if not camera:
-        return model
-    if model.method == "fusion":
-        raise InputError(
-            f"model {model.name}: its networks predict the RAW of {model.camera};"
-            " camera applies to unprocess and inverse"
-        )
-    return replace(model, camera=camera)
-
-
 def check_draws_samples(model: Model, samples: int) -> None:
     """Raise InputError for a negative number of samples, or a model that draws none."""
     if samples < 0:

@@ -45,8 +45,9 @@ class Config(Section):
     camera: str = Field(
         "",
         description=(
-            "Camera of the RAW for unprocess and inverse: name of a profile in cameras/, or a profile, "
-            "NAME.yaml; empty: the model's own."
+            "Camera of the RAW: a profile in cameras/, or NAME.yaml; a RAW file of the camera, such as "
+            "NAME.dng; a name that LibRaw knows, such as NIKON D750; or auto, each photo's own, by its EXIF; "
+            "empty: the model's."
         ),
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU if there is one.")
@@ -81,12 +82,12 @@ class Config(Section):
             "(12 bit, white level 4095)."
         ),
     )
-    output_format: Literal["npy", "mosaic", "npz", "png", "dng"] = Field(
+    output_format: Literal["npy", "mosaic", "npz", "png", "dng", "demosaiced"] = Field(
         "npy",
         description=(
             "npy: packed (H/2, W/2, 4), the challenge's; mosaic: .npy of the Bayer mosaic (H, W); npz: "
-            "packed, with its levels; png: mosaic, 16 bit; dng: for RAW developers. Only npy goes into "
-            "submission.zip."
+            "packed, with its levels; png: mosaic, 16 bit; dng: for RAW developers; demosaiced: .npz of RAW "
+            "before the mosaic (H, W, 3). Only npy goes into submission.zip."
         ),
     )
     bit_depth: Literal[10, 12, 14] | None = Field(

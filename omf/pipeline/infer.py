@@ -15,13 +15,19 @@ from omf.pipeline.manifest import wait_for_files, write_folder_manifest
 from omf.pipeline.samples import name_samples, read_once
 from omf.pipeline.scene_reader import SceneReader
 from omf.pipeline.stream import stream
+from omf.raw.camera_colours import Carriage
 from omf.raw.challenge_scenes import PatchedScene
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.console import progress
 
 
 def infer(
-    decoded: Path, out: Path, method: Method, scenes: Mapping[str, dict] = {}, samples: int = 0
+    decoded: Path,
+    out: Path,
+    method: Method,
+    scenes: Mapping[str, dict] = {},
+    samples: int = 0,
+    carriages: Mapping[str, Carriage | None] = {},
 ) -> dict:
     """Reconstruct a shard: `decoded`/NAME.tif -> `out`/NAME.tif, demosaiced RAW, float32 (H, W, 3) in [0, 1].
 
@@ -31,6 +37,7 @@ def infer(
         method: reconstruction method.
         scenes: records of the scenes, from `preprocess`.
         samples: as in config.yaml.
+        carriages: by name, to other cameras than the model's.
 
     Returns:
         {"images": number of images written, "seconds": time without start-up and loading of weights,
@@ -60,7 +67,8 @@ def infer(
 
     def read(name: str) -> Picture:
         rgb, whole = read_photo(photo_of[name])
-        return Picture(rgb, overexposure_mask(rgb), name, whole=whole, is_sample=samples > 0)
+        mask, carriage = overexposure_mask(rgb), carriages.get(photo_of[name])
+        return Picture(rgb, mask, name, whole=whole, is_sample=samples > 0, carriage=carriage)
 
     def write(picture: Picture, raw: np.ndarray) -> None:
         save_picture(out / f"{picture.name}.tif", raw)

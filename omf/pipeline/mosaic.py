@@ -7,11 +7,16 @@ from omf.io.raw_formats import Writer
 from omf.pipeline.intermediate import read_picture
 from omf.pipeline.manifest import wait_for_files, write_folder_manifest
 from omf.pipeline.stream import IMAGE_ERRORS, as_input_error
+from omf.raw.camera import Camera
 from omf.utils.console import progress
 
 
 def write_mosaics(
-    demosaiced: Path, writers: Sequence[Writer], photos: Mapping[str, Path], curves: Mapping[str, int] = {}
+    demosaiced: Path,
+    writers: Sequence[Writer],
+    photos: Mapping[str, Path],
+    curves: Mapping[str, int] = {},
+    cameras: Mapping[str, Camera] = {},
 ) -> list[str]:
     """Write a shard of demosaiced RAW, NAME.tif, float32 (H, W, 3), in the format of each writer.
 
@@ -20,6 +25,7 @@ def write_mosaics(
         writers: one writer for each output format.
         photos: photo files by name of the RAW.
         curves: extra curves by name of the RAW, see `curves_of_patches`.
+        cameras: cameras by name of the RAW, of those that is not the model's own.
 
     Returns:
         One line for each image and format that could not be written.
@@ -34,7 +40,8 @@ def write_mosaics(
         raw = read_picture(path)
         for write in writers:
             try:
-                write(path.stem, photos[path.stem], raw, curve=curves.get(path.stem))
+                photo, curve, camera = (known.get(path.stem) for known in (photos, curves, cameras))
+                write(path.stem, photo, raw, curve=curve, camera=camera)
             except IMAGE_ERRORS as error:
                 problems.append(str(as_input_error(path.stem, error)))
     for writer in writers:

@@ -1,9 +1,12 @@
 """Reconstruction of photos in one process, without a workflow."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import numpy as np
+
 from omf.inference.base import Method, Picture
+from omf.io.cameras import cameras_line, carriage_to
 from omf.io.images import read_rgb
 from omf.io.photos import map_by_name
 from omf.io.raw_formats import RawFormat, Writer
@@ -24,18 +27,20 @@ def predict(
     scenes: str = "auto",
     others: Iterable[Path] = (),
     samples: int = 0,
+    asked_camera: Callable[[Path], str] | None = None,
 ) -> list[str]:
     """Reconstruct photos in one process.
 
     Args:
         photos: sRGB photo files.
         method: reconstruction method.
-        writer: writer of the RAW files.
+        writer: writer of the RAW files; its camera is the model's own.
         neutral: R/G and B/G of a grey in the RAW of all photos, if they are known.
         exposure: factor on the RAW that the method would predict.
         scenes: as in config.yaml.
         others: photos that are not reconstructed, but may be patches of the same scenes.
         samples: as in config.yaml.
+        asked_camera: see `omf.io.cameras.asked_camera`; None: the RAW of all is the model's own.
 
     Returns:
         One line for each photo that could not be used.
@@ -46,18 +51,34 @@ def predict(
     reader = SceneReader(named, patches, lambda name: read_rgb(files[name]))
     photo_of = name_samples({name: name for name in reader.names}, samples)
     read_photo = read_once(reader) if samples else reader
+    cameras: dict[str, str] = {}  # by photo
     # the method itself converts to the plain format, on its device
     submit = method.packed if writer.format == RawFormat() else method.demosaiced
 
     def read(name: str) -> Picture:
-        rgb, whole = read_photo(photo_of[name])
-        return Picture(rgb, overexposure_mask(rgb), name, neutral, exposure, whole, samples > 0)
+        photo = photo_of[name]
+        rgb, whole = read_photo(photo)
+        asked = cameras[photo] = asked_camera(named[photo]) if asked_camera else ""
+        return Picture(
+            rgb,
+            overexposure_mask(rgb),
+            name,
+            neutral,
+            exposure,
+            whole,
+            samples > 0,
+            carriage_to(writer.camera, asked),
+        )
+
+    def write(picture: Picture, raw: np.ndarray) -> None:
+        camera = picture.carriage.target if picture.carriage else None
+        writer(picture.name, named[photo_of[picture.name]], raw, picture.rgb, camera=camera)
 
     steps = stream(
         photo_of,
         read,
         submit,
-        lambda picture, raw: writer(picture.name, named[photo_of[picture.name]], raw, picture.rgb),
+        write,
         method.pixels_per_batch,
     )
     failed: dict[str, str] = {}  # the first problem of each photo, since its samples have the same
@@ -67,4 +88,6 @@ def predict(
             failed.setdefault(photo_of[name], str(problem))
     for scene, record in sorted(reader.records.items()):
         log.info(scene_line(scene, summarise_scene(record)))
+    if asked_camera:
+        log.info(cameras_line(cameras, writer.camera.name))
     return problems + list(failed.values())

@@ -1,6 +1,6 @@
 """First pipeline step: decode a shard of photos. No torch here."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from omf.io.images import read_rgb
@@ -13,33 +13,40 @@ from omf.utils.errors import InputError
 from omf.utils.files import sha256
 
 
-def preprocess(photos: Iterable[Path], out: Path, scenes: Mapping[str, Sequence[str]] = {}) -> dict:
+def preprocess(
+    photos: Iterable[Path],
+    out: Path,
+    scenes: Mapping[str, Sequence[str]] = {},
+    asked_camera: Callable[[Path], str] = lambda photo: "",
+) -> dict:
     """Decode the photos of a shard to `out`/NAME.tif, sRGB, without extra curves.
 
     Args:
         photos: photo files.
         out: folder for the pictures.
         scenes: see `SceneReader`.
+        asked_camera: see `omf.io.cameras.asked_camera`.
 
     Returns:
         {"sha256": {file name: hash of the photo file}, "scenes": records of the scenes, see `SceneReader`,
-        "problems": one line for each photo that is skipped}.
+        "cameras": {name: what `asked_camera` returns}, "problems": one line for each photo that is skipped}.
     """
     named, problems = map_by_name(photos)
     reader = SceneReader(named, scenes, lambda name: read_rgb(named[name]))
-    hashes = {}
+    hashes, cameras = {}, {}
     out.mkdir(parents=True, exist_ok=True)
     for name in progress(reader.names, "decoding", unit="image"):
         photo = named[name]
         try:
             rgb, _ = reader(name)
             hashes[photo.name] = hash_photo(photo)
+            cameras[name] = asked_camera(photo)
         except InputError as error:
             problems.append(str(error))
             continue
         save_picture(out / f"{name}.tif", rgb)
     write_folder_manifest(out)
-    return {"sha256": hashes, "scenes": reader.records, "problems": problems}
+    return {"sha256": hashes, "scenes": reader.records, "cameras": cameras, "problems": problems}
 
 
 def hash_photo(photo: Path) -> str:

@@ -16,6 +16,7 @@ from omf.utils.paths import CAMERAS, check_writable, data_folder, user_folder
 from omf.utils.sections import Section, validate
 from omf.utils.yaml import parse_yaml
 
+OTHER_CFA = "other"  # CFA of a sensor without a Bayer pattern
 MIN_POSITIVE = 1e-9  # lower limit of values that must be above 0
 
 DISTRIBUTIONS = {
@@ -103,7 +104,7 @@ class Camera:
     """A camera profile; `cameras/samsung_s7.yaml` documents the fields and their sources."""
 
     name: str
-    cfa: str  # CFA of the sensor, row by row
+    cfa: str  # CFA of the sensor, row by row, or `OTHER_CFA`
     black_level: int  # counts
     white_level: int  # counts
     frame: tuple[int, int]  # height and width of a full image, pixels
@@ -120,6 +121,8 @@ class Camera:
     tone_groups: tuple[ToneGroup, ...] = ()  # kinds of photo, weights of sum 1; empty: all are of one kind
     # RAW of a neutral grey, (3,), green at 1, under illuminants of `LIGHT_SOURCES`; may be empty
     illuminants: dict[str, np.ndarray] = field(default_factory=dict)
+    # XYZ to camera RGB, (3, 3), under those whose matrix is known, as ColorMatrix of DNG
+    xyz_matrices: dict[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def mean_neutral(self) -> np.ndarray:
@@ -131,6 +134,16 @@ class Camera:
     def mean_colour_matrix(self) -> np.ndarray:
         """Mean colour matrix, (3, 3): linear sRGB to white-balanced camera RGB."""
         return self.colour_matrices.mean(axis=0)
+
+
+def check_bayer(camera: Camera) -> Camera:
+    """Return a camera. Raises InputError if its sensor has no Bayer pattern."""
+    if camera.cfa not in CFA_ORIGINS:
+        raise InputError(
+            f"camera {camera.name}: its sensor has no Bayer pattern, such as RGGB, for a mosaic;"
+            " give another camera, or output_format demosaiced"
+        )
+    return camera
 
 
 def mean_of(distribution: dict) -> float:
@@ -251,11 +264,12 @@ class Jitter(Fields):
 
 
 class Illuminant(Fields):
-    """RAW of a neutral grey under a standard illuminant, relative to green."""
+    """RAW of a neutral grey under a standard illuminant, relative to green, and ColorMatrix if known."""
 
     light: Literal[tuple(LIGHT_SOURCES)]
     red: Ratio
     blue: Ratio
+    from_xyz: array_field("3 x 3 numbers", -100, 100, 3, 3) = None
 
 
 class GroupFields(Section):
@@ -270,7 +284,7 @@ class ProfileFields(Fields):
     """The fields of a profile, which `cameras/samsung_s7.yaml` documents."""
 
     name: str
-    cfa: Literal[tuple(CFA_ORIGINS)]
+    cfa: Literal[*CFA_ORIGINS, OTHER_CFA]
     black_level: Level
     white_level: Level
     frame: array_field("2 numbers", 2, 1e6, 2)
@@ -322,6 +336,9 @@ def read_profile(given: Any) -> Camera:
         tone_curve=profile.tone_curve,
         tone_groups=tuple(replace(group, weight=group.weight / total) for group in groups),
         illuminants={light.light: np.array([light.red, 1, light.blue]) for light in profile.illuminants},
+        xyz_matrices={
+            light.light: light.from_xyz for light in profile.illuminants if light.from_xyz is not None
+        },
     )
 
 

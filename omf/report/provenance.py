@@ -70,6 +70,7 @@ def provenance(
     config: dict,
     inputs: dict[str, dict[str, str]],
     scenes: dict[str, dict],
+    cameras: dict[str, str],
 ) -> dict:
     """Return the contents of provenance.json.
 
@@ -79,6 +80,7 @@ def provenance(
         config: settings of the run.
         inputs: sha256 of each input file, by kind and name.
         scenes: extra curves and number of photos of each scene, see `summarise_scene`.
+        cameras: by photo, see `omf.io.cameras.asked_camera`.
     """
     distinct: dict[str, dict] = {}
     for job in environments:
@@ -96,4 +98,5 @@ def provenance(
         "config": config,
         "inputs": inputs,
         "scenes": scenes,
+        "cameras": {photo: asked or model.camera for photo, asked in cameras.items()},
     }

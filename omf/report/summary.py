@@ -8,6 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, Template, select_autoescape
 
 from omf.evaluation.scores import scores_csv, scores_table, warnings_line
+from omf.io.cameras import cameras_line, find_camera
 from omf.models.registry import Model
 from omf.raw.challenge_scenes import scene_line
 from omf.utils.console import count_of
@@ -74,21 +75,25 @@ def run_summary(
     scores: dict,
     problems: list[str],
     scenes: Mapping[str, dict] = {},
+    cameras: Mapping[str, str] = {},
 ) -> dict:
     """Return the contents of summary.json.
 
     Args:
         model: name of the model; None if unknown.
-        camera: camera whose RAW the model predicts.
+        camera: the model's camera.
         timing: see `total_timing`; only `images` is required.
         scores: see `omf.evaluation.scores.summarise`.
         problems: one line per file that could not be used.
         scenes: extra curves and number of photos of each scene, see `summarise_scene`.
+        cameras: by photo, see `omf.io.cameras.asked_camera`.
     """
+    asked = sorted({find_camera(name).name if name else camera for name in cameras.values()}) or [camera]
     lines = {name: warnings_line(image) for name, image in scores["images"].items()}
     summary = {
         "model": model and printable(model),
-        "camera": camera,
+        "camera": asked[0] if len(asked) == 1 else f"{len(asked)} cameras",
+        "cameras": cameras_line(cameras, camera) if any(cameras.values()) else "",
         **timing,
         "scored": scores["scored"],
         **scores["mean"],

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import yaml
 
+from omf.io.camera_profile import known_camera_text
+from omf.io.cameras import find_camera, is_profile
 from omf.models.checkpoints import load_network
 from omf.models.registry import PROFILE, check_free_name, file_entry, register_model
 from omf.networks.build import name_of
@@ -46,6 +48,9 @@ def register_trained_model(run: Path, settings: TrainingSettings) -> None:
     }
     if settings.camera.endswith(".yaml"):  # a file that may go, or be another one in another folder
         shutil.copyfile(settings.camera, staging / PROFILE)
+        entry["camera"] = f"{settings.name}/{PROFILE}"
+    elif not is_profile(settings.camera):  # so that predictions need neither rawpy nor the RAW file
+        save_text(staging / PROFILE, known_camera_text(find_camera(settings.camera)), own=True)
         entry["camera"] = f"{settings.name}/{PROFILE}"
     register_model(settings.name, entry)
     for file in staging.iterdir():

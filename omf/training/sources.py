@@ -10,10 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from omf.io.cameras import find_camera
 from omf.io.images import read_rgb
 from omf.io.photos import find_photos, match_patterns
 from omf.raw.bayer import half_size_rgb, pack
-from omf.raw.camera import Camera, load_camera
+from omf.raw.camera import Camera, check_bayer
 from omf.raw.isp import LUMA, clip
 from omf.raw.scenes import SCENES
 from omf.raw.simulator import (
@@ -325,7 +326,7 @@ def simulated_pictures(settings: TrainingSettings) -> SimulatedPictures:
     size = settings.patch_size + 2  # see SimulatedPictures.draw
     photos = list_scenes(settings.photos or [settings.pairs] * bool(settings.pairs), settings.exclude)
     linear = list_scenes(settings.linear_images, settings.exclude)
-    camera = load_camera(settings.camera)
+    camera = check_bayer(find_camera(settings.camera))
     scenes = load_scenes(photos, size, camera) + load_linear_scenes(linear, size)
     return SimulatedPictures(scenes, draw_scenes(DRAWN, settings.seed), camera)
 

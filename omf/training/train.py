@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from omf.io.cameras import find_camera
 from omf.models.checkpoints import (
     load_base,
     load_demosaic_net,
@@ -23,7 +24,6 @@ from omf.networks.build import build
 from omf.networks.demosaic_net import DemosaicNet
 from omf.networks.global_net import BASE_CHANNELS, GlobalNet, refine
 from omf.networks.spread_net import SpreadNet, spread_loss, true_errors
-from omf.raw.camera import load_camera
 from omf.training.curves import draw_curves
 from omf.training.loop import LOG, Hyperparameters, fit, is_first, starts_with_header, wait_for_others
 from omf.training.losses import BranchLoss, encode, seam
@@ -229,7 +229,7 @@ def branch_objective(
     base.
     """
     demosaic = load_demosaic_net(weights_file(run, "demosaic")).to(device)
-    neutral = load_camera(settings.camera).mean_neutral
+    neutral = find_camera(settings.camera).mean_neutral
     criterion = BranchLoss(getattr(settings.loss, branch), neutral).to(device)
     with_seam = settings.loss.seam > 0 and branch == "oe"
     noe, base = None, None

@@ -41,11 +41,14 @@ def main() -> None:
     class InAllFormats:
         format = None
 
-        def __call__(self, name: str, photo: Path, raw: np.ndarray, rgb: np.ndarray) -> None:
+        def __call__(self, name: str, photo: Path, raw: np.ndarray, rgb: np.ndarray, **other) -> None:
             for write in writers.values():
-                write(name, photo, raw, rgb)
+                write(name, photo, raw, rgb, **other)
 
+    InAllFormats.camera = camera
     assert predict(photos, method, InAllFormats()) == []
+    carried = replace(writers["dng"], folder=out / "carried")
+    assert predict(photos, method, carried, asked_camera=lambda photo: "huawei_p20") == []
     # converted to counts by the method itself
     assert predict(photos, method, replace(writers["npy"], folder=out / "packed")) == []
     readme = entry_readme(model, {"seconds_per_image": 1.0, "cpu": True, "device": "CPU"})

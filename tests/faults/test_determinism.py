@@ -48,7 +48,7 @@ def photos(tmp_path_factory) -> list[Path]:
 @pytest.fixture(scope="module")
 def reference(tmp_path_factory, photos) -> dict[str, bytes]:
     files = everything(tmp_path_factory.mktemp("reference"), photos)
-    assert len(files) == 7 * len(photos) + (len(photos) + 2) + 3 + 1  # formats, entry, scores, page
+    assert len(files) == 8 * len(photos) + (len(photos) + 2) + 3 + 1  # formats, entry, scores, page
     return files
 
 

@@ -4,17 +4,16 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from conftest import ROOT, random_rgb
+from conftest import random_rgb
 
 from omf.inference.base import Picture
 from omf.inference.inverse import Inverse
 from omf.inference.load import load_method
-from omf.models.registry import find_model, with_camera
+from omf.models.registry import find_model
 from omf.raw.bayer import to_challenge_format
 from omf.raw.camera import load_camera
 from omf.raw.overexposure import overexposure_mask
 from omf.raw.simulator import expose, mean_settings, run_isp
-from omf.utils.errors import InputError
 
 S7 = load_camera("samsung_s7")
 CURVED = replace(
@@ -88,23 +87,3 @@ def test_it_is_a_method():
     (packed,) = method.packed([picture])()
     np.testing.assert_array_equal(raw, Inverse(S7)(rgb))
     np.testing.assert_array_equal(packed, to_challenge_format(raw))
-
-
-def test_the_camera_of_classical_methods_can_be_replaced():
-    for name in ("unprocess", "inverse"):
-        model = find_model(name)
-        assert with_camera(model, "") is model
-        assert with_camera(model, "huawei_p20").camera == "huawei_p20"
-    path = str(ROOT / "cameras" / "huawei_p20.yaml")
-    rgb = random_rgb(20, 30)
-    by_path, by_name = (
-        load_method(with_camera(find_model("inverse"), camera), "cpu")[0](rgb)
-        for camera in (path, "huawei_p20")
-    )
-    np.testing.assert_array_equal(by_path, by_name)
-    with pytest.raises(InputError, match="its networks predict the RAW of samsung_s7"):
-        with_camera(find_model("samsung_s7"), "huawei_p20")
-    with pytest.raises(InputError, match="known cameras: generic_phone"):
-        load_method(with_camera(find_model("inverse"), "none"), "cpu")
-    with pytest.raises(InputError, match="no such file; give a profile"):
-        load_method(with_camera(find_model("inverse"), "none.yaml"), "cpu")

@@ -72,7 +72,7 @@ def test_equal_environments_are_merged():
     jobs.insert(1, local | {"device": "a GPU", "host": "c"})
     model, config, inputs = find_model("samsung_s7"), {"precision": "published"}, {"photos": {"a": "12"}}
     scenes = {"7": {"curves": None, "photos": 2}}
-    record = provenance(jobs, model, config, inputs, scenes)
+    record = provenance(jobs, model, config, inputs, scenes, {"a": "", "b": "NIKON D750"})
     merged = record["environments"]
     assert [(entry["device"], entry["jobs"], entry["hosts"]) for entry in merged] == [
         ("CPU, 2 threads", 3, ["a", "b"]),
@@ -80,7 +80,8 @@ def test_equal_environments_are_merged():
     ]
     assert "host" not in merged[0]
     assert record["scenes"] == scenes
+    assert record["cameras"] == {"a": "samsung_s7", "b": "NIKON D750"}
     assert record["weights"]["samsung_s7/oe.safetensors"] == sha256(model.oe.path)
     assert (record["model"], record["config"], record["inputs"]) == ("samsung_s7", config, inputs)
     unlisted = replace(model, oe=replace(model.oe, sha256=None))
-    assert provenance([], unlisted, {}, {}, {})["weights"] == record["weights"]
+    assert provenance([], unlisted, {}, {}, {}, {})["weights"] == record["weights"]

@@ -16,14 +16,10 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
 from omf.evaluation.ground_truth import list_ground_truth
+from omf.io.cameras import check_camera, is_profile
 from omf.io.photos import filter_utf8_names, group_by_stem, list_images
 from omf.io.raw_formats import challenge_settings, parse_raw_format
-from omf.models.registry import (
-    check_files,
-    check_draws_samples,
-    find_model,
-    with_camera,
-)
+from omf.models.registry import check_draws_samples, check_files, find_model
 from omf.pipeline.config import Config, check_config, restore_texts
 from omf.pipeline.dependencies import fingerprint
 from omf.pipeline.plan import plan_file, save_plan
@@ -37,7 +33,7 @@ from omf.pipeline.recovery import (
 )
 from omf.pipeline.samples import name_samples
 from omf.pipeline.shards import assign_shards
-from omf.raw.camera import load_camera, profile_path
+from omf.raw.camera import check_bayer, profile_path
 from omf.raw.challenge_scenes import complete_scenes, group_by_scene
 from omf.training.settings import STAGES
 from omf.utils.console import configure_logging
@@ -219,7 +215,8 @@ try:
         and not Path(field.default).exists()
     }
     CONFIG = CONFIG.model_copy(update=samples)
-    MODEL = with_camera(find_model(CONFIG.model), CONFIG.camera)
+    MODEL = find_model(CONFIG.model)
+    CAMERA = check_camera(CONFIG.camera, MODEL.camera)
     check_draws_samples(MODEL, CONFIG.samples)
     # a model with an address is fetched first
     if not any(file.url for file in MODEL.files):
@@ -241,10 +238,10 @@ try:
     )
     # the scored format, and the requested one if that is another
     SETTINGS = CONFIG.run_settings()
-    AS_SCORED = parse_raw_format(
-        challenge_settings(SETTINGS), load_camera(MODEL.camera)
-    )
-    AS_ASKED = parse_raw_format(SETTINGS, load_camera(MODEL.camera))
+    AS_SCORED = parse_raw_format(challenge_settings(SETTINGS), CAMERA)
+    AS_ASKED = parse_raw_format(SETTINGS, CAMERA)
+    if CONFIG.output_format != "demosaiced":
+        check_bayer(CAMERA)
 except InputError as error:
     raise WorkflowError(str(error))
 
@@ -342,8 +339,12 @@ def weights_hashes():
 
 
 def profile_hash():
-    """Return the hash of the camera profile."""
-    return sha256(profile_path(MODEL.camera))
+    """Return a hash of the profiles or RAW files of the model's camera and of the one that is asked for."""
+    files = [
+        profile_path(name) if is_profile(name) else Path(name)
+        for name in (MODEL.camera, CONFIG.camera)
+    ]
+    return [sha256(path) for path in files if path.is_file()]
 
 
 PLANS = ("preprocess", "mosaic", "evaluate")  # steps of a shard with a plan
@@ -352,22 +353,24 @@ RUN_PLANS = ("package", "report", "settings")
 
 def plan_of(step, shard=None):
     """Return the plan of a job: all data that it works on, and nothing else."""
-    camera = {"camera": MODEL.camera, "formats": [asdict(kind) for kind in FORMATS]}
+    own = {"model_camera": MODEL.camera}
     run = {"shards": list(SHARDS), "model": CONFIG.model}
     match step:
         case "preprocess":
-            return {"photos": photos_in(shard), "scenes": scenes_in(shard)}
+            files = {"photos": photos_in(shard), "scenes": scenes_in(shard)}
+            return files | own | {"camera": CONFIG.camera}
         case "mosaic":
             name = Path(MODEL.name).name
             plan = {"photos": photos_in(shard), "samples": CONFIG.samples}
-            return plan | {"model": name} | camera
+            formats = [asdict(kind) for kind in FORMATS]
+            return plan | {"model": name, "formats": formats} | own
         case "evaluate":
             files = {"photos": photos_in(shard), "ground_truth": ground_truth_in(shard)}
-            return files | {
+            settings = {
                 "samples": CONFIG.samples,
-                "camera": MODEL.camera,
                 "white_level": AS_SCORED.white_level,
             }
+            return files | own | settings
         case "package":
             return run | {"entry": ENTRY}
         case "report":

@@ -51,16 +51,15 @@ rule infer:
         scripts=SCRIPTS,
         code=code_of("infer"),
         model=CONFIG.model,
-        camera=CONFIG.camera,
         device=CONFIG.device,
         precision=CONFIG.precision,
         samples=CONFIG.samples,
         hashes=weights_hashes(),
-        profile="" if MODEL.method == "fusion" else profile_hash(),
+        profile=profile_hash(),
     shell:
         "python {params.scripts:q}/infer.py {input.decoded:q} --photos {input.photos:q} --out {output.demosaiced:q}"
-        " --timing {output.timing:q} --model {params.model:q} --camera={params.camera:q}"
-        " --device {params.device:q} --precision {params.precision:q} --samples {params.samples:q}"
+        " --timing {output.timing:q} --model {params.model:q} --device {params.device:q}"
+        " --precision {params.precision:q} --samples {params.samples:q}"
         " > {log:q} 2>&1"
 
 

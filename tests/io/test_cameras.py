@@ -1,0 +1,264 @@
+"""Cameras by profile, RAW file and name, and RAW carried to them by the commands."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+from camera_dng import bayer_of, scene, write_dng, write_tiff
+from conftest import ROOT, random_rgb
+from PIL import Image
+
+from omf.io.camera_profile import known_camera_text
+from omf.io.cameras import (
+    asked_camera,
+    camera_of_photo,
+    cameras_line,
+    check_camera,
+    find_camera,
+    known_names,
+    similar_names,
+)
+from omf.io.dng import make_preview, save_dng
+from omf.raw.camera import LIGHT_SOURCES, check_bayer, load_camera
+from omf.raw.camera_colours import matrix_from_xyz, neutral_under
+from omf.utils.errors import InputError
+
+rawpy = pytest.importorskip("rawpy")
+
+POPULAR = [
+    *("NIKON D750", "NIKON D850", "NIKON D3500", "NIKON Z 6", "Nikon D90"),
+    *("Canon EOS 5D Mark II", "Canon EOS R5", "Canon EOS 80D", "Canon EOS 6D", "Canon EOS M50"),
+    *("SONY ILCE-7M3", "SONY ILCE-6000", "SONY DSC-RX100M7", "FUJIFILM X-T3", "FUJIFILM X100V"),
+    *("Panasonic DMC-GH4", "OLYMPUS E-M1MarkII", "PENTAX K-1", "Leica Q2", "Samsung Galaxy S7"),
+]
+X_TRANS = bytes([1, 1, 0, 1, 1, 2, 1, 1, 2, 1, 1, 0, 2, 0, 1, 0, 2, 1] * 2)
+
+
+def daylight_gains(name: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
+    """Return the matrix and the daylight gains of LibRaw for a DNG of a camera, which has no matrix."""
+    maker, _, model = name.partition(" ")
+    path = folder / "probe.dng"
+    tags = [
+        (271, "s", 0, maker, True),
+        (272, "s", 0, model, True),
+        (50706, "B", 4, bytes([1, 4, 0, 0]), True),
+    ]
+    tags += [(33421, "H", 2, (2, 2), True), (33422, "B", 4, bytes([0, 1, 1, 2]), True)]
+    with tifffile.TiffWriter(path) as tiff:
+        tiff.write(np.zeros((64, 64), np.uint16), photometric="cfa", metadata=None, extratags=tags)
+    with rawpy.imread(str(path)) as raw:
+        return raw.rgb_xyz_matrix[:3].copy(), np.array(raw.daylight_whitebalance[:3])
+
+
+@pytest.mark.parametrize("name", POPULAR)
+def test_popular_cameras_have_the_daylight_gains_of_libraw(tmp_path, name):
+    matrix, gains = daylight_gains(name, tmp_path)
+    camera = find_camera(name)
+    assert camera.name == name
+    np.testing.assert_allclose(matrix_from_xyz(camera, "D65"), matrix, atol=1e-6)
+    neutral = neutral_under(camera, LIGHT_SOURCES["D65"][1])
+    assert gains[1] / gains == pytest.approx(neutral, rel=0.02)
+    assert camera.mean_colour_matrix.sum(axis=1) == pytest.approx(np.ones(3))
+
+
+def test_a_profile_survives_being_written(tmp_path):
+    camera = find_camera("NIKON D750")
+    (tmp_path / "d750.yaml").write_text(known_camera_text(camera))
+    read = load_camera(str(tmp_path / "d750.yaml"))
+    for field in ("neutrals", "weights", "spread", "colour_matrices", "subsampling"):
+        np.testing.assert_allclose(getattr(read, field), getattr(camera, field), atol=1e-5)
+    np.testing.assert_allclose(read.xyz_matrices["D65"], camera.xyz_matrices["D65"], atol=1e-6)
+    assert (read.name, read.cfa, read.frame, read.prior) == (
+        camera.name,
+        camera.cfa,
+        camera.frame,
+        camera.prior,
+    )
+
+
+def write_own_dng(path: Path, camera_name: str) -> None:
+    camera = load_camera(camera_name)
+    save_dng(
+        path,
+        np.full((64, 48), 500, np.uint16),
+        make_preview(random_rgb(64, 48)),
+        cfa="BGGR",
+        black_level=66,
+        white_level=1020,
+        neutral=camera.mean_neutral,
+        camera=camera,
+        model="",
+        noise=(2e-3, 1e-6),
+    )
+
+
+def test_the_camera_of_a_dng_has_its_matrices_levels_cfa_and_noise(tmp_path):
+    path = tmp_path / "shot.dng"
+    write_own_dng(path, "samsung_s7")
+    camera, s7 = find_camera(str(path)), load_camera("samsung_s7")
+    assert (camera.cfa, camera.black_level, camera.white_level, camera.frame) == ("BGGR", 66, 1020, (64, 48))
+    assert camera.name == "Overexposure Mask Fusion samsung_s7"
+    assert camera.xyz_matrices.keys() == {"A", "D65"}
+    for light in ("A", "D65"):
+        assert camera.xyz_matrices[light] == pytest.approx(matrix_from_xyz(s7, light), abs=1e-5)
+        assert camera.illuminants[light] == pytest.approx(s7.illuminants[light], rel=1e-3)
+    assert camera.colour_matrices.mean(0) == pytest.approx(s7.mean_colour_matrix, abs=1e-4)
+    assert camera.shot_noise == load_camera("generic_phone").shot_noise  # no ISO in the file
+
+
+def test_a_dng_of_unknown_make_has_the_matrix_in_it(tmp_path):
+    write_dng(tmp_path / "a.dng", bayer_of(scene(0, 64, 64), "GRBG"), "GRBG", black=(64, 65, 66, 65))
+    camera = find_camera(str(tmp_path / "a.dng"))
+    assert (camera.cfa, camera.black_level, camera.white_level) == ("GRBG", 65, 16383)
+    assert camera.name == "a"
+    check_bayer(camera)
+
+
+def test_raw_from_x_trans_has_colours_but_no_mosaic(tmp_path, call_omf):
+    path, photo = tmp_path / "x.dng", tmp_path / "photo.png"
+    write_tiff(path, np.full((96, 96), 900, np.uint16), (6, 6), X_TRANS)
+    Image.fromarray(random_rgb(40, 50)).save(photo)
+    with pytest.raises(InputError, match="its sensor has no Bayer pattern"):
+        check_bayer(find_camera(str(path)))
+    predict = ("predict", photo, "-o", tmp_path / "out", "--camera", path, "--device", "cpu")
+    for kind in ("npy", "dng"):
+        refused = call_omf(*predict, "--format", kind)
+        assert refused.returncode == 1 and len(refused.stderr.strip().splitlines()) == 1
+        assert "its sensor has no Bayer pattern" in refused.stderr
+    done = call_omf(*predict, "--format", "demosaiced")
+    assert done.returncode == 0, done.stderr
+    with np.load(tmp_path / "out" / "photo.npz") as archive:
+        assert archive["raw"].shape == (40, 50, 3) and archive["raw"].dtype == np.uint16
+        assert archive["white_level"] == 16383 and "cfa" not in archive
+    refused = call_omf("simulate", "-o", tmp_path / "pairs", "--camera", path, "--count", "1", "--size", "32")
+    assert refused.returncode == 1 and "no Bayer pattern" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "line"),
+    [
+        ("NIKON D757", r"a name that LibRaw knows, such as Nikon D750"),
+        ("D750", r"such as Nikon D750"),
+        ("samsung_s9", r"known cameras: generic_phone, huawei_p20, samsung_s7; or give a RAW file"),
+        ("nothing.dng", "nothing.dng: no such file"),
+        ("x" * 5000, "known cameras"),
+        ("a\nb \0c", "known cameras"),
+        ("NIKON D750\N{LATIN SMALL LETTER E WITH ACUTE}", "such as Nikon D750"),
+    ],
+)
+def test_a_camera_that_is_not_found_is_one_line(name, line):
+    with pytest.raises(InputError, match=line):
+        find_camera(name)
+
+
+def test_a_raw_file_that_is_none_is_one_line(tmp_path):
+    path = tmp_path / "shot.dng"
+    path.write_bytes(b"not RAW")
+    with pytest.raises(InputError, match=r"shot\.dng: can't be decoded"):
+        find_camera(str(path))
+
+
+def test_without_rawpy_profiles_work_and_names_say_what_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "rawpy", None)
+    known_names.cache_clear()
+    find_camera.cache_clear()
+    assert find_camera("huawei_p20").name == "huawei_p20"
+    with pytest.raises(InputError, match="needs rawpy"):
+        find_camera("NIKON D7100")
+    with pytest.raises(InputError, match=r"or a name that LibRaw knows$"):
+        find_camera("samsung_s9")
+    with pytest.raises(InputError, match="needs rawpy"):
+        check_camera("auto", "samsung_s7")
+
+
+def test_similar_names():
+    assert similar_names("nikon d7500")[0] == "Nikon D7500"
+    assert similar_names("qqqqqq") == []
+    assert len(known_names()) > 1000
+
+
+def photo_of(path: Path, maker: str, model: str) -> Path:
+    exif = Image.Exif()
+    exif.update({271: maker, 272: model})
+    Image.fromarray(random_rgb(40, 50)).save(path, exif=exif)
+    return path
+
+
+def test_auto_takes_the_camera_of_each_photo(tmp_path, call_omf, tiny_base_model):
+    photos = tmp_path / "photos"
+    photos.mkdir()
+    photo_of(photos / "nikon.jpg", "NIKON CORPORATION", "NIKON D750")
+    photo_of(photos / "canon.jpg", "Canon", "Canon EOS 5D Mark II")
+    photo_of(photos / "phone.jpg", "samsung", "SM-G930F")
+    photo_of(photos / "odd.jpg", "", "\x07")
+    Image.fromarray(random_rgb(40, 50)).save(photos / "none.png")
+    names = {path.stem: asked_camera("auto", "samsung_s7", path) for path in photos.iterdir()}
+    assert names == {
+        "nikon": "NIKON D750",
+        "canon": "Canon EOS 5D Mark II",
+        "phone": "",
+        "odd": "",
+        "none": "",
+    }
+    assert camera_of_photo(photos / "phone.jpg") is None
+    own, auto, named = (tmp_path / name for name in ("own", "auto", "named"))
+    options = ("--model", tiny_base_model, "--format", "dng", "--device", "cpu")
+    assert call_omf("predict", photos, "-o", own, *options).returncode == 0
+    done = call_omf("predict", photos, "-o", auto, *options, "--camera", "auto")
+    assert done.returncode == 0, done.stderr
+    line = "Canon EOS 5D Mark II (1 photo); NIKON D750 (1 photo)"
+    assert f"cameras: samsung_s7, the model's own (3 photos); {line}" in done.stderr
+    call_omf("predict", photos / "nikon.jpg", "-o", named, *options, "--camera", "NIKON D750")
+    assert (named / "nikon.dng").read_bytes() == (auto / "nikon.dng").read_bytes()
+    for name in ("phone", "none", "odd"):
+        assert (own / f"{name}.dng").read_bytes() == (auto / f"{name}.dng").read_bytes()
+    for name, camera in {"nikon": "NIKON D750", "canon": "Canon EOS 5D Mark II"}.items():
+        with rawpy.imread(str(auto / f"{name}.dng")) as raw:
+            expected, _ = daylight_gains(camera, tmp_path)
+            assert raw.rgb_xyz_matrix[:3] == pytest.approx(expected, abs=1e-5)
+        with tifffile.TiffFile(auto / f"{name}.dng") as tiff:
+            tags = tiff.pages.first.tags
+            assert tags["UniqueCameraModel"].value == f"Overexposure Mask Fusion {camera}"
+            assert tags["Model"].value == camera
+
+
+def test_raw_of_another_camera_does_not_bear_the_photos_name(tmp_path, call_omf, tiny_base_model):
+    photo = photo_of(tmp_path / "a.jpg", "Canon", "Canon EOS 5D Mark II")
+    options = ("--model", tiny_base_model, "--format", "dng", "--device", "cpu", "--camera", "NIKON D750")
+    assert call_omf("predict", photo, "-o", tmp_path, *options).returncode == 0
+    with tifffile.TiffFile(tmp_path / "a.dng") as tiff:
+        assert tiff.pages.first.tags["Model"].value == "NIKON D750"
+
+
+def test_a_photo_of_one_cell(tmp_path, call_omf):
+    Image.fromarray(np.full((2, 2, 3), 128, np.uint8)).save(tmp_path / "tiny.png")
+    done = call_omf("predict", tmp_path / "tiny.png", "-o", tmp_path, "--camera", "SONY ILCE-7M3")
+    assert done.returncode == 0, done.stderr
+    assert np.load(tmp_path / "tiny.npy").shape == (1, 1, 4)
+
+
+def test_the_command_writes_a_profile(tmp_path, call_omf, monkeypatch):
+    shutil.copy(ROOT / "test_rgb" / "balls.jpg", tmp_path)
+    out = tmp_path / "d750.yaml"
+    done = call_omf("camera", "NIKON D750", "-o", out)
+    assert done.returncode == 0, done.stderr
+    assert "profile of NIKON D750; use it with --camera" in done.stderr
+    raws = []
+    for number, camera in enumerate((out, "NIKON D750")):
+        folder = tmp_path / str(number)
+        done = call_omf("predict", tmp_path / "balls.jpg", "-o", folder, "--camera", camera)
+        assert done.returncode == 0, done.stderr
+        raws.append(np.load(folder / "balls.npy").astype(int))
+    assert np.abs(raws[0] - raws[1]).max() <= 1  # the profile's figures are rounded
+    out.write_text("mine")
+    refused = call_omf("camera", "NIKON D850", "-o", out)
+    assert refused.returncode == 1 and out.read_text() == "mine"
+    assert call_omf("camera", "NIKON D850", "-o", tmp_path / "x.txt").returncode == 1
+
+
+def test_the_line_of_cameras():
+    line = cameras_line({"a": "", "b": "NIKON D750", "c": "NIKON D750"}, "samsung_s7")
+    assert line == "cameras: samsung_s7, the model's own (1 photo); NIKON D750 (2 photos)"
