@@ -3,7 +3,8 @@
 import argparse
 import logging
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import UnionType
 from typing import Literal, Union, get_args, get_origin
@@ -14,7 +15,7 @@ from omf.training.settings import STAGES
 from omf.utils.console import configure_logging
 from omf.utils.errors import DEBUG, cli_entry_point
 from omf.utils.machine import available_cores
-from omf.utils.sections import Section
+from omf.utils.sections import AUTO, Section
 from omf.utils.version import VERSION
 from omf.utils.written import begin_command
 
@@ -28,7 +29,7 @@ EXIT_CODES = """exit codes:
 
 @cli_entry_point
 def main() -> int:
-    arguments = parser().parse_args()
+    arguments = parser().parse_args(list(repeat_auto(sys.argv[1:])))
     if arguments.debug:
         os.environ[DEBUG] = "1"  # child processes inherit it
     configure_logging(
@@ -36,6 +37,14 @@ def main() -> int:
     )
     begin_command(arguments.run.__name__)
     return arguments.run(arguments)
+
+
+def repeat_auto(words: list[str]) -> Iterator[str]:
+    """Yield the words of a command line with `--neutral auto` as two values, as the option takes numbers."""
+    for before, word in zip(["", *words], words):
+        yield from ("--neutral", "auto", "auto") if word == "--neutral=auto" else (word,)
+        if before == "--neutral" and word == "auto":
+            yield "auto"
 
 
 class Help(argparse.RawDescriptionHelpFormatter):
@@ -88,9 +97,14 @@ def add_number(parent, option: str, text: str, default: float | None = None, met
     parent.add_argument(option, type=int, default=default, metavar=metavar, help=text)
 
 
-def add_known(parent, neutral: str, exposure: str, default: float | None) -> None:
-    """Add the options for known values of the light."""
-    parent.add_argument("--neutral", nargs=2, type=float, metavar=("R/G", "B/G"), help=neutral)
+def ratio(text: str) -> float | str:
+    """Convert a ratio of a neutral; `auto` stays."""
+    return text if text == AUTO else float(text)
+
+
+def add_known(parent, neutral: str, exposure: str, default: float | None, kind: Callable = float) -> None:
+    """Add the options for known values of the light; `kind` converts those of the neutral."""
+    parent.add_argument("--neutral", nargs=2, type=kind, metavar=("R/G", "B/G"), help=neutral)
     parent.add_argument("--exposure", type=float, default=default, metavar="FACTOR", help=exposure)
 
 
@@ -138,9 +152,11 @@ def add_predict(parents) -> None:
     add_setting(method, "--samples", Config, "samples", metavar="NUMBER")
     add_known(
         predict.add_argument_group("known values, for inverse and models with a base network"),
-        "ratios of a neutral grey in the RAW, as in AsShotNeutral of a DNG of the same light",
+        "ratios of a neutral grey in the RAW, as in AsShotNeutral of a DNG of the same light; or auto: of the"
+        " white balance in the maker notes of each photo",
         "brightness of the RAW, relative to that which the model would predict (default: 1)",
         1.0,
+        ratio,
     )
     output = predict.add_argument_group("output format")
     add_setting(output, "--format", Config, "output_format")

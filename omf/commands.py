@@ -5,26 +5,32 @@ import math
 import re
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from omf.utils.console import count_of, label, log
 from omf.utils.errors import InputError, printable
+from omf.utils.sections import AUTO
 from omf.utils.written import check_replaceable, note_input
 
 
 def run_predict(arguments: argparse.Namespace) -> int:
-    from omf.io.cameras import asked_camera, check_camera, find_camera
+    from omf.io.cameras import asked_camera, check_camera, find_camera, noted_neutral
+    from omf.io.maker_notes import GainReader
     from omf.io.photos import find_photos
     from omf.io.raw_formats import Writer, parse_raw_format
-    from omf.models.registry import check_draws_samples, find_model
+    from omf.models.registry import check_draws_samples, check_takes_neutral, find_model
     from omf.raw.camera import check_bayer
 
     photos = find_photos(arguments.photos)
     model = find_model(arguments.model)
     check_draws_samples(model, arguments.samples)
+    notes = nullcontext()
+    if AUTO in (arguments.neutral or ()):
+        check_takes_neutral(model)
+        arguments.neutral, notes = None, GainReader()
     neutral = check_light(arguments, arguments.photos)
     camera, settings = check_camera(arguments.camera, model.camera), vars(arguments)
     if arguments.format != "demosaiced":
@@ -47,17 +53,19 @@ def run_predict(arguments: argparse.Namespace) -> int:
     began = time.monotonic()
     writer = Writer(arguments.out, raw_format, find_camera(model.camera), Path(model.name).name)
     others = [photo for photo in given if photo not in {*photos}] if taken else []
-    problems = taken + predict(
-        photos,
-        method,
-        writer,
-        neutral,
-        arguments.exposure,
-        arguments.scenes,
-        others,
-        arguments.samples,
-        partial(asked_camera, arguments.camera, model.camera) if arguments.camera else None,
-    )
+    with notes as gains:
+        problems = taken + predict(
+            photos,
+            method,
+            writer,
+            neutral,
+            arguments.exposure,
+            arguments.scenes,
+            others,
+            arguments.samples,
+            partial(asked_camera, arguments.camera, model.camera) if arguments.camera else None,
+            partial(noted_neutral, gains=gains) if gains else None,
+        )
     count, seconds = len(photos) + len(taken), time.monotonic() - began
     done = count - len(problems)
     return conclude(

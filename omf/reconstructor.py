@@ -14,13 +14,14 @@ from omf.inference.arguments import check_device, known_values
 from omf.inference.base import Method, Picture
 from omf.inference.forks import run_after_fork
 from omf.inference.load import load_method
-from omf.io.cameras import AUTO, carriage_to, check_camera, find_camera
+from omf.io.cameras import carriage_to, check_camera, find_camera
 from omf.models.registry import check_draws_samples, check_files, find_model
 from omf.pipeline.samples import name_samples
 from omf.raw.bayer import mosaic, pack
 from omf.raw.camera import check_bayer
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import InputError
+from omf.utils.sections import AUTO
 
 if TYPE_CHECKING:
     import torch

@@ -36,7 +36,15 @@ def main() -> None:
         check_against_cpu(method, model)
     own = find_camera(model.camera)
     carriages = {name: carriage_to(own, asked) for name, asked in photos["cameras"].items()}
-    measured = infer(arguments.decoded, arguments.out, method, photos["scenes"], arguments.samples, carriages)
+    measured = infer(
+        arguments.decoded,
+        arguments.out,
+        method,
+        photos["scenes"],
+        arguments.samples,
+        carriages,
+        photos["neutrals"],
+    )
     save_json(arguments.timing, measured | {"device": device, "cpu": on_cpu, "environment": made_by})
 
 

@@ -1,11 +1,13 @@
 """Decode the photos of a shard."""
 
 import argparse
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
 import omf.utils.interrupts  # noqa: F401 - before all that takes long
-from omf.io.cameras import asked_camera
+from omf.io.cameras import asked_camera, find_camera, noted_neutral
+from omf.io.maker_notes import GainReader
 from omf.pipeline.plan import load_plan
 from omf.pipeline.preprocess import preprocess
 from omf.utils.errors import cli_entry_point
@@ -20,8 +22,14 @@ def main() -> None:
     parser.add_argument("--record", type=Path, required=True, help="JSON of file hashes, scenes and problems")
     arguments = parser.parse_args()
     plan = load_plan(arguments.plan)
-    camera_of = partial(asked_camera, plan["camera"], plan["model_camera"])
-    record = preprocess(map(Path, plan["photos"]), arguments.out, plan["scenes"], camera_of)
+    own = plan["model_camera"]
+    camera_of = partial(asked_camera, plan["camera"], own)
+    with GainReader() if plan["neutral"] else nullcontext() as gains:
+
+        def neutral_of(photo: Path, asked: str) -> tuple[float, float] | None:
+            return noted_neutral(photo, find_camera(asked or own), gains) if gains else None
+
+        record = preprocess(map(Path, plan["photos"]), arguments.out, plan["scenes"], camera_of, neutral_of)
     save_json(arguments.record, record)
     for problem in record["problems"]:
         print(f"problem: {problem}")

@@ -54,10 +54,11 @@ def main() -> None:
     scores = summarise(records)
     problems = plan["problems"] + collect_problems([*photos, *timings, *written, *scored])
     scenes = {name: summarise_scene(scene) for name, scene in merge_by_name(photos, "scenes").items()}
-    summary = run_summary(plan["model"], model.camera, timing, scores, problems, scenes, cameras)
+    neutrals = merge_by_name(photos, "neutrals") if plan["config"]["neutral"] else None
+    summary = run_summary(plan["model"], model.camera, timing, scores, problems, scenes, cameras, neutrals)
     inputs = {"photos": merge_by_name(photos, "sha256"), "ground_truth": merge_by_name(scored, "sha256")}
     environments = [job["environment"] for job in timings]
-    made_by = provenance(environments, model, plan["config"], inputs, scenes, cameras)
+    made_by = provenance(environments, model, plan["config"], inputs, scenes, cameras, neutrals)
     write_scores(scores, entry_readme(model, timing), out)
     save_json(out / "provenance.json", redact_home(made_by))
     save_json(out / "summary.json", summary)

@@ -8,8 +8,6 @@ from torch import Tensor
 from omf.networks.global_net import GlobalTransform
 from omf.raw.camera_colours import Carriage
 
-HIGHLIGHTS = 0.9  # RAW value from which on a channel counts as clipped, more and more up to 1
-
 
 class Carrier(NamedTuple):
     """Carries the RAW of one photo from one camera to another."""
@@ -23,16 +21,14 @@ class Carrier(NamedTuple):
             matrix=self.matrix @ transform.matrix, offset=transform.offset @ self.matrix.T
         )
 
-    def __call__(self, raw: Tensor) -> Tensor:
-        """Carry demosaiced RAW, (3, h, w) in [0, 1].
+    def __call__(self, raw: Tensor, overexposed: bool) -> Tensor:
+        """Carry demosaiced RAW, (3, h, w) in [0, 1], of overexposed pixels or of others.
 
-        Channels near 1 may be clipped, and a matrix would give them a colour: they keep that which they have
-        after white balance.
+        Overexposed pixels are about white, and some of their channels clipped, to which a matrix would give a
+        colour. They keep the colour that they have after white balance.
         """
-        share = ((raw.amax(0) - HIGHLIGHTS) / (1 - HIGHLIGHTS)).clamp(0, 1)
-        share = share.square() * (3 - 2 * share)
-        carried = (self.matrix @ raw.flatten(1)).view_as(raw)
-        return torch.lerp(carried, self.factors[:, None, None] * raw, share).clamp(0, 1)
+        matrix = torch.diag(self.factors) if overexposed else self.matrix
+        return (matrix @ raw.flatten(1)).view_as(raw).clamp(0, 1)
 
 
 def carrier_of(carriage: Carriage, white: Tensor) -> Carrier:

@@ -286,7 +286,7 @@ class Fusion:
                     )
                     values = tile_output[inner].clamp(0, 1)
                     if carrier := carriers[tile.picture]:
-                        values = carrier(values)
+                        values = carrier(values, branch.overexposed)
                     values = postprocess(values)
                     selected = tile_input[inner][3] == branch.overexposed
                     if results[tile.picture] is None:
@@ -306,7 +306,9 @@ class Fusion:
             values = raw.permute(2, 0, 1)
             if picture.carriage:
                 neutral = estimate_neutral(raw.cpu().numpy(), picture.rgb, picture.carriage.source)
-                values = carrier_of(picture.carriage, torch.from_numpy(neutral).to(raw))(values)
+                carrier = carrier_of(picture.carriage, torch.from_numpy(neutral).to(raw))
+                mask = torch.from_numpy(picture.mask).to(raw.device)
+                values = torch.where(mask, *(carrier(values, overexposed) for overexposed in (True, False)))
             results.append(postprocess(values))
         return results, finite
 

@@ -5,7 +5,7 @@ import difflib
 import os
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
@@ -17,13 +17,14 @@ import tifffile
 from omf.io.camera_raw import CAMERA_RAW_SUFFIXES, import_rawpy, open_camera_raw
 from omf.io.dng_tags import read_dng_tags
 from omf.io.exif import ISO, read_exif
+from omf.io.maker_notes import GainReader
 from omf.raw.bayer import CFA_ORIGINS
 from omf.raw.camera import LIGHT_SOURCES, OTHER_CFA, Camera, load_camera, profile_path
-from omf.raw.camera_colours import Carriage, check_carries, colour_matrix_of, neutral_under
+from omf.raw.camera_colours import Carriage, check_carries, colour_matrix_of, neutral_under, white_of
 from omf.utils.console import count_of
 from omf.utils.errors import InputError
+from omf.utils.sections import AUTO
 
-AUTO = "auto"  # each photo's own camera
 GENERIC = "generic_phone"  # profile of all that a matrix does not tell
 GREYS = ("A", "D50", "D65")  # illuminants whose neutrals a profile without measured ones lists
 PROBE_SIDE = 64  # pixels; LibRaw opens no DNG below 21
@@ -216,6 +217,24 @@ def asked_camera(setting: str, own: str, photo: Path) -> str:
     return camera.name if camera else ""
 
 
+def noted_neutral(photo: Path, target: Camera, gains: GainReader) -> tuple[float, float] | None:
+    """Return R/G and B/G of a grey in a camera's RAW, in the light that the photo's own camera noted.
+
+    Returns:
+        None if the photo tells no gains, LibRaw does not know its camera, or no light has such gains.
+    """
+    camera, found = camera_of_photo(photo), gains(photo)
+    if camera is None or found is None:
+        return None
+    neutral = np.array([1 / found[0], 1, 1 / found[1]])
+    if camera.name != target.name:
+        white = white_of(camera, neutral)
+        if white == LIGHT_SOURCES["D50"][1]:
+            return None
+        neutral = neutral_under(target, white)
+    return float(neutral[0]), float(neutral[2])
+
+
 def carriage_to(own: Camera, asked: str) -> Carriage | None:
     """Return the carriage from a model's own camera to one that is asked for; None if `asked` is empty."""
     return Carriage(own, find_camera(asked)) if asked else None
@@ -226,6 +245,11 @@ def find_cameras(cameras: Mapping[str, str]) -> dict[str, Camera]:
     return {photo: find_camera(asked) for photo, asked in cameras.items() if asked}
 
 
+def label_of(asked: str) -> str:
+    """Return the name of a camera for people: that of a profile, or in a RAW file."""
+    return asked if is_profile(asked) else find_camera(asked).name
+
+
 def cameras_line(cameras: Mapping[str, str], own: str) -> str:
     """Return a line of the cameras of RAW, with their numbers of photos.
 
@@ -234,10 +258,16 @@ def cameras_line(cameras: Mapping[str, str], own: str) -> str:
         own: the model's camera.
     """
     counts = Counter(cameras.values())
-    names = {asked: find_camera(asked).name if asked else f"{own}, the model's own" for asked in counts}
+    names = {asked: label_of(asked) if asked else f"{own}, the model's own" for asked in counts}
     return "cameras: " + "; ".join(
         f"{names[asked]} ({count_of(count, 'photo')})" for asked, count in sorted(counts.items())
     )
+
+
+def neutrals_line(neutrals: Mapping[str, Sequence[float] | None]) -> str:
+    """Return a line of how many photos, by name, tell their white balance."""
+    told = sum(neutral is not None for neutral in neutrals.values())
+    return f"white balance: of the maker notes in {told} of {count_of(len(neutrals), 'photo')}"
 
 
 def check_camera(setting: str, own: str) -> Camera:

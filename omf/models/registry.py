@@ -286,6 +286,15 @@ def model_in_folder(folder: Path, listed: dict[Path, WeightsFile]) -> Model:
     raise InputError(f"model {folder}: the folder does not hold the weights of a model; put {sets} there")
 
 
+def check_takes_neutral(model: Model) -> None:
+    """Raise InputError for a model that has no use for a known white balance."""
+    if model.method == "unprocess" or (model.method == "fusion" and not model.base):
+        raise InputError(
+            f"model {model.name}: has no use for a known neutral;"
+            " give inverse, or a model with a base network"
+        )
+
+
 def check_draws_samples(model: Model, samples: int) -> None:
     """Raise InputError for a negative number of samples, or a model that draws none."""
     if samples < 0:

@@ -50,6 +50,13 @@ class Config(Section):
             "empty: the model's."
         ),
     )
+    neutral: Literal["", "auto"] = Field(
+        "",
+        description=(
+            "auto: the white balance in the maker notes of each photo, where LibRaw knows its camera; needs "
+            "exiftool or exiv2; empty: the model's estimate."
+        ),
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="auto: a GPU if there is one.")
     precision: Literal["float32", "published", "float16"] = Field(
         "float32",

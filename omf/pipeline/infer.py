@@ -4,7 +4,7 @@ No torch here; the method may import it.
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ def infer(
     scenes: Mapping[str, dict] = {},
     samples: int = 0,
     carriages: Mapping[str, Carriage | None] = {},
+    neutrals: Mapping[str, Sequence[float] | None] = {},
 ) -> dict:
     """Reconstruct a shard: `decoded`/NAME.tif -> `out`/NAME.tif, demosaiced RAW, float32 (H, W, 3) in [0, 1].
 
@@ -38,6 +39,7 @@ def infer(
         scenes: records of the scenes, from `preprocess`.
         samples: as in config.yaml.
         carriages: by name, to other cameras than the model's.
+        neutrals: by name, R/G and B/G of a grey in the RAW of photos that tell it.
 
     Returns:
         {"images": number of images written, "seconds": time without start-up and loading of weights,
@@ -67,8 +69,16 @@ def infer(
 
     def read(name: str) -> Picture:
         rgb, whole = read_photo(photo_of[name])
-        mask, carriage = overexposure_mask(rgb), carriages.get(photo_of[name])
-        return Picture(rgb, mask, name, whole=whole, is_sample=samples > 0, carriage=carriage)
+        neutral, carriage = (known.get(photo_of[name]) for known in (neutrals, carriages))
+        return Picture(
+            rgb,
+            overexposure_mask(rgb),
+            name,
+            neutral=neutral and tuple(neutral),
+            whole=whole,
+            is_sample=samples > 0,
+            carriage=carriage,
+        )
 
     def write(picture: Picture, raw: np.ndarray) -> None:
         save_picture(out / f"{picture.name}.tif", raw)

@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 
 from omf.inference.base import Method, Picture
-from omf.io.cameras import cameras_line, carriage_to
+from omf.io.cameras import cameras_line, carriage_to, neutrals_line
 from omf.io.images import read_rgb
 from omf.io.photos import map_by_name
 from omf.io.raw_formats import RawFormat, Writer
 from omf.pipeline.samples import name_samples, read_once
 from omf.pipeline.scene_reader import SceneReader
 from omf.pipeline.stream import stream
+from omf.raw.camera import Camera
 from omf.raw.challenge_scenes import complete_scenes, scene_line, summarise_scene
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.console import log, progress
@@ -28,6 +29,7 @@ def predict(
     others: Iterable[Path] = (),
     samples: int = 0,
     asked_camera: Callable[[Path], str] | None = None,
+    noted_neutral: Callable[[Path, Camera], tuple[float, float] | None] | None = None,
 ) -> list[str]:
     """Reconstruct photos in one process.
 
@@ -41,6 +43,7 @@ def predict(
         others: photos that are not reconstructed, but may be patches of the same scenes.
         samples: as in config.yaml.
         asked_camera: see `omf.io.cameras.asked_camera`; None: the RAW of all is the model's own.
+        noted_neutral: see `omf.io.cameras.noted_neutral`; None: not asked for.
 
     Returns:
         One line for each photo that could not be used.
@@ -52,6 +55,7 @@ def predict(
     photo_of = name_samples({name: name for name in reader.names}, samples)
     read_photo = read_once(reader) if samples else reader
     cameras: dict[str, str] = {}  # by photo
+    neutrals: dict[str, tuple[float, float] | None] = {}  # by photo, noted ones
     # the method itself converts to the plain format, on its device
     submit = method.packed if writer.format == RawFormat() else method.demosaiced
 
@@ -59,16 +63,12 @@ def predict(
         photo = photo_of[name]
         rgb, whole = read_photo(photo)
         asked = cameras[photo] = asked_camera(named[photo]) if asked_camera else ""
-        return Picture(
-            rgb,
-            overexposure_mask(rgb),
-            name,
-            neutral,
-            exposure,
-            whole,
-            samples > 0,
-            carriage_to(writer.camera, asked),
-        )
+        carriage, known = carriage_to(writer.camera, asked), neutral
+        if noted_neutral:
+            camera = carriage.target if carriage else writer.camera
+            known = neutrals[photo] = noted_neutral(named[photo], camera)
+        mask = overexposure_mask(rgb)
+        return Picture(rgb, mask, name, known, exposure, whole, samples > 0, carriage)
 
     def write(picture: Picture, raw: np.ndarray) -> None:
         camera = picture.carriage.target if picture.carriage else None
@@ -90,4 +90,6 @@ def predict(
         log.info(scene_line(scene, summarise_scene(record)))
     if asked_camera:
         log.info(cameras_line(cameras, writer.camera.name))
+    if noted_neutral:
+        log.info(neutrals_line(neutrals))
     return problems + list(failed.values())

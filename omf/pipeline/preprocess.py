@@ -18,6 +18,7 @@ def preprocess(
     out: Path,
     scenes: Mapping[str, Sequence[str]] = {},
     asked_camera: Callable[[Path], str] = lambda photo: "",
+    noted_neutral: Callable[[Path, str], tuple[float, float] | None] = lambda photo, asked: None,
 ) -> dict:
     """Decode the photos of a shard to `out`/NAME.tif, sRGB, without extra curves.
 
@@ -26,14 +27,16 @@ def preprocess(
         out: folder for the pictures.
         scenes: see `SceneReader`.
         asked_camera: see `omf.io.cameras.asked_camera`.
+        noted_neutral: white balance that a photo tells, in the RAW of the camera asked for.
 
     Returns:
         {"sha256": {file name: hash of the photo file}, "scenes": records of the scenes, see `SceneReader`,
-        "cameras": {name: what `asked_camera` returns}, "problems": one line for each photo that is skipped}.
+        "cameras" and "neutrals": {name: what `asked_camera` and `noted_neutral` return}, "problems": one line
+        for each photo that is skipped}.
     """
     named, problems = map_by_name(photos)
     reader = SceneReader(named, scenes, lambda name: read_rgb(named[name]))
-    hashes, cameras = {}, {}
+    hashes, cameras, neutrals = {}, {}, {}
     out.mkdir(parents=True, exist_ok=True)
     for name in progress(reader.names, "decoding", unit="image"):
         photo = named[name]
@@ -41,12 +44,14 @@ def preprocess(
             rgb, _ = reader(name)
             hashes[photo.name] = hash_photo(photo)
             cameras[name] = asked_camera(photo)
+            neutrals[name] = noted_neutral(photo, cameras[name])
         except InputError as error:
             problems.append(str(error))
             continue
         save_picture(out / f"{name}.tif", rgb)
     write_folder_manifest(out)
-    return {"sha256": hashes, "scenes": reader.records, "cameras": cameras, "problems": problems}
+    known = {"cameras": cameras, "neutrals": neutrals}
+    return {"sha256": hashes, "scenes": reader.records, **known, "problems": problems}
 
 
 def hash_photo(photo: Path) -> str:

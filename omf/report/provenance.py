@@ -71,6 +71,7 @@ def provenance(
     inputs: dict[str, dict[str, str]],
     scenes: dict[str, dict],
     cameras: dict[str, str],
+    neutrals: dict[str, list[float] | None] | None,
 ) -> dict:
     """Return the contents of provenance.json.
 
@@ -81,6 +82,7 @@ def provenance(
         inputs: sha256 of each input file, by kind and name.
         scenes: extra curves and number of photos of each scene, see `summarise_scene`.
         cameras: by photo, see `omf.io.cameras.asked_camera`.
+        neutrals: by photo, white balance that it tells; None: not asked for.
     """
     distinct: dict[str, dict] = {}
     for job in environments:
@@ -99,4 +101,5 @@ def provenance(
         "inputs": inputs,
         "scenes": scenes,
         "cameras": {photo: asked or model.camera for photo, asked in cameras.items()},
+        "neutrals": neutrals,
     }

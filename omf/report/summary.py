@@ -8,7 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, Template, select_autoescape
 
 from omf.evaluation.scores import scores_csv, scores_table, warnings_line
-from omf.io.cameras import cameras_line, find_camera
+from omf.io.cameras import cameras_line, label_of, neutrals_line
 from omf.models.registry import Model
 from omf.raw.challenge_scenes import scene_line
 from omf.utils.console import count_of
@@ -76,6 +76,7 @@ def run_summary(
     problems: list[str],
     scenes: Mapping[str, dict] = {},
     cameras: Mapping[str, str] = {},
+    neutrals: Mapping[str, list[float] | None] | None = None,
 ) -> dict:
     """Return the contents of summary.json.
 
@@ -87,13 +88,15 @@ def run_summary(
         problems: one line per file that could not be used.
         scenes: extra curves and number of photos of each scene, see `summarise_scene`.
         cameras: by photo, see `omf.io.cameras.asked_camera`.
+        neutrals: by photo, white balance that it tells; None: not asked for.
     """
-    asked = sorted({find_camera(name).name if name else camera for name in cameras.values()}) or [camera]
+    asked = sorted({label_of(name) if name else camera for name in cameras.values()}) or [camera]
     lines = {name: warnings_line(image) for name, image in scores["images"].items()}
     summary = {
         "model": model and printable(model),
         "camera": asked[0] if len(asked) == 1 else f"{len(asked)} cameras",
         "cameras": cameras_line(cameras, camera) if any(cameras.values()) else "",
+        "white_balance": "" if neutrals is None else neutrals_line(neutrals),
         **timing,
         "scored": scores["scored"],
         **scores["mean"],

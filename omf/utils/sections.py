@@ -10,6 +10,7 @@ from pydantic_core import ErrorDetails
 from omf.utils.errors import InputError
 from omf.utils.yaml import check_tree, parse_yaml
 
+AUTO = "auto"  # value of a setting: as each photo tells
 SectionType = TypeVar("SectionType", bound="Section")
 TYPES = {"integer": "a whole number", "number": "a number", "boolean": "true or false", "string": "text"}
 NUMBERS = (int, float, bool, int | None, float | None)  # types of settings

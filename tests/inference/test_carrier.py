@@ -38,7 +38,8 @@ def test_only_colours_change_and_the_same_camera_changes_nothing(fusion):
     same = reconstruct(fusion, rgb, Carriage(S7, replace(S7, name="copy")))
     np.testing.assert_array_equal(own, same)
     carried = reconstruct(fusion, rgb, Carriage(S7, P20))
-    free = (own.max(-1) < 0.9) & (carried.max(-1) < 1) & (own.min(-1) > 0) & (carried.min(-1) > 0)
+    free = ~overexposure_mask(rgb) & (own.max(-1) < 1) & (carried.max(-1) < 1)
+    free &= (own.min(-1) > 0) & (carried.min(-1) > 0)
     assert free.sum() > 100
     matrix = np.linalg.lstsq(own[free], carried[free], rcond=None)[0]
     np.testing.assert_allclose(own[free] @ matrix, carried[free], atol=2e-5)
@@ -70,14 +71,29 @@ def test_a_known_neutral_is_that_of_the_target():
 
 def test_clipped_areas_stay_white():
     neutral = S7.illuminants["D65"]
-    carrier = carrier_of(Carriage(S7, P20), torch.from_numpy(neutral).float())
-    grey, clipped = torch.from_numpy(neutral).float(), torch.ones(3)
-    raw = torch.stack([clipped, grey, 0.5 * grey], 1)[:, None]  # (3, 1, 3)
-    carried = carrier(raw)[:, 0].T.double().numpy()
-    balanced = carried / carried[1]
-    assert np.ptp(balanced[2]) < 1e-6 and balanced[2] == pytest.approx(0.5, abs=1e-6)
-    # all channels at white or above after white balance, as before
-    assert (balanced[0] >= 1 - 1e-6).all()
+    carriage = Carriage(S7, P20)
+    carrier = carrier_of(carriage, torch.from_numpy(neutral).float())
+    target = carriage.matrix(neutral) @ neutral
+    rows = [np.ones(3), [0.9, 1.0, 0.95], *(neutral * share for share in (0.9, 0.5))]
+    raw = torch.from_numpy(np.array(rows, np.float32))
+    for overexposed in (True, False):
+        carried = carrier(raw.T[:, None], overexposed)[:, 0].T.double().numpy() / target
+        before = raw.double().numpy() / neutral
+        assert carried[2:] == pytest.approx(before[2:], abs=1e-5)  # grey
+        if overexposed:  # white after white balance, as before
+            assert (carried[:2] >= 1 - 1e-6).all()
+
+
+def test_white_areas_of_a_photo_stay_neutral(fusion):
+    rgb = np.full((48, 64, 3), 255, np.uint8)
+    rgb[:, :20] = 128
+    own, carried = (reconstruct(fusion, rgb, carriage) for carriage in (None, Carriage(S7, P20)))
+    ratio = carried[:, 40:] / np.maximum(own[:, 40:], 1e-6)
+    inside = ((own[:, 40:] > 0.01) & (carried[:, 40:] < 1)).all(-1)
+    # the same factors for all pixels: no new colour
+    for channel in range(3):
+        values = ratio[..., channel][inside]
+        assert values.size == 0 or np.ptp(values) < 1e-4
 
 
 def test_classical_methods_use_the_target_itself():

@@ -72,7 +72,7 @@ def test_equal_environments_are_merged():
     jobs.insert(1, local | {"device": "a GPU", "host": "c"})
     model, config, inputs = find_model("samsung_s7"), {"precision": "published"}, {"photos": {"a": "12"}}
     scenes = {"7": {"curves": None, "photos": 2}}
-    record = provenance(jobs, model, config, inputs, scenes, {"a": "", "b": "NIKON D750"})
+    record = provenance(jobs, model, config, inputs, scenes, {"a": "", "b": "NIKON D750"}, None)
     merged = record["environments"]
     assert [(entry["device"], entry["jobs"], entry["hosts"]) for entry in merged] == [
         ("CPU, 2 threads", 3, ["a", "b"]),
@@ -84,4 +84,4 @@ def test_equal_environments_are_merged():
     assert record["weights"]["samsung_s7/oe.safetensors"] == sha256(model.oe.path)
     assert (record["model"], record["config"], record["inputs"]) == ("samsung_s7", config, inputs)
     unlisted = replace(model, oe=replace(model.oe, sha256=None))
-    assert provenance([], unlisted, {}, {}, {}, {})["weights"] == record["weights"]
+    assert provenance([], unlisted, {}, {}, {}, {}, None)["weights"] == record["weights"]

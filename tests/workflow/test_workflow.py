@@ -293,6 +293,10 @@ def test_camera_raw_beside_the_photos_is_ground_truth(tmp_path, settings):
             {"samples": 2},
             "model unprocess: draws no samples, since it has no spread network; set samples to 0",
         ),
+        (
+            {"camera": "huawei_p21"},
+            "known cameras: generic_phone, huawei_p20, samsung_s7; or give a RAW file",
+        ),
         ({"bit_depth": 12}, "bit_depth is 12, but output_format npy is the format of aim2022, which has 10"),
     ],
 )
@@ -544,10 +548,33 @@ def test_a_classical_method_for_another_camera(tmp_path, settings):
     assert "rule infer" in finish(tmp_path, "-n", **settings).stdout
 
 
-def test_a_camera_other_than_that_of_the_networks_is_refused(tmp_path, settings, tiny_model):
-    result = snakemake(tmp_path, **settings | {"model": tiny_model, "camera": "huawei_p20"})
-    assert result.returncode == 1
-    assert "its networks predict the RAW of samsung_s7" in result.stderr
+def test_raw_of_each_photos_own_camera(tmp_path, settings, tiny_base_model):
+    pytest.importorskip("rawpy")
+    pytest.importorskip("exiv2")
+    from maker_note_photos import write_photo
+
+    gains = {"Exif.Nikon3.WB_RBLevels": "458/256 379/256 256/256 256/256"}
+    write_photo(settings["images"] / "nikon.jpg", "NIKON CORPORATION", "NIKON D750", gains)
+    write_photo(settings["images"] / "phone.jpg", "samsung", "SM-G930F", {})
+    settings |= {"model": tiny_base_model, "ground_truth": "", "output_format": "npz"}
+    finish(tmp_path, **settings | {"camera": "auto", "neutral": "auto"})
+    options = ("--model", tiny_base_model, "--camera", "auto", "--neutral", "auto", "--format", "npz")
+    direct = predicted(settings["images"], tmp_path / "direct", *options)
+    assert direct.keys() == raw_files(tmp_path / "submission").keys()
+    for name in direct:
+        with np.load(tmp_path / "direct" / name) as one, np.load(tmp_path / "submission" / name) as other:
+            assert (one["raw"] == other["raw"]).all()
+            assert one["camera"] == other["camera"]
+            assert one["camera"] == ("NIKON D750" if name == "nikon.npz" else "samsung_s7")
+    provenance = read_json(tmp_path, "provenance")
+    assert provenance["neutrals"]["nikon"] == pytest.approx([256 / 458, 256 / 379], rel=2e-3)
+    assert [value for name, value in provenance["neutrals"].items() if name != "nikon"] == [None] * 5
+    assert provenance["cameras"] == {Path(name).stem: "samsung_s7" for name in direct} | {
+        "nikon": "NIKON D750"
+    }
+    summary = (tmp_path / "submission" / "summary.txt").read_text()
+    assert "cameras: samsung_s7, the model's own (5 photos); NIKON D750 (1 photo)" in summary
+    assert "white balance: of the maker notes in 1 of 6 photos" in summary
 
 
 @pytest.mark.slow

@@ -19,7 +19,13 @@ from omf.evaluation.ground_truth import list_ground_truth
 from omf.io.cameras import check_camera, is_profile
 from omf.io.photos import filter_utf8_names, group_by_stem, list_images
 from omf.io.raw_formats import challenge_settings, parse_raw_format
-from omf.models.registry import check_draws_samples, check_files, find_model
+from omf.io.maker_notes import GainReader
+from omf.models.registry import (
+    check_draws_samples,
+    check_files,
+    check_takes_neutral,
+    find_model,
+)
 from omf.pipeline.config import Config, check_config, restore_texts
 from omf.pipeline.dependencies import fingerprint
 from omf.pipeline.plan import plan_file, save_plan
@@ -218,6 +224,9 @@ try:
     MODEL = find_model(CONFIG.model)
     CAMERA = check_camera(CONFIG.camera, MODEL.camera)
     check_draws_samples(MODEL, CONFIG.samples)
+    if CONFIG.neutral:
+        check_takes_neutral(MODEL)
+        GainReader()  # which says what is missing
     # a model with an address is fetched first
     if not any(file.url for file in MODEL.files):
         check_files(MODEL)
@@ -358,7 +367,7 @@ def plan_of(step, shard=None):
     match step:
         case "preprocess":
             files = {"photos": photos_in(shard), "scenes": scenes_in(shard)}
-            return files | own | {"camera": CONFIG.camera}
+            return files | own | {"camera": CONFIG.camera, "neutral": CONFIG.neutral}
         case "mosaic":
             name = Path(MODEL.name).name
             plan = {"photos": photos_in(shard), "samples": CONFIG.samples}
