@@ -253,8 +253,20 @@ def measure_noise(rgb: np.ndarray, bayer: np.ndarray) -> tuple[float, float] | N
     planes = pack(bayer)
     if (planes[..., 1] == planes[..., 2]).all():
         return None  # not from a sensor, whose greens have noise of their own
-    luma = halved(rgb @ LUMA) / np.iinfo(rgb.dtype).max
-    edges = np.abs(convolve(luma, NOISE_KERNEL)) + np.abs(luma - uniform_filter(luma, 3))
+    return fit_noise(planes, halved(rgb @ LUMA) / np.iinfo(rgb.dtype).max)
+
+
+def fit_noise(planes: np.ndarray, guide: np.ndarray) -> tuple[float, float] | None:
+    """Measure the noise of planes where another picture of the same scene is even.
+
+    Args:
+        planes: RAW, float32 (h, w, N) in [0, 1].
+        guide: picture whose noise is independent of that of the planes, (h, w).
+
+    Returns:
+        See `measure_noise`.
+    """
+    edges = np.abs(convolve(guide, NOISE_KERNEL)) + np.abs(guide - uniform_filter(guide, 3))
     values, residuals = [], []
     for plane in np.moveaxis(planes, -1, 0):
         mean = uniform_filter(plane, 3)

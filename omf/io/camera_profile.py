@@ -9,7 +9,7 @@ from omf.raw.camera import Camera
 
 SECTIONS = (  # of the file, with an empty line between them
     ("name",),
-    ("cfa", "black_level", "white_level", "frame", "shot_noise_iso_100"),
+    ("cfa", "black_level", "white_level", "frame", "shot_noise_iso_100", "read_noise_floor"),
     ("neutrals", "jitter"),
     ("illuminants",),
     ("colour_matrices",),
@@ -57,6 +57,7 @@ def known_camera_text(camera: Camera) -> str:
         "white_level": camera.white_level,
         "frame": list(camera.frame),
         "shot_noise_iso_100": camera.shot_noise * 100,
+        "read_noise_floor": camera.read_noise_floor,
         "neutrals": [
             {"red": round(red, DIGITS), "blue": round(blue, DIGITS), "weight": round(weight, DIGITS)}
             for (red, blue), weight in zip(camera.neutrals.tolist(), camera.weights.tolist())

@@ -12,7 +12,7 @@ from omf.io.exif import read_exif
 from omf.io.images import read_rgb
 from omf.raw import isp
 from omf.raw.bayer import WHITE_LEVEL, crop_to_cells, mosaic_full, pack, to_challenge_counts
-from omf.raw.camera import Camera, name_seed, typical_read_noise
+from omf.raw.camera import Camera, name_seed
 from omf.raw.extra_curves import invert_curve
 from omf.raw.white_balance import estimate_exposure, estimate_neutral
 from omf.utils.errors import InputError
@@ -141,7 +141,7 @@ def parse_noise(settings: dict, camera: Camera) -> Noise | None:
             )
     if given == {"iso"}:
         shot = camera.shot_noise * settings["iso"]
-        return Noise(shot, typical_read_noise(shot), seed)
+        return Noise(shot, camera.read_noise(shot), seed)
     if given == {"shot", "read"}:
         return Noise(settings["shot"], settings["read"], seed)
     raise InputError(f"noise has {', '.join(sorted(given))}; give iso, or shot and read")

@@ -113,6 +113,7 @@ class Camera:
     spread: np.ndarray  # (2, 2): covariance of log R/G and log B/G around the neutrals
     colour_matrices: np.ndarray  # (M, 3, 3): linear sRGB to white-balanced camera RGB
     shot_noise: float  # at ISO 1; see isp.add_noise
+    read_noise_floor: float  # variance of the read noise that does not grow with the ISO
     subsampling: np.ndarray  # (4,): probabilities of JPEG chroma 4:4:4, 4:2:2 and 4:2:0, and of no JPEG
     prior: CapturePrior
     extra_curves: np.ndarray  # (3,): probabilities of no extra tone curve, and of isp.EXTRA_CURVES
@@ -123,6 +124,10 @@ class Camera:
     illuminants: dict[str, np.ndarray] = field(default_factory=dict)
     # XYZ to camera RGB, (3, 3), under those whose matrix is known, as ColorMatrix of DNG
     xyz_matrices: dict[str, np.ndarray] = field(default_factory=dict)
+
+    def read_noise(self, shot_noise: float) -> float:
+        """Return the variance of the read noise at an ISO with this shot noise."""
+        return typical_read_noise(shot_noise) + self.read_noise_floor
 
     @property
     def mean_neutral(self) -> np.ndarray:
@@ -297,6 +302,7 @@ class ProfileFields(Fields):
     ] = ()
     colour_matrices: array_field("N x 3 x 3 numbers", -100, 100, None, 3, 3)
     shot_noise_iso_100: array_field("a number", MIN_POSITIVE, 1)
+    read_noise_floor: array_field("a number", 0, 1) = 0
     settings: CapturePrior
     tone_curve: ToneCurve = None
     tone_groups: Annotated[list[dict], stated("a list of weight, tone_curve and settings")] = ()
@@ -330,6 +336,7 @@ def read_profile(given: Any) -> Camera:
         spread=np.array([[red**2, covariance], [covariance, blue**2]]),
         colour_matrices=profile.colour_matrices,
         shot_noise=float(profile.shot_noise_iso_100) / 100,
+        read_noise_floor=float(profile.read_noise_floor),
         subsampling=profile.jpeg / profile.jpeg.sum(),
         prior=profile.settings,
         extra_curves=profile.extra_tone_curves / profile.extra_tone_curves.sum(),

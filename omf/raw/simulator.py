@@ -70,7 +70,9 @@ def sample_settings(camera: Camera, rng: np.random.Generator) -> CaptureSettings
         neutral=np.array([red, 1.0, blue]),
         colour_matrix=np.tensordot(shares, camera.colour_matrices, 1),
         shot_noise=shot_noise,
-        read_noise=float(typical_read_noise(shot_noise) * np.exp(rng.normal(0, 0.26))),
+        read_noise=float(
+            typical_read_noise(shot_noise) * np.exp(rng.normal(0, 0.26)) + camera.read_noise_floor
+        ),
         centre=rng.uniform(-0.5, 0.5, 2) * camera.frame,
         quality=round(sampled.pop("quality")),
         subsampling=None if subsampling == 3 else subsampling,
