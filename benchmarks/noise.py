@@ -4,7 +4,7 @@
         --out benchmarks/noise.md
 
 MOSAICS are .npz files with `packed`, uint16 (H/2, W/2, 4), RGGB. The noise of both green planes is measured
-where red and blue, whose noise is independent of it, are even; see `omf.calibration.pair_fit.fit_noise`. Shot
+where red and blue, whose noise is independent of it, are even; see `omf.calibration.noise.fit_noise`. Shot
 noise grows with the ISO, which a mosaic does not tell: the table gives the ISO at which the profile has the
 measured one, and the read noise that it has there, with that of rounding to counts.
 """
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from omf.calibration.pair_fit import fit_noise
+from omf.calibration.noise import fit_noise
 from omf.raw.camera import load_camera
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_text

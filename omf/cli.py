@@ -214,6 +214,8 @@ def add_render(parents) -> None:
         "brightness; by default the file's BaselineExposure, else the brightest hundredth becomes white",
         None,
     )
+    tone = "photo: tone curve of the profile in a DNG, if it has one; none: none"
+    render.add_argument("--tone", choices=["photo", "none"], default="photo", help=tone)
     add_setting(render, "--challenge", Config, "challenge")
     for level in ("white", "black"):
         text = f"counts for {level} in .npy and .npz; by default the file's own"

@@ -192,6 +192,7 @@ def run_render(arguments: argparse.Namespace) -> int:
         white_level=arguments.white_level,
         black_level=arguments.black_level,
         challenge_level=CHALLENGES[arguments.challenge].white_level,
+        tone=arguments.tone == "photo",
     )
     make_folder(arguments.out)
     steps = render_all(paths, arguments.out, camera, known, f".{arguments.format}")

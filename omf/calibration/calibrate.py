@@ -8,20 +8,14 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, JpegImagePlugin
 
-from omf.calibration.pair_fit import (
-    KNOTS,
-    Cells,
-    GlobalFit,
-    fit_global,
-    mean_curve,
-    measure_noise,
-    select_cells,
-)
+from omf.calibration.noise import measure_noise
 from omf.io.camera_raw import import_rawpy
 from omf.io.decoding import DECODING_ERRORS, open_image
 from omf.io.embedded import open_embedded_photo
 from omf.io.exif import read_exif
+from omf.raw.bayer import half_size_rgb, pack
 from omf.raw.camera import Camera
+from omf.raw.global_fit import KNOTS, Cells, GlobalFit, fit_global, mean_curve, select_cells
 from omf.raw.isp import decode_srgb, encode_srgb
 from omf.training.datasets import CameraPair, Pair, PairCheck, find_pairs
 from omf.utils.console import progress
@@ -103,7 +97,7 @@ def measure_pair(pair: Pair | CameraPair, check: PairCheck, prior: tuple[np.ndar
     else:
         (rgb, bayer), sensor = check.load(pair), Sensor("RGGB", 0, pair.white_level, None)
     file = pair.photo or pair.raw
-    cells = select_cells(rgb, bayer)
+    cells = select_cells(rgb, half_size_rgb(pack(bayer)))
     if cells is None:
         raise InputError(f"{file}: nearly all of it is dark or clipped; give another photo")
     fit = fit_global(cells, *prior)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from omf.calibration.calibrate import PairFit
-from omf.calibration.pair_fit import KNOTS, mean_rendering
 from omf.raw.camera import Camera
+from omf.raw.global_fit import KNOTS, mean_rendering
 from omf.utils.files import atomic_write
 
 

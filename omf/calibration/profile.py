@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from omf.calibration.calibrate import CHROMA, PairFit, average_curve
-from omf.calibration.pair_fit import KNOTS, mean_rendering
 from omf.io.camera_profile import profile_text
 from omf.raw.camera import Camera, mean_of, read_profile
+from omf.raw.global_fit import KNOTS, mean_rendering
 from omf.raw.isp import encode_srgb
 from omf.raw.simulator import TONE_KNOTS
 from omf.utils.console import count_of

@@ -11,7 +11,8 @@ import numpy as np
 
 from omf.io.dng_tags import read_dng_tags
 from omf.raw.bayer import CFA_ORIGINS, crop_to_cells, demosaic, mosaic, to_rggb
-from omf.raw.camera_colours import SRGB_TO_XYZ_D65
+from omf.raw.camera_colours import SRGB_TO_XYZ_D50, SRGB_TO_XYZ_D65
+from omf.raw.photo_profile import ProfileTones
 from omf.utils.errors import InputError
 from omf.utils.files import check_is_file
 
@@ -145,6 +146,7 @@ class RawColours:
     matrix: np.ndarray | None  # linear sRGB to white-balanced camera RGB, (3, 3)
     baseline_exposure: float | None  # stops, of DNG
     orientation: int  # EXIF, 1 to 8
+    tone_curve: ProfileTones | None = None  # of the profile in a DNG
 
 
 def read_colours(path: Path) -> RawColours:
@@ -161,15 +163,24 @@ def read_colours(path: Path) -> RawColours:
     if tags and tags.colour_matrix is not None:
         from_xyz = tags.colour_matrix
     # as dcraw: from linear sRGB (D65); each row divided by its sum, as after white balance
-    matrix = from_xyz @ SRGB_TO_XYZ_D65
-    sums = matrix.sum(axis=1, keepdims=True)
-    usable = (np.abs(sums) > 1e-6).all() and abs(np.linalg.det(matrix)) > 1e-6
+    matrix = with_unit_rows(from_xyz @ SRGB_TO_XYZ_D65)
+    if matrix is not None and tags and tags.forward_matrix is not None:  # which is more exact
+        inverse = with_unit_rows(np.linalg.inv(SRGB_TO_XYZ_D50) @ tags.forward_matrix)
+        matrix = matrix if inverse is None else np.linalg.inv(inverse)
     return RawColours(
         neutral,
-        matrix / sums if usable else None,
+        matrix,
         tags.baseline_exposure if tags else None,
         ORIENTATIONS.get(flip, 1),
+        tags.tone_curve if tags else None,
     )
+
+
+def with_unit_rows(matrix: np.ndarray) -> np.ndarray | None:
+    """Divide each row of a matrix, (3, 3), by its sum; return None unless the result can be inverted."""
+    sums = matrix.sum(axis=1, keepdims=True)
+    usable = (np.abs(sums) > 1e-6).all() and abs(np.linalg.det(matrix)) > 1e-6
+    return matrix / sums if usable else None
 
 
 def no_bayer(path: Path, kind: str) -> InputError:
@@ -193,9 +204,20 @@ def cfa_order(path: Path, raw: "RawPy") -> str:
     return cell
 
 
-def demosaic_raw(raw: CameraRaw) -> np.ndarray:
-    """Demosaic camera RAW of any size: float32 (H, W, 3)."""
+def demosaic_raw(raw: CameraRaw, neutral: np.ndarray | None = None) -> np.ndarray:
+    """Demosaic camera RAW of any size: float32 (H, W, 3).
+
+    The method assumes that the channels are alike, as after white balance; the result is as without.
+
+    Args:
+        raw: camera RAW.
+        neutral: RAW of a neutral grey, (3,), green at 1, for white balance; None: none.
+    """
     height, width = raw.mosaic.shape
     # mirroring an odd last row or column continues the colour pattern
     even = np.pad(raw.mosaic, ((0, height % 2), (0, width % 2)), mode="reflect")
-    return demosaic(even, raw.cfa)[:height, :width]
+    if neutral is None:
+        return demosaic(even, raw.cfa)[:height, :width]
+    grey = neutral.astype(np.float32)
+    balanced = even / mosaic(np.broadcast_to(grey, (*even.shape, 3)), raw.cfa)
+    return demosaic(balanced, raw.cfa)[:height, :width] * grey

@@ -19,6 +19,7 @@ from omf.io.exif import CAPTURE_TAGS, EXIF_IFD, GPS_IFD, GPS_TAGS, Exif, encode_
 from omf.raw.bayer import CFA_ORIGINS
 from omf.raw.camera import LIGHT_SOURCES, Camera
 from omf.raw.camera_colours import SRGB_TO_XYZ_D50, calibrations
+from omf.raw.photo_profile import PhotoProfile
 from omf.utils.console import log
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write
@@ -30,6 +31,7 @@ MAX_PREVIEW_SIDE = 1024  # pixels, longer side of the preview
 DNG_TILE = 256  # pixels per side: 128 KiB
 SUB_IFDS, LONG, IFD = 330, 4, 13  # a TIFF tag and two TIFF types
 RATIONAL_DENOMINATOR = 1_000_000
+PROFILE_NAME = "Photo"  # of the profile that shows a photo's tones
 
 Tag = tuple[int | str, str, int, object, bool]
 
@@ -45,6 +47,7 @@ def save_dng(
     neutral: np.ndarray,
     camera: Camera | None,
     model: str,
+    profile: PhotoProfile | None = None,
     noise: tuple[float, float] | None = None,
     exif: Exif | None = None,
     baseline_exposure: float = 0.0,
@@ -71,6 +74,7 @@ def save_dng(
         neutral: RAW of a neutral grey, (3,), green at 1; see `omf.raw.white_balance.estimate_neutral`.
         camera: camera of the RAW; None stands for sRGB primaries.
         model: name of the model that reconstructed the RAW.
+        profile: profile of the photo, whose tones and colours developers then show; None: none.
         noise: shot and read noise, see `isp.add_noise`; None if unknown.
         exif: EXIF of the photo; None to write none.
         baseline_exposure: stops by which a developer should brighten the RAW at its neutral setting.
@@ -111,7 +115,7 @@ def save_dng(
                 datetime=exif.date or None,
                 metadata=None,
                 extratags=[
-                    *colour_tags(camera, neutral),
+                    *colour_tags(camera, neutral, profile),
                     *origin_tags(exif, name, original_name),
                     rationals(50730, np.array([baseline_exposure])),  # BaselineExposure
                 ],
@@ -154,18 +158,22 @@ def encode_tiles(counts: np.ndarray) -> Iterator[bytes]:
             )
 
 
-def colour_tags(camera: Camera | None, neutral: np.ndarray) -> list[Tag]:
+def colour_tags(camera: Camera | None, neutral: np.ndarray, profile: PhotoProfile | None = None) -> list[Tag]:
     """Return the tags for converting RAW to colours (DNG specification, chapter 6).
 
-    ForwardMatrix converts white-balanced camera RGB to XYZ under D50. It is P inverse(C), where C, the mean
-    of the profile's `colour_matrices`, converts linear sRGB to white-balanced camera RGB, and P converts
-    linear sRGB to XYZ under D50: the inverse of the simulator.
+    ForwardMatrix converts white-balanced camera RGB to XYZ under D50. It is P inverse(C), where C converts
+    linear sRGB to white-balanced camera RGB, and P converts linear sRGB to XYZ under D50: the inverse of the
+    simulator. C is that of the photo's profile, or the mean of the camera's `colour_matrices`.
 
     Args:
         camera: camera of the RAW; None stands for sRGB primaries.
         neutral: RAW of a neutral grey, (3,), green at 1.
+        profile: profile of the photo, if there is one.
     """
-    forward = SRGB_TO_XYZ_D50 @ np.linalg.inv(np.eye(3) if camera is None else camera.mean_colour_matrix)
+    from_srgb = np.eye(3) if camera is None else camera.mean_colour_matrix
+    if profile:
+        from_srgb = profile.colour_matrix
+    forward = SRGB_TO_XYZ_D50 @ np.linalg.inv(from_srgb)
     tags = [rationals(50728, neutral, signed=False)]  # AsShotNeutral
     for index, (light, matrix) in enumerate(calibrations(camera)):
         tags += [
@@ -173,6 +181,13 @@ def colour_tags(camera: Camera | None, neutral: np.ndarray) -> list[Tag]:
             rationals(50964 + index, forward),  # ForwardMatrix1, ForwardMatrix2
             # CalibrationIlluminant1, CalibrationIlluminant2
             (50778 + index, "H", 1, LIGHT_SOURCES[light][0], True),
+        ]
+    if profile:
+        points = np.stack(profile.tone_curve, axis=1).ravel()
+        tags += [
+            (50936, "s", 0, PROFILE_NAME, True),  # ProfileName
+            (50940, "f", points.size, points.astype(np.float32).tolist(), True),  # ProfileToneCurve
+            (50941, "I", 1, 0, True),  # ProfileEmbedPolicy: may be copied
         ]
     return tags
 

@@ -10,12 +10,14 @@ import tifffile
 from omf.io.decoding import DECODING_ERRORS
 from omf.io.tiff import has_empty_end, tag_numbers
 from omf.raw.bayer import mosaic_full
+from omf.raw.photo_profile import ProfileTones
 
 CFA, LINEAR_RAW = 32803, 34892  # values of PhotometricInterpretation
 # DNG specification 1.7.1; row and column numbers in them begin at the active area
 CFA_PATTERN, CFA_PLANE_COLOR = 33422, 50710
 BLACK_REPEAT, BLACK_LEVEL, BLACK_DELTA_H, BLACK_DELTA_V, ACTIVE_AREA = 50713, 50714, 50715, 50716, 50829
-BASELINE_EXPOSURE, NOISE_PROFILE = 50730, 51041
+BASELINE_EXPOSURE, NOISE_PROFILE, TONE_CURVE = 50730, 51041, 50940
+FORWARD_MATRICES = (50965, 50964)  # ForwardMatrix2 and 1
 COLOUR_MATRICES = {50721: 50778, 50722: 50779}  # ColorMatrix1 and 2, each with its CalibrationIlluminant
 CFA_COLOURS = "RGBCMYW"  # codes of CFAPattern
 
@@ -31,6 +33,9 @@ class DngTags:
     baseline_exposure: float | None  # stops
     # values of the EXIF tag LightSource, each with the matrix from XYZ to camera RGB, (3, 3), in that light
     colour_matrices: list[tuple[int, np.ndarray]]
+    # white-balanced camera RGB to XYZ under D50, (3, 3), in the second light of two
+    forward_matrix: np.ndarray | None
+    tone_curve: ProfileTones | None  # of the profile in the file
     shot_noise: float | None  # of NoiseProfile, mean of the channels: variance of a signal of 1
     cut_short: bool  # parts of the image lie behind the end of the file, or zeros take the place of their end
     black: tuple[np.ndarray, np.ndarray, np.ndarray] | None  # see `black_level_map`; None: the same for all
@@ -104,6 +109,7 @@ def parse_tags(page: tifffile.TiffPage, first: tifffile.TiffPage) -> DngTags:
         for tag, light in COLOUR_MATRICES.items()
         if len(matrix := numbers(first, tag)) == 9
     ]
+    forward = next((found for tag in FORWARD_MATRICES if len(found := numbers(first, tag)) == 9), None)
     noise = numbers(page, NOISE_PROFILE) or numbers(first, NOISE_PROFILE)
     return DngTags(
         size=(height, width),
@@ -112,10 +118,22 @@ def parse_tags(page: tifffile.TiffPage, first: tifffile.TiffPage) -> DngTags:
         area=area,
         baseline_exposure=exposure[0] if exposure else None,
         colour_matrices=matrices,
+        forward_matrix=None if forward is None else np.reshape(forward, (3, 3)),
+        tone_curve=parse_tone_curve(numbers(first, TONE_CURVE)),
         shot_noise=float(np.mean(noise[::2])) if noise else None,
         cut_short=cut_short,
         black=black,
     )
+
+
+def parse_tone_curve(points: list[float]) -> ProfileTones | None:
+    """Return the curve of ProfileToneCurve; None if there is none, or it does not rise from 0 to 1."""
+    if len(points) < 4 or len(points) % 2:
+        return None
+    before, after = np.reshape(points, (-1, 2)).T
+    valid = np.isfinite(points).all() and (np.diff(before) > 0).all() and (np.diff(after) >= 0).all()
+    ends = (before[0], after[0], before[-1], after[-1])
+    return ProfileTones(before, after) if valid and np.allclose(ends, (0, 0, 1, 1), atol=1e-6) else None
 
 
 def parse_black(

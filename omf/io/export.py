@@ -15,6 +15,7 @@ from omf.io.cameras import find_camera
 from omf.raw.bayer import CFA_ORIGINS, mosaic_full, unpack
 from omf.raw.develop import develop, grey_world
 from omf.raw.isp import to_8_bit, to_sensor_counts
+from omf.raw.photo_profile import fit_photo_profile
 from omf.raw.white_balance import estimate_exposure, estimate_neutral
 from omf.utils.errors import InputError
 
@@ -81,10 +82,15 @@ def write_dng(
             " give uint8 or uint16 (H, W, 3) of the same size"
         )
     ((known, _),) = known_values(neutral, 1.0)
+    shown = None  # the photo's tones and colours, if nothing else is asked for
+    if photo is not None and not known and baseline_exposure is None:
+        shown = fit_photo_profile(raw, photo, profile)
     if known:
         if max(known) > MAX_NEUTRAL:
             raise InputError(f"neutral {neutral}; give ratios up to {MAX_NEUTRAL}")
         grey = np.array([known[0], 1.0, known[1]])
+    elif shown:
+        grey, baseline_exposure = shown.neutral, 0.0
     else:
         grey = grey_world(raw, profile) if photo is None else estimate_neutral(raw, photo, profile)
     if baseline_exposure is None:  # without a photo there is nothing to compare with
@@ -101,6 +107,7 @@ def write_dng(
             neutral=grey,
             camera=profile,
             model="none",
+            profile=shown,
             baseline_exposure=baseline_exposure,
             original_name=original_name,
         )

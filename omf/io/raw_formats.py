@@ -14,6 +14,7 @@ from omf.raw import isp
 from omf.raw.bayer import WHITE_LEVEL, crop_to_cells, mosaic_full, pack, to_challenge_counts
 from omf.raw.camera import Camera, name_seed
 from omf.raw.extra_curves import invert_curve
+from omf.raw.photo_profile import fit_photo_profile
 from omf.raw.white_balance import estimate_exposure, estimate_neutral
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write, check_is_file, save_npy
@@ -229,7 +230,8 @@ class Writer:
             raise InputError(
                 f"{photo}: changed during the run, to {rgb.shape[1]} x {rgb.shape[0]} pixels; run again"
             )
-        neutral, exif = estimate_neutral(raw, rgb, camera), read_exif(photo, raw_format.gps)
+        profile, exif = fit_photo_profile(raw, rgb, camera), read_exif(photo, raw_format.gps)
+        neutral = profile.neutral if profile else estimate_neutral(raw, rgb, camera)
         if camera is not self.camera and exif.model not in camera.name:  # the RAW of another camera
             exif = replace(exif, make="", model="")
         save_dng(
@@ -242,9 +244,10 @@ class Writer:
             neutral=neutral,
             camera=camera,
             model=self.model,
+            profile=profile,
             noise=(raw_format.noise.shot, raw_format.noise.read) if raw_format.noise else None,
             exif=exif,
-            baseline_exposure=estimate_exposure(raw, rgb, neutral, camera),
+            baseline_exposure=0.0 if profile else estimate_exposure(raw, rgb, neutral, camera),
             original_name=photo.name,
         )
 

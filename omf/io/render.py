@@ -7,9 +7,16 @@ from pathlib import Path
 import numpy as np
 from PIL import ExifTags, Image
 
-from omf.io.camera_raw import CAMERA_RAW_SUFFIXES, RawColours, demosaic_raw, read_camera_raw, read_colours
+from omf.io.camera_raw import (
+    CAMERA_RAW_SUFFIXES,
+    CameraRaw,
+    RawColours,
+    demosaic_raw,
+    read_camera_raw,
+    read_colours,
+)
 from omf.io.packed import PACKED, PACKED_SUFFIXES, read_with_levels
-from omf.raw.bayer import CFA_ORIGINS, WHITE_LEVEL, crop_to_cells, demosaic, unpack
+from omf.raw.bayer import CFA_ORIGINS, WHITE_LEVEL, crop_to_cells, unpack
 from omf.raw.camera import Camera
 from omf.raw.develop import develop, grey_world
 from omf.raw.isp import to_8_bit
@@ -30,6 +37,7 @@ class Known:
     white_level: int | None = None  # counts, of .npy and .npz files
     black_level: int | None = None  # counts, of the same
     challenge_level: int = WHITE_LEVEL  # counts, white level of packed .npy files
+    tone: bool = True  # with the tone curve of the file's profile
 
 
 def list_raw(paths: Iterable[Path]) -> list[Path]:
@@ -65,19 +73,20 @@ def render(path: Path, out: Path, camera: Camera, known: Known, suffix: str = ".
     target = out / f"{path.stem}{suffix}"
     check_replaceable(target)
     if path.suffix.lower() in PACKED_SUFFIXES:
-        raw = demosaic(*read_array(path, known))
-        colours = RawColours(None, camera.mean_colour_matrix, None, 1)
+        read, colours = read_array(path, known), RawColours(None, camera.mean_colour_matrix, None, 1)
     else:
-        raw, colours = demosaic_raw(read_camera_raw(path)), read_colours(path)
+        read, colours = read_camera_raw(path), read_colours(path)
     matrix, neutral, exposure = colours.matrix, known.neutral, known.exposure
     if matrix is None:
         log.warning(f"{path}: no usable colour matrix in it; its colours are a guess, those of {camera.name}")
         matrix = camera.mean_colour_matrix
     if neutral is None:
-        neutral = grey_world(raw, camera) if colours.neutral is None else colours.neutral
+        neutral = grey_world(demosaic_raw(read), camera) if colours.neutral is None else colours.neutral
+    raw = demosaic_raw(read, neutral)
     if exposure is None and colours.baseline_exposure is not None:
         exposure = 2**colours.baseline_exposure
-    image = Image.fromarray(to_8_bit(develop(raw, neutral, matrix, exposure)))
+    tone_curve = colours.tone_curve if known.tone else None
+    image = Image.fromarray(to_8_bit(develop(raw, neutral, matrix, exposure, tone_curve)))
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = colours.orientation
     kind, options = ("JPEG", JPEG_OPTIONS) if suffix == ".jpg" else ("PNG", {})
@@ -85,13 +94,10 @@ def render(path: Path, out: Path, camera: Camera, known: Known, suffix: str = ".
         image.save(temporary, kind, exif=exif.tobytes(), **options)
 
 
-def read_array(path: Path, known: Known) -> tuple[np.ndarray, str]:
+def read_array(path: Path, known: Known) -> CameraRaw:
     """Read a .npy or .npz file of RAW.
 
     The levels are those that the user gives, else the file's own, else of packed .npy those of the challenge.
-
-    Returns:
-        Mosaic, float32 (H, W), H and W even, black at 0, white at 1; and its CFA order.
 
     Raises:
         InputError: it can't be read, has another shape or type, or its levels are unknown or contradict it.
@@ -116,7 +122,8 @@ def read_array(path: Path, known: Known) -> tuple[np.ndarray, str]:
     bayer = unpack(counts) if counts.ndim == 3 else crop_to_cells(counts)
     if not bayer.size:
         raise InputError(f"{path}: {counts.shape}; a Bayer cell needs 2 x 2 pixels")
-    return np.maximum((bayer.astype(np.float32) - black) / (white - black), 0), cfa
+    scaled = np.maximum((bayer.astype(np.float32) - black) / (white - black), 0)
+    return CameraRaw(scaled, cfa, black, white)
 
 
 def parse_levels(path: Path, stored: Mapping[str, np.ndarray]) -> tuple[int | None, int, str]:

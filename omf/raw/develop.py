@@ -3,24 +3,37 @@
 import numpy as np
 
 from omf.raw.camera import Camera
+from omf.raw.camera_colours import SRGB_TO_XYZ_D50
 from omf.raw.isp import LUMA, camera_to_srgb, encode_srgb
+from omf.raw.photo_profile import ProfileTones
 
+# XYZ under D50 to linear ProPhoto RGB (ROMM RGB, ISO 22028-2); from brucelindbloom.com
+XYZ_TO_PROPHOTO = np.array(
+    [[1.3459433, -0.2556075, -0.0511118], [-0.5445989, 1.5081673, 0.0205351], [0.0, 0.0, 1.2118128]]
+)
+SRGB_TO_PROPHOTO = XYZ_TO_PROPHOTO @ SRGB_TO_XYZ_D50
 BRIGHT_SHARE = 0.99  # quantile of brightness that becomes white by default
 MAX_BRIGHTENING = 8.0
 
 
 def develop(
-    raw: np.ndarray, neutral: np.ndarray, colour_matrix: np.ndarray, exposure: float | None = None
+    raw: np.ndarray,
+    neutral: np.ndarray,
+    colour_matrix: np.ndarray,
+    exposure: float | None = None,
+    tone_curve: ProfileTones | None = None,
 ) -> np.ndarray:
-    """Develop RAW to sRGB: white balance, clipping at white, colour matrix, exposure and the sRGB curve.
+    """Develop RAW to sRGB: white balance, clipping at white, colour matrix, exposure, tone and sRGB curve.
 
-    There is no denoising, sharpening, tone curve or lens correction.
+    There is no denoising, sharpening or lens correction.
 
     Args:
         raw: demosaiced RAW, float (H, W, 3), black at 0, white at 1.
         neutral: RAW of a neutral grey, (3,), green at 1.
         colour_matrix: linear sRGB to white-balanced camera RGB, (3, 3).
-        exposure: factor of brightness, for a grey with green at 1; None: see `choose_exposure`.
+        exposure: factor of brightness, for a grey with green at 1; None: see `choose_exposure`, or with a
+            tone curve 1.
+        tone_curve: as in a DNG profile, see `apply_profile_tones`; None: none.
 
     Returns:
         sRGB, float32 (H, W, 3) in [0, 1].
@@ -28,8 +41,33 @@ def develop(
     # Gains of 1 and more, so that clipped pixels are white in all channels, and have no wrong colour
     gains = (neutral.max() / neutral).astype(np.float32)
     linear = camera_to_srgb(np.minimum(raw * gains, 1), colour_matrix)
+    if tone_curve and exposure is None:
+        exposure = 1.0
     linear *= np.float32(choose_exposure(linear) if exposure is None else exposure / neutral.max())
+    if tone_curve:
+        linear = apply_profile_tones(linear, tone_curve)
     return encode_srgb(np.clip(linear, 0, 1)).astype(np.float32)
+
+
+def apply_profile_tones(linear: np.ndarray, curve: ProfileTones) -> np.ndarray:
+    """Apply a tone curve as RAW developers do, in ProPhoto RGB and without a change of hue.
+
+    The curve changes the largest and the smallest channel, and the one between keeps its relative place (the
+    DNG SDK's RefBaselineRGBTone).
+
+    Args:
+        linear: linear sRGB, float (H, W, 3).
+        curve: tone curve of a DNG profile.
+
+    Returns:
+        Linear sRGB, float32 (H, W, 3).
+    """
+    wide = np.clip(linear @ SRGB_TO_PROPHOTO.T.astype(np.float32), 0, 1)
+    low, high = wide.min(axis=-1, keepdims=True), wide.max(axis=-1, keepdims=True)
+    toned_low, toned_high = (np.interp(ends, *curve).astype(np.float32) for ends in (low, high))
+    share = (wide - low) / np.maximum(high - low, np.float32(1e-9))
+    toned = toned_low + share * (toned_high - toned_low)
+    return toned @ np.linalg.inv(SRGB_TO_PROPHOTO).T.astype(np.float32)
 
 
 def choose_exposure(linear: np.ndarray) -> float:

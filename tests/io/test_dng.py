@@ -259,3 +259,43 @@ def test_more_than_4_gib_is_rejected(tmp_path):
 def test_bytes_are_reproducible(tmp_path):
     counts = random_counts(300, 400)
     assert write(tmp_path / "a.dng", counts).read_bytes() == write(tmp_path / "b.dng", counts).read_bytes()
+
+
+def test_developers_show_the_tones_of_the_photo(tmp_path, call_omf):
+    pytest.importorskip("rawpy")
+    photo = ROOT / "test_rgb" / "hills_large.jpg"
+    assert call_omf("predict", photo, "-o", tmp_path, "--format", "dng", "--device", "cpu").returncode == 0
+    with tifffile.TiffFile(tmp_path / "hills_large.dng") as tiff:
+        tags = {tag.code: tag.value for tag in tiff.pages.first.tags}
+    assert tags[50936] == "Photo" and tags[50730] == (0, 1_000_000)  # ProfileName, BaselineExposure
+    points = np.reshape(tags[50940], (-1, 2))
+    assert points[0].tolist() == [0, 0] and points[-1].tolist() == [1, 1]
+    rgb, errors = read_rgb(photo) / 255, {}
+    for tone in ("photo", "none"):
+        done = call_omf("render", tmp_path, "-o", tmp_path / tone, "--tone", tone)
+        assert done.returncode == 0, done.stderr
+        errors[tone] = ((read_rgb(tmp_path / tone / "hills_large.png") / 255 - rgb) ** 2).mean()
+    assert -10 * np.log10(errors["photo"]) > 33 and errors["photo"] < errors["none"] / 2
+
+
+def test_raw_therapee_shows_the_tones_of_the_photo(tmp_path, call_omf):
+    """With the DNG itself as input profile."""
+    if shutil.which("rawtherapee-cli") is None:
+        pytest.skip("needs rawtherapee-cli (Debian: apt install rawtherapee)")
+    photo = ROOT / "test_rgb" / "hills_large.jpg"
+    assert call_omf("predict", photo, "-o", tmp_path, "--format", "dng", "--device", "cpu").returncode == 0
+    dng, rgb, errors = tmp_path / "hills_large.dng", read_rgb(photo) / 255, []
+    for name, source in {"own": f"file:{dng}", "camera": "(camera)"}.items():
+        settings = tmp_path / f"{name}.pp3"
+        settings.write_text(
+            f"[Version]\nAppVersion=5.9\nVersion=346\n[Color Management]\nInputProfile={source}\n"
+            "ToneCurve=true\nOutputProfile=RTv4_sRGB\n"
+        )
+        out = tmp_path / f"{name}.png"
+        done = run("rawtherapee-cli", "-q", "-o", out, "-n", "-b8", "-p", settings, "-c", dng)
+        assert done.returncode == 0, done.stderr
+        picture = read_rgb(out) / 255
+        border = (rgb.shape[0] - picture.shape[0]) // 2
+        shown = rgb[border : rgb.shape[0] - border, border : rgb.shape[1] - border]
+        errors.append(((picture - shown) ** 2).mean())
+    assert errors[0] < errors[1] / 3 and -10 * np.log10(errors[0]) > 27

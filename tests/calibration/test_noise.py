@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from omf.calibration.pair_fit import fit_noise
+from omf.calibration.noise import fit_noise
 
 
 @pytest.mark.parametrize(("shot", "read"), [(1.3e-4, 5e-7), (2e-3, 1e-5)])

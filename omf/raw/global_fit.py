@@ -1,4 +1,4 @@
-"""Fit of a global ISP to one pair of photo and RAW, and measurement of the RAW's noise. No torch here.
+"""Fit of a global ISP to one pair of photo and RAW. No torch here.
 
 The model of a pair is RAW = M T(photo): a rising curve T from sRGB to linear values, the same for the three
 channels, and a matrix M from linear sRGB to camera RGB. Only their product is determined, so T(1) is 1.
@@ -7,10 +7,10 @@ channels, and a matrix M from linear sRGB to camera RGB. Only their product is d
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import convolve, maximum_filter, uniform_filter
+from scipy.ndimage import maximum_filter, uniform_filter
 from scipy.optimize import nnls
 
-from omf.raw.bayer import half_size_rgb, halved, pack
+from omf.raw.bayer import halved
 from omf.raw.camera import Camera
 from omf.raw.isp import LUMA, clip, decode_srgb, encode_srgb
 from omf.raw.simulator import apply_srgb_curves, encode_uniform, mean_settings
@@ -31,12 +31,6 @@ ITERATIONS = 40
 # Weights of the prior and of a smooth deviation from it; small, so that they decide the open directions only
 CURVE_PULL, CURVE_SMOOTHING, MATRIX_PULL = 1e-5, 3e-4, 1e-5
 OUTLIER = 3.0  # robust standard deviations from which a cell's weight falls
-
-# Of measure_noise
-NOISE_KERNEL = np.outer((1, -2, 1), (1, -2, 1))  # blind to gradients (Immerkaer 1996)
-NOISE_BINS = 12
-MIN_BIN_VALUES = 200
-MEDIAN_TO_DEVIATION = 1 / 0.6745  # of the absolute values of a normal distribution
 
 
 @dataclass(frozen=True)
@@ -83,27 +77,28 @@ class GlobalFit:
         return self.matrix / self.matrix.sum(axis=1, keepdims=True)
 
 
-def select_cells(rgb: np.ndarray, bayer: np.ndarray) -> Cells | None:
+def select_cells(rgb: np.ndarray, raw: np.ndarray, max_cells: int = MAX_CELLS) -> Cells | None:
     """Select the cells of a pair that determine a global model, or return None if there are too few.
 
     Means over 3 x 3 cells, in linear light, have less noise.
 
     Args:
         rgb: sRGB photo, uint8 or uint16 (H, W, 3), H and W even.
-        bayer: RGGB mosaic, float32 (H, W) in [0, 1].
+        raw: RAW at half size, float32 (H/2, W/2, 3) in [0, 1].
+        max_cells: number of cells to select at most.
     """
     linear = halved(decode_srgb(rgb / np.float32(np.iinfo(rgb.dtype).max)))
     luma = encode_srgb(linear @ LUMA)
     srgb = rgb[: 2 * linear.shape[0], : 2 * linear.shape[1]] / np.float32(np.iinfo(rgb.dtype).max)
     brightest = maximum_filter(srgb.max(axis=-1), 6)[::2, ::2]
-    raw = uniform_filter(half_size_rgb(pack(bayer)), (3, 3, 1))
+    raw = uniform_filter(raw, (3, 3, 1))
     linear = uniform_filter(linear, (3, 3, 1))
     unevenness = uniform_filter(luma**2, 3) - uniform_filter(luma, 3) ** 2
     usable = (brightest < MAX_SRGB) & (linear.min(axis=-1) > MIN_LINEAR_SRGB) & (raw.max(axis=-1) < MAX_RAW)
     if usable.sum() < MIN_CELLS:
         return None
     even = usable & (unevenness <= np.quantile(unevenness[usable], EVEN_SHARE))
-    chosen = np.flatnonzero(even)[:: -(-int(even.sum()) // MAX_CELLS)]
+    chosen = np.flatnonzero(even)[:: -(-int(even.sum()) // max_cells)]
     return Cells(
         encode_srgb(linear.reshape(-1, 3)[chosen]).astype(float),
         raw.reshape(-1, 3)[chosen].astype(float),
@@ -131,7 +126,9 @@ def hat_functions(srgb: np.ndarray) -> np.ndarray:
     return np.maximum(1 - np.abs(position[..., None] - np.arange(len(KNOTS))), 0)
 
 
-def fit_global(cells: Cells, prior_curve: np.ndarray, prior_matrix: np.ndarray) -> GlobalFit:
+def fit_global(
+    cells: Cells, prior_curve: np.ndarray, prior_matrix: np.ndarray, iterations: int = ITERATIONS
+) -> GlobalFit:
     """Fit curve and matrix in turn, each by weighted least squares, with a low weight for outliers.
 
     Whatever the cells leave open follows the priors: the curve outside of the photo's range, its scale in a
@@ -141,6 +138,7 @@ def fit_global(cells: Cells, prior_curve: np.ndarray, prior_matrix: np.ndarray) 
         cells: cells of the pair.
         prior_curve: (19,), as in `GlobalFit`.
         prior_matrix: (3, 3), rows sum to 1.
+        iterations: number of turns.
     """
     hats = hat_functions(cells.photo)  # (N, 3, 19)
     steps = np.cumsum(hats[..., ::-1], axis=-1)[..., ::-1]  # curve = steps @ increments
@@ -149,7 +147,7 @@ def fit_global(cells: Cells, prior_curve: np.ndarray, prior_matrix: np.ndarray) 
     importance /= np.sqrt(np.maximum(level_counts(cells.photo[:, 1]), 10))
     importance /= importance.mean()
     weights, curve, matrix = importance, prior_curve, np.eye(3)
-    for iteration in range(ITERATIONS):
+    for iteration in range(iterations):
         linear = hats @ curve
         matrix = fit_matrix(linear, cells.raw, weights, prior_matrix)
         predicted = np.einsum("nck,ic->nik", steps, matrix)  # of each channel, per increment
@@ -238,49 +236,3 @@ def fit_curve(
     root = np.linalg.cholesky(scaled + pull * np.eye(len(KNOTS)) + smoothing * differences.T @ differences)
     factors, _ = nnls(root.T, np.linalg.solve(root, targets * prior_steps + pull))
     return np.cumsum(np.maximum(factors, 1e-3) * prior_steps)
-
-
-def measure_noise(rgb: np.ndarray, bayer: np.ndarray) -> tuple[float, float] | None:
-    """Measure the noise of a mosaic where the photo is even.
-
-    Args:
-        rgb: sRGB photo, uint8 or uint16 (H, W, 3), H and W even.
-        bayer: RGGB mosaic, float32 (H, W) in [0, 1].
-
-    Returns:
-        Variances of shot and read noise, see `omf.raw.isp.add_noise`, or None if the mosaic does not tell.
-    """
-    planes = pack(bayer)
-    if (planes[..., 1] == planes[..., 2]).all():
-        return None  # not from a sensor, whose greens have noise of their own
-    return fit_noise(planes, halved(rgb @ LUMA) / np.iinfo(rgb.dtype).max)
-
-
-def fit_noise(planes: np.ndarray, guide: np.ndarray) -> tuple[float, float] | None:
-    """Measure the noise of planes where another picture of the same scene is even.
-
-    Args:
-        planes: RAW, float32 (h, w, N) in [0, 1].
-        guide: picture whose noise is independent of that of the planes, (h, w).
-
-    Returns:
-        See `measure_noise`.
-    """
-    edges = np.abs(convolve(guide, NOISE_KERNEL)) + np.abs(guide - uniform_filter(guide, 3))
-    values, residuals = [], []
-    for plane in np.moveaxis(planes, -1, 0):
-        mean = uniform_filter(plane, 3)
-        even = (mean > 0.01) & (mean < 0.9) & (edges <= np.quantile(edges, 0.1))
-        values.append(mean[even])
-        residuals.append(np.abs(convolve(plane, NOISE_KERNEL)[even]))
-    value, residual = np.concatenate(values), np.concatenate(residuals)
-    if len(value) < NOISE_BINS * MIN_BIN_VALUES:
-        return None
-    order = np.array_split(np.argsort(value), NOISE_BINS)
-    levels = np.array([value[part].mean() for part in order])
-    deviations = np.array([np.median(residual[part]) for part in order]) * MEDIAN_TO_DEVIATION / 6
-    variances = np.maximum(deviations**2, 1e-12)
-    # errors of variances are relative to them
-    table = np.stack([levels, np.ones(NOISE_BINS)], axis=1) / variances[:, None]
-    (shot, read), _ = nnls(table, np.ones(NOISE_BINS))
-    return (float(shot), float(read)) if shot > 1e-7 else None

@@ -1,0 +1,77 @@
+"""Profiles of photos: RAW developed with them shows the photo's tones."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from omf.raw.bayer import demosaic
+from omf.raw.camera import load_camera
+from omf.raw.develop import SRGB_TO_PROPHOTO, apply_profile_tones, develop
+from omf.raw.global_fit import KNOTS
+from omf.raw.photo_profile import ProfileTones, fit_photo_profile
+from omf.raw.scenes import SCENES
+from omf.raw.simulator import linear_raw, sample_settings, simulate_pair
+
+S7 = load_camera("samsung_s7")
+STRAIGHT = ProfileTones(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
+
+
+def photo_and_raw(seed: int) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    settings = replace(sample_settings(S7, rng), extra_curve=0)
+    scene = SCENES[seed % len(SCENES)](128, 128, rng).astype(np.float32)
+    rgb, counts = simulate_pair(scene, settings, S7, rng)
+    raw = np.clip(demosaic(linear_raw(counts, S7)), 0, 1)
+    return rgb, raw[: rgb.shape[0], : rgb.shape[1]]
+
+
+def error(picture: np.ndarray, rgb: np.ndarray) -> float:
+    """Return the mean squared error of the means over 8 x 8 pixels: tones and colours, without noise."""
+    difference = (picture - rgb / 255)[:120, :120]
+    return float((difference.reshape(15, 8, 15, 8, 3).mean(axis=(1, 3)) ** 2).mean())
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_the_developed_raw_is_nearer_to_the_photo(seed):
+    rgb, raw = photo_and_raw(seed)
+    profile = fit_photo_profile(raw, rgb, S7)
+    shown = develop(raw, profile.neutral, profile.colour_matrix, None, profile.tone_curve)
+    plain = develop(raw, profile.neutral, profile.colour_matrix)
+    assert error(shown, rgb) < 0.5 * error(plain, rgb)
+    before, after = profile.tone_curve
+    assert before[0] == after[0] == 0 and before[-1] == 1 and after[-1] <= 1 + 1e-9
+    assert (np.diff(before) > 0).all() and (np.diff(after) >= 0).all()
+    assert profile.colour_matrix.sum(axis=1) == pytest.approx(np.ones(3))
+
+
+def test_photos_that_tell_no_profile():
+    rgb, raw = photo_and_raw(0)
+    assert fit_photo_profile(raw[:8, :8], rgb[:8, :8], S7) is None
+    assert fit_photo_profile(np.zeros_like(raw), np.zeros_like(rgb), S7) is None
+    assert fit_photo_profile(np.ones_like(raw), np.full_like(rgb, 255), S7) is None
+
+
+def test_a_straight_curve_changes_nothing_inside_the_gamut():
+    linear = np.random.default_rng(0).uniform(0, 1, (20, 30, 3)).astype(np.float32)
+    np.testing.assert_allclose(apply_profile_tones(linear, STRAIGHT), linear, atol=2e-6)
+
+
+def test_tones_keep_grey_and_hue():
+    tones = ProfileTones(KNOTS, KNOTS**2)
+    levels = np.linspace(0, 1, 11, dtype=np.float32)
+    grey = np.repeat(levels[:, None, None], 3, axis=-1)
+    np.testing.assert_allclose(
+        apply_profile_tones(grey, tones)[:, 0], np.interp(grey, *tones)[:, 0], atol=2e-5
+    )
+    wide = np.array([[[0.1, 0.4, 0.7]]])
+    linear = (wide @ np.linalg.inv(SRGB_TO_PROPHOTO).T).astype(np.float32)
+    low, middle, high = (apply_profile_tones(linear, tones) @ SRGB_TO_PROPHOTO.T)[0, 0]
+    assert (low, high) == pytest.approx(tuple(np.interp([0.1, 0.7], *tones)), abs=1e-5)
+    assert (middle - low) / (high - low) == pytest.approx(0.5, abs=1e-4)
+
+
+def test_primaries_of_prophoto():
+    """White is white, and sRGB lies inside (ISO 22028-2)."""
+    assert SRGB_TO_PROPHOTO.sum(axis=1) == pytest.approx(np.ones(3), abs=1e-3)
+    assert (SRGB_TO_PROPHOTO >= 0).all()
