@@ -198,9 +198,14 @@ def with_matrices(camera: Camera, name: str, matrices: dict[str, np.ndarray]) ->
 def camera_of_photo(path: Path) -> Camera | None:
     """Return the camera that took a photo, by its EXIF, or None if LibRaw does not know it."""
     exif = read_exif(path)
-    maker = exif.make.partition(" ")[0]  # as NIKON CORPORATION
-    model = exif.model if exif.model.casefold().startswith(maker.casefold()) else f"{maker} {exif.model}"
-    return camera_of_name(model) if maker and exif.model else None
+    return camera_of_model(exif.make, exif.model)
+
+
+def camera_of_model(make: str, model: str) -> Camera | None:
+    """Return the camera of the EXIF fields Make and Model, or None if LibRaw does not know it."""
+    maker = make.partition(" ")[0]  # as NIKON CORPORATION
+    name = model if model.casefold().startswith(maker.casefold()) else f"{maker} {model}"
+    return camera_of_name(name) if maker and model else None
 
 
 def asked_camera(setting: str, own: str, photo: Path) -> str:

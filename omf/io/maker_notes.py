@@ -1,7 +1,7 @@
 """White balance that the camera noted in a photo: its as-shot gains, from maker notes.
 
 exiftool reads those of Canon, Nikon, Sony, Olympus, Panasonic and Pentax. Where it is not installed, the
-package exiv2 reads those that it knows: of Nikon, Olympus and Panasonic. Fujifilm writes none into JPEG.
+package exiv2 reads those that it knows: of Nikon, Olympus, Panasonic and Pentax. Fujifilm's JPEG has none.
 """
 
 import json
@@ -16,6 +16,7 @@ from omf.utils.errors import InputError
 
 GAIN_LIMITS = 0.5, 8.0  # of red and blue over green; others are no white balance
 EXIFTOOL = ("exiftool", "-stay_open", "True", "-@", "-")
+EXIFTOOL_TAGS = ("-RedBalance", "-BlueBalance", "-Pentax:WhitePoint")  # the third holds R, G, G and B
 READY = "{ready}"  # ends an answer of exiftool
 # Tags in exiv2's names: red, green or None for a green of the given value, blue; and the index in each
 EXIV2_TAGS = (
@@ -23,6 +24,7 @@ EXIV2_TAGS = (
     (("Exif.OlympusIp.WB_RBLevels", 0), (None, 256), ("Exif.OlympusIp.WB_RBLevels", 1)),
     (("Exif.Olympus.RedBalance", 0), (None, 256), ("Exif.Olympus.BlueBalance", 0)),
     (("Exif.Panasonic.WBRedLevel", 0), ("Exif.Panasonic.WBGreenLevel", 0), ("Exif.Panasonic.WBBlueLevel", 0)),
+    *(tuple((f"Exif.{group}.WhitePoint", place) for place in (0, 1, 3)) for group in ("Pentax", "PentaxDng")),
 )
 
 
@@ -62,7 +64,7 @@ class GainReader:
         path = str(photo.absolute())  # never an option or a comment
         if not path.isprintable():  # nor two lines
             return None
-        arguments = ["-j", "-n", "-fast", "-charset", "filename=utf8", "-RedBalance", "-BlueBalance", path]
+        arguments = ["-j", "-n", "-fast", "-charset", "filename=utf8", *EXIFTOOL_TAGS, path]
         answer = []
         with self.lock:
             try:
@@ -72,8 +74,11 @@ class GainReader:
                     answer.append(line)
             except OSError:  # it has ended
                 return None
-        with suppress(ValueError, LookupError, TypeError):
+        with suppress(ValueError, LookupError, TypeError, ZeroDivisionError):
             (found,) = json.loads("".join(answer))
+            if "WhitePoint" in found:
+                red, green, _, blue = map(int, found["WhitePoint"].split())
+                return red / green, blue / green
             return float(found["RedBalance"]), float(found["BlueBalance"])
         return None
 

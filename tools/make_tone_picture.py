@@ -1,0 +1,61 @@
+"""Draw docs/dng_tones.jpg: a photograph, and its DNG in RawTherapee without and with the photo's profile.
+
+Needs rawtherapee-cli. The photograph is that of Rachel Michetti, CC0, as in scikit-image.
+"""
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from skimage import data
+
+import omf
+from omf.utils.errors import cli_entry_point
+from omf.utils.paths import PACKAGE
+
+MODEL = "samsung_s7"
+HEIGHT, WIDTH, GAP, TITLE = 267, 400, 8, 28  # of a panel, pixels
+SETTINGS = """[Version]
+AppVersion=5.9
+Version=346
+[Color Management]
+InputProfile={}
+ToneCurve=true
+OutputProfile=RTv4_sRGB
+"""
+
+
+def render(dng: Path, profile: str) -> np.ndarray:
+    """Return what RawTherapee makes of a DNG with an input profile."""
+    settings, out = dng.with_suffix(".pp3"), dng.with_suffix(".png")
+    settings.write_text(SETTINGS.format(profile))
+    command = ["rawtherapee-cli", "-q", "-o", out, "-n", "-b8", "-Y", "-p", settings, "-c", dng]
+    subprocess.run(command, check=True, capture_output=True)
+    return np.asarray(Image.open(out))
+
+
+@cli_entry_point
+def main() -> None:
+    rgb = data.coffee()
+    with tempfile.TemporaryDirectory() as folder:
+        dng = Path(folder) / "photo.dng"
+        raw = omf.Reconstructor(MODEL, device="cpu").demosaiced(rgb)
+        omf.write_dng(raw, dng, photo=rgb)
+        panels = {
+            "photo": rgb,
+            "RawTherapee, camera's colours": render(dng, "(camera)"),
+            "RawTherapee, the DNG as input profile": render(dng, f"file:{dng}"),
+        }
+    sheet = Image.new("RGB", (len(panels) * (WIDTH + GAP) - GAP, TITLE + HEIGHT), "white")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(18)
+    for column, (title, panel) in enumerate(panels.items()):
+        draw.text((column * (WIDTH + GAP) + 2, 3), title, fill="black", font=font)
+        resized = Image.fromarray(panel).resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+        sheet.paste(resized, (column * (WIDTH + GAP), TITLE))
+    sheet.save(PACKAGE.parent / "docs" / "dng_tones.jpg", quality=88)
+
+
+if __name__ == "__main__":
+    main()
