@@ -22,6 +22,7 @@ from omf.io.cameras import (
     similar_names,
 )
 from omf.io.dng import make_preview, save_dng
+from omf.io.exif import ISO, Exif
 from omf.raw.camera import LIGHT_SOURCES, check_bayer, load_camera
 from omf.raw.camera_colours import matrix_from_xyz, neutral_under
 from omf.utils.errors import InputError
@@ -107,6 +108,26 @@ def test_the_camera_of_a_dng_has_its_matrices_levels_cfa_and_noise(tmp_path):
         assert camera.illuminants[light] == pytest.approx(s7.illuminants[light], rel=1e-3)
     assert camera.colour_matrices.mean(0) == pytest.approx(s7.mean_colour_matrix, abs=1e-4)
     assert camera.shot_noise == load_camera("generic_phone").shot_noise  # no ISO in the file
+
+
+def test_noise_is_that_of_the_dng_at_its_iso(tmp_path):
+    camera = load_camera("samsung_s7")
+    save_dng(
+        tmp_path / "a.dng",
+        np.full((64, 48), 500, np.uint16),
+        make_preview(random_rgb(64, 48)),
+        cfa="RGGB",
+        black_level=0,
+        white_level=1023,
+        neutral=camera.mean_neutral,
+        camera=camera,
+        model="",
+        noise=(2e-3, 1e-6),
+        exif=Exif(make="Maker", model="Model 7", capture={ISO: 200}),
+    )
+    found = find_camera(str(tmp_path / "a.dng"))
+    assert found.shot_noise == pytest.approx(1e-5)
+    assert found.name == "Maker Model 7"
 
 
 def test_a_dng_of_unknown_make_has_the_matrix_in_it(tmp_path):

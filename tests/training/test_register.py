@@ -123,3 +123,14 @@ def test_models_that_were_not_trained_here_are_not_replaced(run, own_models, nam
     with pytest.raises(InputError, match=f"model {name}: listed already, and not trained here"):
         register_trained_model(run, TrainingSettings(name=name))
     assert not (own_models / name).exists()
+
+
+def test_a_camera_by_name_gets_a_profile_of_its_own(run, own_models):
+    """Predictions then need neither rawpy nor the name."""
+    pytest.importorskip("rawpy")
+    iterations = Iterations(base=1, noe=1)
+    register_trained_model(run, TrainingSettings(name="mine", camera="NIKON D750", iterations=iterations))
+    model = find_model("mine")
+    assert model.camera == str(own_models / "mine" / "camera.yaml")
+    camera = load_camera(model.camera)
+    assert camera.name == "NIKON D750" and camera.xyz_matrices.keys() == {"D65"}
