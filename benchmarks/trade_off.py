@@ -55,12 +55,12 @@ def draw(weights: list[float], psnr: dict[str, list[float]], path: Path) -> None
     """Plot the PSNR of each reference over the weight."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(7, 4), layout="constrained")
+    figure = Figure(figsize=(9, 4), layout="constrained")
     axes = figure.add_subplot()
     for name, values in psnr.items():
         axes.plot(weights, values, marker="o", markersize=4, label=name)
     axes.set(xlabel="weight of the last tone group", ylabel="PSNR, dB (in brackets: after one factor)")
-    axes.legend(fontsize=8)
+    figure.legend(loc="outside right upper", fontsize=8)
     with atomic_write(path) as temporary:
         figure.savefig(temporary, format="png", dpi=110)
 
