@@ -6,9 +6,10 @@ from pathlib import Path
 
 import omf.utils.interrupts  # noqa: F401 - before all that takes long
 from omf.inference.load import load_method
-from omf.io.cameras import carriage_to, find_camera
+from omf.io.cameras import find_camera, find_cameras
 from omf.models.registry import find_model
 from omf.pipeline.infer import infer
+from omf.raw.camera_colours import Carriage
 from omf.report.provenance import environment, environment_line
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_json
@@ -35,7 +36,8 @@ def main() -> None:
 
         check_against_cpu(method, model)
     own = find_camera(model.camera)
-    carriages = {name: carriage_to(own, asked) for name, asked in photos["cameras"].items()}
+    targets = find_cameras(photos["cameras"])
+    carriages = {name: Carriage(own, target) for name, target in targets.items()}
     measured = infer(
         arguments.decoded,
         arguments.out,

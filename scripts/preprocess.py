@@ -2,7 +2,7 @@
 
 import argparse
 from contextlib import nullcontext
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 
 import omf.utils.interrupts  # noqa: F401 - before all that takes long
@@ -22,12 +22,12 @@ def main() -> None:
     parser.add_argument("--record", type=Path, required=True, help="JSON of file hashes, scenes and problems")
     arguments = parser.parse_args()
     plan = load_plan(arguments.plan)
-    own = plan["model_camera"]
+    own, camera = plan["model_camera"], cache(find_camera)
     camera_of = partial(asked_camera, plan["camera"], own)
     with GainReader() if plan["neutral"] else nullcontext() as gains:
 
         def neutral_of(photo: Path, asked: str) -> tuple[float, float] | None:
-            return noted_neutral(photo, find_camera(asked or own), gains) if gains else None
+            return noted_neutral(photo, camera(asked or own), gains) if gains else None
 
         record = preprocess(map(Path, plan["photos"]), arguments.out, plan["scenes"], camera_of, neutral_of)
     save_json(arguments.record, record)

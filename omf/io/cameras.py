@@ -34,7 +34,6 @@ ILLUMINANTS = {number: light for light, (number, _) in LIGHT_SOURCES.items()} | 
 }
 
 
-@cache
 def find_camera(name: str) -> Camera:
     """Return a camera by a profile (see `load_camera`), by a RAW file of it, or by a name LibRaw knows.
 
@@ -142,15 +141,20 @@ def camera_of_file(path: Path) -> Camera:
     tells its ISO too. The CFA of another sensor than one with a Bayer pattern is `OTHER_CFA`.
 
     Raises:
-        InputError: the file can't be read, or tells no colour matrix.
+        InputError: the file can't be read, tells no colour matrix, or has other colours than R, G and B.
     """
     with open_camera_raw(path) as raw:
         tags, exif = read_dng_tags(path), read_exif(path)
         from_xyz = raw.rgb_xyz_matrix[:3].astype(np.float64)
         black, white = round(float(np.mean(raw.black_level_per_channel))), int(raw.white_level)
         frame = (int(raw.sizes.height), int(raw.sizes.width))
-        cell = "".join(chr(raw.color_desc[colour]) for colour in raw.raw_colors_visible[:2, :2].ravel())
-        is_bayer = raw.raw_pattern is not None and raw.raw_pattern.shape == (2, 2) and cell in CFA_ORIGINS
+        colours, cfa = raw.color_desc.decode(), OTHER_CFA
+        if tags and tags.linear:  # which does not tell the CFA
+            cfa = "RGGB"
+        elif raw.raw_pattern is not None and raw.raw_pattern.shape == (2, 2):
+            cfa = "".join(colours[colour] for colour in raw.raw_colors_visible[:2, :2].ravel())
+    if set(colours) - set("RGB"):
+        raise InputError(f"{path}: from a sensor of the colours {colours}; give RAW of red, green and blue")
     matrices = {"D65": from_xyz} if from_xyz.any() else {}
     if tags and tags.colour_matrices:
         matrices = {ILLUMINANTS.get(light, "D65"): matrix for light, matrix in tags.colour_matrices}
@@ -165,7 +169,7 @@ def camera_of_file(path: Path) -> Camera:
     noise = {}
     if tags and tags.shot_noise and (iso := exif.capture.get(ISO)):
         noise = {"shot_noise": tags.shot_noise / iso}
-    cfa = cell if is_bayer else OTHER_CFA
+    cfa = cfa if cfa in CFA_ORIGINS else OTHER_CFA
     return replace(camera, cfa=cfa, black_level=black, white_level=white, frame=frame, **noise)
 
 
@@ -182,8 +186,9 @@ def with_matrices(camera: Camera, name: str, matrices: dict[str, np.ndarray]) ->
     """
     whites = {light: chromaticity for light, (_, chromaticity) in LIGHT_SOURCES.items()}
     camera = replace(camera, name=name, xyz_matrices=matrices, illuminants=dict.fromkeys(matrices))
-    neutrals = {light: neutral_under(camera, whites[light]) for light in {*GREYS, *matrices}}
-    colours = np.array([colour_matrix_of(matrix, light) for light, matrix in matrices.items()])
+    with np.errstate(all="ignore"):  # of matrices that can't be used
+        neutrals = {light: neutral_under(camera, whites[light]) for light in {*GREYS, *matrices}}
+        colours = np.array([colour_matrix_of(matrix, light) for light, matrix in matrices.items()])
     if not np.isfinite(colours).all() or abs(np.linalg.det(colours)).min() < 1e-6:
         raise InputError(f"camera {name}: its colour matrix can't be used; give a profile")
     return replace(
@@ -247,7 +252,8 @@ def carriage_to(own: Camera, asked: str) -> Carriage | None:
 
 def find_cameras(cameras: Mapping[str, str]) -> dict[str, Camera]:
     """Return the cameras of photos that have another than the model's own; see `asked_camera`."""
-    return {photo: find_camera(asked) for photo, asked in cameras.items() if asked}
+    found = {asked: find_camera(asked) for asked in {*cameras.values()} if asked}
+    return {photo: found[asked] for photo, asked in cameras.items() if asked}
 
 
 def label_of(asked: str) -> str:

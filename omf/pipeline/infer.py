@@ -27,7 +27,7 @@ def infer(
     method: Method,
     scenes: Mapping[str, dict] = {},
     samples: int = 0,
-    carriages: Mapping[str, Carriage | None] = {},
+    carriages: Mapping[str, Carriage] = {},
     neutrals: Mapping[str, Sequence[float] | None] = {},
 ) -> dict:
     """Reconstruct a shard: `decoded`/NAME.tif -> `out`/NAME.tif, demosaiced RAW, float32 (H, W, 3) in [0, 1].

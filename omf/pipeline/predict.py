@@ -1,6 +1,7 @@
 """Reconstruction of photos in one process, without a workflow."""
 
 from collections.abc import Callable, Iterable
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +57,7 @@ def predict(
     read_photo = read_once(reader) if samples else reader
     cameras: dict[str, str] = {}  # by photo
     neutrals: dict[str, tuple[float, float] | None] = {}  # by photo, noted ones
+    carriage_of = cache(partial(carriage_to, writer.camera))
     # the method itself converts to the plain format, on its device
     submit = method.packed if writer.format == RawFormat() else method.demosaiced
 
@@ -63,7 +65,7 @@ def predict(
         photo = photo_of[name]
         rgb, whole = read_photo(photo)
         asked = cameras[photo] = asked_camera(named[photo]) if asked_camera else ""
-        carriage, known = carriage_to(writer.camera, asked), neutral
+        carriage, known = carriage_of(asked), neutral
         if noted_neutral:
             camera = carriage.target if carriage else writer.camera
             known = neutrals[photo] = noted_neutral(named[photo], camera)

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from omf.io.cameras import (
 )
 from omf.io.dng import make_preview, save_dng
 from omf.io.exif import ISO, Exif
-from omf.raw.camera import LIGHT_SOURCES, check_bayer, load_camera
+from omf.raw.camera import LIGHT_SOURCES, Camera, check_bayer, load_camera
 from omf.raw.camera_colours import matrix_from_xyz, neutral_under
 from omf.utils.errors import InputError
 
@@ -80,8 +81,7 @@ def test_a_profile_survives_being_written(tmp_path):
     )
 
 
-def write_own_dng(path: Path, camera_name: str) -> None:
-    camera = load_camera(camera_name)
+def write_own_dng(path: Path, camera: Camera) -> None:
     save_dng(
         path,
         np.full((64, 48), 500, np.uint16),
@@ -98,8 +98,9 @@ def write_own_dng(path: Path, camera_name: str) -> None:
 
 def test_the_camera_of_a_dng_has_its_matrices_levels_cfa_and_noise(tmp_path):
     path = tmp_path / "shot.dng"
-    write_own_dng(path, "samsung_s7")
-    camera, s7 = find_camera(str(path)), load_camera("samsung_s7")
+    s7 = load_camera("samsung_s7")
+    write_own_dng(path, s7)
+    camera = find_camera(str(path))
     assert (camera.cfa, camera.black_level, camera.white_level, camera.frame) == ("BGGR", 66, 1020, (64, 48))
     assert camera.name == "Overexposure Mask Fusion samsung_s7"
     assert camera.xyz_matrices.keys() == {"A", "D65"}
@@ -175,6 +176,20 @@ def test_a_camera_that_is_not_found_is_one_line(name, line):
         find_camera(name)
 
 
+@pytest.mark.parametrize("matrix", [np.zeros((3, 3)), np.ones((3, 3)), np.diag([1, 1, 0])])
+def test_a_file_whose_matrix_cannot_be_used_is_one_line(tmp_path, matrix):
+    s7 = load_camera("samsung_s7")
+    odd = replace(s7, illuminants={"D65": s7.illuminants["D65"]}, xyz_matrices={"D65": matrix})
+    write_own_dng(tmp_path / "a.dng", odd)
+    with pytest.raises(InputError, match="colour matrix"):
+        find_camera(str(tmp_path / "a.dng"))
+
+
+def test_linear_dng_tells_no_cfa(tmp_path):
+    write_tiff(tmp_path / "pro.dng", np.full((64, 64, 3), 900, np.uint16), (2, 2), b"")
+    assert find_camera(str(tmp_path / "pro.dng")).cfa == "RGGB"
+
+
 def test_a_raw_file_that_is_none_is_one_line(tmp_path):
     path = tmp_path / "shot.dng"
     path.write_bytes(b"not RAW")
@@ -185,7 +200,6 @@ def test_a_raw_file_that_is_none_is_one_line(tmp_path):
 def test_without_rawpy_profiles_work_and_names_say_what_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "rawpy", None)
     known_names.cache_clear()
-    find_camera.cache_clear()
     assert find_camera("huawei_p20").name == "huawei_p20"
     with pytest.raises(InputError, match="needs rawpy"):
         find_camera("NIKON D7100")
