@@ -243,3 +243,19 @@ def test_shell_completion(call_omf, tmp_path, typed, offered):
     )
     assert run("bash", "-c", request).stdout.split() == [offered]
     assert call_omf("completion", "zsh").stdout.startswith("#compdef omf")
+
+
+def test_a_prediction_loads_no_more_than_it_needs(tmp_path, tiny_base_model):
+    """PyTorch's compiler and SciPy's solvers take seconds of the start."""
+    code = (
+        "import sys\nfrom omf.cli import main\n"
+        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
+        "loaded = {'torch._dynamo', 'sympy', 'scipy.optimize', 'pandas', 'rawpy'} & set(sys.modules)\n"
+        "print(sorted(loaded), len(sys.modules))"
+    )
+    photo = ROOT / "test_rgb" / "rosette.png"
+    options = ("-o", tmp_path, "--model", tiny_base_model, "--device", "cpu", "-q")
+    result = run(sys.executable, "-c", code, "predict", photo, *options)
+    assert result.returncode == 0, result.stderr
+    loaded, count = result.stdout.rsplit(maxsplit=1)
+    assert loaded == "[]" and int(count) < 2500

@@ -12,7 +12,7 @@ import numpy as np
 from omf.io.dng_tags import read_dng_tags
 from omf.raw.bayer import CFA_ORIGINS, crop_to_cells, demosaic, mosaic, to_rggb
 from omf.raw.camera_colours import SRGB_TO_XYZ_D50, SRGB_TO_XYZ_D65
-from omf.raw.photo_profile import ProfileTones
+from omf.raw.develop import ProfileTones
 from omf.utils.errors import InputError
 from omf.utils.files import check_is_file
 

@@ -8,7 +8,7 @@ import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import imagecodecs
 import numpy as np
@@ -19,11 +19,13 @@ from omf.io.exif import CAPTURE_TAGS, EXIF_IFD, GPS_IFD, GPS_TAGS, Exif, encode_
 from omf.raw.bayer import CFA_ORIGINS
 from omf.raw.camera import LIGHT_SOURCES, Camera
 from omf.raw.camera_colours import SRGB_TO_XYZ_D50, calibrations
-from omf.raw.photo_profile import PhotoProfile
 from omf.utils.console import log
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write
 from omf.utils.version import VERSION
+
+if TYPE_CHECKING:
+    from omf.raw.photo_profile import PhotoProfile
 
 MAX_FILE_BYTES = 2**32 - 2**20  # of mosaic and preview: offsets have 32 bits, and the tags need some space
 MIN_DNG_SIDE, MAX_DNG_SIDE = 21, 65_499  # pixels, of images that LibRaw opens
@@ -47,7 +49,7 @@ def save_dng(
     neutral: np.ndarray,
     camera: Camera | None,
     model: str,
-    profile: PhotoProfile | None = None,
+    profile: "PhotoProfile | None" = None,
     noise: tuple[float, float] | None = None,
     exif: Exif | None = None,
     baseline_exposure: float = 0.0,
@@ -158,7 +160,9 @@ def encode_tiles(counts: np.ndarray) -> Iterator[bytes]:
             )
 
 
-def colour_tags(camera: Camera | None, neutral: np.ndarray, profile: PhotoProfile | None = None) -> list[Tag]:
+def colour_tags(
+    camera: Camera | None, neutral: np.ndarray, profile: "PhotoProfile | None" = None
+) -> list[Tag]:
     """Return the tags for converting RAW to colours (DNG specification, chapter 6).
 
     ForwardMatrix converts white-balanced camera RGB to XYZ under D50. It is P inverse(C), where C converts

@@ -10,7 +10,7 @@ import tifffile
 from omf.io.decoding import DECODING_ERRORS
 from omf.io.tiff import has_empty_end, tag_numbers
 from omf.raw.bayer import mosaic_full
-from omf.raw.photo_profile import ProfileTones
+from omf.raw.develop import ProfileTones
 
 CFA, LINEAR_RAW = 32803, 34892  # values of PhotometricInterpretation
 # DNG specification 1.7.1; row and column numbers in them begin at the active area

@@ -14,7 +14,6 @@ from omf.raw import isp
 from omf.raw.bayer import WHITE_LEVEL, crop_to_cells, mosaic_full, pack, to_challenge_counts
 from omf.raw.camera import Camera, name_seed
 from omf.raw.extra_curves import invert_curve
-from omf.raw.photo_profile import fit_photo_profile
 from omf.raw.white_balance import estimate_exposure, estimate_neutral
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write, check_is_file, save_npy
@@ -224,6 +223,8 @@ class Writer:
         self, path: Path, counts: np.ndarray, raw: np.ndarray, photo: Path, rgb: np.ndarray, camera: Camera
     ) -> None:
         """Write the counts as DNG, with a preview and the EXIF of the photo."""
+        from omf.raw.photo_profile import fit_photo_profile  # SciPy's solver takes long to load
+
         raw_format = self.format
         check_is_file(photo, "the photo itself, whose EXIF the DNG contains")
         if rgb.shape != raw.shape:

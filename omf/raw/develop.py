@@ -1,11 +1,12 @@
 """A simple ISP: demosaiced RAW to an sRGB picture."""
 
+from typing import NamedTuple
+
 import numpy as np
 
 from omf.raw.camera import Camera
 from omf.raw.camera_colours import SRGB_TO_XYZ_D50
 from omf.raw.isp import LUMA, camera_to_srgb, encode_srgb
-from omf.raw.photo_profile import ProfileTones
 
 # XYZ under D50 to linear ProPhoto RGB (ROMM RGB, ISO 22028-2); from brucelindbloom.com
 XYZ_TO_PROPHOTO = np.array(
@@ -14,6 +15,13 @@ XYZ_TO_PROPHOTO = np.array(
 SRGB_TO_PROPHOTO = XYZ_TO_PROPHOTO @ SRGB_TO_XYZ_D50
 BRIGHT_SHARE = 0.99  # quantile of brightness that becomes white by default
 MAX_BRIGHTENING = 8.0
+
+
+class ProfileTones(NamedTuple):
+    """Rising curve from linear RAW after colour conversion to linear light of the photo, both from 0 to 1."""
+
+    before: np.ndarray  # (N,), from 0 to 1
+    after: np.ndarray  # (N,)
 
 
 def develop(

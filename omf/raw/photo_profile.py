@@ -6,6 +6,7 @@ import numpy as np
 
 from omf.raw.bayer import crop_to_cells, halved
 from omf.raw.camera import Camera
+from omf.raw.develop import ProfileTones
 from omf.raw.global_fit import KNOTS, fit_global, mean_curve, select_cells
 from omf.raw.isp import decode_srgb
 
@@ -14,13 +15,6 @@ PROFILE_CELLS = 4000
 PROFILE_TURNS = 12
 LOWEST_RATIO, HIGHEST_RATIO = 0.05, 20.0  # ratios of a plausible neutral
 MIN_STEP = 1e-5  # between the points of a tone curve
-
-
-class ProfileTones(NamedTuple):
-    """Rising curve from linear RAW after colour conversion to linear light of the photo, both from 0 to 1."""
-
-    before: np.ndarray  # (N,), from 0 to 1
-    after: np.ndarray  # (N,)
 
 
 class PhotoProfile(NamedTuple):

@@ -7,9 +7,9 @@ import pytest
 
 from omf.raw.bayer import demosaic
 from omf.raw.camera import load_camera
-from omf.raw.develop import SRGB_TO_PROPHOTO, apply_profile_tones, develop
+from omf.raw.develop import SRGB_TO_PROPHOTO, ProfileTones, apply_profile_tones, develop
 from omf.raw.global_fit import KNOTS
-from omf.raw.photo_profile import ProfileTones, fit_photo_profile
+from omf.raw.photo_profile import fit_photo_profile
 from omf.raw.scenes import SCENES
 from omf.raw.simulator import linear_raw, sample_settings, simulate_pair
 
