@@ -261,7 +261,7 @@ def add_simulate(parents) -> None:
     out = "folder for the pairs, NUMBER.png and NUMBER.npy"
     add_path(simulate, "photos", "PHOTO_OR_FOLDER", scenes, nargs="*")
     add_path(simulate, "-o --out", "FOLDER", out, required=True)
-    add_camera(simulate, "profile in cameras/")
+    add_camera(simulate, "camera: a profile, a RAW file of it, or a name that LibRaw knows")
     add_number(simulate, "--count", "number of pairs", 100)
     add_number(simulate, "--size", "height and width, even", 504, "PIXELS")
     add_number(simulate, "--seed", "random seed; the same gives the same pairs", 0)

@@ -82,7 +82,11 @@ class TrainingSettings(Section):
     photos: list[str] = Field([], description="Folders of photos to simulate from; none: drawn scenes.")
     linear_images: list[str] = Field([], description="Folders of linear 16-bit images to simulate from.")
     exclude: str = Field("", description="Text file of photo names (globs) never to train on.")
-    camera: str = Field("samsung_s7", min_length=1, description="Camera to simulate: a profile in cameras/.")
+    camera: str = Field(
+        "samsung_s7",
+        min_length=1,
+        description="Camera to simulate: a profile, a RAW file of it, or a name that LibRaw knows.",
+    )
     network: Literal["unet", "packed_unet", "nafnet"] = Field(
         "unet", description="Architecture of OE and NOE."
     )
