@@ -51,7 +51,7 @@ class Help(argparse.RawDescriptionHelpFormatter):
     """Help that shows defaults and keeps the lines of examples."""
 
     def _get_help_string(self, action: argparse.Action) -> str:
-        shown = action.default not in (None, False, argparse.SUPPRESS)
+        shown = action.default not in (None, False, "", argparse.SUPPRESS)
         return f"{action.help} (default: %(default)s)" if shown else action.help
 
 
@@ -154,7 +154,7 @@ def add_predict(parents) -> None:
         predict.add_argument_group("known values, for inverse and models with a base network"),
         "ratios of a neutral grey in the RAW, as in AsShotNeutral of a DNG of the same light; or auto: of the"
         " white balance in the maker notes of each photo",
-        "brightness of the RAW, relative to that which the model would predict (default: 1)",
+        "brightness of the RAW, relative to that which the model would predict",
         1.0,
         ratio,
     )

@@ -291,10 +291,14 @@ def run_dataset(arguments: argparse.Namespace) -> int:
 
 def run_camera(arguments: argparse.Namespace) -> int:
     from omf.io.camera_profile import known_camera_text
-    from omf.io.cameras import find_camera
-    from omf.raw.camera import load_camera
+    from omf.io.cameras import find_camera, is_profile
+    from omf.raw.camera import load_camera, profile_path
     from omf.utils.files import save_text
 
+    if is_profile(arguments.camera):
+        raise InputError(
+            f"camera {arguments.camera}: has a profile already, {profile_path(arguments.camera)}; copy it"
+        )
     out = profile_target(arguments.out)
     check_replaceable(out)
     save_text(out, known_camera_text(find_camera(arguments.camera)))

@@ -292,6 +292,8 @@ def test_the_command_writes_a_profile(tmp_path, call_omf, monkeypatch):
     refused = call_omf("camera", "NIKON D850", "-o", out)
     assert refused.returncode == 1 and out.read_text() == "mine"
     assert call_omf("camera", "NIKON D850", "-o", tmp_path / "x.txt").returncode == 1
+    refused = call_omf("camera", "samsung_s7", "-o", tmp_path / "x.yaml")
+    assert refused.returncode == 1 and "has a profile already" in refused.stderr
 
 
 def test_the_line_of_cameras():
