@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--precision", required=True)
     parser.add_argument("--samples", type=int, default=0)
     arguments = parser.parse_args()
-    model, photos = find_model(arguments.model), json.loads(arguments.photos.read_text())
+    model = find_model(arguments.model)
     method, device, on_cpu = load_method(model, arguments.device, arguments.precision, own_process=True)
     made_by = environment(device)
     print(environment_line(made_by), flush=True)
@@ -35,7 +35,7 @@ def main() -> None:
         from omf.inference.device_check import check_against_cpu  # imports torch, unlike classical methods
 
         check_against_cpu(method, model)
-    own = find_camera(model.camera)
+    own, photos = find_camera(model.camera), json.loads(arguments.photos.read_text())
     targets = find_cameras(photos["cameras"])
     carriages = {name: Carriage(own, target) for name, target in targets.items()}
     measured = infer(

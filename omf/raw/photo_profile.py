@@ -38,7 +38,10 @@ def fit_photo_profile(raw: np.ndarray, rgb: np.ndarray, camera: Camera) -> Photo
     selected = select_cells(cells[0], halved(cells[1]), PROFILE_CELLS)
     if selected is None:
         return None
-    fit = fit_global(selected, mean_curve(camera), camera.mean_colour_matrix, PROFILE_TURNS)
+    try:
+        fit = fit_global(selected, mean_curve(camera), camera.mean_colour_matrix, PROFILE_TURNS)
+    except np.linalg.LinAlgError:  # RAW that is all 0, and the like
+        return None
     white = fit.matrix.sum(axis=1)
     if not white[1] > 0:
         return None

@@ -49,6 +49,7 @@ def test_photos_that_tell_no_profile():
     rgb, raw = photo_and_raw(0)
     assert fit_photo_profile(raw[:8, :8], rgb[:8, :8], S7) is None
     assert fit_photo_profile(np.zeros_like(raw), np.zeros_like(rgb), S7) is None
+    assert fit_photo_profile(np.zeros_like(raw), rgb, S7) is None
     assert fit_photo_profile(np.ones_like(raw), np.full_like(rgb, 255), S7) is None
 
 
