@@ -12,6 +12,7 @@ from PIL import Image, ImageDraw, ImageFont
 from skimage import data
 
 import omf
+from omf.evaluation.metrics import psnr
 from omf.utils.errors import cli_entry_point
 from omf.utils.paths import PACKAGE
 
@@ -48,6 +49,10 @@ def main() -> None:
             "RawTherapee, camera's colours": render(dng, "(camera)"),
             "RawTherapee, the DNG as input profile": render(dng, f"file:{dng}"),
         }
+    for title, panel in list(panels.items())[1:]:
+        border = (rgb.shape[0] - panel.shape[0]) // 2  # which RawTherapee leaves out
+        shown = rgb[border : rgb.shape[0] - border, border : rgb.shape[1] - border]
+        print(f"{title}: {psnr(panel / 255, shown / 255):.1f} dB")
     sheet = Image.new("RGB", (len(panels) * (WIDTH + GAP) - GAP, TITLE + HEIGHT), "white")
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(18)
     for column, (title, panel) in enumerate(panels.items()):

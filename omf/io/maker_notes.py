@@ -43,14 +43,15 @@ class GainReader:
     def __enter__(self) -> "GainReader":
         if shutil.which(EXIFTOOL[0]):
             pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-            self.process = subprocess.Popen(EXIFTOOL, text=True, encoding="utf-8", **pipes)
+            self.process = subprocess.Popen(EXIFTOOL, text=True, encoding="utf-8", errors="replace", **pipes)
         return self
 
     def __exit__(self, *error: object) -> None:
         if self.process:
-            with suppress(OSError):
+            with suppress(OSError, subprocess.TimeoutExpired):
                 self.process.communicate("-stay_open\nFalse\n", timeout=10)
             self.process.kill()
+            self.process.wait()
 
     def __call__(self, photo: Path) -> tuple[float, float] | None:
         """Return the gains of red and blue over green, or None if there are none, or absurd ones."""
@@ -74,7 +75,7 @@ class GainReader:
                     answer.append(line)
             except OSError:  # it has ended
                 return None
-        with suppress(ValueError, LookupError, TypeError, ZeroDivisionError):
+        with suppress(ValueError, LookupError, TypeError, AttributeError, ZeroDivisionError):
             (found,) = json.loads("".join(answer))
             if "WhitePoint" in found:
                 red, green, _, blue = map(int, found["WhitePoint"].split())
@@ -103,7 +104,7 @@ def ask_exiv2(photo: Path) -> tuple[float, float] | None:
         image = exiv2.ImageFactory.open(str(photo))
         image.readMetadata()
         exif = image.exifData()
-    except exiv2.Exiv2Error:
+    except (exiv2.Exiv2Error, UnicodeEncodeError):
         return None
     for tags in EXIV2_TAGS:
         with suppress(ValueError, LookupError, ZeroDivisionError):

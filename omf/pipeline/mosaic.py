@@ -25,7 +25,7 @@ def write_mosaics(
         writers: one writer for each output format.
         photos: photo files by name of the RAW.
         curves: extra curves by name of the RAW, see `curves_of_patches`.
-        cameras: cameras by name of the RAW, of those that is not the model's own.
+        cameras: by name of the RAW, cameras other than the model's.
 
     Returns:
         One line for each image and format that could not be written.
@@ -40,8 +40,8 @@ def write_mosaics(
         raw = read_picture(path)
         for write in writers:
             try:
-                photo, curve, camera = (known.get(path.stem) for known in (photos, curves, cameras))
-                write(path.stem, photo, raw, curve=curve, camera=camera)
+                curve, camera = curves.get(path.stem), cameras.get(path.stem)
+                write(path.stem, photos[path.stem], raw, curve=curve, camera=camera)
             except IMAGE_ERRORS as error:
                 problems.append(str(as_input_error(path.stem, error)))
     for writer in writers:

@@ -15,6 +15,7 @@ from omf.pipeline.samples import name_samples, read_once
 from omf.pipeline.scene_reader import SceneReader
 from omf.pipeline.stream import stream
 from omf.raw.camera import Camera
+from omf.raw.camera_colours import Carriage
 from omf.raw.challenge_scenes import complete_scenes, scene_line, summarise_scene
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.console import log, progress
@@ -58,17 +59,23 @@ def predict(
     cameras: dict[str, str] = {}  # by photo
     neutrals: dict[str, tuple[float, float] | None] = {}  # by photo, noted ones
     carriage_of = cache(partial(carriage_to, writer.camera))
+
+    @cache  # once for all samples of a photo
+    def facts(photo: str) -> tuple[Carriage | None, tuple[float, float] | None]:
+        """Return the carriage of a photo's RAW, and its neutral if it is known."""
+        cameras[photo] = asked_camera(named[photo]) if asked_camera else ""
+        carriage = carriage_of(cameras[photo])
+        if noted_neutral is None:
+            return carriage, neutral
+        neutrals[photo] = noted_neutral(named[photo], carriage.target if carriage else writer.camera)
+        return carriage, neutrals[photo]
+
     # the method itself converts to the plain format, on its device
     submit = method.packed if writer.format == RawFormat() else method.demosaiced
 
     def read(name: str) -> Picture:
-        photo = photo_of[name]
-        rgb, whole = read_photo(photo)
-        asked = cameras[photo] = asked_camera(named[photo]) if asked_camera else ""
-        carriage, known = carriage_of(asked), neutral
-        if noted_neutral:
-            camera = carriage.target if carriage else writer.camera
-            known = neutrals[photo] = noted_neutral(named[photo], camera)
+        rgb, whole = read_photo(photo_of[name])
+        carriage, known = facts(photo_of[name])
         mask = overexposure_mask(rgb)
         return Picture(rgb, mask, name, known, exposure, whole, samples > 0, carriage)
 
@@ -76,13 +83,7 @@ def predict(
         camera = picture.carriage.target if picture.carriage else None
         writer(picture.name, named[photo_of[picture.name]], raw, picture.rgb, camera=camera)
 
-    steps = stream(
-        photo_of,
-        read,
-        submit,
-        write,
-        method.pixels_per_batch,
-    )
+    steps = stream(photo_of, read, submit, write, method.pixels_per_batch)
     failed: dict[str, str] = {}  # the first problem of each photo, since its samples have the same
     for name, problem in progress(steps, total=len(photo_of), unit="image"):
         log.debug(f"{named[photo_of[name]]}: {'not used' if problem else 'done'}")

@@ -81,7 +81,7 @@ def test_a_profile_survives_being_written(tmp_path):
     )
 
 
-def write_own_dng(path: Path, camera: Camera) -> None:
+def write_own_dng(path: Path, camera: Camera, **options: object) -> None:
     save_dng(
         path,
         np.full((64, 48), 500, np.uint16),
@@ -93,6 +93,7 @@ def write_own_dng(path: Path, camera: Camera) -> None:
         camera=camera,
         model="",
         noise=(2e-3, 1e-6),
+        **options,
     )
 
 
@@ -112,20 +113,8 @@ def test_the_camera_of_a_dng_has_its_matrices_levels_cfa_and_noise(tmp_path):
 
 
 def test_noise_is_that_of_the_dng_at_its_iso(tmp_path):
-    camera = load_camera("samsung_s7")
-    save_dng(
-        tmp_path / "a.dng",
-        np.full((64, 48), 500, np.uint16),
-        make_preview(random_rgb(64, 48)),
-        cfa="RGGB",
-        black_level=0,
-        white_level=1023,
-        neutral=camera.mean_neutral,
-        camera=camera,
-        model="",
-        noise=(2e-3, 1e-6),
-        exif=Exif(make="Maker", model="Model 7", capture={ISO: 200}),
-    )
+    exif = Exif(make="Maker", model="Model 7", capture={ISO: 200})
+    write_own_dng(tmp_path / "a.dng", load_camera("samsung_s7"), exif=exif)
     found = find_camera(str(tmp_path / "a.dng"))
     assert found.shot_noise == pytest.approx(1e-5)
     assert found.name == "Maker Model 7"
