@@ -1,6 +1,6 @@
 import pytest
 import torch
-from conftest import random_unet
+from conftest import farthest_reach, random_unet
 from reference_checkpoint import published_layout
 
 from omf.networks.unet import UNet
@@ -20,14 +20,7 @@ def test_receptive_radius_bounds_the_reach_of_gradients(widths):
         if isinstance(module, torch.nn.Conv2d):
             module.weight.data.abs_()
     grid, receptive_radius = network.grid, network.receptive_radius
-    size = 2 * grid * (receptive_radius // grid + 2)
-    farthest = 0
-    for offset in range(grid):
-        x = torch.rand(1, 4, size, size, dtype=torch.double, requires_grad=True)
-        centre = size // 2 + offset
-        network.body(x)[0, :, centre, centre].sum().backward()
-        affecting = x.grad[0].abs().sum(0)[centre].nonzero()
-        farthest = max(farthest, centre - affecting.min().item(), affecting.max().item() - centre)
+    farthest = farthest_reach(network)
     assert farthest <= receptive_radius
     # max pooling hides a few paths, so the observed radius may be smaller, but by less than a cell
     assert farthest > receptive_radius - grid
