@@ -18,8 +18,15 @@ from omf.inference.gpu import gpu_errors, is_out_of_memory, lacks_engine, on_dev
 from omf.inference.tiling import Box, cover_with_boxes, needed_cells
 from omf.networks.base import BORDER, PAD_VALUE, PaddedNetwork
 from omf.networks.fused_unet import FusedUNet
-from omf.networks.global_net import GlobalNet, GlobalTransform, refine, summarise_photo
-from omf.networks.packed_unet import PackedUNet, on_cells
+from omf.networks.global_net import (
+    BASE_CHANNELS,
+    GlobalNet,
+    GlobalTransform,
+    IntegerTransform,
+    refine,
+    summarise_photo,
+)
+from omf.networks.packed_unet import PackedUNet
 from omf.networks.spread_net import Spread, SpreadNet, sample_factors
 from omf.networks.unet import UNet
 from omf.networks.winograd import can_use_winograd
@@ -68,11 +75,9 @@ class Branch:
         network.eval().to(device)
         self.body, bytes_per_pixel = network.body, network.bytes_per_pixel
         if precision != "published" and isinstance(network, UNet | PackedUNet):
-            packed = isinstance(network, PackedUNet)
-            winograd = device.type == "cpu" and can_use_winograd()
-            fused = FusedUNet(network.unet if packed else network, getattr(torch, precision), winograd)
-            self.body = partial(on_cells, fused.to(device)) if packed else fused.to(device)
-            bytes_per_pixel = fused.bytes_per_pixel // (4 if packed else 1)
+            winograd = device.type == "cpu" and precision == "float32" and can_use_winograd()
+            self.body = FusedUNet(network, getattr(torch, precision), winograd).to(device)
+            bytes_per_pixel = self.body.bytes_per_pixel
         self.run = partial(refine, self.body)
         self.overexposed, self.grid = overexposed, network.grid
         self.halo = -(-network.receptive_radius // network.grid)  # cells
@@ -263,18 +268,23 @@ class Fusion:
                 for carrier, transform in zip(carriers, transforms)
             ]
             results = [apply_to_photo(*pair, postprocess) for pair in zip(carried, sources)]
+        bases = [
+            transform.of_integers(source.rgb.dtype) if transform else None
+            for transform, source in zip(transforms, sources)
+        ]
         for branch in self.branches:
             max_cells = max(self.memory // branch.bytes_per_cell, branch.min_cells)
             all_tiles = branch.tiles([picture.mask for picture in pictures], max_cells)
             for tiles in batch_tiles(all_tiles, max_cells):
-                x = torch.stack(
-                    [
-                        crop(sources[tile.picture], tile.outer, branch.grid, transforms[tile.picture])
-                        for tile in tiles
-                    ]
+                channels = BASE_CHANNELS if self.base else 4
+                sides = (side * branch.grid for side in tiles[0].outer.shape)
+                x = torch.full(
+                    (len(tiles), channels, *sides), PAD_VALUE, dtype=torch.float32, device=self.device
                 )
+                for tile, tile_input in zip(tiles, x):
+                    fill(tile_input, sources[tile.picture], tile.outer, branch.grid, bases[tile.picture])
                 y = branch.run(x)
-                finite &= y.isfinite().all()
+                finite &= torch.stack(y.aminmax()).isfinite().all()
                 for tile, tile_input, tile_output in zip(tiles, x, y):
                     height, width = pictures[tile.picture].mask.shape
                     rows, columns = pixel_slices(tile.inner, branch.grid, height, width)
@@ -388,10 +398,9 @@ def apply_to_photo(
     transform: GlobalTransform, source: Uploaded, postprocess: Callable[[Tensor], Tensor]
 ) -> Tensor:
     """Apply a transform, of a batch of one, to an uploaded photo, and postprocess the result."""
-    bands = []
-    for band in source.rgb.split(BAND_ROWS):
-        bands.append(postprocess(transform.apply(to_float(band)[None])[0].clamp(0, 1)))
-    return torch.cat(bands)
+    base = transform.of_integers(source.rgb.dtype)
+    bands = source.rgb.split(BAND_ROWS)
+    return torch.cat([postprocess(base.apply(band).clamp_(0, 1)) for band in bands])
 
 
 def to_float(rgb: Tensor) -> Tensor:
@@ -399,23 +408,23 @@ def to_float(rgb: Tensor) -> Tensor:
     return rgb.permute(2, 0, 1).float() / torch.iinfo(rgb.dtype).max
 
 
-def crop(source: Uploaded, box: Box, grid: int, transform: GlobalTransform | None = None) -> Tensor:
-    """Crop a box of cells of the padded photo as network input.
+def fill(x: Tensor, source: Uploaded, box: Box, grid: int, base: IntegerTransform | None) -> None:
+    """Fill a network's input, which holds the padding, with a box of cells of the padded photo.
 
-    Returns:
-        float32 (4, h, w) in [0, 1]; with the base RAW that a transform gives (BASE_CHANNELS, h, w).
+    Args:
+        x: float32 (4, h, w); with base RAW (BASE_CHANNELS, h, w).
+        source: photo.
+        box: cells to read.
+        grid: width and height of a cell in pixels.
+        base: transform that gives the base RAW; None: there is none.
     """
     rows, columns = pixel_slices(box, grid, *source.mask.shape)
-    rgb = to_float(source.rgb[rows, columns])
-    parts = [rgb, source.mask[None, rows, columns].float()]
-    if transform:
-        parts.append(transform.apply(rgb[None])[0])
-    pixels = torch.cat(parts)
-    shape = (len(pixels), *(side * grid for side in box.shape))
-    x = torch.full(shape, PAD_VALUE, dtype=torch.float32, device=rgb.device)
+    rgb, mask = source.rgb[rows, columns], source.mask[rows, columns]
     top, left = rows.start - (box.top * grid - BORDER), columns.start - (box.left * grid - BORDER)
-    x[:, top : top + pixels.shape[1], left : left + pixels.shape[2]] = pixels
-    return x
+    inside = x[:, top : top + len(rgb), left : left + rgb.shape[1]]
+    inside[:3], inside[3] = to_float(rgb), mask
+    if base:
+        inside[4:] = base.apply(rgb)
 
 
 def pixel_slices(box: Box, grid: int, height: int, width: int) -> tuple[slice, slice]:

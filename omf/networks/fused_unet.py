@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from omf.networks.packed_unet import PackedUNet
 from omf.networks.unet import ConvBlock, UNet, UpConv
 from omf.networks.winograd import MIN_CHANNELS, WinogradConv
 
@@ -15,17 +16,20 @@ class FusedUNet(nn.Module):
     """A U-Net's body with fused batch norms, sub-pixel up-convolutions and the channels-last layout.
 
     Args:
-        unet: trained network; not modified.
+        network: trained network; not modified.
         dtype: dtype of all but the first and the last convolution, which stay float32: they cost 0.2 % of the
             work, and half of the error of half precision.
         winograd: use Winograd convolutions, in float32, for layers with many channels; faster on a CPU.
     """
 
-    def __init__(self, unet: UNet, dtype: torch.dtype = torch.float32, winograd: bool = False):
+    def __init__(
+        self, network: UNet | PackedUNet, dtype: torch.dtype = torch.float32, winograd: bool = False
+    ):
         super().__init__()
-        self.dtype = dtype
+        self.dtype, self.packed = dtype, isinstance(network, PackedUNet)
+        unet = network.unet if self.packed else network
         # approximate peak memory per input pixel, float32
-        self.bytes_per_pixel = 4 * 6 * unet.widths[0]
+        self.bytes_per_pixel = 4 * 6 * unet.widths[0] // (4 if self.packed else 1)
         levels = range(1, len(unet.widths) + 1)
         self.encoders = nn.ModuleList(fuse_block(getattr(unet, f"Conv{level}"), winograd) for level in levels)
         self.ups = nn.ModuleList(SubPixelUpConv(getattr(unet, f"Up{level}")) for level in levels[:0:-1])
@@ -33,6 +37,8 @@ class FusedUNet(nn.Module):
             fuse_block(getattr(unet, f"Up_conv{level}"), winograd) for level in levels[:0:-1]
         )
         self.first, self.last = self.encoders[0].pop(0), copy.deepcopy(unet.Conv)
+        if self.packed:
+            self.first = conv_of_pixels(self.first)
         self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
         for part in (self.encoders, self.ups, self.decoders):
             part.to(dtype)
@@ -49,7 +55,8 @@ class FusedUNet(nn.Module):
         skips.pop()
         for up, decoder in zip(self.ups, self.decoders):
             x = decoder(up(x, skips.pop()))
-        return self.last(x.float())
+        x = self.last(x.float())
+        return functional.pixel_shuffle(x, 2) if self.packed else x
 
 
 class SubPixelUpConv(nn.Module):
@@ -101,6 +108,16 @@ def fuse_conv_bn(conv: nn.Conv2d, norm: nn.BatchNorm2d) -> nn.Conv2d:
     # without gradients: a graph would keep the copies in memory
     conv, norm = (copy.deepcopy(module).double().eval().requires_grad_(False) for module in (conv, norm))
     return fuse_conv_bn_eval(conv, norm)
+
+
+def conv_of_pixels(conv: nn.Conv2d) -> nn.Conv2d:
+    """Return the 6 x 6 convolution of stride 2 that equals a 3 x 3 convolution of 2 x 2 cells of pixels."""
+    with torch.device("meta"):  # no random weights
+        strided = nn.Conv2d(conv.in_channels // 4, conv.out_channels, 6, stride=2, padding=2)
+    # a cell's pixels are channels as in pixel_unshuffle, and in the kernel rows and columns
+    strided.weight = nn.Parameter(functional.pixel_shuffle(conv.weight, 2), requires_grad=False)
+    strided.bias = conv.bias
+    return strided
 
 
 def fuse_block(block: ConvBlock, winograd: bool) -> nn.Sequential:

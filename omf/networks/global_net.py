@@ -37,12 +37,23 @@ class GlobalTransform(NamedTuple):
         Returns:
             (N, 3, H, W).
         """
-        position = rgb.clamp(0, 1).flatten(1) * SEGMENTS
-        segment = position.detach().floor().clamp(max=SEGMENTS - 1).long()
-        low, high = self.curve.gather(1, segment), self.curve.gather(1, segment + 1)
-        linear = torch.lerp(low, high, position - segment).view(len(rgb), 3, -1)
+        linear = self.linear(rgb.flatten(1)).view(len(rgb), 3, -1)
         raw = torch.baddbmm(self.offset[:, :, None], self.matrix, linear)
         return raw.view_as(rgb)
+
+    def linear(self, srgb: Tensor) -> Tensor:
+        """Apply the tone curve to sRGB in [0, 1], (N, M)."""
+        position = srgb.clamp(0, 1) * SEGMENTS
+        segment = position.detach().floor().clamp(max=SEGMENTS - 1).long()
+        return torch.lerp(
+            self.curve.gather(1, segment), self.curve.gather(1, segment + 1), position - segment
+        )
+
+    def of_integers(self, dtype: torch.dtype) -> "IntegerTransform":
+        """Return the transform, of a batch of one, for photos of a dtype: uint8 or uint16."""
+        max_value = torch.iinfo(dtype).max
+        srgb = torch.arange(max_value + 1, device=self.curve.device) / max_value
+        return IntegerTransform(self.linear(srgb[None])[0], self.matrix[0], self.offset[0])
 
     def white(self) -> Tensor:
         """Return the RAW of white, (N, 3)."""
@@ -51,6 +62,20 @@ class GlobalTransform(NamedTuple):
     def scaled(self, factors: Tensor) -> "GlobalTransform":
         """Return the transform whose RAW is multiplied by factors of the channels, (N, 3)."""
         return GlobalTransform(self.curve, factors[:, :, None] * self.matrix, factors * self.offset)
+
+
+class IntegerTransform(NamedTuple):
+    """A `GlobalTransform` of integer photos, whose tone curve is computed once for each value."""
+
+    table: Tensor  # linear value of each sRGB value
+    matrix: Tensor  # (3, 3)
+    offset: Tensor  # (3,)
+
+    def apply(self, rgb: Tensor) -> Tensor:
+        """Return camera RGB, (3, H, W), linear, white level at 1, not clipped, of a photo, (H, W, 3)."""
+        values = rgb.permute(2, 0, 1).contiguous().int()
+        linear = self.table.index_select(0, values.flatten()).view(3, -1)
+        return torch.addmm(self.offset[:, None], self.matrix, linear).view(values.shape)
 
 
 def refine(network: Callable[[Tensor], Tensor] | None, x: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """U-Net at half resolution: each 2 x 2 cell of pixels becomes one pixel, as in packed RAW."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from torch import Tensor
 from torch.nn import functional
@@ -35,9 +35,4 @@ class PackedUNet(PaddedNetwork):
 
     def body(self, x: Tensor) -> Tensor:
         """Map (N, in_channels, H, W) to (N, out_channels, H, W); H and W are multiples of `grid`."""
-        return on_cells(self.unet.body, x)
-
-
-def on_cells(body: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Run a network of 4 C to 4 C' channels on the 2 x 2 cells of (N, C, H, W); return (N, C', H, W)."""
-    return functional.pixel_shuffle(body(functional.pixel_unshuffle(x, 2)), 2)
+        return functional.pixel_shuffle(self.unet.body(functional.pixel_unshuffle(x, 2)), 2)
