@@ -42,7 +42,8 @@ class Reconstructor:
         device: auto (a GPU if available), cpu, cuda (a GPU that no other process of this program has) or
             cuda:N, or a torch.device. CUDA can't be used after a fork: in the workers of a DataLoader use
             cpu, or start them by spawn.
-        precision: float32; published, with the operations of the published code; or float16, on a GPU.
+        precision: float32; published, with the operations of the published code; bfloat16; or float16, on a
+            GPU.
         camera: camera of the RAW: name of a profile in cameras/, a YAML file, a RAW file of the camera, or a
             name that LibRaw knows, such as NIKON D750; empty: the model's own.
 

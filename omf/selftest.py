@@ -21,7 +21,7 @@ from torch.utils.data import Dataset
 
 from omf.inference.base import Picture
 from omf.inference.device_check import MAX_DEVIATION, check_against_cpu, sample_picture
-from omf.inference.devices import device_label, pick_device, training_precision
+from omf.inference.devices import device_label, has_bfloat16, pick_device, training_precision
 from omf.inference.fusion import Fusion
 from omf.inference.gpu import on_device
 from omf.models.checkpoints import load_networks
@@ -89,10 +89,12 @@ class SelfTest:
         return {
             "device": self.check_device,
             "convolution in float32": self.check_float32,
+            "convolution in bfloat16": self.check_bfloat16,
             "convolution in float16": self.check_float16,
-            "training in bfloat16": self.check_bfloat16,
+            "training in bfloat16": self.check_autocast,
             "model against the CPU": self.check_model,
-            "model in float16": self.check_half,
+            "model in bfloat16": self.check_model_in_bfloat16,
+            "model in float16": self.check_model_in_float16,
             "unusual pictures": self.check_unusual_pictures,
             "small tiles": self.check_tiles,
             "little memory": self.check_little_memory,
@@ -139,6 +141,10 @@ class SelfTest:
         if not self.on_gpu:
             raise SkippedError("requires a GPU")
 
+    def need_bfloat16(self) -> None:
+        if self.on_gpu and not has_bfloat16(self.device):
+            raise SkippedError("requires compute capability 8.0")
+
     def check_device(self) -> str:
         return ", ".join(f"{key} {value}" for key, value in describe_device(self.device).items())
 
@@ -156,12 +162,17 @@ class SelfTest:
         return f"relative error {error:.1e}"
 
     def check_bfloat16(self) -> str:
-        self.need_gpu()
+        self.need_bfloat16()
+        error = self.convolution_error(torch.bfloat16)
+        require(error < 4e-2, f"relative error {error:.1e}; use precision float32")
+        return f"relative error {error:.1e}"
+
+    def check_autocast(self) -> str:
         if training_precision(self.device) != torch.bfloat16:
-            raise SkippedError("below compute capability 8.0; training uses float32")
+            raise SkippedError("training uses float32 on this device")
         x = torch.rand(1, 16, 32, 32, device=self.device, requires_grad=True)
         layer = nn.Conv2d(16, 16, 3).to(self.device)
-        with torch.autocast("cuda", torch.bfloat16):
+        with torch.autocast(self.device.type, torch.bfloat16):
             loss = layer(x).float().square().mean()
         loss.backward()
         finite = x.grad.isfinite().all() and layer.weight.grad.isfinite().all()
@@ -184,7 +195,11 @@ class SelfTest:
         check_against_cpu(self.shared, find_model(DEFAULT_MODEL))
         return self.compare(self.shared, [sample_picture(256, 384)])
 
-    def check_half(self) -> str:
+    def check_model_in_bfloat16(self) -> str:
+        self.need_bfloat16()
+        return self.compare(self.fusion("bfloat16"), [sample_picture(256, 384)])
+
+    def check_model_in_float16(self) -> str:
         self.need_gpu()
         return self.compare(self.fusion("float16"), [sample_picture(256, 384)])
 
@@ -355,7 +370,7 @@ def compare_counts(given: list[np.ndarray], expected: list[np.ndarray], precisio
     pairs = zip(given, expected, strict=True)
     differences = np.concatenate([np.abs(one.astype(int) - other).ravel() for one, other in pairs])
     worst, changed = differences.max(), (differences > 0).mean()
-    half = precision == "float16"
+    half = precision in ("bfloat16", "float16")
     within = worst < MAX_DEVIATION[precision] if half else worst <= 1 and changed <= MAX_CHANGED
     measured = f"largest difference {worst}, {changed:.2%} of the values differ"
     require(within, f"{measured}; update the driver, or run on another GPU or the CPU")

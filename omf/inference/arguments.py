@@ -6,7 +6,7 @@ import numpy as np
 
 from omf.utils.errors import InputError
 
-PRECISIONS = ("float32", "published", "float16")
+PRECISIONS = ("float32", "published", "bfloat16", "float16")
 KnownValues = tuple[tuple[float, float] | None, float]  # R/G and B/G of a neutral grey, and factor on the RAW
 
 

@@ -1,6 +1,7 @@
 """Selection and configuration of the device that runs the networks."""
 
 import ctypes
+import platform
 from collections.abc import Callable
 
 import torch
@@ -9,6 +10,7 @@ from omf.inference.arguments import check_device
 from omf.inference.gpu import choose_gpu, in_gpu_job
 from omf.utils.console import log
 from omf.utils.errors import InputError
+from omf.utils.machine import processor_name
 
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # from glibc's malloc.h
 MAX_KEPT_BYTES = 2**25  # glibc's maximum; larger buffers would also leave larger holes
@@ -69,18 +71,35 @@ def libc_function(name: str) -> Callable | None:
         return None
 
 
-def training_precision(device: torch.device) -> torch.dtype:
-    """Return the dtype of autocast in training: bfloat16 on GPUs that compute it, else float32.
+def has_bfloat16(device: torch.device) -> bool:
+    """Return True if a device has instructions that multiply bfloat16: others emulate it.
 
     Below compute capability 8.0, PyTorch reports bfloat16 as supported, but cuDNN has no convolutions in it.
     """
-    if device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0):
-        return torch.bfloat16
-    return torch.float32
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return bfloat16_instructions() != ""
+
+
+def bfloat16_instructions() -> str:
+    """Return the name of the widest instructions of this processor that multiply bfloat16; empty: none."""
+    if torch.cpu._is_amx_tile_supported():
+        return "AMX"
+    if torch.cpu._is_avx512_bf16_supported():
+        return "AVX512_BF16"
+    # on x86 this is True for any AVX-512
+    is_arm = platform.machine().lower() in ("aarch64", "arm64")
+    return "BF16" if is_arm and torch.ops.mkldnn._is_mkldnn_bf16_supported() else ""
+
+
+def training_precision(device: torch.device) -> torch.dtype:
+    """Return the dtype of autocast in training: bfloat16 where the device multiplies it, else float32."""
+    return torch.bfloat16 if has_bfloat16(device) else torch.float32
 
 
 def device_label(device: torch.device) -> str:
-    """Describe a device: the name of a GPU, or the number of CPU threads in use."""
+    """Describe a device: the name of a GPU, or threads, processor and instructions of a CPU."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    return f"CPU, {torch.get_num_threads()} threads"
+    instructions = bfloat16_instructions() or torch.backends.cpu.get_cpu_capability()
+    return f"CPU, {torch.get_num_threads()} threads ({processor_name()}, {instructions})"

@@ -107,7 +107,8 @@ class Fusion:
         device: device that runs all.
         precision: precision of U-Nets; other networks run unchanged. `float32` computes the same function in
             the order that is fastest on the device, `published` performs the operations of the published
-            code, and `float16`, for a GPU, is `float32` in half precision, which costs one count or more.
+            code, and `bfloat16`, and `float16` for a GPU, are `float32` in half precision, which costs one
+            count or more.
         base: base network, whose RAW `oe` and `noe` refine; None: the published method.
         spread: spread network of the base network; None: there are no samples.
     """

@@ -15,7 +15,6 @@ from omf.io.cameras import find_camera
 from omf.raw.bayer import CFA_ORIGINS, mosaic_full, unpack
 from omf.raw.develop import develop, grey_world
 from omf.raw.isp import to_8_bit, to_sensor_counts
-from omf.raw.photo_profile import fit_photo_profile
 from omf.raw.white_balance import estimate_exposure, estimate_neutral
 from omf.utils.errors import InputError
 
@@ -84,6 +83,8 @@ def write_dng(
     ((known, _),) = known_values(neutral, 1.0)
     shown = None  # the photo's tones and colours, if nothing else is asked for
     if photo is not None and not known and baseline_exposure is None:
+        from omf.raw.photo_profile import fit_photo_profile  # SciPy takes long to load
+
         shown = fit_photo_profile(raw, photo, profile)
     if known:
         if max(known) > MAX_NEUTRAL:

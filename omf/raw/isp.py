@@ -8,7 +8,6 @@ import io
 
 import numpy as np
 from PIL import Image, JpegImagePlugin
-from scipy.ndimage import gaussian_filter, uniform_filter
 
 from omf.raw.overexposure import LUMA_THOUSANDTHS
 
@@ -83,6 +82,8 @@ def map_tones_locally(linear: np.ndarray, amount: float, size: int = 41) -> np.n
         amount: exponent; 0 has no effect.
         size: width of the box filter that averages the surroundings, applied twice, in pixels.
     """
+    from scipy.ndimage import uniform_filter  # takes long to import, and predictions don't need it
+
     surroundings = uniform_filter(uniform_filter(linear @ LUMA, size), size)[..., None]
     return compress_tones(linear, surroundings, amount)
 
@@ -146,6 +147,8 @@ def saturate(srgb: np.ndarray, amount: float) -> np.ndarray:
 
 def sharpen(srgb: np.ndarray, amount: float) -> np.ndarray:
     """Sharpen by an unsharp mask on the luma, radius 1 pixel."""
+    from scipy.ndimage import gaussian_filter  # as above
+
     luma = srgb @ LUMA
     return srgb + (np.float32(amount) * (luma - gaussian_filter(luma, 1)))[..., None]
 

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 
 import numpy as np
-from scipy.ndimage import distance_transform_edt, minimum_filter
 
 from omf.raw import isp
 from omf.raw.bayer import demosaic, mosaic, to_rggb
@@ -286,6 +285,8 @@ def linear_scene(
     Returns:
         float32 (H, W, 3), linear sRGB primaries, white at 1.
     """
+    from scipy.ndimage import distance_transform_edt, minimum_filter  # as in omf/raw/isp.py
+
     scene = linearise_photo(srgb, settings)
     brightest = srgb.max(axis=-1)
     clipped = brightest >= CLIPPED_LEVEL

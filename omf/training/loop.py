@@ -94,7 +94,8 @@ def fit(
             rate = learning_rate(plan, iteration)
             for group in optimiser.param_groups:
                 group["lr"] = rate
-            with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+            # no cache: within the context of `on_device` it would keep the weights of the first iteration
+            with torch.autocast(device.type, precision, precision != torch.float32, cache_enabled=False):
                 loss = objective(model, [part.to(device, non_blocking=True) for part in batch])
             optimiser.zero_grad()
             loss.backward()

@@ -1,6 +1,8 @@
 """Cores, memory and GPUs that this process may use. No torch here."""
 
 import os
+import platform
+import re
 import subprocess
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +20,14 @@ CGROUP_FILES = {
 def available_cores() -> int:
     """Return the number of cores that this process may use: in a batch job, those of the job."""
     return len(os.sched_getaffinity(0))
+
+
+def processor_name(system: Path = Path("/")) -> str:
+    """Return the name of the processor, or its architecture if Linux, in `proc` of `system`, has no name."""
+    with suppress(OSError):
+        if found := re.search(r"^model name\s*:\s*(.+)$", (system / "proc/cpuinfo").read_text(), re.M):
+            return " ".join(found[1].split())
+    return platform.machine()
 
 
 def free_memory(system: Path = Path("/")) -> int:

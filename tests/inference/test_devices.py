@@ -7,7 +7,7 @@ import sys
 import pytest
 import torch
 
-from omf.inference.devices import training_precision
+from omf.inference.devices import bfloat16_instructions, device_label, training_precision
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc returns memory at once")
@@ -52,4 +52,25 @@ def test_training_uses_bfloat16_only_where_convolutions_have_it(monkeypatch, cap
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: capability)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda *_: True)  # counts emulation
     assert training_precision(torch.device("cuda", 0)) == precision
-    assert training_precision(torch.device("cpu")) == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("amx", "avx512", "onednn", "machine", "instructions"),
+    [
+        (True, True, True, "x86_64", "AMX"),
+        (False, True, True, "x86_64", "AVX512_BF16"),
+        (False, False, True, "x86_64", ""),
+        (False, False, True, "aarch64", "BF16"),
+        (False, False, False, "aarch64", ""),
+    ],
+)
+def test_instructions_for_bfloat16(monkeypatch, amx, avx512, onednn, machine, instructions):
+    """Imitated; on x86, oneDNN counts any AVX-512, which emulates bfloat16."""
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: amx)
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: avx512)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: onednn)
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    cpu = torch.device("cpu")
+    assert bfloat16_instructions() == instructions
+    assert training_precision(cpu) == (torch.bfloat16 if instructions else torch.float32)
+    assert device_label(cpu).endswith(f"{instructions or torch.backends.cpu.get_cpu_capability()})")

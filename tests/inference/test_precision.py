@@ -25,7 +25,7 @@ def test_layers_are_fused_by_default_but_not_in_published(tiny_model):
 
 @pytest.mark.parametrize(
     ("name", "line"),
-    [("float16", "set precision to float32"), ("half", "one of float32, published, float16")],
+    [("float16", "set precision to float32"), ("half", "one of float32, published, bfloat16, float16")],
 )
 def test_unavailable_precisions_are_refused(tiny_model, name, line):
     with pytest.raises(InputError, match=line):

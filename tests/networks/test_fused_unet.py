@@ -14,6 +14,7 @@ from omf.inference.fusion import Fusion
 from omf.io.images import read_rgb
 from omf.models.checkpoints import load_networks
 from omf.models.registry import find_model
+from omf.networks.base import PaddedNetwork
 from omf.networks.fused_unet import FusedUNet, SubPixelUpConv, fuse_conv_bn
 from omf.networks.global_net import refine
 from omf.networks.unet import UNet
@@ -93,21 +94,21 @@ def test_convolutions_with_many_channels_use_winograd():
 
 
 class EmulatedHalf(nn.Module):
-    """A half-precision convolution as GPUs compute it: sums in float32, results rounded to float16."""
+    """A convolution in half precision as matrix units compute it: sums in float32, results rounded."""
 
     def __init__(self, conv: nn.Conv2d):
         super().__init__()
-        assert conv.weight.dtype == torch.float16
-        self.conv = copy.deepcopy(conv).float()
+        self.dtype, self.conv = conv.weight.dtype, copy.deepcopy(conv).float()
+        assert self.dtype.itemsize == 2
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        assert x.dtype == torch.float16
-        return self.conv(x.float()).half()
+        assert x.dtype == self.dtype
+        return self.conv(x.float()).to(self.dtype)
 
 
-def emulate_half(network: UNet) -> FusedUNet:
+def emulate_half(network: PaddedNetwork, dtype: torch.dtype) -> FusedUNet:
     """Return the fused network in half precision, emulated."""
-    fused = FusedUNet(network, torch.float16)
+    fused = FusedUNet(network, dtype)
     for parent in [*fused.encoders, *fused.decoders, *fused.ups]:
         for name, module in list(parent.named_children()):
             if isinstance(module, nn.Conv2d):

@@ -14,6 +14,7 @@ from conftest import ROOT, run
 from torch import nn
 from torch.utils.data import Dataset
 
+from omf.inference.devices import device_label
 from omf.training import loop
 from omf.training.curves import draw_curves
 from omf.training.loop import Hyperparameters, MovingAverage, fit, learning_rate, process_group
@@ -52,6 +53,12 @@ def rows(folder) -> list[dict]:
     for row in logged:
         del row["patches_per_second"]
     return logged
+
+
+@pytest.fixture(params=[torch.float32, torch.bfloat16], ids=["float32", "bfloat16"])
+def precision(request, monkeypatch) -> torch.dtype:
+    monkeypatch.setattr(loop, "training_precision", lambda device: request.param)
+    return request.param
 
 
 def test_learning_rate_rises_and_falls():
@@ -123,13 +130,13 @@ def test_processes_on_the_cpu_use_gloo_beside_gpus(monkeypatch):
     assert backends == ["gloo", "end", torch.device("cuda", 1), "nccl", "end"]
 
 
-def test_fit_learns_and_logs(tmp_path, monkeypatch, caplog):
+def test_fit_learns_and_logs(tmp_path, monkeypatch, precision, caplog):
     monkeypatch.setattr(loop, "LOG_EVERY", 4)
     monkeypatch.setattr(loop.log, "propagate", True)  # which the programs turn off
     with caplog.at_level("INFO"):
         trained = fit(network(), objective, Lines(), PLAN, tmp_path, CPU)
     assert not trained.training
-    assert f"net: 1 x CPU, {torch.get_num_threads()} threads; torch.float32" in caplog.text
+    assert f"net: 1 x {device_label(CPU)}; {precision}" in caplog.text
     logged = rows(tmp_path)
     assert [row["iteration"] for row in logged] == ["4", "8", "12", "16", "20", "24"]
     assert float(logged[-1]["loss"]) < float(logged[0]["loss"])
@@ -138,7 +145,7 @@ def test_fit_learns_and_logs(tmp_path, monkeypatch, caplog):
 
 
 @pytest.mark.parametrize("cut_at", [4, 12])
-def test_an_interrupted_run_gives_the_same_weights_and_log(tmp_path, monkeypatch, cut_at):
+def test_an_interrupted_run_gives_the_same_weights_and_log(tmp_path, monkeypatch, precision, cut_at):
     monkeypatch.setattr(loop, "LOG_EVERY", 4)
     plan = replace(PLAN, save_seconds=0)
     whole = fit(network(), objective, Lines(), plan, tmp_path / "whole", CPU)
