@@ -165,6 +165,7 @@ PRODUCTS = 5  # timed matrix products
 OURS = {
     "published": "`precision: published`",
     "float32": "`precision: float32`, the default",
+    "bfloat16": "`precision: bfloat16`",
     "float16": "`precision: float16`",
 }
 
@@ -324,7 +325,7 @@ def our_rows(widths: list[int], pictures: list, device: torch.device) -> list[Ro
         fusion = Fusion(*copy.deepcopy(both), device, precision)
         everywhere, needed = pixels_to_run(fusion, pictures)
         cost = plain_cost if precision == "published" else folded_cost
-        dtype = torch.float16 if precision == "float16" else torch.float32
+        dtype = torch.float32 if precision == "published" else getattr(torch, precision)
         rows.append(Row(OURS[precision], fusion, cost * needed, dtype))
     if device.type == "cpu":
         rows.insert(
@@ -344,9 +345,7 @@ def pixels_to_run(fusion: Fusion, pictures: list) -> tuple[int, int]:
     everywhere = needed = 0
     for branch in fusion.branches:
         cells = sum(needed_cells(np.ones_like(mask), branch.grid, BORDER).size for mask in masks)
-        cells_needed = sum(
-            tile.outer.cells for tile in branch.tiles(masks, fusion.memory // branch.bytes_per_cell)
-        )
+        cells_needed = sum(tile.outer.cells for tile in branch.tiles(masks, branch.max_cells(fusion.memory)))
         everywhere += cells * branch.grid**2
         needed += cells_needed * branch.grid**2
     return everywhere, needed

@@ -38,6 +38,7 @@ from omf.utils.machine import free_memory
 
 # Bytes for the activations of a network: half of the free memory, and at most this.
 MAX_MEMORY = {"cpu": 7 * 2**28, "cuda": 2**32}
+ENOUGH_MEMORY = {"cpu": 2**28, "cuda": 2**32}  # for those of a tile
 CENTRAL_90 = 1.645  # deviations on each side of the mean that hold 90 % of normally distributed values
 BAND_ROWS = 128  # of a photo, that the base's transform is applied to at once; even
 
@@ -83,6 +84,12 @@ class Branch:
         self.halo = -(-network.receptive_radius // network.grid)  # cells
         self.min_cells = (3 * self.halo) ** 2  # of a tile; a smaller one would be mostly halo
         self.bytes_per_cell = bytes_per_pixel * network.grid**2
+        # a larger tile saves little halo, and on a CPU its activations are in new pages at each layer
+        self.enough_memory = max(ENOUGH_MEMORY[device.type], self.bytes_per_cell * (12 * self.halo) ** 2)
+
+    def max_cells(self, memory: int) -> int:
+        """Return the size of the largest tile, in cells with halo, whose activations take `memory` bytes."""
+        return max(min(memory, self.enough_memory) // self.bytes_per_cell, self.min_cells)
 
     def tiles(self, masks: Sequence[np.ndarray], max_cells: int) -> list[Tile]:
         """Return the tiles to run for photos with these masks, of at most `max_cells` cells with halo."""
@@ -274,7 +281,7 @@ class Fusion:
             for transform, source in zip(transforms, sources)
         ]
         for branch in self.branches:
-            max_cells = max(self.memory // branch.bytes_per_cell, branch.min_cells)
+            max_cells = branch.max_cells(self.memory)
             all_tiles = branch.tiles([picture.mask for picture in pictures], max_cells)
             for tiles in batch_tiles(all_tiles, max_cells):
                 channels = BASE_CHANNELS if self.base else 4
