@@ -1,6 +1,7 @@
 """Cores, and limits of control groups, in imitations of /proc and /sys."""
 
 import os
+import platform
 import sys
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import psutil
 import pytest
 from conftest import run
 
-from omf.utils.machine import available_cores, free_in_cgroups, free_memory
+from omf.utils.machine import available_cores, free_in_cgroups, free_memory, processor_name
 
 GIB = 2**30
 VERSION_2 = ("memory.max", "memory.current", "inactive_file")
@@ -89,3 +90,18 @@ def test_only_the_cores_of_the_process_count():
     first = min(os.sched_getaffinity(0))
     code = f"import os; os.sched_setaffinity(0, [{first}]); from omf.utils.machine import available_cores;"
     assert run_python(f"{code} print(available_cores())") == "1\n"
+
+
+@pytest.mark.parametrize(
+    ("listed", "name"),
+    [
+        ("processor\t: 0\nmodel name\t: AMD  EPYC\nflags\t: fpu\n", "AMD EPYC"),
+        ("processor\t: 0\nCPU part\t: 0xd40\n", platform.machine()),  # ARM
+        (None, platform.machine()),
+    ],
+)
+def test_the_name_of_the_processor(tmp_path, listed, name):
+    if listed is not None:
+        (tmp_path / "proc").mkdir()
+        (tmp_path / "proc/cpuinfo").write_text(listed)
+    assert processor_name(tmp_path) == name
