@@ -46,8 +46,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         run("bash", HERE / "slurm_down.sh", folder)
 
 
-# The GPUs are none: infer requests one and runs on the CPU.
-MOCK_GPU = ("--set-resources", "infer:gpu=1")
+# The GPUs are none: infer requests one, on a node with a feature, and runs on the CPU.
+MOCK_GPU = ("--set-resources", "infer:gpu=1", "infer:constraint=matrix_units")
 
 
 @pytest.fixture
