@@ -1,11 +1,14 @@
 """The precisions of network inference."""
 
 import pytest
+import torch
 
+from omf.inference import devices
 from omf.inference.load import load_method
 from omf.models.registry import find_model
 from omf.networks.fused_unet import FusedUNet
 from omf.reconstructor import Reconstructor
+from omf.utils.console import log
 from omf.utils.errors import InputError
 
 
@@ -30,3 +33,27 @@ def test_layers_are_fused_by_default_but_not_in_published(tiny_model):
 def test_unavailable_precisions_are_refused(tiny_model, name, line):
     with pytest.raises(InputError, match=line):
         load_method(find_model(str(tiny_model)), "cpu", name)
+
+
+def test_bfloat16_is_computed_everywhere_with_a_warning_where_it_is_emulated(tiny_model, monkeypatch, caplog):
+    monkeypatch.setattr(log, "propagate", True)  # which the programs turn off
+    for has_instructions in (True, False):
+        monkeypatch.setattr(devices, "has_bfloat16", lambda device: has_instructions)  # noqa: B023
+        caplog.clear()
+        fusion, device, _ = load_method(find_model(str(tiny_model)), "cpu", "bfloat16")
+        assert [branch.body.dtype for branch in fusion.branches] == [torch.bfloat16] * 2
+        lines = (
+            [] if has_instructions else [f"precision bfloat16: {device} emulates it; float32 is faster there"]
+        )
+        assert caplog.messages == lines
+
+
+def test_gpus_without_bfloat16_refuse_it(tiny_model, monkeypatch):
+    """Imitated."""
+    monkeypatch.setattr(devices, "pick_device", lambda *_: torch.device("cuda", 0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "Tesla T4")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: (7, 5))
+    with pytest.raises(
+        InputError, match=r"requires compute capability 8.0, which Tesla T4 does not have; set"
+    ):
+        load_method(find_model(str(tiny_model)), "cuda", "bfloat16")
