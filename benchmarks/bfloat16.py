@@ -32,8 +32,8 @@ from omf.models.checkpoints import save_demosaic_net
 from omf.networks.build import build
 from omf.networks.demosaic_net import DemosaicNet
 from omf.networks.fused_unet import FusedUNet
+from omf.networks.onednn import WinogradConv
 from omf.networks.unet import PUBLISHED_WIDTHS
-from omf.networks.winograd import WinogradConv
 from omf.raw.camera import load_camera
 from omf.training import loop
 from omf.training.loop import Hyperparameters, fit
@@ -119,8 +119,8 @@ def whole_networks() -> dict[str, Row]:
     exact = unet.body(x)
     bodies = {
         "plain": unet.body,
-        "float32": FusedUNet(unet, winograd=True),
-        "bfloat16": FusedUNet(unet, torch.bfloat16),
+        "float32": FusedUNet(unet, onednn=True),
+        "bfloat16": FusedUNet(unet, torch.bfloat16, onednn=True),
     }
     return {
         f"U-Net of the published widths, {IMAGE} x {IMAGE}: {name}": (

@@ -286,7 +286,7 @@ def single_rows(widths: list[int], pictures: list, device: torch.device) -> list
     }
     if on_cpu:
         variants["+ Winograd convolution instead of torch.compile"] = (
-            [FusedUNet(unet, winograd=True) for unet in both],
+            [FusedUNet(unet, onednn=True) for unet in both],
             folded_cost,
         )
         example = pad(torch.rand(1, 4, *pictures[0].mask.shape))

@@ -83,13 +83,14 @@ def has_bfloat16(device: torch.device) -> bool:
 
 def bfloat16_instructions() -> str:
     """Return the name of the widest instructions of this processor that multiply bfloat16; empty: none."""
+    if not (torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()):
+        return ""
     if torch.cpu._is_amx_tile_supported():
         return "AMX"
     if torch.cpu._is_avx512_bf16_supported():
         return "AVX512_BF16"
-    # on x86 this is True for any AVX-512
-    is_arm = platform.machine().lower() in ("aarch64", "arm64")
-    return "BF16" if is_arm and torch.ops.mkldnn._is_mkldnn_bf16_supported() else ""
+    # on x86 oneDNN supports it, emulated, with any AVX-512
+    return "BF16" if platform.machine().lower() in ("aarch64", "arm64") else ""
 
 
 def training_precision(device: torch.device) -> torch.dtype:

@@ -26,10 +26,10 @@ from omf.networks.global_net import (
     refine,
     summarise_photo,
 )
+from omf.networks.onednn import can_use_onednn
 from omf.networks.packed_unet import PackedUNet
 from omf.networks.spread_net import Spread, SpreadNet, sample_factors
 from omf.networks.unet import UNet
-from omf.networks.winograd import can_use_winograd
 from omf.raw.bayer import WHITE_LEVEL, crop_to_cells, pack
 from omf.raw.camera import name_seed
 from omf.raw.white_balance import estimate_neutral
@@ -76,8 +76,9 @@ class Branch:
         network.eval().to(device)
         self.body, bytes_per_pixel = network.body, network.bytes_per_pixel
         if precision != "published" and isinstance(network, UNet | PackedUNet):
-            winograd = device.type == "cpu" and precision == "float32" and can_use_winograd()
-            self.body = FusedUNet(network, getattr(torch, precision), winograd).to(device)
+            dtype = getattr(torch, precision)
+            onednn = device.type == "cpu" and can_use_onednn(dtype)
+            self.body = FusedUNet(network, dtype, onednn).to(device)
             bytes_per_pixel = self.body.bytes_per_pixel
         self.run = partial(refine, self.body)
         self.overexposed, self.grid = overexposed, network.grid

@@ -1,15 +1,17 @@
 """Fused U-Net for inference: the same function with fewer operations."""
 
 import copy
+from collections.abc import Sequence
+from itertools import chain
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from omf.networks.onednn import MIN_CHANNELS, ReorderedConv, WinogradConv
 from omf.networks.packed_unet import PackedUNet
 from omf.networks.unet import ConvBlock, UNet, UpConv
-from omf.networks.winograd import MIN_CHANNELS, WinogradConv
 
 
 class FusedUNet(nn.Module):
@@ -19,29 +21,30 @@ class FusedUNet(nn.Module):
         network: trained network; not modified.
         dtype: dtype of all but the first and the last convolution, which stay float32: they cost 0.2 % of the
             work, and half of the error of half precision.
-        winograd: use Winograd convolutions, in float32, for layers with many channels; faster on a CPU.
+        onednn: use operators of oneDNN for CPUs, see `can_use_onednn`: kernels that are reordered once, and
+            in float32 Winograd convolutions for layers with many channels.
     """
 
-    def __init__(
-        self, network: UNet | PackedUNet, dtype: torch.dtype = torch.float32, winograd: bool = False
-    ):
+    def __init__(self, network: UNet | PackedUNet, dtype: torch.dtype = torch.float32, onednn: bool = False):
         super().__init__()
         self.dtype, self.packed = dtype, isinstance(network, PackedUNet)
         unet = network.unet if self.packed else network
         # approximate peak memory per input pixel, float32
         self.bytes_per_pixel = 4 * 6 * unet.widths[0] // (4 if self.packed else 1)
         levels = range(1, len(unet.widths) + 1)
-        self.encoders = nn.ModuleList(fuse_block(getattr(unet, f"Conv{level}"), winograd) for level in levels)
-        self.ups = nn.ModuleList(SubPixelUpConv(getattr(unet, f"Up{level}")) for level in levels[:0:-1])
-        self.decoders = nn.ModuleList(
-            fuse_block(getattr(unet, f"Up_conv{level}"), winograd) for level in levels[:0:-1]
+        first, *others = fuse_block(unet.Conv1)
+        first = conv_of_pixels(first) if self.packed else first
+        self.first, self.last = rectified(first, torch.float32, False), copy.deepcopy(unet.Conv)
+        encoders = (fuse_block(getattr(unet, f"Conv{level}")) for level in levels[1:])
+        decoders = (fuse_block(getattr(unet, f"Up_conv{level}")) for level in levels[:0:-1])
+        self.encoders, self.decoders = (
+            nn.ModuleList(rectified_block(block, dtype, onednn) for block in part)
+            for part in (chain([others], encoders), decoders)
         )
-        self.first, self.last = self.encoders[0].pop(0), copy.deepcopy(unet.Conv)
-        if self.packed:
-            self.first = conv_of_pixels(self.first)
+        self.ups = nn.ModuleList(
+            SubPixelUpConv(getattr(unet, f"Up{level}"), dtype, onednn) for level in levels[:0:-1]
+        )
         self.eval().requires_grad_(False).to(memory_format=torch.channels_last)
-        for part in (self.encoders, self.ups, self.decoders):
-            part.to(dtype)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map float32 (N, C, H, W) to float32 (N, C', H, W); H and W are multiples of the network's grid."""
@@ -64,10 +67,10 @@ class SubPixelUpConv(nn.Module):
 
     Each of the four output phases (even or odd row, even or odd column) depends on only 2 x 2 different
     pixels of the small grid, so the taps that fall on the same pixel are added up: 16 multiplications
-    instead of 36.
+    instead of 36. `dtype` and `onednn`: see `FusedUNet`.
     """
 
-    def __init__(self, up: UpConv):
+    def __init__(self, up: UpConv, dtype: torch.dtype = torch.float32, onednn: bool = False):
         super().__init__()
         _, conv, norm, _ = up.up
         fused = fuse_conv_bn(conv, norm)
@@ -75,9 +78,10 @@ class SubPixelUpConv(nn.Module):
             merge_taps(merge_taps(fused.weight, 2, row), 3, column) for row in range(2) for column in range(2)
         ]
         with torch.device("meta"):  # no random weights
-            self.conv = nn.Conv2d(conv.in_channels, 4 * conv.out_channels, 2, padding=1)
-        self.conv.weight = nn.Parameter(torch.cat(kernels).float(), requires_grad=False)
-        self.conv.bias = nn.Parameter(fused.bias.repeat(4).float(), requires_grad=False)
+            phases = nn.Conv2d(conv.in_channels, 4 * conv.out_channels, 2, padding=1)
+        phases.weight = nn.Parameter(torch.cat(kernels), requires_grad=False)
+        phases.bias = nn.Parameter(fused.bias.repeat(4), requires_grad=False)
+        self.conv = rectified(phases, dtype, onednn)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Upsample x and concatenate it to skip: (N, C, H, W) and (N, C', 2H, 2W) -> (N, 2C', 2H, 2W)."""
@@ -89,7 +93,7 @@ class SubPixelUpConv(nn.Module):
             memory_format=torch.channels_last,
         )
         merged[:, :channels] = skip
-        phases = functional.relu_(self.conv(x)).split(channels, dim=1)
+        phases = self.conv(x).split(channels, dim=1)
         for phase, (row, column) in zip(phases, ((0, 0), (0, 1), (1, 0), (1, 1))):
             # odd phases are offset by one small pixel: down for rows, right for columns
             window = phase[:, :, row : row + height // 2, column : column + width // 2]
@@ -120,15 +124,22 @@ def conv_of_pixels(conv: nn.Conv2d) -> nn.Conv2d:
     return strided
 
 
-def fuse_block(block: ConvBlock, winograd: bool) -> nn.Sequential:
-    """Return the two convolutions of a block with their batch norms fused, each followed by a ReLU."""
+def fuse_block(block: ConvBlock) -> list[nn.Conv2d]:
+    """Return the two convolutions of a block with their batch norms fused, in float64."""
     first, first_norm, _, second, second_norm, _ = block.conv
-    layers: list[nn.Module] = []
-    for conv, norm in ((first, first_norm), (second, second_norm)):
-        fused = fuse_conv_bn(conv, norm)
-        if winograd and min(conv.in_channels, conv.out_channels) >= MIN_CHANNELS:
-            layers.append(WinogradConv(fused.weight, fused.bias))
-        else:
-            layers.append(fused.float())
-        layers.append(nn.ReLU(inplace=True))
-    return nn.Sequential(*layers)
+    return [fuse_conv_bn(first, first_norm), fuse_conv_bn(second, second_norm)]
+
+
+def rectified_block(block: Sequence[nn.Conv2d], dtype: torch.dtype, onednn: bool) -> nn.Sequential:
+    """Return convolutions each followed by a ReLU; see `FusedUNet`."""
+    return nn.Sequential(*(rectified(conv, dtype, onednn) for conv in block))
+
+
+def rectified(conv: nn.Conv2d, dtype: torch.dtype, onednn: bool) -> nn.Module:
+    """Return a convolution followed by a ReLU; see `FusedUNet`."""
+    is_wide = min(conv.in_channels, conv.out_channels) >= MIN_CHANNELS and conv.kernel_size == (3, 3)
+    if onednn and dtype == torch.float32 and is_wide:
+        return nn.Sequential(WinogradConv(conv.weight, conv.bias), nn.ReLU(inplace=True))
+    if onednn:
+        return ReorderedConv(conv.to(dtype))
+    return nn.Sequential(conv.to(dtype), nn.ReLU(inplace=True))

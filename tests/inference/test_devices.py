@@ -60,6 +60,7 @@ def test_training_uses_bfloat16_only_where_convolutions_have_it(monkeypatch, cap
         (True, True, True, "x86_64", "AMX"),
         (False, True, True, "x86_64", "AVX512_BF16"),
         (False, False, True, "x86_64", ""),
+        (True, True, False, "x86_64", ""),
         (False, False, True, "aarch64", "BF16"),
         (False, False, False, "aarch64", ""),
     ],

@@ -19,22 +19,22 @@ from omf.models.registry import find_model
 from omf.networks.base import PaddedNetwork
 from omf.networks.fused_unet import FusedUNet, SubPixelUpConv, fuse_conv_bn
 from omf.networks.global_net import refine
+from omf.networks.onednn import WinogradConv
 from omf.networks.packed_unet import PackedUNet
 from omf.networks.unet import UNet
-from omf.networks.winograd import WinogradConv
 from omf.raw.bayer import WHITE_LEVEL, mosaic, to_challenge_counts
 from omf.raw.overexposure import overexposure_mask
 
 
-@pytest.mark.parametrize("winograd", [False, True])
+@pytest.mark.parametrize("onednn", [False, True])
 @pytest.mark.parametrize("widths", [(3,), (4, 6), (8, 16, 32, 64, 128), (4, 256)])
-def test_output_equals_that_of_the_unet(widths, winograd):
+def test_output_equals_that_of_the_unet(widths, onednn):
     network = random_unet(widths, 0)
     before = {key: value.clone() for key, value in network.state_dict().items()}
     x = torch.rand(2, 4, 4 * network.grid, 6 * network.grid)
     with torch.inference_mode():
         assert_as_close(
-            FusedUNet(network, winograd=winograd)(x),
+            FusedUNet(network, onednn=onednn)(x),
             network.body(x),
             copy.deepcopy(network).double().body(x.double()),
         )
@@ -87,11 +87,11 @@ def test_operations_at_the_published_widths():
     assert giga[1] == pytest.approx(437, abs=7)
 
 
-@pytest.mark.parametrize("winograd", [False, True])
-def test_trained_weights_are_not_kept_in_memory(winograd):
+@pytest.mark.parametrize("onednn", [False, True])
+def test_trained_weights_are_not_kept_in_memory(onednn):
     network = random_unet((4, 256), 0)
     weights = [weakref.ref(parameter) for parameter in network.parameters()]
-    fused = FusedUNet(network, winograd=winograd)
+    fused = FusedUNet(network, onednn=onednn)
     del network
     gc.collect()
     assert not any(weight() is not None for weight in weights)
@@ -101,10 +101,10 @@ def test_trained_weights_are_not_kept_in_memory(winograd):
 def test_convolutions_with_many_channels_use_winograd():
     names = {
         name
-        for name, module in FusedUNet(UNet((64, 128, 256, 512)).eval(), winograd=True).named_modules()
+        for name, module in FusedUNet(UNet((64, 128, 256, 512)).eval(), onednn=True).named_modules()
         if isinstance(module, WinogradConv)
     }
-    assert names == {"encoders.2.2", "encoders.3.0", "encoders.3.2", "decoders.0.0", "decoders.0.2"}
+    assert names == {"encoders.2.1.0", "encoders.3.0.0", "encoders.3.1.0", "decoders.0.0.0", "decoders.0.1.0"}
 
 
 class EmulatedHalf(nn.Module):
@@ -123,7 +123,7 @@ class EmulatedHalf(nn.Module):
 def emulate_half(network: PaddedNetwork, dtype: torch.dtype) -> FusedUNet:
     """Return the fused network in half precision, emulated."""
     fused = FusedUNet(network, dtype)
-    for parent in [*fused.encoders, *fused.decoders, *fused.ups]:
+    for parent in list(torch.nn.ModuleList([fused.encoders, fused.decoders, fused.ups]).modules()):
         for name, module in list(parent.named_children()):
             if isinstance(module, nn.Conv2d):
                 setattr(parent, name, EmulatedHalf(module))
@@ -135,9 +135,9 @@ def test_first_and_last_convolution_of_half_precision_stay_in_float32(dtype):
     network = random_unet((4, 6), 0)
     half, full = FusedUNet(network, dtype), FusedUNet(network)
     for name in ("first", "last"):
-        layer = getattr(half, name)
-        assert layer.weight.dtype == torch.float32
-        assert (layer.weight == getattr(full, name).weight).all()  # and were never rounded
+        weights = [next(getattr(fused, name).parameters()) for fused in (half, full)]
+        assert weights[0].dtype == torch.float32
+        assert (weights[0] == weights[1]).all()  # and were never rounded
 
 
 REAL = ROOT.parent / "shared" / "s7"

@@ -21,7 +21,7 @@ def modules_of(script: Path) -> set[str]:
 
 def test_imports_are_followed_also_inside_functions():
     modules = modules_of(SCRIPT)
-    assert {"inference.load", "inference.fusion", "inference.unprocess", "networks.winograd"} <= modules
+    assert {"inference.load", "inference.fusion", "inference.unprocess", "networks.onednn"} <= modules
     assert not {"io.dng", "report.page", "evaluation.scores", "reconstructor", "commands"} & modules
     assert SCRIPT in source_files(SCRIPT) and PACKAGE / "__init__.py" in source_files(SCRIPT)
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from torch.nn import functional
 
 from omf.inference.fusion import Fusion
-from omf.networks.winograd import WinogradConv, can_use_winograd
+from omf.networks.onednn import WinogradConv, has_operators
 
 
 def example(batch, channels, outputs, height, width, seed=0):
@@ -41,9 +41,9 @@ def test_error_is_similar_to_that_of_direct_convolution(size):
 
 @pytest.fixture
 def afresh():
-    can_use_winograd.cache_clear()
+    has_operators.cache_clear()
     yield
-    can_use_winograd.cache_clear()
+    has_operators.cache_clear()
 
 
 def changed(*_):
@@ -62,7 +62,7 @@ def test_without_the_operators_plain_convolutions_do_the_work(operators, monkeyp
     networks = random_unet((4, 256), 0), random_unet((4, 256), 1)
     rgb, mask = random_rgb(20, 30), np.zeros((20, 30), bool)
     expected = Fusion(*networks, torch.device("cpu"))(rgb, mask)
-    can_use_winograd.cache_clear()
+    has_operators.cache_clear()
     monkeypatch.setattr(torch.ops, "mkldnn", operators)
     plain = [Fusion(*networks, torch.device("cpu"))(rgb, mask) for _ in range(2)]
     np.testing.assert_allclose(plain, [expected] * 2, atol=1e-5)

@@ -1,10 +1,4 @@
-"""Winograd convolution F(2 x 2, 3 x 3): 16 multiplications instead of 36, as oneDNN matrix products.
-
-The matrices are from Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016. Each
-2 x 2 output tile depends on a 4 x 4 input tile. After the transform, the tiles' values at one position
-and the kernel's value there are multiplied as matrices over the channels. The float32 error is similar
-to that of direct convolution.
-"""
+"""Convolutions on CPUs by operators of oneDNN that PyTorch has for its compiler: kernels are packed once."""
 
 import functools
 
@@ -15,18 +9,45 @@ from torch.nn import functional
 from omf.utils.console import log
 from omf.utils.errors import first_line
 
-MIN_CHANNELS = 256  # in and out; with fewer, the transforms cost as much as the multiplications save
+TYPICAL_SIDE = 256  # height and width for which kernels are reordered
+# Of Winograd's, in and out; with fewer, the transforms cost as much as the multiplications save
+MIN_CHANNELS = 256
 # Per position of the tiles processed at once, over all channels: they fit into the cache
 CACHED_VALUES = 2**18
 
 KERNEL_TRANSFORM = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))
 
 
-class WinogradConv(nn.Module):
-    """3 x 3 convolution with padding 1, for CPUs.
+class ReorderedConv(nn.Module):
+    """Convolution of stride 1 and ReLU in one pass; PyTorch's own reorders the kernel at each call.
 
-    The matrix products use oneDNN with kernels packed once, as torch.compile does: PyTorch's own matrix
-    product runs at half that rate on some processors.
+    Args:
+        conv: convolution, of any dtype.
+    """
+
+    def __init__(self, conv: nn.Conv2d):
+        super().__init__()
+        self.padding, self.bias = list(conv.padding), conv.bias
+        size = (1, conv.in_channels, TYPICAL_SIDE, TYPICAL_SIDE)
+        weight = conv.weight.contiguous(memory_format=torch.channels_last)
+        self.kernel = torch.ops.mkldnn._reorder_convolution_weight(
+            weight, self.padding, [1, 1], [1, 1], 1, size
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (N, C, H, W) to (N, K, H', W'), channels last."""
+        return torch.ops.mkldnn._convolution_pointwise(
+            x, self.kernel, self.bias, self.padding, [1, 1], [1, 1], 1, "relu", [], ""
+        )
+
+
+class WinogradConv(nn.Module):
+    """3 x 3 convolution with padding 1 by Winograd's F(2 x 2, 3 x 3): 16 multiplications instead of 36.
+
+    The matrices are from Lavin and Gray, Fast Algorithms for Convolutional Neural Networks, CVPR 2016. Each
+    2 x 2 output tile depends on a 4 x 4 input tile. After the transform, the tiles' values at one position
+    and the kernel's value there are multiplied as matrices over the channels. The float32 error is similar
+    to that of direct convolution. PyTorch's own matrix product runs at half the rate on some processors.
 
     Args:
         weight: kernels, (K, C, 3, 3).
@@ -87,9 +108,16 @@ def transform_output(lines: list[Tensor]) -> tuple[Tensor, Tensor]:
     return a + b + c, b - c - d
 
 
+def can_use_onednn(dtype: torch.dtype) -> bool:
+    """Return True if oneDNN has these convolutions in float32 or bfloat16 for this processor."""
+    if not has_operators():
+        return False
+    return dtype == torch.float32 or torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
 @functools.cache
-def can_use_winograd() -> bool:
-    """Return True if this PyTorch runs `WinogradConv`, whose operators are not of its public interface.
+def has_operators() -> bool:
+    """Return True if this PyTorch has the operators, which are not of its public interface.
 
     Without them, which a warning says once, the plain convolutions take their place.
     """
@@ -98,6 +126,8 @@ def can_use_winograd() -> bool:
     x, weight, bias = (torch.ones(shape, device="cpu").float() for shape in ((1, 1, 2, 2), (1, 1, 3, 3), 1))
     try:
         WinogradConv(weight, bias)(x)
+        conv = nn.Conv2d(1, 1, 3, padding=1, device="cpu", dtype=torch.float32).requires_grad_(False)
+        ReorderedConv(conv)(x)
     except (AttributeError, RuntimeError, TypeError) as error:
         log.warning(
             f"networks on the CPU are slower: PyTorch {torch.__version__} has other operators of oneDNN than"
