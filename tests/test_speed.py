@@ -31,7 +31,7 @@ def test_all_rows_give_the_same_raw(photo_folder, monkeypatch):
     monkeypatch.setattr(torch, "compile", lambda body: body)
     photos = sorted(photo_folder.iterdir())
     workers = [SPEED["Worker"](photos, [4, 6], ours) for ours in (False, True)]
-    rows = [row for worker in workers for row in worker.rows.values()]
+    rows = [row for worker in workers for row in worker.rows.values() if row.dtype == torch.float32]
     for picture in workers[0].pictures:
         expected, *others = (row.method.packed([picture])()[0].astype(int) for row in rows)
         for other in others:

@@ -141,5 +141,5 @@ def rectified(conv: nn.Conv2d, dtype: torch.dtype, onednn: bool) -> nn.Module:
     if onednn and dtype == torch.float32 and is_wide:
         return nn.Sequential(WinogradConv(conv.weight, conv.bias), nn.ReLU(inplace=True))
     if onednn:
-        return ReorderedConv(conv.to(dtype))
+        return ReorderedConv(conv.weight.to(dtype), conv.bias.to(dtype), conv.padding[0])
     return nn.Sequential(conv.to(dtype), nn.ReLU(inplace=True))

@@ -52,7 +52,7 @@ class GlobalTransform(NamedTuple):
     def of_integers(self, dtype: torch.dtype) -> "IntegerTransform":
         """Return the transform, of a batch of one, for photos of a dtype: uint8 or uint16."""
         max_value = torch.iinfo(dtype).max
-        srgb = torch.arange(max_value + 1, device=self.curve.device) / max_value
+        srgb = torch.arange(max_value + 1, dtype=torch.float32, device=self.curve.device) / max_value
         return IntegerTransform(self.linear(srgb[None])[0], self.matrix[0], self.offset[0])
 
     def white(self) -> Tensor:

@@ -22,17 +22,23 @@ class ReorderedConv(nn.Module):
     """Convolution of stride 1 and ReLU in one pass; PyTorch's own reorders the kernel at each call.
 
     Args:
-        conv: convolution, of any dtype.
+        weight: kernels, (K, C, h, w), of any dtype.
+        bias: biases, (K,).
+        padding: pixels of zeros on each side.
     """
 
-    def __init__(self, conv: nn.Conv2d):
+    def __init__(self, weight: Tensor, bias: Tensor, padding: int):
         super().__init__()
-        self.padding, self.bias = list(conv.padding), conv.bias
-        size = (1, conv.in_channels, TYPICAL_SIDE, TYPICAL_SIDE)
-        weight = conv.weight.contiguous(memory_format=torch.channels_last)
+        self.padding = [padding, padding]
         self.kernel = torch.ops.mkldnn._reorder_convolution_weight(
-            weight, self.padding, [1, 1], [1, 1], 1, size
+            weight.contiguous(memory_format=torch.channels_last),
+            self.padding,
+            [1, 1],
+            [1, 1],
+            1,
+            (1, weight.shape[1], TYPICAL_SIDE, TYPICAL_SIDE),
         )
+        self.bias = nn.Parameter(bias, requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (N, C, H, W) to (N, K, H', W'), channels last."""
@@ -126,8 +132,7 @@ def has_operators() -> bool:
     x, weight, bias = (torch.ones(shape, device="cpu").float() for shape in ((1, 1, 2, 2), (1, 1, 3, 3), 1))
     try:
         WinogradConv(weight, bias)(x)
-        conv = nn.Conv2d(1, 1, 3, padding=1, device="cpu", dtype=torch.float32).requires_grad_(False)
-        ReorderedConv(conv)(x)
+        ReorderedConv(weight, bias, padding=1)(x)
     except (AttributeError, RuntimeError, TypeError) as error:
         log.warning(
             f"networks on the CPU are slower: PyTorch {torch.__version__} has other operators of oneDNN than"
