@@ -1,4 +1,4 @@
-"""All that bfloat16 brings on this processor, in about five minutes.
+"""All that bfloat16 brings on this processor, in five to eight minutes.
 
     python benchmarks/bfloat16.py PHOTOS --out benchmarks/bfloat16.md --plot docs/bfloat16.png
 
@@ -207,8 +207,8 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("photos", nargs="+", type=Path)
-    parser.add_argument("--count", type=int, default=16, help="number of photos, evenly spaced by name")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--count", type=int, default=12, help="number of photos, evenly spaced by name")
+    parser.add_argument("--rounds", type=int, default=2)
     parser.add_argument("--out", type=Path, help="Markdown tables")
     parser.add_argument("--plot", type=Path, help="PNG of the losses of both trainings")
     arguments = parser.parse_args()
