@@ -103,4 +103,4 @@ def device_label(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     instructions = bfloat16_instructions() or torch.backends.cpu.get_cpu_capability()
-    return f"CPU, {torch.get_num_threads()} threads ({processor_name()}, {instructions})"
+    return f"CPU, {torch.get_num_threads()} threads, {processor_name()} with {instructions}"

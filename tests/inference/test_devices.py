@@ -74,4 +74,4 @@ def test_instructions_for_bfloat16(monkeypatch, amx, avx512, onednn, machine, in
     cpu = torch.device("cpu")
     assert bfloat16_instructions() == instructions
     assert training_precision(cpu) == (torch.bfloat16 if instructions else torch.float32)
-    assert device_label(cpu).endswith(f"{instructions or torch.backends.cpu.get_cpu_capability()})")
+    assert device_label(cpu).endswith(f" with {instructions or torch.backends.cpu.get_cpu_capability()}")
