@@ -19,8 +19,8 @@ class FusedUNet(nn.Module):
 
     Args:
         network: trained network; not modified.
-        dtype: dtype of all but the first and the last convolution, which stay float32: they cost 0.2 % of the
-            work, and half of the error of half precision.
+        dtype: dtype of all but the first and the last convolution, which stay float32: they cost little of
+            the work, and half of the error of half precision.
         onednn: use operators of oneDNN for CPUs, see `can_use_onednn`: kernels that are reordered once, and
             in float32 Winograd convolutions for layers with many channels.
     """

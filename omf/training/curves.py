@@ -19,7 +19,8 @@ def draw_curves(log: Path, out: Path) -> None:
         iterations = [int(row["iteration"]) for row in network_rows]
         loss, rate = ([float(row[name]) for row in network_rows] for name in ("loss", "learning_rate"))
         axes.plot(iterations, loss, color="#0072b2")
-        axes.set(title=network, xlabel="iteration", yscale="log")
+        scale = "log" if min(loss) > 0 else "linear"  # a likelihood's loss may be negative
+        axes.set(title=network, xlabel="iteration", yscale=scale)
         axes.yaxis.set_major_formatter("{x:g}")
         axes.yaxis.set_minor_formatter("{x:g}")
         axes.set_ylabel("loss", color="#0072b2")

@@ -144,6 +144,18 @@ def test_fit_learns_and_logs(tmp_path, monkeypatch, precision, caplog):
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_curves_show_negative_losses(tmp_path):
+    """Those of the spread network, a likelihood's."""
+    pictures = []
+    for last in (-1, -2):
+        log = tmp_path / "log.csv"
+        rows = (f"spread,{step},{loss},0.001,9" for step, loss in ((50, 5), (100, -1), (150, last)))
+        log.write_text("\n".join(("network,iteration,loss,learning_rate,patches_per_second", *rows)))
+        draw_curves(log, tmp_path / "curves.png")
+        pictures.append((tmp_path / "curves.png").read_bytes())
+    assert pictures[0] != pictures[1]
+
+
 @pytest.mark.parametrize("cut_at", [4, 12])
 def test_an_interrupted_run_gives_the_same_weights_and_log(tmp_path, monkeypatch, precision, cut_at):
     monkeypatch.setattr(loop, "LOG_EVERY", 4)
