@@ -123,7 +123,7 @@ def parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"omf {VERSION}")
     parents = parser.add_subparsers(metavar="COMMAND", required=True)
     for add in (
-        *(add_predict, add_evaluate, add_render, add_models, add_simulate),
+        *(add_predict, add_app, add_evaluate, add_render, add_models, add_simulate),
         *(add_dataset, add_camera_command, add_calibrate, add_train, add_selftest, add_completion),
     ):
         add(parents)
@@ -171,6 +171,21 @@ def add_predict(parents) -> None:
     add_setting(noise, "--noise-shot", NoiseSettings, "shot", metavar="VARIANCE")
     add_setting(noise, "--noise-read", NoiseSettings, "read", metavar="VARIANCE")
     add_setting(noise, "--noise-seed", NoiseSettings, "seed", metavar="NUMBER", default=None)
+
+
+def add_app(parents) -> None:
+    app = add_command(
+        parents,
+        "app",
+        commands.run_app,
+        "Serve a page for the browser: a photo in, its RAW out.",
+        "omf app",
+        "omf app --host 0.0.0.0 --port 8080",
+    )
+    text = "address to listen on; 127.0.0.1 is for browsers on this machine only, 0.0.0.0 for all"
+    app.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help=text)
+    add_number(app, "--port", "port to listen on; by default the first free one from 7860 on")
+    add_setting(app, "--device", Config, "device")
 
 
 def add_evaluate(parents) -> None:

@@ -122,6 +122,13 @@ def split_by_target(
     return free, taken
 
 
+def run_app(arguments: argparse.Namespace) -> int:
+    from omf.app.server import launch
+
+    launch(arguments.host, arguments.port, arguments.device)
+    return 0
+
+
 def run_evaluate(arguments: argparse.Namespace) -> int:
     from omf.evaluation.ground_truth import list_ground_truth
     from omf.evaluation.scores import match_items, score_all, scores_table, summarise

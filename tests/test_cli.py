@@ -44,7 +44,7 @@ def all_commands(parser: argparse.ArgumentParser, *words: str) -> Iterator[tuple
 
 def test_every_command_has_help(call_omf):
     commands = list(all_commands(cli.parser()))
-    assert {("predict",), ("models", "fetch"), ("completion",)} <= set(commands) and len(commands) == 14
+    assert {("predict",), ("models", "fetch"), ("completion",)} <= set(commands) and len(commands) == 15
     for command in commands:
         answer = call_omf(*command, "--help")
         assert answer.returncode == 0

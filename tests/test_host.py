@@ -48,7 +48,8 @@ def check(step):
 import omf
 
 for module in pkgutil.walk_packages(omf.__path__, "omf."):
-    if module.name not in ("omf.__main__", "omf.utils.interrupts"):
+    # programs: of the app's page, Gradio seeds `random` when it is imported
+    if module.name not in ("omf.__main__", "omf.utils.interrupts", "omf.app.page"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # those of other packages
             importlib.import_module(module.name)

@@ -18,5 +18,6 @@ lock() {
 }
 
 extras=(--extra build --extra workflow --extra train --extra report --constraint requirements-torch.txt)
-lock requirements.txt "${extras[@]}" "$@"
-lock requirements-dev.txt "${extras[@]}" --extra docs --extra dev --constraint requirements.txt "$@"
+# the larger one first, since packages for tests limit the versions of others
+lock requirements-dev.txt "${extras[@]}" --extra docs --extra dev "$@"
+lock requirements.txt "${extras[@]}" --constraint requirements-dev.txt "$@"

@@ -30,7 +30,10 @@ class Expected(NamedTuple):
     """Accuracy that a method expects of its answer to a photo."""
 
     psnr: float  # dB
-    exposure: tuple[float, float]  # factors on the RAW between which the true exposure lies in 9 of 10 photos
+    # factors on exposure, R/G and B/G of the RAW between which the true ones lie in 9 of 10 photos
+    exposure: tuple[float, float]
+    red: tuple[float, float]
+    blue: tuple[float, float]
 
 
 def refuse_known_values(pictures: Sequence[Picture]) -> None:

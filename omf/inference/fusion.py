@@ -374,8 +374,10 @@ class Fusion:
         if self.spread is None:
             return None
         _, spread = self.judgements[id(picture.rgb if picture.whole is None else picture.whole)]
-        limit = math.exp(CENTRAL_90 * float(spread.factor[0, 0, 0]))
-        return Expected(-20 / math.log(10) * float(spread.log_error), (1 / limit, limit))
+        limits = [math.exp(CENTRAL_90 * float(row.norm())) for row in spread.factor[0]]
+        return Expected(
+            -20 / math.log(10) * float(spread.log_error), *((1 / limit, limit) for limit in limits)
+        )
 
     def upload(self, rgb: np.ndarray, mask: np.ndarray) -> Uploaded:
         """Copy a photo and its mask to the device."""

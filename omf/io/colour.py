@@ -3,6 +3,7 @@
 import functools
 import struct
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import imagecodecs
@@ -140,9 +141,11 @@ def profile_from_tiff(
 
 def profile_from_exif(exif: Image.Exif) -> bytes | None:
     """Return the ICC profile of Adobe RGB if the EXIF of a photo without a profile says so, else None."""
+    index = ""
     try:
         space = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.ColorSpace)
-        index = exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex, "")
+        with suppress(KeyError):  # without this directory, Pillow before 13 raises it
+            index = exif.get_ifd(ExifTags.IFD.Interop).get(ExifTags.Interop.InteropIndex, "")
     except Exception:  # damaged EXIF, for which Pillow raises anything
         return None
     index = index.decode("ascii", "replace") if isinstance(index, bytes) else str(index)

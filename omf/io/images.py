@@ -2,6 +2,7 @@
 
 import io
 import struct
+from contextvars import ContextVar
 from pathlib import Path
 
 import imagecodecs
@@ -28,7 +29,7 @@ PHOTO_SUFFIXES = {
 }
 PHOTO_FORMATS = "JPEG, PNG, TIFF, WebP, AVIF or HEIC"
 READABLE = {"JPEG", "PNG", "TIFF", "WebP", "AVIF", "HEIC"}  # of `omf.io.identify`
-MAX_PIXELS = 2**29  # larger images count as decompression bombs
+max_pixels = ContextVar("max_pixels", default=2**29)  # of an image; larger ones count as decompression bombs
 # a larger image in a small file is one too: the header is cheap, but decoding allocates memory for all pixels
 BOMB_PIXELS, MAX_PIXELS_PER_BYTE = 2**24, 10_000  # a blank image has about 1000 pixels per byte
 MIN_JPEG_BYTES_PER_PIXEL = 1 / 512  # a block of 8 x 8 pixels takes at least one bit
@@ -121,8 +122,8 @@ def check_size(path: Path, width: int, height: int) -> None:
     """Raise InputError if an image is smaller than a Bayer cell, too large, or too large for its file."""
     if min(width, height) < 2:
         raise InputError(f"{path}: {width} x {height} pixels; a Bayer cell needs 2 x 2 or more")
-    if width * height > MAX_PIXELS:
-        raise InputError(f"{path}: {width} x {height} pixels; {MAX_PIXELS} at most")
+    if width * height > max_pixels.get():
+        raise InputError(f"{path}: {width} x {height} pixels; {max_pixels.get()} at most")
     size = path.stat().st_size
     if width * height > max(BOMB_PIXELS, MAX_PIXELS_PER_BYTE * size):
         raise InputError(

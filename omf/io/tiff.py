@@ -1,4 +1,4 @@
-"""Read TIFF files: RGB and grey of 8 to 16 bits per sample, with tifffile."""
+"""Read TIFF files: RGB and grey of 8 to 16 bits per sample, and YCbCr without compression, with tifffile."""
 
 import io
 import math
@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
+from PIL import Image
 
 from omf.io.colour import profile_from_tiff
 from omf.io.decoding import scale_to_16_bits
@@ -49,12 +50,22 @@ def is_preview(page: tifffile.TiffPage | tifffile.TiffFrame) -> bool:
 def can_decode(page: tifffile.TiffPage) -> bool:
     """Return True for the images of this module: grey and RGB, and all with more than 8 bits.
 
-    Pillow reads the others, such as palettes, CMYK and YCbCr in 8 bits, and reduces more bits to 8.
+    Pillow reads the others, such as palettes, CMYK and compressed YCbCr, and reduces more than 8 bits to 8.
     """
     bits = page.bitspersample
     if not isinstance(bits, int) or bits > 8 or (page.dtype is not None and page.dtype.kind in "ifc"):
         return True
-    return bits == 8 and page.photometric in CHANNELS_OF
+    return bits == 8 and (page.photometric in CHANNELS_OF or is_plain_ycbcr(page))
+
+
+def is_plain_ycbcr(page: tifffile.TiffPage) -> bool:
+    """Return True for YCbCr in 8 bits without compression and subsampling, which Pillow reads from 13 on."""
+    return (
+        page.photometric == tifffile.PHOTOMETRIC.YCBCR
+        and page.compression == tifffile.COMPRESSION.NONE
+        and page.bitspersample == 8
+        and page.subsampling == (1, 1)
+    )
 
 
 def decode_page(path: Path, page: tifffile.TiffPage) -> tuple[np.ndarray, bytes | None]:
@@ -83,6 +94,8 @@ def decode_page(path: Path, page: tifffile.TiffPage) -> tuple[np.ndarray, bytes 
     pixels = pixels[..., :channels]
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
         pixels = np.iinfo(pixels.dtype).max - pixels
+    if is_plain_ycbcr(page):
+        pixels = np.array(Image.fromarray(np.ascontiguousarray(pixels), "YCbCr").convert("RGB"))
     return pixels, page_profile(page)
 
 
@@ -126,7 +139,7 @@ def check_samples(path: Path, page: tifffile.TiffPage) -> int:
         raise InputError(f"{path}: {kind} samples; {remedy}")
     if not isinstance(page.bitspersample, int) or not 8 <= page.bitspersample <= 16:
         raise InputError(f"{path}: samples of {page.bitspersample} bits; {remedy}")
-    colours = CHANNELS_OF.get(page.photometric)
+    colours = 3 if is_plain_ycbcr(page) else CHANNELS_OF.get(page.photometric)
     if colours is None:
         name = getattr(page.photometric, "name", page.photometric)
         raise InputError(f"{path}: {name} colours in {page.bitspersample} bits; save it as RGB or grey")

@@ -14,6 +14,7 @@ STYLE = "<style>svg{color:#222}@media(prefers-color-scheme:dark){svg{color:#ddd}
 BLUE, ORANGE, GREEN, VERMILION, SKY = "#0072b2", "#e69f00", "#009e73", "#d55e00", "#56b4e9"
 MAIN = "#2b8cce"  # a blue that stands out on white and on black
 PLANE_COLOURS = {"R": VERMILION, "Gr": GREEN, "Gb": SKY, "B": BLUE}
+HISTOGRAM_BINS = 64
 MAX_POINTS = 2000  # of a scatter plot; more add no information
 MIN_PIXELS = 20  # of an image at a level of the tone curve; levels with fewer are omitted
 
@@ -103,6 +104,17 @@ def plot_planes(plane_psnr: dict[str, Sequence[float]]) -> str:
     for flier in boxes["fliers"]:
         flier.set(markeredgecolor=INK, markersize=3)
     plot.set(ylabel="PSNR, dB")
+    return to_svg(figure)
+
+
+def plot_histograms(packed: np.ndarray) -> str:
+    """Plot the histograms of the Bayer planes of packed RAW, float (h, w, 4) in [0, 1]."""
+    figure, plot = make_axes()
+    for values, (plane, colour) in zip(np.moveaxis(packed, -1, 0), PLANE_COLOURS.items()):
+        counts, edges = np.histogram(values, HISTOGRAM_BINS, (0, 1))
+        plot.stairs(counts / values.size, edges, color=colour, label=plane, linewidth=1.5)
+    plot.set(xlabel="RAW, relative to white", ylabel="share of the plane", xlim=(0, 1), yscale="log")
+    add_legend(plot)
     return to_svg(figure)
 
 

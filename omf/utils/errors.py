@@ -16,6 +16,7 @@ DEBUG = "OMF_DEBUG"  # environment variable: show tracebacks, in the jobs of a w
 
 # Extras of the package that contain optional modules
 EXTRAS = {
+    "gradio": "app",
     "huggingface_hub": "hub",
     "jinja2": "report",
     "matplotlib": "report",

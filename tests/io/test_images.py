@@ -6,6 +6,7 @@ import warnings
 
 import imagecodecs
 import numpy as np
+import PIL
 import pytest
 import tifffile
 from conftest import random_rgb
@@ -84,6 +85,7 @@ def test_photos_beyond_pillows_limit_of_this_process(tmp_path, monkeypatch, name
         read_exif(tmp_path / name)
 
 
+@pytest.mark.skipif(PIL.__version__ < "13", reason="Pillow's reader of WebP has a limit from 13 on")
 def test_webp_keeps_pillows_limit_in_one_line(tmp_path, monkeypatch):
     Image.fromarray(RGB).save(tmp_path / "a.webp")
     assert read_rgb(tmp_path / "a.webp").shape == RGB.shape
@@ -294,6 +296,14 @@ def test_invalid_tiff_tags_are_rejected(tmp_path, tag, value, message):
     with pytest.raises(InputError, match=message) as caught:
         read_rgb(tmp_path / "a.tif")
     assert str(caught.value).startswith(str(tmp_path / "a.tif"))
+
+
+@pytest.mark.parametrize("compression", [None, "tiff_lzw"])  # read by tifffile, and by Pillow
+def test_ycbcr_in_tiff_is_converted(tmp_path, compression):
+    stored = Image.fromarray(RGB).convert("YCbCr")
+    stored.save(tmp_path / "a.tif", compression=compression)
+    rgb = np.asarray(stored.convert("RGB")).astype(int)
+    assert np.abs(read_rgb(tmp_path / "a.tif") - rgb).max() <= 2  # two libraries round differently
 
 
 @pytest.mark.parametrize("photometric", ["ycbcr", "rgb"])  # read by Pillow, and by tifffile
