@@ -30,7 +30,7 @@ def write_page(path: Path, images: dict, examples: dict, figures: dict, model: s
     timing = {"images": len(images), "device": device, "seconds": 1.0, "megapixels": 1.0}
     problems = [f"{example.name}.jpg: broken" for group in examples.values() for example in group]
     summary = run_summary(model, device, timing, scores, problems)
-    path.write_text(render_page(summary, scores, examples, figures, datetime(2026, 1, 2)))
+    path.write_text(render_page(summary, scores, examples, thumbnails, figures, datetime(2026, 1, 2)))
     return path
 
 

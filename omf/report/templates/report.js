@@ -33,6 +33,7 @@ function refresh() {
       return sign * (typeof x === "number" ? x - y : x.localeCompare(y, undefined, { numeric: true }));
     });
   }
+  if (filter.value) chosen.sort((a, b) => (b[0] === filter.value) - (a[0] === filter.value));
   body.replaceChildren();
   shown = 0;
   showMore();
@@ -47,6 +48,19 @@ headings.forEach((heading) => heading.querySelector("button").addEventListener("
 filter.addEventListener("input", refresh);
 only.addEventListener("change", refresh);
 more.addEventListener("click", showMore);
+
+document.querySelectorAll("[data-row]").forEach((link) => link.addEventListener("click", () => {
+  filter.value = rows[link.dataset.row][0];
+  only.checked = false;
+  refresh();
+}));
+
+document.querySelectorAll(".compare").forEach((pair) => {
+  const slider = pair.querySelector("input");
+  slider.addEventListener("input", () => pair.style.setProperty("--at", slider.value / 100));
+  slider.hidden = false;
+  pair.classList.add("slides");
+});
 
 const dialog = document.getElementById("larger"), picture = document.getElementById("larger-picture");
 document.querySelectorAll(".open").forEach((button) => button.addEventListener("click", () => {
