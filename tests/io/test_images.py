@@ -204,7 +204,7 @@ def test_other_photos_at_a_reduced_size_are_those_at_full_size(tmp_path):
     Image.fromarray(RGB).save(tmp_path / "a.png")
     np.testing.assert_array_equal(read_reduced(tmp_path / "a.png", 2), RGB)
     (tmp_path / "a.jpg").write_bytes((tmp_path / "a.png").read_bytes()[:40])
-    with pytest.raises(InputError, match="a.jpg: can't be decoded"):
+    with pytest.raises(InputError, match=r"a\.jpg: can't be decoded"):
         read_reduced(tmp_path / "a.jpg", 2)
 
 

@@ -24,6 +24,7 @@ function showMore() {
 function refresh() {
   const wanted = filter.value.toLowerCase(), column = headings.findIndex((cell) => cell.ariaSort);
   chosen = rows.filter((row) => row[0].toLowerCase().includes(wanted) && (!only.checked || row.at(-1)));
+  chosen.sort((a, b) => (b[0] === filter.value) - (a[0] === filter.value));  // the very name comes first
   if (column >= 0) {
     const sign = headings[column].ariaSort === "ascending" ? 1 : -1;
     const empty = (value) => value === null || value === "";
@@ -33,15 +34,18 @@ function refresh() {
       return sign * (typeof x === "number" ? x - y : x.localeCompare(y, undefined, { numeric: true }));
     });
   }
-  if (filter.value) chosen.sort((a, b) => (b[0] === filter.value) - (a[0] === filter.value));
   body.replaceChildren();
   shown = 0;
   showMore();
 }
 
+function unsort() {
+  headings.forEach((heading) => { heading.ariaSort = null; });
+}
+
 headings.forEach((heading) => heading.querySelector("button").addEventListener("click", () => {
   const next = heading.ariaSort === "ascending" ? "descending" : "ascending";
-  headings.forEach((other) => { other.ariaSort = null; });
+  unsort();
   heading.ariaSort = next;
   refresh();
 }));
@@ -52,6 +56,7 @@ more.addEventListener("click", showMore);
 document.querySelectorAll("[data-row]").forEach((link) => link.addEventListener("click", () => {
   filter.value = rows[link.dataset.row][0];
   only.checked = false;
+  unsort();
   refresh();
 }));
 
