@@ -39,7 +39,7 @@ def main() -> None:
 
 def take_picture(tab: Page, heading: str) -> Image.Image:
     """Return a screenshot of the page from a heading on."""
-    tab.eval_on_selector("main", "main => { main.style.paddingBottom = '100vh'; }")  # the last ones scroll too
+    tab.eval_on_selector("main", "main => { main.style.paddingBottom = '100vh'; }")  # room to scroll
     tab.eval_on_selector(heading, "heading => heading.scrollIntoView()")
     tab.wait_for_timeout(500)  # for thumbnails, which load when they are in sight
     return Image.open(io.BytesIO(tab.screenshot()))

@@ -267,6 +267,7 @@ def test_thumbnails_of_500_images_with_scores_and_links(opened):
     )
     assert opened.evaluate(f"{lost}.length") == 0
     assert opened.locator(".thumbnails i").inner_text() == "not shown: image_7.jpg: broken; copy it again"
+    assert opened.locator(".thumbnails").bounding_box()["height"] <= 900  # and the rest scrolls
     last = opened.locator(".thumbnails img").last
     last.scroll_into_view_if_needed()
     opened.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=last.element_handle())
