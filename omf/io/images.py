@@ -80,7 +80,7 @@ def read_rgb(path: Path) -> np.ndarray:
 
 
 def read_reduced(path: Path, side: int) -> np.ndarray:
-    """Decode a photo for display: as `read_rgb`, but JPEG at an 1/8 to 1/1 of its size.
+    """Decode a photo for display: as `read_rgb`, but JPEG at 1/8 to 1/1 of its size.
 
     The longer side then has at least `side` pixels, if that of the photo has. Damage may show as grey parts.
     """

@@ -1,6 +1,7 @@
 """Panels that show one reconstruction.
 
-All are uint8 (h, w, 3) of the same size, at most `MAX_PANEL_SIDE` pixels on a side.
+All are uint8 (h, w, 3) of the same size, at most `MAX_PANEL_SIDE` pixels on a side; those of the slider are
+larger.
 """
 
 import io
