@@ -66,7 +66,7 @@ def make_views(answer: Answer) -> Views:
 
 
 def reduction(image: np.ndarray) -> int:
-    """Return the power of 2 by which an image, (H, W, ...), is reduced so that no side exceeds `MAX_VIEW_SIDE`."""
+    """Return the power of 2 that reduces an image, (H, W, ...), so that no side exceeds `MAX_VIEW_SIDE`."""
     factor = 1
     while max(image.shape[:2]) // factor > MAX_VIEW_SIDE:
         factor *= 2

@@ -1,7 +1,9 @@
 """Read sRGB photos of all supported formats, 8 or 16 bits per sample; write PNG."""
 
 import io
+import math
 import struct
+from contextlib import suppress
 from contextvars import ContextVar
 from pathlib import Path
 
@@ -76,6 +78,20 @@ def read_rgb(path: Path) -> np.ndarray:
         raise InputError(
             f"{path}: can't be decoded ({decoding_reason(error)}); give an intact {PHOTO_FORMATS} file"
         ) from error
+
+
+def read_reduced(path: Path, side: int) -> np.ndarray:
+    """Decode a photo for display: as `read_rgb`, but JPEG at 1/8 to 1/1 of its size.
+
+    The longer side then has at least `side` pixels, if that of the photo has. Damage may show as grey parts.
+    """
+    with suppress(*DECODING_ERRORS), open_image(path, JPEG_FORMATS[:1]) as image:
+        if image.mode != "CMYK" and max(image.size) > side:
+            profile = described_profile(image)
+            scale = side / max(image.size)
+            image.draft(image.mode, (math.ceil(image.width * scale), math.ceil(image.height * scale)))
+            return to_srgb_channels(np.asarray(image), profile)
+    return read_rgb(path)
 
 
 def read_pixels(path: Path) -> tuple[np.ndarray, bytes | None]:

@@ -2,26 +2,33 @@
 
 import base64
 import hashlib
-import io
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
-from PIL import Image
 
 from omf.evaluation.scores import BASELINES, warnings_line
 from omf.report import plots
-from omf.report.panels import ERROR_COLOURMAP, MAX_SHOWN_ERROR, make_panels, strip
+from omf.report.panels import (
+    ERROR_COLOURMAP,
+    MAX_SHOWN_ERROR,
+    jpeg_bytes,
+    make_comparison,
+    make_panels,
+    strip,
+)
 from omf.report.summary import TEMPLATES, load_template
+from omf.report.thumbnails import Thumbnail, make_thumbnails
 from omf.utils.errors import InputError, printable
 from omf.utils.files import save_text
 from omf.utils.version import VERSION
 
 EXAMPLES_PER_GROUP = 3  # worst, median and best images
-MAX_IMAGE_BYTES = 8_000_000  # of all embedded JPEGs; base64 adds a third
+MAX_IMAGE_BYTES = 7_500_000  # of all embedded JPEGs; base64 adds a third
 JPEG_QUALITIES = (85, 70, 50, 30, 15)  # the first that keeps within `MAX_IMAGE_BYTES` is used
+SCORE_NAMES = {"psnr": "PSNR", "consistency_psnr": "consistency"}  # by which images are ranked
 COLUMNS = {  # of the table: heading, digits, tooltip
     "psnr": ("PSNR", 2, "dB, as the challenge defines it"),
     "ssim": ("SSIM", 4, "as the challenge defines it"),
@@ -55,21 +62,30 @@ COLUMNS = {  # of the table: heading, digits, tooltip
 
 @dataclass(frozen=True)
 class Example:
-    """An image that the page shows, with its panels by caption."""
+    """An image that the page shows, with its panels by caption, and pictures for a slider by label."""
 
     name: str
     caption: str
     panels: dict[str, np.ndarray]
+    comparison: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def ranking_score(records: dict[str, dict]) -> str:
+    """Return the score that ranks the images: PSNR, or consistency if there is no ground truth."""
+    return "psnr" if any("psnr" in record for record in records.values()) else "consistency_psnr"
+
+
+def rank_images(records: dict[str, dict]) -> list[str]:
+    """Return the names of the images from the worst to the best; those without the score come last."""
+    key = ranking_score(records)
+    scores = {name: record.get(key) for name, record in records.items()}
+    return sorted(records, key=lambda name: (scores[name] is None, scores[name] or 0))
 
 
 def select_examples(records: dict[str, dict]) -> dict[str, list[Example]]:
-    """Select the worst, median and best images, each image once.
-
-    They are ranked by PSNR, or by consistency if there is no ground truth.
-    """
-    key = "psnr" if any("psnr" in record for record in records.values()) else "consistency_psnr"
-    ranked = [name for name in records if records[name].get(key) is not None]
-    ranked.sort(key=lambda name: records[name][key])
+    """Select the worst, median and best images, each image once; the worst one gets a slider."""
+    key = ranking_score(records)
+    ranked = [name for name in rank_images(records) if records[name].get(key) is not None]
     middle = max((len(ranked) - EXAMPLES_PER_GROUP) // 2, 0)
     groups = {
         "Worst": ranked[:EXAMPLES_PER_GROUP],
@@ -79,15 +95,23 @@ def select_examples(records: dict[str, dict]) -> dict[str, list[Example]]:
     taken: set[str] = set()
     examples = {}
     for heading, names in groups.items():
-        examples[heading] = [make_example(name, records[name]) for name in names if name not in taken]
+        examples[heading] = [
+            make_example(name, records[name], compared=name == ranked[0])
+            for name in names
+            if name not in taken
+        ]
         taken.update(names)
     return {heading: examples[heading] for heading in ("Worst", "Median", "Best") if examples[heading]}
 
 
-def make_example(name: str, record: dict) -> Example:
-    """Render an image; it has no panels if its files were removed or changed since it was scored."""
+def make_example(name: str, record: dict, compared: bool = False) -> Example:
+    """Render an image, `compared` for the slider too.
+
+    It has no panels if its files were removed or changed since it was scored.
+    """
     try:
-        return Example(printable(name), caption(record), make_panels(record))
+        comparison = make_comparison(record) if compared else {}
+        return Example(printable(name), caption(record), make_panels(record), comparison)
     except InputError as error:
         return Example(printable(name), f"{caption(record)}; not shown: {error}", {})
 
@@ -108,14 +132,21 @@ def caption(record: dict) -> str:
     return "; ".join([*parts, *record.get("warnings", [])])
 
 
+def short_score(image: dict) -> str:
+    """Format the PSNR of an image, or its consistency if there is no ground truth, for its thumbnail."""
+    if "psnr" in image:
+        return f"PSNR {image['psnr']:.2f} dB"
+    return f"consistency {image['consistency_psnr']:.2f} dB" if "consistency_psnr" in image else ""
+
+
 def draw_plots(records: dict[str, dict], seconds: dict[str, float]) -> dict[str, tuple[str, str]]:
     """Draw the plots that the records allow: {title: (SVG, description)}."""
 
     def values(key: str) -> list:
         return [record[key] for record in records.values() if record.get(key) is not None]
 
-    scored = bool(values("psnr"))
-    key, label = ("psnr", "PSNR, dB") if scored else ("consistency_psnr", "consistency, dB")
+    key = ranking_score(records)
+    scored, label = key == "psnr", f"{SCORE_NAMES[key]}, dB"
     figures = {}
     if scores := values(key):
         figures["Distribution"] = plots.plot_distribution(scores, label), f"Number of images by {label}."
@@ -155,6 +186,7 @@ def render_page(
     summary: dict,
     scores: dict,
     examples: dict[str, list[Example]],
+    thumbnails: dict[str, Thumbnail],
     figures: dict[str, tuple[str, str]],
     when: datetime,
 ) -> str:
@@ -164,6 +196,7 @@ def render_page(
         summary: see `omf.report.summary.run_summary`.
         scores: see `omf.evaluation.scores.summarise`.
         examples: see `select_examples`.
+        thumbnails: see `make_thumbnails`.
         figures: see `draw_plots`.
         when: end of the run.
     """
@@ -181,6 +214,13 @@ def render_page(
         ]
         for name, image in images.items()
     ]
+    shown = [example.name for group in examples.values() for example in group]
+    anchors = {name: f"image-{number}" for number, name in enumerate(shown)}
+    row_of = {name: row for row, name in enumerate(images)}
+    grid = [
+        (printable(name), short_score(images[name]), row_of[name], thumbnail)
+        for name, thumbnail in thumbnails.items()
+    ]
     real = scores["scored"] > scores["simulated"]
     methods = [("this run", mean["psnr"], mean["ssim"], "")]
     methods += [(name, mean[f"{name}_psnr"], mean[f"{name}_ssim"], text) for name, text in BASELINES.items()]
@@ -195,7 +235,10 @@ def render_page(
         show_leaderboard=real and summary["camera"] == "samsung_s7",
         figures=figures,
         examples=examples,
-        quality=choose_quality(examples),
+        quality=choose_quality(examples, thumbnails),
+        anchors=anchors,
+        grid=grid,
+        ranked_by=SCORE_NAMES[ranking_score(images)],
         data_uri=data_uri,
         jpeg_bytes=jpeg_bytes,
         max_shown_error=MAX_SHOWN_ERROR,
@@ -207,20 +250,19 @@ def render_page(
     )
 
 
-def choose_quality(examples: dict[str, list[Example]]) -> int:
-    """Return the highest JPEG quality with which all panels keep within `MAX_IMAGE_BYTES`."""
-    panels = [panel for group in examples.values() for example in group for panel in example.panels.values()]
+def choose_quality(examples: dict[str, list[Example]], thumbnails: dict[str, Thumbnail]) -> int:
+    """Return the highest JPEG quality with which all pictures keep within `MAX_IMAGE_BYTES`."""
+    left = MAX_IMAGE_BYTES - sum(len(thumbnail.jpeg) for thumbnail in thumbnails.values())
+    pictures = [
+        picture
+        for group in examples.values()
+        for example in group
+        for picture in (*example.panels.values(), *example.comparison.values())
+    ]
     for quality in JPEG_QUALITIES:
-        if sum(len(jpeg_bytes(panel, quality)) for panel in panels) <= MAX_IMAGE_BYTES:
+        if sum(len(jpeg_bytes(picture, quality)) for picture in pictures) <= left:
             break
     return quality
-
-
-def jpeg_bytes(image: np.ndarray, quality: int = JPEG_QUALITIES[0]) -> bytes:
-    """Encode an image, uint8 (H, W, 3), as JPEG."""
-    content = io.BytesIO()
-    Image.fromarray(image).save(content, "jpeg", quality=quality)
-    return content.getvalue()
 
 
 def data_uri(media_type: str, content: bytes) -> str:
@@ -241,7 +283,8 @@ def write_report(
         out: HTML file to write.
     """
     examples, figures = select_examples(records), draw_plots(records, seconds)
-    save_text(out, render_page(summary, scores, examples, figures, datetime.now()))
+    thumbnails = make_thumbnails(records, rank_images(records))
+    save_text(out, render_page(summary, scores, examples, thumbnails, figures, datetime.now()))
     return image_files(examples, figures)
 
 

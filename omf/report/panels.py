@@ -1,23 +1,35 @@
 """Panels that show one reconstruction.
 
-All are uint8 (h, w, 3) of the same size, at most `MAX_PANEL_SIDE` pixels on a side.
+All are uint8 (h, w, 3) of the same size, at most `MAX_PANEL_SIDE` pixels on a side; those of the slider are
+larger.
 """
 
+import io
 from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
+from PIL import Image
 
 from omf.evaluation.consistency import fit_to_photo
 from omf.evaluation.ground_truth import read_ground_truth
 from omf.io.images import read_rgb
 from omf.io.packed import read_packed
-from omf.raw.bayer import from_challenge_counts, half_size_photo, half_size_rgb, halved
-from omf.raw.isp import LUMA, encode_srgb, to_8_bit
+from omf.raw.bayer import (
+    crop_to_cells,
+    demosaic,
+    from_challenge_counts,
+    half_size_photo,
+    half_size_rgb,
+    halved,
+    unpack,
+)
+from omf.raw.isp import LUMA, clip, encode_srgb, to_8_bit
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import InputError
 
 MAX_PANEL_SIDE = 640
+MAX_COMPARED_SIDE = 1280
 GAP = 4  # pixels between the panels of a strip
 MASK_COLOUR = np.array([230, 159, 0])  # orange, distinct from grey for any colour vision (Okabe and Ito)
 ERROR_COLOURMAP = "cividis"  # looks the same for any colour vision
@@ -63,6 +75,28 @@ def make_panels(record: dict) -> dict[str, np.ndarray]:
     return {caption: shrink_to_fit(panel) for caption, panel in shown.items()}
 
 
+def make_comparison(record: dict) -> dict[str, np.ndarray]:
+    """Render photo and RAW for the slider between them, by label; empty without a photo.
+
+    The RAW is rendered to match the photo. Both are uint8 (h, w, 3), at most `MAX_COMPARED_SIDE` pixels on a
+    side; photos of that size keep their full resolution.
+
+    Raises:
+        InputError: a file no longer exists, or has another size.
+    """
+    if "photo" not in record:
+        return {}
+    packed = from_challenge_counts(read_packed(Path(record["raw"]), record["white_level"]))
+    rgb = crop_to_cells(read_rgb(Path(record["photo"])))
+    check_same_size(rgb[::2, ::2], packed, record["photo"])
+    if max(rgb.shape) <= MAX_COMPARED_SIDE:
+        raw, photo = clip(demosaic(unpack(packed))), rgb / np.float32(np.iinfo(rgb.dtype).max)
+    else:
+        raw, photo = half_size_rgb(packed), half_size_photo(rgb)
+    shown = {"photo": photo, "RAW, rendered": fit_to_photo(raw, photo)}
+    return {label: shrink_to_fit(to_8_bit(picture), MAX_COMPARED_SIDE) for label, picture in shown.items()}
+
+
 def check_same_size(image: np.ndarray, packed: np.ndarray, path: str) -> np.ndarray:
     """Return the image, or raise InputError if the RAW has another size."""
     if image.shape[:2] != packed.shape[:2]:
@@ -82,9 +116,9 @@ def error_map(error: np.ndarray) -> np.ndarray:
     )
 
 
-def shrink_to_fit(panel: np.ndarray) -> np.ndarray:
-    """Halve a panel until neither side exceeds `MAX_PANEL_SIDE`."""
-    while max(panel.shape[:2]) > MAX_PANEL_SIDE:
+def shrink_to_fit(panel: np.ndarray, max_side: int = MAX_PANEL_SIDE) -> np.ndarray:
+    """Halve a panel until neither side exceeds `max_side`."""
+    while max(panel.shape[:2]) > max_side:
         panel = halved(panel.astype(np.float32)).astype(np.uint8)
     return panel
 
@@ -93,3 +127,10 @@ def strip(panels: list[np.ndarray]) -> np.ndarray:
     """Join panels of one size side by side, with white gaps."""
     gap = np.full((panels[0].shape[0], GAP, 3), 255, np.uint8)
     return np.concatenate([part for panel in panels for part in (gap, panel)][1:], axis=1)
+
+
+def jpeg_bytes(image: np.ndarray, quality: int = 85) -> bytes:
+    """Encode an image, uint8 (H, W, 3), as JPEG."""
+    content = io.BytesIO()
+    Image.fromarray(image).save(content, "jpeg", quality=quality)
+    return content.getvalue()

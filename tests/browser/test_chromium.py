@@ -1,5 +1,6 @@
 """The page in a real browser: Debian's Chromium, if it is installed."""
 
+import io
 import re
 import shutil
 from datetime import datetime
@@ -8,15 +9,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from omf.evaluation.scores import summarise
-from omf.report.page import Example, render_page
+from omf.report.page import Example, rank_images, render_page
+from omf.report.panels import jpeg_bytes
 from omf.report.summary import run_summary
+from omf.report.thumbnails import MAX_THUMBNAILS, Thumbnail
 
 sync_api = pytest.importorskip("playwright.sync_api")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt install chromium)")
-IMAGES = 450
+IMAGES = 599
+PANEL = np.full((120, 160, 3), 90, np.uint8)
+THUMBNAIL = Thumbnail(jpeg_bytes(PANEL))
 
 
 def record(psnr: float, *warnings: str) -> dict:
@@ -30,7 +36,9 @@ def write_page(path: Path, images: dict, examples: dict, figures: dict, model: s
     timing = {"images": len(images), "device": device, "seconds": 1.0, "megapixels": 1.0}
     problems = [f"{example.name}.jpg: broken" for group in examples.values() for example in group]
     summary = run_summary(model, device, timing, scores, problems)
-    path.write_text(render_page(summary, scores, examples, figures, datetime(2026, 1, 2)))
+    thumbnails = dict.fromkeys(rank_images(images)[:MAX_THUMBNAILS], THUMBNAIL)
+    thumbnails[list(thumbnails)[1]] = Thumbnail(problem=f"{problems[0]}; copy it again")
+    path.write_text(render_page(summary, scores, examples, thumbnails, figures, datetime(2026, 1, 2)))
     return path
 
 
@@ -42,9 +50,9 @@ def html(tmp_path_factory) -> Path:
     images["image_7"] = record(5.0, "all black")
     del images["image_8"]["psnr"]
     images["<script>document.title = 'run'</script>"] = record(45.0)
-    panel = np.full((120, 160, 3), 90, np.uint8)
-    panels = dict.fromkeys(("sRGB photo", "predicted RAW", "error"), panel)
-    examples = {"Worst": [Example("image_7", "PSNR 5.00 dB", panels)]}
+    panels = dict.fromkeys(("sRGB photo", "predicted RAW", "error"), PANEL)
+    compared = {"photo": PANEL, "RAW, rendered": PANEL + 100}
+    examples = {"Worst": [Example("image_7", "PSNR 5.00 dB", panels, compared)]}
     path = tmp_path_factory.mktemp("page") / "report.html"
     return write_page(path, images, examples, {}, "tiny", "samsung_s7")
 
@@ -90,7 +98,7 @@ def hostile(tmp_path) -> Path:
     """
     images = {name: record(20.0, f"{name} is odd") for name in HOSTILE}
     panel = np.full((12, 16, 3), 90, np.uint8)
-    examples = {HOSTILE[1]: [Example(name, name, {name: panel}) for name in HOSTILE]}
+    examples = {HOSTILE[1]: [Example(name, name, {name: panel}, {name: panel}) for name in HOSTILE[1:]]}
     figures = {name: ("<svg/>", name) for name in HOSTILE}
     return write_page(tmp_path / "report.html", images, examples, figures, HOSTILE[3], HOSTILE[1])
 
@@ -106,6 +114,9 @@ def page_actions(browser, path: Path) -> list[str]:
     assert tab.title() == f"RAW reconstruction: {len(HOSTILE)} images, {HOSTILE[3]}"
     for heading in tab.locator("#images th button").all():
         heading.click()
+    for link in tab.locator(".thumbnails a").all():
+        link.click()
+    tab.fill("#filter", "")
     for button in tab.locator("main .open").all():
         button.click()
         tab.keyboard.press("Escape")
@@ -198,6 +209,82 @@ def test_images_are_enlarged_by_mouse_and_keyboard(opened):
     assert not opened.is_visible("#larger")
 
 
+def test_the_slider_moves_by_mouse_and_keyboard(opened):
+    slider = opened.get_by_role("slider", name="photo | RAW, rendered: image_7")
+    box = opened.locator(".compare").bounding_box()
+    left, width = box["x"], box["width"]
+    assert photo_columns(opened) == pytest.approx(left + width / 2, abs=4)
+    middle = opened.locator(".compare").bounding_box()["y"] + box["height"] / 2  # now that it is in view
+    opened.mouse.move(left + width / 2, middle)
+    opened.mouse.down()
+    opened.mouse.move(left + width / 4, middle, steps=5)
+    opened.mouse.up()
+    assert photo_columns(opened) == pytest.approx(left + width / 4, abs=4)
+    opened.mouse.click(left + 0.7 * width, middle)
+    assert photo_columns(opened) == pytest.approx(left + 0.7 * width, abs=4)
+    slider.press("ArrowRight")
+    assert left + 0.7 * width < photo_columns(opened) < left + 0.8 * width
+    slider.press("Home")
+    assert photo_columns(opened) == pytest.approx(left, abs=4)
+    slider.press("End")
+    assert photo_columns(opened) == pytest.approx(left + width, abs=4)
+
+
+def photo_columns(tab) -> int:
+    """Return where the photo ends on the slider: the last column of its colour, beside a line of 4 pixels."""
+    tab.locator(".compare").scroll_into_view_if_needed()
+    box = tab.locator(".compare").bounding_box()
+    shown = np.asarray(Image.open(io.BytesIO(tab.screenshot())).convert("L"), int)
+    row = shown[int(box["y"] + 0.8 * box["height"]), : int(box["x"] + box["width"])]
+    return int(np.flatnonzero(row == PANEL[0, 0, 0]).max(initial=box["x"]))
+
+
+def test_photo_and_raw_lie_side_by_side_without_javascript(browser, html):
+    with browser.new_context(java_script_enabled=False, viewport={"width": 1280, "height": 900}) as context:
+        tab = context.new_page()
+        tab.goto(html.as_uri())
+        photo, raw = (figure.bounding_box() for figure in tab.locator(".compare figure").all())
+        assert photo["y"] == raw["y"] and photo["x"] + photo["width"] < raw["x"]
+        assert tab.locator(".compare figcaption").all_inner_texts() == ["photo", "RAW, rendered"]
+        assert not tab.is_visible(".compare input")
+        tab.set_viewport_size({"width": 400, "height": 800})
+        assert tab.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+def test_thumbnails_of_500_images_with_scores_and_links(opened):
+    names = opened.locator(".thumbnails .name").all_inner_texts()
+    scores = opened.locator(".thumbnails .soft").all_inner_texts()
+    assert len(names) == len(scores) == MAX_THUMBNAILS
+    assert (names[0], scores[0]) == ("image_7", "PSNR 5.00 dB")
+    values = [float(score.split()[1]) for score in scores]
+    assert values == sorted(values)
+    left = IMAGES + 1 - MAX_THUMBNAILS
+    assert opened.get_by_text(
+        f"the first 500 of {IMAGES + 1} images, the other {left} are only in the table"
+    ).is_visible()
+    lost = (
+        "[...document.querySelectorAll('.thumbnails a')].filter(link => !document.querySelector(link.hash))"
+    )
+    assert opened.evaluate(f"{lost}.length") == 0
+    assert opened.locator(".thumbnails i").inner_text() == "not shown: image_7.jpg: broken; copy it again"
+    assert opened.locator(".thumbnails").bounding_box()["height"] <= 900  # and the rest scrolls
+    last = opened.locator(".thumbnails img").last
+    last.scroll_into_view_if_needed()
+    opened.wait_for_function("image => image.complete && image.naturalWidth > 0", arg=last.element_handle())
+
+
+def test_thumbnails_lead_to_the_panels_or_to_the_row(opened):
+    opened.locator(".thumbnails a").first.click()
+    assert opened.locator("section:target h3").inner_text() == "image_7"
+    opened.get_by_role("button", name="PSNR", exact=True).click()
+    opened.check("#only")
+    link = opened.locator(".thumbnails a[title=image_1]")  # a part of other names too
+    link.click()
+    assert column(opened, 1)[0] == "image_1" and len(column(opened, 1)) > 100
+    assert opened.locator("#all").bounding_box()["y"] < 900
+    assert not opened.is_checked("#only")
+
+
 def test_every_image_and_control_has_a_name(opened):
     assert opened.eval_on_selector_all("main img", "all => all.filter(image => !image.alt).length") == 0
     nameless = "all => all.filter(one => !one.textContent.trim() && !one.getAttribute('aria-label')).length"
@@ -207,12 +294,20 @@ def test_every_image_and_control_has_a_name(opened):
     assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
+@pytest.mark.parametrize("width", [1280, 400])
+def test_the_page_never_scrolls_sideways(opened, width):
+    opened.set_viewport_size({"width": width, "height": 900})
+    assert opened.evaluate("document.documentElement.scrollWidth") <= width
+    for box in (opened.locator(selector).bounding_box() for selector in (".compare", ".thumbnails")):
+        assert box["x"] >= 0 and box["x"] + box["width"] <= width
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_the_page_fits_a_phone_and_is_readable(opened, scheme):
     opened.set_viewport_size({"width": 390, "height": 800})
     opened.emulate_media(color_scheme=scheme)
     assert opened.evaluate("document.documentElement.scrollWidth") <= 390
-    for selector in ("body", ".soft", ".warn li"):
+    for selector in ("body", ".soft", ".warn li", ".thumbnails i", ".thumbnails .name"):
         assert contrast(opened, selector) >= 4.5, selector  # WCAG AA
 
 

@@ -16,8 +16,9 @@ from omf.models.registry import find_model
 from omf.pipeline.predict import predict
 from omf.pipeline.submission import write_submission
 from omf.raw.camera import load_camera
-from omf.report.page import draw_plots, render_page, select_examples
+from omf.report.page import draw_plots, rank_images, render_page, select_examples
 from omf.report.summary import entry_readme, run_summary, write_scores
+from omf.report.thumbnails import make_thumbnails
 from omf.utils.files import save_text
 
 NOISE = Noise(1e-3, 1e-6)
@@ -62,7 +63,14 @@ def main() -> None:
     summary = run_summary(model.name, camera.name, {"images": len(records)}, scores, [])
     save_text(
         out / "page" / "report.html",
-        render_page(summary, scores, select_examples(records), draw_plots(records, {}), datetime(2026, 1, 2)),
+        render_page(
+            summary,
+            scores,
+            select_examples(records),
+            make_thumbnails(records, rank_images(records)),
+            draw_plots(records, {}),
+            datetime(2026, 1, 2),
+        ),
     )
 
 

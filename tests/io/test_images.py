@@ -14,7 +14,7 @@ from picture_files import P3, SRGB_COLORANTS, SRGB_CURVE, icc_profile, save_heic
 from PIL import Image, ImageCms
 
 from omf.io.exif import read_exif
-from omf.io.images import read_rgb
+from omf.io.images import read_reduced, read_rgb
 from omf.io.photos import find_photos, list_images
 from omf.raw.isp import decode_srgb, encode_srgb
 from omf.utils.errors import InputError
@@ -184,6 +184,30 @@ def test_display_p3_in_jpeg_and_palette(tmp_path):
     palette = Image.fromarray(RGB).quantize(16)
     palette.save(tmp_path / "p.png", icc_profile=P3)
     assert np.abs(read_rgb(tmp_path / "p.png") - p3_to_srgb(np.asarray(palette.convert("RGB")))).max() < 1.1
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_jpeg_at_a_reduced_size(tmp_path, mode):
+    """In the same colours, and at the first of the sizes of a JPEG decoder that is not too small."""
+    smooth = Image.fromarray(RGB[:2, :2]).resize((400, 240), Image.Resampling.BICUBIC)
+    profile = {"icc_profile": P3} if mode == "RGB" else {}
+    smooth.convert(mode).save(tmp_path / "a.jpg", quality=100, subsampling=0, **profile)
+    full = read_rgb(tmp_path / "a.jpg")
+    assert read_reduced(tmp_path / "a.jpg", 400).shape == full.shape == (240, 400, 3)
+    reduced = read_reduced(tmp_path / "a.jpg", 60)
+    if mode == "CMYK":
+        np.testing.assert_array_equal(reduced, full)
+    else:
+        assert reduced.shape == (60, 100, 3)
+        assert np.abs(reduced - full.reshape(60, 4, 100, 4, 3).mean(axis=(1, 3))).max() < 3
+
+
+def test_other_photos_at_a_reduced_size_are_those_at_full_size(tmp_path):
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    np.testing.assert_array_equal(read_reduced(tmp_path / "a.png", 2), RGB)
+    (tmp_path / "a.jpg").write_bytes((tmp_path / "a.png").read_bytes()[:40])
+    with pytest.raises(InputError, match=r"a\.jpg: can't be decoded"):
+        read_reduced(tmp_path / "a.jpg", 2)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

@@ -13,9 +13,33 @@ from PIL import Image
 from omf.evaluation.scores import match_items, score_all, summarise
 from omf.io.packed import list_packed, read_packed
 from omf.raw.camera import load_camera
-from omf.report.page import Example, draw_plots, image_files, render_page, select_examples
-from omf.report.panels import MAX_PANEL_SIDE, error_map, make_panels, shrink_to_fit, strip
+from omf.report.page import (
+    Example,
+    draw_plots,
+    image_files,
+    rank_images,
+    render_page,
+    select_examples,
+    write_report,
+)
+from omf.report.panels import (
+    MAX_COMPARED_SIDE,
+    MAX_PANEL_SIDE,
+    error_map,
+    jpeg_bytes,
+    make_comparison,
+    make_panels,
+    shrink_to_fit,
+    strip,
+)
 from omf.report.summary import run_summary
+from omf.report.thumbnails import (
+    MAX_THUMBNAILS,
+    THUMBNAIL_QUALITY,
+    THUMBNAIL_SIDE,
+    Thumbnail,
+    make_thumbnails,
+)
 
 CAMERA = load_camera("samsung_s7")
 GROUND_TRUTH = list_packed(ROOT / "test_raw")
@@ -37,13 +61,14 @@ def without_truth(records: dict) -> dict:
     return {name: {key: record[key] for key in kept} for name, record in records.items()}
 
 
-def html_of(records: dict, problems=(), examples=None) -> str:
+def html_of(records: dict, problems=(), examples=None, thumbnails=None) -> str:
     timing = {"images": len(records), "seconds": 4.0, "megapixels": 1.0, "device": "CPU, 2 threads"}
     scores = summarise(records)
     summary = run_summary("some_model", "samsung_s7", timing, scores, list(problems))
     examples = select_examples(records) if examples is None else examples
+    thumbnails = make_thumbnails(records, rank_images(records)) if thumbnails is None else thumbnails
     figures = draw_plots(records, {"infer": 3.0, "mosaic": 1.0})
-    return render_page(summary, scores, examples, figures, datetime(2026, 1, 2))
+    return render_page(summary, scores, examples, thumbnails, figures, datetime(2026, 1, 2))
 
 
 def rows_of(html: str) -> list:
@@ -93,6 +118,101 @@ def test_panels_with_ground_truth_and_without(records):
     assert list(make_panels(kept)) == ["predicted RAW", "true RAW", "error"]
 
 
+def test_the_worst_image_has_a_slider_between_photo_and_raw(records, tmp_path):
+    compared = [
+        example.name for group in select_examples(records).values() for example in group if example.comparison
+    ]
+    assert compared == rank_images(records)[:1]
+    photo, raw = make_comparison(records["hills"]).values()
+    stored = np.asarray(Image.open(PHOTOS["hills"]))
+    np.testing.assert_array_equal(photo, stored)  # at full resolution
+    assert raw.shape == photo.shape
+    difference = np.abs(raw.astype(int) - photo).mean()
+    assert 0 < difference < 12  # half the light, rendered to match the photo
+    assert make_comparison({"raw": records["hills"]["raw"], "white_level": 1024}) == {}
+
+
+def test_large_photos_are_compared_at_a_smaller_size(tmp_path):
+    rgb = np.zeros((2 * MAX_COMPARED_SIDE + 3, 400, 3), np.uint8)
+    rgb[:, 200:] = 200
+    Image.fromarray(rgb).save(tmp_path / "a.png")
+    np.save(tmp_path / "a.npy", np.full((rgb.shape[0] // 2, 200, 4), 300, np.uint16))
+    record = {"raw": str(tmp_path / "a.npy"), "photo": str(tmp_path / "a.png"), "white_level": 1024}
+    photo, raw = make_comparison(record).values()
+    assert photo.shape == raw.shape == (MAX_COMPARED_SIDE // 2, 100, 3)
+
+
+def links_of(html: str) -> list[tuple[str, str, str]]:
+    """Return name, target and score of the thumbnails."""
+    grid = re.search(r'<ul class="thumbnails">(.*?)</ul>', html, re.DOTALL)[1]
+    return re.findall(r'<li><a title="(.*?)" href="(.*?)".*?<span class="soft">(.*?)</span></a></li>', grid)
+
+
+def test_all_images_have_a_thumbnail_with_score_and_link(records):
+    html = html_of(records)
+    names, targets, scores = zip(*links_of(html))
+    assert list(names) == rank_images(records) and len(set(names)) == 12
+    assert list(scores) == [f"PSNR {records[name]['psnr']:.2f} dB" for name in names]
+    assert len(set(targets)) == 10 and targets.count("#all") == 3  # all others have panels
+    assert all(html.count(f'id="{target[1:]}"') == 1 for target in targets)
+    for name, target in zip(names, targets):
+        if target != "#all":
+            assert re.search(rf'<section id="{target[1:]}" aria-label="{name}">', html)
+    bare = links_of(html_of(without_truth(records)))
+    assert [score for _, _, score in bare] == sorted(
+        f"consistency {record['consistency_psnr']:.2f} dB" for record in records.values()
+    )
+
+
+def test_500_thumbnails_at_most_the_lowest_scores_first(records):
+    many = {f"image_{number:03d}": records["hills"] | {"psnr": 700 - number} for number in range(600)}
+    html = html_of(many)
+    names = [name for name, _, _ in links_of(html)]
+    assert names == [f"image_{number:03d}" for number in range(599, 99, -1)]
+    assert "the first 500 of 600 images, the other 100 are only in the table" in html
+    assert "only in the table" not in html_of(records)
+
+
+def test_images_without_the_score_come_last(records):
+    unscored = {key: value for key, value in records["hills"].items() if key != "psnr"}
+    links = links_of(html_of({"a": unscored, "b": records["night"]}))
+    assert [(name, score.split()[0]) for name, _, score in links] == [("b", "PSNR"), ("a", "consistency")]
+
+
+def test_thumbnails_show_the_photo_or_the_raw(records):
+    for record in (records["night_tall"], records["hills_large"]):  # TIFF and JPEG
+        picture = Image.open(io.BytesIO(make_thumbnails({"a": record}, ["a"])["a"].jpeg))
+        with Image.open(record["photo"]) as photo:
+            assert max(picture.size) == THUMBNAIL_SIDE
+            assert abs(picture.width / picture.height - photo.width / photo.height) < 0.02
+            pictures = (
+                image.resize((8, 8), Image.Resampling.BOX) for image in (picture, photo.convert("RGB"))
+            )
+            small, expected = (np.asarray(image, int) for image in pictures)
+        assert np.abs(small - expected).mean() < 2
+    bare = {key: records["hills"][key] for key in ("raw", "white_level")}
+    picture = Image.open(io.BytesIO(make_thumbnails({"a": bare}, ["a"])["a"].jpeg))
+    red, green, blue = np.asarray(picture, float).mean(axis=(0, 1))
+    assert green > red and green > blue  # in the sensor's colours
+
+
+def test_photos_lost_or_damaged_since_they_were_scored(records, tmp_path):
+    """The page is written all the same, with a line in place of their thumbnails."""
+    damaged, lost = tmp_path / "damaged.jpg", tmp_path / "lost.jpg"
+    damaged.write_bytes(PHOTOS["hills"].read_bytes()[:4000])
+    bad = {path.stem: records["hills"] | {"photo": str(path)} for path in (damaged, lost)}
+    scores = summarise(records | bad)
+    summary = run_summary(None, "samsung_s7", {"images": len(scores["images"])}, scores, [])
+    write_report(summary, scores, records | bad, {}, tmp_path / "report.html")
+    html = (tmp_path / "report.html").read_text()
+    assert len(links_of(html)) == 14
+    lines = re.findall('<i title=".*?">(.*?)</i>', html)
+    assert sorted(line.partition(" (")[0] for line in lines) == [
+        f"not shown: {damaged}: can&#39;t be decoded",
+        f"not shown: {lost}: no such file; give a JPEG, PNG, TIFF, WebP, AVIF or HEIC file",
+    ]
+
+
 def test_error_maps_have_one_scale():
     colours = error_map(np.array([[0, 0.1, 0.2, 0.9]]))
     assert (colours[0, 2] == colours[0, 3]).all()
@@ -134,13 +254,21 @@ def test_file_names_are_shown_and_not_run(records):
 
 
 def test_ten_thousand_images_stay_under_15_megabytes(records):
-    """With panels that compress badly, and long names."""
+    """With pictures that compress badly, and long names."""
     rng = np.random.default_rng(0)
     shape = (MAX_PANEL_SIDE, MAX_PANEL_SIDE, 3)
     noise = {str(number): rng.integers(0, 256, shape, np.uint8) for number in range(5)}
+    large = rng.integers(0, 256, (MAX_COMPARED_SIDE, MAX_COMPARED_SIDE, 3), np.uint8)
+    compared = {"photo": large, "RAW, rendered": large}
     examples = {heading: [Example("x" * 100, "", noise)] * 3 for heading in ("Worst", "Median", "Best")}
+    examples["Worst"][0] = Example("x" * 100, "", noise, compared)
+    small = Thumbnail(
+        jpeg_bytes(rng.integers(0, 256, (THUMBNAIL_SIDE, THUMBNAIL_SIDE, 3), np.uint8), THUMBNAIL_QUALITY)
+    )
     many = {f"image_{number:06d}_{'x' * 60}": records["hills"] for number in range(10_000)}
-    html = html_of(many, examples=examples)
+    html = html_of(
+        many, examples=examples, thumbnails=dict.fromkeys(rank_images(many)[:MAX_THUMBNAILS], small)
+    )
     assert len(rows_of(html)) == 10_000
     assert len(html.encode()) < MAX_BYTES
 
@@ -158,7 +286,9 @@ def test_the_images_of_the_page_as_files(records):
     files = image_files(select_examples(records), draw_plots(records, {"infer": 1.0}))
     plots = ("distribution", "overexposure", "bayer_planes", "tones", "time")
     assert files.keys() == {f"plot_{title}.svg" for title in plots} | {
-        f"images_{heading}_{rank}.jpg" for heading in ("worst", "median", "best") for rank in (1, 2, 3)
+        f"images_{heading}_{rank_images}.jpg"
+        for heading in ("worst", "median", "best")
+        for rank_images in (1, 2, 3)
     }
     for name, content in files.items():
         assert content.startswith(b"\xff\xd8" if name.endswith(".jpg") else b"<?xml")

@@ -24,6 +24,7 @@ function showMore() {
 function refresh() {
   const wanted = filter.value.toLowerCase(), column = headings.findIndex((cell) => cell.ariaSort);
   chosen = rows.filter((row) => row[0].toLowerCase().includes(wanted) && (!only.checked || row.at(-1)));
+  chosen.sort((a, b) => (b[0] === filter.value) - (a[0] === filter.value));  // the very name comes first
   if (column >= 0) {
     const sign = headings[column].ariaSort === "ascending" ? 1 : -1;
     const empty = (value) => value === null || value === "";
@@ -38,15 +39,33 @@ function refresh() {
   showMore();
 }
 
+function unsort() {
+  headings.forEach((heading) => { heading.ariaSort = null; });
+}
+
 headings.forEach((heading) => heading.querySelector("button").addEventListener("click", () => {
   const next = heading.ariaSort === "ascending" ? "descending" : "ascending";
-  headings.forEach((other) => { other.ariaSort = null; });
+  unsort();
   heading.ariaSort = next;
   refresh();
 }));
 filter.addEventListener("input", refresh);
 only.addEventListener("change", refresh);
 more.addEventListener("click", showMore);
+
+document.querySelectorAll("[data-row]").forEach((link) => link.addEventListener("click", () => {
+  filter.value = rows[link.dataset.row][0];
+  only.checked = false;
+  unsort();
+  refresh();
+}));
+
+document.querySelectorAll(".compare").forEach((pair) => {
+  const slider = pair.querySelector("input");
+  slider.addEventListener("input", () => pair.style.setProperty("--at", slider.value / 100));
+  slider.hidden = false;
+  pair.classList.add("slides");
+});
 
 const dialog = document.getElementById("larger"), picture = document.getElementById("larger-picture");
 document.querySelectorAll(".open").forEach((button) => button.addEventListener("click", () => {
