@@ -35,7 +35,7 @@ def coloured_mosaic(packed: np.ndarray) -> np.ndarray:
 @cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--name", default="hills_large")
+    parser.add_argument("--name", default="dandelions")
     name = parser.parse_args().name
     rgb = read_rgb(next((ROOT / "test_rgb").glob(f"{name}.*")))
     packed = read_packed(ROOT / "submission" / f"{name}.npy")
