@@ -179,11 +179,11 @@ def test_dng_contains_counts_and_metadata(tmp_path, photo_folder):
     raw_format = build_format(
         output_format="dng", cfa="GBRG", bit_depth=12, black_level=64, noise={"iso": 100}
     )
-    Writer(tmp_path, raw_format, CAMERA, "some_model")("coffee", photo_folder / "coffee.jpg", raw)
-    with tifffile.TiffFile(tmp_path / "coffee.dng") as dng:
+    Writer(tmp_path, raw_format, CAMERA, "some_model")("chart", photo_folder / "chart.png", raw)
+    with tifffile.TiffFile(tmp_path / "chart.dng") as dng:
         assert "model some_model" in dng.pages[0].tags["Software"].value
         mosaic = dng.pages[0].pages[0]
-        assert (mosaic.asarray() == to_counts(raw, "coffee", raw_format)).all()
+        assert (mosaic.asarray() == to_counts(raw, "chart", raw_format)).all()
         assert mosaic.tags["WhiteLevel"].value == 4095
         assert mosaic.tags["BlackLevel"].value == (64,) * 4
         assert mosaic.tags["CFAPattern"].value == bytes([1, 2, 0, 1])

@@ -159,7 +159,8 @@ def test_a_new_image_reruns_its_own_shard_only(tmp_path, settings):
 
 
 def test_a_changed_and_a_removed_image(finished, settings):
-    shutil.copy(ROOT / "test_rgb" / "hopper.jpg", finished / "photos" / "coffee.jpg")
+    photo = finished / "photos" / "coffee.jpg"
+    Image.open(photo).rotate(180).save(photo)
     (finished / "photos" / "chart.png").unlink()
     before = (finished / "submission" / "coffee.npy").read_bytes()
     finish(finished, **settings)
