@@ -20,6 +20,7 @@ import numpy as np
 import psutil
 from matplotlib import pyplot as plt
 
+from omf.io.photos import list_images
 from omf.utils.files import atomic_write, save_text
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -166,7 +167,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         photos, out = Path(name) / "photos", Path(name) / "raw"
         photos.mkdir()
-        make_photos(photos, int(arguments.minutes * PHOTOS_PER_MINUTE), sorted((ROOT / "test_rgb").iterdir()))
+        make_photos(photos, int(arguments.minutes * PHOTOS_PER_MINUTE), list_images(ROOT / "test_rgb"))
         records = monitor(predict_command(photos, out), out, arguments.minutes)
     if records[-1]["seconds"] < 60 * arguments.minutes:
         sys.exit(

@@ -28,7 +28,7 @@ from omf.utils.paths import HOME
 
 ROOT = Path(__file__).parent.parent
 REFERENCE = ROOT / "tests" / "reference"
-PHOTOS = ("hills.jpg", "chart.png", "leaves_odd.jpg", "night_tall.tif")  # small samples of several kinds
+PHOTOS = ("coffee.jpg", "chart.png", "leaves_odd.jpg", "night_tall.tif")  # small samples of several kinds
 
 sys.path.insert(0, str(REFERENCE))
 

@@ -55,12 +55,12 @@ def test_a_known_neutral_and_exposure_scale_the_raw(
     call_omf, tmp_path, photo_folder, tiny_base_model, tiny_model
 ):
     def predict(out: str, *options: str | float, model=tiny_base_model):
-        command = ("predict", photo_folder / "hills.jpg", "-o", tmp_path / out, "--device", "cpu")
+        command = ("predict", photo_folder / "coffee.jpg", "-o", tmp_path / out, "--device", "cpu")
         return call_omf(*command, "--model", model, *options)
 
     for out, options in (("plain", ()), ("bright", ("--exposure", 1.25)), ("red", ("--neutral", 0.9, 0.2))):
         assert predict(out, *options).returncode == 0
-    plain, bright, red = (np.load(tmp_path / out / "hills.npy") / 1024 for out in ("plain", "bright", "red"))
+    plain, bright, red = (np.load(tmp_path / out / "coffee.npy") / 1024 for out in ("plain", "bright", "red"))
     usual = plain < 0.7
     assert bright[usual].mean() == pytest.approx(1.25 * plain[usual].mean(), rel=0.02)
     assert red[..., 0].mean() / red[..., 3].mean() > plain[..., 0].mean() / plain[..., 3].mean()
@@ -76,16 +76,16 @@ def test_a_known_neutral_and_exposure_scale_the_raw(
 
 def test_predict_and_evaluate(call_omf, tmp_path, photo_folder, tiny_model):
     lone, out, scored, truths = (tmp_path / name for name in ("lone.jpg", "out", "scored", "truths"))
-    shutil.copy(ROOT / "test_rgb" / "bricks.jpg", lone)
+    shutil.copy(ROOT / "test_rgb" / "hopper.jpg", lone)
     answer = call_omf("predict", photo_folder, lone, "-o", out, "--model", tiny_model, "--device", "cpu")
     assert answer.returncode == 0, answer.stderr
     assert "5 of 5 photos reconstructed" in answer.stderr
     raw = np.load(out / "lone.npy")
-    assert (raw.shape, raw.dtype) == ((120, 160, 4), np.uint16)
+    assert (raw.shape, raw.dtype) == ((148, 126, 4), np.uint16)
 
     (out / "lone.npy").unlink()
     truths.mkdir()
-    for name in ("hills", "chart", "leaves_odd", "night_tall"):
+    for name in ("coffee", "chart", "leaves_odd", "night_tall"):
         shutil.copy(ROOT / "test_raw" / f"{name}.npy", truths)
     answer = call_omf("evaluate", out, truths, "--photos", photo_folder, "--out", scored)
     assert answer.returncode == 0, answer.stderr
@@ -103,7 +103,7 @@ def test_predict_and_evaluate(call_omf, tmp_path, photo_folder, tiny_model):
     (truths / "chart.npy").unlink()
     (out / "leaves_odd.npy").write_bytes(b"no")
     (truths / "leaves_odd.npy").unlink()
-    shutil.copy(truths / "hills.npy", truths / "night.npy")
+    shutil.copy(truths / "coffee.npy", truths / "night.npy")
     answer = call_omf("evaluate", out, truths, "--photos", photo_folder, "--processes", 1)
     assert answer.returncode == 1
     assert "3 of 5 images scored" in answer.stderr
@@ -253,7 +253,7 @@ def test_a_prediction_loads_no_more_than_it_needs(tmp_path, tiny_base_model):
         "loaded = {'torch._dynamo', 'sympy', 'scipy.ndimage', 'pandas', 'rawpy'} & set(sys.modules)\n"
         "print(sorted(loaded), len(sys.modules))"
     )
-    photo = ROOT / "test_rgb" / "rosette.png"
+    photo = ROOT / "test_rgb" / "chart.png"
     options = ("-o", tmp_path, "--model", tiny_base_model, "--device", "cpu", "-q")
     result = run(sys.executable, "-c", code, "predict", photo, *options)
     assert result.returncode == 0, result.stderr

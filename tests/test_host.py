@@ -60,7 +60,7 @@ from omf.io.images import read_rgb
 from omf.raw.camera import load_camera
 
 devices.keep_freed_memory = lambda: print("changes malloc")
-rgb = read_rgb(photos / "hills.jpg").copy()
+rgb = read_rgb(photos / "coffee.jpg").copy()
 check("read")
 raw = omf.Reconstructor(model, device="cpu").predict(rgb)
 omf.Reconstructor(model, device="cpu").demosaiced(torch.from_numpy(rgb).permute(2, 0, 1) / 255)

@@ -190,7 +190,7 @@ def test_a_second_evaluation_replaces_the_first(call):
 
 def test_conversion_beside_files_of_the_same_names(call):
     Path("d").mkdir()
-    shutil.copy(ROOT / "test_rgb" / "leaves.jpg", "d/a.jpg")
+    shutil.copy(ROOT / "test_rgb" / "chelsea.jpg", "d/a.jpg")
     assert call("predict", "d", "-o", "d", "--format", "dng", *UNPROCESS)[0] == 0
     picture("out/a_0_0.png")
     before = files("d", "out")

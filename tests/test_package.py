@@ -59,7 +59,7 @@ def test_the_wheel_holds_program_models_and_cameras(built):
 def test_the_sdist_holds_all_that_a_checkout_has(built):
     names = names_in(built, ".tar.gz")
     wanted = {"Snakefile", "workflow/Snakefile", "config.yaml", "test", "check", "README.md", "LICENSE"}
-    wanted |= {"tests/conftest.py", "docs/method.md", "containers/Dockerfile", "test_rgb/hills.jpg"}
+    wanted |= {"tests/conftest.py", "docs/method.md", "containers/Dockerfile", "test_rgb/coffee.jpg"}
     assert wanted | {"omf/py.typed"} <= names
 
 
@@ -164,15 +164,15 @@ def test_the_wheel_works_in_a_bare_environment(built, environment, tmp_path, tor
     assert version.partition("+")[0].strip() == torch
     assert command("omf", "--version").stdout == f"omf {VERSION}\n"
     assert command("python", "-c", "import snakemake").returncode == 1
-    photo = ROOT / "test_rgb" / "hills.jpg"
+    photo = ROOT / "test_rgb" / "coffee.jpg"
     for model in ("samsung_s7", "generic_phone", "unprocess", "inverse"):
         for kind in ("npy", "dng"):
             answer = command("omf", "predict", photo, "-o", model, "--model", model, "--format", kind)
             assert answer.returncode == 0, answer.stderr
-    raw = np.load(tmp_path / "samsung_s7" / "hills.npy")
-    assert (raw.shape, raw.dtype) == ((120, 160, 4), np.uint16)
+    raw = np.load(tmp_path / "samsung_s7" / "coffee.npy")
+    assert (raw.shape, raw.dtype) == ((98, 148, 4), np.uint16)
     answer = command("omf", "evaluate", "samsung_s7", ROOT / "test_raw", "--photos", ROOT / "test_rgb")
-    assert "hills" in answer.stdout
+    assert "coffee" in answer.stdout
     for line in ("render samsung_s7 -o pictures", "models verify", "selftest --device cpu"):
         answer = command("omf", *line.split())
         assert "is not installed, which this needs" not in answer.stderr, (line, answer.stderr)

@@ -35,12 +35,12 @@ def coloured_mosaic(packed: np.ndarray) -> np.ndarray:
 @cli_entry_point
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--name", default="hills_large")
+    parser.add_argument("--name", default="dandelions")
     name = parser.parse_args().name
     rgb = read_rgb(next((ROOT / "test_rgb").glob(f"{name}.*")))
     packed = read_packed(ROOT / "submission" / f"{name}.npy")
     half = from_challenge_counts(packed[..., [0, 1, 3]])
-    top, left = int(0.615 * packed.shape[0]), int(0.85 * packed.shape[1])
+    top, left = int(0.11 * packed.shape[0]), int(0.68 * packed.shape[1])
     detail = coloured_mosaic(
         packed[top : top + HEIGHT // ZOOM // 2 + 1, left : left + WIDTH // ZOOM // 2 + 1]
     )

@@ -27,7 +27,7 @@ def list_images(folder: Path) -> list[Path]:
 
     Files with a suffix of pictures count as such; the content of all others decides. Pictures of formats
     that are not supported are listed too, so that an error names each. The number of files that are no
-    pictures is logged. Camera RAW next to its photo is left out, see `exclude_paired_raw`.
+    pictures is logged, without a README. Camera RAW next to its photo is left out, see `exclude_paired_raw`.
 
     Raises:
         InputError: the folder does not exist, cannot be read, or contains no photos.
@@ -42,7 +42,7 @@ def list_images(folder: Path) -> list[Path]:
         ) from error
     paths = [path for path in paths if not path.name.startswith(".")]
     photos = [path for path in paths if is_picture(path)]
-    if others := sum(path.is_file() for path in {*paths} - {*photos}):
+    if others := sum(path.is_file() and path.stem != "README" for path in {*paths} - {*photos}):
         log.info(f"{folder}: {count_of(others, 'file')} without a picture; left out")
     if not photos:
         raise InputError(f"{folder}: no pictures in it; put {PHOTO_FORMATS} files there")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from container.engine import ROOT
 
-PHOTOS = ("chart.png", "hills.jpg")
+PHOTOS = ("chart.png", "coffee.jpg")
 FOLDERS = ["omf", "scripts", "tools", "workflow", "profiles", "cameras", "containers", "trained_models"]
 FILES = [
     *("Snakefile", "config.yaml", "pyproject.toml", "requirements.txt", "requirements-torch.txt"),

@@ -45,7 +45,7 @@ def npy(folder: Path) -> dict[str, bytes]:
 
 def test_a_clone_gives_the_same_entry_as_outside(docker, image, clone, tmp_path):
     result = docker.run(clone, image)
-    assert "hills" in result.stderr  # the scores
+    assert "coffee" in result.stderr  # the scores
     assert json.loads((clone / "submission" / "scores.json").read_text())["mean"]["psnr"] > 10
     assert (clone / "submission" / "submission.zip").is_file()
     assert list(npy(clone)) == SUBMITTED
@@ -140,7 +140,7 @@ def test_nothing_runs_privileged(docker, image, folder, user, options):
 
 def test_docker_stop_ends_a_run_cleanly(docker, image, clone):
     for number in range(400):  # more than are processed before the stop
-        (clone / "test_rgb" / f"more{number}.jpg").hardlink_to(clone / "test_rgb" / "hills.jpg")
+        (clone / "test_rgb" / f"more{number}.jpg").hardlink_to(clone / "test_rgb" / "coffee.jpg")
     container = docker(
         "run", "--detach", "--volume", f"{clone}:/data", image, "./test", "--config", "shard_size=500"
     ).stdout.strip()

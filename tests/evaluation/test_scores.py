@@ -26,30 +26,30 @@ from omf.raw.camera import load_camera
 
 CAMERA = load_camera("samsung_s7")
 GROUND_TRUTH = list_packed(ROOT / "test_raw")
-HILLS = GROUND_TRUTH["hills"]
-PHOTO = ROOT / "test_rgb" / "hills.jpg"
+COFFEE = GROUND_TRUTH["coffee"]
+PHOTO = ROOT / "test_rgb" / "coffee.jpg"
 
 
 def test_means_and_images(tmp_path):
-    names = ("hills", "night")
+    names = ("coffee", "night")
     for name in names:
         np.save(tmp_path / f"{name}.npy", read_packed(GROUND_TRUTH[name]) // 2)
-    items = match_items(list_packed(tmp_path), GROUND_TRUTH, {"hills": PHOTO})
+    items = match_items(list_packed(tmp_path), GROUND_TRUTH, {"coffee": PHOTO})
     records, problems = score_all(items, CAMERA, 1)
     scores = summarise(records)
     assert problems == []
-    assert list(scores["images"]) == ["hills", "night"]
+    assert list(scores["images"]) == ["coffee", "night"]
     assert scores["scored"] == 2
     for key in ("psnr", "ssim", "ms_ssim", "colour_error"):
         assert scores["mean"][key] == pytest.approx(np.mean([records[name][key] for name in names]))
-    assert scores["mean"]["unprocess_psnr"] == records["hills"]["unprocess_psnr"]
+    assert scores["mean"]["unprocess_psnr"] == records["coffee"]["unprocess_psnr"]
     assert "unprocess_psnr" not in records["night"]
     assert json.loads(json.dumps(scores)) == scores
     table = scores_table(scores).splitlines()
     assert len(table) == 4
     assert table[-1].startswith("mean")
     rows = list(csv.DictReader(io.StringIO(scores_csv(scores))))
-    assert [row["name"] for row in rows] == ["hills", "night"]
+    assert [row["name"] for row in rows] == ["coffee", "night"]
     assert float(rows[1]["psnr"]) == records["night"]["psnr"]
     assert rows[1]["unprocess_psnr"] == ""
 
@@ -79,50 +79,52 @@ def test_overexposed_pixels_and_the_rest(tmp_path):
 
 
 def test_the_copy_baseline_is_the_photo_itself():
-    record, _ = score_image(Item("hills", HILLS, HILLS, PHOTO), CAMERA)
+    record, _ = score_image(Item("coffee", COFFEE, COFFEE, PHOTO), CAMERA)
     copy = from_challenge_counts(to_challenge_format(read_rgb(PHOTO) / np.float32(255)))
-    assert record["copy_psnr"] == pytest.approx(psnr(copy, from_challenge_counts(read_packed(HILLS))))
+    assert record["copy_psnr"] == pytest.approx(psnr(copy, from_challenge_counts(read_packed(COFFEE))))
     assert record["psnr"] == 999
 
 
 def test_without_ground_truth_there_is_only_consistency():
-    record, problems = score_image(Item("hills", HILLS, None, PHOTO), CAMERA)
+    record, problems = score_image(Item("coffee", COFFEE, None, PHOTO), CAMERA)
     assert problems == []
     assert record["consistency_psnr"] > 20
     assert "psnr" not in record
-    scores = summarise({"hills": record})
+    scores = summarise({"coffee": record})
     assert scores["scored"] == 0
     assert scores["mean"]["psnr"] is None
 
 
 def test_unusable_files_are_listed_and_the_others_are_scored(tmp_path):
-    np.save(tmp_path / "hills.npy", read_packed(GROUND_TRUTH["hills"]))
+    np.save(tmp_path / "coffee.npy", read_packed(GROUND_TRUTH["coffee"]))
     np.save(tmp_path / "night.npy", read_packed(GROUND_TRUTH["night"])[1:])
-    np.save(tmp_path / "leaves.npy", read_packed(GROUND_TRUTH["leaves"]).astype(np.float32))
+    np.save(tmp_path / "chelsea.npy", read_packed(GROUND_TRUTH["chelsea"]).astype(np.float32))
     (tmp_path / "chart.npy").write_bytes(b"broken")
     np.save(tmp_path / "other.npy", np.zeros((2, 2, 4), np.uint16))
     records, problems = score_all(match_items(list_packed(tmp_path), GROUND_TRUTH, {}), CAMERA, 1)
-    assert list(records) == ["hills"]
-    assert records["hills"]["psnr"] == 999
-    assert records["hills"]["ssim"] == pytest.approx(1)
+    assert list(records) == ["coffee"]
+    assert records["coffee"]["psnr"] == 999
+    assert records["coffee"]["ssim"] == pytest.approx(1)
     assert len(problems) == 3
     assert "chart.npy: can't be read" in problems[0]
-    assert "leaves.npy: float32" in problems[1]
+    assert "chelsea.npy: float32" in problems[1]
     assert "night.npy: packed (119, 160, 4), but its ground truth is (120, 160, 4)" in problems[2]
 
 
 def test_a_photo_of_another_size_costs_only_its_own_scores():
-    record, (problem,) = score_image(Item("hills", HILLS, HILLS, PHOTO.with_name("night_tall.tif")), CAMERA)
+    record, (problem,) = score_image(
+        Item("coffee", COFFEE, COFFEE, PHOTO.with_name("night_tall.tif")), CAMERA
+    )
     assert record["psnr"] == 999
     assert "overexposed" not in record
     assert (
-        "night_tall.tif: 180 x 320 pixels, but hills.npy is 320 x 240; give the photo that it was made from"
+        "night_tall.tif: 180 x 320 pixels, but coffee.npy is 296 x 196; give the photo that it was made from"
         in problem
     )
 
 
 def test_processes_do_not_change_the_result():
-    photos = {name: ROOT / "test_rgb" / f"{name}.jpg" for name in ("hills", "leaves", "balls")}
+    photos = {name: ROOT / "test_rgb" / f"{name}.jpg" for name in ("coffee", "chelsea", "astronaut")}
     items = match_items(GROUND_TRUTH, GROUND_TRUTH, photos)
     assert score_all(items, CAMERA, 3) == score_all(items, CAMERA, 1)
 

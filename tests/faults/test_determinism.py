@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, run, snakemake
 
-PHOTOS = ("hills.jpg", "leaves_odd.jpg", "night_tall.tif")
+PHOTOS = ("coffee.jpg", "leaves_odd.jpg", "night_tall.tif")
 EVERYTHING = Path(__file__).parent / "everything.py"
 DEFAULT_THREADS = 2
 ENVIRONMENTS = {

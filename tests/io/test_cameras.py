@@ -265,7 +265,7 @@ def test_a_photo_of_one_cell(tmp_path, call_omf):
 
 
 def test_the_command_writes_a_profile(tmp_path, call_omf, monkeypatch):
-    shutil.copy(ROOT / "test_rgb" / "balls.jpg", tmp_path)
+    shutil.copy(ROOT / "test_rgb" / "astronaut.jpg", tmp_path)
     out = tmp_path / "d750.yaml"
     done = call_omf("camera", "NIKON D750", "-o", out)
     assert done.returncode == 0, done.stderr
@@ -273,9 +273,9 @@ def test_the_command_writes_a_profile(tmp_path, call_omf, monkeypatch):
     raws = []
     for number, camera in enumerate((out, "NIKON D750")):
         folder = tmp_path / str(number)
-        done = call_omf("predict", tmp_path / "balls.jpg", "-o", folder, "--camera", camera)
+        done = call_omf("predict", tmp_path / "astronaut.jpg", "-o", folder, "--camera", camera)
         assert done.returncode == 0, done.stderr
-        raws.append(np.load(folder / "balls.npy").astype(int))
+        raws.append(np.load(folder / "astronaut.npy").astype(int))
     assert np.abs(raws[0] - raws[1]).max() <= 1  # the profile's figures are rounded
     out.write_text("mine")
     refused = call_omf("camera", "NIKON D850", "-o", out)

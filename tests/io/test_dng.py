@@ -78,7 +78,7 @@ def test_libraw_reads_every_sample(rawpy, tmp_path, compressed, shape, cfa, blac
 
 
 def test_compression_reduces_the_size(tmp_path):
-    _, raw = reconstruct("balls.jpg")
+    _, raw = reconstruct("astronaut.jpg")
     counts = (mosaic_full(raw) * 16383).astype(np.uint16)
     small, large = (
         write(tmp_path / f"{compressed}.dng", counts, compressed=compressed).stat().st_size
@@ -107,7 +107,7 @@ def rank_correlation(rendering: np.ndarray, rgb: np.ndarray) -> float:
     return min(spearmanr(blocks[0][:, channel], blocks[1][:, channel]).statistic for channel in range(3))
 
 
-@pytest.mark.parametrize("name", ["balls.jpg", "leaves.jpg", "leaves_odd.jpg", "night.jpg"])
+@pytest.mark.parametrize("name", ["astronaut.jpg", "chelsea.jpg", "leaves_odd.jpg", "night.jpg"])
 def test_rendering_by_libraw_resembles_the_photo(rawpy, tmp_path, name):
     rgb, raw = reconstruct(name)
     options = {"neutral": estimate_neutral(raw, rgb, CAMERA), "preview": make_preview(rgb)}
@@ -233,7 +233,7 @@ def test_exif_of_the_photo_without_personal_fields(tmp_path):
 def test_raw_developers_open_the_file(tmp_path, program, arguments):
     if not shutil.which(program):
         pytest.skip(f"needs {program} (Debian: apt install {program.removesuffix('-cli')})")
-    rgb, raw = reconstruct("balls.jpg")
+    rgb, raw = reconstruct("astronaut.jpg")
     counts, out = (mosaic_full(raw) * 16383).astype(np.uint16), tmp_path / "out.jpg"
     path = write(tmp_path / "x.dng", counts, neutral=estimate_neutral(raw, rgb, CAMERA))
     paths = {"IN": path, "OUT": out, "CONFIG": tmp_path / "config"}
@@ -263,9 +263,9 @@ def test_bytes_are_reproducible(tmp_path):
 
 def test_developers_show_the_tones_of_the_photo(tmp_path, call_omf):
     pytest.importorskip("rawpy")
-    photo = ROOT / "test_rgb" / "hills_large.jpg"
+    photo = ROOT / "test_rgb" / "dandelions.jpg"
     assert call_omf("predict", photo, "-o", tmp_path, "--format", "dng", "--device", "cpu").returncode == 0
-    with tifffile.TiffFile(tmp_path / "hills_large.dng") as tiff:
+    with tifffile.TiffFile(tmp_path / "dandelions.dng") as tiff:
         tags = {tag.code: tag.value for tag in tiff.pages.first.tags}
     assert tags[50936] == "Photo" and tags[50730] == (0, 1_000_000)  # ProfileName, BaselineExposure
     points = np.reshape(tags[50940], (-1, 2))
@@ -274,7 +274,7 @@ def test_developers_show_the_tones_of_the_photo(tmp_path, call_omf):
     for tone in ("photo", "none"):
         done = call_omf("render", tmp_path, "-o", tmp_path / tone, "--tone", tone)
         assert done.returncode == 0, done.stderr
-        errors[tone] = ((read_rgb(tmp_path / tone / "hills_large.png") / 255 - rgb) ** 2).mean()
+        errors[tone] = ((read_rgb(tmp_path / tone / "dandelions.png") / 255 - rgb) ** 2).mean()
     assert -10 * np.log10(errors["photo"]) > 33 and errors["photo"] < errors["none"] / 2
 
 
@@ -282,9 +282,9 @@ def test_raw_therapee_shows_the_tones_of_the_photo(tmp_path, call_omf):
     """With the DNG itself as input profile."""
     if shutil.which("rawtherapee-cli") is None:
         pytest.skip("needs rawtherapee-cli (Debian: apt install rawtherapee)")
-    photo = ROOT / "test_rgb" / "hills_large.jpg"
+    photo = ROOT / "test_rgb" / "dandelions.jpg"
     assert call_omf("predict", photo, "-o", tmp_path, "--format", "dng", "--device", "cpu").returncode == 0
-    dng, rgb, errors = tmp_path / "hills_large.dng", read_rgb(photo) / 255, []
+    dng, rgb, errors = tmp_path / "dandelions.dng", read_rgb(photo) / 255, []
     for name, source in {"own": f"file:{dng}", "camera": "(camera)"}.items():
         settings = tmp_path / f"{name}.pp3"
         settings.write_text(

@@ -333,7 +333,7 @@ def test_pictures_of_any_suffix_are_listed(tmp_path, caplog):
     save_heic(tmp_path / "g.HIF", random_rgb(64, 80))
     png_with(tmp_path / "h.unknown", STORED16)
     Image.fromarray(RGB).save(tmp_path / "i.webp")
-    for name in ("notes.txt", "movie.mp4", "table.csv", "Thumbs.db"):
+    for name in ("README.md", "notes.txt", "movie.mp4", "table.csv", "Thumbs.db"):
         (tmp_path / name).write_bytes(b"BMI of P1 and P6, in a text")
     (tmp_path / "empty.txt").touch()
     (tmp_path / "folder").mkdir()

@@ -179,11 +179,11 @@ def test_dng_contains_counts_and_metadata(tmp_path, photo_folder):
     raw_format = build_format(
         output_format="dng", cfa="GBRG", bit_depth=12, black_level=64, noise={"iso": 100}
     )
-    Writer(tmp_path, raw_format, CAMERA, "some_model")("hills", photo_folder / "hills.jpg", raw)
-    with tifffile.TiffFile(tmp_path / "hills.dng") as dng:
+    Writer(tmp_path, raw_format, CAMERA, "some_model")("chart", photo_folder / "chart.png", raw)
+    with tifffile.TiffFile(tmp_path / "chart.dng") as dng:
         assert "model some_model" in dng.pages[0].tags["Software"].value
         mosaic = dng.pages[0].pages[0]
-        assert (mosaic.asarray() == to_counts(raw, "hills", raw_format)).all()
+        assert (mosaic.asarray() == to_counts(raw, "chart", raw_format)).all()
         assert mosaic.tags["WhiteLevel"].value == 4095
         assert mosaic.tags["BlackLevel"].value == (64,) * 4
         assert mosaic.tags["CFAPattern"].value == bytes([1, 2, 0, 1])
@@ -204,10 +204,10 @@ def test_predict_in_a_format(tmp_path, tiny_model, photo_folder, omf_lines):
 
 def test_evaluating_ntire_2025(tmp_path, omf_lines):
     """Score the same images at 12 bits: scores differ only by the finer counts."""
-    ground_truth = np.load(ROOT / "test_raw" / "hills.npy")
+    ground_truth = np.load(ROOT / "test_raw" / "coffee.npy")
     for folder, counts in (("truth", ground_truth), ("raw", ground_truth // 2)):
         (tmp_path / folder).mkdir()
-        np.save(tmp_path / folder / "hills.npy", (counts * 4095.0 / 1024).astype(np.uint16))
+        np.save(tmp_path / folder / "coffee.npy", (counts * 4095.0 / 1024).astype(np.uint16))
     evaluate = ("evaluate", tmp_path / "raw", tmp_path / "truth")
     omf_lines(*evaluate, "--challenge", "ntire2025", "--out", tmp_path / "scored")
     psnr = json.loads((tmp_path / "scored" / "scores.json").read_text())["mean"]["psnr"]

@@ -189,10 +189,10 @@ def test_places_that_are_no_dng_are_refused(tmp_path):
 def test_exiftool_reads_the_new_tags(tmp_path, omf_lines):
     if not shutil.which("exiftool"):
         pytest.skip("needs exiftool")
-    photo = ROOT / "test_rgb" / "hills.jpg"
+    photo = ROOT / "test_rgb" / "coffee.jpg"
     omf_lines("predict", photo, "-o", tmp_path, "--format", "dng", "--model", "unprocess")
-    (tags,) = json.loads(run("exiftool", "-json", "-n", tmp_path / "hills.dng").stdout)
-    assert tags["OriginalRawFileName"] == "hills.jpg"
+    (tags,) = json.loads(run("exiftool", "-json", "-n", tmp_path / "coffee.dng").stdout)
+    assert tags["OriginalRawFileName"] == "coffee.jpg"
     assert -4 <= tags["BaselineExposure"] <= 4
     assert (tags["CalibrationIlluminant1"], tags["CalibrationIlluminant2"]) == (17, 21)  # A and D65
     for number, light in ((1, (1.09850, 1, 0.35585)), (2, (0.95047, 1, 1.08883))):

@@ -1,14 +1,12 @@
-import sys
 from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 import yaml
-from conftest import ROOT, random_rgb, run
+from conftest import ROOT, random_rgb
 from hypothesis import given
 from hypothesis import strategies as st
 
-from omf.io.packed import read_packed
 from omf.raw import camera, isp
 from omf.raw.bayer import demosaic, mosaic
 from omf.raw.camera import Camera, load_camera
@@ -359,16 +357,3 @@ def test_scenes_are_linear_and_reproducible(scene):
     assert image.min() >= 0
     assert image.std() > 0.01
     assert (image == scene(48, 64, np.random.default_rng(0))).all()
-
-
-def test_committed_samples_match_the_script(tmp_path):
-    result = run(sys.executable, "tools/make_samples.py", "--out", tmp_path)
-    assert result.returncode == 0, result.stderr
-    names = sorted(path.name for path in (ROOT / "test_raw").glob("*.npy"))
-    assert len(names) == 12
-    for name in names:
-        created = read_packed(tmp_path / "test_raw" / name).astype(int)
-        committed = read_packed(ROOT / "test_raw" / name)
-        # other builds of numpy may differ in the last bit, which changes a few counts by 1
-        assert np.abs(created - committed).max() <= 1
-        assert (created != committed).mean() < 1e-3

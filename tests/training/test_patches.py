@@ -28,7 +28,7 @@ from omf.training.sources import (
 from omf.utils.console import configure_logging
 
 CAMERA = load_camera("samsung_s7")
-PHOTOS = [ROOT / "test_rgb" / name for name in ("hills.jpg", "bricks.jpg", "paper.jpg")]
+PHOTOS = [ROOT / "test_rgb" / name for name in ("coffee.jpg", "hopper.jpg", "chelsea.jpg")]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ from omf.utils.errors import InputError
 def test_pairs_from_the_command_line_form_a_dataset(tmp_path, call_omf):
     out = tmp_path / "pairs"
     options = ("--count", 5, "--size", 64, "--camera", "huawei_p20")
-    result = call_omf("simulate", ROOT / "test_rgb" / "bricks.jpg", "-o", out, *options)
+    result = call_omf("simulate", ROOT / "test_rgb" / "hopper.jpg", "-o", out, *options)
     assert result.returncode == 0, result.stderr
     dataset = check_pairs(find_pairs(out))
     assert dataset.problems == []
@@ -33,7 +33,7 @@ def test_the_same_seed_gives_the_same_pairs_also_after_an_interruption(tmp_path)
     for folder, counts in (("once", [6]), ("cut", [2, 6])):
         for count in counts:
             # drawn scenes depend on the count, so compare an interrupted call with a photo
-            write_pairs([ROOT / "test_rgb" / "hills.jpg"], camera, tmp_path / folder, count, 32, 5)
+            write_pairs([ROOT / "test_rgb" / "coffee.jpg"], camera, tmp_path / folder, count, 32, 5)
     names = sorted(path.name for path in (tmp_path / "once").glob("[!.]*"))
     assert len(names) == 13
     assert all(
@@ -59,7 +59,7 @@ def test_highlights_lose_information_in_the_photo_only(tmp_path):
     ("photos", "size", "message"),
     [
         ([], 33, "size 33: give an even number"),
-        ([ROOT / "test_rgb" / "bricks.jpg"], 400, "none of the 1 photos can be used"),
+        ([ROOT / "test_rgb" / "hopper.jpg"], 400, "none of the 1 photos can be used"),
     ],
 )
 def test_mistakes_give_one_line(tmp_path, photos, size, message):

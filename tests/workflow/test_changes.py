@@ -60,7 +60,7 @@ def known_files(step: str) -> set[Path]:
 
 def folder_with_photo(folder: Path) -> Path:
     (folder / "photos").mkdir(parents=True)
-    shutil.copy(ROOT / "test_rgb" / "hills.jpg", folder / "photos")
+    shutil.copy(ROOT / "test_rgb" / "coffee.jpg", folder / "photos")
     return folder
 
 
@@ -191,8 +191,8 @@ def damaged(tmp_path_factory, program) -> Path:
     folder = tmp_path_factory.mktemp("damaged") / "run"
     shutil.copytree(program.folder, folder)
     assert "Nothing to be done" in snakemake(folder, "-n", **SETTINGS).stdout
-    raw = folder / "results" / "raw" / "s" / "hills.npy"
-    for path in (raw, folder / "submission" / "hills.npy"):
+    raw = folder / "results" / "raw" / "s" / "coffee.npy"
+    for path in (raw, folder / "submission" / "coffee.npy"):
         os.truncate(path, path.stat().st_size - 3)
     (folder / "submission" / ".readme.txt.7.part").write_text("half")
     locks = folder / ".snakemake" / "locks"
@@ -205,7 +205,7 @@ def damaged(tmp_path_factory, program) -> Path:
 @pytest.mark.parametrize("arguments", WITHOUT_JOBS, ids=lambda arguments: arguments[0])
 def test_options_that_run_no_jobs_change_no_file(damaged, arguments):
     before = state(damaged)
-    names = ("submission/.readme.txt.7.part", ".snakemake/locks/0.output.lock", "results/raw/s/hills.npy")
+    names = ("submission/.readme.txt.7.part", ".snakemake/locks/0.output.lock", "results/raw/s/coffee.npy")
     assert before.keys() >= set(names)
     result = snakemake(damaged, *arguments, **SETTINGS)
     after = state(damaged)

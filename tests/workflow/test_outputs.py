@@ -53,7 +53,7 @@ def run(tmp_path_factory, tiny_base_model) -> Path:
     """Return a finished run of two photos, one without overexposed pixels."""
     folder = tmp_path_factory.mktemp("run")
     (folder / "photos").mkdir()
-    for name in ("hills.jpg", "leaves_odd.jpg"):
+    for name in ("coffee.jpg", "leaves_odd.jpg"):
         shutil.copy(ROOT / "test_rgb" / name, folder / "photos")
     settings = {"images": "photos", "ground_truth": ROOT / "test_raw", "device": "cpu"}
     result = snakemake(folder, model=tiny_base_model, **settings)

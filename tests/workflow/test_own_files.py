@@ -12,7 +12,7 @@ REFUSED = "exists, and is not from an earlier run of this command"
 @pytest.fixture(autouse=True)
 def photo(tmp_path) -> None:
     (tmp_path / "photos").mkdir()
-    shutil.copy(ROOT / "test_rgb" / "hills.jpg", tmp_path / "photos")
+    shutil.copy(ROOT / "test_rgb" / "coffee.jpg", tmp_path / "photos")
 
 
 def run(folder: Path, *arguments: object):
@@ -43,9 +43,9 @@ def test_files_of_the_user_stop_a_run_before_anything_is_removed(tmp_path):
         file.write_text("mine")
         assert stopped(tmp_path, place)
         file.unlink()
-    (tmp_path / "submission" / "hills.npy").symlink_to(tmp_path / "nowhere")  # no output that is declared
-    assert stopped(tmp_path, "submission/hills.npy")
-    (tmp_path / "submission" / "hills.npy").unlink()
+    (tmp_path / "submission" / "coffee.npy").symlink_to(tmp_path / "nowhere")  # no output that is declared
+    assert stopped(tmp_path, "submission/coffee.npy")
+    (tmp_path / "submission" / "coffee.npy").unlink()
     (tmp_path / "submission" / "my_chart.png").write_text("mine")
     answer = run(tmp_path)
     assert answer.returncode == 0, answer.stderr

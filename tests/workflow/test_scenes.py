@@ -31,7 +31,7 @@ def photos(tmp_path_factory) -> Path:
     """Return a folder with a scene under extra curves, and a plain photo with a name of a patch."""
     folder = tmp_path_factory.mktemp("scene") / "photos"
     write_scene(folder, "7", cut(draw_photo(SIZE), CURVES))
-    shutil.copy(ROOT / "test_rgb" / "hills.jpg", folder / "8_3.jpg")
+    shutil.copy(ROOT / "test_rgb" / "coffee.jpg", folder / "8_3.jpg")
     return folder
 
 

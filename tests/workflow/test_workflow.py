@@ -150,21 +150,22 @@ def test_a_new_image_reruns_its_own_shard_only(tmp_path, settings):
     settings["shard_size"] = 2
     finish(tmp_path, **settings)
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "results" / "raw").glob("*/*.npy")}
-    shutil.copy(ROOT / "test_rgb" / "bricks.jpg", settings["images"])
+    shutil.copy(ROOT / "test_rgb" / "hopper.jpg", settings["images"])
     result = finish(tmp_path, **settings)
     untouched = [path for path in before if path.exists() and path.stat().st_mtime_ns == before[path]]
     assert len(untouched) >= 2
     assert rules_run(result).count("infer") <= 2  # its shard, or the two that this is split into
-    assert "bricks.npy" in zip_names(tmp_path)
+    assert "hopper.npy" in zip_names(tmp_path)
 
 
 def test_a_changed_and_a_removed_image(finished, settings):
-    shutil.copy(ROOT / "test_rgb" / "bricks.jpg", finished / "photos" / "hills.jpg")
+    photo = finished / "photos" / "coffee.jpg"
+    Image.open(photo).rotate(180).save(photo)
     (finished / "photos" / "chart.png").unlink()
-    before = (finished / "submission" / "hills.npy").read_bytes()
+    before = (finished / "submission" / "coffee.npy").read_bytes()
     finish(finished, **settings)
-    assert zip_names(finished) == ["hills.npy", "leaves_odd.npy", "night_tall.npy", "readme.txt"]
-    assert (finished / "submission" / "hills.npy").read_bytes() != before
+    assert zip_names(finished) == ["coffee.npy", "leaves_odd.npy", "night_tall.npy", "readme.txt"]
+    assert (finished / "submission" / "coffee.npy").read_bytes() != before
     assert not (finished / "submission" / "chart.npy").exists()
 
 
@@ -172,14 +173,14 @@ def test_a_changed_and_a_removed_image(finished, settings):
 def test_other_inputs_replace_all_outputs_of_the_earlier_run(finished, settings, tmp_path):
     others = tmp_path / "others"
     others.mkdir()
-    shutil.copy(ROOT / "test_rgb" / "paper.jpg", others)
+    shutil.copy(ROOT / "test_rgb" / "chelsea.jpg", others)
     result = finish(finished, **settings | {"images": others, "ground_truth": ""})
-    assert zip_names(finished) == ["paper.npy", "readme.txt"]
+    assert zip_names(finished) == ["chelsea.npy", "readme.txt"]
     assert "no ground truth with these names" in result.stderr
     scores = read_json(finished, "scores")
     assert scores["mean"]["psnr"] is None
     assert scores["mean"]["consistency_psnr"] > 0
-    assert list(scores["images"]) == ["paper"]
+    assert list(scores["images"]) == ["chelsea"]
     assert not (finished / "submission" / "scores.txt").exists()
     assert "There is no ground truth" in (finished / "submission" / "report.html").read_text()
 
@@ -191,10 +192,10 @@ def test_other_weights_rerun_the_inference(tmp_path, settings, tiny_model):
     other.mkdir()
     for branch, source in (("oe", "noe"), ("noe", "oe")):
         shutil.copy(tiny_model / f"{source}.safetensors", other / f"{branch}.safetensors")
-    before = (tmp_path / "submission" / "hills.npy").read_bytes()
+    before = (tmp_path / "submission" / "coffee.npy").read_bytes()
     settings["model"] = other
     assert "infer" in rules_run(finish(tmp_path, **settings))
-    assert (tmp_path / "submission" / "hills.npy").read_bytes() != before
+    assert (tmp_path / "submission" / "coffee.npy").read_bytes() != before
     # same files, new date: nothing to do
     for path in other.iterdir():
         path.touch()
@@ -204,20 +205,20 @@ def test_other_weights_rerun_the_inference(tmp_path, settings, tiny_model):
 @pytest.mark.slow
 def test_bad_images_are_listed_again_until_they_are_repaired(tmp_path, settings):
     (settings["images"] / "broken.jpg").write_text("no picture")
-    shutil.copy(settings["images"] / "chart.png", settings["images"] / "hills.png")
+    shutil.copy(settings["images"] / "chart.png", settings["images"] / "coffee.png")
     assert snakemake(tmp_path, **settings).returncode == 1
     again = snakemake(tmp_path, **settings)
     assert again.returncode == 1
     assert rules_run(again) == ["check_problems"]  # nothing is recomputed
     assert "broken.jpg: not a picture that can be read" in again.stderr
-    assert "hills.png: would become hills.npy" in again.stderr
+    assert "coffee.png: would become coffee.npy" in again.stderr
     assert zip_names(tmp_path) == ["chart.npy", "leaves_odd.npy", "night_tall.npy", "readme.txt"]
     summary = read_json(tmp_path, "summary")
     assert (summary["images"], len(summary["problems"])) == (3, 3)
     (settings["images"] / "broken.jpg").unlink()
-    (settings["images"] / "hills.png").unlink()
+    (settings["images"] / "coffee.png").unlink()
     finish(tmp_path, **settings)
-    assert "hills.npy" in zip_names(tmp_path)
+    assert "coffee.npy" in zip_names(tmp_path)
 
 
 def test_the_snakemake_report_contains_page_table_and_images(finished, settings):
@@ -235,7 +236,7 @@ def test_only_bad_images(tmp_path, settings):
         photo.write_bytes(photo.read_bytes()[:500])
     result = snakemake(tmp_path, **settings)
     assert result.returncode != 0
-    assert "hills.jpg: can't be decoded" in result.stderr
+    assert "coffee.jpg: can't be decoded" in result.stderr
     assert "no image could be reconstructed" in result.stderr
     assert not (tmp_path / "submission" / "submission.zip").exists()
 
@@ -349,7 +350,7 @@ def test_names_with_shell_syntax(tmp_path, settings, tiny_model):
     shutil.copytree(tiny_model, model)
     settings |= {"images": photos, "model": model, "ground_truth": ""}
     (photos / "chart.png").rename(photos / "it's $HOME; a {test} & [b].png")
-    (photos / "hills.jpg").rename(photos / "-n été.jpg")
+    (photos / "coffee.jpg").rename(photos / "-n été.jpg")
     for name in COMMANDS:
         shutil.copy(photos / "leaves_odd.jpg", photos / f"{name}.jpg")
     finish(tmp_path, **settings)
@@ -357,7 +358,7 @@ def test_names_with_shell_syntax(tmp_path, settings, tiny_model):
     assert set(zip_names(tmp_path)) == {*(f"{name}.npy" for name in names), "readme.txt"}
     # a change of such a photo is detected too
     before = (tmp_path / "submission" / "it's $HOME; a {test} & [b].npy").read_bytes()
-    shutil.copy(ROOT / "test_rgb" / "paper.jpg", photos / "it's $HOME; a {test} & [b].png")
+    shutil.copy(ROOT / "test_rgb" / "chelsea.jpg", photos / "it's $HOME; a {test} & [b].png")
     finish(tmp_path, **settings)
     assert (tmp_path / "submission" / "it's $HOME; a {test} & [b].npy").read_bytes() != before
     assert not list(tmp_path.rglob("ran"))
@@ -391,7 +392,7 @@ def test_missing_weights_are_fetched_by_a_rule(tmp_path, settings, tiny_model, m
     assert {"fetch_oe", "fetch_noe"} <= set(rules_run(result))
     for branch, content in weights.items():
         assert (program / "trained_models" / f"remote_{branch}.safetensors").read_bytes() == content
-    assert "hills.npy" in zip_names(tmp_path)
+    assert "coffee.npy" in zip_names(tmp_path)
 
 
 @pytest.mark.slow
@@ -450,9 +451,9 @@ def test_another_format_keeps_the_scores_of_the_challenge(finished, settings):
     assert set(raw_files(submission)) == {f"{name}.npz" for name in NAMES}
     assert not (submission / "submission.zip").exists()
     assert (submission / "scores.txt").read_text().splitlines()[:2] == scores
-    with np.load(submission / "hills.npz") as hills:
-        assert hills["raw"].max() > 1024
-        assert (hills["cfa"].item(), hills["model"].item()) == ("BGGR", "unprocess")
+    with np.load(submission / "coffee.npz") as coffee:
+        assert coffee["raw"].max() > 1024
+        assert (coffee["cfa"].item(), coffee["model"].item()) == ("BGGR", "unprocess")
     finish(finished, **settings | {"output_format": "dng"})
     assert len(list(submission.glob("*.dng"))) == 4
     assert not list(submission.glob("*.npz"))
