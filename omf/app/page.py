@@ -22,7 +22,7 @@ from omf.utils.paths import CAMERAS, data_folder
 
 FIRST_MODEL = "generic_phone"  # since visitors bring photos of any phone
 EXAMPLES_FOLDER = data_folder("test_rgb")
-EXAMPLES = ("hills_large.jpg", "balls.jpg", "bricks.jpg")
+EXAMPLES = ("dandelions.jpg", "coffee.jpg", "rocket.jpg")
 MAX_BYTES = 100 * 2**20  # of a photo's file
 SLIDER_STOPS = 3.0  # of the slider of the exposure
 NEUTRAL_FROM, NEUTRAL_TO = 0.1, 2.0  # of the sliders of R/G and B/G

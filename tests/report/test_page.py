@@ -124,13 +124,13 @@ def test_the_worst_image_has_a_slider_between_photo_and_raw(records, tmp_path):
         example.name for group in select_examples(records).values() for example in group if example.comparison
     ]
     assert compared == rank_images(records)[:1]
-    photo, raw = make_comparison(records["hills"]).values()
-    stored = np.asarray(Image.open(PHOTOS["hills"]))
+    photo, raw = make_comparison(records["coffee"]).values()
+    stored = np.asarray(Image.open(PHOTOS["coffee"]))
     np.testing.assert_array_equal(photo, stored)  # at full resolution
     assert raw.shape == photo.shape
     difference = np.abs(raw.astype(int) - photo).mean()
     assert 0 < difference < 12  # half the light, rendered to match the photo
-    assert make_comparison({"raw": records["hills"]["raw"], "white_level": 1024}) == {}
+    assert make_comparison({"raw": records["coffee"]["raw"], "white_level": 1024}) == {}
 
 
 def test_large_photos_are_compared_at_a_smaller_size(tmp_path):
@@ -166,7 +166,7 @@ def test_all_images_have_a_thumbnail_with_score_and_link(records):
 
 
 def test_500_thumbnails_at_most_the_lowest_scores_first(records):
-    many = {f"image_{number:03d}": records["hills"] | {"psnr": 700 - number} for number in range(600)}
+    many = {f"image_{number:03d}": records["coffee"] | {"psnr": 700 - number} for number in range(600)}
     html = html_of(many)
     names = [name for name, _, _ in links_of(html)]
     assert names == [f"image_{number:03d}" for number in range(599, 99, -1)]
@@ -175,13 +175,13 @@ def test_500_thumbnails_at_most_the_lowest_scores_first(records):
 
 
 def test_images_without_the_score_come_last(records):
-    unscored = {key: value for key, value in records["hills"].items() if key != "psnr"}
+    unscored = {key: value for key, value in records["coffee"].items() if key != "psnr"}
     links = links_of(html_of({"a": unscored, "b": records["night"]}))
     assert [(name, score.split()[0]) for name, _, score in links] == [("b", "PSNR"), ("a", "consistency")]
 
 
 def test_thumbnails_show_the_photo_or_the_raw(records):
-    for record in (records["night_tall"], records["hills_large"]):  # TIFF and JPEG
+    for record in (records["night_tall"], records["dandelions"]):  # TIFF and JPEG
         picture = Image.open(io.BytesIO(make_thumbnails({"a": record}, ["a"])["a"].jpeg))
         with Image.open(record["photo"]) as photo:
             assert max(picture.size) == THUMBNAIL_SIDE
@@ -191,7 +191,7 @@ def test_thumbnails_show_the_photo_or_the_raw(records):
             )
             small, expected = (np.asarray(image, int) for image in pictures)
         assert np.abs(small - expected).mean() < 2
-    bare = {key: records["hills"][key] for key in ("raw", "white_level")}
+    bare = {key: records["coffee"][key] for key in ("raw", "white_level")}
     picture = Image.open(io.BytesIO(make_thumbnails({"a": bare}, ["a"])["a"].jpeg))
     red, green, blue = np.asarray(picture, float).mean(axis=(0, 1))
     assert green > red and green > blue  # in the sensor's colours
@@ -200,8 +200,8 @@ def test_thumbnails_show_the_photo_or_the_raw(records):
 def test_photos_lost_or_damaged_since_they_were_scored(records, tmp_path):
     """The page is written all the same, with a line in place of their thumbnails."""
     damaged, lost = tmp_path / "damaged.jpg", tmp_path / "lost.jpg"
-    damaged.write_bytes(PHOTOS["hills"].read_bytes()[:4000])
-    bad = {path.stem: records["hills"] | {"photo": str(path)} for path in (damaged, lost)}
+    damaged.write_bytes(PHOTOS["coffee"].read_bytes()[:4000])
+    bad = {path.stem: records["coffee"] | {"photo": str(path)} for path in (damaged, lost)}
     scores = summarise(records | bad)
     summary = run_summary(None, "samsung_s7", {"images": len(scores["images"])}, scores, [])
     write_report(summary, scores, records | bad, {}, tmp_path / "report.html")
