@@ -1,0 +1,3 @@
+from omf.app.server import launch
+
+launch(host="0.0.0.0")
