@@ -1,15 +1,21 @@
 """Train a small RAW denoiser on photos only, from RAW that is reconstructed of them.
 
-python examples/train_denoiser.py PHOTOS    PHOTOS: a folder of sRGB photos; about a minute on two cores
+python examples/train_denoiser.py PHOTOS             a folder of sRGB photos; about a minute on two cores
+python examples/train_denoiser.py --shards TAR ...   tars that a run with output_format webdataset wrote
 """
 
 import argparse
+import io
+import json
+import tarfile
+from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import nn
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, IterableDataset
 
 import omf
 from omf.io.images import read_rgb
@@ -34,11 +40,48 @@ class NoisyRaw(Dataset):
 
     def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
         rng = np.random.default_rng([self.seed, index])
-        raw = self.raws[rng.integers(len(self.raws))]
-        top, left = (rng.integers(size - PATCH + 1) for size in raw.shape[:2])
-        patch = raw[top : top + PATCH, left : left + PATCH]
-        clean = np.ascontiguousarray(np.moveaxis(patch, -1, 0))
-        return add_noise(clean, SHOT, READ, rng).astype(np.float32), clean
+        return noisy_patch(self.raws[rng.integers(len(self.raws))], rng)
+
+
+class ShardedRaw(IterableDataset):
+    """The same pairs from tars, which are read from their beginning to their end, again and again.
+
+    Args:
+        tars: with NAME.npy and NAME.json of each sample.
+        held_out: True for every fourth sample, False for the others.
+        seed: of patches and noise.
+    """
+
+    def __init__(self, tars: list[Path], held_out: bool, seed: int):
+        self.tars, self.held_out, self.seed = tars, held_out, seed
+
+    def raws(self) -> Iterator[np.ndarray]:
+        """Yield RAW, float32 (H/2, W/2, 4), white at 1."""
+        number = 0
+        for path in self.tars:
+            with tarfile.open(path) as tar:
+                for member in tar:
+                    if member.name.endswith(".npy"):
+                        counts = np.load(io.BytesIO(tar.extractfile(member).read()))
+                    elif member.name.endswith(".json"):  # comes last
+                        facts = json.load(tar.extractfile(member))
+                        if (number % 4 == 0) == self.held_out and min(counts.shape[:2]) >= PATCH:
+                            yield counts.astype(np.float32) / facts["white_level"]
+                        number += 1
+
+    def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        rng = np.random.default_rng(self.seed)
+        while True:
+            for raw in self.raws():
+                yield noisy_patch(raw, rng)
+
+
+def noisy_patch(raw: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Return a random patch of RAW with noise and without, float32 (4, 96, 96) each."""
+    top, left = (rng.integers(size - PATCH + 1) for size in raw.shape[:2])
+    patch = raw[top : top + PATCH, left : left + PATCH]
+    clean = np.ascontiguousarray(np.moveaxis(patch, -1, 0))
+    return add_noise(clean, SHOT, READ, rng).astype(np.float32), clean
 
 
 class Denoiser(nn.Module):
@@ -62,14 +105,12 @@ def psnr(error: torch.Tensor) -> float:
     return float(-10 * torch.log10((error**2).mean()))
 
 
-def train(photos: list[np.ndarray], steps: int) -> tuple[float, float]:
+def train(training: Dataset, held_out: Dataset, steps: int) -> tuple[float, float]:
     """Train a denoiser; return the PSNR (dB) of held-out patches before and after denoising."""
     torch.manual_seed(0)
     network = Denoiser()
     optimiser = torch.optim.Adam(network.parameters(), 3e-3)
-    training_photos = [photo for index, photo in enumerate(photos) if index % 4]
-    loader = DataLoader(NoisyRaw(training_photos, 4 * steps, seed=0), batch_size=4)
-    for step, (noisy, clean) in enumerate(loader):
+    for step, (noisy, clean) in enumerate(islice(DataLoader(training, batch_size=4), steps)):
         loss = (network(noisy) - (noisy - clean)).abs().mean()
         optimiser.zero_grad()
         loss.backward()
@@ -77,7 +118,7 @@ def train(photos: list[np.ndarray], steps: int) -> tuple[float, float]:
         if step % 20 == 0:
             print(f"step {step}: mean error {loss.item():.4f}", flush=True)
     with torch.no_grad():
-        noisy, clean = next(iter(DataLoader(NoisyRaw(photos[::4], 16, seed=1), batch_size=16)))
+        noisy, clean = next(iter(DataLoader(held_out, batch_size=16)))
         return psnr(noisy - clean), psnr(noisy - network(noisy) - clean)
 
 
@@ -85,11 +126,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("photos", type=Path)
+    parser.add_argument("photos", type=Path, nargs="?")
+    parser.add_argument("--shards", type=Path, nargs="+", metavar="TAR")
     parser.add_argument("--steps", type=int, default=150)
     arguments = parser.parse_args()
-    photos = [read_rgb(photo) for photo in list_images(arguments.photos)]
-    before, after = train([photo for photo in photos if min(photo.shape[:2]) >= 2 * PATCH], arguments.steps)
+    if arguments.shards:
+        data = ShardedRaw(arguments.shards, False, 0), ShardedRaw(arguments.shards, True, 1)
+    elif arguments.photos:
+        photos = [read_rgb(photo) for photo in list_images(arguments.photos)]
+        photos = [photo for photo in photos if min(photo.shape[:2]) >= 2 * PATCH]
+        training = [photo for index, photo in enumerate(photos) if index % 4]
+        data = NoisyRaw(training, 4 * arguments.steps, seed=0), NoisyRaw(photos[::4], 16, seed=1)
+    else:
+        parser.error("give a folder of photos, or --shards")
+    before, after = train(*data, arguments.steps)
     print(f"held-out photos: {before:.2f} dB noisy, {after:.2f} dB denoised")
 
 

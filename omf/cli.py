@@ -159,7 +159,9 @@ def add_predict(parents) -> None:
         ratio,
     )
     output = predict.add_argument_group("output format")
-    add_setting(output, "--format", Config, "output_format")
+    formats = get_args(Config.model_fields["output_format"].annotation)
+    formats = [kind for kind in formats if kind != "webdataset"]  # those tars are the workflow's
+    add_setting(output, "--format", Config, "output_format", choices=formats)
     add_setting(output, "--challenge", Config, "challenge")
     add_setting(output, "--bit-depth", Config, "bit_depth")
     add_setting(output, "--white-level", Config, "white_level", metavar="COUNTS")

@@ -8,7 +8,8 @@ import omf.utils.interrupts  # noqa: F401 - before all that takes long
 from omf.evaluation.scores import match_items, score_all
 from omf.io.cameras import find_camera, find_cameras
 from omf.io.photos import map_by_name, match_shots
-from omf.pipeline.manifest import wait_for_files
+from omf.io.tar_shards import TAR, list_raw_in_tar
+from omf.pipeline.manifest import wait_for_file, wait_for_files
 from omf.pipeline.plan import load_plan
 from omf.pipeline.samples import name_samples
 from omf.raw.challenge_scenes import curves_of_patches
@@ -20,7 +21,7 @@ from omf.utils.files import save_json, sha256
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("plan", type=Path, help="JSON of the photos and what else the step needs")
-    parser.add_argument("raw", type=Path, help="folder of NAME.npy")
+    parser.add_argument("raw", type=Path, help="folder of NAME.npy, or a tar of RAW")
     parser.add_argument("--photos", type=Path, required=True, help="JSON that preprocess wrote")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument(
@@ -28,7 +29,11 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     plan = load_plan(arguments.plan)
-    predictions = {path.stem: path for path in wait_for_files(arguments.raw)}
+    if arguments.raw.suffix == TAR:
+        wait_for_file(arguments.raw)
+        predictions = list_raw_in_tar(arguments.raw)
+    else:
+        predictions = {path.stem: path for path in wait_for_files(arguments.raw)}
     photos = map_by_name(map(Path, plan["photos"]))[0]
     ground_truth = match_shots(photos, {path.stem: path for path in map(Path, plan["ground_truth"])})
     record = json.loads(arguments.photos.read_text())

@@ -8,7 +8,8 @@ import omf.utils.interrupts  # noqa: F401 - before all that takes long
 from omf.io.cameras import find_camera, find_cameras
 from omf.io.photos import map_by_name
 from omf.io.raw_formats import Writer, from_dict
-from omf.pipeline.mosaic import write_mosaics
+from omf.io.tar_shards import TAR
+from omf.pipeline.mosaic import write_mosaics, write_tar_shard
 from omf.pipeline.plan import load_plan
 from omf.pipeline.samples import name_samples
 from omf.raw.challenge_scenes import curves_of_patches
@@ -22,7 +23,10 @@ def main() -> None:
     parser.add_argument("plan", type=Path, help="JSON of the photos and what else the step needs")
     parser.add_argument("demosaiced", type=Path, help="folder of NAME.tif, float32 (H, W, 3)")
     parser.add_argument("--photos", type=Path, required=True, help="JSON that preprocess wrote")
-    parser.add_argument("--out", nargs="+", type=Path, required=True, help="a folder for each format")
+    parser.add_argument("--timing", type=Path, required=True, help="JSON that infer wrote")
+    parser.add_argument(
+        "--out", nargs="+", type=Path, required=True, help="a folder for each format, or one file NAME.tar"
+    )
     parser.add_argument("--record", type=Path, required=True, help="JSON of the problems")
     arguments = parser.parse_args()
     plan = load_plan(arguments.plan)
@@ -35,9 +39,19 @@ def main() -> None:
     ]
     curves = name_samples(curves_of_patches(record["scenes"]), samples)
     cameras = name_samples(find_cameras(record["cameras"]), samples)
-    problems = write_mosaics(arguments.demosaiced, writers, photos, curves, cameras)
-    save_json(arguments.record, {"problems": problems})
-    for problem in problems:
+    sources = arguments.demosaiced, writers, photos, curves, cameras
+    if arguments.out[0].suffix == TAR:
+        expected = json.loads(arguments.timing.read_text())["expected"]
+        facts = {
+            name: {"sha256": record["sha256"].get(photo.name)}
+            | ({"expected": expected[name]} if name in expected else {})
+            for name, photo in photos.items()
+        }
+        written = write_tar_shard(arguments.out[0], facts, plan["include_photos"], *sources)
+    else:
+        written = {"problems": write_mosaics(*sources)}
+    save_json(arguments.record, written)
+    for problem in written["problems"]:
         print(f"problem: {problem}")
 
 

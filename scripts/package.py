@@ -1,4 +1,4 @@
-"""Write the entry to the submission folder: RAW files, readme.txt, submission.zip."""
+"""Write the entry to the submission folder: RAW files, readme.txt, submission.zip; or the index of tars."""
 
 import argparse
 from pathlib import Path
@@ -7,7 +7,7 @@ import omf.utils.interrupts  # noqa: F401 - before all that takes long
 from omf.models.registry import find_model
 from omf.pipeline.manifest import wait_for_files, write_manifest
 from omf.pipeline.plan import load_plan
-from omf.pipeline.submission import write_submission
+from omf.pipeline.submission import write_index, write_submission
 from omf.report.summary import entry_readme, read_shard_records, total_timing
 from omf.utils.errors import cli_entry_point
 from omf.utils.written import RUN_COMMAND, begin_command
@@ -23,9 +23,13 @@ def main() -> None:
     begin_command(RUN_COMMAND)
     plan, results = load_plan(arguments.plan), arguments.results
     timing = total_timing(read_shard_records(results, "timing", plan["shards"]))
-    raws = [raw for shard in plan["shards"] for raw in wait_for_files(results / plan["entry"] / shard)]
     readme = entry_readme(find_model(plan["model"]), timing)
-    files = write_submission(raws, readme, arguments.out, zipped=plan["entry"] == "raw")
+    if plan["entry"] == "shards":
+        written = read_shard_records(results, "written", plan["shards"])
+        files = write_index([row for record in written for row in record["index"]], readme, arguments.out)
+    else:
+        raws = [raw for shard in plan["shards"] for raw in wait_for_files(results / plan["entry"] / shard)]
+        files = write_submission(raws, readme, arguments.out, plan["zipped"])
     write_manifest(files, results / "manifest" / "package.json")
 
 

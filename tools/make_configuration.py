@@ -53,6 +53,7 @@ schema from the code.
 """
 HEADINGS = {
     "": "Run",
+    "webdataset": "Tars",
     "noise": "Noise",
     "training": "Training",
     "training.iterations": "Training: iterations",

@@ -16,8 +16,7 @@ from omf.raw.bayer import (
 )
 from omf.raw.develop import develop
 from omf.raw.isp import encode_srgb, to_8_bit
-from omf.raw.photo_profile import fit_photo_profile, thin_out
-from omf.raw.white_balance import estimate_exposure, estimate_neutral
+from omf.raw.photo_profile import photo_colours, thin_out
 from omf.report.panels import MASK_COLOUR
 from omf.report.plots import plot_histograms
 from omf.utils.errors import printable
@@ -47,14 +46,11 @@ def make_views(answer: Answer) -> Views:
     raw, photo = shrink(answer.raw), shrink(as_float(rgb))
     share = shrink(mask[..., None].astype(np.float32))
     dimmed = photo.mean(axis=-1, keepdims=True) / 2
-    profile = fit_photo_profile(answer.raw, rgb, answer.camera)
+    profile, neutral, stops = photo_colours(answer.raw, rgb, answer.camera)
     if profile:
-        neutral = profile.neutral
         rendered = develop(raw, neutral, profile.colour_matrix, None, profile.tone_curve)
     else:
-        neutral = estimate_neutral(answer.raw, rgb, answer.camera)
-        exposure = 2 ** estimate_exposure(answer.raw, rgb, neutral, answer.camera)
-        rendered = develop(raw, neutral, answer.camera.mean_colour_matrix, exposure)
+        rendered = develop(raw, neutral, answer.camera.mean_colour_matrix, 2**stops)
     return Views(
         photo=to_8_bit(photo),
         overexposed=to_8_bit(dimmed + share * (MASK_COLOUR / 255 - dimmed)),

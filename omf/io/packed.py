@@ -6,6 +6,7 @@ from tokenize import TokenError
 
 import numpy as np
 
+from omf.io.tar_shards import is_in_tar, read_raw_in_tar
 from omf.raw.bayer import WHITE_LEVEL
 from omf.utils.errors import InputError
 from omf.utils.files import check_is_file
@@ -33,7 +34,7 @@ def read_packed(path: Path, white_level: int = WHITE_LEVEL) -> np.ndarray:
     """Read a packed RGGB file, a .npy array of uint16 (H/2, W/2, 4).
 
     Args:
-        path: .npy file.
+        path: .npy file, or RAW in a tar, see `omf.io.tar_shards`.
         white_level: white level of the file, in counts.
 
     Returns:
@@ -42,6 +43,9 @@ def read_packed(path: Path, white_level: int = WHITE_LEVEL) -> np.ndarray:
     Raises:
         InputError: the file cannot be read, has another shape or dtype, or has counts above the white level.
     """
+    if is_in_tar(path):
+        counts = read_raw_in_tar(path)
+        return counts if counts.dtype.kind == "f" else scaled_to_challenge(path, counts, white_level)
     check_is_file(path, NPY_FILE)
     try:
         # memory mapping allocates nothing for a header that declares more than the file contains
@@ -52,6 +56,11 @@ def read_packed(path: Path, white_level: int = WHITE_LEVEL) -> np.ndarray:
         raise InputError(f"{path}: an archive; give {PACKED}")
     if counts.ndim != 3 or counts.shape[-1] != 4 or counts.dtype != np.uint16:
         raise InputError(f"{path}: {counts.dtype} {counts.shape}; give {PACKED}")
+    return scaled_to_challenge(path, counts, white_level)
+
+
+def scaled_to_challenge(path: Path, counts: np.ndarray, white_level: int) -> np.ndarray:
+    """Return counts with a white level of 1024. Raises InputError if there are some above `white_level`."""
     if counts.max(initial=0) > white_level:
         raise InputError(
             f"{path}: counts up to {counts.max()}; the white level is {white_level}:"

@@ -14,7 +14,6 @@ from omf.raw import isp
 from omf.raw.bayer import WHITE_LEVEL, crop_to_cells, mosaic_full, pack, to_challenge_counts
 from omf.raw.camera import Camera, name_seed
 from omf.raw.extra_curves import invert_curve
-from omf.raw.white_balance import estimate_exposure, estimate_neutral
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write, check_is_file, save_npy
 
@@ -223,7 +222,7 @@ class Writer:
         self, path: Path, counts: np.ndarray, raw: np.ndarray, photo: Path, rgb: np.ndarray, camera: Camera
     ) -> None:
         """Write the counts as DNG, with a preview and the EXIF of the photo."""
-        from omf.raw.photo_profile import fit_photo_profile  # SciPy's solver takes long to load
+        from omf.raw.photo_profile import photo_colours  # SciPy's solver takes long to load
 
         raw_format = self.format
         check_is_file(photo, "the photo itself, whose EXIF the DNG contains")
@@ -231,8 +230,7 @@ class Writer:
             raise InputError(
                 f"{photo}: changed during the run, to {rgb.shape[1]} x {rgb.shape[0]} pixels; run again"
             )
-        profile, exif = fit_photo_profile(raw, rgb, camera), read_exif(photo, raw_format.gps)
-        neutral = profile.neutral if profile else estimate_neutral(raw, rgb, camera)
+        colours, exif = photo_colours(raw, rgb, camera), read_exif(photo, raw_format.gps)
         if camera is not self.camera and exif.model not in camera.name:  # the RAW of another camera
             exif = replace(exif, make="", model="")
         save_dng(
@@ -242,13 +240,13 @@ class Writer:
             cfa=raw_format.cfa,
             black_level=raw_format.black_level,
             white_level=raw_format.white_level,
-            neutral=neutral,
+            neutral=colours.neutral,
             camera=camera,
             model=self.model,
-            profile=profile,
+            profile=colours.profile,
             noise=(raw_format.noise.shot, raw_format.noise.read) if raw_format.noise else None,
             exif=exif,
-            baseline_exposure=0.0 if profile else estimate_exposure(raw, rgb, neutral, camera),
+            baseline_exposure=colours.stops,
             original_name=photo.name,
         )
 

@@ -20,6 +20,13 @@ class NoiseSettings(Section):
     seed: int = Field(0, ge=0, description="Random seed of the noise.")
 
 
+class ShardSettings(Section):
+    """Settings of the tars of output_format webdataset."""
+
+    raw: Literal["npy", "dng"] = Field("npy", description="Format of the RAW in them.")
+    include_photos: bool = Field(False, description="Whether they contain the photos too, as they came.")
+
+
 class Config(Section):
     """Settings of a run."""
 
@@ -90,12 +97,20 @@ class Config(Section):
             "(12 bit, white level 4095)."
         ),
     )
-    output_format: Literal["npy", "mosaic", "npz", "png", "dng", "demosaiced"] = Field(
+    output_format: Literal["npy", "mosaic", "npz", "png", "dng", "demosaiced", "webdataset"] = Field(
         "npy",
         description=(
             "npy: packed (H/2, W/2, 4), the challenge's; mosaic: .npy of the Bayer mosaic (H, W); npz: "
             "packed, with its levels; png: mosaic, 16 bit; dng: for RAW developers; demosaiced: .npz of RAW "
-            "before the mosaic (H, W, 3). Only npy goes into submission.zip."
+            "before the mosaic (H, W, 3); webdataset: a tar for each shard, in results/shards, and no "
+            "other RAW files. Only npy goes into submission.zip."
+        ),
+    )
+    webdataset: ShardSettings = Field(
+        ShardSettings(),
+        description=(
+            "The tars of output_format webdataset: {raw: dng} for DNG in place of npy, {include_photos: "
+            "true} for the photos beside their RAW."
         ),
     )
     bit_depth: Literal[10, 12, 14] | None = Field(

@@ -58,6 +58,16 @@ def wait_for_files(folder: Path) -> list[Path]:
     return [folder / name for name in json.loads(manifest.read_text())]
 
 
+def write_file_manifest(path: Path) -> None:
+    """Write the manifest of a single file, beside it: NAME.json."""
+    write_manifest([path], path.with_suffix(".json"))
+
+
+def wait_for_file(path: Path) -> None:
+    """Wait until a file exists in full, by its manifest. Raises InputError if it does not within a minute."""
+    wait_until_found(lambda: find_missing(path.with_suffix(".json")))
+
+
 def wait_until_found(find_missing: Callable[[], str | None]) -> None:
     """Wait until no file is missing. Raises InputError if one still is after a minute."""
     deadline = time.monotonic() + TIMEOUT_SECONDS

@@ -10,16 +10,18 @@ from pathlib import Path
 
 import psutil
 
+from omf.io.tar_shards import TAR
 from omf.pipeline.manifest import MANIFEST, find_missing
-from omf.pipeline.submission import ARCHIVE, README
+from omf.pipeline.submission import ARCHIVE, INDEX, README
 from omf.report.summary import REPORT_FILES, SUMMARY
 from omf.utils.written import check_replaceable, is_own, set_aside
 
 SHARD_FOLDERS = ("decoded", "demosaiced", "raw", "files")  # in results/; each holds a folder per shard
+SHARDS = "shards"  # in results/: a tar per shard, with its manifest beside it
 SHARD_RECORDS = ("photos", "timing", "written", "scores")  # in results/; each holds a JSON file per shard
 # {manifest of a job: its output in submission/ whose absence makes the job run again}
 COMPLETION_FILES = {"package.json": README, "report.json": SUMMARY}
-JOB_FILES = {"package.json": (README, ARCHIVE), "report.json": REPORT_FILES}  # in submission/
+JOB_FILES = {"package.json": (README, ARCHIVE, INDEX), "report.json": REPORT_FILES}  # in submission/
 TEMPORARY = re.compile(r"\..+\.\d+\.part", re.DOTALL)  # names that `omf.utils.files.atomic_write` makes
 # {file system: mount options with which flock is local to one machine; None: no option shows otherwise}
 LOCAL_LOCKS = {
@@ -77,7 +79,7 @@ def remove_partial_outputs(results: Path, submission: Path) -> list[Path]:
 
     Returns the incomplete outputs, now removed; see `find_partial_outputs`.
     """
-    for folder in (submission, *(results / kind for kind in (*SHARD_RECORDS, "manifest"))):
+    for folder in (submission, *(results / kind for kind in (*SHARD_RECORDS, SHARDS, "manifest"))):
         for temporary in folder.glob(".*.part"):
             if TEMPORARY.fullmatch(temporary.name):
                 temporary.unlink()
@@ -136,6 +138,7 @@ def find_partial_outputs(results: Path, submission: Path) -> list[Path]:
     """
     shards = (folder for kind in SHARD_FOLDERS for folder in (results / kind).glob("s*"))
     manifests = {folder: folder / MANIFEST for folder in shards}
+    manifests |= {tar: tar.with_suffix(".json") for tar in (results / SHARDS).glob(f"s*{TAR}")}
     manifests |= {
         submission / completion_file: results / "manifest" / manifest
         for manifest, completion_file in COMPLETION_FILES.items()

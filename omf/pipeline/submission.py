@@ -1,8 +1,11 @@
 """The challenge entry: RAW files, readme.txt and submission.zip."""
 
+import csv
+import io
 import os
 import shutil
 import zipfile
+from collections.abc import Container, Iterable, Sequence
 from pathlib import Path
 
 from omf.utils.console import progress
@@ -12,6 +15,9 @@ from omf.utils.written import remove_own
 
 README = "readme.txt"
 ARCHIVE = "submission.zip"
+INDEX = "index.csv"  # of the samples in tar files
+INDEX_COLUMNS = ("name", "shard", "file", "offset", "bytes")
+NOTHING = "no image could be reconstructed, so there is nothing to submit; see the list of problems"
 RAW_SUFFIXES = (".npy", ".npz", ".png", ".dng")  # of all output formats
 
 
@@ -34,14 +40,9 @@ def write_submission(raws: list[Path], readme: str, out: Path, zipped: bool = Tr
         InputError: `raws` is empty, or a file of the user would be overwritten.
     """
     if not raws:
-        raise InputError(
-            "no image could be reconstructed, so there is nothing to submit; see the list of problems"
-        )
-    out.mkdir(parents=True, exist_ok=True)
-    names = {raw.name for raw in raws}
-    for path in list(out.iterdir()):
-        if path.suffix in RAW_SUFFIXES and path.name not in names:
-            remove_own(path)
+        raise InputError(NOTHING)
+    prepare_folder(out, {raw.name for raw in raws})
+    remove_own(out / INDEX)
     for raw in raws:
         link_or_copy(raw, out / raw.name)
     save_text(out / README, readme)
@@ -57,6 +58,43 @@ def write_submission(raws: list[Path], readme: str, out: Path, zipped: bool = Tr
             # level 6 takes 5 times as long and saves 6 %
             archive.writestr(entry, path.read_bytes(), zipfile.ZIP_DEFLATED, compresslevel=1)
     return [*files, out / ARCHIVE]
+
+
+def prepare_folder(out: Path, raws: Container[str]) -> None:
+    """Make the submission folder; remove RAW files of earlier runs that are not among the names `raws`."""
+    out.mkdir(parents=True, exist_ok=True)
+    for path in list(out.iterdir()):
+        if path.suffix in RAW_SUFFIXES and path.name not in raws:
+            remove_own(path)
+
+
+def write_index(samples: Iterable[Sequence], readme: str, out: Path) -> list[Path]:
+    """Write index.csv, which tells where the RAW of each sample is, and readme.txt.
+
+    The RAW files and the zip of earlier runs are removed.
+
+    Args:
+        samples: rows of `INDEX_COLUMNS`.
+        readme: content of readme.txt.
+        out: submission folder, created if needed.
+
+    Returns:
+        The two files.
+
+    Raises:
+        InputError: there are no samples, or a file of the user would be overwritten.
+    """
+    rows = sorted(samples)
+    if not rows:
+        raise InputError(NOTHING)
+    prepare_folder(out, ())
+    remove_own(out / ARCHIVE)
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerows([INDEX_COLUMNS, *rows])
+    save_text(out / INDEX, text.getvalue())
+    save_text(out / README, readme)
+    return [out / README, out / INDEX]
 
 
 def link_or_copy(source: Path, target: Path) -> None:

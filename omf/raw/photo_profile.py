@@ -9,6 +9,7 @@ from omf.raw.camera import Camera
 from omf.raw.develop import ProfileTones
 from omf.raw.global_fit import KNOTS, fit_global, mean_curve, select_cells
 from omf.raw.isp import decode_srgb
+from omf.raw.white_balance import estimate_exposure, estimate_neutral
 
 MAX_SIDE = 384  # cells along a side from which the profile is fitted; RAW of a model has little noise
 PROFILE_CELLS = 4000
@@ -23,6 +24,22 @@ class PhotoProfile(NamedTuple):
     neutral: np.ndarray  # RAW of a neutral grey, (3,), green at 1
     colour_matrix: np.ndarray  # linear sRGB to white-balanced camera RGB, (3, 3), rows sum to 1
     tone_curve: ProfileTones
+
+
+class PhotoColours(NamedTuple):
+    """Values by which a developer shows RAW like its photo."""
+
+    profile: PhotoProfile | None  # None: it can't be told
+    neutral: np.ndarray  # RAW of a neutral grey, (3,), green at 1
+    stops: float  # by which the RAW must be brightened; 0 with a profile, whose tone curve does that
+
+
+def photo_colours(raw: np.ndarray, rgb: np.ndarray, camera: Camera) -> PhotoColours:
+    """Return the colours of a photo for its RAW: its profile, else estimates; see `fit_photo_profile`."""
+    if profile := fit_photo_profile(raw, rgb, camera):
+        return PhotoColours(profile, profile.neutral, 0.0)
+    neutral = estimate_neutral(raw, rgb, camera)
+    return PhotoColours(None, neutral, estimate_exposure(raw, rgb, neutral, camera))
 
 
 def fit_photo_profile(raw: np.ndarray, rgb: np.ndarray, camera: Camera) -> PhotoProfile | None:

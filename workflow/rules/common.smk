@@ -20,6 +20,7 @@ from omf.io.cameras import check_camera, is_profile
 from omf.io.photos import filter_utf8_names, group_by_stem, list_images
 from omf.io.raw_formats import challenge_settings, parse_raw_format
 from omf.io.maker_notes import GainReader
+from omf.io.tar_shards import TAR
 from omf.models.registry import (
     check_draws_samples,
     check_files,
@@ -105,10 +106,8 @@ def recover():
 
 def raw_names():
     """Return the names of the RAW files of the entry."""
-    return [
-        f"{name}{AS_ASKED.suffix}"
-        for name in name_samples(PHOTOS_BY_NAME, CONFIG.samples)
-    ]
+    names = [] if IN_TARS else name_samples(PHOTOS_BY_NAME, CONFIG.samples)
+    return [f"{name}{AS_ASKED.suffix}" for name in names]
 
 
 def check_before_jobs():
@@ -247,8 +246,10 @@ try:
     )
     # the scored format, and the requested one if that is another
     SETTINGS = CONFIG.run_settings()
+    IN_TARS = CONFIG.output_format == "webdataset"
+    written = {"output_format": CONFIG.webdataset.raw} if IN_TARS else {}
     AS_SCORED = parse_raw_format(challenge_settings(SETTINGS), CAMERA)
-    AS_ASKED = parse_raw_format(SETTINGS, CAMERA)
+    AS_ASKED = parse_raw_format(SETTINGS | written, CAMERA)
     if CONFIG.output_format != "demosaiced":
         check_bayer(CAMERA)
 except InputError as error:
@@ -263,8 +264,12 @@ SCENES = (
 )
 SHARDS = assign_shards(PHOTOS_BY_NAME, CONFIG.shard_size, SCENES)
 
-FORMATS = [AS_SCORED] if AS_ASKED == AS_SCORED else [AS_SCORED, AS_ASKED]
-ENTRY = ("raw", "files")[len(FORMATS) - 1]  # folder of the files of the entry
+# Tars hold the RAW in one format, which is scored too.
+FORMATS = [AS_ASKED] if IN_TARS or AS_ASKED == AS_SCORED else [AS_SCORED, AS_ASKED]
+SCORED = f"results/shards/{{shard}}{TAR}" if IN_TARS else "results/raw/{shard}"
+RAW_FOLDERS = ["results/raw/{shard}", "results/files/{shard}"][: len(FORMATS)]
+ENTRY = SCORED if IN_TARS else RAW_FOLDERS[-1]  # where the files of the entry are
+ZIPPED = ENTRY == "results/raw/{shard}"
 GPUS = 0 if CONFIG.device == "cpu" else 1  # of an inference job
 MACHINE_GPUS = 1  # inference jobs at the same time on this machine
 if workflow.nodes is None and workflow.is_main_process:
@@ -372,7 +377,8 @@ def plan_of(step, shard=None):
             name = Path(MODEL.name).name
             plan = {"photos": photos_in(shard), "samples": CONFIG.samples}
             formats = [asdict(kind) for kind in FORMATS]
-            return plan | {"model": name, "formats": formats} | own
+            photos = {"include_photos": CONFIG.webdataset.include_photos}
+            return plan | {"model": name, "formats": formats} | own | photos
         case "evaluate":
             files = {"photos": photos_in(shard), "ground_truth": ground_truth_in(shard)}
             settings = {
@@ -381,7 +387,7 @@ def plan_of(step, shard=None):
             }
             return files | own | settings
         case "package":
-            return run | {"entry": ENTRY}
+            return run | {"entry": Path(ENTRY).parent.name, "zipped": ZIPPED}
         case "report":
             return run | {"config": SETTINGS, "problems": NAMELESS}
         case "settings":

@@ -67,11 +67,10 @@ rule mosaic:
     input:
         demosaiced="results/demosaiced/{shard}",
         photos="results/photos/{shard}.json",
+        timing="results/timing/{shard}.json",
     output:
-        folders=[
-            directory(f"results/{place}/{{shard}}")
-            for place in ("raw", "files")[: len(FORMATS)]
-        ],
+        # a tar, or a folder for each format
+        raw=[SCORED] if IN_TARS else [directory(place) for place in RAW_FOLDERS],
         record="results/written/{shard}.json",
     log:
         "results/logs/mosaic/{shard}.log",
@@ -88,12 +87,12 @@ rule mosaic:
         plan=lambda wildcards: plan_path("mosaic", wildcards.shard),
     shell:
         "python {params.scripts:q}/mosaic.py {params.plan:q} {input.demosaiced:q} --photos {input.photos:q}"
-        " --out {output.folders:q} --record {output.record:q} > {log:q} 2>&1"
+        " --timing {input.timing:q} --out {output.raw:q} --record {output.record:q} > {log:q} 2>&1"
 
 
 rule evaluate:
     input:
-        raw="results/raw/{shard}",
+        raw=SCORED,
         photos="results/photos/{shard}.json",
     output:
         scores="results/scores/{shard}.json",

@@ -3,10 +3,11 @@
 
 rule package:
     input:
-        per_shard(f"results/{ENTRY}/{{shard}}"),
+        per_shard(ENTRY),
         per_shard("results/timing/{shard}.json"),
+        per_shard("results/written/{shard}.json"),
     output:
-        ["submission/submission.zip"] if ENTRY == "raw" else [],
+        ["submission/submission.zip"] if ZIPPED else [],
         readme="submission/readme.txt",
     log:
         "results/logs/package.log",
@@ -33,7 +34,7 @@ rule report:
         per_shard("results/timing/{shard}.json"),
         per_shard("results/written/{shard}.json"),
         per_shard("results/scores/{shard}.json"),
-        per_shard("results/raw/{shard}"),
+        per_shard(SCORED),
     output:
         page=report(
             "submission/report.html",
