@@ -131,9 +131,10 @@ class Trainer:
 
     def train(self, variant: Variant, architecture: str) -> Reconstruct:
         """Train the networks of a variant."""
+        loss = Loss(**{"ms_ssim": 0.0} | variant.loss)
         settings = TrainingSettings(
             iterations=Iterations(base=int(variant.base), noe=1),
-            loss=Losses(noe=Loss(**variant.loss), oe=Loss(**variant.loss)),
+            loss=Losses(noe=loss, oe=loss),
         )
         if variant.one_kind:
             base = self.train_base(training_source(self.arguments.photos, one_kind_of_photo(self.run)))

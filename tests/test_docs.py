@@ -2,13 +2,17 @@
 
 import re
 import sys
+import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
 import yaml
 from conftest import ROOT, project_files
+from test_cli import all_commands
 
+from omf import cli
 from omf.models.registry import read_models
 from omf.pipeline.config import Config
 
@@ -85,6 +89,30 @@ def test_every_listed_model_has_a_card(name):
     assert model.camera in text
     for file in model.files:
         assert f"`{file.path.name}`" in text
+
+
+def names_and_places() -> Iterator[tuple[str, str]]:
+    """Yield what a user looks for, as it is written, and the pages to look in, one of which must have it."""
+    pages = "README.md CONTRIBUTING.md docs/*.md"
+    for name in read_models():
+        yield f"`{name}`", "config/README.md"
+        yield f"`{name}`", "docs/README.md"
+    for profile in project_files("cameras/*.yaml"):
+        yield f"`{profile.stem}`", "docs/cameras.md"
+    for command in all_commands(cli.parser()):
+        yield f"omf {' '.join(command)}", "README.md docs/*.md"
+    for extra in tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]:
+        yield f"`{extra}`", "CONTRIBUTING.md" if extra in ("build", "docs", "dev") else "README.md"
+    for tool in (*(ROOT / "tools").glob("*.py"), *(ROOT / "tools").rglob("*.sh")):
+        yield tool.name, pages
+
+
+@pytest.mark.parametrize(("name", "pages"), sorted(names_and_places()))
+def test_a_name_is_where_a_user_looks_for_it(name, pages):
+    texts = [page.read_text() for pattern in pages.split() for page in ROOT.glob(pattern)]
+    if pages == "README.md":
+        texts = [re.search(r"^## Installation$(.*?)^## ", texts[0], re.MULTILINE | re.DOTALL)[1]]
+    assert any(re.search(re.escape(name) + r"(?!\w)", text) for text in texts), f"{name}: not in {pages}"
 
 
 def test_the_citation_matches_the_readme():

@@ -13,7 +13,7 @@ class NoiseSettings(Section):
     """Sensor noise to add: iso, or shot and read."""
 
     iso: float | None = Field(
-        None, gt=0, description="ISO sensitivity at which to take the noise of the model's camera."
+        None, gt=0, description="ISO sensitivity at which to take the noise of the camera."
     )
     shot: float | None = Field(None, ge=0, description="Variance of the shot noise of a signal at white.")
     read: float | None = Field(None, ge=0, description="Variance of the read noise.")
@@ -130,8 +130,8 @@ class Config(Section):
     noise: NoiseSettings = Field(
         NoiseSettings(),
         description=(
-            "Sensor noise to add before quantisation: {iso: 400} for that of the model's camera, or {shot: "
-            "1.0e-3, read: 1.0e-6}."
+            "Sensor noise to add before quantisation: {iso: 400} for that of the camera, of auto the "
+            "model's, or {shot: 1.0e-3, read: 1.0e-6}."
         ),
     )
     training: TrainingSettings = Field(

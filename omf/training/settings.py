@@ -55,7 +55,7 @@ class Loss(Section):
 
     l1: float = Field(1.0, ge=0, description="Weight of the mean absolute error.")
     l2: float = Field(0.0, ge=0, description="Weight of the mean squared error.")
-    ms_ssim: float = Field(0.0, ge=0, description="Weight of 1 - MS-SSIM.")
+    ms_ssim: float = Field(0.2, ge=0, description="Weight of 1 - MS-SSIM.")
     colour: float = Field(
         0.0, ge=0, description="Weight of the squared error of R - G and B - G, white-balanced."
     )
@@ -64,8 +64,8 @@ class Loss(Section):
 class Losses(Section):
     """The losses of both networks, and of their fusion."""
 
-    noe: Loss = Field(Loss(ms_ssim=0.2), description="Over the pixels that are not overexposed.")
-    oe: Loss = Field(Loss(ms_ssim=0.2), description="Over the overexposed pixels.")
+    noe: Loss = Field(Loss(), description="Over the pixels that are not overexposed.")
+    oe: Loss = Field(Loss(), description="Over the overexposed pixels.")
     seam: float = Field(0.0, ge=0, description="Weight, in OE's loss, of steps along the edge of the mask.")
 
 

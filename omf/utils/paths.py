@@ -17,7 +17,7 @@ HOME = "OMF_HOME"  # environment variable: folder for models and camera profiles
 
 
 def data_folder(name: str) -> Path:
-    """Return `trained_models`, `cameras` or `scripts`, of the checkout or of the installed package.
+    """Return a shipped folder, such as `cameras`, of the checkout or of the installed package.
 
     Commands only read them; `user_folder` returns the folders that they write to.
     """

@@ -18,6 +18,7 @@ from omf.models.registry import (
     find_file_problem,
     find_model,
     is_trusted_url,
+    read_camera_name,
     read_entries,
     read_list,
     read_models,
@@ -375,6 +376,14 @@ def test_the_folder_of_an_installed_package(package, tmp_path, monkeypatch):
         own_profile_path("samsung_s7")
     with pytest.raises(InputError, match=r"camera x: .* known cameras: .*my_phone, samsung_s7"):
         load_camera("x")
+
+
+def test_shipped_weights_name_the_camera_of_their_model():
+    """So that a copy of their folder is a model too."""
+    files = [(file.path, model.camera) for model in read_models().values() for file in model.files]
+    named = {path: read_camera_name(path) for path, _ in files}
+    assert all(named[path] in (None, camera) for path, camera in files), named
+    assert all(named[path] for path, _ in files if path.name == "oe.safetensors")
 
 
 def test_published_weights_in_the_checkout_are_found_from_another_home(own_models, package):

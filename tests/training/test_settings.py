@@ -14,9 +14,9 @@ def read(tmp_path, text: str) -> TrainingSettings:
 
 
 def test_given_values_replace_the_defaults(tmp_path):
-    settings = read(tmp_path, "seed: 3\nloss: {oe: {ms_ssim: 0.5}}\n")
+    settings = read(tmp_path, "seed: 3\nloss: {oe: {l1: 0.5}}\n")
     assert settings.seed == 3
-    assert settings.loss == Losses(oe=Loss(ms_ssim=0.5))
+    assert settings.loss == Losses(oe=Loss(l1=0.5, ms_ssim=0.2))
     assert settings.iterations == TrainingSettings().iterations
 
 

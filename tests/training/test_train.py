@@ -183,7 +183,7 @@ def test_the_target_of_a_branch_is_the_demosaiced_raw(tmp_path):
         def forward(self, x):
             return torch.where(x[:, 3:] == 1, 0.25, 0.75).expand(-1, 3, -1, -1)
 
-    settings = without_base(loss=Losses(noe=Loss(), oe=Loss()))
+    settings = without_base(loss=Losses(noe=Loss(ms_ssim=0), oe=Loss(ms_ssim=0)))
     losses = {
         branch: float(
             branch_objective(branch, settings, tmp_path, CPU)(Constant(), [half_overexposed(), bayer])
@@ -203,7 +203,7 @@ def test_oe_is_penalised_for_seams_with_noe(tmp_path):
     x[:, 3, :, 20:] = 1
     values = {}
     for weight in (0, 1, 3):
-        settings = without_base(loss=Losses(oe=Loss(), seam=weight))
+        settings = without_base(loss=Losses(oe=Loss(ms_ssim=0), seam=weight))
         objective = branch_objective("oe", settings, tmp_path, CPU)
         values[weight] = float(objective(random_unet((4, 6), 5), [x, bayer]).detach())
     assert values[1] > values[0]
@@ -230,7 +230,7 @@ def test_oe_and_noe_refine_the_base(tmp_path):
     torch.manual_seed(0)
     base = random_base(0)
     save_base(base, tmp_path / "base.safetensors")
-    settings = changed(loss=Losses(noe=Loss(), oe=Loss()))
+    settings = changed(loss=Losses(noe=Loss(ms_ssim=0), oe=Loss(ms_ssim=0)))
     x, summary = half_overexposed(), (torch.rand(2, 4, 64, 64), torch.rand(2, 3, len(QUANTILES)))
     bayer = torch.full((2, 1, 24, 24), 0.25)
 
