@@ -15,6 +15,7 @@ import torch
 from container.apptainer import apptainer, sif  # noqa: F401
 from container.engine import docker, image  # noqa: F401
 from hypothesis import settings
+from warm_snakemake import run_warm
 
 from omf import cli
 from omf.models.checkpoints import save_base, save_network, save_spread
@@ -258,8 +259,8 @@ def snakemake(
 ) -> subprocess.CompletedProcess:
     """Run the workflow of this repository (or of the copy in `root`) with `folder` as working directory."""
     settings = ["--config", *(f"{key}={value}" for key, value in config.items())] if config else []
-    program = Path(sys.executable).parent / "snakemake"
-    return run(program, "--snakefile", root / "Snakefile", "--directory", folder, *arguments, *settings)
+    files = ("--snakefile", root / "Snakefile", "--directory", folder)
+    return run_warm(*files, *arguments, *settings, cwd=ROOT)
 
 
 def assert_as_close(given: torch.Tensor, plain: torch.Tensor, exact: torch.Tensor, times: float = 8) -> None:

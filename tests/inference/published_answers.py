@@ -1,4 +1,4 @@
-"""Compare the outputs of this process on the reference image; print the differences as JSON, a line per count of threads.
+"""Compare the outputs of this process on the reference image; print a line of JSON for each count of threads.
 
 python published_answers.py CHECKPOINTS SIZE THREADS...
 """

@@ -1,12 +1,12 @@
 """`snakemake --cores all train` on a clean checkout, and the model that it produces."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, project_files, run
+from conftest import ROOT, project_files
+from warm_snakemake import run_warm
 
 pytestmark = pytest.mark.slow
 
@@ -23,7 +23,7 @@ def checkout(tmp_path) -> Path:
 
 def snakemake(checkout: Path, *arguments: str):
     # use the checkout's library, not the installed one
-    return run(Path(sys.executable).parent / "snakemake", *arguments, cwd=checkout, PYTHONPATH=str(checkout))
+    return run_warm(*arguments, cwd=checkout, PYTHONPATH=str(checkout))
 
 
 def test_a_trained_model_works_in_the_workflow(checkout):
