@@ -254,6 +254,14 @@ def omf_lines(call_omf: Callable[..., subprocess.CompletedProcess]) -> Callable[
     return call
 
 
+def draw_few_scenes(program: Path) -> None:
+    """Let trainings with a copy of the program draw 8 scenes: all 96 take longer than a tiny training."""
+    sources = program / "omf" / "training" / "sources.py"
+    text = sources.read_text()
+    assert "\nDRAWN = 96 " in text
+    sources.write_text(text.replace("\nDRAWN = 96 ", "\nDRAWN = 8 "))
+
+
 def snakemake(
     folder: Path, *arguments: object, root: Path = ROOT, **config: object
 ) -> subprocess.CompletedProcess:

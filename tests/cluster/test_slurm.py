@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, run, snakemake
+from conftest import ROOT, draw_few_scenes, run, snakemake
 from container.clones import make_clone
 
 HERE = Path(__file__).parent
@@ -178,6 +178,7 @@ def test_training_has_all_gpus_on_one_node_and_one_task(cluster, tmp_path):
     """Slurm starts one task, in which torchrun starts a process for each GPU; here they run on the CPU."""
     began = time.strftime("%Y-%m-%dT%H:%M:%S")
     clone = make_clone(tmp_path / "clone")
+    draw_few_scenes(clone)
     iterations = "{base: 4, demosaic: 4, noe: 0, oe: 4}"
     training = f"{{name: cluster, num_gpus: 2, batch_size: 2, patch_size: 40, iterations: {iterations}}}"
     options = ("results/training/cluster/oe.done", "--set-resources", "train_network:gpu=2")

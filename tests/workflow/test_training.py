@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, project_files
+from conftest import ROOT, draw_few_scenes, project_files
 from warm_snakemake import run_warm
 
 pytestmark = pytest.mark.slow
@@ -13,11 +13,12 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture
 def checkout(tmp_path) -> Path:
-    """Return a copy of the files of the project."""
+    """Return a copy of the files of the project, for short trainings."""
     for path in project_files():
         copy = tmp_path / "omf" / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
+    draw_few_scenes(tmp_path / "omf")
     return tmp_path / "omf"
 
 
