@@ -57,7 +57,6 @@ from omf.utils.errors import cli_entry_point, first_line
 from omf.utils.files import save_json, save_text
 
 ROOT = Path(__file__).parent.parent
-MATRIX = 4096  # side of the square matrices whose product gives the attainable rate of the machine
 
 
 def networks(widths: list[int]) -> tuple[UNet, UNet]:
@@ -225,15 +224,16 @@ class Worker:
             return self.run(row, lambda: run(self.photos, Path(folder), row.method))
 
     @torch.inference_mode()
-    def product_rate(self, dtype: torch.dtype) -> float:
+    def product_rate(self, dtype: torch.dtype, side: int) -> float:
         """Return operations per second of a matrix product; on a CPU, the best of PyTorch and oneDNN.
 
-        The product is warmed up. On a GPU, float32 is IEEE float32.
+        The matrices have `side` rows and columns. The product is warmed up. On a GPU, float32 is IEEE
+        float32.
         """
-        a, b = (torch.rand(MATRIX, MATRIX, device=self.device, dtype=dtype) for _ in range(2))
+        a, b = (torch.rand(side, side, device=self.device, dtype=dtype) for _ in range(2))
         products = [lambda: a @ b]
         if self.device.type == "cpu" and torch.backends.mkldnn.is_available():
-            packed = torch.ops.mkldnn._reorder_linear_weight(b, MATRIX)
+            packed = torch.ops.mkldnn._reorder_linear_weight(b, side)
             products.append(lambda: torch.ops.mkldnn._linear_pointwise(a, packed, None, "none", [], ""))
         with on_device(self.device):
             for product in products:
@@ -242,7 +242,7 @@ class Worker:
                 clock(lambda product=product: [product() for _ in range(PRODUCTS)], self.device)
                 for product in products
             )
-        return PRODUCTS * 2 * MATRIX**3 / seconds
+        return PRODUCTS * 2 * side**3 / seconds
 
 
 def plain_device() -> torch.device:
@@ -407,7 +407,7 @@ def spread(values: list[float], digits: int) -> str:
     return f"{np.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
 
 
-def compare(photos: list[Path], widths: list[int], rounds: int, out: Path) -> None:
+def compare(photos: list[Path], widths: list[int], rounds: int, side: int, out: Path) -> None:
     """Write the tables: networks only, and files to files."""
     device = plain_device()
     if device.type == "cuda":
@@ -425,7 +425,7 @@ def compare(photos: list[Path], widths: list[int], rounds: int, out: Path) -> No
     products: dict[torch.dtype, list[float]] = {dtype: [] for dtype in dict.fromkeys(dtypes.values())}
     for _ in tqdm(range(rounds), unit="round", disable=None):
         for dtype, rates in products.items():
-            rates.append(ours.call("product_rate", dtype))
+            rates.append(ours.call("product_rate", dtype, side))
         for name, times in seconds.items():
             times.append(processes[name].call("networks", name))
         for name, times in files.items():
@@ -437,7 +437,7 @@ def compare(photos: list[Path], widths: list[int], rounds: int, out: Path) -> No
         f"{device_label(device)}; {len(photos)} photos ({megapixels:.2f} megapixels;"
         f" {overexposed:.0%} contain overexposed pixels), widths {'-'.join(map(str, widths))};"
         f" median (min to max) of {rounds} rounds with interleaved rows;"
-        f" {MATRIX} x {MATRIX} matrix product"
+        f" {side} x {side} matrix product"
         + ", ".join(
             f" in {str(dtype).removeprefix('torch.')}: {spread([value / 1e9 for value in rates], 0)} GFLOP/s"
             for dtype, rates in products.items()
@@ -591,6 +591,12 @@ def main() -> None:
     parser.add_argument("--widths", type=int, nargs="+", default=list(PUBLISHED_WIDTHS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
+        "--matrix",
+        type=int,
+        default=4096,
+        help="side of the square matrices whose product gives the attainable rate of the machine",
+    )
+    parser.add_argument(
         "--workflow", action="store_true", help="compare the workflow with omf predict instead"
     )
     parser.add_argument(
@@ -610,7 +616,8 @@ def main() -> None:
         compare_workflow(photos, arguments.rounds, arguments.out)
     else:
         count = arguments.count or (10 if plain_device().type == "cpu" else 100)
-        compare(select_evenly(photos, count), arguments.widths, arguments.rounds, arguments.out)
+        photos = select_evenly(photos, count)
+        compare(photos, arguments.widths, arguments.rounds, arguments.matrix, arguments.out)
 
 
 def select_evenly(photos: list[Path], count: int) -> list[Path]:

@@ -15,6 +15,7 @@ import torch
 from container.apptainer import apptainer, sif  # noqa: F401
 from container.engine import docker, image  # noqa: F401
 from hypothesis import settings
+from warm_snakemake import run_warm
 
 from omf import cli
 from omf.models.checkpoints import save_base, save_network, save_spread
@@ -253,13 +254,21 @@ def omf_lines(call_omf: Callable[..., subprocess.CompletedProcess]) -> Callable[
     return call
 
 
+def draw_few_scenes(program: Path) -> None:
+    """Let trainings with a copy of the program draw 8 scenes: all 96 take longer than a tiny training."""
+    sources = program / "omf" / "training" / "sources.py"
+    text = sources.read_text()
+    assert "\nDRAWN = 96 " in text
+    sources.write_text(text.replace("\nDRAWN = 96 ", "\nDRAWN = 8 "))
+
+
 def snakemake(
     folder: Path, *arguments: object, root: Path = ROOT, **config: object
 ) -> subprocess.CompletedProcess:
     """Run the workflow of this repository (or of the copy in `root`) with `folder` as working directory."""
     settings = ["--config", *(f"{key}={value}" for key, value in config.items())] if config else []
-    program = Path(sys.executable).parent / "snakemake"
-    return run(program, "--snakefile", root / "Snakefile", "--directory", folder, *arguments, *settings)
+    files = ("--snakefile", root / "Snakefile", "--directory", folder)
+    return run_warm(*files, *arguments, *settings, cwd=ROOT)
 
 
 def assert_as_close(given: torch.Tensor, plain: torch.Tensor, exact: torch.Tensor, times: float = 8) -> None:

@@ -273,8 +273,9 @@ def load_linear_scenes(pictures: list[Path], size: int) -> list[np.ndarray]:
     return load_each(pictures, "linear picture", size, to_scene)
 
 
+@functools.lru_cache(1)  # the stages of a training draw the same ones
 def draw_scenes(count: int, seed: int, size: int = DRAWN_SIZE) -> list[np.ndarray]:
-    """Draw scenes of all kinds in turn, float16 (size, size, 3)."""
+    """Draw scenes of all kinds in turn, float16 (size, size, 3); callers share them."""
     return [
         SCENES[number % len(SCENES)](size, size, np.random.default_rng([seed, number])).astype(np.float16)
         for number in progress(range(count), "drawing scenes", unit="scene")

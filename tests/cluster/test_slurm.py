@@ -13,7 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, run, snakemake
+from conftest import ROOT, draw_few_scenes, run, snakemake
 from container.clones import make_clone
 
 HERE = Path(__file__).parent
@@ -62,11 +62,11 @@ def submit(
 ) -> subprocess.Popen:
     """Start the workflow with the Slurm profile, an account, and frequent status checks."""
     command = [
-        *("timeout", "-k", "5", "400", Path(sys.executable).parent / "snakemake"),
+        *("timeout", "-k", "5", "400", sys.executable, HERE / "impatient.py"),
         *("--snakefile", program / "Snakefile", "--directory", folder),
         *("--workflow-profile", program / "profiles" / "slurm"),
         *("--default-resources", "slurm_account=project"),
-        *("--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1"),
+        *("--slurm-init-seconds-before-status-checks", "1"),
         *arguments,
         *("--config", *(f"{key}={value}" for key, value in settings.items())),
     ]
@@ -161,23 +161,24 @@ def test_a_cancelled_job_and_a_drained_node_during_a_run(cluster, tmp_path, sett
         assert all(before["End"] <= after["Start"] for before, after in pairwise(steps))
 
 
-@pytest.mark.parametrize("device", ["auto", "cuda"])
-def test_a_job_whose_gpu_cannot_be_used_fails_at_once(cluster, tmp_path, settings, device):
+def test_a_job_whose_gpu_cannot_be_used_fails_at_once(cluster, tmp_path, settings):
     folder = tmp_path / "run"
-    process = submit(folder, settings | {"device": device, "shard_size": 256}, "--retries", "0")
-    log = finish(process, folder)
-    assert process.returncode == 1
-    assert "Error in rule infer" in log
-    assert f"error: device {device}: there is a GPU, but PyTorch" in log
-    assert "results/logs/infer/s" in log
-    assert not queue("R,PD")
-    assert not (folder / "submission" / "submission.zip").exists()
+    for device in ("auto", "cuda"):
+        process = submit(folder, settings | {"device": device, "shard_size": 256}, "--retries", "0")
+        log = finish(process, folder)
+        assert process.returncode == 1
+        assert "Error in rule infer" in log
+        assert f"error: device {device}: there is a GPU, but PyTorch" in log
+        assert "results/logs/infer/s" in log
+        assert not queue("R,PD")
+        assert not (folder / "submission" / "submission.zip").exists()
 
 
 def test_training_has_all_gpus_on_one_node_and_one_task(cluster, tmp_path):
     """Slurm starts one task, in which torchrun starts a process for each GPU; here they run on the CPU."""
     began = time.strftime("%Y-%m-%dT%H:%M:%S")
     clone = make_clone(tmp_path / "clone")
+    draw_few_scenes(clone)
     iterations = "{base: 4, demosaic: 4, noe: 0, oe: 4}"
     training = f"{{name: cluster, num_gpus: 2, batch_size: 2, patch_size: 40, iterations: {iterations}}}"
     options = ("results/training/cluster/oe.done", "--set-resources", "train_network:gpu=2")

@@ -1,10 +1,13 @@
 """Working folders for containers."""
 
+import functools
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 from container.engine import ROOT
+from warm_snakemake import run_warm
 
 PHOTOS = ("chart.png", "coffee.jpg")
 FOLDERS = ["omf", "scripts", "tools", "workflow", "profiles", "cameras", "containers", "trained_models"]
@@ -39,3 +42,18 @@ def change_owner(folder: Path, user: int) -> Path:
 def owners(folder: Path) -> set[tuple[int, int]]:
     """Return (user, group) of all owners of a folder and its content."""
     return {(path.lstat().st_uid, path.lstat().st_gid) for path in (folder, *folder.rglob("*"))}
+
+
+def npy(folder: Path) -> dict[str, bytes]:
+    """Return the RAW files of a run."""
+    return {path.name: path.read_bytes() for path in sorted((folder / "submission").glob("*.npy"))}
+
+
+@functools.cache
+def entry_outside() -> dict[str, bytes]:
+    """Return the RAW files of a clone that runs in the environment of the tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        clone = make_clone(Path(folder, "clone"))
+        done = run_warm(cwd=clone, PYTHONPATH=str(clone))
+        assert done.returncode == 0, done.stderr
+        return npy(clone)

@@ -3,7 +3,7 @@
 The steps are those of README.md. They use only plain PyTorch functions on the tensors of the checkpoints, and
 no code of the project, so that both can be compared on one machine.
 
-Usage: python published_procedure.py    (writes expected_504_float64.npy; needs a few minutes and 4 GB)
+Usage: python published_procedure.py    (writes expected_*_float64.npy; needs a few minutes and 4 GB)
 """
 
 import tempfile
@@ -17,7 +17,14 @@ from torch.nn import functional
 
 HERE = Path(__file__).parent
 LEVELS = 5
+SIZES = (504, 248)  # of the whole picture, and of its centre
 OE, NOE = reference_checkpoint.BRANCHES
+
+
+def centre(rgb, size):
+    """Return the central square of `size` pixels of a square picture (H, H, 3)."""
+    first = (len(rgb) - size) // 2
+    return rgb[first : first + size, first : first + size]
 
 
 @torch.no_grad()
@@ -76,7 +83,9 @@ def counts(raw):
 
 
 if __name__ == "__main__":
+    picture = iio.imread(HERE / "input_504.png")
     with tempfile.TemporaryDirectory() as folder:
         reference_checkpoint.main(folder)
-        raw = published_raw(iio.imread(HERE / "input_504.png"), folder, torch.float64)
-    np.save(HERE / "expected_504_float64.npy", counts(raw))
+        for size in SIZES:
+            raw = published_raw(centre(picture, size), folder, torch.float64)
+            np.save(HERE / f"expected_{size}_float64.npy", counts(raw))

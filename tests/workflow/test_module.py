@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from conftest import ROOT, run
+from warm_snakemake import run_warm
 
 from omf.pipeline.config import Config
 
@@ -67,7 +68,7 @@ def project(tmp_path: Path, photo_folder: Path):
 
 
 def snakemake(folder: Path, *arguments: object):
-    return run("snakemake", "--cores", 2, *arguments, cwd=folder)
+    return run_warm("--cores", 2, *arguments, cwd=folder)
 
 
 @pytest.mark.parametrize("prefix", ["", "a b/it's $(touch hacked) & c"])

@@ -1,29 +1,30 @@
 """`snakemake --cores all train` on a clean checkout, and the model that it produces."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, project_files, run
+from conftest import ROOT, draw_few_scenes, project_files
+from warm_snakemake import run_warm
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture
 def checkout(tmp_path) -> Path:
-    """Return a copy of the files of the project."""
+    """Return a copy of the files of the project, for short trainings."""
     for path in project_files():
         copy = tmp_path / "omf" / path.relative_to(ROOT)
         copy.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(path, copy)
+    draw_few_scenes(tmp_path / "omf")
     return tmp_path / "omf"
 
 
 def snakemake(checkout: Path, *arguments: str):
     # use the checkout's library, not the installed one
-    return run(Path(sys.executable).parent / "snakemake", *arguments, cwd=checkout, PYTHONPATH=str(checkout))
+    return run_warm(*arguments, cwd=checkout, PYTHONPATH=str(checkout))
 
 
 def test_a_trained_model_works_in_the_workflow(checkout):
