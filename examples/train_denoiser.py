@@ -44,7 +44,7 @@ class NoisyRaw(Dataset):
 
 
 class ShardedRaw(IterableDataset):
-    """The same pairs from tars, which are read from their beginning to their end, again and again.
+    """The same pairs from tars, which are read from beginning to end, again and again.
 
     Args:
         tars: with NAME.npy and NAME.json of each sample.
@@ -56,7 +56,7 @@ class ShardedRaw(IterableDataset):
         self.tars, self.held_out, self.seed = tars, held_out, seed
 
     def raws(self) -> Iterator[np.ndarray]:
-        """Yield RAW, float32 (H/2, W/2, 4), white at 1."""
+        """Yield RAW of at least a patch, float32 (H/2, W/2, 4), white at 1."""
         number = 0
         for path in self.tars:
             with tarfile.open(path) as tar:
@@ -65,9 +65,13 @@ class ShardedRaw(IterableDataset):
                         counts = np.load(io.BytesIO(tar.extractfile(member).read()))
                     elif member.name.endswith(".json"):  # comes last
                         facts = json.load(tar.extractfile(member))
-                        if (number % 4 == 0) == self.held_out and min(counts.shape[:2]) >= PATCH:
+                        if min(counts.shape[:2]) < PATCH:
+                            continue
+                        if (number % 4 == 0) == self.held_out:
                             yield counts.astype(np.float32) / facts["white_level"]
                         number += 1
+        if number < 2:
+            raise SystemExit(f"the tars contain {number} RAW of {PATCH} x {PATCH} or more; give two or more")
 
     def __iter__(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         rng = np.random.default_rng(self.seed)

@@ -49,7 +49,7 @@ def test_photos_are_evenly_spaced_and_never_repeated(photo_folder):
 
 @pytest.mark.slow
 def test_the_tables(photo_folder, tmp_path):
-    photos = [photo_folder / name for name in ("hills.jpg", "chart.png")]  # of one size: compiled once
+    photos = [ROOT / "test_rgb" / name for name in ("night.jpg", "chart.png")]  # of one size: compiled once
     answer = run(
         *(sys.executable, ROOT / "benchmarks" / "speed.py", *photos, "--widths", 4, 6, "--matrix", 512),
         *("--rounds", 2, "--out", tmp_path / "speed"),
