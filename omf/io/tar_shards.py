@@ -16,6 +16,7 @@ from typing import NamedTuple
 import numpy as np
 import tifffile
 
+from omf.io.dng_tags import CFA_COLOURS
 from omf.raw.bayer import CFA_ORIGINS, WHITE_LEVEL, crop_to_cells, demosaic, mosaic, pack
 from omf.raw.isp import linearise
 from omf.utils.errors import InputError
@@ -23,7 +24,6 @@ from omf.utils.files import atomic_write
 
 TAR = ".tar"
 DOT = "%2E"  # stands for a dot in a key
-CFA_COLOURS = {0: "R", 1: "G", 2: "B"}  # of the tag CFAPattern
 
 
 class Member(NamedTuple):
