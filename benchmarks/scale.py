@@ -2,6 +2,7 @@
 
     python benchmarks/scale.py 1000 10000 100000     numbers of photos; the last takes about an hour
     python benchmarks/scale.py 1000000 --only-dry-run
+    python benchmarks/scale.py 100000 --settings output_format=webdataset shard_size=2048
     python benchmarks/scale.py 8 --copies-of PHOTO   cost of one photo in each step, with the default model
 
 The photos are tiny and the classical method, which is very cheap for them, replaces the networks. The
@@ -40,6 +41,9 @@ def make_photos(folder: Path, count: int) -> None:
         (folder / f"IMG_{number:07}.png").write_bytes(contents[number % 16])
 
 
+settings: list[str] = []  # KEY=VALUE, of all runs
+
+
 def snakemake(folder: Path, *arguments: str, model: str = "unprocess") -> tuple[float, float, str]:
     """Run the workflow on FOLDER/photos in FOLDER/run; return seconds, Snakemake's peak MiB, and its log."""
     command = [
@@ -56,6 +60,7 @@ def snakemake(folder: Path, *arguments: str, model: str = "unprocess") -> tuple[
         "ground_truth=",
         f"model={model}",
         "device=cpu",
+        *settings,
     ]
     with (folder / "log").open("w+") as log:
         began, peak = time.perf_counter(), 0
@@ -159,8 +164,10 @@ def main() -> None:
     parser.add_argument("counts", type=int, nargs="+", metavar="COUNT")
     parser.add_argument("--only-dry-run", action="store_true")
     parser.add_argument("--copies-of", type=Path, metavar="PHOTO")
+    parser.add_argument("--settings", nargs="+", default=[], metavar="KEY=VALUE", help="of the workflow")
     parser.add_argument("--out", type=Path, help="JSON file for the results")
     arguments = parser.parse_args()
+    settings.extend(arguments.settings)
     results = []
     for count in arguments.counts:
         measured = (
