@@ -17,6 +17,7 @@ from conftest import ROOT, run
 from packaging.requirements import Requirement
 from snakemake.report import html_reporter
 
+from omf.app.page import EXAMPLES
 from omf.models.registry import read_models
 from omf.utils.errors import EXTRAS, one_line_message
 from omf.utils.version import VERSION
@@ -54,6 +55,7 @@ def test_the_wheel_holds_program_models_and_cameras(built):
                 assert f"omf/trained_models/{model.name}/{file.path.name}" in names
     wanted = {"omf/py.typed", "omf/cli.py", "omf/scripts/infer.py", "omf/trained_models/models.yaml"}
     assert wanted | {f"omf/cameras/{path.name}" for path in (ROOT / "cameras").glob("*.yaml")} <= names
+    assert {f"omf/test_rgb/{name}" for name in EXAMPLES} <= names
     assert not {name for name in names if name.startswith(("tests/", "docs/"))}
 
 
