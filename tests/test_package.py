@@ -55,7 +55,7 @@ def test_the_wheel_holds_program_models_and_cameras(built):
                 assert f"omf/trained_models/{model.name}/{file.path.name}" in names
     wanted = {"omf/py.typed", "omf/cli.py", "omf/scripts/infer.py", "omf/trained_models/models.yaml"}
     assert wanted | {f"omf/cameras/{path.name}" for path in (ROOT / "cameras").glob("*.yaml")} <= names
-    assert {f"omf/test_rgb/{name}" for name in EXAMPLES} <= names
+    assert {f"omf/app/examples/{name}" for name in EXAMPLES} <= names
     assert not {name for name in names if name.startswith(("tests/", "docs/"))}
 
 

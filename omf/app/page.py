@@ -21,7 +21,9 @@ from omf.utils.errors import InputError, one_line_message
 from omf.utils.paths import CAMERAS, data_folder
 
 FIRST_MODEL = "generic_phone"  # since visitors bring photos of any phone
-EXAMPLES_FOLDER = data_folder("test_rgb")
+EXAMPLES_FOLDER = (
+    Path(__file__).parent / "examples"
+)  # of the samples; see test_rgb/README.md
 EXAMPLES = ("dandelions.jpg", "coffee.jpg", "rocket.jpg")
 MAX_BYTES = 100 * 2**20  # of a photo's file
 SLIDER_STOPS = 3.0  # of the slider of the exposure
@@ -192,7 +194,7 @@ class Page:
 
     def take_example(self, request: gr.Request, chosen: gr.SelectData) -> list:
         """Take an example, and empty the page."""
-        self.bench.take(request.session_hash, data_folder("test_rgb") / EXAMPLES[chosen.index], keep=True)
+        self.bench.take(request.session_hash, EXAMPLES_FOLDER / EXAMPLES[chosen.index], keep=True)
         return self.emptied()
 
     def leave(self, request: gr.Request) -> None:
@@ -221,7 +223,7 @@ class Page:
             progress(0.5, "rendering")
             views = make_views(answer)
             pictures = [views.photo, views.overexposed, views.mosaic, views.demosaiced, views.rendered]
-            files = self.save(visitor, [*pictures, strip(enlarge(answer))])
+            files = self.save(visitor, "pictures", *pictures, strip(enlarge(answer)))
             progress(0.8, "measuring")
             rows = "".join(
                 f"<tr><th>{escape(name)}</th><td>{escape(value)}</td></tr>"
@@ -242,7 +244,7 @@ class Page:
         """Enlarge the place of a picture on which the visitor clicked."""
         with self.errors_as_lines(request.session_hash):
             answer = self.bench.reconstruct(request.session_hash, self.wish(values))
-            return self.save(request.session_hash, [strip(enlarge(answer, chosen.index))])[0]
+            return self.save(request.session_hash, "enlarged", strip(enlarge(answer, chosen.index)))[0]
 
     def write(self, values: dict, request: gr.Request) -> Path:
         """Write the file of the download whose button was clicked."""
@@ -250,9 +252,9 @@ class Page:
         with self.errors_as_lines(request.session_hash):
             return self.bench.write(request.session_hash, self.wish(values), kind)
 
-    def save(self, visitor: str, pictures: list[np.ndarray]) -> list[str]:
+    def save(self, visitor: str, kind: str, *pictures: np.ndarray) -> list[str]:
         """Write pictures to the visitor's folder, each turn's to another one, and return their paths."""
-        folder = self.bench.folder_of(visitor) / "pictures"
+        folder = self.bench.folder_of(visitor) / kind
         folder.mkdir(exist_ok=True)
         for earlier in sorted(folder.iterdir())[: 1 - KEPT_TURNS]:
             shutil.rmtree(earlier)

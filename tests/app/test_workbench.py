@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 import pytest
-from conftest import random_rgb
+from conftest import ROOT, random_rgb
 from PIL import Image
 
 from omf.app import workbench
@@ -114,3 +114,10 @@ def test_mosaic_is_shown_in_the_colours_of_its_filters(bench, photo):
     assert not cells[0::2, 0::2, 1:].any() and not cells[1::2, 1::2, :2].any()
     assert not cells[0::2, 1::2, [0, 2]].any() and not cells[1::2, 0::2, [0, 2]].any()
     assert (cells.max(axis=-1) <= demosaiced[::ZOOM, ::ZOOM].max(axis=-1)).all() and cells.any()
+
+
+def test_examples_are_samples():
+    page = pytest.importorskip("omf.app.page")
+    assert len(page.EXAMPLES) == 3
+    for name in page.EXAMPLES:
+        assert (page.EXAMPLES_FOLDER / name).read_bytes() == (ROOT / "test_rgb" / name).read_bytes()
