@@ -21,9 +21,7 @@ from omf.utils.errors import InputError, one_line_message
 from omf.utils.paths import CAMERAS, data_folder
 
 FIRST_MODEL = "generic_phone"  # since visitors bring photos of any phone
-EXAMPLES_FOLDER = (
-    Path(__file__).parent / "examples"
-)  # of the samples; see test_rgb/README.md
+EXAMPLES_FOLDER = Path(__file__).parent / "examples"  # of the samples; see test_rgb/README.md
 EXAMPLES = ("dandelions.jpg", "coffee.jpg", "rocket.jpg")
 MAX_BYTES = 100 * 2**20  # of a photo's file
 SLIDER_STOPS = 3.0  # of the slider of the exposure
