@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -15,16 +14,12 @@ from socket import create_server
 
 import numpy as np
 import pytest
+from chromium import browser, needs_chromium  # noqa: F401
 from conftest import ROOT, omf
 from PIL import Image
 
 pytest.importorskip("gradio")
-sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt install chromium)"),
-]
+pytestmark = [pytest.mark.slow, needs_chromium]
 PATIENCE = 240_000  # ms; a loaded machine is slow
 MODEL = "generic_phone"  # the app's first choice
 
@@ -97,14 +92,6 @@ def served(tmp_path_factory) -> Iterator[Served]:
         assert program.wait(60) in (-signal.SIGINT, 128 + signal.SIGINT)
     assert log.read_text() == f"open {url} in a browser; Ctrl-C ends the app\n"
     assert list(temporary.iterdir()) == []
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @contextmanager

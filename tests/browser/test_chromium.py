@@ -2,13 +2,13 @@
 
 import io
 import re
-import shutil
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
+from chromium import browser, needs_chromium  # noqa: F401
 from PIL import Image
 
 from omf.evaluation.scores import summarise
@@ -17,9 +17,7 @@ from omf.report.panels import jpeg_bytes
 from omf.report.summary import run_summary
 from omf.report.thumbnails import MAX_THUMBNAILS, Thumbnail
 
-sync_api = pytest.importorskip("playwright.sync_api")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt install chromium)")
+pytestmark = needs_chromium
 IMAGES = 599
 PANEL = np.full((120, 160, 3), 90, np.uint8)
 THUMBNAIL = Thumbnail(jpeg_bytes(PANEL))
@@ -55,15 +53,6 @@ def html(tmp_path_factory) -> Path:
     examples = {"Worst": [Example("image_7", "PSNR 5.00 dB", panels, compared)]}
     path = tmp_path_factory.mktemp("page") / "report.html"
     return write_page(path, images, examples, {}, "tiny", "samsung_s7")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_api.sync_playwright() as playwright:
-        # Chromium's sandbox does not work as root, as in containers
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture

@@ -85,11 +85,13 @@ def test_photos_beyond_pillows_limit_of_this_process(tmp_path, monkeypatch, name
         read_exif(tmp_path / name)
 
 
-@pytest.mark.skipif(PIL.__version__ < "13", reason="Pillow's reader of WebP has a limit from 13 on")
 def test_webp_keeps_pillows_limit_in_one_line(tmp_path, monkeypatch):
     Image.fromarray(RGB).save(tmp_path / "a.webp")
     assert read_rgb(tmp_path / "a.webp").shape == RGB.shape
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", RGB[..., 0].size // 3)
+    if int(PIL.__version__.partition(".")[0]) < 13:  # whose reader of WebP has no limit
+        assert read_rgb(tmp_path / "a.webp").shape == RGB.shape
+        return
     with pytest.raises(InputError, match=r"a\.webp: can't be decoded \(Image size .* exceeds limit"):
         read_rgb(tmp_path / "a.webp")
 
