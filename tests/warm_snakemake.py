@@ -17,9 +17,10 @@ PROGRAM = Path(sys.executable).parent / "snakemake"
 @functools.cache
 def server() -> subprocess.Popen:
     """Return the process to fork from, which ends with this one."""
-    return subprocess.Popen(
-        [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    # Python's own variables are those of each call: a search path would stay with all calls after the first
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, __file__], env=environment, text=True, **pipes)
 
 
 def run_warm(*arguments: object, cwd: Path, **environment: str) -> subprocess.CompletedProcess:
@@ -40,6 +41,7 @@ def enter(arguments: list, cwd: str, files: list[str], environment: dict[str, st
     os.environ.clear()
     os.environ.update(environment)
     os.chdir(cwd)
+    sys.dont_write_bytecode = "PYTHONDONTWRITEBYTECODE" in environment
     sys.argv = [str(PROGRAM), *map(str, arguments)]
     sys.path[:1] = [str(PROGRAM.parent), *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep))]
 
