@@ -15,6 +15,7 @@ from omf.training.settings import STAGES
 from omf.utils.console import configure_logging
 from omf.utils.errors import DEBUG, cli_entry_point
 from omf.utils.machine import available_cores
+from omf.utils.remote import to_path
 from omf.utils.sections import AUTO, Section
 from omf.utils.version import VERSION
 from omf.utils.written import begin_command
@@ -89,7 +90,7 @@ def add_setting(parent, option: str, section: type[Section], name: str, **other:
 
 def add_path(parent, names: str, metavar: str, text: str, **options: object) -> None:
     """Add an argument, or an option with one or two names, that takes paths."""
-    parent.add_argument(*names.split(), type=Path, metavar=metavar, help=text, **options)
+    parent.add_argument(*names.split(), metavar=metavar, help=text, **{"type": Path} | options)
 
 
 def add_number(parent, option: str, text: str, default: float | None = None, metavar: str = "NUMBER") -> None:
@@ -140,8 +141,10 @@ def add_predict(parents) -> None:
         "omf predict photo.jpg -o raw --format dng",
         "omf predict photos/ -o raw --format npz --bit-depth 12 --noise-iso 800",
     )
-    inputs = "JPEG, PNG, TIFF, WebP, AVIF or HEIC files, or folders of them"
-    add_path(predict, "photos", "PHOTO_OR_FOLDER", inputs, nargs="+")
+    inputs = (
+        "JPEG, PNG, TIFF, WebP, AVIF or HEIC files; folders or tars of them; or addresses in object storage"
+    )
+    add_path(predict, "photos", "PHOTO_OR_FOLDER", inputs, nargs="+", type=to_path)
     add_path(predict, "-o --out", "FOLDER", "folder for the RAW files", required=True)
     method = predict.add_argument_group("method")
     add_setting(method, "--model", Config, "model", metavar="MODEL")

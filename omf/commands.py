@@ -12,6 +12,7 @@ from pathlib import Path
 
 from omf.utils.console import count_of, label, log
 from omf.utils.errors import InputError, printable
+from omf.utils.remote import is_remote
 from omf.utils.sections import AUTO
 from omf.utils.written import check_replaceable, note_input
 
@@ -19,12 +20,12 @@ from omf.utils.written import check_replaceable, note_input
 def run_predict(arguments: argparse.Namespace) -> int:
     from omf.io.cameras import asked_camera, check_camera, find_camera, noted_neutral
     from omf.io.maker_notes import GainReader
-    from omf.io.photos import find_photos
+    from omf.io.photo_tars import find_inputs
     from omf.io.raw_formats import Writer, parse_raw_format
     from omf.models.registry import check_draws_samples, check_takes_neutral, find_model
     from omf.raw.camera import check_bayer
 
-    photos = find_photos(arguments.photos)
+    photos, faults = find_inputs(arguments.photos)
     model = find_model(arguments.model)
     check_draws_samples(model, arguments.samples)
     notes = nullcontext()
@@ -42,7 +43,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
     given = photos
     photos, taken = split_by_target(given, arguments.out, raw_format.suffix, arguments.samples)
     if not photos:
-        return conclude("", taken)
+        return conclude("", faults + taken)
 
     from omf.inference.load import load_method
     from omf.pipeline.predict import predict
@@ -71,7 +72,7 @@ def run_predict(arguments: argparse.Namespace) -> int:
     return conclude(
         f"{done} of {count} photos reconstructed into {arguments.out} in {seconds:.1f} s"
         f" ({done / seconds:.2f} images/s)",
-        problems,
+        faults + problems,
     )
 
 
@@ -106,11 +107,13 @@ def split_by_target(
     photos: list[Path], out: Path, suffix: str, samples: int = 0
 ) -> tuple[list[Path], list[str]]:
     """Return the photos whose RAW files may be written, and a line for each other photo."""
+    from omf.io.tars import tar_of
     from omf.pipeline.samples import name_samples
 
     for photo in photos:
         with suppress(OSError):  # told when it is read
-            note_input(photo.stat())
+            if not is_remote(photo):
+                note_input((tar_of(photo) or photo).stat())
     free, taken = [], []
     for photo in photos:
         try:

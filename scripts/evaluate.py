@@ -5,16 +5,20 @@ import json
 from pathlib import Path
 
 import omf.utils.interrupts  # noqa: F401 - before all that takes long
+from omf.evaluation.ground_truth import ground_truth_in_tars, list_ground_truth
 from omf.evaluation.scores import match_items, score_all
 from omf.io.cameras import find_camera, find_cameras
+from omf.io.local_files import on_local_file
 from omf.io.photos import map_by_name, match_shots
-from omf.io.tar_shards import TAR, list_raw_in_tar
+from omf.io.tar_shards import list_raw_in_tar
+from omf.io.tars import TAR
 from omf.pipeline.manifest import wait_for_file, wait_for_files
-from omf.pipeline.plan import load_plan
+from omf.pipeline.plan import load_plan, planned_photos
 from omf.pipeline.samples import name_samples
 from omf.raw.challenge_scenes import curves_of_patches
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_json, sha256
+from omf.utils.remote import to_path
 
 
 @cli_entry_point
@@ -34,16 +38,22 @@ def main() -> None:
         predictions = list_raw_in_tar(arguments.raw)
     else:
         predictions = {path.stem: path for path in wait_for_files(arguments.raw)}
-    photos = map_by_name(map(Path, plan["photos"]))[0]
-    ground_truth = match_shots(photos, {path.stem: path for path in map(Path, plan["ground_truth"])})
+    photos = map_by_name(planned_photos(plan)[0])[0]
+    given: dict[str, Path] = {}
+    for path in map(Path, plan["ground_truth"]):
+        given |= list_ground_truth(path, photos) if path.is_dir() else {path.stem: path}
+    ground_truth = match_shots(photos, given) | ground_truth_in_tars(photos)
     record = json.loads(arguments.photos.read_text())
     curves, cameras = curves_of_patches(record["scenes"]), find_cameras(record["cameras"])
     named = (name_samples(known, plan["samples"]) for known in (ground_truth, photos, curves, cameras))
     ground_truth, photos, curves, cameras = named
     items = match_items(predictions, ground_truth, photos, plan["white_level"], curves, cameras)
     records, problems = score_all(items, find_camera(plan["model_camera"]), arguments.processes)
+    if plan["output"]:  # the tar is removed here once it is scored
+        for record in records.values():
+            record["raw"] = str(to_path(plan["output"]) / arguments.raw.name / Path(record["raw"]).name)
     scored = [ground_truth[name] for name, record in records.items() if "psnr" in record]
-    hashes = {path.name: sha256(path) for path in scored}
+    hashes = {path.name: on_local_file(sha256)(path) for path in scored}
     save_json(arguments.out, {"images": records, "sha256": hashes, "problems": problems})
 
 

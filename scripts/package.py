@@ -28,7 +28,9 @@ def main() -> None:
         written = read_shard_records(results, "written", plan["shards"])
         files = write_index([row for record in written for row in record["index"]], readme, arguments.out)
     else:
+        # of a name in several tars, the first one counts
         raws = [raw for shard in plan["shards"] for raw in wait_for_files(results / plan["entry"] / shard)]
+        raws = [*{raw.name: raw for raw in reversed(raws)}.values()]
         files = write_submission(raws, readme, arguments.out, plan["zipped"])
     write_manifest(files, results / "manifest" / "package.json")
 

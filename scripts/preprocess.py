@@ -8,8 +8,10 @@ from pathlib import Path
 import omf.utils.interrupts  # noqa: F401 - before all that takes long
 from omf.io.cameras import asked_camera, find_camera, noted_neutral
 from omf.io.maker_notes import GainReader
-from omf.pipeline.plan import load_plan
+from omf.io.photos import group_by_stem
+from omf.pipeline.plan import load_plan, planned_photos
 from omf.pipeline.preprocess import preprocess
+from omf.raw.challenge_scenes import complete_scenes
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_json
 
@@ -29,7 +31,10 @@ def main() -> None:
         def neutral_of(photo: Path, asked: str) -> tuple[float, float] | None:
             return noted_neutral(photo, camera(asked or own), gains) if gains else None
 
-        record = preprocess(map(Path, plan["photos"]), arguments.out, plan["scenes"], camera_of, neutral_of)
+        photos, faults = planned_photos(plan)
+        scenes = complete_scenes(group_by_stem(photos)) if plan["scenes"] == "auto" else plan["scenes"]
+        record = preprocess(photos, arguments.out, scenes, camera_of, neutral_of)
+    record["problems"] += faults
     save_json(arguments.record, record)
     for problem in record["problems"]:
         print(f"problem: {problem}")

@@ -15,6 +15,7 @@ from omf.report.summary import (
     REPORT_FILES,
     collect_problems,
     entry_readme,
+    find_clashes,
     merge_by_name,
     read_shard_records,
     run_summary,
@@ -52,7 +53,8 @@ def main() -> None:
     records = merge_by_name(scored, "images")
     add_expectations(records, expected)
     scores = summarise(records)
-    problems = plan["problems"] + collect_problems([*photos, *timings, *written, *scored])
+    problems = plan["problems"] + find_clashes(plan["shards"], photos)
+    problems += collect_problems([*photos, *timings, *written, *scored])
     scenes = {name: summarise_scene(scene) for name, scene in merge_by_name(photos, "scenes").items()}
     neutrals = merge_by_name(photos, "neutrals") if plan["config"]["neutral"] else None
     summary = run_summary(plan["model"], model.camera, timing, scores, problems, scenes, cameras, neutrals)

@@ -17,7 +17,7 @@ lock() {
     mv "$file.new" "$file"
 }
 
-extras=(--extra build --extra workflow --extra train --extra report --constraint requirements-torch.txt)
+extras=(--extra build --extra workflow --extra train --extra report --extra s3 --constraint requirements-torch.txt)
 # the larger one first, since packages for tests limit the versions of others
 lock requirements-dev.txt "${extras[@]}" --extra docs --extra dev "$@"
 lock requirements.txt "${extras[@]}" --constraint requirements-dev.txt "$@"

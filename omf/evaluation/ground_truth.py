@@ -1,7 +1,7 @@
 """Ground truth: packed RAW files, or the camera RAW that the photos were developed from. No torch here."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ from omf.evaluation.alignment import is_turned, register, to_sensor_orientation
 from omf.io.camera_raw import CAMERA_RAW_SUFFIXES, CameraRaw, demosaic_raw, import_rawpy, read_camera_raw
 from omf.io.packed import list_packed, read_packed
 from omf.io.photos import match_shots
+from omf.io.tars import is_in_tar, tar_of
 from omf.raw.bayer import CFA_ORIGINS, WHITE_LEVEL, to_challenge_format
 from omf.utils.errors import InputError
 
@@ -33,6 +34,12 @@ def list_ground_truth(folder: Path, photos: Iterable[str] = ()) -> dict[str, Pat
     if camera.keys() - packed:
         import_rawpy()
     return match_shots(photos, camera | packed)
+
+
+def ground_truth_in_tars(photos: Mapping[str, Path]) -> dict[str, Path]:
+    """Map the names of photos in tars to the ground truth beside them, NAME.npy, where there is any."""
+    beside = {name: photo.with_suffix(".npy") for name, photo in photos.items() if tar_of(photo)}
+    return {name: path for name, path in beside.items() if is_in_tar(path)}
 
 
 def is_simulated(folder: Path) -> bool:

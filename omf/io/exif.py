@@ -17,6 +17,7 @@ from omf.io.decoding import DECODING_ERRORS, open_image
 from omf.io.heif import open_heif, stored_orientation
 from omf.io.identify import START, identify_start
 from omf.io.images import read_tags
+from omf.io.local_files import on_local_file
 from omf.io.tiff import find_main_page
 from omf.utils.errors import InputError
 
@@ -64,6 +65,7 @@ class Exif:
     gps: dict = field(default_factory=dict)  # values by tag, tags of `GPS_TAGS`
 
 
+@on_local_file
 def read_exif(path: Path, gps: bool = False) -> Exif:
     """Read the EXIF of a photo of any supported format; with `gps` the GPS fields too.
 

@@ -20,6 +20,7 @@ from omf.io.gaps import check_heif, check_webp
 from omf.io.icc import to_srgb
 from omf.io.identify import identify
 from omf.io.jpeg import JPEG_FORMATS, decode_jpeg, explain_jpeg
+from omf.io.local_files import on_local_file
 from omf.io.tiff import DNG_VERSION, can_decode, check_parts, decode_page, find_main_page, without_orientation
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write, check_is_file
@@ -37,6 +38,7 @@ BOMB_PIXELS, MAX_PIXELS_PER_BYTE = 2**24, 10_000  # a blank image has about 1000
 MIN_JPEG_BYTES_PER_PIXEL = 1 / 512  # a block of 8 x 8 pixels takes at least one bit
 
 
+@on_local_file
 def read_rgb(path: Path) -> np.ndarray:
     """Decode a photo to sRGB.
 
@@ -80,6 +82,7 @@ def read_rgb(path: Path) -> np.ndarray:
         ) from error
 
 
+@on_local_file
 def read_reduced(path: Path, side: int) -> np.ndarray:
     """Decode a photo for display: as `read_rgb`, but JPEG at 1/8 to 1/1 of its size.
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from fractions import Fraction
 from pathlib import Path
 
+from omf.io.local_files import local_file
 from omf.utils.errors import InputError
 
 GAIN_LIMITS = 0.5, 8.0  # of red and blue over green; others are no white balance
@@ -56,7 +57,8 @@ class GainReader:
     def __call__(self, photo: Path) -> tuple[float, float] | None:
         """Return the gains of red and blue over green, or None if there are none, or absurd ones."""
         read = self.ask_exiftool if self.process else ask_exiv2
-        gains = read(photo)
+        with local_file(photo) as file:
+            gains = read(file)
         low, high = GAIN_LIMITS
         return gains if gains and all(low <= gain <= high for gain in gains) else None
 

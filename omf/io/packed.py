@@ -6,7 +6,8 @@ from tokenize import TokenError
 
 import numpy as np
 
-from omf.io.tar_shards import is_in_tar, read_raw_in_tar
+from omf.io.tar_shards import read_raw_in_tar
+from omf.io.tars import tar_of
 from omf.raw.bayer import WHITE_LEVEL
 from omf.utils.errors import InputError
 from omf.utils.files import check_is_file
@@ -43,15 +44,16 @@ def read_packed(path: Path, white_level: int = WHITE_LEVEL) -> np.ndarray:
     Raises:
         InputError: the file cannot be read, has another shape or dtype, or has counts above the white level.
     """
-    if is_in_tar(path):
-        counts = read_raw_in_tar(path)
-        return counts if counts.dtype.kind == "f" else scaled_to_challenge(path, counts, white_level)
-    check_is_file(path, NPY_FILE)
+    in_tar = tar_of(path) is not None
+    if not in_tar:
+        check_is_file(path, NPY_FILE)
     try:
         # memory mapping allocates nothing for a header that declares more than the file contains
-        counts = np.load(path, mmap_mode="r", allow_pickle=False)
+        counts = read_raw_in_tar(path) if in_tar else np.load(path, mmap_mode="r", allow_pickle=False)
     except NPY_ERRORS as error:
         raise unreadable(path, error, NPY_FILE) from error
+    if in_tar and path.suffix == ".dng":
+        return counts
     if not isinstance(counts, np.ndarray):
         raise InputError(f"{path}: an archive; give {PACKED}")
     if counts.ndim != 3 or counts.shape[-1] != 4 or counts.dtype != np.uint16:

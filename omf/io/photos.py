@@ -9,9 +9,11 @@ from typing import TypeVar
 from omf.io.camera_raw import CAMERA_RAW_SUFFIXES
 from omf.io.identify import OTHER_SUFFIXES, identify
 from omf.io.images import PHOTO_FORMATS, PHOTO_SUFFIXES
+from omf.io.tars import TAR
 from omf.utils.console import count_of, log
 from omf.utils.errors import InputError, printable
 from omf.utils.files import unique_files
+from omf.utils.remote import is_remote, remote_errors
 
 T = TypeVar("T")
 
@@ -32,27 +34,41 @@ def list_images(folder: Path) -> list[Path]:
     Raises:
         InputError: the folder does not exist, cannot be read, or contains no photos.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder}: no such folder; give one that holds {PHOTO_FORMATS} files")
+    photos, _ = list_photos_and_tars(folder)
+    if not photos:
+        raise InputError(f"{folder}: no pictures in it; put {PHOTO_FORMATS} files there")
+    return photos
+
+
+def list_photos_and_tars(folder: Path) -> tuple[list[Path], list[Path]]:
+    """List the pictures in a folder as `list_images`, and its tars; either may be none.
+
+    Raises:
+        InputError: the folder does not exist or cannot be read.
+    """
     try:
-        paths = sorted(folder.iterdir())
+        with remote_errors(folder):
+            if not folder.is_dir():
+                raise InputError(f"{folder}: no such folder; give one that holds {PHOTO_FORMATS} files")
+            paths = sorted(folder.iterdir())
     except OSError as error:
         raise InputError(
             f"{folder}: can't be read ({error.strerror}); let this user list the folder"
         ) from error
-    paths = [path for path in paths if not path.name.startswith(".")]
+    paths = [path for path in paths if path.name and not path.name.startswith(".")]
+    tars = [path for path in paths if path.suffix == TAR and path.is_file()]
     photos = [path for path in paths if is_picture(path)]
-    if others := sum(path.is_file() and path.stem != "README" for path in {*paths} - {*photos}):
-        log.info(f"{folder}: {count_of(others, 'file')} without a picture; left out")
-    if not photos:
-        raise InputError(f"{folder}: no pictures in it; put {PHOTO_FORMATS} files there")
-    return exclude_paired_raw(photos)
+    others = {*paths} - {*photos, *tars}
+    if count := sum(path.is_file() and path.stem != "README" for path in others):
+        log.info(f"{folder}: {count_of(count, 'file')} without a picture; left out")
+    return exclude_paired_raw(photos), tars
 
 
 def is_picture(path: Path) -> bool:
-    """Return True for a photo, camera RAW, or a picture of another format."""
-    known = PHOTO_SUFFIXES | CAMERA_RAW_SUFFIXES | OTHER_SUFFIXES
-    return path.suffix.lower() in known or (path.is_file() and identify(path) != "")
+    """Return True for a photo, camera RAW, or a picture of another format; by its name in object storage."""
+    if path.suffix.lower() in PHOTO_SUFFIXES | CAMERA_RAW_SUFFIXES | OTHER_SUFFIXES:
+        return True
+    return not is_remote(path) and path.is_file() and identify(path) != ""
 
 
 def shot_name(stem: str) -> str:

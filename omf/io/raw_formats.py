@@ -10,6 +10,7 @@ import numpy as np
 from omf.io.dng import make_preview, save_dng
 from omf.io.exif import read_exif
 from omf.io.images import read_rgb
+from omf.io.local_files import local_file
 from omf.raw import isp
 from omf.raw.bayer import WHITE_LEVEL, crop_to_cells, mosaic_full, pack, to_challenge_counts
 from omf.raw.camera import Camera, name_seed
@@ -225,12 +226,14 @@ class Writer:
         from omf.raw.photo_profile import photo_colours  # SciPy's solver takes long to load
 
         raw_format = self.format
-        check_is_file(photo, "the photo itself, whose EXIF the DNG contains")
+        with local_file(photo) as file:
+            check_is_file(file, "the photo itself, whose EXIF the DNG contains")
+            exif = read_exif(file, raw_format.gps)
         if rgb.shape != raw.shape:
             raise InputError(
                 f"{photo}: changed during the run, to {rgb.shape[1]} x {rgb.shape[0]} pixels; run again"
             )
-        colours, exif = photo_colours(raw, rgb, camera), read_exif(photo, raw_format.gps)
+        colours = photo_colours(raw, rgb, camera)
         if camera is not self.camera and exif.model not in camera.name:  # the RAW of another camera
             exif = replace(exif, make="", model="")
         save_dng(

@@ -1,7 +1,6 @@
 """Tar files of samples as WebDataset reads them. No torch here.
 
-The files of a sample are neighbours in the tar, with a common name up to the first dot, the key. A file in a
-tar is written as a path, TAR/FILE, here and in records.
+The files of a sample are neighbours in the tar, with a common name up to the first dot, the key.
 """
 
 import io
@@ -9,29 +8,18 @@ import json
 import tarfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import tifffile
 
 from omf.io.dng_tags import CFA_COLOURS
+from omf.io.tars import Member, members_of, read_in_tar
 from omf.raw.bayer import CFA_ORIGINS, WHITE_LEVEL, crop_to_cells, demosaic, mosaic, pack
 from omf.raw.isp import linearise
-from omf.utils.errors import InputError
 from omf.utils.files import atomic_write
 
-TAR = ".tar"
 DOT = "%2E"  # stands for a dot in a key
-
-
-class Member(NamedTuple):
-    """A file in a tar."""
-
-    file: str  # name
-    offset: int  # bytes, of its content in the tar
-    size: int  # bytes
 
 
 def sample_key(name: str) -> str:
@@ -72,42 +60,10 @@ def write_tar(path: Path) -> Iterator[TarShard]:
         yield TarShard(archive)
 
 
-def is_in_tar(path: Path) -> bool:
-    """Return True for a file in a tar, TAR/FILE."""
-    return path.parent.suffix == TAR and path.parent.is_file()
-
-
 def list_raw_in_tar(tar: Path) -> dict[str, Path]:
     """Map the names of samples to their RAW files in a tar that `TarShard` wrote."""
-    files = members_of(tar)
+    files = members_of(tar).files
     return {sample_name(file): tar / file for file in files if file.endswith((".npy", ".dng"))}
-
-
-def members_of(tar: Path) -> dict[str, Member]:
-    """Return the files of a tar by name. Raises InputError if it can't be read."""
-    try:
-        status = tar.stat()
-        return read_members(tar, status.st_mtime_ns, status.st_size)
-    except (OSError, tarfile.TarError, EOFError) as error:
-        raise InputError(f"{tar}: can't be read ({error}); give an intact tar") from error
-
-
-@lru_cache(8)
-def read_members(tar: Path, modified: int, size: int) -> dict[str, Member]:
-    """Return the files of a tar by name, as long as the tar stays as it is."""
-    with tarfile.open(tar) as archive:
-        entries = [entry for entry in archive if entry.isfile()]
-    return {entry.name: Member(entry.name, entry.offset_data, entry.size) for entry in entries}
-
-
-def read_in_tar(path: Path) -> bytes:
-    """Return the content of a file in a tar, TAR/FILE. Raises InputError if it can't be read."""
-    member = members_of(path.parent).get(path.name)
-    if member is None:
-        raise InputError(f"{path}: not in that tar; run again")
-    with path.parent.open("rb") as file:
-        file.seek(member.offset)
-        return file.read(member.size)
 
 
 def read_raw_in_tar(path: Path) -> np.ndarray:

@@ -31,7 +31,12 @@ class Config(Section):
     """Settings of a run."""
 
     images: str = Field(
-        "test_rgb", min_length=1, description="Folder of sRGB photos: JPEG, PNG, TIFF, WebP, AVIF or HEIC."
+        "test_rgb",
+        min_length=1,
+        description=(
+            "Folder of sRGB photos: JPEG, PNG, TIFF, WebP, AVIF or HEIC, or of tars of them; or tars, as "
+            "shards/{000..099}.tar. May be in object storage, as s3://bucket/photos."
+        ),
     )
     ground_truth: str | None = Field(
         "test_raw",
@@ -111,6 +116,12 @@ class Config(Section):
         description=(
             "The tars of output_format webdataset: {raw: dng} for DNG in place of npy, {include_photos: "
             "true} for the photos beside their RAW."
+        ),
+    )
+    output: str = Field(
+        "",
+        description=(
+            "Address in object storage for these tars, as s3://bucket/raw, in place of results/shards."
         ),
     )
     bit_depth: Literal[10, 12, 14] | None = Field(

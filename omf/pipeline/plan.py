@@ -8,8 +8,10 @@ import hashlib
 import json
 from pathlib import Path
 
+from omf.io.photo_tars import expand_tars
 from omf.pipeline.manifest import wait_until_found
 from omf.utils.files import save_text
+from omf.utils.remote import to_path
 
 
 def plan_file(folder: Path, name: str, plan: dict) -> Path:
@@ -27,6 +29,11 @@ def load_plan(path: Path) -> dict:
     """Read a plan, once it is visible. Raises InputError if it is not after a minute."""
     wait_until_found(lambda: None if path.is_file() else str(path))
     return json.loads(path.read_text())
+
+
+def planned_photos(plan: dict) -> tuple[list[Path], list[str]]:
+    """Return the photos of a plan, with those in its tars, and a line for each fault of a tar."""
+    return expand_tars(map(to_path, plan["photos"]))
 
 
 def to_json(plan: dict) -> str:

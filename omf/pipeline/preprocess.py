@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from omf.io.images import read_rgb
+from omf.io.local_files import local_file
 from omf.io.photos import map_by_name
 from omf.pipeline.intermediate import save_picture
 from omf.pipeline.manifest import write_folder_manifest
@@ -35,19 +36,23 @@ def preprocess(
         for each photo that is skipped}.
     """
     named, problems = map_by_name(photos)
-    reader = SceneReader(named, scenes, lambda name: read_rgb(named[name]))
+    local: dict[str, Path] = {}  # the photo at hand, or its copy: it is fetched once
+    reader = SceneReader(named, scenes, lambda name: read_rgb(local.get(name, named[name])))
     hashes, cameras, neutrals = {}, {}, {}
     out.mkdir(parents=True, exist_ok=True)
     for name in progress(reader.names, "decoding", unit="image"):
         photo = named[name]
         try:
-            rgb, _ = reader(name)
-            hashes[photo.name] = hash_photo(photo)
-            cameras[name] = asked_camera(photo)
-            neutrals[name] = noted_neutral(photo, cameras[name])
+            with local_file(photo) as local[name]:
+                rgb, _ = reader(name)
+                hashes[photo.name] = hash_photo(local[name])
+                cameras[name] = asked_camera(local[name])
+                neutrals[name] = noted_neutral(local[name], cameras[name])
         except InputError as error:
             problems.append(str(error))
             continue
+        finally:
+            local.clear()
         save_picture(out / f"{name}.tif", rgb)
     write_folder_manifest(out)
     known = {"cameras": cameras, "neutrals": neutrals}

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from omf.io.tar_shards import TAR
+from omf.io.tars import TAR
 from omf.pipeline.manifest import MANIFEST, find_missing
 from omf.pipeline.submission import ARCHIVE, INDEX, README
 from omf.report.summary import REPORT_FILES, SUMMARY
@@ -136,9 +136,9 @@ def find_partial_outputs(results: Path, submission: Path) -> list[Path]:
     Returns:
         Incomplete folders and records of shards, and the completion files of jobs whose outputs are damaged.
     """
-    shards = (folder for kind in SHARD_FOLDERS for folder in (results / kind).glob("s*"))
+    shards = (folder for kind in SHARD_FOLDERS for folder in (results / kind).glob("[!.]*"))
     manifests = {folder: folder / MANIFEST for folder in shards}
-    manifests |= {tar: tar.with_suffix(".json") for tar in (results / SHARDS).glob(f"s*{TAR}")}
+    manifests |= {tar: tar.with_suffix(".json") for tar in (results / SHARDS).glob(f"[!.]*{TAR}")}
     manifests |= {
         submission / completion_file: results / "manifest" / manifest
         for manifest, completion_file in COMPLETION_FILES.items()

@@ -1,7 +1,13 @@
 """Assignment of images to shards, the batches of a workflow's jobs."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from omf.utils.errors import printable
+
+SHARD = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"  # names of shards, as a regular expression
 
 
 def assign_shards(
@@ -23,6 +29,18 @@ def assign_shards(
     """
     scene_of = {name: scene for scene, patches in scenes.items() for name in patches}
     return split_shard({name: scene_of.get(name, name) for name in sorted(names)}, size, "s")
+
+
+def name_tars(tars: Iterable[Path]) -> tuple[dict[str, Path], list[str]]:
+    """Make each tar a shard of its name; a line for each whose name can't be one."""
+    shards: dict[str, Path] = {}
+    problems = []
+    for tar in tars:
+        if not re.fullmatch(SHARD, tar.stem) or re.fullmatch("s[01]*", tar.stem):
+            problems.append(printable(f"{tar}: no name of a shard; rename it to such as photos-00000.tar"))
+        elif (first := shards.setdefault(tar.stem, tar)) != tar:
+            problems.append(f"{tar}: would become the shard {tar.stem}, as {first} does; rename one")
+    return shards, problems
 
 
 def split_shard(hashed: Mapping[str, str], size: int, shard: str) -> dict[str, list[str]]:

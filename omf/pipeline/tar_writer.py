@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from omf.io.images import read_rgb
+from omf.io.local_files import local_file
 from omf.io.raw_formats import Writer
 from omf.io.tar_shards import TarShard
 from omf.raw.camera import Camera
@@ -34,14 +35,14 @@ class TarWriter:
         """Append the RAW of a photo; arguments and errors are those of `Writer`."""
         from omf.raw.photo_profile import photo_colours  # SciPy's solver takes long to load
 
-        rgb = read_rgb(photo) if curve is None else invert_curve(read_rgb(photo), curve)
         raw_format = self.writer.format
-        with tempfile.TemporaryDirectory(prefix="omf-") as folder:
+        with tempfile.TemporaryDirectory(prefix="omf-") as folder, local_file(photo) as file:
+            rgb = read_rgb(file) if curve is None else invert_curve(read_rgb(file), curve)
             writer = replace(self.writer, folder=Path(folder))
-            writer(name, photo, raw, rgb, camera=camera)
+            writer(name, file, raw, rgb, camera=camera)
             files = {raw_format.suffix: Path(folder, f"{name}{raw_format.suffix}").read_bytes()}
-        if self.include_photos:
-            files[photo.suffix.lower()] = photo.read_bytes()
+            if self.include_photos:
+                files[photo.suffix.lower()] = file.read_bytes()
         colours = photo_colours(raw, rgb, camera or self.writer.camera)
         facts = {
             "name": name,

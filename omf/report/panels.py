@@ -5,7 +5,6 @@ larger.
 """
 
 import io
-from pathlib import Path
 
 import numpy as np
 from matplotlib import colormaps
@@ -27,6 +26,7 @@ from omf.raw.bayer import (
 from omf.raw.isp import LUMA, clip, encode_srgb, to_8_bit
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import InputError
+from omf.utils.remote import to_path
 
 MAX_PANEL_SIDE = 640
 MAX_COMPARED_SIDE = 1280
@@ -47,11 +47,11 @@ def make_panels(record: dict) -> dict[str, np.ndarray]:
     Raises:
         InputError: a file no longer exists, or has another size.
     """
-    packed = from_challenge_counts(read_packed(Path(record["raw"]), record["white_level"]))
+    packed = from_challenge_counts(read_packed(to_path(record["raw"]), record["white_level"]))
     shown: dict[str, np.ndarray] = {}
     photo = rgb = None
     if "photo" in record:
-        rgb = read_rgb(Path(record["photo"]))
+        rgb = read_rgb(to_path(record["photo"]))
         photo = check_same_size(half_size_photo(rgb), packed, record["photo"])
         share = halved(overexposure_mask(rgb)[..., None].astype(np.float32))
         grey = to_8_bit(np.repeat(photo @ LUMA, 3).reshape(photo.shape)) // 2
@@ -62,7 +62,7 @@ def make_panels(record: dict) -> dict[str, np.ndarray]:
     shown["predicted RAW"] = preview(packed)
     if "truth" in record:
         truth = from_challenge_counts(
-            read_ground_truth(Path(record["truth"]), packed.shape, rgb, record["white_level"])
+            read_ground_truth(to_path(record["truth"]), packed.shape, rgb, record["white_level"])
         )
         check_same_size(truth, packed, record["truth"])
         shown |= {"true RAW": preview(truth), "error": error_map(np.abs(packed - truth).mean(axis=-1))}
@@ -86,8 +86,8 @@ def make_comparison(record: dict) -> dict[str, np.ndarray]:
     """
     if "photo" not in record:
         return {}
-    packed = from_challenge_counts(read_packed(Path(record["raw"]), record["white_level"]))
-    rgb = crop_to_cells(read_rgb(Path(record["photo"])))
+    packed = from_challenge_counts(read_packed(to_path(record["raw"]), record["white_level"]))
+    rgb = crop_to_cells(read_rgb(to_path(record["photo"])))
     check_same_size(rgb[::2, ::2], packed, record["photo"])
     if max(rgb.shape) <= MAX_COMPARED_SIDE:
         raw, photo = clip(demosaic(unpack(packed))), rgb / np.float32(np.iinfo(rgb.dtype).max)

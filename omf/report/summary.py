@@ -9,6 +9,7 @@ from jinja2 import Environment, FileSystemLoader, Template, select_autoescape
 
 from omf.evaluation.scores import scores_csv, scores_table, warnings_line
 from omf.io.cameras import cameras_line, label_of, neutrals_line
+from omf.io.tars import TAR
 from omf.models.registry import Model
 from omf.raw.challenge_scenes import scene_line
 from omf.utils.console import count_of
@@ -53,8 +54,25 @@ def collect_problems(jobs: list[dict]) -> list[str]:
 
 
 def merge_by_name(jobs: list[dict], key: str) -> dict:
-    """Merge the dictionaries under `key` of all jobs, such as scores or hashes, sorted by name."""
-    return dict(sorted(item for job in jobs for item in job[key].items()))
+    """Merge the dictionaries under `key` of all jobs, such as scores or hashes, sorted by name.
+
+    Of a name that several have, see `find_clashes`, the first job's value counts.
+    """
+    merged: dict = {}
+    for job in reversed(jobs):
+        merged |= job[key]
+    return {name: merged[name] for name in sorted(merged)}
+
+
+def find_clashes(shards: list[str], jobs: list[dict]) -> list[str]:
+    """Return a line for each photo of a name that a photo in a tar before it has; `jobs`: of preprocess."""
+    first, problems = {}, []
+    for shard, job in zip(shards, jobs, strict=True):
+        for photo in job["sha256"]:
+            if (other := first.setdefault(Path(photo).stem, shard)) != shard:
+                fault = f"has the name of a photo in {other}{TAR}, which counts; rename it"
+                problems.append(printable(f"{shard}{TAR}/{photo}: {fault}"))
+    return problems
 
 
 def step_seconds(folder: Path, shards: list[str]) -> dict[str, float]:

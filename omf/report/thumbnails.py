@@ -7,7 +7,6 @@ not when the images are scored: only then is it known which 500 of perhaps a mil
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -18,6 +17,7 @@ from omf.raw.bayer import from_challenge_counts
 from omf.report.panels import jpeg_bytes, preview
 from omf.utils.console import progress
 from omf.utils.errors import InputError
+from omf.utils.remote import to_path
 
 MAX_THUMBNAILS = 500
 THUMBNAIL_SIDE = 128  # pixels, of the longer side
@@ -47,10 +47,10 @@ def make_thumbnail(record: dict) -> Thumbnail:
     """Shrink the photo of an image, or its RAW if there is no photo."""
     try:
         if "photo" in record:
-            pixels = read_reduced(Path(record["photo"]), 2 * THUMBNAIL_SIDE)
+            pixels = read_reduced(to_path(record["photo"]), 2 * THUMBNAIL_SIDE)
             pixels = (pixels >> 8 * (pixels.itemsize - 1)).astype(np.uint8)
         else:
-            packed = read_packed(Path(record["raw"]), record["white_level"])
+            packed = read_packed(to_path(record["raw"]), record["white_level"])
             step = max(max(packed.shape) // (2 * THUMBNAIL_SIDE), 1)
             pixels = preview(from_challenge_counts(packed[::step, ::step]))
     except InputError as error:

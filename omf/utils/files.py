@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from omf.utils.errors import InputError
+from omf.utils.remote import is_remote
 from omf.utils.written import check_replaceable, mark, note_input
 
 MAX_NAME_BYTES = 200
@@ -112,7 +113,8 @@ def unique_files(paths: Iterable[Path]) -> list[Path]:
     """Drop files that were named before, also by another path to their folder; links count as files."""
     resolve, unique = functools.cache(os.path.realpath), {}
     for path in paths:
-        unique.setdefault((resolve(path.parent), path.name), path)
+        folder = path.parent if is_remote(path) else resolve(path.parent)
+        unique.setdefault((folder, path.name), path)
     return list(unique.values())
 
 

@@ -7,6 +7,7 @@ import os
 import re
 import shlex
 import shutil
+import stat
 import sys
 import time
 from dataclasses import asdict
@@ -17,10 +18,11 @@ from snakemake.settings.types import DeploymentMethod
 
 from omf.evaluation.ground_truth import list_ground_truth
 from omf.io.cameras import check_camera, is_profile
-from omf.io.photos import filter_utf8_names, group_by_stem, list_images
+from omf.io.photo_tars import list_inputs
+from omf.io.photos import filter_utf8_names, group_by_stem
 from omf.io.raw_formats import challenge_settings, parse_raw_format
 from omf.io.maker_notes import GainReader
-from omf.io.tar_shards import TAR
+from omf.io.tars import TAR
 from omf.models.registry import (
     check_draws_samples,
     check_files,
@@ -39,7 +41,8 @@ from omf.pipeline.recovery import (
     wait_for_lock,
 )
 from omf.pipeline.samples import name_samples
-from omf.pipeline.shards import assign_shards
+from omf.pipeline.shards import SHARD, assign_shards, name_tars
+from omf.pipeline.uploads import check_uploads, find_lost_uploads
 from omf.raw.camera import check_bayer, profile_path
 from omf.raw.challenge_scenes import complete_scenes, group_by_scene
 from omf.training.settings import STAGES
@@ -55,6 +58,7 @@ from omf.utils.paths import (
     data_folder,
     user_folder,
 )
+from omf.utils.remote import is_remote, to_path, version_of
 from omf.utils.written import RUN_COMMAND, begin_command
 
 STARTED = time.time()
@@ -102,6 +106,12 @@ def recover():
         )
     for path in remove_partial_outputs(RESULTS, SUBMISSION):
         print(f"{path}: not whole, so it is made again", file=sys.stderr)
+    for shard in find_lost_uploads(OUTPUT, RESULTS) if OUTPUT else []:
+        print(
+            f"{OUTPUT / shard}{TAR}: not there as it was written, so it is made again",
+            file=sys.stderr,
+        )
+        (RESULTS / "written" / f"{shard}.json").unlink()
 
 
 def raw_names():
@@ -132,6 +142,9 @@ def check_before_jobs():
         outputs += [path for path in SUBMISSION.iterdir() if path.name in names]
     try:
         check_outputs(outputs)
+        if OUTPUT:
+            shards = [job.wildcards.shard for job in jobs if job.rule.name == "mosaic"]
+            check_uploads(OUTPUT, RESULTS, shards)
         for file in MODEL.files:
             if file.url and not file.path.is_file():
                 check_writable(file.path.parent)
@@ -238,7 +251,11 @@ try:
             raise InputError(
                 f"{key} is {folder}, where a run writes; give a folder outside of {SUBMISSION} and {RESULTS}"
             )
-    PHOTOS, NAMELESS = filter_utf8_names(list_images(Path(CONFIG.images)))
+    INPUTS, MISSING = list_inputs(CONFIG.images)
+    INPUTS, NAMELESS = filter_utf8_names(INPUTS)
+    # their jobs list what is in them
+    TARS, CLASHES = name_tars(path for path in INPUTS if path.suffix == TAR)
+    PHOTOS = [path for path in INPUTS if path.suffix != TAR]
     GROUND_TRUTH = (
         list_ground_truth(Path(CONFIG.ground_truth), group_by_stem(PHOTOS))
         if CONFIG.ground_truth
@@ -252,6 +269,11 @@ try:
     AS_ASKED = parse_raw_format(SETTINGS | written, CAMERA)
     if CONFIG.output_format != "demosaiced":
         check_bayer(CAMERA)
+    OUTPUT = to_path(CONFIG.output) if CONFIG.output else None  # of tars
+    if OUTPUT and not (IN_TARS and is_remote(OUTPUT)):
+        raise InputError(
+            f"output is {OUTPUT}; it takes an address in object storage, and needs output_format webdataset"
+        )
 except InputError as error:
     raise WorkflowError(str(error))
 
@@ -263,6 +285,7 @@ SCENES = (
     else {}
 )
 SHARDS = assign_shards(PHOTOS_BY_NAME, CONFIG.shard_size, SCENES)
+SHARDS |= {shard: [] for shard in TARS}
 
 # Tars hold the RAW in one format, which is scored too.
 FORMATS = [AS_ASKED] if IN_TARS or AS_ASKED == AS_SCORED else [AS_SCORED, AS_ASKED]
@@ -307,23 +330,31 @@ if not IN_MODULE:
 
 
 wildcard_constraints:
-    shard="s[01]*",
+    shard=SHARD,
     stage="|".join(STAGES),
 
 
 def photos_in(shard):
-    """Return the photos of a shard."""
-    return [photo for name in SHARDS[shard] for photo in PHOTOS_BY_NAME[name]]
+    """Return the photos of a shard, or its tar."""
+    return (
+        [TARS[shard]]
+        if shard in TARS
+        else [photo for name in SHARDS[shard] for photo in PHOTOS_BY_NAME[name]]
+    )
 
 
 def scenes_in(shard):
-    """Return the scenes of a shard, each with the names of its patches."""
+    """Return the scenes of a shard, each with the names of its patches; `auto` for its job to find them in a tar."""
+    if shard in TARS:
+        return CONFIG.scenes if CONFIG.scenes == "auto" else {}
     scenes = group_by_scene(SHARDS[shard]) if SCENES else {}
     return {scene: SCENES[scene] for scene in scenes if scene in SCENES}
 
 
 def ground_truth_in(shard):
-    """Return the ground-truth files of a shard."""
+    """Return the ground-truth files of a shard; for a tar, the folder of all."""
+    if shard in TARS:
+        return [Path(CONFIG.ground_truth)] if GROUND_TRUTH else []
     return [GROUND_TRUTH[name] for name in SHARDS[shard] if name in GROUND_TRUTH]
 
 
@@ -339,11 +370,18 @@ def state_of(paths):
 
 @functools.cache
 def stat_of(path):
-    """Return the size of a file in bytes and its time in seconds, zeros if it is gone."""
+    """Return the size of a file in bytes, and its time in seconds or its ETag; zeros if it is gone.
+
+    Of a folder, a hash of the states of its files takes the place of the time.
+    """
     try:
+        if is_remote(path):
+            return version_of(path)
         status = os.stat(path)
+        if stat.S_ISDIR(status.st_mode):
+            return 0, state_of(sorted(path.iterdir()))
         return status.st_size, int(status.st_mtime)
-    except OSError:
+    except (OSError, InputError):
         return 0, 0
 
 
@@ -378,18 +416,20 @@ def plan_of(step, shard=None):
             plan = {"photos": photos_in(shard), "samples": CONFIG.samples}
             formats = [asdict(kind) for kind in FORMATS]
             photos = {"include_photos": CONFIG.webdataset.include_photos}
-            return plan | {"model": name, "formats": formats} | own | photos
+            tars = photos | {"output": CONFIG.output}
+            return plan | {"model": name, "formats": formats} | own | tars
         case "evaluate":
             files = {"photos": photos_in(shard), "ground_truth": ground_truth_in(shard)}
             settings = {
                 "samples": CONFIG.samples,
                 "white_level": AS_SCORED.white_level,
+                "output": CONFIG.output,
             }
             return files | own | settings
         case "package":
             return run | {"entry": Path(ENTRY).parent.name, "zipped": ZIPPED}
         case "report":
-            return run | {"config": SETTINGS, "problems": NAMELESS}
+            return run | {"config": SETTINGS, "problems": NAMELESS + MISSING + CLASHES}
         case "settings":
             return TRAINING.model_dump()
 
@@ -416,6 +456,12 @@ def minutes(wildcards, megabytes_per_second):
 def megabytes(shard):
     """Return the size of the photos of a shard, as files."""
     return sum(stat_of(photo)[0] for photo in photos_in(shard)) / 1e6
+
+
+@functools.cache
+def photos_at_most():
+    """Return the number of photos; for tars an estimate, from 100 kB for each."""
+    return len(PHOTOS) + math.ceil(sum(map(megabytes, TARS)) * 10)
 
 
 def per_shard(pattern):

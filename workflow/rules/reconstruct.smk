@@ -70,7 +70,11 @@ rule mosaic:
         timing="results/timing/{shard}.json",
     output:
         # a tar, or a folder for each format
-        raw=[SCORED] if IN_TARS else [directory(place) for place in RAW_FOLDERS],
+        raw=(
+            [temp(SCORED) if OUTPUT else SCORED]
+            if IN_TARS
+            else [directory(place) for place in RAW_FOLDERS]
+        ),
         record="results/written/{shard}.json",
     log:
         "results/logs/mosaic/{shard}.log",
@@ -85,9 +89,11 @@ rule mosaic:
         code=code_of("mosaic"),
         profile=profile_hash(),
         plan=lambda wildcards: plan_path("mosaic", wildcards.shard),
+        results=RESULTS,
     shell:
         "python {params.scripts:q}/mosaic.py {params.plan:q} {input.demosaiced:q} --photos {input.photos:q}"
-        " --timing {input.timing:q} --out {output.raw:q} --record {output.record:q} > {log:q} 2>&1"
+        " --timing {input.timing:q} --out {output.raw:q} --results {params.results:q} --record {output.record:q}"
+        " > {log:q} 2>&1"
 
 
 rule evaluate:
