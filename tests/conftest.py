@@ -15,6 +15,7 @@ import torch
 from container.apptainer import apptainer, sif  # noqa: F401
 from container.engine import docker, image  # noqa: F401
 from hypothesis import settings
+from storage.s3_server import bucket, s3_environment, s3_server, unreliable  # noqa: F401
 from warm_snakemake import run_warm
 
 from omf import cli
