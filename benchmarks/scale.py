@@ -2,7 +2,7 @@
 
     python benchmarks/scale.py 1000 10000 100000     numbers of photos; the last takes about an hour
     python benchmarks/scale.py 1000000 --only-dry-run
-    python benchmarks/scale.py 100000 --settings output_format=webdataset shard_size=2048
+    python benchmarks/scale.py 100000 --per-tar 2000 --settings output_format=webdataset
     python benchmarks/scale.py 8 --copies-of PHOTO   cost of one photo in each step, with the default model
 
 The photos are tiny and the classical method, which is very cheap for them, replaces the networks. The
@@ -23,22 +23,29 @@ import imageio.v3 as iio
 import numpy as np
 import psutil
 
+from omf.io.tar_shards import write_tar
 from omf.utils.files import save_json
 
 ROOT = Path(__file__).parent.parent
 SIZE = 16  # image side, pixels
 
 
-def make_photos(folder: Path, count: int) -> None:
-    """Write PNG files with different names and 16 different contents."""
+def make_photos(folder: Path, count: int, per_tar: int | None) -> None:
+    """Write PNG files with different names and 16 different contents; with `per_tar` into tars of so many."""
     folder.mkdir()
     rng = np.random.default_rng(0)
     contents = [
         iio.imwrite("<bytes>", rng.integers(0, 256, (SIZE, SIZE, 3), np.uint8), extension=".png")
         for _ in range(16)
     ]
-    for number in range(count):
-        (folder / f"IMG_{number:07}.png").write_bytes(contents[number % 16])
+    if per_tar is None:
+        for number in range(count):
+            (folder / f"IMG_{number:07}.png").write_bytes(contents[number % 16])
+        return
+    for first in range(0, count, per_tar):
+        with write_tar(folder / f"photos-{first // per_tar:05}.tar") as tar:
+            for number in range(first, min(first + per_tar, count)):
+                tar.add(f"IMG_{number:07}.png", contents[number % 16])
 
 
 settings: list[str] = []  # KEY=VALUE, of all runs
@@ -92,11 +99,11 @@ def files_below(folder: Path) -> dict[str, int]:
     return {"names": names, "inodes": len(sizes), "bytes": sum(sizes.values())}
 
 
-def measure(count: int, only_dry_run: bool) -> dict:
+def measure(count: int, only_dry_run: bool, per_tar: int | None) -> dict:
     """Measure a dry run, a full run, and a second run without work."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        make_photos(folder / "photos", count)
+        make_photos(folder / "photos", count, per_tar)
         seconds, memory, output = snakemake(folder, "-n", "--quiet", "rules")
         jobs = int(re.search(r"^total +(\d+)", output, re.MULTILINE)[1])
         shards = int(re.search(r"^infer +(\d+)", output, re.MULTILINE)[1])
@@ -163,6 +170,7 @@ def main() -> None:
     )
     parser.add_argument("counts", type=int, nargs="+", metavar="COUNT")
     parser.add_argument("--only-dry-run", action="store_true")
+    parser.add_argument("--per-tar", type=int, metavar="PHOTOS", help="photos in tars of so many")
     parser.add_argument("--copies-of", type=Path, metavar="PHOTO")
     parser.add_argument("--settings", nargs="+", default=[], metavar="KEY=VALUE", help="of the workflow")
     parser.add_argument("--out", type=Path, help="JSON file for the results")
@@ -173,7 +181,7 @@ def main() -> None:
         measured = (
             measure_copies(count, arguments.copies_of)
             if arguments.copies_of
-            else measure(count, arguments.only_dry_run)
+            else measure(count, arguments.only_dry_run, arguments.per_tar)
         )
         results.append(measured)
         if arguments.out:

@@ -27,7 +27,7 @@ def local_file(path: Path) -> Iterator[Path]:
         yield path
         return
     with remote_errors(path):
-        content = read_in_tar(path) if in_tar else path.read_bytes()
+        content = read_in_tar(path) if in_tar else path.fs.cat_file(path.path)
     with tempfile.TemporaryDirectory(prefix="omf-") as folder:
         copy = Path(folder, shorten_name(path.name))
         copy.write_bytes(content)

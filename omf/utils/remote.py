@@ -10,7 +10,7 @@ from pathlib import Path
 from omf.utils.errors import InputError, first_line
 
 # fsspec's options by protocol. A server that is asked to slow down may take minutes.
-OPTIONS = {"s3": {"config_kwargs": {"retries": {"mode": "standard", "max_attempts": 12}}}}
+OPTIONS = {"s3": {"config_kwargs": {"retries": {"mode": "standard", "max_attempts": 8}}}}
 STORE_EXTRAS = {"s3": "s3", "gs": "gcs", "gcs": "gcs", "az": "azure", "abfs": "azure"}  # by protocol
 TAGS = ("ETag", "etag", "blob_id")  # names that stores give to the version of a file's content
 

@@ -290,6 +290,8 @@ SHARDS |= {shard: [] for shard in TARS}
 # Tars hold the RAW in one format, which is scored too.
 FORMATS = [AS_ASKED] if IN_TARS or AS_ASKED == AS_SCORED else [AS_SCORED, AS_ASKED]
 SCORED = f"results/shards/{{shard}}{TAR}" if IN_TARS else "results/raw/{shard}"
+# a missing one is made again; tars of object storage are on this disk until they are scored
+WRITTEN = "results/written/{shard}.json" if OUTPUT else SCORED
 RAW_FOLDERS = ["results/raw/{shard}", "results/files/{shard}"][: len(FORMATS)]
 ENTRY = SCORED if IN_TARS else RAW_FOLDERS[-1]  # where the files of the entry are
 ZIPPED = ENTRY == "results/raw/{shard}"
