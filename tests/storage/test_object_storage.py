@@ -20,6 +20,7 @@ import pytest
 from conftest import ROOT, omf, random_rgb, snakemake
 from PIL import Image
 from storage.s3_server import Bucket, reason_to_skip
+from storage.unreliable import Unreliable
 
 pytest.importorskip("s3fs")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(reason_to_skip()), reason=str(reason_to_skip()))]
@@ -78,6 +79,15 @@ def wait_for(condition: Callable[[], object]) -> None:
         time.sleep(0.1)
 
 
+def refuse_for_a_while(proxy: Unreliable, seconds: float = 5) -> None:
+    """Let the server refuse all requests, once the jobs are at work."""
+    proxy.requests.clear()
+    wait_for(lambda: sum(proxy.requests.values()) > 300)
+    proxy.refusals = math.inf
+    time.sleep(seconds)
+    proxy.refusals = 0
+
+
 def test_many_photos_with_a_kill_and_a_server_that_refuses(unreliable, bucket, tmp_path):
     photos = {f"{number:04}.jpg": jpeg(number) for number in range(MANY)}
     images, output = put(bucket, "photos", photos), f"{bucket.url}/raw"
@@ -94,24 +104,10 @@ def test_many_photos_with_a_kill_and_a_server_that_refuses(unreliable, bucket, t
     kept = [note.stem for note in sorted(notes.glob("*.json"), key=lambda note: note.stat().st_mtime)][:-2]
     before = objects(bucket, "raw")
     assert len(kept) > 1
-    unreliable.requests.clear()
-    # all is refused for a while, again and again
-    done = threading.Event()
-
-    def refuse() -> None:
-        while not done.wait(4):
-            unreliable.refusals = math.inf
-            done.wait(1.5)
-            unreliable.refusals = 0
-
-    thread = threading.Thread(target=refuse)
+    thread = threading.Thread(target=refuse_for_a_while, args=[unreliable])
     thread.start()
-    try:
-        run(tmp_path / "run", **settings)
-    finally:
-        done.set()
-        thread.join()
-        unreliable.refusals = 0
+    run(tmp_path / "run", **settings)
+    thread.join()
     rows = list(csv.DictReader((tmp_path / "run" / "submission" / "index.csv").open()))
     assert [row["name"] for row in rows] == [Path(name).stem for name in photos]
     after = objects(bucket, "raw")

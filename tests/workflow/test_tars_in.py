@@ -179,3 +179,21 @@ def test_predict_takes_tars(shards, photos, tiny_base_model, tmp_path, kind):
         files = {path.name: path.read_bytes() for path in (tmp_path / out).glob("[!.]*")}
         assert len(files) == 5
         assert files == {name: (tmp_path / "plain" / name).read_bytes() for name in files}
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"output": "memory://raw"}, "output is memory://raw; it takes an address in object storage, and"),
+        ({"output": "raw", "output_format": "webdataset"}, "output is raw; it takes an address"),
+        ({"images": "s3://key:secret@bucket/photos"}, "credentials in an address end up in logs"),
+        ({"images": "nosuch://bucket/photos"}, "nosuch://bucket/photos: nothing is installed that reads it"),
+        ({"images": "memory://photos"}, "memory://photos: no such folder"),
+        ({"images": "a-{0..3.tar"}, "braces without their partner"),
+    ],
+)
+def test_a_wrong_place_is_one_line(tmp_path, settings, words):
+    result = snakemake(tmp_path, "-n", **{"images": ROOT / "test_rgb", "ground_truth": ""} | settings)
+    said = result.stdout + result.stderr
+    assert result.returncode == 1 and words in said and "secret" not in said
+    assert "Traceback" not in said

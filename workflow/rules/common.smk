@@ -191,7 +191,10 @@ def recovering(execute):
                     "--no-hooks: a hook protects your files; leave the option out"
                 )
             if not IN_MODULE:
-                recover()
+                try:
+                    recover()
+                except InputError as error:  # object storage can't be asked
+                    raise WorkflowError(str(error))
             workflow._onstart = after(workflow._onstart, check_before_jobs, write_plans)
         return execute(*args, executor_plugin=executor_plugin, **kwargs)
 
