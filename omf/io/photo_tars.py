@@ -1,5 +1,6 @@
 """Photos in tars, as WebDataset writes them. No torch here."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from omf.io.tars import TAR, members_of
 from omf.utils.console import count_of, log
 from omf.utils.errors import InputError
 from omf.utils.files import unique_files
-from omf.utils.remote import remote_errors, to_path
+from omf.utils.remote import is_remote, remote_errors, to_path
 
 PICTURES = PHOTO_SUFFIXES | CAMERA_RAW_SUFFIXES
 
@@ -52,6 +53,13 @@ def is_file(path: Path) -> bool:
         return path.is_file()
 
 
+def is_folder(path: Path) -> bool:
+    """Return True for a folder. Raises InputError if object storage can't be asked."""
+    with remote_errors(path):
+        # os.path.isdir treats an inaccessible path as a file; reading it reports the error
+        return path.is_dir() if is_remote(path) else os.path.isdir(path)  # noqa: PTH112
+
+
 def find_inputs(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
     """Replace folders and tars by the photos in them; a line for each tar that can't be read in full.
 
@@ -59,7 +67,7 @@ def find_inputs(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
     """
     found, problems = [], []
     for path in paths:
-        if path.suffix == TAR or path.is_dir():
+        if path.suffix == TAR or is_folder(path):
             inputs, missing = list_inputs(str(path))
             found += inputs
             problems += missing
