@@ -602,17 +602,22 @@ def test_provenance_records_inputs_weights_and_environment(tmp_path, settings, t
 
 
 def test_cluster_resources_of_jobs(tmp_path, settings):
-    def jobs(device: str) -> dict[str, str]:
-        """Return the dry-run output of each rule with the Slurm profile."""
-        profile = ("--workflow-profile", ROOT / "profiles" / "slurm")
-        output = finish(tmp_path, "-n", *profile, **settings | {"device": device}).stdout
-        parts = re.split(r"^(?:local)?rule ", output, flags=re.MULTILINE)[1:]
-        return {part.partition(":")[0]: part for part in parts}
+    def jobs(device: str, profile: str = "slurm") -> tuple[dict[str, str], set[str]]:
+        """Return the dry-run output of each rule with a profile, and the rules whose jobs are in a group."""
+        options = ("-n", "--workflow-profile", ROOT / "profiles" / profile)
+        output = finish(tmp_path, *options, **settings | {"device": device}).stdout
+        parts = re.split(r"^ *(?:local)?rule ", output, flags=re.MULTILINE)[1:]
+        grouped = re.findall(r"^ +rule (\w+):", output, re.MULTILINE)
+        return {part.partition(":")[0]: part for part in parts}, set(grouped)
 
-    requested = jobs("auto")
+    requested, grouped = jobs("auto")
     assert "threads: 8" in requested["infer"]
     assert "gpu=1," in requested["infer"] and "mem_mb=8000," in requested["infer"]
-    assert "gpu=0" in jobs("cpu")["infer"]
+    assert grouped == {"mosaic", "evaluate"}
+    on_cpus, grouped = jobs("cpu")
+    assert "gpu=0" in on_cpus["infer"]
+    assert grouped == {"preprocess", "infer", "mosaic", "evaluate"}
+    assert not jobs("cpu", "default")[1]
     for rule in ("preprocess", "mosaic", "evaluate", "package", "report"):
         assert "gpu" not in requested[rule]
         assert "mem_mb=" in requested[rule] and "runtime=" in requested[rule]

@@ -215,6 +215,8 @@ def after(hook, *steps):
 if workflow.is_main_process:
     begin_command(RUN_COMMAND)
     workflow.execute = recovering(workflow.execute)
+elif workflow.remote_exec and not IN_MODULE:
+    lock(JOBS)  # from the first job of a group to the last, also between two of them
 
 if workflow.is_main_process and not IN_MODULE:
     configure_logging()
@@ -299,6 +301,10 @@ RAW_FOLDERS = ["results/raw/{shard}", "results/files/{shard}"][: len(FORMATS)]
 ENTRY = SCORED if IN_TARS else RAW_FOLDERS[-1]  # where the files of the entry are
 ZIPPED = ENTRY == "results/raw/{shard}"
 GPUS = 0 if CONFIG.device == "cpu" else 1  # of an inference job
+# A cluster gets the jobs of a shard as one; if inference has a GPU, only those after it, so that none else holds one.
+# Groups of a profile would start Snakemake for each of their jobs.
+GROUP = None if workflow.nodes is None else "shard_{shard}"
+GROUP_ON_CPUS = None if GPUS else GROUP
 MACHINE_GPUS = 1  # inference jobs at the same time on this machine
 if workflow.nodes is None and workflow.is_main_process:
     limits = {

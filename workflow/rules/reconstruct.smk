@@ -12,6 +12,8 @@ rule preprocess:
         "results/logs/preprocess/{shard}.log",
     benchmark:
         "results/benchmarks/preprocess/{shard}.tsv"
+    group:
+        GROUP_ON_CPUS
     resources:
         inference=1,  # otherwise it runs far ahead, and decoded photos fill the disk
         mem_mb=lambda wildcards, attempt: 1000 * attempt,
@@ -40,6 +42,8 @@ rule infer:
     benchmark:
         "results/benchmarks/infer/{shard}.tsv"
     priority: 1  # finish started shards first
+    group:
+        GROUP_ON_CPUS
     threads: max((workflow.cores - 1) // MACHINE_GPUS, 1)  # leaves one to decode the next shard and write the last one
     resources:
         gpu=GPUS,
@@ -81,6 +85,8 @@ rule mosaic:
     benchmark:
         "results/benchmarks/mosaic/{shard}.tsv"
     priority: 2
+    group:
+        GROUP
     resources:
         mem_mb=lambda wildcards, attempt: 1500 * attempt,
         runtime=lambda wildcards, attempt: minutes(wildcards, 2) * attempt,
@@ -107,6 +113,8 @@ rule evaluate:
     benchmark:
         "results/benchmarks/evaluate/{shard}.tsv"
     priority: 2
+    group:
+        GROUP
     threads: max(workflow.cores // 4, 1)  # the others infer the next shard
     resources:
         mem_mb=lambda wildcards, threads, attempt: 2000 * threads * attempt,
