@@ -12,11 +12,13 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import psutil
 import pytest
 from conftest import ROOT, draw_few_scenes, run, snakemake
 from container.clones import make_clone
 
 HERE = Path(__file__).parent
+STEPS = ("preprocess", "infer", "mosaic", "evaluate")
 DAEMONS = ("slurmctld", "slurmd", "slurmdbd", "munged", "mariadbd")
 MISSING = [
     daemon for daemon in DAEMONS if not shutil.which(daemon, path=f"{os.environ['PATH']}:/usr/sbin:/sbin")
@@ -46,8 +48,13 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         run("bash", HERE / "slurm_down.sh", folder)
 
 
-# The GPUs are none: infer requests one, on a node with a feature, and runs on the CPU.
-MOCK_GPU = ("--set-resources", "infer:gpu=1", "infer:constraint=matrix_units")
+# The GPUs are none: infer requests one, on a node with a feature, and runs on the CPU. Groups are those of a
+# run with GPUs.
+MOCK_GPU = (
+    *("--set-resources", "infer:gpu=1", "infer:constraint=matrix_units"),
+    *("--groups", "preprocess=shard_{shard}_decode", "infer=shard_{shard}_infer"),
+)
+INJECTED = {"PYTHONPATH": f"{HERE / 'injected'}:{ROOT}"}
 
 
 @pytest.fixture
@@ -122,7 +129,7 @@ def test_a_cancelled_job_and_a_drained_node_during_a_run(cluster, tmp_path, sett
     folder = tmp_path / "run"
     process = submit(folder, settings, *MOCK_GPU)
     number, name = wait_for(
-        lambda: next((job for job in queue("R").items() if job[1].startswith("rule_infer")), None),
+        lambda: next((job for job in queue("R").items() if job[1].endswith("_infer_infer")), None),
         process,
         folder,
     )
@@ -142,7 +149,7 @@ def test_a_cancelled_job_and_a_drained_node_during_a_run(cluster, tmp_path, sett
     assert (folder / "submission" / "scores.txt").is_file()
     jobs = accounted(began)
     # only infer requests a GPU, and at most two jobs have one at a time
-    inference = [job for job in jobs if job["Comment"].startswith("rule_infer")]
+    inference = [job for job in jobs if job["Comment"].endswith("_infer_infer")]
     assert all(("gres/gpu=1" in job["AllocTRES"]) == (job in inference) for job in jobs)
     spans = sorted((job["Start"], job["End"]) for job in inference)
     assert all(end <= start for (_, end), (start, _) in zip(spans, spans[2:]))
@@ -152,13 +159,92 @@ def test_a_cancelled_job_and_a_drained_node_during_a_run(cluster, tmp_path, sett
     assert second["State"] == "COMPLETED"
     assert "mem=8000M" in first["AllocTRES"] and "mem=16000M" in second["AllocTRES"]
     assert (first["Timelimit"], second["Timelimit"]) == ("00:11:00", "00:22:00")
-    # all others ran once, each after its dependencies
+    # all others ran once, each after its dependencies; the steps after inference were one job
     done = {job["Comment"]: job for job in jobs if job["State"] == "COMPLETED"}
     assert len(done) == len(jobs) - 1
-    for shard in {name.rpartition("_")[2] for name in done if "wildcards" in name}:
-        rules = ("preprocess", "infer", "mosaic", "evaluate")
-        steps = [*(done[f"rule_{rule}_wildcards_{shard}"] for rule in rules), done["rule_report"]]
+    shards = [path.stem for path in (folder / "results" / "scores").iterdir()]
+    assert len(done) == 3 * len(shards) + 2
+    for shard in shards:
+        groups = ("decode_preprocess", "infer_infer", "evaluate_mosaic")
+        steps = [*(done[f"rule_shard_{shard}_{group}"] for group in groups), done["rule_report"]]
         assert all(before["End"] <= after["Start"] for before, after in pairwise(steps))
+
+
+def test_the_jobs_of_a_shard_are_submitted_as_one(cluster, tmp_path, settings):
+    """One shard exceeds its memory at first, and the last step of another one fails."""
+    settings |= {"shard_size": 1}
+    undisturbed = tmp_path / "undisturbed"
+    undisturbed.mkdir()
+    assert snakemake(undisturbed, **settings).returncode == 0
+    shards = sorted(path.stem for path in (undisturbed / "results" / "scores").iterdir())
+    large, broken, *others = shards
+    assert others
+
+    began = time.strftime("%Y-%m-%dT%H:%M:%S")
+    folder = tmp_path / "run"
+    memory = [f"{step}:mem_mb=1200*attempt" for step in STEPS]
+    faults = {"LARGE": large, "BROKEN": broken}
+    options = ("--retries", "1", "--set-resources", *memory)
+    process = submit(folder, settings, *options, **INJECTED, **faults)
+    log = finish(process, folder)
+    assert process.returncode == 1, log
+    assert "error: broken by a test" in log
+    jobs = accounted(began)
+    of = {shard: [job for job in jobs if f"shard_{shard}_" in job["Comment"]] for shard in shards}
+    assert sum(map(len, of.values())) == len(jobs)
+    assert [len(of[shard]) for shard in shards] == [2, 2, *(1 for _ in others)]
+    # the most cores and memory of a step, and the time of all
+    for job in (of[large][0], *(of[shard][0] for shard in others)):
+        assert {"cpu=8", "mem=1200M"} <= set(job["AllocTRES"].split(",")), job
+        assert job["Timelimit"] == "00:44:00"
+    first, second = of[large]
+    assert f"StepId={first['JobIDRaw']}.0 exceeded memory limit" in log
+    assert (first["State"], second["State"]) == ("FAILED", "COMPLETED")
+    assert "mem=2400M" in second["AllocTRES"] and second["Timelimit"] == "01:28:00"
+    assert [job["State"] for job in of[broken]] == ["FAILED", "FAILED"]
+    results = folder / "results"
+    assert sorted(path.stem for path in (results / "scores").iterdir()) == sorted([large, *others])
+    assert not [path for path in results.glob(f"*/{broken}*") if path.parent.name not in ("plan", "logs")]
+    for step in STEPS:
+        assert (results / "logs" / step / f"{broken}.log").is_file()
+        assert (results / "benchmarks" / step / f"{others[0]}.tsv").is_file()
+    for temporary in ("decoded", "demosaiced"):
+        assert not list((results / temporary).glob("*"))
+
+    began = time.strftime("%Y-%m-%dT%H:%M:%S")
+    process = submit(folder, settings)
+    log = finish(process, folder)
+    assert process.returncode == 0, log
+    again = [job["Comment"] for job in accounted(began) if job["Start"] >= began]
+    assert len(again) == 3 and f"shard_{broken}_" in again[0]  # then package and report
+    for path in (undisturbed / "submission").glob("*.npy"):
+        assert path.read_bytes() == (folder / "submission" / path.name).read_bytes()
+
+
+def test_a_run_waits_for_the_group_of_a_killed_run(cluster, tmp_path, settings):
+    """Also between two jobs of the group, when none of them runs."""
+    settings |= {"shard_size": 256}
+    undisturbed = tmp_path / "undisturbed"
+    undisturbed.mkdir()
+    assert snakemake(undisturbed, **settings).returncode == 0
+    began = time.strftime("%Y-%m-%dT%H:%M:%S")
+    folder = tmp_path / "run"
+    process = submit(folder, settings)
+    wait_for(lambda: list((folder / "results" / "photos").glob("*.json")), process, folder)
+    for child in psutil.Process(process.pid).children(recursive=True):
+        child.kill()
+    process.wait()
+    (number,) = queue("R")
+    process = submit(folder, settings)
+    log = finish(process, folder)
+    assert process.returncode == 0, log
+    assert "Waiting for the jobs that a killed run left behind." in log
+    left, *jobs = accounted(began)
+    assert left["JobIDRaw"] == number and left["State"] == "COMPLETED"
+    assert sorted(job["Comment"] for job in jobs) == ["rule_package", "rule_report"]  # nothing is done twice
+    assert all(left["End"] <= job["Start"] for job in jobs)
+    for path in (undisturbed / "submission").glob("*.npy"):
+        assert path.read_bytes() == (folder / "submission" / path.name).read_bytes()
 
 
 def test_a_job_whose_gpu_cannot_be_used_fails_at_once(cluster, tmp_path, settings):
@@ -210,4 +296,4 @@ def test_jobs_in_the_image(cluster, apptainer, sif, tmp_path):
     (made_by,) = json.loads((clone / "submission" / "provenance.json").read_text())["environments"]
     assert made_by["image"].startswith("overexposure-mask-fusion")
     assert sum("gres/gpu=1" in job["AllocTRES"] for job in accounted(began)) == 1
-    assert len(accounted(began)) == 6  # check_problems needs no job
+    assert len(accounted(began)) == 5  # check_problems needs no job
