@@ -4,6 +4,8 @@
     python benchmarks/scale.py 1000000 --only-dry-run
     python benchmarks/scale.py 100000 --per-tar 2000 --settings output_format=webdataset
     python benchmarks/scale.py 8 --copies-of PHOTO   cost of one photo in each step, with the default model
+    python benchmarks/scale.py 2000 2000 --slurm --settings shard_size=128
+                                                     on a cluster, such as that of tests/cluster/slurm_up.sh
 
 The photos are tiny and the classical method, which is very cheap for them, replaces the networks. The
 remaining cost is that of the workflow, which does not depend on the content of the photos.
@@ -158,6 +160,28 @@ def measure_copies(count: int, photo: Path) -> dict:
         return results
 
 
+# With a group for each step, Slurm gets each job by itself.
+APART = ("--groups", *(f"{step}={step}" for step in ("preprocess", "infer", "mosaic", "evaluate")))
+
+
+def measure_slurm(count: int) -> dict:
+    """Measure submissions and seconds of full runs with `profiles/slurm`, first without groups of jobs."""
+    results: dict = {"photos": count}
+    for kind, arguments in (("apart", APART), ("grouped", ())):
+        with tempfile.TemporaryDirectory(dir=Path.cwd()) as name:  # nodes may have a /tmp of their own
+            folder = Path(name)
+            make_photos(folder / "photos", count, None)
+            seconds, _, output = snakemake(
+                folder, "--workflow-profile", str(ROOT / "profiles" / "slurm"), *arguments
+            )
+            results |= {
+                "shards": len(list((folder / "run" / "results" / "scores").iterdir())),
+                f"submissions, {kind}": output.count("has been submitted with SLURM jobid"),
+                f"run, s, {kind}": seconds,
+            }
+    return results
+
+
 def benchmark(outputs: Path, name: str) -> dict[str, str]:
     """Return Snakemake's measurements of a job, from the folder of results."""
     heading, values = (outputs / "benchmarks" / f"{name}.tsv").read_text().splitlines()
@@ -172,6 +196,7 @@ def main() -> None:
     parser.add_argument("--only-dry-run", action="store_true")
     parser.add_argument("--per-tar", type=int, metavar="PHOTOS", help="photos in tars of so many")
     parser.add_argument("--copies-of", type=Path, metavar="PHOTO")
+    parser.add_argument("--slurm", action="store_true", help="compare jobs with and without groups")
     parser.add_argument("--settings", nargs="+", default=[], metavar="KEY=VALUE", help="of the workflow")
     parser.add_argument("--out", type=Path, help="JSON file for the results")
     arguments = parser.parse_args()
@@ -181,6 +206,8 @@ def main() -> None:
         measured = (
             measure_copies(count, arguments.copies_of)
             if arguments.copies_of
+            else measure_slurm(count)
+            if arguments.slurm
             else measure(count, arguments.only_dry_run, arguments.per_tar)
         )
         results.append(measured)
