@@ -27,7 +27,8 @@ def local_file(path: Path) -> Iterator[Path]:
         yield path
         return
     with remote_errors(path):
-        content = read_in_tar(path) if in_tar else path.fs.cat_file(path.path)
+        # from a start that is named, s3fs asks for the object at once, and not for its size before
+        content = read_in_tar(path) if in_tar else path.fs.cat_file(path.path, start=0)
     with tempfile.TemporaryDirectory(prefix="omf-") as folder:
         copy = Path(folder, shorten_name(path.name))
         copy.write_bytes(content)
