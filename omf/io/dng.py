@@ -55,6 +55,8 @@ def save_dng(
     baseline_exposure: float = 0.0,
     original_name: str = "",
     compressed: bool = True,
+    synced: bool = True,
+    own: bool = False,
 ) -> None:
     """Write a mosaic as a DNG file, atomically.
 
@@ -83,6 +85,7 @@ def save_dng(
         original_name: file name of the photo; empty to write none.
         compressed: True for lossless JPEG; False for uncompressed samples. A mosaic narrower than a tile
             (256 pixels) is never compressed.
+        synced, own: see `omf.utils.files.atomic_write`.
 
     Raises:
         InputError: the file would exceed 4 GiB.
@@ -103,7 +106,7 @@ def save_dng(
     tiled = compressed and counts.shape[1] >= DNG_TILE
     tiling = {"compression": "jpeg", "bitspersample": 16, "tile": (DNG_TILE, DNG_TILE)} if tiled else {}
     name = "unknown" if camera is None else camera.name
-    with atomic_write(path) as temporary:
+    with atomic_write(path, synced, own) as temporary:
         with tifffile.TiffWriter(temporary, bigtiff=False, byteorder="<") as tiff:
             tiff.write(
                 preview,

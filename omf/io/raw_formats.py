@@ -179,6 +179,7 @@ class Writer:
     format: RawFormat
     camera: Camera  # the model's camera
     model: str  # name of the model that reconstructed it
+    scratch: bool = False  # True for files that are read back at once: not synced to disk
 
     def __call__(
         self,
@@ -206,18 +207,19 @@ class Writer:
         camera = camera or self.camera
         path = self.folder / f"{name}{self.format.suffix}"
         counts = raw if raw.dtype == np.uint16 else to_counts(raw, name, self.format)
+        how = {"synced": not self.scratch, "own": self.scratch}
         if path.suffix == ".npz":
-            with atomic_write(path) as temporary, temporary.open("wb") as file:
+            with atomic_write(path, **how) as temporary, temporary.open("wb") as file:
                 np.savez(file, raw=counts, **self.metadata(camera))
         elif self.format.kind == "dng":
             if rgb is None:
                 rgb = read_rgb(photo) if curve is None else invert_curve(read_rgb(photo), curve)
             self.write_dng(path, counts, raw, photo, rgb, camera)
         elif self.format.kind == "png":
-            with atomic_write(path) as temporary:
+            with atomic_write(path, **how) as temporary:
                 temporary.write_bytes(imagecodecs.png_encode(counts, level=1))
         else:
-            save_npy(path, counts)
+            save_npy(path, counts, **how)
 
     def write_dng(
         self, path: Path, counts: np.ndarray, raw: np.ndarray, photo: Path, rgb: np.ndarray, camera: Camera
@@ -251,6 +253,8 @@ class Writer:
             exif=exif,
             baseline_exposure=colours.stops,
             original_name=photo.name,
+            synced=not self.scratch,
+            own=self.scratch,
         )
 
     def metadata(self, camera: Camera) -> dict[str, str | int]:

@@ -38,7 +38,7 @@ class TarWriter:
         raw_format = self.writer.format
         with tempfile.TemporaryDirectory(prefix="omf-") as folder, local_file(photo) as file:
             rgb = read_rgb(file) if curve is None else invert_curve(read_rgb(file), curve)
-            writer = replace(self.writer, folder=Path(folder))
+            writer = replace(self.writer, folder=Path(folder), scratch=True)
             writer(name, file, raw, rgb, camera=camera)
             files = {raw_format.suffix: Path(folder, f"{name}{raw_format.suffix}").read_bytes()}
             if self.include_photos:
