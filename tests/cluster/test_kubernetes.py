@@ -1,0 +1,178 @@
+"""A run with profiles/kubernetes: a stand-in for Kubernetes' server, and real containers for its pods."""
+
+import os
+import re
+import shutil
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from cluster.kubernetes_api import Job, Kubernetes, read_objects
+from conftest import ROOT
+from container.clones import PHOTOS, change_owner, npy, owners
+from container.engine import Engine
+
+pytestmark = pytest.mark.slow
+
+PROFILE = ROOT / "profiles" / "kubernetes"
+USER = 1234
+SETTINGS = ["images=photos", "model=model", "ground_truth=", "device=cpu", "shard_size=1"]
+SUBMITTED = [f"{Path(photo).stem}.npy" for photo in PHOTOS]
+MEBIBYTES = {"M": 1e6 / 2**20, "G": 1e9 / 2**20}
+
+
+def make_volume(folder: Path, model: Path) -> Path:
+    """Return a folder with photos and a model."""
+    (folder / "photos").mkdir(parents=True)
+    for photo in PHOTOS:
+        shutil.copy(ROOT / "test_rgb" / photo, folder / "photos")
+    shutil.copytree(model, folder / "model")
+    return change_owner(folder, USER)
+
+
+class Node:
+    """A node that runs pods as containers, with what their manifests ask for.
+
+    Attributes:
+        memory: limits to set in place of those of a rule's next pod, MiB.
+        logs: what each pod wrote, by the name of its Job.
+    """
+
+    def __init__(self, docker: Engine, folder: Path, volume: Path, profile: Path):
+        self.docker, self.folder = docker, folder
+        self.memory: dict[str, int] = {}
+        self.logs: dict[str, str] = {}
+        role = read_objects(PROFILE / "setup.yaml")["Role"]
+        self.kubernetes = Kubernetes(folder, role, self.start, self.stop)
+        self.volumes = {"omf": volume, "omf-profile": profile}
+        self.threads: list[threading.Thread] = []
+
+    def arguments(self, job: Job) -> list[str]:
+        """Return the arguments of `docker run` for a Job's pod."""
+        pod = job.pod
+        (container,) = pod["containers"]
+        memory = re.fullmatch(r"(\d+)([MG])", container["resources"]["limits"]["memory"])
+        limit = self.memory.pop(job.rule, int(memory[1]) * MEBIBYTES[memory[2]])
+        words = ["--name", job.name, "--network", "host", "--memory", f"{limit:.0f}m"]
+        words += ["--memory-swap", f"{limit:.0f}m", "--workdir", container["workingDir"]]
+        words += ["--cpus", str(min(container["resources"]["limits"]["cpu"], os.cpu_count()))]
+        for key, value in self.kubernetes.environment.items():
+            words += ["--env", f"{key}={value}"]
+        paths = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+        for volume in pod["volumes"]:
+            place = paths[volume["name"]]
+            if "emptyDir" in volume:
+                words += ["--tmpfs", place]
+            elif "configMap" in volume:
+                assert oct(volume["configMap"]["defaultMode"]) == "0o555"
+                words += ["--volume", f"{self.volumes[volume['configMap']['name']]}:{place}:ro"]
+            else:
+                claim = volume["persistentVolumeClaim"]["claimName"]
+                words += ["--volume", f"{self.volumes[claim]}:{place}"]
+        if pod.get("automountServiceAccountToken", True):
+            assert pod["serviceAccountName"] == "omf"
+            account = "/var/run/secrets/kubernetes.io/serviceaccount"
+            words += ["--volume", f"{self.kubernetes.account}:{account}:ro"]
+        return [*words, container["image"], *container["args"]]
+
+    def start(self, job: Job) -> None:
+        done = self.docker("run", *self.arguments(job), check=False)
+        self.logs[job.name] = done.stdout + done.stderr
+        killed = self.docker("inspect", "--format", "{{.State.OOMKilled}}", job.name).stdout.strip()
+        self.docker("rm", job.name)
+        job.ended(done.returncode, "OOMKilled" if killed == "true" else "")
+
+    def stop(self, job: Job) -> None:
+        """End a pod as Kubernetes does, with the signal that the image names."""
+        grace = job.pod.get("terminationGracePeriodSeconds", 30)
+        threading.Thread(target=self.docker, args=("stop", "--time", grace, job.name)).start()
+
+    def run(self) -> Job:
+        """Create the Job of run.yaml, for the photos on the volume."""
+        found = read_objects(PROFILE / "run.yaml")["Job"]
+        (container,) = found["spec"]["template"]["spec"]["containers"]
+        args = container["args"]
+        container["args"] = [*args[: args.index("--config") + 1], *SETTINGS]
+        return self.kubernetes.create(found)
+
+    def jobs(self, rule: str) -> list[Job]:
+        return [job for job in list(self.kubernetes.jobs.values()) if job.rule == rule]
+
+    def wait_for(self, condition: Callable[[], object], run: Job) -> None:
+        deadline = time.monotonic() + 400
+        while not condition():
+            assert time.monotonic() < deadline and run.code is None, self.logs.get(run.name)
+            time.sleep(0.1)
+
+    def finish(self, run: Job) -> str:
+        """Wait for the end of a run and return its log."""
+        deadline = time.monotonic() + 400
+        while run.code is None and time.monotonic() < deadline:
+            time.sleep(0.1)
+        assert run.code == 0, self.logs.get(run.name)
+        return self.logs[run.name]
+
+
+@pytest.fixture
+def node(docker, image, tmp_path, tiny_model) -> Iterator[Node]:
+    profile = tmp_path / "profile"
+    shutil.copytree(PROFILE, profile)
+    for file in profile.iterdir():
+        file.chmod(0o555)
+    config = profile / "config.yaml"
+    text = config.read_text()
+    assert "status-checks: 30" in text
+    config.write_text(text.replace("status-checks: 30", "status-checks: 1"))
+    for name in re.findall("image: ([^ ]+)", (PROFILE / "job.yaml").read_text()):
+        docker("tag", image, name)
+    node = Node(docker, tmp_path / "node", make_volume(tmp_path / "volume", tiny_model), profile)
+    yield node
+    node.kubernetes.close()
+    for name in docker("ps", "--quiet").stdout.split():
+        docker("kill", name, check=False)
+
+
+def test_a_run_with_a_job_out_of_memory_and_a_deleted_one(node, docker, image, tmp_path, tiny_model):
+    plain = make_volume(tmp_path / "plain", tiny_model)
+    docker.run(plain, image, "./test", "--config", *SETTINGS)
+
+    node.memory["mosaic"] = 20
+    run = node.run()
+    node.wait_for(lambda: node.jobs("infer"), run)
+    (deleted, *_) = node.jobs("infer")
+    node.kubernetes.delete(deleted.name)
+    log = node.finish(run)
+
+    volume = node.volumes["omf"]
+    assert list(npy(volume)) == SUBMITTED and npy(volume) == npy(plain)
+    assert (volume / "submission" / "submission.zip").is_file()
+    assert owners(volume) == {(USER, USER)}
+    assert f"{deleted.name} was deleted" in log
+    killed = next(job for job in node.jobs("mosaic") if job.code)
+    assert f"{killed.name} failed: OOMKilled" in log
+    # these two were submitted again, with more
+    limits = {rule: sorted(job.limits["memory"] for job in node.jobs(rule)) for rule in ("infer", "mosaic")}
+    assert limits == {"infer": ["16000M", "8000M", "8000M"], "mosaic": ["1500M", "1500M", "3000M"]}
+    for rule, number in {"preprocess": 2, "evaluate": 2, "package": 1, "report": 1}.items():
+        assert [job.code for job in node.jobs(rule)] == [0] * number
+    seconds = sorted(job.pod["activeDeadlineSeconds"] for job in node.jobs("mosaic"))
+    assert seconds[:2] == [660, 660] and seconds[2] == 1320
+
+
+def test_a_run_that_is_deleted_deletes_its_jobs_and_resumes(node):
+    run = node.run()
+    node.wait_for(lambda: [job for job in node.jobs("infer") if job.code is None], run)
+    node.kubernetes.delete(run.name)
+    deadline = time.monotonic() + 60
+    while run.code is None or any(job.code is None for job in node.kubernetes.jobs.values()):
+        assert time.monotonic() < deadline, node.logs
+        time.sleep(0.1)
+    assert run.code not in (0, 137), node.logs  # 137: killed
+    ended = [job for job in node.jobs("infer") if job.deleted]
+    assert ended
+    finished = [job for job in node.jobs("preprocess") if not job.code]
+    node.finish(node.run())
+    assert list(npy(node.volumes["omf"])) == SUBMITTED
+    assert finished
