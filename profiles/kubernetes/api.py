@@ -15,7 +15,9 @@ BUSY = (429, 500, 502, 503, 504)  # HTTP's codes of a server that restarts or ha
 
 
 def request(method: str, path: str, name: str = "", **arguments) -> requests.Response:
-    """Return the answer to a request about JOBS or PODS, or the one called `name`; try for a minute.
+    """Return the answer to a request about JOBS or PODS, or the one called `name`.
+
+    A submission is tried for a minute. Snakemake itself repeats the others.
 
     Raises:
         requests.RequestException: Kubernetes does not answer.
@@ -25,7 +27,8 @@ def request(method: str, path: str, name: str = "", **arguments) -> requests.Res
     host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ["KUBERNETES_SERVICE_PORT"]
     server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
     namespace, token = ((ACCOUNT / file).read_text().strip() for file in ("namespace", "token"))
-    retries = Retry(6, backoff_factor=1, status_forcelist=BUSY, allowed_methods=None)
+    times = 6 if method == "POST" else 1
+    retries = Retry(times, backoff_factor=1, status_forcelist=BUSY, allowed_methods=None)
     with requests.Session() as session:
         session.trust_env = False  # no proxy lies between
         session.mount("https://", HTTPAdapter(max_retries=retries))

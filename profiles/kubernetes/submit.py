@@ -2,6 +2,7 @@
 """Submit a job of Snakemake to Kubernetes, as in job.yaml: submit.py SCRIPT. Prints the name of the Job."""
 
 import json
+import os
 import re
 import sys
 import uuid
@@ -25,6 +26,8 @@ def fill_template(script: str) -> dict:
         # another one for each attempt
         "name": f"{re.sub('[^a-z0-9]+', '-', rule.lower())}-{uuid.uuid4().hex[:16]}",
         "rule": rule,
+        "owner": os.environ.get("POD_NAME", ""),
+        "owner_uid": os.environ.get("POD_UID", ""),
         "script": script,
         "folder": str(Path.cwd()),
         "cores": job["threads"],

@@ -5,6 +5,7 @@ import re
 import ssl
 import subprocess
 import threading
+import uuid
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -35,6 +36,9 @@ def check_strictly(found: dict) -> None:
     name = metadata.get("name") or f"{metadata['generateName']}x1234"
     if not re.fullmatch(NAME, name):
         raise ValueError(f"no name: {name}")
+    for owner in metadata.get("ownerReferences", []):
+        if not (owner["name"] and owner["uid"]):
+            raise ValueError("ownerReferences: no name or uid")
     if found["kind"] != "Job":
         return
     template = found["spec"]["template"]
@@ -59,6 +63,7 @@ class Job:
 
     Attributes:
         manifest: as it was submitted.
+        pod_uid: Kubernetes' identity of the pod.
         code: the exit code of the pod, None as long as it runs.
         reason: why the pod ended, as the state of its container names it.
         deleted: the Job was deleted; its pod may still run.
@@ -66,6 +71,7 @@ class Job:
 
     def __init__(self, manifest: dict):
         self.manifest = manifest
+        self.pod_uid = str(uuid.uuid4())
         self.code: int | None = None
         self.reason = ""
         self.deleted = False
@@ -81,6 +87,10 @@ class Job:
     @property
     def pod(self) -> dict:
         return self.manifest["spec"]["template"]["spec"]
+
+    @property
+    def pod_name(self) -> str:
+        return f"{self.name}-pod"
 
     @property
     def limits(self) -> dict[str, object]:
@@ -103,7 +113,7 @@ class Job:
         state = {"running": {}}
         if self.code is not None:
             state = {"terminated": {"exitCode": self.code, "reason": self.reason}}
-        return {"metadata": {"name": f"{self.name}-pod"}, "status": {"containerStatuses": [{"state": state}]}}
+        return {"metadata": {"name": self.pod_name}, "status": {"containerStatuses": [{"state": state}]}}
 
 
 class RefusedError(Exception):
@@ -258,6 +268,13 @@ class Kubernetes:
         job.deleted = True
         if job.code is None:
             self.stop_pod(job)
+
+    def collect_garbage(self, owner: Job) -> None:
+        """Delete what a pod owned that is gone."""
+        for job in list(self.jobs.values()):
+            owners = job.manifest["metadata"].get("ownerReferences", [])
+            if (owner.pod_name, owner.pod_uid) in [(found["name"], found["uid"]) for found in owners]:
+                self.delete(job.name)
 
 
 def read_objects(file: Path) -> dict[str, dict]:

@@ -16,6 +16,7 @@ from conftest import ROOT, snakemake
 
 PROFILE = ROOT / "profiles" / "kubernetes"
 JOB = {"type": "single", "rule": "train_network", "threads": 7}
+UID = "5d8e3a4c-1f0b-4a7e-9c56-0d2f6b1e7a90"
 RESOURCES = {"mem_mb": 8000, "runtime": 11, "gpu": 1}
 
 
@@ -29,7 +30,7 @@ class Scripts:
         self.kubernetes = Kubernetes(folder / "server", role, self.started.append, self.stopped.append)
         self.edit("api.py", "/var/run/secrets/kubernetes.io/serviceaccount", str(self.kubernetes.account))
         # seconds in place of a minute
-        self.edit("api.py", "Retry(6, backoff_factor=1,", "Retry(2, backoff_factor=0.01,")
+        self.edit("api.py", "backoff_factor=1,", "backoff_factor=0.01,")
 
     def edit(self, name: str, old: str, new: str) -> None:
         file = self.folder / name
@@ -39,6 +40,7 @@ class Scripts:
 
     def call(self, script: str, *arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess:
         environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+        environment |= {"POD_NAME": "omf-run-x7k2p", "POD_UID": UID}
         return subprocess.run(
             [self.folder / script, *map(str, arguments)],
             cwd=cwd or self.folder.parent,
@@ -103,6 +105,8 @@ def test_a_job_is_submitted_with_its_limits(scripts):
     assert job.name.startswith("train-network-") and job.rule == "train_network"
     assert job.limits == {"cpu": 7, "memory": "8000M", "nvidia.com/gpu": 1}
     assert job.pod["activeDeadlineSeconds"] == 660
+    (owner,) = job.manifest["metadata"]["ownerReferences"]
+    assert (owner["kind"], owner["name"], owner["uid"]) == ("Pod", "omf-run-x7k2p", UID)
     (container,) = job.pod["containers"]
     assert container["args"] == ["sh", str(folder / "snakejob.sh")]
     assert container["workingDir"] == str(folder)
@@ -156,7 +160,7 @@ def test_a_deleted_job_has_failed_once_its_pod_has_ended(scripts):
 
 
 def test_a_busy_server_is_asked_again(scripts):
-    scripts.kubernetes.busy = 2
+    scripts.kubernetes.busy = 6
     name = scripts.submit().stdout.strip()
     assert list(scripts.kubernetes.jobs) == [name]
     scripts.kubernetes.busy = 100
