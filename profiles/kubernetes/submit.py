@@ -20,7 +20,7 @@ TEMPLATE = Path(__file__).parent / "job.yaml"
 def fill_template(script: str) -> dict:
     """Return the Job for a script of Snakemake, from the template."""
     job = read_job_properties(script)
-    rule = job.get("rule", "group")
+    rule = job.get("rule") or job["groupid"]
     resources = job["resources"]
     values = {
         # another one for each attempt

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.slow
 
 PROFILE = ROOT / "profiles" / "kubernetes"
 USER = 1234
-SETTINGS = ["images=photos", "model=model", "ground_truth=", "device=cpu", "shard_size=1"]
+SETTINGS = ["images=photos", "model=model", "ground_truth=", "shard_size=1"]
 SUBMITTED = [f"{Path(photo).stem}.npy" for photo in PHOTOS]
 MEBIBYTES = {"M": 1e6 / 2**20, "G": 1e9 / 2**20}
 
@@ -38,6 +38,7 @@ class Node:
     Attributes:
         memory: limits to set in place of those of a rule's next pod, MiB.
         full: pods of inference wait for a node.
+        secrets: variables, by the name of their secret.
         logs: what each pod wrote, by the name of its Job.
     """
 
@@ -45,6 +46,7 @@ class Node:
         self.docker, self.folder = docker, folder
         self.memory: dict[str, int] = {}
         self.full = False
+        self.secrets: dict[str, dict[str, str]] = {}
         self.logs: dict[str, str] = {}
         role = read_objects(PROFILE / "setup.yaml")["Role"]
         self.kubernetes = Kubernetes(folder, role, self.start, self.stop)
@@ -65,6 +67,10 @@ class Node:
             entry["name"]: fields[entry["valueFrom"]["fieldRef"]["fieldPath"]]
             for entry in container.get("env", [])
         }
+        for source in container["envFrom"]:
+            secret = source["secretRef"]
+            assert secret["optional"]
+            own |= self.secrets.get(secret["name"], {})
         for key, value in (self.kubernetes.environment | own).items():
             words += ["--env", f"{key}={value}"]
         paths = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
@@ -109,12 +115,12 @@ class Node:
 
         threading.Thread(target=end, daemon=True).start()
 
-    def run(self) -> Job:
-        """Create the Job of run.yaml, for the photos on the volume."""
+    def run(self, *settings: str) -> Job:
+        """Create the Job of run.yaml, with other settings."""
         found = read_objects(PROFILE / "run.yaml")["Job"]
         (container,) = found["spec"]["template"]["spec"]["containers"]
         args = container["args"]
-        container["args"] = [*args[: args.index("--config") + 1], *SETTINGS]
+        container["args"] = [*args[: args.index("--config") + 1], *settings]
         return self.kubernetes.create(found)
 
     def jobs(self, rule: str) -> list[Job]:
@@ -158,8 +164,8 @@ def test_a_run_with_a_job_out_of_memory_and_a_deleted_one(node, docker, image, t
     plain = make_volume(tmp_path / "plain", tiny_model)
     docker.run(plain, image, "./test", "--config", *SETTINGS)
 
-    node.memory["mosaic"] = 20
-    run = node.run()
+    node.memory["shard_s1"] = 20
+    run = node.run(*SETTINGS)
     node.wait_for(lambda: node.jobs("infer"), run)
     (deleted, *_) = node.jobs("infer")
     node.kubernetes.delete(deleted.name)
@@ -170,27 +176,34 @@ def test_a_run_with_a_job_out_of_memory_and_a_deleted_one(node, docker, image, t
     assert (volume / "submission" / "submission.zip").is_file()
     assert owners(volume) == {(USER, USER)}
     assert f"{deleted.name} was deleted" in log
-    killed = next(job for job in node.jobs("mosaic") if job.code)
+    killed = node.jobs("shard_s1")[0]
     assert f"{killed.name} failed: OOMKilled" in log
-    # these two were submitted again, with more
-    limits = {rule: sorted(job.limits["memory"] for job in node.jobs(rule)) for rule in ("infer", "mosaic")}
-    assert limits == {"infer": ["16000M", "8000M", "8000M"], "mosaic": ["1500M", "1500M", "3000M"]}
-    for rule, number in {"preprocess": 2, "evaluate": 2, "package": 1, "report": 1}.items():
+    # these two were submitted again, with more of everything
+    assert {job.name for job in node.kubernetes.jobs.values() if job.code} >= {killed.name}
+    expected = {"infer": ([8000, 8000, 16000], 1), "shard_s1": ([6000, 12000], 0), "shard_s0": ([6000], 0)}
+    for rule, (memory, gpus) in expected.items():
+        limits = [job.limits for job in node.jobs(rule)]
+        assert sorted(int(limit["memory"].removesuffix("M")) for limit in limits) == memory
+        assert {limit["nvidia.com/gpu"] for limit in limits} == {gpus}
+    seconds = sorted(job.pod["activeDeadlineSeconds"] for job in node.jobs("infer"))
+    assert seconds == [seconds[0], seconds[0], 2 * seconds[0]]
+    for rule, number in {"preprocess": 2, "package": 1, "report": 1}.items():
         assert [job.code for job in node.jobs(rule)] == [0] * number
-    seconds = sorted(job.pod["activeDeadlineSeconds"] for job in node.jobs("mosaic"))
-    assert seconds[:2] == [660, 660] and seconds[2] == 1320
 
 
 @pytest.mark.parametrize("answers", [True, False])
 def test_a_run_that_is_deleted_ends_its_jobs_and_can_be_resumed(node, answers):
     """Snakemake deletes the jobs; Kubernetes those that it can't, since they belong to the pod of the run."""
     node.full = True
-    run = node.run()
+    run = node.run(*SETTINGS)
     log = node.volumes["omf"] / ".snakemake" / "log"
-    node.wait_for(
-        lambda: any(job.name in file.read_text() for job in node.jobs("infer") for file in log.glob("*.log")),
-        run,
-    )
+
+    def submitted() -> bool:
+        names = [job.name for job in node.jobs("infer")]
+        text = "".join(file.read_text() for file in log.glob("*.log"))
+        return len(names) == len(PHOTOS) and all(name in text for name in names)
+
+    node.wait_for(submitted, run)
     node.kubernetes.busy = 0 if answers else 10**6
     node.kubernetes.delete(run.name)
     deadline = time.monotonic() + 100
@@ -201,6 +214,37 @@ def test_a_run_that_is_deleted_ends_its_jobs_and_can_be_resumed(node, answers):
     assert run.code not in (0, 137), node.logs  # 137: killed
     assert all(job.deleted for job in node.jobs("infer"))
 
-    node.finish(node.run())
+    node.finish(node.run(*SETTINGS))
     assert list(npy(node.volumes["omf"])) == SUBMITTED
-    assert len([job for job in node.jobs("preprocess") if not job.code]) == len(SUBMITTED)  # they are kept
+    assert len(node.jobs("preprocess")) == len(PHOTOS)  # what was finished is kept
+
+
+def test_photos_and_raw_in_object_storage(node, docker, image, bucket, tmp_path, tiny_model):
+    """The settings of run.yaml, with a bucket that exists; the volume has the small files only."""
+    volume = node.volumes["omf"]
+    photos = volume / "photos"
+    bucket.file_system.put(str(photos), f"{bucket.name}/photos", recursive=True)
+    plain = make_volume(tmp_path / "plain", tiny_model)
+    common = ("ground_truth=", "model=model", "device=cpu", "output_format=webdataset", "shard_size=1")
+    docker.run(plain, image, "./test", "--config", "images=photos", *common)
+    shutil.rmtree(photos)
+
+    node.secrets["omf-storage"] = {key: value for key, value in os.environ.items() if key.startswith("AWS_")}
+    node.finish(node.run(f"images={bucket.url}/photos", f"output={bucket.url}/raw", *common))
+    bucket.file_system.invalidate_cache()
+    written = {
+        path.rpartition("/")[2]: bucket.file_system.cat(path)
+        for path in bucket.file_system.ls(f"{bucket.name}/raw", detail=False)
+    }
+    tars = {path.name: path.read_bytes() for path in (plain / "results" / "shards").glob("*.tar")}
+    assert len(tars) == len(PHOTOS) and written == tars
+    assert not [*volume.rglob("*.npy"), *volume.rglob("*.tar"), *volume.glob("results/de*/*/*")]
+    assert (volume / "submission" / "report.html").is_file()
+    # one for each shard
+    assert sorted({job.rule for job in node.kubernetes.jobs.values()}) == [
+        "package",
+        "report",
+        "run",
+        "shard_s0",
+        "shard_s1",
+    ]

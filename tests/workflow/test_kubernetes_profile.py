@@ -113,10 +113,11 @@ def test_a_job_is_submitted_with_its_limits(scripts):
 
 
 def test_a_group_and_a_job_without_gpu(scripts):
-    group = {"type": "group", "groupid": "6d8c", "threads": 3}
+    group = {"type": "group", "groupid": "shard_s01", "threads": 3}
     answer = scripts.submit(job=group, gpu=0)
     assert answer.returncode == 0, answer.stderr
     (job,) = scripts.kubernetes.jobs.values()
+    assert job.name.startswith("shard-s01-") and job.rule == "shard_s01"
     assert job.limits == {"cpu": 3, "memory": "8000M", "nvidia.com/gpu": 0}
 
 
