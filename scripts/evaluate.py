@@ -11,7 +11,7 @@ from omf.io.cameras import find_camera, find_cameras
 from omf.io.local_files import on_local_file
 from omf.io.photos import map_by_name, match_shots
 from omf.io.tar_shards import list_raw_in_tar
-from omf.io.tars import TAR
+from omf.io.tars import TAR, find_member
 from omf.pipeline.manifest import wait_for_file, wait_for_files
 from omf.pipeline.plan import load_plan, planned_photos
 from omf.pipeline.samples import name_samples
@@ -49,8 +49,11 @@ def main() -> None:
     ground_truth, photos, curves, cameras = named
     items = match_items(predictions, ground_truth, photos, plan["white_level"], curves, cameras)
     records, problems = score_all(items, find_camera(plan["model_camera"]), arguments.processes)
-    if plan["output"]:  # the tar is removed here once it is scored
-        for record in records.values():
+    for record in records.values():
+        for key in {"photo", "raw"} & record.keys():
+            if member := find_member(to_path(record[key])):  # for the report, which shows images of any tars
+                record[f"{key}_place"] = member.offset, member.size
+        if plan["output"]:  # the tar is removed here once it is scored
             record["raw"] = str(to_path(plan["output"]) / arguments.raw.name / Path(record["raw"]).name)
     scored = [ground_truth[name] for name, record in records.items() if "psnr" in record]
     hashes = {path.name: on_local_file(sha256)(path) for path in scored}

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import omf.utils.interrupts  # noqa: F401 - before all that takes long
 from omf.evaluation.scores import add_expectations, summarise
+from omf.io.tars import note_place
 from omf.models.registry import find_model
 from omf.pipeline.manifest import write_manifest
 from omf.pipeline.plan import load_plan
@@ -27,6 +28,7 @@ from omf.report.summary import (
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import atomic_write, save_json, save_text
 from omf.utils.paths import redact_home
+from omf.utils.remote import to_path
 from omf.utils.written import RUN_COMMAND, begin_command
 
 
@@ -52,6 +54,9 @@ def main() -> None:
     expected, timing = merge_by_name(timings, "expected"), total_timing(timings)
     records = merge_by_name(scored, "images")
     add_expectations(records, expected)
+    for record in records.values():
+        for key in {"photo_place", "raw_place"} & record.keys():
+            note_place(to_path(record[key.partition("_")[0]]), *record[key])
     scores = summarise(records)
     problems = plan["problems"] + find_clashes(plan["shards"], photos)
     problems += collect_problems([*photos, *timings, *written, *scored])

@@ -27,6 +27,9 @@ class Members(NamedTuple):
     fault: str  # empty, or what is wrong behind the last of them
 
 
+places: dict[str, Member] = {}  # by path, of files whose tars need not be listed
+
+
 def tar_of(path: Path) -> Path | None:
     """Return the tar that a path leads into, or None for a path that leads into none."""
     if TAR not in str(path.parent):
@@ -77,8 +80,15 @@ def is_in_tar(path: Path) -> bool:
     return find_member(path) is not None
 
 
+def note_place(path: Path, offset: int, size: int) -> None:
+    """Note where a file is in its tar, so that this process doesn't list the tar for it."""
+    places[str(path)] = Member(path.name, offset, size)
+
+
 def find_member(path: Path) -> Member | None:
     """Return what a tar has under a path, TAR/FILE."""
+    if str(path) in places:
+        return places[str(path)]
     tar = tar_of(path)
     return members_of(tar).files.get(str(path.relative_to(tar))) if tar else None
 
