@@ -39,9 +39,9 @@ def main() -> None:
     else:
         predictions = {path.stem: path for path in wait_for_files(arguments.raw)}
     photos = map_by_name(planned_photos(plan)[0])[0]
-    given: dict[str, Path] = {}
-    for path in map(Path, plan["ground_truth"]):
-        given |= list_ground_truth(path, photos) if path.is_dir() else {path.stem: path}
+    given = {path.stem: path for path in map(Path, plan["ground_truth"])}
+    for folder in plan["ground_truth_folders"]:
+        given |= list_ground_truth(Path(folder), photos)
     ground_truth = match_shots(photos, given) | ground_truth_in_tars(photos)
     record = json.loads(arguments.photos.read_text())
     curves, cameras = curves_of_patches(record["scenes"]), find_cameras(record["cameras"])

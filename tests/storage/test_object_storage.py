@@ -128,7 +128,7 @@ def test_many_photos_with_a_kill_and_a_server_that_refuses(unreliable, bucket, t
 
 @pytest.fixture
 def finished(bucket, tmp_path) -> tuple[Path, dict]:
-    """Return the folder and the settings of a finished run of five photos in two shards."""
+    """Return the folder and the settings of a finished run of five photos in three shards."""
     images = put(bucket, "photos", {f"{number}.jpg": jpeg(number) for number in range(5)})
     settings = settings_of(images, f"{bucket.url}/raw", shard_size=3)
     run(tmp_path / "run", **settings)
@@ -137,7 +137,7 @@ def finished(bucket, tmp_path) -> tuple[Path, dict]:
 
 def test_etags_tell_what_has_changed(unreliable, bucket, finished):
     folder, settings = finished
-    assert len(objects(bucket, "raw")) == 2
+    assert len(objects(bucket, "raw")) == 3
     unreliable.requests.clear()
     assert planned(folder, **settings) == {}
     assert sum(unreliable.requests.values()) < 12  # the objects are listed, not asked for one by one

@@ -18,7 +18,8 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parents[2]
 PICTURES = (".png", ".jpg")
 # Files that pages link to, and folders of such files
-SHOWN = ("CITATION.cff", "LICENSE", "config.yaml", "benchmarks/scale.json", "trained_models/")
+SHOWN = ("CITATION.cff", "LICENSE", "config.yaml", "trained_models/")
+SHOWN += tuple(f"benchmarks/{name}.json" for name in ("scale", "scale_slurm", "scale_tars"))
 SHOWN += ("cameras/", "examples/", "omf/", "profiles/", "scripts/", "workflow/")
 LANGUAGES = {".cff": "yaml", ".json": "json", ".py": "python", ".smk": "python", ".yaml": "yaml"}
 LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)\s#]+)(?=[)#])")

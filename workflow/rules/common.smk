@@ -363,10 +363,13 @@ def scenes_in(shard):
 
 
 def ground_truth_in(shard):
-    """Return the ground-truth files of a shard; for a tar, the folder of all."""
-    if shard in TARS:
-        return [Path(CONFIG.ground_truth)] if GROUND_TRUTH else []
+    """Return the ground-truth files of a shard; those of a tar's photos are known to its job."""
     return [GROUND_TRUTH[name] for name in SHARDS[shard] if name in GROUND_TRUTH]
+
+
+def ground_truth_folders(shard):
+    """Return the folder in which the job of a tar looks for ground truth, if there is one."""
+    return [Path(CONFIG.ground_truth)] if shard in TARS and GROUND_TRUTH else []
 
 
 def state_of(paths):
@@ -431,6 +434,7 @@ def plan_of(step, shard=None):
             return plan | {"model": name, "formats": formats} | own | tars
         case "evaluate":
             files = {"photos": photos_in(shard), "ground_truth": ground_truth_in(shard)}
+            files |= {"ground_truth_folders": ground_truth_folders(shard)}
             settings = {
                 "samples": CONFIG.samples,
                 "white_level": AS_SCORED.white_level,

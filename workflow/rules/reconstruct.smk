@@ -124,7 +124,9 @@ rule evaluate:
         code=code_of("evaluate"),
         plan=lambda wildcards: plan_path("evaluate", wildcards.shard),
         state=lambda wildcards: state_of(
-            photos_in(wildcards.shard) + ground_truth_in(wildcards.shard)
+            photos_in(wildcards.shard)
+            + ground_truth_in(wildcards.shard)
+            + ground_truth_folders(wildcards.shard)
         ),
         profile=profile_hash(),
     shell:
