@@ -41,7 +41,7 @@ def main() -> None:
     photos = map_by_name(planned_photos(plan)[0])[0]
     given = {path.stem: path for path in map(Path, plan["ground_truth"])}
     for folder in plan["ground_truth_folders"]:
-        given |= list_ground_truth(Path(folder), photos)
+        given |= list_ground_truth(Path(folder))
     ground_truth = match_shots(photos, given) | ground_truth_in_tars(photos)
     record = json.loads(arguments.photos.read_text())
     curves, cameras = curves_of_patches(record["scenes"]), find_cameras(record["cameras"])

@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -270,6 +271,14 @@ def snakemake(
     settings = ["--config", *(f"{key}={value}" for key, value in config.items())] if config else []
     files = ("--snakefile", root / "Snakefile", "--directory", folder)
     return run_warm(*files, *arguments, *settings, cwd=ROOT)
+
+
+def wait_for(condition: Callable[[], object], seconds: float = 240) -> None:
+    """Wait until a condition is met."""
+    until = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < until
+        time.sleep(0.05)
 
 
 def assert_as_close(given: torch.Tensor, plain: torch.Tensor, exact: torch.Tensor, times: float = 8) -> None:

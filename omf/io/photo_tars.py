@@ -8,12 +8,12 @@ from braceexpand import UnbalancedBracesError, braceexpand
 
 from omf.io.camera_raw import CAMERA_RAW_SUFFIXES
 from omf.io.images import PHOTO_FORMATS, PHOTO_SUFFIXES
-from omf.io.photos import exclude_paired_raw, filter_utf8_names, list_photos_and_tars
+from omf.io.photos import exclude_paired_raw, filter_utf8_names, is_folder, list_photos_and_tars
 from omf.io.tars import TAR, members_of
 from omf.utils.console import count_of, log
 from omf.utils.errors import InputError
 from omf.utils.files import unique_files
-from omf.utils.remote import is_remote, remote_errors, to_path
+from omf.utils.remote import remote_errors, to_path
 
 PICTURES = PHOTO_SUFFIXES | CAMERA_RAW_SUFFIXES
 
@@ -31,7 +31,7 @@ def list_inputs(place: str) -> tuple[list[Path], list[str]]:
     Raises:
         InputError: there is none.
     """
-    if not place.endswith(TAR):
+    if not place.endswith(TAR) or os.path.isdir(place):  # noqa: PTH112 - no tar, but a folder called so
         photos, tars = list_photos_and_tars(to_path(place))
         if not photos and not tars:
             raise InputError(f"{place}: no pictures in it; put {PHOTO_FORMATS} files there, or tars of them")
@@ -41,7 +41,8 @@ def list_inputs(place: str) -> tuple[list[Path], list[str]]:
     except UnbalancedBracesError:
         raise InputError(f"{place}: braces without their partner; give shards/{{00..99}}{TAR}") from None
     tars = [path for path in paths if is_file(path)]
-    problems = [f"{path}: no such file; give a {TAR} of photos" for path in paths if path not in {*tars}]
+    missing = {*paths} - {*tars}
+    problems = [f"{path}: no such file; give a {TAR} of photos" for path in paths if path in missing]
     if not tars:
         raise InputError(problems[0])
     return tars, problems
@@ -51,13 +52,6 @@ def is_file(path: Path) -> bool:
     """Return True for a file that exists. Raises InputError if object storage can't be asked."""
     with remote_errors(path):
         return path.is_file()
-
-
-def is_folder(path: Path) -> bool:
-    """Return True for a folder. Raises InputError if object storage can't be asked."""
-    with remote_errors(path):
-        # os.path.isdir treats an inaccessible path as a file; reading it reports the error
-        return path.is_dir() if is_remote(path) else os.path.isdir(path)  # noqa: PTH112
 
 
 def find_inputs(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:

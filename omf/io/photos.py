@@ -105,13 +105,19 @@ def group_by(items: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
     return groups
 
 
+def is_folder(path: Path) -> bool:
+    """Return True for a folder. Raises InputError if object storage can't be asked."""
+    with remote_errors(path):
+        # os.path.isdir treats an inaccessible path as a file; reading it reports the error
+        return path.is_dir() if is_remote(path) else os.path.isdir(path)  # noqa: PTH112
+
+
 def find_photos(paths: Iterable[Path]) -> list[Path]:
     """Replace folders by the photos in them, and drop duplicates and camera RAW next to its photo.
 
     Raises InputError if a folder contains no photos.
     """
-    # os.path.isdir treats an inaccessible path as a file; reading it reports the error
-    photos = [photo for path in paths for photo in (list_images(path) if os.path.isdir(path) else [path])]  # noqa: PTH112
+    photos = [photo for path in paths for photo in (list_images(path) if is_folder(path) else [path])]
     return exclude_paired_raw(unique_files(photos))  # a photo may be given next to its folder
 
 

@@ -48,7 +48,7 @@ def members_of(tar: Path) -> Members:
 
 @lru_cache(8)
 def read_members(tar: Path, version: tuple) -> Members:
-    """List the files of a tar, as long as it has this version."""
+    """List the files of a tar that are all there, as long as it has this version; see `version_of`."""
     files: dict[str, Member] = {}
     with open_tar(tar) as file, tarfile.open(fileobj=file, mode="r:") as archive:
         try:
@@ -58,10 +58,9 @@ def read_members(tar: Path, version: tuple) -> Members:
                     files[name] = Member(name, entry.offset_data, entry.size)
             fault = "" if ends_at(file, archive.offset) else "damaged"
         except (tarfile.TarError, EOFError, ValueError):
-            if files:
-                files.popitem()  # its content is not all there
             fault = "cut short"
-    return Members(files, fault)
+    whole = {name: member for name, member in files.items() if member.offset + member.size <= version[0]}
+    return Members(whole, fault)
 
 
 def open_tar(tar: Path) -> BinaryIO:

@@ -9,7 +9,6 @@ from jinja2 import Environment, FileSystemLoader, Template, select_autoescape
 
 from omf.evaluation.scores import scores_csv, scores_table, warnings_line
 from omf.io.cameras import cameras_line, label_of, neutrals_line
-from omf.io.tars import TAR
 from omf.models.registry import Model
 from omf.raw.challenge_scenes import scene_line
 from omf.utils.console import count_of
@@ -65,13 +64,13 @@ def merge_by_name(jobs: list[dict], key: str) -> dict:
 
 
 def find_clashes(shards: list[str], jobs: list[dict]) -> list[str]:
-    """Return a line for each photo of a name that a photo in a tar before it has; `jobs`: of preprocess."""
+    """Return a line for each photo of a name that one of an earlier shard has; `jobs`: of preprocess."""
     first, problems = {}, []
     for shard, job in zip(shards, jobs, strict=True):
         for photo in job["sha256"]:
             if (other := first.setdefault(Path(photo).stem, shard)) != shard:
-                fault = f"has the name of a photo in {other}{TAR}, which counts; rename it"
-                problems.append(printable(f"{shard}{TAR}/{photo}: {fault}"))
+                fault = f"has the name of a photo of the shard {other}, which counts; rename it"
+                problems.append(printable(f"{photo} of the shard {shard}: {fault}"))
     return problems
 
 

@@ -12,12 +12,11 @@ import tarfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import ROOT, omf, random_rgb, snakemake
+from conftest import ROOT, omf, random_rgb, snakemake, wait_for
 from PIL import Image
 from storage.s3_server import Bucket, reason_to_skip
 from storage.unreliable import Unreliable
@@ -70,13 +69,6 @@ def objects(bucket: Bucket, folder: str) -> dict[str, tuple[str, str]]:
         found["name"].rpartition("/")[2]: (found["ETag"], str(found["LastModified"]))
         for found in bucket.file_system.ls(f"{bucket.name}/{folder}", detail=True)
     }
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + 240
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.1)
 
 
 def refuse_for_a_while(proxy: Unreliable, seconds: float = 5) -> None:

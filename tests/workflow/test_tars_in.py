@@ -97,7 +97,7 @@ def test_raw_and_scores_are_those_of_loose_photos(plain, tarred):
 
 
 def test_ground_truth_may_lie_in_a_folder(plain, shards, photos, tiny_base_model, tmp_path):
-    write_tar(tmp_path / "in" / "p.tar", [])
+    (tmp_path / "in").mkdir()
     with tarfile.open(tmp_path / "in" / "p.tar", "w") as archive:
         archive.add(photos, "")
     truth = ROOT / "test_raw"
@@ -152,7 +152,7 @@ def test_each_fault_is_a_line_and_the_rest_is_done(plain, photos, tiny_base_mode
     run(tmp_path / "run", 1, images=pattern, model=tiny_base_model, shard_size=1)
     lines = problems_of(tmp_path / "run")
     wanted = {
-        f"a-1.tar/{PHOTOS[0]}: has the name of a photo in a-0.tar": "which counts; rename it",
+        f"{PHOTOS[0]} of the shard a-1: has the name of a photo of the shard a-0": "which counts; rename it",
         "a-0.tar/bad.jpg": "not a picture",
         "a-2.tar": "cut short behind",
         "a-3.tar": "can't be read",

@@ -9,14 +9,12 @@ import signal
 import subprocess
 import sys
 import tarfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import webdataset
-from conftest import PHOTOS, ROOT, random_rgb, snakemake
+from conftest import PHOTOS, ROOT, random_rgb, snakemake, wait_for
 from conftest import run as program
 from PIL import Image
 
@@ -197,10 +195,3 @@ def test_killed_run_keeps_finished_tars(sharded, photos, tiny_base_model, tmp_pa
     assert [row["name"] for row in index_of(tmp_path)] == [row["name"] for row in index_of(sharded)]
     first = min(written, key=written.get)
     assert first.stat().st_mtime_ns == written[first]
-
-
-def wait_for(condition: Callable[[], object]) -> None:
-    until = time.monotonic() + 240
-    while not condition():
-        assert time.monotonic() < until
-        time.sleep(0.05)
