@@ -20,7 +20,7 @@ from storage.s3_server import bucket, s3_environment, s3_server, unreliable  # n
 from warm_snakemake import run_warm
 
 from omf import cli
-from omf.models.checkpoints import save_base, save_network, save_spread
+from omf.models.checkpoints import save_network
 from omf.networks.base import PaddedNetwork
 from omf.networks.global_net import GlobalNet
 from omf.networks.spread_net import SpreadNet
@@ -173,10 +173,10 @@ def published_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a small untrained model of base network, OE and spread network."""
     folder = tmp_path_factory.mktemp("model") / "tiny_base"
-    save_base(random_base(0), folder / "base.safetensors")
+    save_network(random_base(0), folder / "base.safetensors")
     save_network(random_unet((4, 6, 8), 0, in_channels=7), folder / "oe.safetensors")
     torch.manual_seed(0)
-    save_spread(SpreadNet(), folder / "spread.safetensors")
+    save_network(SpreadNet(), folder / "spread.safetensors")
     return folder
 
 

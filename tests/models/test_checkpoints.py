@@ -10,14 +10,7 @@ from conftest import random_unet
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from omf.models.checkpoints import (
-    load_base,
-    load_demosaic_net,
-    load_network,
-    load_networks,
-    save_demosaic_net,
-    save_network,
-)
+from omf.models.checkpoints import load_base, load_demosaic_net, load_network, load_networks, save_network
 from omf.models.registry import find_model
 from omf.networks.demosaic_net import DemosaicNet
 from omf.networks.nafnet import LocalNAFNet
@@ -78,7 +71,7 @@ def test_the_architecture_is_in_the_header(tmp_path, network):
 def test_round_trip_of_a_demosaic_net(tmp_path):
     network = DemosaicNet(6, 4)
     torch.nn.init.normal_(network.tail.weight)
-    save_demosaic_net(network, tmp_path / "net.safetensors")
+    save_network(network, tmp_path / "net.safetensors")
     loaded = load_demosaic_net(tmp_path / "net.safetensors")
     assert (loaded.width, loaded.depth, loaded.training) == (6, 4, False)
     x = torch.rand(1, 1, 20, 20)

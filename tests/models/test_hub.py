@@ -15,7 +15,7 @@ from models.hub_server import TOKEN, commit_hash, serving_hub
 
 from omf.commands import run_models_fetch, run_models_push
 from omf.models import hub as hub_module
-from omf.models.checkpoints import load_networks, save_base
+from omf.models.checkpoints import load_networks, save_network
 from omf.models.hub import push
 from omf.models.registry import check_files, find_model, read_models
 from omf.raw.camera import load_camera
@@ -137,7 +137,7 @@ def fetch(hub, tiny_base_model):
 def next_revision(hub, tiny_base_model) -> dict[str, bytes]:
     """Add a revision with other weights to jane/night, and return its files."""
     path = tiny_base_model.parent / "next.safetensors"
-    save_base(random_base(1), path)
+    save_network(random_base(1), path)
     hub.repositories["jane/night"].append(
         hub.repositories["jane/night"][-1] | {"base.safetensors": path.read_bytes()}
     )

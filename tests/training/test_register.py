@@ -7,14 +7,7 @@ import torch
 import yaml
 from conftest import ROOT, random_base, random_unet
 
-from omf.models.checkpoints import (
-    load_networks,
-    load_spread,
-    save_base,
-    save_demosaic_net,
-    save_network,
-    save_spread,
-)
+from omf.models.checkpoints import load_networks, load_spread, save_network
 from omf.models.registry import check_files, find_model, read_list
 from omf.networks.demosaic_net import DemosaicNet
 from omf.networks.spread_net import SpreadNet
@@ -31,9 +24,9 @@ def run(tmp_path):
     for seed, branch in enumerate(("noe", "oe")):
         save_network(random_unet((4, 6), seed, in_channels=7), folder / f"{branch}.safetensors")
     torch.manual_seed(0)
-    save_demosaic_net(DemosaicNet(4, 2), folder / "demosaic.safetensors")
-    save_base(random_base(0), folder / "base.safetensors")
-    save_spread(SpreadNet(), folder / "spread.safetensors")
+    save_network(DemosaicNet(4, 2), folder / "demosaic.safetensors")
+    save_network(random_base(0), folder / "base.safetensors")
+    save_network(SpreadNet(), folder / "spread.safetensors")
     rows = "".join(f"{stage},50,0.25,0.001,12.50\n" for stage in STAGES)
     (folder / "log.csv").write_text("network,iteration,loss,learning_rate,patches_per_second\n" + rows)
     (folder / "curves.png").write_bytes(b"\x89PNG")
@@ -68,7 +61,7 @@ def test_a_registration_that_fails_leaves_the_former_model(run, own_models, miss
     settings = TrainingSettings(name="mine")
     register_trained_model(run, settings)
     before = {path: path.read_bytes() for path in own_models.rglob("*") if path.is_file()}
-    save_base(random_base(1), run / "base.safetensors")
+    save_network(random_base(1), run / "base.safetensors")
     (run / missing).rename(run / "gone")
     with pytest.raises((OSError, InputError)):
         register_trained_model(run, settings)

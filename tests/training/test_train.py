@@ -10,7 +10,7 @@ import pytest
 import torch
 from conftest import random_base, random_rgb, random_unet, run
 
-from omf.models.checkpoints import load_network, save_base, save_demosaic_net, save_network
+from omf.models.checkpoints import load_network, save_network
 from omf.networks.demosaic_net import DemosaicNet
 from omf.networks.global_net import QUANTILES, GlobalNet
 from omf.raw.bayer import mosaic, pack, to_challenge_counts
@@ -165,7 +165,7 @@ def test_a_stage_depends_on_its_own_settings():
 
 @pytest.fixture
 def demosaic(tmp_path):
-    save_demosaic_net(DemosaicNet(), tmp_path / "demosaic.safetensors")
+    save_network(DemosaicNet(), tmp_path / "demosaic.safetensors")
 
 
 def half_overexposed() -> torch.Tensor:
@@ -229,7 +229,7 @@ def test_oe_and_noe_refine_the_base(tmp_path):
     """A network that predicts 0 leaves the RAW of the base network, and the loss is that of the base."""
     torch.manual_seed(0)
     base = random_base(0)
-    save_base(base, tmp_path / "base.safetensors")
+    save_network(base, tmp_path / "base.safetensors")
     settings = changed(loss=Losses(noe=Loss(ms_ssim=0), oe=Loss(ms_ssim=0)))
     x, summary = half_overexposed(), (torch.rand(2, 4, 64, 64), torch.rand(2, 3, len(QUANTILES)))
     bayer = torch.full((2, 1, 24, 24), 0.25)
