@@ -21,7 +21,6 @@ from warm_snakemake import run_warm
 
 from omf import cli
 from omf.models.checkpoints import save_network
-from omf.networks.base import PaddedNetwork
 from omf.networks.global_net import GlobalNet
 from omf.networks.spread_net import SpreadNet
 from omf.networks.unet import UNet
@@ -127,19 +126,6 @@ def random_unet(widths: tuple[int, ...], seed: int, in_channels: int = 4, out_ch
     torch.nn.init.normal_(network.Conv.weight, std=0.1)
     torch.nn.init.constant_(network.Conv.bias, 0.4)
     return network
-
-
-def farthest_reach(network: PaddedNetwork) -> int:
-    """Return the largest distance along a row from an output to an input whose gradient is not 0, pixels."""
-    size = 2 * network.grid * (network.receptive_radius // network.grid + 2)
-    farthest = 0
-    for offset in range(network.grid):
-        x = torch.rand(1, network.in_channels, size, size, dtype=torch.double, requires_grad=True)
-        centre = size // 2 + offset
-        network.body(x)[0, :, centre, centre].sum().backward()
-        affecting = x.grad[0].abs().sum(0)[centre].nonzero()
-        farthest = max(farthest, centre - affecting.min().item(), affecting.max().item() - centre)
-    return farthest
 
 
 def random_base(seed: int) -> GlobalNet:
