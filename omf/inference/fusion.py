@@ -361,10 +361,9 @@ class Fusion:
         if self.spread is None:
             return None
         _, spread = self.judgements[id(picture.rgb if picture.whole is None else picture.whole)]
+        psnr = -20 / math.log(10) * float(spread.log_error)
         limits = [math.exp(CENTRAL_90 * float(row.norm())) for row in spread.factor[0]]
-        return Expected(
-            -20 / math.log(10) * float(spread.log_error), *((1 / limit, limit) for limit in limits)
-        )
+        return Expected(psnr, *((1 / limit, limit) for limit in limits))
 
     def upload(self, rgb: np.ndarray, mask: np.ndarray) -> Uploaded:
         """Copy a photo and its mask to the device."""
@@ -407,8 +406,7 @@ def fill(x: Tensor, source: Uploaded, box: Box, grid: int, base: IntegerTransfor
     Args:
         x: float32 (4, h, w); with base RAW (BASE_CHANNELS, h, w).
         source: photo.
-        box: cells to read.
-        grid: width and height of a cell in pixels.
+        box: cells to read, of `grid` x `grid` pixels.
         base: transform that gives the base RAW; None: there is none.
     """
     rows, columns = pixel_slices(box, grid, *source.mask.shape)

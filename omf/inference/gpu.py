@@ -49,9 +49,15 @@ def choose_gpu(number: int | None = None) -> tuple[torch.device | None, str]:
         if number not in indices:
             return None, f"PyTorch sees {len(indices)} GPU(s) here, numbered from cuda:0 on"
         indices = (number,)
-    usable = [i for i in indices if has_kernels(torch.cuda.get_device_capability(i))]
+    architectures = torch.cuda.get_arch_list()
+    usable = [i for i in indices if has_kernels(torch.cuda.get_device_capability(i), architectures)]
     if not usable:
-        return None, unsupported(indices[0])
+        major, minor = torch.cuda.get_device_capability(indices[0])
+        return None, (
+            f"{torch.cuda.get_device_name(indices[0])} has compute capability {major}.{minor}, and PyTorch"
+            f" {torch.__version__} has kernels for {', '.join(architectures)}; for older GPUs:"
+            f" pip install torch=={base_version()} --index-url https://download.pytorch.org/whl/cu126"
+        )
     if number is None and int(os.environ.get("WORLD_SIZE", 1)) > 1:
         index = int(os.environ["LOCAL_RANK"])
         if index not in usable:
@@ -68,7 +74,7 @@ def choose_gpu(number: int | None = None) -> tuple[torch.device | None, str]:
 
 def in_gpu_job() -> bool:
     """Return True inside a Slurm job that requested a GPU."""
-    return any(os.environ.get(name) for name in GPU_JOB_VARIABLES)
+    return any(map(os.environ.get, GPU_JOB_VARIABLES))
 
 
 def find_cause(messages: Sequence[str]) -> str:
@@ -97,31 +103,17 @@ def base_version() -> str:
     return torch.__version__.partition("+")[0]
 
 
-def has_kernels(capability: tuple[int, int], architectures: Sequence[str] | None = None) -> bool:
-    """Return True if a build of PyTorch has kernels for a GPU.
+def has_kernels(capability: tuple[int, int], architectures: Sequence[str]) -> bool:
+    """Return True if a build of PyTorch has kernels for a GPU of a compute capability.
 
-    Args:
-        capability: compute capability of the GPU.
-        architectures: architectures of the build, such as sm_80, or compute_90 for a portable kernel; by
-            default those of this build.
+    Architectures are such as sm_80, or compute_90 for a portable kernel.
     """
-    architectures = torch.cuda.get_arch_list() if architectures is None else architectures
     parts = (name.rstrip("af").partition("_") for name in architectures)  # sm_90a: with extensions
     versions = [(kind, int(number)) for kind, _, number in parts]
     major, minor = capability
     return any(
         number // 10 == major and number % 10 <= minor if kind == "sm" else number <= 10 * major + minor
         for kind, number in versions
-    )
-
-
-def unsupported(index: int) -> str:
-    """Return the message about a GPU without kernels in this build."""
-    major, minor = torch.cuda.get_device_capability(index)
-    return (
-        f"{torch.cuda.get_device_name(index)} has compute capability {major}.{minor}, and PyTorch"
-        f" {torch.__version__} has kernels for {', '.join(torch.cuda.get_arch_list())}; for older GPUs:"
-        f" pip install torch=={base_version()} --index-url https://download.pytorch.org/whl/cu126"
     )
 
 
