@@ -58,11 +58,9 @@ def describe(dataset: Dataset) -> str:
 def camera_pairs_line(pairs: list[CameraPair]) -> str:
     """Return the line about the camera RAW in a dataset."""
     embedded = sum(pair.photo is None for pair in pairs)
-    counts = (
-        ("photos with camera RAW", len(pairs) - embedded),
-        ("camera RAW files with embedded photos", embedded),
-    )
-    text = ", ".join(f"{count} {files}" for files, count in counts if count)
+    kinds = ("photos with camera RAW", "camera RAW files with embedded photos")
+    counts = (len(pairs) - embedded, embedded)
+    text = ", ".join(f"{count} {kind}" for count, kind in zip(counts, kinds) if count)
     if not text:
         return "layout dng: no pairs that can be used"
     return f"layout dng: {text}; before training, cut them into pairs: omf dataset FOLDER --convert OUT"
