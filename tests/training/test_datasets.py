@@ -61,6 +61,10 @@ def test_aim_layout(tmp_path: Path):
         assert rgb.shape == (60, 80, 3) and rgb.dtype == np.uint8
         assert bayer.shape == (60, 80) and bayer.dtype == np.float32
     np.testing.assert_array_equal(pack(bayer), counts / np.float32(1024))
+    photo = photo_of(scene(0, 60, 80)).astype(np.uint16) * 257
+    tifffile.imwrite(tmp_path / "b.tif", photo, photometric="rgb")
+    rgb, _ = replace(pair, photo=tmp_path / "b.tif").load()
+    assert rgb.dtype == np.uint16
 
 
 def test_ntire_layout(tmp_path: Path):
@@ -122,36 +126,34 @@ def test_an_unknown_white_level_is_refused(tmp_path: Path, text: str, message: s
         find_pairs(tmp_path)
 
 
-def test_camera_raw(tmp_path: Path):
-    touch(tmp_path, "a.jpg", "a.dng", "b.NEF", "b.jpg", "c.DNG", "c.jpg")
+PIXEL_PHONE = (
+    ("IMG_2_COVER.jpg", "IMG_2.dng"),
+    ("PXL_1.RAW-01.COVER.jpg", "PXL_1.RAW-02.ORIGINAL.dng"),
+)
+
+
+@pytest.mark.parametrize(
+    ("pairs", "others", "problems"),
+    [
+        ((("a.jpg", "a.dng"), ("b.jpg", "b.NEF"), ("c.jpg", "c.DNG")), (), ()),
+        (PIXEL_PHONE, (), ()),
+        (
+            (("a.jpg", "a.dng"), (None, "b.NEF")),
+            ("c.cr2", "c.dng", "d.jpg"),
+            ("c.cr2: c.dng has the same name; keep one of them", "d.jpg: no RAW of that name; add it, or"),
+        ),
+    ],
+)
+def test_camera_raw(tmp_path: Path, pairs: tuple, others: tuple, problems: tuple):
+    touch(tmp_path, *others, *(name for pair in pairs for name in pair if name))
     dataset = find_pairs(tmp_path)
-    assert (dataset.layout, dataset.problems) == ("dng", [])
-    raws = ("a.dng", "b.NEF", "c.DNG")
-    assert dataset.pairs == [CameraPair(tmp_path / f"{raw[0]}.jpg", tmp_path / raw) for raw in raws]
-    assert "3 photos with camera RAW; before training, cut them into pairs" in describe(check_pairs(dataset))
+    assert dataset.layout == "dng"
+    assert dataset.pairs == [CameraPair(photo and tmp_path / photo, tmp_path / raw) for photo, raw in pairs]
+    assert len(dataset.problems) == len(problems)
+    for problem, start in zip(dataset.problems, problems):
+        assert problem.startswith(f"{tmp_path}/{start}")
     with pytest.raises(InputError, match="convert"):
         contact_sheet(dataset, tmp_path / "sheet.png")
-
-
-def test_camera_raw_alone(tmp_path: Path):
-    touch(tmp_path, "b.NEF", "a.dng", "a.jpg", "c.cr2", "c.dng", "d.jpg")
-    dataset = find_pairs(tmp_path)
-    assert dataset.pairs == [
-        CameraPair(tmp_path / "a.jpg", tmp_path / "a.dng"),
-        CameraPair(None, tmp_path / "b.NEF"),
-    ]
-    assert dataset.problems == [
-        f"{tmp_path}/c.cr2: c.dng has the same name; keep one of them",
-        f"{tmp_path}/d.jpg: no RAW of that name; add it, or remove the photo",
-    ]
-
-
-def test_the_pairs_of_a_pixel_phone(tmp_path: Path):
-    names = ("IMG_2_COVER.jpg", "IMG_2.dng", "PXL_1.RAW-01.COVER.jpg", "PXL_1.RAW-02.ORIGINAL.dng")
-    touch(tmp_path, *names)
-    dataset = find_pairs(tmp_path)
-    assert dataset.problems == []
-    assert tuple(path.name for pair in dataset.pairs for path in (pair.photo, pair.raw)) == names
 
 
 def test_description_of_camera_raw_alone(tmp_path: Path):
@@ -317,14 +319,6 @@ def test_rendering_is_grey_on_average():
     shown = scene(1, 60, 80) * 0.3
     means = ((grey_world_preview(bayer_of(shown)) / 255) ** 2.2).mean(axis=(0, 1))
     np.testing.assert_allclose(means, means[1], rtol=0.05)
-
-
-def test_16_bit_photo(tmp_path: Path):
-    write_packed(tmp_path, "a")
-    photo = photo_of(scene(0, 60, 80)).astype(np.uint16) * 257
-    tifffile.imwrite(tmp_path / "a.tif", photo, photometric="rgb")
-    rgb, _ = Pair(tmp_path / "a.tif", tmp_path / "a.npy", 1024).load()
-    assert rgb.dtype == np.uint16
 
 
 def test_pairs_that_are_none_become_problems(tmp_path: Path):
