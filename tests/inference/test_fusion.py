@@ -60,20 +60,6 @@ def reference(oe, noe, rgb: np.ndarray, mask: np.ndarray, dtype=torch.float32, b
         return torch.where(torch.from_numpy(mask), *outputs).clamp(0, 1).permute(1, 2, 0)
 
 
-def test_each_branch_predicts_its_own_pixels():
-    oe, noe = pair((4, 8))
-    rgb = random_rgb(40, 52)
-    mask = overexposure_mask(rgb)
-    assert 0.05 < mask.mean() < 0.95
-    raw = torch.from_numpy(Fusion(oe, noe, CPU)(rgb, mask))
-    for network, selected in ((oe, mask), (noe, ~mask)):
-        alone, exact = (
-            reference(network, network, rgb, mask, dtype)[selected]
-            for dtype in (torch.float32, torch.float64)
-        )
-        assert_as_close(raw[selected], alone, exact)
-
-
 @st.composite
 def masks(draw) -> np.ndarray:
     """Draw masks with rectangles, single pixels and borders, set or cleared."""

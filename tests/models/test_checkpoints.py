@@ -1,4 +1,4 @@
-"""Loading and saving of weights."""
+"""Loading and saving of weights. tests/faults/ has more damaged ones."""
 
 import pickle
 from dataclasses import replace
@@ -81,6 +81,7 @@ NAFNET, DEMOSAIC = {"architecture": "nafnet"}, {"architecture": "demosaic", "wid
     ("load", "header", "problem"),
     [
         (load_network, {"architecture": "resnet"}, "resnet; the method takes unet, packed_unet,"),
+        (load_network, {}, "not a U-Net checkpoint"),
         (load_network, DEMOSAIC, "architecture demosaic; the method takes unet, packed_unet, nafnet"),
         (load_network, NAFNET, "does not specify the widths"),
         (load_network, NAFNET | {"widths": "4,,5"}, "does not specify the widths"),
@@ -113,8 +114,6 @@ def test_invalid_headers_are_refused(tmp_path, load, header, problem):
             r"missing: Up2\.up\.1\.bias; not of this network: surplus\.weight",
         ),
         ({"Conv2.conv.0.bias": torch.zeros(5)}, r"Conv2\.conv\.0\.bias is \(5,\), not \(6,\)"),
-        ({"Conv.bias": torch.tensor([0, torch.nan, 0])}, r"Conv\.bias holds values that are not finite"),
-        ({"Conv.bias": torch.zeros(3, dtype=torch.complex64)}, "Conv.bias holds complex64, not numbers"),
         # one number in the file, a terabyte in memory
         ({"Conv.bias": torch.zeros(1).expand(2**40)}, "not a state_dict"),
         ({"Conv.bias": torch.zeros(4, 4).to_sparse()}, "not a state_dict"),
@@ -138,22 +137,6 @@ def test_pickles_cannot_execute_code(tmp_path):
         with pytest.raises(InputError, match=path.name):
             load_network(path)
     assert not (tmp_path / "executed").exists()
-
-
-def test_truncated_files_are_refused(tmp_path, network):
-    save_network(network, tmp_path / "net.safetensors")
-    for path in (tmp_path / "net.safetensors", save_state(tmp_path / "net.pt", network.state_dict())):
-        content = path.read_bytes()
-        for length in (0, 10, 2000):
-            path.write_bytes(content[:length])
-            with pytest.raises(InputError, match="can't be read as weights"):
-                load_network(path)
-
-
-@pytest.mark.parametrize("content", [[1, 2], {"a": 1}, {"a": torch.zeros(2)}])
-def test_other_contents_are_refused(tmp_path, content):
-    with pytest.raises(InputError, match=r"net\.pt"):
-        load_network(save_state(tmp_path / "net.pt", content))
 
 
 def test_branches_may_differ_in_architecture_but_not_in_channels_or_depth(tmp_path, network):
@@ -190,15 +173,3 @@ def test_a_header_of_another_network_is_reported(tmp_path, network, header, mess
     with pytest.raises(InputError, match=message) as caught:
         load_network(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_damaged_pickles_are_reported(tmp_path, network):
-    """The unpickler raises KeyError, IndexError, TypeError or AssertionError on damaged bytes."""
-    torch.save(network.state_dict(), path := tmp_path / "net.pt", _use_new_zipfile_serialization=False)
-    content = path.read_bytes()
-    for index in range(0, 1200, 7):
-        path.write_bytes(content[:index] + bytes([content[index] ^ 0x15]) + content[index + 1 :])
-        try:
-            load_network(path)
-        except InputError as error:
-            assert str(path) in str(error)

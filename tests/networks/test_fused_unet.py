@@ -17,7 +17,7 @@ from omf.io.images import read_rgb
 from omf.models.checkpoints import load_networks
 from omf.models.registry import find_model
 from omf.networks.base import PaddedNetwork
-from omf.networks.fused_unet import FusedUNet, SubPixelUpConv, fuse_conv_bn
+from omf.networks.fused_unet import FusedUNet, fuse_conv_bn
 from omf.networks.global_net import refine
 from omf.networks.onednn import WinogradConv
 from omf.networks.packed_unet import PackedUNet
@@ -52,15 +52,6 @@ def test_fused_convolution_matches_the_formula_of_batch_norm():
     torch.testing.assert_close(fused.weight, weight * scale[:, None, None, None], rtol=1e-14, atol=0)
     torch.testing.assert_close(fused.bias, bias * scale + shift, rtol=0, atol=1e-14)
     assert conv.weight.dtype == norm.weight.dtype == torch.float32  # the originals are not modified
-
-
-def test_sub_pixel_convolution_equals_the_up_convolution():
-    up = random_unet((5, 7), 0).Up2
-    x, skip = torch.rand(2, 7, 6, 9), torch.rand(2, 5, 12, 18)
-    with torch.inference_mode():
-        merged = SubPixelUpConv(up)(x, skip)
-        assert (merged[:, :5] == skip).all()
-        assert_as_close(merged[:, 5:], up(x), copy.deepcopy(up).double()(x.double()))
 
 
 def test_operations_at_the_published_widths():

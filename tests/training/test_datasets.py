@@ -185,15 +185,6 @@ def test_camera_raw_alone_without_rawpy(tmp_path: Path, monkeypatch: pytest.Monk
         check_pairs(find_pairs(tmp_path))
 
 
-@pytest.mark.parametrize("embedded", [False, True])
-def test_the_photo_of_a_camera_pair_is_read_in_one_way(tmp_path: Path, embedded: bool):
-    pytest.importorskip("rawpy")
-    write_pair(tmp_path, "a", turns=1, embedded=embedded)
-    (pair,) = find_pairs(tmp_path).pairs
-    expected = np.rot90(photo_of(scene(0, 260, 340))[3:-5, 6:-7])
-    np.testing.assert_array_equal(pair.read_photo(), Image.open(io.BytesIO(jpeg_of(expected))))
-
-
 def test_files_without_partner_are_problems(tmp_path: Path):
     write_packed(tmp_path, "a")
     touch(tmp_path, "b.jpg", "c.npy", "d.dng", ".hidden.jpg", "notes.txt", "e.jpg", "e.png", "e.npy")
