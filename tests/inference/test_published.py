@@ -4,8 +4,8 @@ A float32 sum depends on the order of its terms, which differs between vector un
 compared with one in float64: a value changes to the next count if it is closer to the boundary between two
 counts than the rounding error of the sums.
 
-As a program, `test_published.py CHECKPOINTS SIZE THREADS...`, this prints the differences of the outputs on the
-centre of the reference image, a line of JSON for each count of threads.
+As a program, `test_published.py CHECKPOINTS SIZE THREADS...`, this prints the differences of the outputs
+on the centre of the reference image, a line of JSON for each count of threads.
 """
 
 import json
