@@ -28,10 +28,7 @@ claims: list[socket.socket] = []
 
 @functools.cache
 def choose_gpu(number: int | None = None) -> tuple[torch.device | None, str]:
-    """Choose the GPU of this process, once.
-
-    Args:
-        number: the GPU to take; None: that of its rank under torchrun, else one that is not claimed.
+    """Choose the GPU of this process, once: `number`, that of its rank under torchrun, or an unclaimed one.
 
     Returns:
         The device, or None; and if there is a GPU that can't be used, the cause and the remedy.
@@ -147,14 +144,11 @@ def claim_gpu(indices: Sequence[int]) -> int:
 
 
 def claim(names: Sequence[str]) -> int:
-    """Claim the first name that no other process has claimed, until this process ends.
+    """Claim the first name that no other process has claimed, until this process ends, and return its index.
 
-    A claim is an abstract Unix socket: unlike a lock file, it needs no folder, no permission of other users,
-    and disappears with its process. Other network namespaces, as those of Docker's containers, don't see it;
-    there CUDA_VISIBLE_DEVICES must tell GPUs apart.
-
-    Returns:
-        Index of the name; by process ID if other processes have claimed all of them.
+    If all are claimed, the process ID decides. A claim is an abstract Unix socket: unlike a lock file, it
+    needs no folder, no permission of other users, and disappears with its process. Other network namespaces,
+    as those of Docker's containers, don't see it; there CUDA_VISIBLE_DEVICES must tell GPUs apart.
     """
     for index, name in enumerate(names):
         holder = socket.socket(socket.AF_UNIX)
@@ -218,8 +212,7 @@ def on_device(device: torch.device) -> Iterator[None]:
 def gpu_errors() -> Iterator[None]:
     """Raise a GPU failure as DeviceError: afterwards this process cannot compute other photos either.
 
-    Raises:
-        InputError: the process was forked from one that had used CUDA.
+    Raises InputError in a process that was forked from one that had used CUDA.
     """
     try:
         yield

@@ -162,11 +162,9 @@ def read_weights(
 ) -> tuple[Mapping[str, Tensor], dict[str, str]]:
     """Read a weights file, of an architecture if one is given; `network` describes that to the user.
 
-    Returns:
-        {parameter name: tensor} on the CPU, and the header of a safetensors file (empty for others).
+    Returns {parameter name: tensor} on the CPU, and the header of a safetensors file (empty for others).
 
-    Raises:
-        InputError: the file is unreadable, contains anything but plain tensors, or has another architecture.
+    Raises InputError if it is unreadable, contains anything but plain tensors, or has another architecture.
     """
     try:
         if path.suffix == ".safetensors":
