@@ -1,11 +1,9 @@
 """Choice of a GPU, its float32 and its errors, on machines with mocked GPUs."""
 
+import multiprocessing
 import os
-import subprocess
-import sys
 import threading
 import warnings
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -208,34 +206,28 @@ def test_torchrun_gives_each_process_its_gpu(gpus, monkeypatch):
         pick_device("cuda")
 
 
-CLAIM = """
-import os, sys
-from omf.inference.gpu import claim
-os.umask(0o077)
-if os.geteuid() == 0:
-    os.setuid(int(sys.argv[1]))  # users without anything in common
-print(claim(sys.argv[2:]), flush=True)
-input()
-"""
+def claim_as(user: int, names: list[str], pipe) -> None:
+    """Claim a name as another user, until told to end."""
+    os.umask(0o077)
+    os.environ["TMPDIR"] = "/proc"  # where nobody can write
+    if os.geteuid() == 0:
+        os.setuid(user)
+    pipe.send(claim(names))
+    pipe.recv()
 
 
 def test_each_process_of_any_user_claims_its_own_gpu():
     names = [f"{os.getpid()}-{index}" for index in range(2)]
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", CLAIM, str(user), *names],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=Path(gpu.__file__).parents[2],
-            env=os.environ | {"TMPDIR": "/proc"},  # where nobody can write
-        )
-        for user in (65534, 1, 2)
-    ]
-    indices = [int(process.stdout.readline()) for process in processes]
-    assert set(indices) == {0, 1}
-    for process in processes:
-        process.communicate("\n")
+    context, pipes = multiprocessing.get_context("fork"), []
+    for user in (65534, 1, 2):  # without anything in common
+        pipe, end = context.Pipe()
+        pipes.append(pipe)
+        context.Process(target=claim_as, args=(user, names, end)).start()
+    assert {pipe.recv() for pipe in pipes} == {0, 1}
+    for pipe in pipes:
+        pipe.send("end")
+    for process in multiprocessing.active_children():
+        process.join()
     assert claim(names) == 0  # free again
 
 
