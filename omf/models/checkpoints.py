@@ -215,7 +215,7 @@ def save_network(
     `camera`, if known, is that of the RAW which it predicts; see `omf.models.registry.find_model`.
     """
     halves = isinstance(network, PaddedNetwork)
-    state = {
+    state = {  # four axes: kernels of convolutions
         key: (value.half() if halves and value.ndim == 4 else value).contiguous()
         for key, value in network.state_dict().items()
     }
