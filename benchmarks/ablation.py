@@ -40,7 +40,7 @@ from tqdm import tqdm
 from omf.inference.base import Picture
 from omf.inference.devices import pick_device
 from omf.inference.fusion import Fusion
-from omf.models.checkpoints import load_base, save_base
+from omf.models.checkpoints import load_base, save_network
 from omf.networks.base import PaddedNetwork, network_input
 from omf.networks.build import build
 from omf.networks.global_net import BASE_CHANNELS, GlobalNet, summarise_photo
@@ -329,7 +329,7 @@ def main() -> None:
                 torch.manual_seed(seed)
                 began = time.monotonic()
                 if variant.base and not variant.one_kind and not weights_file(trainer.run, "base").is_file():
-                    save_base(trainer.train_base(source), weights_file(trainer.run, "base"))
+                    save_network(trainer.train_base(source), weights_file(trainer.run, "base"))
                     base_seconds = time.monotonic() - began
                     began = time.monotonic()
                 reconstruct = trainer.train(variant, network)

@@ -28,7 +28,7 @@ from tqdm import tqdm
 from omf.inference.devices import device_label, pick_device
 from omf.inference.fusion import Fusion
 from omf.io.photos import find_photos
-from omf.models.checkpoints import save_demosaic_net
+from omf.models.checkpoints import save_network
 from omf.networks.build import build
 from omf.networks.demosaic_net import DemosaicNet
 from omf.networks.fused_unet import FusedUNet
@@ -175,7 +175,7 @@ def train(precision: torch.dtype) -> tuple[list[float], list[float]]:
     loop.training_precision, loop.LOG_EVERY = (lambda device: precision), iterations // 12
     torch.manual_seed(0)
     with tempfile.TemporaryDirectory() as folder:
-        save_demosaic_net(DemosaicNet(), Path(folder) / "demosaic.safetensors")
+        save_network(DemosaicNet(), Path(folder) / "demosaic.safetensors")
         objective = branch_objective("noe", settings, Path(folder), CPU)
         patches = Patches(pictures, WANTED["noe"], 120, iterations * batch, 0)
         plan = Hyperparameters("noe", iterations, batch, 1e-3, 10, 0.9, "")

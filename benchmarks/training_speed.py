@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from omf.inference.devices import device_label, pick_device
-from omf.models.checkpoints import save_demosaic_net
+from omf.models.checkpoints import save_network
 from omf.networks.build import build
 from omf.networks.demosaic_net import DemosaicNet
 from omf.raw.camera import load_camera
@@ -50,7 +50,7 @@ def rates(
     iterations, loss = Iterations(base=0, noe=1), Losses(noe=Loss(ms_ssim=ms_ssim))
     settings = TrainingSettings(network=network, widths=widths, iterations=iterations, loss=loss)
     with tempfile.TemporaryDirectory() as folder:
-        save_demosaic_net(DemosaicNet(), Path(folder) / "demosaic.safetensors")
+        save_network(DemosaicNet(), Path(folder) / "demosaic.safetensors")
         objective = branch_objective("noe", settings, Path(folder), device)
         patches = Patches(pictures, WANTED["noe"], PATCH, steps * batch, 0)
         fit(

@@ -20,8 +20,7 @@ from storage.s3_server import bucket, s3_environment, s3_server, unreliable  # n
 from warm_snakemake import run_warm
 
 from omf import cli
-from omf.models.checkpoints import save_base, save_network, save_spread
-from omf.networks.base import PaddedNetwork
+from omf.models.checkpoints import save_network
 from omf.networks.global_net import GlobalNet
 from omf.networks.spread_net import SpreadNet
 from omf.networks.unet import UNet
@@ -129,19 +128,6 @@ def random_unet(widths: tuple[int, ...], seed: int, in_channels: int = 4, out_ch
     return network
 
 
-def farthest_reach(network: PaddedNetwork) -> int:
-    """Return the largest distance along a row from an output to an input whose gradient is not 0, pixels."""
-    size = 2 * network.grid * (network.receptive_radius // network.grid + 2)
-    farthest = 0
-    for offset in range(network.grid):
-        x = torch.rand(1, network.in_channels, size, size, dtype=torch.double, requires_grad=True)
-        centre = size // 2 + offset
-        network.body(x)[0, :, centre, centre].sum().backward()
-        affecting = x.grad[0].abs().sum(0)[centre].nonzero()
-        farthest = max(farthest, centre - affecting.min().item(), affecting.max().item() - centre)
-    return farthest
-
-
 def random_base(seed: int) -> GlobalNet:
     """Return a base network whose transforms vary between photos."""
     torch.manual_seed(seed)
@@ -173,10 +159,10 @@ def published_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a small untrained model of base network, OE and spread network."""
     folder = tmp_path_factory.mktemp("model") / "tiny_base"
-    save_base(random_base(0), folder / "base.safetensors")
+    save_network(random_base(0), folder / "base.safetensors")
     save_network(random_unet((4, 6, 8), 0, in_channels=7), folder / "oe.safetensors")
     torch.manual_seed(0)
-    save_spread(SpreadNet(), folder / "spread.safetensors")
+    save_network(SpreadNet(), folder / "spread.safetensors")
     return folder
 
 

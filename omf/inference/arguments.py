@@ -11,14 +11,7 @@ KnownValues = tuple[tuple[float, float] | None, float]  # R/G and B/G of a neutr
 
 
 def check_device(device: object) -> str:
-    """Return the name of a device: auto, cpu, cuda or cuda:N.
-
-    Args:
-        device: the name, or a torch.device.
-
-    Raises:
-        InputError: it is none of these.
-    """
+    """Return the name of a device or torch.device; raise InputError unless auto, cpu, cuda or cuda:N."""
     name = str(device)
     if re.fullmatch("auto|cpu(:0)?|cuda(:[0-9]{1,3})?", name) is None:
         raise InputError(f"device {name}: no such device; give auto, cpu, cuda or cuda:N, N from 0 on")

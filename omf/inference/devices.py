@@ -20,8 +20,7 @@ def pick_device(name: str, own_process: bool = False) -> torch.device:
     """Return the device of a name.
 
     Args:
-        name: cpu; cuda; cuda:N; or auto: a GPU if there is one, else the CPU, but never in a Slurm job with a
-            GPU.
+        name: cpu, cuda, cuda:N or auto: a GPU if there is one, else the CPU, but not in a job with a GPU.
         own_process: True to configure the process for the CPU, if that is the device; for programs.
 
     Raises:

@@ -132,40 +132,28 @@ class Fusion:
     ):
         self.device, self.precision = device, precision
         self.judgements: dict[int, Judgement] = {}  # of photos in use, by `id`
-        # several small photos are needed to occupy a GPU, one suffices for a CPU
-        self.pixels_per_batch = 2**21 if device.type == "cuda" else 1
+        on_gpu = device.type == "cuda"
+        self.pixels_per_batch = 2**21 if on_gpu else 1  # only several small photos occupy a GPU
         try:
             with on_device(device):
-                self.load(oe, noe, base, spread)
+                self.branches = [
+                    Branch(network, overexposed, device, precision)
+                    for network, overexposed in ((noe, False), (oe, True))
+                    if network
+                ]
+                # double, so that the transform of a photo does not depend on the number of threads
+                self.base, self.spread = (
+                    network.eval().to(device, torch.float64) if network else None
+                    for network in (base, spread)
+                )
+                if on_gpu:  # copies in both directions overlap with the networks
+                    self.uploads, self.downloads = torch.cuda.Stream(device), torch.cuda.Stream(device)
+                free = torch.cuda.mem_get_info(device)[0] if on_gpu else free_memory()
         except torch.OutOfMemoryError as error:
             raise InputError(
                 f"{device}: too little free memory for the networks; other programs take it, see nvidia-smi"
             ) from error
-
-    def load(
-        self,
-        oe: PaddedNetwork,
-        noe: PaddedNetwork | None,
-        base: GlobalNet | None,
-        spread: SpreadNet | None,
-    ) -> None:
-        """Move the networks to the device, and set the memory that their activations may take."""
-        self.branches = [
-            Branch(network, overexposed, self.device, self.precision)
-            for network, overexposed in ((noe, False), (oe, True))
-            if network
-        ]
-        # double, so that the transform of a photo does not depend on the number of threads
-        self.base, self.spread = (
-            network.eval().to(self.device, torch.float64) if network else None for network in (base, spread)
-        )
-        if self.device.type == "cuda":
-            # copies in both directions overlap with the networks
-            self.uploads, self.downloads = torch.cuda.Stream(self.device), torch.cuda.Stream(self.device)
-            free, _ = torch.cuda.mem_get_info(self.device)
-        else:
-            free = free_memory()
-        self.memory = min(free // 2, MAX_MEMORY[self.device.type])
+        self.memory = min(free // 2, MAX_MEMORY[device.type])
 
     def __call__(self, rgb: np.ndarray, mask: np.ndarray) -> np.ndarray:
         """Reconstruct demosaiced RAW.
@@ -180,11 +168,11 @@ class Fusion:
         return self.demosaiced([Picture(rgb.view(), mask)])()[0]  # a view, see `judge`
 
     def demosaiced(self, pictures: Sequence[Picture]) -> Pending:
-        """Submit photos; the results are demosaiced RAW, float32 (H, W, 3) in [0, 1]."""
+        """Implement `Method`."""
         return self.submit(pictures, channels_last)
 
     def packed(self, pictures: Sequence[Picture]) -> Pending:
-        """Submit photos; the results are Bayer RAW in the challenge's format, uint16 (H/2, W/2, 4)."""
+        """Implement `Method`."""
         pending = self.submit(pictures, to_bayer_counts)
         return lambda: [pack(crop_to_cells(bayer).view(np.uint16)) for bayer in pending()]
 
@@ -287,9 +275,8 @@ class Fusion:
             for tiles in batch_tiles(all_tiles, max_cells):
                 channels = BASE_CHANNELS if self.base else 4
                 sides = (side * branch.grid for side in tiles[0].outer.shape)
-                x = torch.full(
-                    (len(tiles), channels, *sides), PAD_VALUE, dtype=torch.float32, device=self.device
-                )
+                shape = (len(tiles), channels, *sides)
+                x = torch.full(shape, PAD_VALUE, dtype=torch.float32, device=self.device)
                 for tile, tile_input in zip(tiles, x):
                     fill(tile_input, sources[tile.picture], tile.outer, branch.grid, bases[tile.picture])
                 y = branch.run(x)
@@ -374,10 +361,9 @@ class Fusion:
         if self.spread is None:
             return None
         _, spread = self.judgements[id(picture.rgb if picture.whole is None else picture.whole)]
+        psnr = -20 / math.log(10) * float(spread.log_error)
         limits = [math.exp(CENTRAL_90 * float(row.norm())) for row in spread.factor[0]]
-        return Expected(
-            -20 / math.log(10) * float(spread.log_error), *((1 / limit, limit) for limit in limits)
-        )
+        return Expected(psnr, *((1 / limit, limit) for limit in limits))
 
     def upload(self, rgb: np.ndarray, mask: np.ndarray) -> Uploaded:
         """Copy a photo and its mask to the device."""
@@ -414,26 +400,20 @@ def apply_to_photo(
     return torch.cat([postprocess(base.apply(band).clamp_(0, 1)) for band in bands])
 
 
-def to_float(rgb: Tensor) -> Tensor:
-    """Scale an integer photo to [0, 1]: (h, w, 3) -> float32 (3, h, w)."""
-    return rgb.permute(2, 0, 1).float() / torch.iinfo(rgb.dtype).max
-
-
 def fill(x: Tensor, source: Uploaded, box: Box, grid: int, base: IntegerTransform | None) -> None:
     """Fill a network's input, which holds the padding, with a box of cells of the padded photo.
 
     Args:
         x: float32 (4, h, w); with base RAW (BASE_CHANNELS, h, w).
         source: photo.
-        box: cells to read.
-        grid: width and height of a cell in pixels.
+        box: cells to read, of `grid` x `grid` pixels.
         base: transform that gives the base RAW; None: there is none.
     """
     rows, columns = pixel_slices(box, grid, *source.mask.shape)
     rgb, mask = source.rgb[rows, columns], source.mask[rows, columns]
     top, left = rows.start - (box.top * grid - BORDER), columns.start - (box.left * grid - BORDER)
     inside = x[:, top : top + len(rgb), left : left + rgb.shape[1]]
-    inside[:3], inside[3] = to_float(rgb), mask
+    inside[:3], inside[3] = rgb.permute(2, 0, 1).float() / torch.iinfo(rgb.dtype).max, mask
     if base:
         inside[4:] = base.apply(rgb)
 

@@ -28,10 +28,7 @@ claims: list[socket.socket] = []
 
 @functools.cache
 def choose_gpu(number: int | None = None) -> tuple[torch.device | None, str]:
-    """Choose the GPU of this process, once.
-
-    Args:
-        number: the GPU to take; None: that of its rank under torchrun, else one that is not claimed.
+    """Choose the GPU of this process, once: `number`, that of its rank under torchrun, or an unclaimed one.
 
     Returns:
         The device, or None; and if there is a GPU that can't be used, the cause and the remedy.
@@ -49,9 +46,15 @@ def choose_gpu(number: int | None = None) -> tuple[torch.device | None, str]:
         if number not in indices:
             return None, f"PyTorch sees {len(indices)} GPU(s) here, numbered from cuda:0 on"
         indices = (number,)
-    usable = [i for i in indices if has_kernels(torch.cuda.get_device_capability(i))]
+    architectures = torch.cuda.get_arch_list()
+    usable = [i for i in indices if has_kernels(torch.cuda.get_device_capability(i), architectures)]
     if not usable:
-        return None, unsupported(indices[0])
+        major, minor = torch.cuda.get_device_capability(indices[0])
+        return None, (
+            f"{torch.cuda.get_device_name(indices[0])} has compute capability {major}.{minor}, and PyTorch"
+            f" {torch.__version__} has kernels for {', '.join(architectures)}; for older GPUs:"
+            f" pip install torch=={base_version()} --index-url https://download.pytorch.org/whl/cu126"
+        )
     if number is None and int(os.environ.get("WORLD_SIZE", 1)) > 1:
         index = int(os.environ["LOCAL_RANK"])
         if index not in usable:
@@ -68,7 +71,7 @@ def choose_gpu(number: int | None = None) -> tuple[torch.device | None, str]:
 
 def in_gpu_job() -> bool:
     """Return True inside a Slurm job that requested a GPU."""
-    return any(os.environ.get(name) for name in GPU_JOB_VARIABLES)
+    return any(map(os.environ.get, GPU_JOB_VARIABLES))
 
 
 def find_cause(messages: Sequence[str]) -> str:
@@ -97,31 +100,17 @@ def base_version() -> str:
     return torch.__version__.partition("+")[0]
 
 
-def has_kernels(capability: tuple[int, int], architectures: Sequence[str] | None = None) -> bool:
-    """Return True if a build of PyTorch has kernels for a GPU.
+def has_kernels(capability: tuple[int, int], architectures: Sequence[str]) -> bool:
+    """Return True if a build of PyTorch has kernels for a GPU of a compute capability.
 
-    Args:
-        capability: compute capability of the GPU.
-        architectures: architectures of the build, such as sm_80, or compute_90 for a portable kernel; by
-            default those of this build.
+    Architectures are such as sm_80, or compute_90 for a portable kernel.
     """
-    architectures = torch.cuda.get_arch_list() if architectures is None else architectures
     parts = (name.rstrip("af").partition("_") for name in architectures)  # sm_90a: with extensions
     versions = [(kind, int(number)) for kind, _, number in parts]
     major, minor = capability
     return any(
         number // 10 == major and number % 10 <= minor if kind == "sm" else number <= 10 * major + minor
         for kind, number in versions
-    )
-
-
-def unsupported(index: int) -> str:
-    """Return the message about a GPU without kernels in this build."""
-    major, minor = torch.cuda.get_device_capability(index)
-    return (
-        f"{torch.cuda.get_device_name(index)} has compute capability {major}.{minor}, and PyTorch"
-        f" {torch.__version__} has kernels for {', '.join(torch.cuda.get_arch_list())}; for older GPUs:"
-        f" pip install torch=={base_version()} --index-url https://download.pytorch.org/whl/cu126"
     )
 
 
@@ -155,14 +144,11 @@ def claim_gpu(indices: Sequence[int]) -> int:
 
 
 def claim(names: Sequence[str]) -> int:
-    """Claim the first name that no other process has claimed, until this process ends.
+    """Claim the first name that no other process has claimed, until this process ends, and return its index.
 
-    A claim is an abstract Unix socket: unlike a lock file, it needs no folder, no permission of other users,
-    and disappears with its process. Other network namespaces, as those of Docker's containers, don't see it;
-    there CUDA_VISIBLE_DEVICES must tell GPUs apart.
-
-    Returns:
-        Index of the name; by process ID if other processes have claimed all of them.
+    If all are claimed, the process ID decides. A claim is an abstract Unix socket: unlike a lock file, it
+    needs no folder, no permission of other users, and disappears with its process. Other network namespaces,
+    as those of Docker's containers, don't see it; there CUDA_VISIBLE_DEVICES must tell GPUs apart.
     """
     for index, name in enumerate(names):
         holder = socket.socket(socket.AF_UNIX)
@@ -226,8 +212,7 @@ def on_device(device: torch.device) -> Iterator[None]:
 def gpu_errors() -> Iterator[None]:
     """Raise a GPU failure as DeviceError: afterwards this process cannot compute other photos either.
 
-    Raises:
-        InputError: the process was forked from one that had used CUDA.
+    Raises InputError in a process that was forked from one that had used CUDA.
     """
     try:
         yield

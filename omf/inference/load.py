@@ -17,12 +17,13 @@ def load_method(
 ) -> tuple[Method, str, bool]:
     """Load a model's networks, or its classical method.
 
+    Classical methods use the CPU, and ignore the precision.
+
     Args:
         model: listed model, or one of a folder of weights.
-        device: auto, cpu, cuda or cuda:N; classical methods use the CPU.
-        precision: one of `omf.inference.arguments.PRECISIONS`, see `omf.inference.fusion.Fusion`; classical
-            methods ignore it.
-        own_process: True to configure the process for networks on the CPU; for programs.
+        device: auto, cpu, cuda or cuda:N.
+        precision: one of `omf.inference.arguments.PRECISIONS`, see `omf.inference.fusion.Fusion`.
+        own_process: see `omf.inference.devices.pick_device`.
 
     Returns:
         The method, a description of its device, and True if that is a CPU.

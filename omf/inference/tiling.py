@@ -40,15 +40,9 @@ class Box:
 
 
 def needed_cells(needed: np.ndarray, grid: int, border: int) -> np.ndarray:
-    """Return the cells that contain a needed pixel.
+    """Return the cells of `grid` x `grid` pixels with a needed one: bool (H, W) -> (rows, columns).
 
-    Args:
-        needed: bool (H, W).
-        grid: width and height of a cell in pixels.
-        border: pixels of padding at the top and left, and the least at the bottom and right.
-
-    Returns:
-        bool (padded H / grid, padded W / grid).
+    `border` are the pixels of padding at the top and left, and the least at the bottom and right.
     """
     height, width = (-(-(size + 2 * border) // grid) for size in needed.shape)
     padded = np.zeros((height * grid, width * grid), bool)
@@ -130,8 +124,7 @@ def dilated_areas(
     Args:
         lines: bool (lines, cells), rows or columns of a box.
         halo: cells to extend a box by on each side.
-        origin: position of `lines` in the image, along both axes.
-        shape: size of the image in cells, along both axes.
+        origin, shape: position of `lines` in the image, and size of the image, in cells along both axes.
     """
     occupied, width = lines.any(1), lines.shape[1]
     numbers = np.arange(len(lines))

@@ -44,9 +44,12 @@ def load_networks(
     """
     check_files(model)
     base = load_base(model.base.path) if model.base else None
+    spread = load_spread(model.spread.path) if model.spread else None
+    oe, noe = (load_network(file.path) if file else None for file in (model.oe, model.noe))
     expected, inputs = (BASE_CHANNELS, "R, G, B, mask, base RAW") if base else (4, "R, G, B, mask")
-    branches = [(file, load_network(file.path)) for file in (model.oe, model.noe) if file]
-    for file, network in branches:
+    for file, network in ((model.oe, oe), (model.noe, noe)):
+        if network is None:
+            continue
         if model.widths not in (None, network.widths):
             raise InputError(
                 f"{file.path}: widths {network.widths}, but {model.widths} are listed; correct the list"
@@ -54,21 +57,19 @@ def load_networks(
         if (network.in_channels, network.out_channels) != (expected, 3):
             channels = f"{network.in_channels} in, {network.out_channels} out"
             raise InputError(f"{file.path}: {channels}; the model needs {expected} in ({inputs}), 3 out")
-    oe, noe = branches[0][1], branches[1][1] if model.noe else None
     if noe and oe.depth != noe.depth:
         raise InputError(
             f"{model.oe.path}: widths {oe.widths}, but NOE's are {noe.widths}; "
             "both need the same number of levels"
         )
-    return oe, noe, base, load_spread(model.spread.path) if model.spread else None
+    return oe, noe, base, spread
 
 
 def load_network(path: Path) -> PaddedNetwork:
     """Load one network of the method.
 
     The header of a safetensors file specifies the architecture and the widths. A file without them, or a
-    `.pt` file, is a U-Net whose widths follow from the shapes of its weights. `.pt` files are read with
-    `weights_only=True`, so that no code in them is executed.
+    `.pt` file, is a U-Net whose widths follow from the shapes of its weights.
 
     Raises:
         InputError: the file is unreadable or not a network of the method, keys are missing or unexpected,
@@ -77,10 +78,9 @@ def load_network(path: Path) -> PaddedNetwork:
     state, header = read_weights(path)
     name = header.get("architecture")
     if name is None:
-        if (shape := shape_of(state)) is None:
-            raise InputError(
-                f"{path}: not a U-Net checkpoint; it has no Conv1.conv.0.weight or no Conv.weight"
-            )
+        shape = shape_of(state)
+        if shape is None:
+            raise InputError(f"{path}: not a U-Net checkpoint; it has no Conv1.conv.0.weight or Conv.weight")
         return build_with_weights(partial(build, "unet", *shape), state, path)
     if name not in NETWORKS:
         raise InputError(f"{path}: weights of architecture {name}; the method takes {', '.join(NETWORKS)}")
@@ -90,20 +90,20 @@ def load_network(path: Path) -> PaddedNetwork:
 
 
 def load_demosaic_net(path: Path) -> DemosaicNet:
-    """Load a Demosaic Net. Raises InputError under the same conditions as `load_network`."""
+    """Load a Demosaic Net. Raises InputError as `load_network` does."""
     state, header = read_weights(path, DEMOSAIC, "a Demosaic Net")
     width, depth = (header_numbers(path, header, key, 1)[0] for key in ("width", "depth"))
     return build_with_weights(partial(DemosaicNet, width, depth), state, path)
 
 
 def load_base(path: Path) -> GlobalNet:
-    """Load a base network. Raises InputError under the same conditions as `load_network`."""
+    """Load a base network. Raises InputError as `load_network` does."""
     state, _ = read_weights(path, BASE, "a base network")
     return build_with_weights(GlobalNet, state, path)
 
 
 def load_spread(path: Path) -> SpreadNet:
-    """Load a spread network. Raises InputError under the same conditions as `load_network`."""
+    """Load a spread network. Raises InputError as `load_network` does."""
     state, _ = read_weights(path, SPREAD, "a spread network")
     return build_with_weights(SpreadNet, state, path)
 
@@ -118,12 +118,10 @@ def build_with_weights(make: Callable[[], Network], state: Mapping[str, Tensor],
     except (InputError, ValueError, RuntimeError) as error:
         raise InputError(f"{path}: {error}; copy the file again from where it came") from error
     kind, expected = type(network).__name__, network.state_dict()
+    missing, surplus = expected.keys() - state.keys(), state.keys() - expected.keys()
     problems = [
         f"{word}: {join_first(sorted(keys), ', ')}"
-        for word, keys in (
-            ("missing", expected.keys() - state.keys()),
-            ("not of this network", state.keys() - expected.keys()),
-        )
+        for word, keys in (("missing", missing), ("not of this network", surplus))
         if keys
     ]
     problems += [
@@ -152,11 +150,11 @@ def join_first(items: list[str], separator: str) -> str:
     return separator.join(items)
 
 
-def find_value_problem(key: str, value: Tensor) -> str | None:
-    """Return why the values of a tensor cannot be weights, or None if they can."""
+def find_value_problem(key: str, value: Tensor) -> str:
+    """Return why the values of a tensor cannot be weights; empty if they can."""
     if value.dtype not in WEIGHT_TYPES:
         return f"{key} holds {str(value.dtype).removeprefix('torch.')}, not numbers of 16, 32 or 64 bits"
-    return None if torch.isfinite(value).all() else f"{key} holds values that are not finite"
+    return "" if torch.isfinite(value).all() else f"{key} holds values that are not finite"
 
 
 def read_weights(
@@ -164,11 +162,9 @@ def read_weights(
 ) -> tuple[Mapping[str, Tensor], dict[str, str]]:
     """Read a weights file, of an architecture if one is given; `network` describes that to the user.
 
-    Returns:
-        {parameter name: tensor} on the CPU, and the header of a safetensors file (empty for others).
+    Returns {parameter name: tensor} on the CPU, and the header of a safetensors file (empty for others).
 
-    Raises:
-        InputError: the file is unreadable, contains anything but plain tensors, or has another architecture.
+    Raises InputError if it is unreadable, contains anything but plain tensors, or has another architecture.
     """
     try:
         if path.suffix == ".safetensors":
@@ -211,45 +207,32 @@ def header_numbers(path: Path, header: Mapping[str, str], key: str, count: int =
     return numbers
 
 
-def save_network(network: PaddedNetwork, path: Path, camera: str | None = None) -> None:
-    """Write safetensors: the weights of convolutions in float16 (half the bytes), the rest in float32.
+def save_network(
+    network: PaddedNetwork | DemosaicNet | GlobalNet | SpreadNet, path: Path, camera: str | None = None
+) -> None:
+    """Write a network as safetensors, in float32, and the convolutions of OE and NOE in float16.
 
     `camera`, if known, is that of the RAW which it predicts; see `omf.models.registry.find_model`.
     """
-    convolutions = {name for name, module in network.named_modules() if isinstance(module, nn.Conv2d)}
-    state = {
-        key: value.half() if key.rpartition(".")[0] in convolutions and key.endswith("weight") else value
+    halves = isinstance(network, PaddedNetwork)
+    state = {  # four axes: kernels of convolutions
+        key: (value.half() if halves and value.ndim == 4 else value).contiguous()
         for key, value in network.state_dict().items()
     }
-    header = {
-        "architecture": name_of(network),
-        "widths": ",".join(map(str, network.widths)),
-        "in_channels": str(network.in_channels),
-        "out_channels": str(network.out_channels),
-    }
-    write_weights(state, header, path, camera)
-
-
-def save_demosaic_net(network: DemosaicNet, path: Path) -> None:
-    """Write a Demosaic Net as safetensors, in float32."""
-    header = {"architecture": DEMOSAIC, "width": str(network.width), "depth": str(network.depth)}
-    write_weights(network.state_dict(), header, path)
-
-
-def save_base(network: GlobalNet, path: Path, camera: str | None = None) -> None:
-    """Write a base network as safetensors, in float32."""
-    write_weights(network.state_dict(), {"architecture": BASE}, path, camera)
-
-
-def save_spread(network: SpreadNet, path: Path) -> None:
-    """Write a spread network as safetensors, in float32."""
-    write_weights(network.state_dict(), {"architecture": SPREAD}, path)
-
-
-def write_weights(
-    state: Mapping[str, Tensor], header: Mapping[str, str], path: Path, camera: str | None = None
-) -> None:
-    """Write tensors and a header, with the camera if it is known, as safetensors."""
-    header = {"format": "pt", **header} | ({"camera": camera} if camera else {})
+    header = {"format": "pt", **architecture_of(network)} | ({"camera": camera} if camera else {})
     with atomic_write(path) as temporary:
-        temporary.write_bytes(save({key: value.contiguous() for key, value in state.items()}, header))
+        temporary.write_bytes(save(state, header))
+
+
+def architecture_of(network: nn.Module) -> dict[str, str]:
+    """Return the header from which the `load` functions build a network."""
+    if isinstance(network, PaddedNetwork):
+        return {
+            "architecture": name_of(network),
+            "widths": ",".join(map(str, network.widths)),
+            "in_channels": str(network.in_channels),
+            "out_channels": str(network.out_channels),
+        }
+    if isinstance(network, DemosaicNet):
+        return {"architecture": DEMOSAIC, "width": str(network.width), "depth": str(network.depth)}
+    return {"architecture": BASE if isinstance(network, GlobalNet) else SPREAD}

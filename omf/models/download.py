@@ -48,16 +48,13 @@ def fetch(file: WeightsFile, name: str) -> bool:
                 f"or copy it to {file.path} by hand"
             )
         sync(part)
-        keep_other(file.path, part)
-        mark(part, file.path)
-        part.replace(file.path)
+        path = file.path
+        # other than an earlier download, a part of this one and a pointer to it
+        if path.exists() and not (is_own(path) or begins_with(part, path) or is_pointer(path)):
+            log.warning(f"{path}: not the listed file; kept as {set_aside(path).name}")
+        mark(part, path)
+        part.replace(path)
     return True
-
-
-def keep_other(path: Path, download: Path) -> None:
-    """Rename a file that is neither an earlier download, nor a part of this one, nor a pointer to it."""
-    if path.exists() and not (is_own(path) or begins_with(download, path) or is_pointer(path)):
-        log.warning(f"{path}: not the listed file; kept as {set_aside(path).name}")
 
 
 def download(file: WeightsFile, part: Path) -> None:

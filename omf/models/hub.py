@@ -102,13 +102,9 @@ def download_revision(api: HfApi, info: ModelInfo, target: Path) -> Path:
 
 
 def describe_download(endpoint: str, info: ModelInfo, staging: Path, listed: str) -> dict:
-    """Load a downloaded model and return its entry for the list, or remove it if it can't be used.
+    """Load the model in `staging` and return its entry for the list, or remove it if it can't be used.
 
-    Args:
-        endpoint: URL of the hub.
-        info: the revision.
-        staging: folder of the download.
-        listed: name of the folder that will contain the files, relative to the list.
+    `listed` is the folder that will contain the files, relative to the list.
 
     Raises:
         InputError: it is not a model of this program, its camera is unknown, or its card is invalid.

@@ -78,11 +78,9 @@ def read_models() -> dict[str, Model]:
 
 
 def merge_lists() -> tuple[dict[str, Model], dict[str, InputError]]:
-    """Read the shipped list of models and the user's, which may not replace the shipped ones.
+    """Read the shipped list of models and the user's, not replacing shipped ones; see `read_list`.
 
-    Returns:
-        {name: model}, and {name: problem} of the entries that can't be used; a list of the user's that is
-        unreadable counts as one of them.
+    A list of the user's that is unreadable counts as an invalid entry.
     """
     models, problems = read_list(data_folder(MODELS) / SHIPPED)
     listing = user_folder(MODELS) / OWN
@@ -103,11 +101,7 @@ def belongs_to_user(model: Model) -> bool:
 
 
 def read_list(listing: Path) -> tuple[dict[str, Model], dict[str, InputError]]:
-    """Read a list of models. Raises InputError if it is unreadable.
-
-    Returns:
-        {name: model}, and {name: problem} of the entries that are invalid.
-    """
+    """Read {name: model} and, of invalid entries, {name: problem}; raise InputError if it is unreadable."""
     models, problems = {}, {}
     for name, entry in read_entries(listing).items():
         try:
@@ -176,8 +170,7 @@ def check_fields(model: Model) -> None:
 def parse_file(network: str, file: dict, folder: Path) -> WeightsFile:
     """Convert a file of an entry. A file with a URL may lie in the user's folder: it is fetched to there.
 
-    Raises:
-        ValueError, AttributeError, KeyError or TypeError: the file is invalid.
+    Raises ValueError, AttributeError, KeyError or TypeError if the file is invalid.
     """
     name, url = Path(file["name"]), file.get("url")
     if name.is_absolute() or ".." in name.parts:
@@ -210,8 +203,7 @@ def is_trusted_url(url: str) -> bool:
 def register_model(name: str, entry: dict) -> None:
     """Add an entry, as in models.yaml, to the user's list of models, or replace the one of the same name.
 
-    Raises:
-        InputError: the entry is invalid, or the list is unreadable; it is left as it is.
+    Raises InputError if the entry is invalid, or the list is unreadable; it is left as it is.
     """
     listing = user_folder(MODELS) / OWN
     parse_entry(name, entry, listing.parent)
@@ -272,8 +264,7 @@ def find_model(name: str) -> Model:
 def model_in_folder(folder: Path, listed: dict[Path, WeightsFile]) -> Model:
     """Return the model whose weights a folder contains, see `FOLDER_FILES`; `listed`: known files by path.
 
-    Raises:
-        InputError: the folder does not contain all weights of a model.
+    Raises InputError if the folder does not contain all weights of a model.
     """
     for names in FOLDER_FILES:
         paths = {branch: folder / file for branch, file in names.items()}

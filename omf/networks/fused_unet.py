@@ -1,7 +1,6 @@
 """Fused U-Net for inference: the same function with fewer operations."""
 
 import copy
-from collections.abc import Sequence
 from itertools import chain
 
 import torch
@@ -18,7 +17,7 @@ class FusedUNet(nn.Module):
     """A U-Net's body with fused batch norms, sub-pixel up-convolutions and the channels-last layout.
 
     Args:
-        network: trained network; not modified.
+        network: trained network, which stays as it is.
         dtype: dtype of all but the first and the last convolution, which stay float32: they cost little of
             the work, and half of the error of half precision.
         onednn: use operators of oneDNN for CPUs, see `can_use_onednn`: kernels that are reordered once, and
@@ -38,7 +37,7 @@ class FusedUNet(nn.Module):
         encoders = (fuse_block(getattr(unet, f"Conv{level}")) for level in levels[1:])
         decoders = (fuse_block(getattr(unet, f"Up_conv{level}")) for level in levels[:0:-1])
         self.encoders, self.decoders = (
-            nn.ModuleList(rectified_block(block, dtype, onednn) for block in part)
+            nn.ModuleList(nn.Sequential(*(rectified(conv, dtype, onednn) for conv in pair)) for pair in part)
             for part in (chain([others], encoders), decoders)
         )
         self.ups = nn.ModuleList(
@@ -86,12 +85,8 @@ class SubPixelUpConv(nn.Module):
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Upsample x and concatenate it to skip: (N, C, H, W) and (N, C', 2H, 2W) -> (N, 2C', 2H, 2W)."""
         batch, channels, height, width = skip.shape
-        merged = torch.empty(
-            (batch, 2 * channels, height, width),
-            dtype=skip.dtype,
-            device=skip.device,
-            memory_format=torch.channels_last,
-        )
+        options = {"dtype": skip.dtype, "device": skip.device, "memory_format": torch.channels_last}
+        merged = torch.empty((batch, 2 * channels, height, width), **options)
         merged[:, :channels] = skip
         phases = self.conv(x).split(channels, dim=1)
         for phase, (row, column) in zip(phases, ((0, 0), (0, 1), (1, 0), (1, 1))):
@@ -128,11 +123,6 @@ def fuse_block(block: ConvBlock) -> list[nn.Conv2d]:
     """Return the two convolutions of a block with their batch norms fused, in float64."""
     first, first_norm, _, second, second_norm, _ = block.conv
     return [fuse_conv_bn(first, first_norm), fuse_conv_bn(second, second_norm)]
-
-
-def rectified_block(block: Sequence[nn.Conv2d], dtype: torch.dtype, onednn: bool) -> nn.Sequential:
-    """Return convolutions each followed by a ReLU; see `FusedUNet`."""
-    return nn.Sequential(*(rectified(conv, dtype, onednn) for conv in block))
 
 
 def rectified(conv: nn.Conv2d, dtype: torch.dtype, onednn: bool) -> nn.Module:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from omf.networks.base import PaddedNetwork, in_full_precision, receptive_radius
 
@@ -17,16 +16,11 @@ def block_count(level: int) -> int:
     return 1 if level < 2 else 2
 
 
-class LayerNorm2d(nn.Module):
+class LayerNorm2d(nn.LayerNorm):
     """Layer normalisation over the channels of each pixel."""
 
-    def __init__(self, channels: int):
-        super().__init__()
-        self.weight, self.bias = nn.Parameter(torch.ones(channels)), nn.Parameter(torch.zeros(channels))
-
     def forward(self, x: Tensor) -> Tensor:
-        last = functional.layer_norm(x.permute(0, 2, 3, 1), self.weight.shape, self.weight, self.bias, 1e-6)
-        return last.permute(0, 3, 1, 2)
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class SimpleGate(nn.Module):
@@ -43,14 +37,14 @@ class Block(nn.Module):
     def __init__(self, channels: int):
         super().__init__()
         self.spatial = nn.Sequential(
-            LayerNorm2d(channels),
+            LayerNorm2d(channels, eps=1e-6),
             nn.Conv2d(channels, 2 * channels, 1),
             nn.Conv2d(2 * channels, 2 * channels, 3, padding=1, groups=2 * channels),
             SimpleGate(),
             nn.Conv2d(channels, channels, 1),
         )
         self.pointwise = nn.Sequential(
-            LayerNorm2d(channels),
+            LayerNorm2d(channels, eps=1e-6),
             nn.Conv2d(channels, 2 * channels, 1),
             SimpleGate(),
             nn.Conv2d(channels, channels, 1),
@@ -68,16 +62,11 @@ def blocks(level: int, channels: int) -> nn.Sequential:
 
 
 class LocalNAFNet(PaddedNetwork):
-    """U-shaped stack of NAFNet blocks, with one level per entry of `widths`, the shallowest first.
+    """U-shaped stack of NAFNet blocks, with one level per entry of `widths`.
 
     The channel attention of the original averages over the full image, so that each pixel would depend on
     all others and on the tiling. It is omitted: an output depends only on the inputs within
     `receptive_radius`, so tiles give the same result as the full image.
-
-    Args:
-        widths: channels of each level.
-        in_channels: 4, for R, G, B and the overexposure mask.
-        out_channels: 3, for camera R, G, B.
     """
 
     peak_features = 10

@@ -12,10 +12,7 @@ from omf.networks.unet import UNet
 class PackedUNet(PaddedNetwork):
     """U-Net on the cells of a Bayer mosaic, with a quarter of the pixels and of the work.
 
-    Args:
-        widths: channels of each level, the shallowest, at half resolution, first.
-        in_channels: 4, for R, G, B and the overexposure mask.
-        out_channels: 3, for camera R, G, B.
+    The first of `widths` is that at half resolution.
     """
 
     def __init__(self, widths: Sequence[int], in_channels: int = 4, out_channels: int = 3):

@@ -48,13 +48,7 @@ class UpConv(nn.Module):
 
 
 class UNet(PaddedNetwork):
-    """U-Net with one level per entry of `widths`, the shallowest first.
-
-    Args:
-        widths: channels of each level.
-        in_channels: 4, for R, G, B and the overexposure mask.
-        out_channels: 3, for camera R, G, B.
-    """
+    """U-Net with one level per entry of `widths`."""
 
     peak_features = 8
 

@@ -28,7 +28,7 @@ def convert_dataset(folder: Path, out: Path, crop: int = 504) -> list[str]:
 
     Args:
         folder: folder with NAME.dng, or other camera RAW, each with NAME.jpg or with an embedded photo.
-        out: output folder, other than `folder`; created if needed.
+        out: output folder, created if needed.
         crop: height and width of a crop in pixels, even.
 
     Returns:

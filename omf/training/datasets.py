@@ -24,7 +24,7 @@ from omf.evaluation.plausibility import check_pair
 from omf.io.camera_raw import CAMERA_RAW_SUFFIXES, CameraRaw, import_rawpy, read_camera_raw
 from omf.io.embedded import open_embedded_photo, read_embedded_photo
 from omf.io.images import PHOTO_SUFFIXES, read_rgb
-from omf.io.packed import NPY_ERRORS, PACKED_SUFFIXES, read_counts, unreadable
+from omf.io.packed import NPY_ERRORS, PACKED_SUFFIXES, read_counts, read_with_levels, unreadable
 from omf.io.photos import group_by_stem, match_shots
 from omf.raw.bayer import WHITE_LEVEL, crop_to_cells, unpack
 from omf.raw.overexposure import overexposure_mask
@@ -135,10 +135,10 @@ class Dataset:
 
 
 def find_pairs(folder: Path) -> Dataset:
-    """Find the pairs in a folder or in its `train/`, and their layout, from file names and headers only.
+    """Find the pairs in a folder or in its `train/`, and their layout; photos and camera RAW are not read.
 
-    Camera RAW without a photo of the same name counts as a pair with its embedded photo, which is not read
-    here: `check_pairs` checks it, and `CameraPair.load` decodes it.
+    Camera RAW without a photo of the same name counts as a pair with its embedded photo, which `check_pairs`
+    checks.
 
     Raises:
         InputError: the folder does not exist, contains no pairs, or none that can be used.
@@ -156,7 +156,8 @@ def find_pairs(folder: Path) -> Dataset:
         if photos.keys() & packed.keys():
             dataset = packed_pairs(candidate, photos, packed, camera)
         elif camera:
-            dataset = camera_pairs(photos, camera)
+            matched, problems = match_pairs(photos, match_shots(photos, camera), embedded=True)
+            dataset = Dataset("dng", [CameraPair(*files) for files in matched], problems)
         else:
             continue
         if not dataset.pairs:
@@ -187,12 +188,6 @@ def match_pairs(
             duplicates = photo_files if len(photo_files) > 1 else raw_files
             problems.append(f"{duplicates[0]}: {duplicates[1].name} has the same name; keep one of them")
     return matched, problems
-
-
-def camera_pairs(photos: dict[str, list[Path]], camera: dict[str, list[Path]]) -> Dataset:
-    """Return the dataset of a folder with camera RAW."""
-    matched, problems = match_pairs(photos, match_shots(photos, camera), embedded=True)
-    return Dataset("dng", [CameraPair(*files) for files in matched], problems)
 
 
 def packed_pairs(
@@ -240,21 +235,17 @@ def check_white_level(path: Path, level: object) -> int:
 
 
 def layout_and_white_level(photo: Path, raw: Path, given: int | None) -> tuple[str, int]:
-    """Return the layout of a pair and its white level.
-
-    The white level comes from `dataset.json` (`given`), else from the RAW file, else from the layout.
+    """Return the layout of a pair and its white level: `given`, else that of the RAW file or of the layout.
 
     Raises InputError if the RAW is damaged or its white level is unknown.
     """
+    if raw.suffix.lower() == ".npz":
+        levels = {name: value.tolist() for name, value in read_with_levels(raw)[1].items()}
+        black, cfa = levels.get("black_level", 0), levels.get("cfa", "RGGB")
+        if black or cfa != "RGGB":
+            raise InputError(f"{raw}: black level {black}, CFA {cfa}; give black level 0 and RGGB")
+        return "ntire", given or check_white_level(raw, levels.get("max_val", NTIRE_WHITE_LEVEL))
     try:
-        if raw.suffix.lower() == ".npz":
-            with np.load(raw, allow_pickle=False) as archive:
-                stored = archive["max_val"].item() if "max_val" in archive else NTIRE_WHITE_LEVEL
-                black = archive["black_level"].item() if "black_level" in archive else 0
-                cfa = str(archive["cfa"]) if "cfa" in archive else "RGGB"
-            if black or cfa != "RGGB":
-                raise InputError(f"{raw}: black level {black}, CFA {cfa}; give black level 0 and RGGB")
-            return "ntire", given or check_white_level(raw, stored)
         shape = np.load(raw, mmap_mode="r", allow_pickle=False).shape  # reads only the header
     except NPY_ERRORS as error:
         raise unreadable(raw, error) from error

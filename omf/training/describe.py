@@ -58,11 +58,9 @@ def describe(dataset: Dataset) -> str:
 def camera_pairs_line(pairs: list[CameraPair]) -> str:
     """Return the line about the camera RAW in a dataset."""
     embedded = sum(pair.photo is None for pair in pairs)
-    counts = {
-        "photos with camera RAW": len(pairs) - embedded,
-        "camera RAW files with embedded photos": embedded,
-    }
-    text = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    kinds = ("photos with camera RAW", "camera RAW files with embedded photos")
+    counts = (len(pairs) - embedded, embedded)
+    text = ", ".join(f"{count} {kind}" for count, kind in zip(counts, kinds) if count)
     if not text:
         return "layout dng: no pairs that can be used"
     return f"layout dng: {text}; before training, cut them into pairs: omf dataset FOLDER --convert OUT"
@@ -70,13 +68,9 @@ def camera_pairs_line(pairs: list[CameraPair]) -> str:
 
 def pair_statistics(rgb: np.ndarray, planes: np.ndarray) -> list[float]:
     """Return minima, means and maxima of the planes R, Gr, Gb, B, and the overexposed and clipped shares."""
-    return [
-        *planes.min(axis=(0, 1)),
-        *planes.mean(axis=(0, 1), dtype=np.float64),
-        *planes.max(axis=(0, 1)),
-        overexposure_mask(rgb).mean(),
-        (planes >= CLIPPED_RAW).mean(),
-    ]
+    values = planes.reshape(-1, 4)
+    shares = overexposure_mask(rgb).mean(), (planes >= CLIPPED_RAW).mean()
+    return [*values.min(0), *values.mean(0, dtype=np.float64), *values.max(0), *shares]
 
 
 def statistics_lines(sizes: list[str], rows: np.ndarray) -> list[str]:
@@ -85,11 +79,7 @@ def statistics_lines(sizes: list[str], rows: np.ndarray) -> list[str]:
     sizes_text = ", ".join(f"{size} ({count})" for count, size in common[:5]) + ", ..." * (len(common) > 5)
     lines = [f"sizes         {sizes_text}", "RAW, 1 = white     R      Gr      Gb       B"]
     low, mean, high, shares = np.split(rows, (4, 8, 12), axis=1)
-    for name, values in (
-        ("lowest", low.min(axis=0)),
-        ("mean", mean.mean(axis=0)),
-        ("highest", high.max(axis=0)),
-    ):
+    for name, values in (("lowest", low.min(0)), ("mean", mean.mean(0)), ("highest", high.max(0))):
         lines.append(f"  {name:<10}" + "".join(f"{value:8.4f}" for value in values))
     green = np.maximum(mean[:, 1:3].mean(axis=1), 1e-9)
     for name, plane in (("R/G", 0), ("B/G", 3)):
@@ -123,8 +113,7 @@ def grey_world_preview(bayer: np.ndarray) -> np.ndarray:
 def contact_sheet(dataset: Dataset, path: Path, count: int = 20) -> None:
     """Write a PNG with at most `count` evenly spaced pairs: photo, fixed rendering of the RAW, and name.
 
-    Raises:
-        InputError: there are no packed pairs, or one of the sampled pairs cannot be read.
+    Raises InputError if there are no packed pairs, or one of the sampled pairs cannot be read.
     """
     if dataset.layout == "dng" or not dataset.pairs:
         raise InputError(f"{path}: no pairs to show; convert camera RAW first")

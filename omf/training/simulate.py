@@ -18,15 +18,8 @@ from omf.utils.written import check_replaceable
 def write_pairs(photos: list[Path], camera: Camera, out: Path, count: int, size: int, seed: int) -> list[str]:
     """Simulate pairs: `out`/NUMBER.png (sRGB with JPEG artefacts), NUMBER.npy (packed RAW) and dataset.json.
 
-    Pair i depends only on the scenes and on (seed, i). Pairs that already exist are skipped.
-
-    Args:
-        photos: photos to use as scenes; if empty, synthetic scenes are used.
-        camera: camera to simulate.
-        out: output folder, created if needed.
-        count: number of pairs.
-        size: height and width in pixels, even, 16 or more.
-        seed: random seed.
+    The scenes are `photos`, or drawn ones if there are none. Pair i, of `size` x `size` pixels, depends only
+    on the scenes and on (seed, i). Pairs that already exist are skipped.
 
     Returns:
         One line for each pair that would overwrite a file.

@@ -2,30 +2,29 @@
 
 import hashlib
 import json
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.utils.data import Dataset
 
 from omf.io.cameras import find_camera
-from omf.models.checkpoints import (
-    load_base,
-    load_demosaic_net,
-    load_network,
-    save_base,
-    save_demosaic_net,
-    save_network,
-    save_spread,
-)
+from omf.models.checkpoints import load_base, load_demosaic_net, load_network, save_network
 from omf.models.registry import check_files, find_model
 from omf.networks.build import build
 from omf.networks.demosaic_net import DemosaicNet
 from omf.networks.global_net import BASE_CHANNELS, GlobalNet, refine
 from omf.networks.spread_net import SpreadNet, spread_loss, true_errors
 from omf.training.curves import draw_curves
-from omf.training.loop import LOG, Hyperparameters, fit, is_first, starts_with_header, wait_for_others
+from omf.training.loop import (
+    LOG,
+    Hyperparameters,
+    Objective,
+    fit,
+    is_first,
+    starts_with_header,
+    wait_for_others,
+)
 from omf.training.losses import BranchLoss, encode, seam
 from omf.training.patches import WANTED, MosaickedScenes, Patches, WholeImages
 from omf.training.settings import STAGES, TrainingSettings
@@ -44,13 +43,7 @@ def weights_file(run: Path, stage: str) -> Path:
 
 
 def train_stage(stage: str, settings: TrainingSettings, run: Path, device: torch.device) -> None:
-    """Train one network of a run, unless it is finished with the same settings.
-
-    Args:
-        stage: one of `STAGES`, which names the earlier stages that it requires.
-        settings: settings of the run.
-        run: folder of weights, checkpoints, log.csv and curves.png.
-        device: device of this process.
+    """Train the network of one of `STAGES` in the folder of a run, unless it is finished with these settings.
 
     Raises:
         InputError: missing weights of an earlier stage, too little training data, or the weights would
@@ -82,32 +75,38 @@ def train_stage(stage: str, settings: TrainingSettings, run: Path, device: torch
         settings.ema_decay,
         fingerprint,
     )
-    length = iterations * batch_size
-    seed = len(STAGES) * settings.seed + list(STAGES).index(stage)  # each stage has its own patches
-    size = settings.patch_size
-    if stage == "base":
-        save, objective = partial(save_base, camera=settings.camera), base_objective
-        images = WholeImages(training_source(settings, stage), length, seed)
-        network = initial_network(stage, settings, run)
-    elif stage == "spread":
-        save, objective = save_spread, spread_objective(load_base(weights_file(run, "base")).to(device))
-        images, network = WholeImages(training_source(settings, stage), length, seed), SpreadNet()
-    elif stage == "demosaic":
-        save, objective, network = save_demosaic_net, demosaic_loss, DemosaicNet()
-        images = MosaickedScenes(simulated_pictures(settings), size, length, seed)
-    else:
-        save = partial(save_network, camera=settings.camera)
-        objective = branch_objective(stage, settings, run, device)
-        source, with_summary = training_source(settings, stage), settings.iterations.base > 0
-        images = Patches(source, WANTED[stage], size, length, seed, with_summary)
-        network = initial_network(stage, settings, run)
+    network, objective = initial_network(stage, settings, run), stage_objective(stage, settings, run, device)
+    images = training_images(stage, settings, iterations * batch_size)
     network = fit(network, objective, images, plan, run, device)
     if is_first():
-        save(network, weights_file(run, stage))
+        camera = None if stage in ("demosaic", "spread") else settings.camera
+        save_network(network, weights_file(run, stage), camera)
         save_json(run / FINISHED, finished | {stage: fingerprint}, own=True)
         (run / f"{stage}.state.pt").unlink()
         draw_curves(run / LOG, run / CURVES)
     wait_for_others()  # the next stage reads these files
+
+
+def training_images(stage: str, settings: TrainingSettings, length: int) -> Dataset:
+    """Return the images to train a stage with; each stage has its own ones."""
+    seed, size = len(STAGES) * settings.seed + list(STAGES).index(stage), settings.patch_size
+    if stage == "demosaic":
+        return MosaickedScenes(simulated_pictures(settings), size, length, seed)
+    source = training_source(settings, stage)
+    if stage in ("base", "spread"):
+        return WholeImages(source, length, seed)
+    return Patches(source, WANTED[stage], size, length, seed, with_summary=settings.iterations.base > 0)
+
+
+def stage_objective(stage: str, settings: TrainingSettings, run: Path, device: torch.device) -> Objective:
+    """Return the objective of a stage; see the functions below for the batches."""
+    if stage == "base":
+        return base_objective
+    if stage == "demosaic":
+        return demosaic_loss
+    if stage == "spread":
+        return spread_objective(load_base(weights_file(run, "base")).to(device))
+    return branch_objective(stage, settings, run, device)
 
 
 def read_finished(run: Path) -> dict[str, str]:
@@ -141,24 +140,28 @@ def stage_fingerprint(stage: str, settings: TrainingSettings) -> str:
     others = STAGES.keys() - {stage, *STAGES[stage]}
     for section in ("iterations", "loss"):
         values[section] = {name: value for name, value in values[section].items() if name not in others}
-    without_widths = {
-        "base": ("network", "widths"),
-        "spread": ("network", "widths", "init_from"),
-        "demosaic": ("network", "widths", "init_from"),
-    }
-    for name in ("name", "num_gpus", *without_widths.get(stage, ())):
+    unused = ["name", "num_gpus"]
+    if stage not in ("oe", "noe"):
+        unused += ["network", "widths"]
+    if stage in ("demosaic", "spread"):
+        unused += ["init_from"]
+    for name in unused:
         del values[name]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 def initial_network(stage: str, settings: TrainingSettings, run: Path) -> nn.Module:
-    """Return the initial network of `base`, `noe` or `oe`.
+    """Return the network to start from: random, or for `base`, `noe` and `oe` that of the model to fine-tune.
 
-    It is that of the model to fine-tune, or NOE for OE, or has random weights.
+    Without one, OE starts from NOE.
 
     Raises:
         InputError: the model to fine-tune lacks the network.
     """
+    if stage == "demosaic":
+        return DemosaicNet()
+    if stage == "spread":
+        return SpreadNet()
     if settings.init_from:
         model = find_model(settings.init_from)
         check_files(model)
@@ -173,18 +176,11 @@ def initial_network(stage: str, settings: TrainingSettings, run: Path) -> nn.Mod
         return GlobalNet()
     if stage == "oe" and settings.iterations.noe:
         return load_network(weights_file(run, "noe"))
-    if settings.iterations.base:
-        return build(settings.network, settings.widths, BASE_CHANNELS)
-    return build(settings.network, settings.widths)
+    return build(settings.network, settings.widths, BASE_CHANNELS if settings.iterations.base else 4)
 
 
 def base_objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
-    """Return the mean over the images of the RMS error of RAW.
-
-    Args:
-        network: base network.
-        batch: thumbnails (N, 4, S, S), quantiles and RAW (N, 3, S, S), see `WholeImages`.
-    """
+    """Return the mean over the images of the RMS error of the base's RAW; see `WholeImages` for the batch."""
     thumbnail, quantiles, raw = batch
     transform = network(thumbnail, quantiles)
     with torch.autocast(thumbnail.device.type, enabled=False):
@@ -192,8 +188,8 @@ def base_objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
         return error.square().mean((1, 2, 3)).sqrt().mean()
 
 
-def spread_objective(base: GlobalNet) -> Callable[[nn.Module, list[Tensor]], Tensor]:
-    """Return the objective of the spread network of a base network; see `base_objective` for the batch."""
+def spread_objective(base: GlobalNet) -> Objective:
+    """Return the objective of the spread network of a base network; see `WholeImages` for the batch."""
 
     def objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
         thumbnail, quantiles, raw = batch
@@ -219,14 +215,11 @@ def demosaic_loss(network: nn.Module, batch: list[Tensor]) -> Tensor:
     return (encode(network(bayer).float()) - encode(truth)).abs().mean()
 
 
-def branch_objective(
-    branch: str, settings: TrainingSettings, run: Path, device: torch.device
-) -> Callable[[nn.Module, list[Tensor]], Tensor]:
+def branch_objective(branch: str, settings: TrainingSettings, run: Path, device: torch.device) -> Objective:
     """Return the objective of `oe` or `noe`: its output against the demosaiced RAW, over its own pixels.
 
-    The Demosaic Net in the folder of the run demosaics the ground truth. The base network in the same folder,
-    if the settings have one, extends the input. OE's objective may contain the seam with NOE, or with the
-    base.
+    The Demosaic Net of the run demosaics the ground truth. Its base network, if the settings have one,
+    extends the input. OE's objective may contain the seam with NOE, or with the base.
     """
     demosaic = load_demosaic_net(weights_file(run, "demosaic")).to(device)
     neutral = find_camera(settings.camera).mean_neutral

@@ -16,7 +16,7 @@ from picture_files import P3, icc_profile, save_heic, save_png_16
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
-from omf.models.checkpoints import save_demosaic_net, save_network
+from omf.models.checkpoints import save_network
 from omf.networks.demosaic_net import DemosaicNet
 from omf.networks.nafnet import LocalNAFNet
 
@@ -151,7 +151,7 @@ SAFETENSORS = [
     lambda path: save_network(LocalNAFNet((3, 5)).eval(), path),
 ]
 PT = [lambda path: torch.save(random_unet((4, 6), 0).state_dict(), path), save_legacy]
-DEMOSAIC = [lambda path: save_demosaic_net(DemosaicNet(4, 4), path)]
+DEMOSAIC = [lambda path: save_network(DemosaicNet(4, 4), path)]
 
 MODELS = (ROOT / "trained_models" / "models.yaml").read_bytes()
 CAMERAS = [path.read_bytes() for path in sorted((ROOT / "cameras").glob("*.yaml"))]

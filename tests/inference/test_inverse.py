@@ -59,13 +59,8 @@ def test_greys_are_monotone_and_white_is_the_gain(camera):
     assert raw.dtype == np.float32
     settings = mean_settings(camera)
     np.testing.assert_allclose(raw[-1], settings.neutral / settings.gain, rtol=2e-3)
-
-
-def test_8_and_16_bits_agree():
     rgb = random_rgb(20, 30)
-    for camera in (S7, CURVED):
-        inverse = Inverse(camera)
-        np.testing.assert_allclose(inverse(rgb.astype(np.uint16) * 257), inverse(rgb), atol=1e-6)
+    np.testing.assert_allclose(Inverse(camera)(rgb.astype(np.uint16) * 257), Inverse(camera)(rgb), atol=1e-6)
 
 
 def test_a_known_neutral_and_exposure_replace_the_means():

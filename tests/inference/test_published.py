@@ -3,19 +3,26 @@
 A float32 sum depends on the order of its terms, which differs between vector units. All outputs are therefore
 compared with one in float64: a value changes to the next count if it is closer to the boundary between two
 counts than the rounding error of the sums.
+
+As a program, `test_published.py CHECKPOINTS SIZE THREADS...`, this prints the differences of the outputs
+on the centre of the reference image, a line of JSON for each count of threads.
 """
 
 import json
 import sys
-from pathlib import Path
 
+import imageio.v3 as iio
 import numpy as np
 import pytest
 import torch
 from conftest import REFERENCE, ROOT, run
-from published_answers import difference
+from published_procedure import centre, counts, published_raw
 
-PROGRAM = Path(__file__).with_name("published_answers.py")
+from omf.inference.load import load_method
+from omf.models.registry import find_model
+from omf.raw.bayer import to_challenge_format
+from omf.raw.overexposure import overexposure_mask
+
 MAX_CHANGED = 5e-4  # fraction of values that may differ by one count
 
 HIGHEST = torch.backends.cpu.get_cpu_capability()
@@ -25,10 +32,7 @@ CAPABILITIES = {  # environment variables of oneDNN and of PyTorch's kernels
     "AVX2": {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"},
     "AVX-512": {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE", "ATEN_CPU_CAPABILITY": "avx512"},
 }
-PROCESSORS = {
-    "AVX2": ("AVX2", "AVX512"),
-    "AVX-512": ("AVX512",),
-}  # PyTorch's names of processors that have them
+PROCESSORS = {"AVX2": ("AVX2", "AVX512"), "AVX-512": ("AVX512",)}  # PyTorch's names of those that have them
 # A part of the picture, with both regions of the mask, binds the sums of a lesser processor as well.
 CASES = [("all", 504, (2,)), *((name, 248, (1, 2)) for name in CAPABILITIES)]
 
@@ -43,7 +47,7 @@ def test_published_matches_the_published_code_and_all_precisions_are_accurate(
     if HIGHEST not in PROCESSORS.get(name, HIGHEST):
         pytest.skip(f"requires a processor with {name}")
     environment = {"PYTHONPATH": f"{ROOT / 'tests'}:{ROOT}"} | CAPABILITIES[name]
-    result = run(sys.executable, PROGRAM, published_model, size, *threads, **environment)
+    result = run(sys.executable, __file__, published_model, size, *threads, **environment)
     assert result.returncode == 0, result.stderr
     answers = [json.loads(line) for line in result.stdout.splitlines()]
     assert len(answers) == len(threads)
@@ -57,8 +61,30 @@ def test_published_matches_the_published_code_and_all_precisions_are_accurate(
 
 def test_the_float64_reference_matches_the_published_code():
     """Compare with the output of the published code, in float32."""
-    largest, fraction = difference(
-        *(np.load(REFERENCE / f"expected_504{name}.npy") for name in ("", "_float64"))
-    )
+    published, exact = (np.load(REFERENCE / f"expected_504{name}.npy") for name in ("", "_float64"))
+    largest, fraction = difference(published, exact)
     assert largest == 1
     assert fraction <= MAX_CHANGED
+
+
+def difference(given: np.ndarray, expected: np.ndarray) -> tuple[int, float]:
+    """Return the largest difference in counts, and the fraction of values that differ."""
+    difference = np.abs(given.astype(int) - expected)
+    return int(difference.max()), float((difference > 0).mean())
+
+
+def main(checkpoints: str, size: str, *threads: str) -> None:
+    rgb = np.ascontiguousarray(centre(iio.imread(REFERENCE / "input_504.png"), int(size)))
+    in_float64, model = np.load(REFERENCE / f"expected_{size}_float64.npy"), find_model(checkpoints)
+    methods = {name: load_method(model, "cpu", name)[0] for name in ("published", "float32")}
+    for count in map(int, threads):
+        torch.set_num_threads(count)
+        outputs = {name: method(rgb, overexposure_mask(rgb)) for name, method in methods.items()}
+        plain = published_raw(rgb, checkpoints)
+        packed = {name: to_challenge_format(raw) for name, raw in outputs.items()} | {"plain": counts(plain)}
+        differences = {name: difference(values, in_float64) for name, values in packed.items()}
+        print(json.dumps(differences | {"bits": float((outputs["published"] != plain).mean())}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

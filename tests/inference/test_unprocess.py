@@ -33,10 +33,8 @@ def test_the_gains_depend_on_the_name_only(dtype):
     """The last bits of a pixel, which depend on the decoder, change the result as little."""
     rgb = random_rgb(20, 30, dtype=dtype)
     raw = Unprocess(S7)(rgb, "a")
-    assert raw.shape == rgb.shape
-    assert raw.dtype == np.float32
-    assert raw.min() >= 0
-    assert raw.max() <= 1
+    assert raw.shape == rgb.shape and raw.dtype == np.float32
+    assert raw.min() >= 0 and raw.max() <= 1
     assert (raw == Unprocess(S7)(rgb.copy(), "a")).all()
     assert np.abs(raw - Unprocess(S7)(rgb, "b")).max() > 0.01
     # midtones, for which the inverse curves are not steep

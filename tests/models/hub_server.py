@@ -52,11 +52,8 @@ class Handler(BaseHTTPRequestHandler):
     def match(self, pattern: str) -> re.Match | None:
         return re.fullmatch(pattern, self.path.partition("?")[0])
 
-    def body(self) -> bytes:
-        return self.rfile.read(int(self.headers["Content-Length"]))
-
     def do_POST(self):
-        body = self.body()
+        body = self.rfile.read(int(self.headers["Content-Length"]))
         if self.path == "/api/validate-yaml":
             has_header = json.loads(body)["content"].startswith("---\n")
             self.answer({"errors": [] if has_header else [{"message": "no metadata"}], "warnings": []})
@@ -113,14 +110,8 @@ class Handler(BaseHTTPRequestHandler):
             return self.answer(content, X_Repo_Commit=revision, ETag=f'"{hashlib.sha1(content).hexdigest()}"')
         if asked.get("kind") == "tree":
             return self.answer([tree_entry(path, content) for path, content in files.items()])
-        return self.answer(
-            {
-                "id": asked["name"],
-                "sha": revision,
-                "cardData": {"license": self.server.licence},
-                "siblings": [{"rfilename": path} for path in files],
-            }
-        )
+        card, siblings = {"license": self.server.licence}, [{"rfilename": path} for path in files]
+        return self.answer({"id": asked["name"], "sha": revision, "cardData": card, "siblings": siblings})
 
 
 def commit_hash(name: str, number: int) -> str:

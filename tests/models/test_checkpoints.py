@@ -1,4 +1,4 @@
-"""Loading and saving of weights."""
+"""Loading and saving of weights. tests/faults/ has more damaged ones."""
 
 import pickle
 from dataclasses import replace
@@ -10,14 +10,7 @@ from conftest import random_unet
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from omf.models.checkpoints import (
-    load_base,
-    load_demosaic_net,
-    load_network,
-    load_networks,
-    save_demosaic_net,
-    save_network,
-)
+from omf.models.checkpoints import load_base, load_demosaic_net, load_network, load_networks, save_network
 from omf.models.registry import find_model
 from omf.networks.demosaic_net import DemosaicNet
 from omf.networks.nafnet import LocalNAFNet
@@ -53,45 +46,31 @@ def test_published_files_load_unchanged(published_model):
         random_unet((3, 5, 7, 9, 11), 1),
         LocalNAFNet((3, 5, 7)),
         PackedUNet((3, 5)).eval(),
+        DemosaicNet(6, 4),
     ],
 )
 def test_round_trip(tmp_path, network):
+    x, load, arguments, tolerance = torch.rand(1, 4, 20, 20), load_network, ("widths",), 2e-3  # float16
+    if isinstance(network, DemosaicNet):
+        torch.nn.init.normal_(network.tail.weight)
+        x, load, arguments, tolerance = x[:, :1], load_demosaic_net, ("width", "depth"), 0
     save_network(network, tmp_path / "net.safetensors")
-    loaded = load_network(tmp_path / "net.safetensors")
-    assert (type(loaded), loaded.widths, loaded.training) == (type(network), network.widths, False)
-    x = torch.rand(1, 4, 20, 20)
+    loaded = load(tmp_path / "net.safetensors")
+    assert type(loaded) is type(network) and not loaded.training
+    assert all(getattr(loaded, name) == getattr(network, name) for name in arguments)
     with torch.inference_mode():
-        # convolutions are stored in float16
-        torch.testing.assert_close(loaded(x), network(x), atol=2e-3, rtol=0)
+        torch.testing.assert_close(loaded(x), network(x), atol=tolerance, rtol=0)
 
 
-def test_the_architecture_is_in_the_header(tmp_path, network):
-    save_network(network, tmp_path / "net.safetensors")
-    with safe_open(tmp_path / "net.safetensors", "pt") as file:
-        metadata = file.metadata()
-        assert metadata["architecture"] == "unet"
-        assert metadata["widths"] == "4,6,8"
+def test_the_architecture_is_in_the_header_and_without_it_is_a_unet(tmp_path, network):
+    save_network(network, path := tmp_path / "net.safetensors")
+    with safe_open(path, "pt") as file:
+        assert file.metadata()["architecture"] == "unet" and file.metadata()["widths"] == "4,6,8"
         assert file.get_tensor("Conv1.conv.0.weight").dtype == torch.float16
         assert file.get_tensor("Conv1.conv.1.running_var").dtype == torch.float32
-
-
-def test_round_trip_of_a_demosaic_net(tmp_path):
-    network = DemosaicNet(6, 4)
-    torch.nn.init.normal_(network.tail.weight)
-    save_demosaic_net(network, tmp_path / "net.safetensors")
-    loaded = load_demosaic_net(tmp_path / "net.safetensors")
-    assert (loaded.width, loaded.depth, loaded.training) == (6, 4, False)
-    x = torch.rand(1, 1, 20, 20)
-    with torch.inference_mode():
-        assert (loaded(x) == network(x)).all()
-
-
-def test_a_file_without_the_architecture_is_a_unet(tmp_path):
-    path = tmp_path / "unet.safetensors"
-    save_network(random_unet((4, 6), 0), path)
-    save_file(load_file(path), tmp_path / "net.safetensors")
-    loaded, original = load_network(tmp_path / "net.safetensors"), load_network(path)
-    assert loaded.widths == original.widths == (4, 6)
+    save_file(load_file(path), tmp_path / "plain.safetensors")
+    loaded, original = load_network(tmp_path / "plain.safetensors"), load_network(path)
+    assert loaded.widths == original.widths == (4, 6, 8)
     assert all((value == original.state_dict()[key]).all() for key, value in loaded.state_dict().items())
 
 
@@ -101,11 +80,8 @@ NAFNET, DEMOSAIC = {"architecture": "nafnet"}, {"architecture": "demosaic", "wid
 @pytest.mark.parametrize(
     ("load", "header", "problem"),
     [
-        (
-            load_network,
-            {"architecture": "resnet"},
-            "resnet; the method takes unet, packed_unet,",
-        ),
+        (load_network, {"architecture": "resnet"}, "resnet; the method takes unet, packed_unet,"),
+        (load_network, {}, "not a U-Net checkpoint"),
         (load_network, DEMOSAIC, "architecture demosaic; the method takes unet, packed_unet, nafnet"),
         (load_network, NAFNET, "does not specify the widths"),
         (load_network, NAFNET | {"widths": "4,,5"}, "does not specify the widths"),
@@ -138,11 +114,6 @@ def test_invalid_headers_are_refused(tmp_path, load, header, problem):
             r"missing: Up2\.up\.1\.bias; not of this network: surplus\.weight",
         ),
         ({"Conv2.conv.0.bias": torch.zeros(5)}, r"Conv2\.conv\.0\.bias is \(5,\), not \(6,\)"),
-        (
-            {"Conv.bias": torch.tensor([0, torch.nan, 0])},
-            r"Conv\.bias holds values that are not finite",
-        ),
-        ({"Conv.bias": torch.zeros(3, dtype=torch.complex64)}, "Conv.bias holds complex64, not numbers"),
         # one number in the file, a terabyte in memory
         ({"Conv.bias": torch.zeros(1).expand(2**40)}, "not a state_dict"),
         ({"Conv.bias": torch.zeros(4, 4).to_sparse()}, "not a state_dict"),
@@ -161,48 +132,26 @@ def test_pickles_cannot_execute_code(tmp_path):
         def __reduce__(self):
             return (Path.touch, (tmp_path / "executed",))
 
-    (tmp_path / "net.pt").write_bytes(pickle.dumps(Evil()))
-    with pytest.raises(InputError, match=r"net\.pt"):
-        load_network(tmp_path / "net.pt")
-    save_state(tmp_path / "net.pt", {"Conv.weight": Evil()})
-    with pytest.raises(InputError, match=r"net\.pt"):
-        load_network(tmp_path / "net.pt")
+    (tmp_path / "a.pt").write_bytes(pickle.dumps(Evil()))
+    for path in (tmp_path / "a.pt", save_state(tmp_path / "b.pt", {"Conv.weight": Evil()})):
+        with pytest.raises(InputError, match=path.name):
+            load_network(path)
     assert not (tmp_path / "executed").exists()
 
 
-@pytest.mark.parametrize("name", ["net.pt", "net.safetensors"])
-@pytest.mark.parametrize("length", [0, 10, 2000])
-def test_truncated_files_are_refused(tmp_path, network, name, length):
-    path = tmp_path / name
-    save_network(network, path) if name == "net.safetensors" else save_state(path, network.state_dict())
-    path.write_bytes(path.read_bytes()[:length])
-    with pytest.raises(InputError, match="can't be read as weights"):
-        load_network(path)
-
-
-@pytest.mark.parametrize("content", [[1, 2], {"a": 1}, {"a": torch.zeros(2)}])
-def test_other_contents_are_refused(tmp_path, content):
-    with pytest.raises(InputError, match=r"net\.pt"):
-        load_network(save_state(tmp_path / "net.pt", content))
-
-
-def test_a_pair_with_wrong_channels_or_widths_is_refused(tmp_path, tiny_model):
-    for branch in ("oe", "noe"):
-        save_network(UNet((4, 6), in_channels=3), tmp_path / f"{branch}.safetensors")
-    with pytest.raises(InputError, match="3 in, 3 out; the model needs 4 in"):
-        load_networks(find_model(str(tmp_path)))
-    other = replace(find_model(str(tiny_model)), widths=(4, 6, 9))
-    with pytest.raises(InputError, match=r"widths \(4, 6, 8\), but \(4, 6, 9\) are listed"):
-        load_networks(other)
-
-
-def test_branches_may_differ_in_architecture_but_not_in_depth(tmp_path, network):
+def test_branches_may_differ_in_architecture_but_not_in_channels_or_depth(tmp_path, network):
     save_network(network, tmp_path / "oe.safetensors")
     save_network(LocalNAFNet((3, 5, 7)), tmp_path / "noe.safetensors")
-    load_networks(find_model(str(tmp_path)))
+    model = find_model(str(tmp_path))
+    load_networks(model)
+    with pytest.raises(InputError, match=r"widths \(4, 6, 8\), but \(4, 6, 9\) are listed"):
+        load_networks(replace(model, widths=(4, 6, 9)))
     save_network(LocalNAFNet((3, 5)), tmp_path / "noe.safetensors")
     with pytest.raises(InputError, match="same number of levels"):
-        load_networks(find_model(str(tmp_path)))
+        load_networks(model)
+    save_network(UNet((4, 6), in_channels=3), tmp_path / "oe.safetensors")
+    with pytest.raises(InputError, match="3 in, 3 out; the model needs 4 in"):
+        load_networks(model)
 
 
 @pytest.mark.parametrize(
@@ -224,15 +173,3 @@ def test_a_header_of_another_network_is_reported(tmp_path, network, header, mess
     with pytest.raises(InputError, match=message) as caught:
         load_network(path)
     assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_damaged_pickles_are_reported(tmp_path, network):
-    """The unpickler raises KeyError, IndexError, TypeError or AssertionError on damaged bytes."""
-    torch.save(network.state_dict(), path := tmp_path / "net.pt", _use_new_zipfile_serialization=False)
-    content = path.read_bytes()
-    for index in range(0, 1200, 7):
-        path.write_bytes(content[:index] + bytes([content[index] ^ 0x15]) + content[index + 1 :])
-        try:
-            load_network(path)
-        except InputError as error:
-            assert str(path) in str(error)

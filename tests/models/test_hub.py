@@ -15,7 +15,7 @@ from models.hub_server import TOKEN, commit_hash, serving_hub
 
 from omf.commands import run_models_fetch, run_models_push
 from omf.models import hub as hub_module
-from omf.models.checkpoints import load_networks, save_base
+from omf.models.checkpoints import load_networks, save_network
 from omf.models.hub import push
 from omf.models.registry import check_files, find_model, read_models
 from omf.raw.camera import load_camera
@@ -87,28 +87,21 @@ def test_the_profile_of_an_own_camera_comes_along(hub, weights, own_models, tmp_
 
 
 @pytest.mark.parametrize(
-    ("action", "arguments", "problem"),
+    ("pushed", "address", "problem"),
     [
-        ("push", ("unprocess", "jane/x"), "model unprocess: has no weights in safetensors files"),
-        ("push", ("samsung_s7", "two/slashes/x"), "two/slashes/x: not a name on the hub; give OWNER/NAME"),
-        (
-            "fetch",
-            ("jane/missing",),
-            "jane/missing: the hub answers 404 Not Found; check the name, or log in",
-        ),
-        ("fetch", ("jane/mine@other",), "jane/mine: the hub answers 404 Not Found"),
-        ("fetch", ("../x",), "../x: not a name on the hub; give OWNER/NAME"),
-        ("fetch", ("jane/other",), "the folder does not hold the weights of a model"),
+        ("unprocess", "jane/x", "model unprocess: has no weights in safetensors files"),
+        ("samsung_s7", "two/slashes/x", "two/slashes/x: not a name on the hub; give OWNER/NAME"),
+        (None, "jane/missing", "jane/missing: the hub answers 404 Not Found; check the name, or log in"),
+        (None, "jane/mine@other", "jane/mine: the hub answers 404 Not Found"),
+        (None, "../x", "../x: not a name on the hub; give OWNER/NAME"),
+        (None, "jane/other", "the folder does not hold the weights of a model"),
     ],
 )
-def test_problems_are_told_in_one_line(hub, action, arguments, problem):
+def test_problems_are_told_in_one_line(hub, pushed, address, problem):
     hub.repositories["jane/other"] = [{"README.md": b"another kind of model"}]
     hub.repositories["jane/mine"] = [{}]
     with pytest.raises(InputError) as caught:
-        if action == "push":
-            push(find_model(arguments[0]), arguments[1])
-        else:
-            hub_module.fetch_repository(*arguments)
+        push(find_model(pushed), address) if pushed else hub_module.fetch_repository(address)
     assert problem in str(caught.value)
 
 
@@ -127,21 +120,23 @@ def test_a_hub_that_takes_nothing(hub, monkeypatch, url, token, problem):
 
 
 @pytest.fixture
-def fetch(hub, tiny_base_model):
-    """Return a function that fetches jane/night, and a model of that name on the hub."""
+def night(hub, tiny_base_model) -> list[dict[str, bytes]]:
+    """Return the commits of jane/night on the hub: a model of that name."""
     files = {path.name: path.read_bytes() for path in tiny_base_model.iterdir()}
     hub.repositories["jane/night"] = [{}, files | {"README.md": CARD.encode()}]
+    return hub.repositories["jane/night"]
+
+
+@pytest.fixture
+def fetch(night):
+    """Return a function that fetches jane/night."""
     return partial(hub_module.fetch_repository, "jane/night")
 
 
-def next_revision(hub, tiny_base_model) -> dict[str, bytes]:
-    """Add a revision with other weights to jane/night, and return its files."""
-    path = tiny_base_model.parent / "next.safetensors"
-    save_base(random_base(1), path)
-    hub.repositories["jane/night"].append(
-        hub.repositories["jane/night"][-1] | {"base.safetensors": path.read_bytes()}
-    )
-    return hub.repositories["jane/night"][-1]
+def add_revision(night, tmp_path) -> None:
+    """Add a commit with other weights."""
+    save_network(random_base(1), path := tmp_path / "next.safetensors")
+    night.append(night[-1] | {"base.safetensors": path.read_bytes()})
 
 
 def revisions(own_models) -> list[str]:
@@ -161,7 +156,11 @@ BROKEN = {  # kind: (files of a revision, licence, part of the message)
     "damaged weights": ({"oe.safetensors": b"damaged"}, "mit", "oe.safetensors: can't be read as weights"),
     "no weights": ({"oe.safetensors": None}, "mit", "the folder does not hold the weights of a model"),
     "empty weights": ({"base.safetensors": b""}, "mit", "base.safetensors: can't be read as weights"),
-    "weights of another kind": ({"oe.safetensors": "base"}, "mit", "weights of architecture base"),
+    "another network": (
+        {"oe.safetensors": "base.safetensors"},
+        "mit",
+        "weights of architecture base",
+    ),
     "a bad demosaic net": ({"demosaic.safetensors": b"x"}, "mit", "demosaic.safetensors: can't be read"),
     "a bad profile": ({"camera.yaml": NO_PROFILE}, "mit", "camera.yaml: not a valid camera profile"),
     "a profile that is no text": ({"camera.yaml": b"\xff"}, "mit", "camera.yaml: not a valid camera profile"),
@@ -172,18 +171,12 @@ BROKEN = {  # kind: (files of a revision, licence, part of the message)
 
 
 @pytest.mark.parametrize("kind", BROKEN)
-def test_a_broken_revision_leaves_the_former_one(hub, fetch, own_models, kind):
+def test_a_broken_revision_leaves_the_former_one(hub, night, fetch, own_models, kind):
     fetch()
     before = {path: path.read_bytes() for path in own_models.rglob("*") if path.is_file()}
-    files, hub.licence, problem = BROKEN[kind]
-    files = {
-        name: hub.repositories["jane/night"][-1].get(f"{content}.safetensors", content)
-        if isinstance(content, str)
-        else content
-        for name, content in files.items()
-    }
-    changed = hub.repositories["jane/night"][-1] | files
-    hub.repositories["jane/night"].append({k: v for k, v in changed.items() if v is not None})
+    changes, hub.licence, problem = BROKEN[kind]
+    files = night[-1] | {name: night[-1].get(content, content) for name, content in changes.items()}
+    night.append({name: content for name, content in files.items() if content is not None})
     with pytest.raises(InputError) as caught:
         fetch()
     line = str(caught.value)
@@ -205,9 +198,10 @@ class KilledError(BaseException):
 
 @pytest.mark.parametrize("same", [False, True], ids=["the next revision", "the same one"])
 @pytest.mark.parametrize("moment", ["load_networks", "sync", "rename", "register_model", "remove_revisions"])
-def test_a_kill_at_any_moment_leaves_a_usable_model(hub, fetch, own_models, tiny_base_model, moment, same):
+def test_a_kill_at_any_moment_leaves_a_usable_model(night, fetch, own_models, tmp_path, moment, same):
     fetch()
-    files = hub.repositories["jane/night"][-1] if same else next_revision(hub, tiny_base_model)
+    if not same:
+        add_revision(night, tmp_path)
 
     def kill(*_):
         raise KilledError
@@ -218,14 +212,14 @@ def test_a_kill_at_any_moment_leaves_a_usable_model(hub, fetch, own_models, tiny
             fetch()
     load_networks(find_model("jane/night"))
     model = fetch()
-    assert model.base.path.read_bytes() == files["base.safetensors"]
+    assert model.base.path.read_bytes() == night[-1]["base.safetensors"]
     check_files(model)
     assert revisions(own_models) == [model.base.path.parent.name]
 
 
-def test_the_rest_of_a_stopped_download_goes(hub, fetch, own_models, tiny_base_model, monkeypatch):
+def test_the_rest_of_a_stopped_download_goes(night, fetch, own_models, tmp_path, monkeypatch):
     fetch()
-    next_revision(hub, tiny_base_model)
+    add_revision(night, tmp_path)
 
     def stop(*_, local_dir, **__):
         local_dir.mkdir()
@@ -238,22 +232,22 @@ def test_the_rest_of_a_stopped_download_goes(hub, fetch, own_models, tiny_base_m
             fetch()
     load_networks(find_model("jane/night"))
     assert len(revisions(own_models)) == 2  # the next fetch resumes it, or removes it if there is a newer one
-    next_revision(hub, tiny_base_model)
+    add_revision(night, tmp_path)
     model = fetch()
     assert revisions(own_models) == [model.oe.path.parent.name]
 
 
-def test_files_of_the_user_stay(hub, fetch, own_models, tiny_base_model):
+def test_files_of_the_user_stay(night, fetch, own_models, tmp_path):
     notes = fetch().oe.path.with_name("notes.txt")
     notes.write_text("mine")
     (own_models / "jane" / "night" / "more").mkdir()
-    next_revision(hub, tiny_base_model)
+    add_revision(night, tmp_path)
     fetch()
     assert notes.read_text() == "mine" and not notes.with_name("oe.safetensors").exists()
     assert (own_models / "jane" / "night" / "more").is_dir()
 
 
-def test_fetches_at_the_same_time(hub, fetch, own_models):
+def test_fetches_at_the_same_time(fetch, own_models):
     with ThreadPoolExecutor(4) as pool:
         for future in [pool.submit(fetch) for _ in range(4)]:
             future.result()

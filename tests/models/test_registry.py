@@ -39,32 +39,28 @@ def registry(own_models, tiny_model):
     return own_models
 
 
+def install(package: Path) -> Path:
+    """Install the data of the program, without weights."""
+    for name in ("trained_models", "cameras"):
+        shutil.copytree(ROOT / name, package / name, ignore=shutil.ignore_patterns("*.safetensors", "*.md"))
+    return package
+
+
 @pytest.fixture
 def package(tmp_path, monkeypatch) -> Path:
     """Return the folder of an installed package, without weights."""
     monkeypatch.setattr(paths, "PACKAGE", tmp_path / "omf")
-    install(tmp_path / "omf")
-    return tmp_path / "omf"
-
-
-def install(package: Path) -> None:
-    for name in ("trained_models", "cameras"):
-        shutil.copytree(ROOT / name, package / name, ignore=shutil.ignore_patterns("*.safetensors", "*.md"))
+    return install(tmp_path / "omf")
 
 
 def test_the_shipped_list_and_its_files_are_complete():
     models = read_models()
     for model in models.values():
-        assert model.source
-        assert model.licence or not model.files
-        assert model.description
+        assert model.source and model.description and (model.licence or not model.files)
         assert all(len(file.sha256) == 64 and file.bytes for file in model.files)
     check_files(models["samsung_s7"])
     assert (ROOT / "trained_models" / "samsung_s7" / "README.md").is_file()
-
-
-def test_the_released_files_are_listed_with_their_hashes():
-    published = read_models()["published"]
+    published = models["published"]
     assert published.oe.path.name == "final_yuv_OE_mask-220.pt"
     assert published.oe.sha256 == "2d32ec0e3136bf1de3f7f19919d1b91bbf417c73e247c20c71aa84ab0f3463bd"
     assert published.noe.path.name == "final_yuv_OE_NOE_mask-220.pt"
@@ -72,70 +68,49 @@ def test_the_released_files_are_listed_with_their_hashes():
     assert {file.bytes for file in published.files} == {138216713}
 
 
-def test_find_by_name(registry):
-    model = find_model("tiny")
-    check_files(model)
-    assert model.name == "tiny"
-    assert [file.path for file in model.files] == [
-        registry / "tiny" / f"{name}.safetensors" for name in ("oe", "noe")
-    ]
+def test_models_are_found_by_name_and_by_folder(registry):
+    for name in ("tiny", str(registry / "tiny")):
+        model = find_model(name)
+        check_files(model)
+        assert model.name == name
+        assert [file.path for file in model.files] == [
+            registry / "tiny" / f"{network}.safetensors" for network in ("oe", "noe")
+        ]
+    with pytest.raises(InputError, match=r"does not hold the weights of a model; put base\.safetensors"):
+        find_model(str(registry))
 
 
-def make_published(folder: Path) -> list[Path]:
-    """Make files of the names and the size of the released ones."""
-    files = [folder / f"final_yuv_{branch}_mask-220.pt" for branch in ("OE", "OE_NOE")]
+def test_released_files_with_another_hash_are_found_by_folder_and_not_opened(own_models):
+    files = [own_models / f"final_yuv_{branch}_mask-220.pt" for branch in ("OE", "OE_NOE")]
     for file in files:
         file.touch()
         os.truncate(file, 138216713)
-    return files
-
-
-def test_find_by_folder(tiny_model, tmp_path):
-    check_files(find_model(str(tiny_model)))
-    files = make_published(tmp_path)
-    published = find_model(str(tmp_path))
-    assert [file.path for file in published.files] == files
-    assert published.oe.sha256 is None
-
-
-def test_a_listed_file_with_another_hash_is_refused_by_name_and_by_folder(registry):
-    path = registry / "tiny" / "oe.safetensors"
-    content = bytearray(path.read_bytes())
-    content[-1] ^= 1
-    path.write_bytes(content)
-    for name in ("tiny", str(registry / "tiny")):
-        with pytest.raises(InputError, match=r"oe\.safetensors: its sha256 is not the listed one"):
-            check_files(find_model(name))
-
-
-def test_a_listed_pickle_with_another_hash_is_not_opened(own_models):
-    make_published(own_models)
+    assert [file.path for file in find_model(str(own_models)).files] == files
     with pytest.raises(InputError, match=r"own/.*OE_mask-220\.pt: .*listed.*omf models fetch published"):
         check_files(find_model("published"))
 
 
-def test_problems_of_a_file_are_described(registry):
+def test_a_wrong_file_is_refused_by_name_and_by_folder(registry):
+    path = registry / "tiny" / "oe.safetensors"
+    content = path.read_bytes()
+    for wrong, problem in (
+        (content[:-1] + bytes([content[-1] ^ 1]), r"oe\.safetensors: its sha256 is not the listed one"),
+        (content[:100], f"100 bytes, but {len(content)} are listed"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n", "Git LFS pointer"),
+    ):
+        path.write_bytes(wrong)
+        for name in ("tiny", str(registry / "tiny")):
+            with pytest.raises(InputError, match=problem):
+                check_files(find_model(name))
     model = find_model("tiny")
-    model.oe.path.write_bytes(model.oe.path.read_bytes()[:100])
-    assert f"100 bytes, but {model.oe.bytes} are listed" in find_file_problem(model.oe, "tiny")
-    model.oe.path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")
-    assert "Git LFS pointer" in find_file_problem(model.oe, "tiny")
-    model.oe.path.unlink()
+    path.unlink()
     assert "no such file" in find_file_problem(model.oe, "tiny")
 
 
-@pytest.mark.parametrize("name", ["tny", "nowhere/at/all"])
+@pytest.mark.parametrize("name", ["tny", "nowhere/at/all", "x" * 5000])
 def test_an_unknown_model_is_reported_with_the_known_ones(registry, name):
-    with pytest.raises(
-        InputError, match=f"{name}: neither listed nor a folder; known models: samsung_s7, .*, tiny$"
-    ):
+    with pytest.raises(InputError, match=r"neither listed nor a folder; known models: samsung_s7, .*, tiny$"):
         find_model(name)
-
-
-def test_a_folder_without_a_pair_is_reported(registry, tmp_path):
-    (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match=r"does not hold the weights of a model; put base\.safetensors"):
-        find_model(str(tmp_path / "empty"))
 
 
 FILE = {"name": "x", "sha256": "0" * 64, "bytes": 1}
@@ -173,16 +148,12 @@ INVALID = [
     (with_noe(sha256="5f2d"), "noe: x has no sha256; .*"),
     (with_noe(bytes=None), "noe: x has no bytes; give the file's size"),
     (with_noe(bytes="many"), "noe: x has no bytes; .*"),
-    (
-        with_noe(url="http://example.org/oe.pt"),
-        r"noe: url http://example\.org/oe\.pt is not trusted; give one that begins with https://",
-    ),
-    (with_noe(url="http://127.0.0.1@example.org/oe.pt"), "noe: .* is not trusted; .*"),
-    (with_noe(url="ftp://example.org/oe.pt"), "noe: .* is not trusted; .*"),
-    (with_noe(url="file:///etc/hostname"), "noe: .* is not trusted; .*"),
-    (with_noe(url="https:///oe.pt"), "noe: .* is not trusted; .*"),
-    (with_noe(url="http://[::1/oe.pt"), "noe: .* is not trusted; .*"),
-    (with_noe(url=7), "noe: .* is not trusted; .*"),
+]
+UNTRUSTED = ["http://example.org/oe.pt", "http://127.0.0.1@example.org/oe.pt", "ftp://example.org/oe.pt", 7]
+UNTRUSTED += ["file:///etc/hostname", "https:///oe.pt", "http://[::1/oe.pt"]
+INVALID += [
+    (with_noe(url=url), f"noe: url {re.escape(str(url))} is not trusted; give one that begins with https://")
+    for url in UNTRUSTED
 ]
 
 
@@ -197,42 +168,33 @@ def test_an_invalid_entry_disables_itself_only(registry, caplog, entry, problem)
     for text in (caplog.messages[0], str(caught.value)):
         assert re.fullmatch(rf".*local\.yaml: m: {problem}; correct the entry, or remove it", text)
     check_files(find_model("tiny"))
+    before = (registry / "local.yaml").read_bytes()
+    with pytest.raises(InputError, match=rf"^mine: {problem}$"):
+        register_model("mine", entry)
+    assert (registry / "local.yaml").read_bytes() == before
 
 
-BAD_LISTS = ["- a list", "text", "a: [unclosed", b"\xff\xfe", b"a: 2001-99-99", b"a: &r [*r]", b"[" * 5000]
-BAD_LISTS += [b"a: !!bool x", b"a: {[b]: c}", b"[a]: c", "a: !!python/object/apply:os.abort []"]
+BAD_LISTS = [b"- a list", b"text", b"a: [unclosed", b"\xff\xfe", b"a: 2001-99-99", b"a: &r [*r]", b"[" * 5000]
+BAD_LISTS += [b"a: !!bool x", b"a: {[b]: c}", b"[a]: c", b"a: !!python/object/apply:os.abort []", None]
 
 
 @pytest.mark.parametrize("content", BAD_LISTS)
 def test_a_list_that_is_not_text_or_yaml_is_reported_on_one_line(own_models, caplog, content):
+    """None: a folder in its place."""
     listing = own_models / "local.yaml"
-    listing.write_bytes(content.encode() if isinstance(content, str) else content)
-    before = listing.read_bytes()
-    with pytest.raises(InputError, match=r"local\.yaml: can't be read as a list of models") as caught:
+    listing.mkdir() if content is None else listing.write_bytes(content)
+    cause = r" \(\[Errno 21\] Is a directory" * (content is None)
+    words = rf"local\.yaml: can't be read as a list of models{cause}"
+    with pytest.raises(InputError, match=words) as caught:
         read_list(listing)
     assert "\n" not in str(caught.value)
     # the shipped models work, and nobody writes over the list
     assert find_model("samsung_s7").name == "samsung_s7"
     assert caplog.messages == [str(caught.value)]
     for change in (lambda: check_free_name("mine"), lambda: register_model("mine", {"method": "inverse"})):
-        with pytest.raises(InputError, match=r"local\.yaml: can't be read as a list of models"):
+        with pytest.raises(InputError, match=words):
             change()
-    assert listing.read_bytes() == before
-
-
-def test_a_folder_in_place_of_the_list(own_models, caplog):
-    (own_models / "local.yaml").mkdir()
-    assert find_model("samsung_s7").name == "samsung_s7"
-    assert "local.yaml: can't be read as a list of models ([Errno 21] Is a directory" in caplog.text
-    with pytest.raises(InputError, match="Is a directory"):
-        check_free_name("mine")
-
-
-def test_a_user_without_home(package, monkeypatch):
-    monkeypatch.setattr(paths, "user_data_path", lambda _: Path("~/.local/share/omf"))
-    assert find_model("samsung_s7").name == "samsung_s7"
-    with pytest.raises(InputError, match=r"can't be written to .you have no home directory.*OMF_HOME"):
-        check_free_name("mine")
+    assert listing.is_dir() if content is None else listing.read_bytes() == content
 
 
 @pytest.mark.parametrize("text", ["", "# none\n", None])
@@ -288,13 +250,6 @@ def test_a_list_that_was_written_by_hand_is_kept(own_models, kind, name):
         assert ("# about b" in listing.read_text()) == (name == "mine") and "# mine" in listing.read_text()
 
 
-def test_an_invalid_entry_is_not_written(registry):
-    before = (registry / "local.yaml").read_bytes()
-    with pytest.raises(InputError, match="mine: licence is 7; it must be text"):
-        register_model("mine", {"method": "inverse", "licence": 7})
-    assert (registry / "local.yaml").read_bytes() == before
-
-
 def register_some(start: int) -> None:
     for number in range(start, start + 8):
         register_model(f"m{number}", {"method": "inverse"})
@@ -340,22 +295,25 @@ def test_names_that_are_taken(own_models, name, problem):
         check_free_name(name)
 
 
-@pytest.mark.parametrize("home", ["/proc/own", "/dev/null"])
-def test_a_folder_that_cannot_be_written_to(monkeypatch, home):
-    monkeypatch.setenv(HOME, home)
-    with pytest.raises(InputError, match=f"{home}/trained_models: can't be written to .*; set OMF_HOME to"):
+@pytest.mark.parametrize("home", ["/proc/own", "/dev/null", None])
+def test_a_folder_that_cannot_be_written_to(package, monkeypatch, home):
+    if home:
+        monkeypatch.setenv(HOME, home)
+        problem = f"{home}/trained_models: can't be written to .*; set OMF_HOME to"
+    else:
+        monkeypatch.delenv(HOME, raising=False)
+        monkeypatch.setattr(paths, "user_data_path", lambda _: Path("~/.local/share/omf"))
+        problem = "can't be written to .you have no home directory.*; set OMF_HOME to"
+    with pytest.raises(InputError, match=problem):
         check_free_name("mine")
     assert find_model("samsung_s7").name == "samsung_s7"
 
 
-def test_a_relative_home_is_refused(monkeypatch):
+def test_the_folder_of_a_checkout_unless_another_is_given(monkeypatch):
     monkeypatch.setenv(HOME, "own")
     with pytest.raises(InputError, match="OMF_HOME is own; give an absolute path"):
         find_model("samsung_s7")
-
-
-def test_the_folder_of_a_checkout(monkeypatch):
-    monkeypatch.delenv(HOME, raising=False)
+    monkeypatch.delenv(HOME)
     assert user_folder("cameras") == ROOT / "cameras"
 
 
@@ -381,9 +339,8 @@ def test_the_folder_of_an_installed_package(package, tmp_path, monkeypatch):
 def test_shipped_weights_name_the_camera_of_their_model():
     """So that a copy of their folder is a model too."""
     files = [(file.path, model.camera) for model in read_models().values() for file in model.files]
-    named = {path: read_camera_name(path) for path, _ in files}
-    assert all(named[path] in (None, camera) for path, camera in files), named
-    assert all(named[path] for path, _ in files if path.name == "oe.safetensors")
+    for path, camera in files:
+        assert read_camera_name(path) in ((camera,) if path.name == "oe.safetensors" else (None, camera))
 
 
 def test_published_weights_in_the_checkout_are_found_from_another_home(own_models, package):
@@ -404,26 +361,18 @@ def test_models_in_a_shipped_list_of_an_earlier_version(own_models, package):
         assert find_model(name).method == "unprocess"
 
 
-def test_a_name_too_long_for_a_file_is_unknown(registry):
-    with pytest.raises(InputError, match=r"neither listed nor a folder"):
-        find_model("x" * 5000)
-
-
-@pytest.mark.parametrize(
-    "url", ["https://example.org/oe", "http://127.0.0.1:8000/oe", "http://localhost/oe", "http://[::1]:80/oe"]
-)
-def test_trusted_urls(url):
-    assert is_trusted_url(url)
+def test_trusted_urls():
+    """UNTRUSTED contains others."""
+    local = ("http://127.0.0.1:8000/oe", "http://localhost/oe", "http://[::1]:80/oe")
+    assert all(map(is_trusted_url, ("https://example.org/oe", *local)))
 
 
 @pytest.mark.parametrize("camera", ["huawei_p20", None, "unreadable"])
 def test_the_header_of_the_weights_names_the_camera(tmp_path, camera):
     for branch in ("oe", "noe"):
-        path = tmp_path / f"{branch}.safetensors"
+        save_network(random_unet((4, 6), 0), path := tmp_path / f"{branch}.safetensors", camera)
         if camera == "unreadable":
             path.write_text("no weights")
-        else:
-            save_network(random_unet((4, 6), 0), path, camera)
     assert find_model(str(tmp_path)).camera == ("huawei_p20" if camera == "huawei_p20" else "samsung_s7")
 
 

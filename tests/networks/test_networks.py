@@ -1,9 +1,34 @@
+"""All networks: any size, padding, receptive field, tiles, precision; the layouts of the U-Nets."""
+
+import numpy as np
 import pytest
 import torch
+from conftest import random_rgb, random_unet
+from reference_checkpoint import published_layout
 from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from omf.inference.fusion import Fusion
+from omf.networks.base import PaddedNetwork, network_input
 from omf.networks.build import NETWORKS, build, name_of
+from omf.networks.nafnet import LocalNAFNet
+from omf.networks.unet import UNet
+from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import InputError
+
+
+def random_network(name: str, widths: tuple[int, ...], seed: int) -> PaddedNetwork:
+    """Return a network all of whose layers have an effect."""
+    if name == "unet":
+        return random_unet(widths, seed)
+    torch.manual_seed(seed)
+    network = build(name, widths).eval()
+    if name == "packed_unet":
+        network.unet = random_unet(widths, seed, 16, 12)
+    for key, parameter in network.named_parameters():
+        if key.endswith(("beta", "gamma")):  # 0 in a new LocalNAFNet
+            nn.init.normal_(parameter, std=0.5)
+    return network
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -49,3 +74,73 @@ def test_the_last_layer_keeps_its_precision_under_autocast(name):
     with torch.autocast("cpu", torch.bfloat16):
         assert network(torch.rand(1, 4, 16, 16)).dtype == torch.float32
     assert dtypes == [torch.float32, torch.float32]
+
+
+LEVELS = [*((name, levels) for name in NETWORKS for levels in (1, 2, 3)), ("unet", 5), ("nafnet", 5)]
+
+
+@pytest.mark.parametrize(("name", "levels"), LEVELS)
+def test_the_receptive_radius_is_the_reach_of_gradients(name, levels):
+    width = 4 if name == "nafnet" and levels < 5 else 2
+    network = random_network(name, (width,) * levels, 0).double()
+    if name != "nafnet":
+        for module in network.modules():  # with positive weights nothing cancels or is rectified
+            if isinstance(module, nn.Conv2d):
+                module.weight.data.abs_()
+    grid, radius, farthest = network.grid, network.receptive_radius, 0
+    size = 2 * grid * (radius // grid + 2)
+    for offset in range(grid):
+        x = torch.rand(1, 4, size, size, dtype=torch.double, requires_grad=True)
+        centre = size // 2 + offset
+        network.body(x)[0, :, centre, centre].sum().backward()
+        affecting = x.grad[0].abs().sum(0).nonzero()
+        farthest = max(farthest, (affecting - centre).abs().max().item())
+    # max pooling hides a few paths, so the observed radius may be smaller, but by less than a cell
+    assert farthest == radius if name == "nafnet" else radius - grid < farthest <= radius
+    assert radius == 122 or (name, levels) != ("unet", 5)  # the published depth
+
+
+@pytest.mark.parametrize("precision", ["float32", "published"])
+@pytest.mark.parametrize(("name", "widths"), [("packed_unet", (4, 6)), ("nafnet", (4, 6, 8))])
+def test_fusion_in_tiles_equals_the_networks_on_the_whole_photo(name, widths, precision):
+    """tests/inference/test_fusion.py tests U-Nets."""
+    oe, noe = (random_network(name, widths, seed) for seed in (1, 2))
+    rgb = random_rgb(150, 131)
+    mask = overexposure_mask(rgb)
+    fusion = Fusion(oe, noe, torch.device("cpu"), precision)
+    fusion.memory = 0  # smallest tiles
+    x = network_input(rgb, mask)
+    with torch.inference_mode():
+        predicted = [network(x)[0].clamp(0, 1).permute(1, 2, 0).numpy() for network in (oe, noe)]
+    expected = np.where(mask[..., None], *predicted)
+    np.testing.assert_allclose(fusion(rgb, mask), expected, atol=1e-5)
+    assert expected.std() > 0.01
+
+
+@pytest.mark.parametrize("widths", [(64, 128, 256, 512, 1024), (16, 32, 64, 128, 256)])
+def test_parameters_of_the_unet_match_the_published_names_shapes_and_order(widths):
+    state = UNet(widths).state_dict()
+    assert {name: tuple(value.shape) for name, value in state.items()} == published_layout(widths)
+    assert list(state) == list(published_layout(widths))
+
+
+def test_the_cells_of_a_packed_unet_are_the_pixels_of_its_unet():
+    network = random_network("packed_unet", (3, 5), 0)
+    x = torch.rand(1, 4, 16, 24)
+    phases = [(slice(row, None, 2), slice(column, None, 2)) for row in range(2) for column in range(2)]
+    with torch.inference_mode():
+        planes = [x[:, channel][(..., *phase)] for channel in range(4) for phase in phases]
+        cells = network.unet.body(torch.stack(planes, 1))
+        y = network.body(x)
+    for number, phase in enumerate(phases):
+        assert (y[(..., *phase)] == cells[:, number::4]).all()
+
+
+def test_the_cost_of_a_nafnet_does_not_exceed_that_of_the_unet():
+    widths, flops = (16, 32, 64, 128, 256), []
+    with torch.device("meta"), torch.no_grad():
+        for network in (LocalNAFNet(widths), UNet(widths)):
+            with FlopCounterMode(display=False) as counter:
+                network(torch.rand(1, 4, 56, 56))
+            flops.append(counter.get_total_flops())
+    assert 0 < flops[0] <= flops[1]

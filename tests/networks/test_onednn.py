@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import assert_as_close, random_rgb, random_unet
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
@@ -19,6 +19,7 @@ def example(batch, channels, outputs, height, width, seed=0):
     return x, weight, torch.randn(outputs)
 
 
+@settings(max_examples=40)
 @given(st.integers(1, 2), st.integers(1, 9), st.integers(1, 9), st.integers(1, 70), st.integers(1, 70))
 @torch.inference_mode()
 def test_output_equals_direct_convolution(batch, channels, outputs, height, width):

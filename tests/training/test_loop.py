@@ -108,12 +108,24 @@ def test_resumed_counts_of_steps_stay_on_the_cpu(tmp_path):
         assert state["exp_avg"].device.type == "meta"
 
 
-def test_too_little_memory_is_reported(tmp_path):
-    def fails(model, batch):
-        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+def out_of_memory(model, batch):
+    raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
-    with pytest.raises(InputError, match=r"net: not enough memory for training\.batch_size 4; set a smaller"):
-        fit(network(), fails, Lines(), PLAN, tmp_path, CPU)
+
+@pytest.mark.parametrize(
+    ("objective", "message"),
+    [
+        (out_of_memory, r"net: not enough memory for training\.batch_size 4; set a smaller"),
+        (
+            lambda model, batch: objective(model, batch) * float("nan"),
+            r"the loss is nan at iteration 24; set a lower training\.learning_rate",
+        ),
+    ],
+    ids=["memory", "nan"],
+)
+def test_a_training_that_fails_ends_with_one_line(tmp_path, objective, message):
+    with pytest.raises(InputError, match=message):
+        fit(network(), objective, Lines(), PLAN, tmp_path, CPU)
 
 
 def test_processes_on_the_cpu_use_gloo_beside_gpus(monkeypatch):
@@ -142,6 +154,8 @@ def test_fit_learns_and_logs(tmp_path, monkeypatch, precision, caplog):
     assert float(logged[-1]["loss"]) < float(logged[0]["loss"])
     draw_curves(tmp_path / "log.csv", tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+    with pytest.raises(InputError, match=r"net\.state\.pt: from a run with other settings; .* delete it"):
+        fit(network(), objective, Lines(), replace(PLAN, fingerprint="b"), tmp_path, CPU)
 
 
 def test_curves_show_negative_losses(tmp_path):
@@ -189,22 +203,6 @@ def test_large_gradients_are_clipped(tmp_path):
     fit(model, lambda model, batch: 1000 * objective(model, batch), Lines(), plan, tmp_path, CPU)
     gradients = torch.cat([parameter.grad.ravel() for parameter in model.parameters()])  # of the last step
     assert gradients.norm() == pytest.approx(1, rel=1e-3)
-
-
-def test_other_settings_do_not_resume(tmp_path):
-    fit(network(), objective, Lines(), PLAN, tmp_path, CPU)
-    other = replace(PLAN, fingerprint="b")
-    with pytest.raises(InputError, match=r"net\.state\.pt: from a run with other settings; .* delete it"):
-        fit(network(), objective, Lines(), other, tmp_path, CPU)
-
-
-def test_a_loss_that_is_not_finite_ends_the_run_with_one_line(tmp_path):
-    def diverged(model, batch):
-        return objective(model, batch) * float("nan")
-
-    message = r"the loss is nan at iteration 24; set a lower training\.learning_rate"
-    with pytest.raises(InputError, match=message):
-        fit(network(), diverged, Lines(), PLAN, tmp_path, CPU)
 
 
 SCRIPT = """
@@ -257,9 +255,8 @@ def test_a_killed_training_resumes(tmp_path):
         options = ["--settings", str(tmp_path / "settings.yaml"), "--device", "cpu"]
         return [sys.executable, "-c", code, "train", "-o", str(tmp_path / name), *options]
 
-    process = subprocess.Popen(
-        command("killed"), env=environment, stderr=subprocess.PIPE, start_new_session=True
-    )
+    options = {"stderr": subprocess.PIPE, "start_new_session": True}
+    process = subprocess.Popen(command("killed"), env=environment, **options)
     # written after the row of iteration 10 in log.csv
     while not (tmp_path / "killed" / "noe.state.pt").is_file():
         assert process.poll() is None, process.stderr.read().decode()

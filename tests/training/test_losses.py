@@ -28,11 +28,10 @@ def test_a_loss_depends_on_its_own_pixels_only(weights):
 
 def test_l1_and_l2_are_means_over_its_own_pixels():
     truth, own = random_pair()
-    torch.testing.assert_close(BranchLoss(Loss(ms_ssim=0))(truth + 5 * own, truth, own), torch.tensor(5.0))
-    squared = BranchLoss(Loss(l1=0, l2=1, ms_ssim=0))
-    torch.testing.assert_close(squared(truth + 5 * own, truth, own), torch.tensor(25.0))
-    none = torch.zeros_like(own)
-    assert BranchLoss(Loss(ms_ssim=0))(truth + 5, truth, none) == 0  # not NaN
+    for weights, expected in ((Loss(ms_ssim=0), 5.0), (Loss(l1=0, l2=1, ms_ssim=0), 25.0)):
+        loss = BranchLoss(weights)
+        torch.testing.assert_close(loss(truth + 5 * own, truth, own), torch.tensor(expected))
+        assert loss(truth + 5, truth, torch.zeros_like(own)) == 0  # not NaN
 
 
 def test_colour_is_compared_after_white_balance_and_clipping():

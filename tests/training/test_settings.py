@@ -18,12 +18,8 @@ def test_given_values_replace_the_defaults(tmp_path):
     assert settings.seed == 3
     assert settings.loss == Losses(oe=Loss(l1=0.5, ms_ssim=0.2))
     assert settings.iterations == TrainingSettings().iterations
-
-
-def test_settings_from_a_separate_file_or_a_config(tmp_path):
-    expected = TrainingSettings(batch_size=3)
-    assert read(tmp_path, "batch_size: 3\n") == expected
-    assert read(tmp_path, "model: x\ntraining: {batch_size: 3}\n") == expected
+    assert read(tmp_path, "model: x\ntraining: {seed: 3, loss: {oe: {l1: 0.5}}}\n") == settings  # config.yaml
+    assert read(tmp_path, "iterations: {base: 0, noe: 1}").stages == ("demosaic", "noe", "oe")
 
 
 @pytest.mark.parametrize(
@@ -39,6 +35,7 @@ def test_settings_from_a_separate_file_or_a_config(tmp_path):
         ("loss: 3", r"settings\.yaml: training: loss is 3; it must be a section of noe, oe, seam"),
         ("batch_size: many", "batch_size is 'many'; it must be a whole number"),
         ("ema_decay: .nan", "the number nan; give finite ones"),
+        ("iterations: {base: 0, noe: 0}", r"iterations\.noe is 0; it must be a whole number, 0 or more"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, text, message):
