@@ -163,8 +163,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
         for name in extra
         if not any(problem.startswith(f"{predictions[name]}: ") for problem in problems)  # reported already
     ]
-    problems += unmatched
-    problems = [printable(problem) for problem in problems]  # names of files can hold anything
+    problems = [printable(problem) for problem in problems + unmatched]  # names of files can hold anything
     scores = summarise(records)
     if arguments.out:
         from omf.report.page import write_report

@@ -63,7 +63,7 @@ def test_float32_that_is_rounded_fails(monkeypatch):
 
     monkeypatch.setattr(torch.nn.functional, "conv2d", rounded)
     with pytest.raises(CheckFailedError, match="TF32 is on; set NVIDIA_TF32_OVERRIDE=0"):
-        SelfTest("cpu").check_float32()
+        SelfTest("cpu").check_convolution("float32")
 
 
 class Faulty(Fusion):

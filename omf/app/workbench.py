@@ -146,11 +146,10 @@ class Workbench:
         with self._lock:
             self._answers[visitor] = answer
             self._answers.move_to_end(visitor)
-            while len(self._answers) > 1 and self._kept_pixels() > MAX_KEPT_PIXELS:
+            kept = [answer.picture.mask.size for answer in self._answers.values()]
+            while len(kept) > 1 and sum(kept) > MAX_KEPT_PIXELS:
                 self._answers.popitem(last=False)
-
-    def _kept_pixels(self) -> int:
-        return sum(answer.picture.mask.size for answer in self._answers.values())
+                del kept[0]
 
     def write(self, visitor: str, wish: Wish, kind: str) -> Path:
         """Write the RAW as `omf predict --format KIND` does, and return the file.

@@ -14,13 +14,14 @@ from omf.report import plots
 from omf.report.panels import (
     ERROR_COLOURMAP,
     MAX_SHOWN_ERROR,
+    Thumbnail,
     jpeg_bytes,
     make_comparison,
     make_panels,
+    make_thumbnails,
     strip,
 )
 from omf.report.summary import TEMPLATES, load_template
-from omf.report.thumbnails import Thumbnail, make_thumbnails
 from omf.utils.errors import InputError, printable
 from omf.utils.files import save_text
 from omf.utils.version import VERSION
@@ -45,16 +46,8 @@ COLUMNS = {  # of the table: heading, digits, tooltip
         "PSNR in dB of the RAW, rendered to match the photo, against the photo; not accuracy",
     ),
     "expected_psnr": ("expected", 2, "PSNR that the model expected of its answer, dB"),
-    "exposure_low": (
-        "exposure ≥",
-        2,
-        "factor on the RAW: the true exposure is at least this, in 19 of 20 photos",
-    ),
-    "exposure_high": (
-        "exposure ≤",
-        2,
-        "factor on the RAW: the true exposure is at most this, in 19 of 20 photos",
-    ),
+    "exposure_low": ("exposure ≥", 2, "factor on the RAW; the truth is at least this, in 19 of 20 photos"),
+    "exposure_high": ("exposure ≤", 2, "factor on the RAW; the truth is at most this, in 19 of 20 photos"),
     "overexposed": ("overexposed", 4, "share of the photo's pixels that are overexposed"),
     "clipped": ("clipped", 4, "share of the RAW's samples at white"),
 }
@@ -92,16 +85,15 @@ def select_examples(records: dict[str, dict]) -> dict[str, list[Example]]:
         "Best": ranked[::-1][:EXAMPLES_PER_GROUP],
         "Median": ranked[middle : middle + EXAMPLES_PER_GROUP],
     }
-    taken: set[str] = set()
-    examples = {}
+    chosen: dict[str, list[str]] = {}
     for heading, names in groups.items():
-        examples[heading] = [
-            make_example(name, records[name], compared=name == ranked[0])
-            for name in names
-            if name not in taken
-        ]
-        taken.update(names)
-    return {heading: examples[heading] for heading in ("Worst", "Median", "Best") if examples[heading]}
+        taken = {name for group in chosen.values() for name in group}
+        chosen[heading] = [name for name in names if name not in taken]
+    return {
+        heading: [make_example(name, records[name], compared=name == ranked[0]) for name in chosen[heading]]
+        for heading in ("Worst", "Median", "Best")
+        if chosen[heading]
+    }
 
 
 def make_example(name: str, record: dict, compared: bool = False) -> Example:
@@ -145,25 +137,19 @@ def draw_plots(records: dict[str, dict], seconds: dict[str, float]) -> dict[str,
     def values(key: str) -> list:
         return [record[key] for record in records.values() if record.get(key) is not None]
 
+    def pairs(*keys: str) -> list[tuple]:
+        both = (tuple(map(record.get, keys)) for record in records.values())
+        return [pair for pair in both if None not in pair]
+
     key = ranking_score(records)
     scored, label = key == "psnr", f"{SCORE_NAMES[key]}, dB"
     figures = {}
     if scores := values(key):
         figures["Distribution"] = plots.plot_distribution(scores, label), f"Number of images by {label}."
-    both = [
-        (record["overexposed"], record[key])
-        for record in records.values()
-        if record.get(key) is not None and "overexposed" in record
-    ]
-    if both:
+    if both := pairs("overexposed", key):
         svg = plots.plot_against_overexposure(*zip(*both), label)
         figures["Overexposure"] = svg, f"{label} against the share of overexposed pixels; one dot per image."
-    told = [
-        (record["expected_psnr"], record["psnr"])
-        for record in records.values()
-        if record.get("psnr") is not None and "expected_psnr" in record
-    ]
-    if told:
+    if told := pairs("expected_psnr", "psnr"):
         text = "PSNR that the model expected of its answer, and achieved; one dot per image."
         figures["Expectation"] = plots.plot_expectation(*zip(*told)), text
     if scored:
@@ -276,8 +262,7 @@ def write_report(
     """Write the page, and return its images as contents of separate files, see `image_files`.
 
     Args:
-        summary: see `render_page`.
-        scores: see `render_page`.
+        summary, scores: see `render_page`.
         records: records of the images, see `omf.evaluation.scores.score_image`.
         seconds: seconds of each step; empty if unknown.
         out: HTML file to write.

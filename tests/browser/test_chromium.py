@@ -13,9 +13,8 @@ from PIL import Image
 
 from omf.evaluation.scores import summarise
 from omf.report.page import Example, rank_images, render_page
-from omf.report.panels import jpeg_bytes
+from omf.report.panels import MAX_THUMBNAILS, Thumbnail, jpeg_bytes
 from omf.report.summary import run_summary
-from omf.report.thumbnails import MAX_THUMBNAILS, Thumbnail
 
 pytestmark = needs_chromium
 IMAGES = 599

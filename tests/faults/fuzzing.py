@@ -122,9 +122,10 @@ def run_jobs(jobs: Work, seed: int, seeds_folder: Path) -> Iterator[tuple[str, i
         sender.close()  # so that the end of the worker ends the pipe
         try:
             while jobs:
-                reader, case, last = jobs[0]
+                reader, first, last = jobs[0]
+                case = first
                 assert receive(receiver, START) == READY
-                for case in range(case, last):
+                for case in range(first, last):
                     yield reader, case, *receive(receiver, SECONDS)
                 del jobs[0]
             return

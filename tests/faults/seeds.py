@@ -1,6 +1,5 @@
 """Small valid files of every kind that the program reads, as input for fuzzing."""
 
-import io
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 import yaml
 from camera_dng import bayer_of, scene, write_dng, write_tiff
 from conftest import ROOT, random_rgb, random_unet
-from picture_files import P3, icc_profile, save_heic, save_png_16
+from picture_files import P3, bytes_of, icc_profile, save_heic, save_png_16
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
@@ -125,20 +124,13 @@ PROFILES = [P3, icc_profile(), icc_profile((), (1.0,)), imagecodecs.cms_profile(
 PROFILES += [lut_profile(b"RGB ", 3), lut_profile(b"CMYK", 4)]
 
 
-def npy(array: np.ndarray, version: tuple[int, int] = (1, 0)) -> bytes:
-    file = io.BytesIO()
-    np.lib.format.write_array(file, array, version)
-    return file.getvalue()
-
-
-def npz(array: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    np.savez(file, raw=array)
-    return file.getvalue()
+def npy(array: np.ndarray) -> bytes:
+    return bytes_of(lambda file: np.save(file, array))
 
 
 COUNTS = np.random.default_rng(0).integers(0, 1025, (6, 5, 4)).astype(np.uint16)
-PACKED = [npy(COUNTS), npy(COUNTS.astype(">u2")), npy(np.asfortranarray(COUNTS)), npz(COUNTS)]
+PACKED = [npy(COUNTS), npy(COUNTS.astype(">u2")), npy(np.asfortranarray(COUNTS))]
+PACKED.append(bytes_of(lambda file: np.savez(file, raw=COUNTS)))
 
 
 def save_legacy(path: Path) -> None:

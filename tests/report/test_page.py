@@ -26,21 +26,19 @@ from omf.report.page import (
 from omf.report.panels import (
     MAX_COMPARED_SIDE,
     MAX_PANEL_SIDE,
-    error_map,
-    jpeg_bytes,
-    make_comparison,
-    make_panels,
-    shrink_to_fit,
-    strip,
-)
-from omf.report.summary import run_summary
-from omf.report.thumbnails import (
     MAX_THUMBNAILS,
     THUMBNAIL_QUALITY,
     THUMBNAIL_SIDE,
     Thumbnail,
+    error_map,
+    jpeg_bytes,
+    make_comparison,
+    make_panels,
     make_thumbnails,
+    shrink_to_fit,
+    strip,
 )
+from omf.report.summary import run_summary
 
 CAMERA = load_camera("samsung_s7")
 GROUND_TRUTH = list_packed(ROOT / "test_raw")
