@@ -8,6 +8,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -279,6 +280,24 @@ def wait_for(condition: Callable[[], object], seconds: float = 240) -> None:
     while not condition():
         assert time.monotonic() < until
         time.sleep(0.05)
+
+
+@contextmanager
+def control_group(limit: int) -> Iterator[Path]:
+    """Create a control group with a limit of memory, bytes; processes that exceed it are killed."""
+    name, group = "memory.max", Path(f"/sys/fs/cgroup/omf-test-{os.getpid()}")
+    if (group.parent / "memory").is_dir():
+        name, group = "memory.limit_in_bytes", group.parent / "memory" / group.name
+    try:
+        group.mkdir()
+        (group / name).write_text(str(limit))
+    except OSError:
+        group.rmdir() if group.is_dir() else None
+        pytest.skip("needs permission to create a control group")
+    try:
+        yield group
+    finally:
+        group.rmdir()
 
 
 def assert_as_close(given: torch.Tensor, plain: torch.Tensor, exact: torch.Tensor, times: float = 8) -> None:

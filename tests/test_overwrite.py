@@ -55,8 +55,9 @@ def prepare_raw(call) -> None:
         shutil.copyfile(f"dng/{name}.dng", f"d/{name}.dng")
 
 
-@pytest.mark.parametrize("suffix", ["jpg", "png"])
-@pytest.mark.parametrize("out", ["d", "./d", "d/../d", "link"])
+@pytest.mark.parametrize(
+    ("suffix", "out"), [("jpg", "d"), ("png", "d"), ("jpg", "./d"), ("png", "d/../d"), ("jpg", "link")]
+)
 def test_render_beside_the_photos(call, suffix, out):
     prepare_raw(call)
     if suffix == "png":

@@ -5,9 +5,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from socket import create_server
@@ -15,7 +14,7 @@ from socket import create_server
 import numpy as np
 import pytest
 from chromium import browser, needs_chromium  # noqa: F401
-from conftest import ROOT, omf
+from conftest import ROOT, omf, wait_for
 from PIL import Image
 
 pytest.importorskip("gradio")
@@ -50,13 +49,6 @@ class Served:
     def photos(self) -> list[Path]:
         """Return the photos of visitors."""
         return list(self.temporary.glob("omf-app-*/visits/*/photo/*"))
-
-
-def wait_for(condition: Callable[[], object], seconds: float = PATIENCE / 1000) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.2)
 
 
 def answers(url: str) -> bool:
