@@ -4,6 +4,7 @@ import json
 import re
 import xml.etree.ElementTree as ElementTree
 from datetime import datetime
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -102,7 +103,7 @@ def test_worst_median_and_best_each_image_once(records):
     ordered = sorted(records, key=lambda name: records[name]["psnr"])
     assert names_of(records) == {"Worst": ordered[:3], "Median": ordered[4:7], "Best": ordered[::-1][:3]}
     for count in range(9):
-        names = sum(names_of({name: records[name] for name in ordered[:count]}).values(), [])
+        names = [*chain(*names_of({name: records[name] for name in ordered[:count]}).values())]
         assert len(names) == len(set(names)) == count
 
 
