@@ -379,28 +379,22 @@ def test_a_bad_settings_file(tmp_path, text, words):
 # --- inputs that change during a run
 
 
-def test_a_photo_deleted_before_decoding(tmp_path, photos):
-    listed = sorted(photos.iterdir())
-    (photos / "b.png").unlink()
-    record = preprocess.preprocess(listed, tmp_path / "decoded")
-    assert list(record["sha256"]) == ["a.png", "c.png"]
-    (line,) = record["problems"]
-    check_line(line, f"{photos}/b.png: no such file; give a JPEG")
-
-
-def test_a_photo_deleted_after_decoding(tmp_path, photos, monkeypatch):
+def test_photos_deleted_before_and_after_decoding(tmp_path, photos, monkeypatch):
     def read_and_remove(photo):
         decoded = decode(photo)
         if photo.stem == "b":
             photo.unlink()
         return decoded
 
-    decode = preprocess.read_rgb
+    decode, listed = preprocess.read_rgb, sorted(photos.iterdir())
     monkeypatch.setattr(preprocess, "read_rgb", read_and_remove)
-    record = preprocess.preprocess(sorted(photos.iterdir()), tmp_path / "decoded")
-    assert names_in(tmp_path / "decoded") == {"a.tif", "c.tif"}
-    (line,) = record["problems"]
-    check_line(line, f"{photos}/b.png: removed while it was being processed")
+    (photos / "a.png").unlink()
+    record = preprocess.preprocess(listed, tmp_path / "decoded")
+    assert list(record["sha256"]) == ["c.png"]
+    assert names_in(tmp_path / "decoded") == {"c.tif"}
+    before, after = record["problems"]
+    check_line(before, f"{photos}/a.png: no such file; give a JPEG")
+    check_line(after, f"{photos}/b.png: removed while it was being processed")
 
 
 @pytest.fixture
