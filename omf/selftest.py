@@ -72,11 +72,7 @@ class Finding:
 
 
 class SelfTest:
-    """The checks, in the order in which one explains the next.
-
-    Args:
-        name: auto, cpu or cuda.
-    """
+    """The checks of a device, auto, cpu or cuda, in the order in which one explains the next."""
 
     def __init__(self, name: str):
         self.name = name

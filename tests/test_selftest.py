@@ -87,10 +87,12 @@ def rounded(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
 
 
 gigabytes = itertools.count(10**9, 10**9)
+TF32 = "TF32 is on; set NVIDIA_TF32_OVERRIDE=0"
+RESTARTED = "60 iterations after it was cut, and not 10"
 FAULTS = {  # check: what is replaced, by what, and the line
-    "convolution in float32": ("torch.nn.functional.conv2d", rounded, "on; set NVIDIA_TF32_OVERRIDE=0"),
+    "convolution in float32": ("torch.nn.functional.conv2d", rounded, TF32),
     "memory after 200 pictures": ("omf.selftest.resident_memory", gigabytes.__next__, "grew by 954 MiB"),
-    "training, interrupted": ("omf.training.loop.load_state", lambda *_, **__: 0, "cut, and not 10"),
+    "training, interrupted": ("omf.training.loop.load_state", lambda *_, **__: 0, RESTARTED),
 }
 
 

@@ -97,10 +97,7 @@ def select_examples(records: dict[str, dict]) -> dict[str, list[Example]]:
 
 
 def make_example(name: str, record: dict, compared: bool = False) -> Example:
-    """Render an image, `compared` for the slider too.
-
-    It has no panels if its files were removed or changed since it was scored.
-    """
+    """Render an image, `compared` for the slider too; without panels if its files changed since scoring."""
     try:
         comparison = make_comparison(record) if compared else {}
         return Example(printable(name), caption(record), make_panels(record), comparison)
@@ -126,9 +123,7 @@ def caption(record: dict) -> str:
 
 def short_score(image: dict) -> str:
     """Format the PSNR of an image, or its consistency if there is no ground truth, for its thumbnail."""
-    if "psnr" in image:
-        return f"PSNR {image['psnr']:.2f} dB"
-    return f"consistency {image['consistency_psnr']:.2f} dB" if "consistency_psnr" in image else ""
+    return next((f"{name} {image[key]:.2f} dB" for key, name in SCORE_NAMES.items() if key in image), "")
 
 
 def draw_plots(records: dict[str, dict], seconds: dict[str, float]) -> dict[str, tuple[str, str]]:
@@ -176,28 +171,19 @@ def render_page(
     figures: dict[str, tuple[str, str]],
     when: datetime,
 ) -> str:
-    """Render the page as HTML.
+    """Render the page as HTML, of what `run_summary`, `summarise` and the functions above return.
 
-    Args:
-        summary: see `omf.report.summary.run_summary`.
-        scores: see `omf.evaluation.scores.summarise`.
-        examples: see `select_examples`.
-        thumbnails: see `make_thumbnails`.
-        figures: see `draw_plots`.
-        when: end of the run.
+    `when` is the end of the run.
     """
     images, mean = scores["images"], scores["mean"]
-    columns = {
-        key: column
-        for key, column in COLUMNS.items()
-        if any(image.get(key) is not None for image in images.values())
-    }
+    known = {key for image in images.values() for key, value in image.items() if value is not None}
+    columns = {key: column for key, column in COLUMNS.items() if key in known}
+
+    def cell(image: dict, key: str) -> float | None:
+        return None if image.get(key) is None else round(image[key], columns[key][1])
+
     rows = [
-        [
-            printable(name),
-            *(None if image.get(key) is None else round(image[key], columns[key][1]) for key in columns),
-            warnings_line(image),
-        ]
+        [printable(name), *(cell(image, key) for key in columns), warnings_line(image)]
         for name, image in images.items()
     ]
     shown = [example.name for group in examples.values() for example in group]
@@ -239,12 +225,9 @@ def render_page(
 def choose_quality(examples: dict[str, list[Example]], thumbnails: dict[str, Thumbnail]) -> int:
     """Return the highest JPEG quality with which all pictures keep within `MAX_IMAGE_BYTES`."""
     left = MAX_IMAGE_BYTES - sum(len(thumbnail.jpeg) for thumbnail in thumbnails.values())
-    pictures = [
-        picture
-        for group in examples.values()
-        for example in group
-        for picture in (*example.panels.values(), *example.comparison.values())
-    ]
+    shown = [example for group in examples.values() for example in group]
+    groups = [pictures for example in shown for pictures in (example.panels, example.comparison)]
+    pictures = [picture for group in groups for picture in group.values()]
     for quality in JPEG_QUALITIES:
         if sum(len(jpeg_bytes(picture, quality)) for picture in pictures) <= left:
             break
@@ -259,13 +242,12 @@ def data_uri(media_type: str, content: bytes) -> str:
 def write_report(
     summary: dict, scores: dict, records: dict[str, dict], seconds: dict[str, float], out: Path
 ) -> dict[str, bytes]:
-    """Write the page, and return its images as contents of separate files, see `image_files`.
+    """Write the page, an HTML file, and return its images as contents of separate files, see `image_files`.
 
     Args:
         summary, scores: see `render_page`.
-        records: records of the images, see `omf.evaluation.scores.score_image`.
-        seconds: seconds of each step; empty if unknown.
-        out: HTML file to write.
+        records: of the images, see `omf.evaluation.scores.score_image`.
+        seconds: of each step; empty if unknown.
     """
     examples, figures = select_examples(records), draw_plots(records, seconds)
     thumbnails = make_thumbnails(records, rank_images(records))
@@ -275,9 +257,9 @@ def write_report(
 
 def image_files(examples: dict[str, list[Example]], figures: dict[str, tuple[str, str]]) -> dict[str, bytes]:
     """Encode the plots and one strip of panels per image as separate files, by file name."""
-    files = {
-        f"plot_{title.lower().replace(' ', '_')}.svg": svg.encode() for title, (svg, _) in figures.items()
-    }
+    files = {}
+    for title, (svg, _) in figures.items():
+        files[f"plot_{title.lower().replace(' ', '_')}.svg"] = svg.encode()
     for heading, group in examples.items():
         for rank, example in enumerate((example for example in group if example.panels), start=1):
             files[f"images_{heading.lower()}_{rank}.jpg"] = jpeg_bytes(strip(list(example.panels.values())))

@@ -67,10 +67,8 @@ def make_panels(record: dict) -> dict[str, np.ndarray]:
         }
     shown["predicted RAW"] = preview(packed)
     if "truth" in record:
-        truth = from_challenge_counts(
-            read_ground_truth(to_path(record["truth"]), packed.shape, rgb, record["white_level"])
-        )
-        check_same_size(truth, packed, record["truth"])
+        counts = read_ground_truth(to_path(record["truth"]), packed.shape, rgb, record["white_level"])
+        truth = check_same_size(from_challenge_counts(counts), packed, record["truth"])
         shown |= {"true RAW": preview(truth), "error": error_map(np.abs(packed - truth).mean(axis=-1))}
     elif photo is not None:
         rendered = fit_to_photo(half_size_rgb(packed), photo)
@@ -117,9 +115,8 @@ def preview(packed: np.ndarray) -> np.ndarray:
 
 def error_map(error: np.ndarray) -> np.ndarray:
     """Colour-code an error (h, w); `MAX_SHOWN_ERROR` and above have the brightest colour."""
-    return (colormaps[ERROR_COLOURMAP](np.minimum(error / MAX_SHOWN_ERROR, 1))[..., :3] * 255).astype(
-        np.uint8
-    )
+    colours = colormaps[ERROR_COLOURMAP](np.minimum(error / MAX_SHOWN_ERROR, 1))[..., :3]
+    return (colours * 255).astype(np.uint8)
 
 
 def shrink_to_fit(panel: np.ndarray, max_side: int = MAX_PANEL_SIDE) -> np.ndarray:
@@ -151,12 +148,7 @@ class Thumbnail:
 
 
 def make_thumbnails(records: Mapping[str, dict], names: Iterable[str]) -> dict[str, Thumbnail]:
-    """Make the thumbnails of the first `MAX_THUMBNAILS` names.
-
-    Args:
-        records: by name, see `omf.evaluation.scores.score_image`.
-        names: of images, in the order of the grid.
-    """
+    """Make the thumbnails of the first `MAX_THUMBNAILS` names; for records see `score_image`."""
     shown = list(names)[:MAX_THUMBNAILS]
     return {name: make_thumbnail(records[name]) for name in progress(shown, "thumbnails", unit="image")}
 

@@ -96,9 +96,7 @@ def is_listed(folder: Path, mark: bytes) -> bool:
 def check_replaceable(path: Path, content: Path | None = None) -> None:
     """Check that a file may be written, which replaces what is there.
 
-    Args:
-        path: file to write.
-        content: file that will replace it; a file with which this one begins is not lost.
+    One that `content`, the file that will replace it, begins with is not lost.
 
     Raises:
         InputError: the command reads the file, or no earlier run of it wrote the file as it is.
