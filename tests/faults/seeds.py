@@ -41,6 +41,10 @@ def image(pixels: np.ndarray, **options: object) -> Callable[[Path], None]:
     return lambda path: Image.fromarray(pixels).save(path, **options)
 
 
+def encoded(content: bytes) -> Callable[[Path], None]:
+    return lambda path: path.write_bytes(content)
+
+
 def tiff(pixels: np.ndarray, **options: object) -> Callable[[Path], None]:
     return lambda path: tifffile.imwrite(path, pixels, **{"photometric": "rgb", "metadata": None, **options})
 
@@ -59,9 +63,9 @@ PNG = [
     lambda path: Image.fromarray(RGB).quantize(16).save(path, transparency=3),
     lambda path: Image.fromarray(RGB[..., 0] > 128).save(path),
     image(RGB[..., 0]),
-    lambda path: path.write_bytes(imagecodecs.png_encode(RGB16)),
-    lambda path: path.write_bytes(imagecodecs.png_encode(np.dstack([RGB16, RGB16[..., :1]]))),
-    lambda path: path.write_bytes(imagecodecs.png_encode(RGB16[..., 0].copy())),
+    encoded(imagecodecs.png_encode(RGB16)),
+    encoded(imagecodecs.png_encode(np.dstack([RGB16, RGB16[..., :1]]))),
+    encoded(imagecodecs.png_encode(RGB16[..., 0].copy())),
     lambda path: save_png_16(path, RGB16, P3),
 ]
 TIFF = [
@@ -96,8 +100,8 @@ HEIC = [
 ]
 AVIF = [
     image(RGB, exif=EXIF.tobytes(), icc_profile=P3),
-    lambda path: path.write_bytes(imagecodecs.avif_encode(RGB16 >> 6, bitspersample=10)),
-    lambda path: path.write_bytes(imagecodecs.avif_encode(RGB, matrix=0, primaries=12, transfer=13)),
+    encoded(imagecodecs.avif_encode(RGB16 >> 6, bitspersample=10)),
+    encoded(imagecodecs.avif_encode(RGB, matrix=0, primaries=12, transfer=13)),
 ]
 WEBP = [
     image(RGB, exif=EXIF.tobytes(), icc_profile=P3),

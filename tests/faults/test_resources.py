@@ -27,9 +27,8 @@ pytestmark = pytest.mark.slow
 def small_disk(folder: Path, kilobytes: int) -> Iterator[None]:
     """Mount a separate file system of limited size at `folder`."""
     folder.mkdir()
-    if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "omf-test", folder], capture_output=True
-    ).returncode:
+    mount = ("mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "omf-test", folder)
+    if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("needs permission to mount")
     try:
         yield
