@@ -13,7 +13,7 @@ from socket import create_server
 
 import numpy as np
 import pytest
-from chromium import browser, needs_chromium  # noqa: F401
+from chromium import browser, needs_chromium, watched  # noqa: F401
 from conftest import ROOT, omf, wait_for
 from PIL import Image
 
@@ -66,17 +66,9 @@ def served(tmp_path_factory) -> Iterator[Served]:
         port = free.getsockname()[1]
     log = tmp_path_factory.mktemp("log") / "stderr.txt"
     command = [sys.executable, "-c", WATCHED, "app", "--device", "cpu", "--port", str(port)]
-    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)}
-    with (
-        log.open("w") as stderr,
-        subprocess.Popen(
-            command,
-            cwd=tmp_path_factory.mktemp("cwd"),
-            env=environment,
-            stderr=stderr,
-            start_new_session=True,
-        ) as program,
-    ):
+    options = {"cwd": tmp_path_factory.mktemp("cwd"), "start_new_session": True}
+    options["env"] = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)}
+    with log.open("w") as stderr, subprocess.Popen(command, stderr=stderr, **options) as program:
         url = f"http://127.0.0.1:{port}/"
         wait_for(lambda: program.poll() is not None or answers(url))
         yield Served(program, url, temporary)
@@ -92,15 +84,11 @@ def visit(browser, served: Served, width: int = 1280) -> Iterator:
     context = browser.new_context(viewport={"width": width, "height": 900})
     tab = context.new_page()
     tab.set_default_timeout(PATIENCE)
-    asked, errors = [], []
-    tab.on("request", lambda request: asked.append(request.url))
-    tab.on("pageerror", lambda error: errors.append(str(error)))
-    tab.goto(served.url)
-    tab.locator("#photo input[type=file]").wait_for(state="attached")
-    yield tab
-    context.close()
-    assert [url for url in asked if not url.startswith((served.url, "data:", "blob:"))] == []
-    assert errors == []
+    with watched(tab, served.url, "data:", "blob:"):
+        tab.goto(served.url)
+        tab.locator("#photo input[type=file]").wait_for(state="attached")
+        yield tab
+        context.close()
 
 
 def turn(tab) -> str:
