@@ -226,21 +226,11 @@ def test_photo_and_raw_lie_side_by_side_without_javascript(browser, html):
         assert tab.evaluate("document.documentElement.scrollWidth") <= 400
 
 
-def test_thumbnails_of_500_images_with_scores_and_links(opened):
-    names = opened.locator(".thumbnails .name").all_inner_texts()
-    scores = opened.locator(".thumbnails .soft").all_inner_texts()
-    assert len(names) == len(scores) == MAX_THUMBNAILS
-    assert (names[0], scores[0]) == ("image_7", "PSNR 5.00 dB")
-    values = [float(score.split()[1]) for score in scores]
-    assert values == sorted(values)
-    left = IMAGES + 1 - MAX_THUMBNAILS
-    assert opened.get_by_text(
-        f"the first 500 of {IMAGES + 1} images, the other {left} are only in the table"
-    ).is_visible()
-    lost = (
-        "[...document.querySelectorAll('.thumbnails a')].filter(link => !document.querySelector(link.hash))"
-    )
-    assert opened.evaluate(f"{lost}.length") == 0
+def test_thumbnails_of_500_images_lead_somewhere_and_load_when_they_are_in_sight(opened):
+    assert opened.locator(".thumbnails .name").count() == MAX_THUMBNAILS
+    assert opened.get_by_text(f"the first 500 of {IMAGES + 1} images, the other").is_visible()
+    lost = "links => links.filter(link => !document.querySelector(link.hash)).length"
+    assert opened.eval_on_selector_all(".thumbnails a", lost) == 0
     assert opened.locator(".thumbnails i").inner_text() == "not shown: image_7.jpg: broken; copy it again"
     assert opened.locator(".thumbnails").bounding_box()["height"] <= 900  # and the rest scrolls
     last = opened.locator(".thumbnails img").last
