@@ -114,11 +114,14 @@ def test_predictions_do_not_replace_simulated_ground_truth(call, refused):
     assert REFUSED in refused("dataset d --sheet d/000000.png", changed=False)
 
 
-def test_simulate_into_a_folder_of_photos(refused):
+def test_simulate_into_a_folder_of_photos(call, refused):
     picture("d/000000.png")
+    before = files("d")
     text = refused("simulate d -o d --count 2 --size 32")
     assert "d/000000.png: is an input" in text and "1 pair in d" in text
-    assert f"d/000000.png: {REFUSED}" in refused("simulate -o d --count 2 --size 32")
+    code, text = call("simulate -o d --count 2 --size 32")  # overwrites its own files
+    assert code == 1 and f"d/000000.png: {REFUSED}" in text
+    assert before.items() <= files("d").items()
     Path("d/dataset.json").write_text("{}")
     text = refused("simulate -o d --count 3 --size 32", changed=False)
     assert text.count(REFUSED) == 1 and f"d/dataset.json: {REFUSED}" in text

@@ -29,7 +29,14 @@ def sample_picture(height: int, width: int, dtype: type = np.uint8, seed: int = 
 
 
 def check_against_cpu(fusion: Fusion, model: Model) -> float:
-    """Return the largest difference, in counts, of a small picture's RAW by `fusion` and on the CPU.
+    """Reconstruct a small picture on the device of `fusion` and on the CPU.
+
+    Args:
+        fusion: the networks of `model` on a device.
+        model: model of networks.
+
+    Returns:
+        Largest difference in counts.
 
     Raises:
         DeviceError: the difference is larger than any order of operations explains.

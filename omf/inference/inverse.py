@@ -12,6 +12,9 @@ class Inverse(ClassicalMethod):
     """Invert the mean ISP of a camera: its curves, saturation, matrix, gain and white balance, in this order.
 
     The means are those of `mean_settings`; see `linearise_photo` for what remains of the ISP.
+
+    Args:
+        camera: camera profile, for example one that `omf calibrate` measured.
     """
 
     def __init__(self, camera: Camera):

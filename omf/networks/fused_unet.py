@@ -86,8 +86,12 @@ class SubPixelUpConv(nn.Module):
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
         """Upsample x and concatenate it to skip: (N, C, H, W) and (N, C', 2H, 2W) -> (N, 2C', 2H, 2W)."""
         batch, channels, height, width = skip.shape
-        options = {"dtype": skip.dtype, "device": skip.device, "memory_format": torch.channels_last}
-        merged = torch.empty((batch, 2 * channels, height, width), **options)
+        merged = torch.empty(
+            (batch, 2 * channels, height, width),
+            dtype=skip.dtype,
+            device=skip.device,
+            memory_format=torch.channels_last,
+        )
         merged[:, :channels] = skip
         phases = self.conv(x).split(channels, dim=1)
         for phase, (row, column) in zip(phases, ((0, 0), (0, 1), (1, 0), (1, 1))):

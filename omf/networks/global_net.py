@@ -29,7 +29,14 @@ class GlobalTransform(NamedTuple):
     offset: Tensor  # (N, 3)
 
     def apply(self, rgb: Tensor) -> Tensor:
-        """Convert sRGB in [0, 1] to camera RGB, linear, white level at 1, not clipped; both (N, 3, H, W)."""
+        """Return camera RGB, linear, white level at 1, not clipped.
+
+        Args:
+            rgb: sRGB in [0, 1], (N, 3, H, W).
+
+        Returns:
+            (N, 3, H, W).
+        """
         linear = self.linear(rgb.flatten(1)).view(len(rgb), 3, -1)
         raw = torch.baddbmm(self.offset[:, :, None], self.matrix, linear)
         return raw.view_as(rgb)
@@ -72,10 +79,14 @@ class IntegerTransform(NamedTuple):
 
 
 def refine(network: Callable[[Tensor], Tensor] | None, x: Tensor) -> Tensor:
-    """Run OE or NOE, whose output is added to the base RAW if there is one; None: the base RAW is the result.
+    """Run OE or NOE, whose output is added to the base RAW if there is one.
 
-    `x`, (N, 4, H, W), or with base RAW (N, BASE_CHANNELS, H, W), becomes demosaiced RAW, (N, 3, H, W), not
-    clipped.
+    Args:
+        network: network of the method; None: the base RAW is the result.
+        x: network input, (N, 4, H, W), or with base RAW, (N, BASE_CHANNELS, H, W).
+
+    Returns:
+        Demosaiced RAW, (N, 3, H, W), not clipped.
     """
     base = x[:, 4:]
     if network is None:

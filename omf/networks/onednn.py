@@ -21,7 +21,10 @@ KERNEL_TRANSFORM = ((1, 0, 0), (0.5, 0.5, 0.5), (0.5, -0.5, 0.5), (0, 0, 1))
 class ReorderedConv(nn.Module):
     """Convolution of stride 1 and ReLU in one pass; PyTorch's own reorders the kernel at each call.
 
-    `weight`, (K, C, h, w), and `bias`, (K,), are of any dtype; `padding` is that on each side.
+    Args:
+        weight: kernels, (K, C, h, w), of any dtype.
+        bias: biases, (K,).
+        padding: pixels of zeros on each side.
     """
 
     def __init__(self, weight: Tensor, bias: Tensor, padding: int):
@@ -29,7 +32,10 @@ class ReorderedConv(nn.Module):
         self.padding = [padding, padding]
         self.kernel = torch.ops.mkldnn._reorder_convolution_weight(
             weight.contiguous(memory_format=torch.channels_last),
-            *(self.padding, [1, 1], [1, 1], 1),
+            self.padding,
+            [1, 1],
+            [1, 1],
+            1,
             (1, weight.shape[1], TYPICAL_SIDE, TYPICAL_SIDE),
         )
         self.bias = nn.Parameter(bias, requires_grad=False)
@@ -48,7 +54,10 @@ class WinogradConv(nn.Module):
     2 x 2 output tile depends on a 4 x 4 input tile. After the transform, the tiles' values at one position
     and the kernel's value there are multiplied as matrices over the channels. The float32 error is similar
     to that of direct convolution. PyTorch's own matrix product runs at half the rate on some processors.
-    `weight` is (K, C, 3, 3), `bias` (K,).
+
+    Args:
+        weight: kernels, (K, C, 3, 3).
+        bias: biases, (K,).
     """
 
     def __init__(self, weight: Tensor, bias: Tensor):

@@ -40,14 +40,20 @@ class SpreadNet(nn.Module):
 def sample_factors(spread: Spread, normal: Tensor) -> Tensor:
     """Return factors of R, G and B, (N, 3), that make the base RAW a plausible one.
 
-    `normal` are standard normal values, (N, 3).
+    Args:
+        spread: spread of the base network's answers.
+        normal: standard normal values, (N, 3).
     """
     exposure, red, blue = (spread.factor @ normal[:, :, None])[:, :, 0].unbind(1)
     return torch.stack((exposure + red, exposure, exposure + blue), 1).exp()
 
 
 def true_errors(predicted: Tensor, truth: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the errors of RAW, (N, 3, H, W), white level at 1, that a `Spread` describes.
+    """Return the errors of RAW that a `Spread` describes.
+
+    Args:
+        predicted: RAW, white level at 1, (N, 3, H, W).
+        truth: true RAW, (N, 3, H, W).
 
     Returns:
         Logarithms of the factors of exposure (green), R/G and B/G that bring the predicted channels nearest

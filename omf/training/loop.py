@@ -55,12 +55,20 @@ def fit(
 ) -> nn.Module:
     """Train a network and log to `out/log.csv`.
 
-    AdamW with linear warm-up, cosine decay and clipped gradients; autocast in `training_precision`. Iteration
-    i takes the patches from i * batch_size on; under torchrun, each process its share of them. The state is
-    saved to `out/NAME.state.pt` every `plan.save_seconds`; an interrupted run resumes from it.
+    AdamW with linear warm-up, cosine decay and clipped gradients; autocast in `training_precision`. The state
+    is saved to `out/NAME.state.pt` every `plan.save_seconds`; an interrupted run resumes from it. Under
+    torchrun, each process trains on its share of each batch.
+
+    Args:
+        network: network to train in place; moved to `device`.
+        objective: function that returns the loss of a batch.
+        patches: training patches; iteration i takes those from i * batch_size on.
+        plan: hyperparameters of this training.
+        out: folder of the run.
+        device: device of this process.
 
     Returns:
-        The moving average of the network's weights, in evaluation mode, on `device`.
+        The moving average of the network's weights, in evaluation mode.
 
     Raises:
         InputError: not enough memory, or a loss that is not finite.
@@ -137,7 +145,8 @@ def load_batches(
 ) -> Iterator[list[Tensor]]:
     """Return the batches of this process from iteration `done` on.
 
-    Raises InputError unless the batch size is a multiple of the number of processes.
+    Raises:
+        InputError: the batch size is not a multiple of the number of processes.
     """
     share = plan.batch_size // world_size()
     if share * world_size() != plan.batch_size:
@@ -186,9 +195,13 @@ class MovingAverage(AveragedModel):
 
 
 def load_state(path: Path, plan: Hyperparameters, **parts: nn.Module | torch.optim.Optimizer) -> int:
-    """Load the checkpoint of a run, if there is one, into its parts; return the number of finished iterations.
+    """Load the checkpoint of a run with the same hyperparameters into its parts, if there is one.
 
-    Raises InputError if it is from a run with other settings.
+    Returns:
+        The number of finished iterations.
+
+    Raises:
+        InputError: the checkpoint is from a run with other settings.
     """
     if not path.is_file():
         return 0

@@ -13,7 +13,12 @@ SEAM_SPAN = 4  # pixels; a step may be blurred over some
 
 
 class BranchLoss(nn.Module):
-    """The loss of OE or NOE; `neutral` is the RAW of a neutral grey, green at 1, for the term `colour`."""
+    """The loss of OE or NOE.
+
+    Args:
+        weights: weights of the terms; terms of weight 0 are not computed.
+        neutral: RAW of a neutral grey, green at 1, for the term `colour`.
+    """
 
     def __init__(self, weights: Loss, neutral: Sequence[float] = (1, 1, 1)):
         super().__init__()
@@ -24,10 +29,11 @@ class BranchLoss(nn.Module):
         """Return the loss, a scalar.
 
         L1, L2 and colour are means over the network's own pixels. MS-SSIM compares neighbourhoods, so the
-        prediction is replaced by the ground truth outside of them. Terms of weight 0 are not computed.
+        prediction is replaced by the ground truth outside of them.
 
         Args:
-            predicted, truth: demosaiced RAW, (N, 3, H, W).
+            predicted: demosaiced RAW, (N, 3, H, W).
+            truth: demosaiced ground truth, (N, 3, H, W).
             own: 1 at the network's own pixels, 0 elsewhere, (N, 1, H, W).
         """
         count = (predicted.shape[1] * own.sum()).clamp(min=1)
@@ -44,10 +50,14 @@ class BranchLoss(nn.Module):
 
 
 def colours(raw: Tensor, neutral: Tensor) -> Tensor:
-    """Return R - G, 0 and B - G of RAW, (N, 3, H, W), white-balanced by a neutral, (3, 1, 1), and clipped.
+    """Return R - G, 0 and B - G of RAW that is white-balanced and clipped at white.
 
     Values that clip in all channels are white, whatever they were. The mean of likely highlights is not:
     where only green clips, red and blue exceed it, which looks pink.
+
+    Args:
+        raw: (N, 3, H, W), as the result.
+        neutral: (3, 1, 1), RAW of a neutral grey.
     """
     balanced = (raw / neutral).clamp(max=1)
     return balanced - balanced[:, 1:2]
@@ -60,7 +70,8 @@ def seam(fused: Tensor, truth: Tensor, mask: Tensor) -> Tensor:
     the squared difference between their errors; 0 if there is no edge.
 
     Args:
-        fused, truth: RAW, (N, 3, H, W); the former is OE's where the mask is 1, NOE's elsewhere.
+        fused: (N, 3, H, W), OE's prediction where the mask is 1, NOE's elsewhere.
+        truth: (N, 3, H, W).
         mask: (N, 1, H, W), 0 or 1.
     """
     error, total, pairs = fused - truth, 0, 0

@@ -14,16 +14,17 @@ from omf.raw.simulator import expose
 from omf.training.sources import SimulatedPictures, Source, Wanted, randomly_rotate
 
 
-def overexposed_share(luma: np.ndarray) -> float:
-    """Return the share of overexposed pixels; luma is sRGB in [0, 1]."""
-    return (luma >= THRESHOLD / 1000).mean()
+def wants_overexposed(luma: np.ndarray) -> bool:
+    """Return whether a patch has enough overexposed pixels for OE: more than 2 %. Luma is sRGB in [0, 1]."""
+    return (luma >= THRESHOLD / 1000).mean() > 0.02
 
 
-# Patches with enough pixels of each branch
-WANTED: dict[str, Wanted] = {
-    "oe": lambda luma: overexposed_share(luma) > 0.02,
-    "noe": lambda luma: overexposed_share(luma) < 0.8,
-}
+def wants_others(luma: np.ndarray) -> bool:
+    """Return whether a patch has enough other pixels for NOE: more than 20 %. Luma is sRGB in [0, 1]."""
+    return (luma >= THRESHOLD / 1000).mean() < 0.8
+
+
+WANTED = {"oe": wants_overexposed, "noe": wants_others}
 
 
 class DrawnImages(Dataset):
@@ -43,8 +44,11 @@ class Patches(DrawnImages):
     """Patches of a source, as network input and RAW mosaic.
 
     Args:
+        source: source of the patches.
         wanted: predicate of a patch's luma that selects the patches, see `WANTED`.
         size: height and width in pixels, even.
+        length: number of patches.
+        seed: random seed.
         with_summary: whether to summarise the whole photo too, for the base network.
     """
 
@@ -78,6 +82,8 @@ class MosaickedScenes(DrawnImages):
     Args:
         pictures: simulated camera; its scenes are reduced to half, which hides the demosaicing of the photos.
         size: height and width in pixels, even; limited by the smallest scene.
+        length: number of patches.
+        seed: random seed.
     """
 
     def __init__(self, pictures: SimulatedPictures, size: int, length: int, seed: int):

@@ -285,7 +285,8 @@ def draw_scenes(count: int, seed: int, size: int = DRAWN_SIZE) -> list[np.ndarra
 def training_source(settings: TrainingSettings, branch: str) -> Source:
     """Return the source that the settings describe: the usable pairs of a dataset, or the simulated camera.
 
-    Raises InputError if there is too little to train on.
+    Raises:
+        InputError: there is too little to train on.
     """
     if not settings.pairs:
         return simulated_pictures(settings)
@@ -306,7 +307,8 @@ def training_source(settings: TrainingSettings, branch: str) -> Source:
 def usable_pairs(folder: Path, min_side: int) -> Dataset:
     """Return the pairs of a dataset that can be used, and log the problems with the others.
 
-    Raises InputError if the folder contains camera RAW, or no pair.
+    Raises:
+        InputError: the folder contains camera RAW, or no pair.
     """
     dataset = find_pairs(folder)
     if dataset.layout == "dng":

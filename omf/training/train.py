@@ -44,7 +44,13 @@ def weights_file(run: Path, stage: str) -> Path:
 
 
 def train_stage(stage: str, settings: TrainingSettings, run: Path, device: torch.device) -> None:
-    """Train the network of one of `STAGES` in the folder of a run, unless it is finished with these settings.
+    """Train one network of a run, unless it is finished with the same settings.
+
+    Args:
+        stage: one of `STAGES`, which names the earlier stages that it requires.
+        settings: settings of the run.
+        run: folder of weights, checkpoints, log.csv and curves.png.
+        device: device of this process.
 
     Raises:
         InputError: missing weights of an earlier stage, too little training data, or the weights would
@@ -173,7 +179,12 @@ def initial_network(stage: str, settings: TrainingSettings, run: Path) -> nn.Mod
 
 
 def base_objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
-    """Return the mean over the images of the RMS error of the base's RAW; see `WholeImages` for the batch."""
+    """Return the mean over the images of the RMS error of RAW.
+
+    Args:
+        network: base network.
+        batch: thumbnails (N, 4, S, S), quantiles and RAW (N, 3, S, S), see `WholeImages`.
+    """
     thumbnail, quantiles, raw = batch
     transform = network(thumbnail, quantiles)
     with torch.autocast(thumbnail.device.type, enabled=False):
@@ -182,7 +193,7 @@ def base_objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
 
 
 def spread_objective(base: GlobalNet) -> Callable[[nn.Module, list[Tensor]], Tensor]:
-    """Return the objective of the spread network of a base network; see `WholeImages` for the batch."""
+    """Return the objective of the spread network of a base network; see `base_objective` for the batch."""
 
     def objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
         thumbnail, quantiles, raw = batch
@@ -213,8 +224,9 @@ def branch_objective(
 ) -> Callable[[nn.Module, list[Tensor]], Tensor]:
     """Return the objective of `oe` or `noe`: its output against the demosaiced RAW, over its own pixels.
 
-    The Demosaic Net of the run demosaics the ground truth. Its base network, if the settings have one,
-    extends the input. OE's objective may contain the seam with NOE, or with the base.
+    The Demosaic Net in the folder of the run demosaics the ground truth. The base network in the same folder,
+    if the settings have one, extends the input. OE's objective may contain the seam with NOE, or with the
+    base.
     """
     demosaic = load_demosaic_net(weights_file(run, "demosaic")).to(device)
     neutral = find_camera(settings.camera).mean_neutral
