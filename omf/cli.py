@@ -22,7 +22,7 @@ from omf.utils.sections import AUTO, Section
 from omf.utils.version import VERSION
 from omf.utils.written import begin_command
 
-PROFILE = "name of the profile, for --camera; or FILE.yaml, which --camera takes too"
+PROFILE_NAMES = "name of the profile, for --camera; or FILE.yaml, which --camera takes too"
 SHELLS = ["bash", "zsh", "tcsh"]
 
 EXIT_CODES = """exit codes:
@@ -254,14 +254,14 @@ def add_camera_command(parents) -> None:
     camera = add_command(parents, "camera", commands.run_camera)
     source = "a RAW file of the camera, or a name that LibRaw knows, such as 'NIKON D750'"
     camera.add_argument("camera", metavar="FILE_OR_NAME", help=source)
-    add_path(camera, "-o --out", "NAME", PROFILE, required=True)
+    add_path(camera, "-o --out", "NAME", PROFILE_NAMES, required=True)
 
 
 def add_calibrate(parents) -> None:
     calibrate = add_command(parents, "calibrate", commands.run_calibrate)
     pairs = "folder of camera RAW + JPEG, or of pairs in the layout of AIM or NTIRE"
     add_path(calibrate, "pairs", "PAIRS", pairs)
-    add_path(calibrate, "-o --out", "NAME", PROFILE, required=True)
+    add_path(calibrate, "-o --out", "NAME", PROFILE_NAMES, required=True)
     add_path(calibrate, "--report", "FILE", "plots, PNG; beside the profile by default")
 
 

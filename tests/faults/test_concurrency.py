@@ -47,13 +47,14 @@ def test_a_run_waits_for_orphaned_jobs_of_a_killed_run(tmp_path, photos, undistu
     fault = tmp_path / "slow_job"
     fault.touch()
     first = workflow(tmp_path, photos, size=256, PYTHONPATH=INJECTED, FAULT=str(fault))
-    wait_for(lambda: not fault.exists())  # the job is asleep now
+    wait_for(lambda: not fault.exists())  # the job waits now
     (job,) = [job for job in jobs_of(first) if "infer" in " ".join(job.cmdline())][-1:]
     first.process.kill()
     first.wait()
     second = workflow(tmp_path, photos, "second.log", size=256)
     wait_for(lambda: "Waiting for the jobs that a killed run left behind" in second.output())
     assert job.is_running()
+    fault.touch()  # releases it
     second.succeed()
     assert result(tmp_path / "work") == undisturbed[0]
 
