@@ -1,11 +1,13 @@
 """The command line of `omf`: commands and options. `omf.commands` runs them."""
 
 import argparse
+import inspect
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from textwrap import indent
 from types import UnionType
 from typing import Literal, Union, get_args, get_origin
 
@@ -20,6 +22,7 @@ from omf.utils.sections import AUTO, Section
 from omf.utils.version import VERSION
 from omf.utils.written import begin_command
 
+PROFILE_NAMES = "name of the profile, for --camera; or FILE.yaml, which --camera takes too"
 SHELLS = ["bash", "zsh", "tcsh"]
 
 EXIT_CODES = """exit codes:
@@ -56,11 +59,10 @@ class Help(argparse.RawDescriptionHelpFormatter):
         return f"{action.help} (default: %(default)s)" if shown else action.help
 
 
-def add_command(
-    parent, name: str, run: Callable[[argparse.Namespace], int], text: str, *examples: str
-) -> argparse.ArgumentParser:
-    """Add a command with its help and the options that all commands share."""
-    epilog = "\n  ".join(["examples:", *examples]) if examples else None
+def add_command(parent, name: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+    """Add a command with the options that all share; the docstring of `run` is its help, with examples."""
+    text, _, examples = inspect.cleandoc(run.__doc__ or "").partition("\n\n")
+    epilog = f"examples:\n{indent(examples, '  ')}" if examples else None
     command = parent.add_parser(name, help=text, description=text, epilog=epilog, formatter_class=Help)
     command.set_defaults(run=run)
     verbosity = command.add_mutually_exclusive_group()
@@ -132,15 +134,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def add_predict(parents) -> None:
-    predict = add_command(
-        parents,
-        "predict",
-        commands.run_predict,
-        "Reconstruct the RAW of photos: NAME.npy, uint16 (H/2, W/2, 4), RGGB.",
-        "omf predict photo.jpg more_photos/ -o raw",
-        "omf predict photo.jpg -o raw --format dng",
-        "omf predict photos/ -o raw --format npz --bit-depth 12 --noise-iso 800",
-    )
+    predict = add_command(parents, "predict", commands.run_predict)
     inputs = (
         "JPEG, PNG, TIFF, WebP, AVIF or HEIC files; folders or tars of them; or addresses in object storage"
     )
@@ -179,14 +173,7 @@ def add_predict(parents) -> None:
 
 
 def add_app(parents) -> None:
-    app = add_command(
-        parents,
-        "app",
-        commands.run_app,
-        "Serve a page for the browser: a photo in, its RAW out.",
-        "omf app",
-        "omf app --host 0.0.0.0 --port 8080",
-    )
+    app = add_command(parents, "app", commands.run_app)
     text = "address to listen on; 127.0.0.1 is for browsers on this machine only, 0.0.0.0 for all"
     app.add_argument("--host", default="127.0.0.1", metavar="ADDRESS", help=text)
     add_number(app, "--port", "port to listen on; by default the first free one from 7860 on")
@@ -194,14 +181,7 @@ def add_app(parents) -> None:
 
 
 def add_evaluate(parents) -> None:
-    evaluate = add_command(
-        parents,
-        "evaluate",
-        commands.run_evaluate,
-        "Score RAW against ground truth as the challenge does, and check its consistency with the photos.",
-        "omf evaluate raw true_raw --photos photos -o scored",
-        "omf evaluate raw --photos photos -o scored",
-    )
+    evaluate = add_command(parents, "evaluate", commands.run_evaluate)
     truth = "folder of NAME.npy, or of camera RAW, with the same names"
     photos = "folder of the sRGB photos, for the scores of baselines and overexposed pixels, and consistency"
     add_path(evaluate, "predictions", "PREDICTIONS", "folder of NAME.npy")
@@ -215,14 +195,7 @@ def add_evaluate(parents) -> None:
 
 
 def add_render(parents) -> None:
-    render = add_command(
-        parents,
-        "render",
-        commands.run_render,
-        "Develop RAW to a picture by a simple ISP: white balance, colour matrix, exposure, sRGB curve.",
-        "omf render raw/photo.dng -o pictures",
-        "omf render submission/ -o pictures --format jpg --camera samsung_s7",
-    )
+    render = add_command(parents, "render", commands.run_render)
     inputs = ".npy, .npz or camera RAW such as DNG, or folders of them"
     add_path(render, "raw", "RAW_OR_FOLDER", inputs, nargs="+")
     add_path(render, "-o --out", "FOLDER", "folder for the pictures", required=True)
@@ -246,37 +219,18 @@ def add_models(parents) -> None:
     text = "List, fetch, verify and share weights."
     models = parents.add_parser("models", help=text, description=text)
     inner = models.add_subparsers(metavar="COMMAND", required=True)
-    add_command(inner, "list", commands.run_models_list, "List the models and whether their files are here.")
-    fetch = add_command(
-        inner,
-        "fetch",
-        commands.run_models_fetch,
-        "Download the files of a model; resumes an interrupted download.",
-        "omf models fetch published",
-        "omf models fetch OWNER/NAME",
-    )
+    add_command(inner, "list", commands.run_models_list)
+    fetch = add_command(inner, "fetch", commands.run_models_fetch)
     names = "a listed model, or OWNER/NAME[@REVISION] on the Hugging Face hub"
     fetch.add_argument("name", metavar="NAME", help=names)
-    add_command(inner, "verify", commands.run_models_verify, "Check the hashes of all files that are here.")
-    push = add_command(
-        inner,
-        "push",
-        commands.run_models_push,
-        "Upload a model with its card and camera profile to the Hugging Face hub.",
-        "omf models push my_camera OWNER/NAME",
-    )
+    add_command(inner, "verify", commands.run_models_verify)
+    push = add_command(inner, "push", commands.run_models_push)
     push.add_argument("model", metavar="MODEL", help="a listed model, or a folder of weights")
     push.add_argument("repository", metavar="OWNER/NAME", help="repository; a new one is public")
 
 
 def add_simulate(parents) -> None:
-    simulate = add_command(
-        parents,
-        "simulate",
-        commands.run_simulate,
-        "Simulate pairs of sRGB photo and RAW from photos as scenes.",
-        "omf simulate photos/ -o pairs --camera huawei_p20 --count 500",
-    )
+    simulate = add_command(parents, "simulate", commands.run_simulate)
     scenes = "photos to take scenes from; none: drawn scenes"
     out = "folder for the pairs, NUMBER.png and NUMBER.npy"
     add_path(simulate, "photos", "PHOTO_OR_FOLDER", scenes, nargs="*")
@@ -288,14 +242,7 @@ def add_simulate(parents) -> None:
 
 
 def add_dataset(parents) -> None:
-    dataset = add_command(
-        parents,
-        "dataset",
-        commands.run_dataset,
-        "Describe a folder of photo/RAW pairs and list the pairs that can't be used.",
-        "omf dataset pairs --sheet sheet.png",
-        "omf dataset phone_photos --convert pairs",
-    )
+    dataset = add_command(parents, "dataset", commands.run_dataset)
     pairs = "pairs in the layout of AIM or NTIRE, or camera RAW with JPEG beside it or embedded in it"
     converted = "crop camera RAW and its JPEG into training pairs in this folder"
     add_path(dataset, "folder", "FOLDER", pairs)
@@ -304,45 +251,22 @@ def add_dataset(parents) -> None:
 
 
 def add_camera_command(parents) -> None:
-    camera = add_command(
-        parents,
-        "camera",
-        commands.run_camera,
-        "Write the profile of a camera from one of its RAW files, or by its name.",
-        "omf camera 'NIKON D750' -o d750",
-        "omf camera shot.dng -o my_phone.yaml",
-    )
+    camera = add_command(parents, "camera", commands.run_camera)
     source = "a RAW file of the camera, or a name that LibRaw knows, such as 'NIKON D750'"
-    out = "name of the profile, for --camera; or FILE.yaml, which --camera takes too"
     camera.add_argument("camera", metavar="FILE_OR_NAME", help=source)
-    add_path(camera, "-o --out", "NAME", out, required=True)
+    add_path(camera, "-o --out", "NAME", PROFILE_NAMES, required=True)
 
 
 def add_calibrate(parents) -> None:
-    calibrate = add_command(
-        parents,
-        "calibrate",
-        commands.run_calibrate,
-        "Measure a camera profile on pairs of photo and RAW.",
-        "omf calibrate phone_photos -o my_phone",
-        "omf predict photo.jpg -o raw --model inverse --camera my_phone",
-    )
+    calibrate = add_command(parents, "calibrate", commands.run_calibrate)
     pairs = "folder of camera RAW + JPEG, or of pairs in the layout of AIM or NTIRE"
-    out = "name of the profile, for --camera; or FILE.yaml, which --camera takes too"
     add_path(calibrate, "pairs", "PAIRS", pairs)
-    add_path(calibrate, "-o --out", "NAME", out, required=True)
+    add_path(calibrate, "-o --out", "NAME", PROFILE_NAMES, required=True)
     add_path(calibrate, "--report", "FILE", "plots, PNG; beside the profile by default")
 
 
 def add_train(parents) -> None:
-    train = add_command(
-        parents,
-        "train",
-        commands.run_train,
-        "Train the networks of a model, on a dataset or on simulated pairs.",
-        "omf train -o my_model --settings settings.yaml",
-        "omf predict photo.jpg -o raw --model my_model",
-    )
+    train = add_command(parents, "train", commands.run_train)
     out = "folder for the model; an interrupted training resumes"
     add_path(train, "-o --out", "FOLDER", out, required=True)
     add_path(train, "--settings", "FILE", "YAML of settings, as the section `training` of config.yaml")
@@ -351,24 +275,12 @@ def add_train(parents) -> None:
 
 
 def add_selftest(parents) -> None:
-    selftest = add_command(
-        parents,
-        "selftest",
-        commands.run_selftest,
-        "Check this installation and its GPU: one line for each check.",
-        "omf selftest --device cuda",
-        "omf selftest --json selftest.json",
-    )
+    selftest = add_command(parents, "selftest", commands.run_selftest)
     add_setting(selftest, "--device", Config, "device")
     add_path(selftest, "--json", "FILE", "write the findings for a bug report, without paths or names")
 
 
 def add_completion(parents) -> None:
-    completion = add_command(
-        parents,
-        "completion",
-        lambda arguments: commands.run_completion(parser(), arguments.shell),
-        "Print a shell completion script for commands, options and paths.",
-        'eval "$(omf completion bash)"    # a line for ~/.bashrc',
-    )
+    completion = add_command(parents, "completion", commands.run_completion)
+    completion.set_defaults(run=lambda arguments: commands.run_completion(parser(), arguments.shell))
     completion.add_argument("shell", choices=SHELLS)

@@ -1,4 +1,7 @@
-"""The commands of `omf`. Each imports its modules when it runs, so that `omf --help` is quick."""
+"""The commands of `omf`: their docstrings are the help, with examples.
+
+Each imports its modules when it runs, so that `omf --help` is quick.
+"""
 
 import argparse
 import math
@@ -18,6 +21,12 @@ from omf.utils.written import check_replaceable, note_input
 
 
 def run_predict(arguments: argparse.Namespace) -> int:
+    """Reconstruct the RAW of photos: NAME.npy, uint16 (H/2, W/2, 4), RGGB.
+
+    omf predict photo.jpg more_photos/ -o raw
+    omf predict photo.jpg -o raw --format dng
+    omf predict photos/ -o raw --format npz --bit-depth 12 --noise-iso 800
+    """
     from omf.io.cameras import asked_camera, check_camera, find_camera, noted_neutral
     from omf.io.maker_notes import GainReader
     from omf.io.photo_tars import find_inputs
@@ -126,6 +135,11 @@ def split_by_target(
 
 
 def run_app(arguments: argparse.Namespace) -> int:
+    """Serve a page for the browser: a photo in, its RAW out.
+
+    omf app
+    omf app --host 0.0.0.0 --port 8080
+    """
     from omf.app.server import launch
 
     launch(arguments.host, arguments.port, arguments.device)
@@ -133,6 +147,11 @@ def run_app(arguments: argparse.Namespace) -> int:
 
 
 def run_evaluate(arguments: argparse.Namespace) -> int:
+    """Score RAW against ground truth as the challenge does, and check its consistency with the photos.
+
+    omf evaluate raw true_raw --photos photos -o scored
+    omf evaluate raw --photos photos -o scored
+    """
     from omf.evaluation.ground_truth import list_ground_truth
     from omf.evaluation.scores import match_items, score_all, scores_table, summarise
     from omf.io.cameras import find_camera
@@ -163,8 +182,7 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
         for name in extra
         if not any(problem.startswith(f"{predictions[name]}: ") for problem in problems)  # reported already
     ]
-    problems += unmatched
-    problems = [printable(problem) for problem in problems]  # names of files can hold anything
+    problems = [printable(problem) for problem in problems + unmatched]  # names of files can hold anything
     scores = summarise(records)
     if arguments.out:
         from omf.report.page import write_report
@@ -184,6 +202,11 @@ def run_evaluate(arguments: argparse.Namespace) -> int:
 
 
 def run_render(arguments: argparse.Namespace) -> int:
+    """Develop RAW to a picture by a simple ISP: white balance, colour matrix, exposure, sRGB curve.
+
+    omf render raw/photo.dng -o pictures
+    omf render submission/ -o pictures --format jpg --camera samsung_s7
+    """
     import numpy as np
 
     from omf.io.camera_raw import CAMERA_RAW_SUFFIXES, import_rawpy
@@ -212,6 +235,7 @@ def run_render(arguments: argparse.Namespace) -> int:
 
 
 def run_models_list(arguments: argparse.Namespace) -> int:
+    """List the models and whether their files are here."""
     from omf.models.registry import read_models
 
     for name, model in read_models().items():
@@ -225,6 +249,10 @@ def run_models_list(arguments: argparse.Namespace) -> int:
 
 
 def run_models_push(arguments: argparse.Namespace) -> int:
+    """Upload a model with its card and camera profile to the Hugging Face hub.
+
+    omf models push my_camera OWNER/NAME
+    """
     from omf.models.hub import push
     from omf.models.registry import find_model
 
@@ -233,6 +261,11 @@ def run_models_push(arguments: argparse.Namespace) -> int:
 
 
 def run_models_fetch(arguments: argparse.Namespace) -> int:
+    """Download the files of a model; resumes an interrupted download.
+
+    omf models fetch published
+    omf models fetch OWNER/NAME
+    """
     from omf.models.download import fetch
     from omf.models.registry import read_models
 
@@ -252,6 +285,7 @@ def run_models_fetch(arguments: argparse.Namespace) -> int:
 
 
 def run_models_verify(arguments: argparse.Namespace) -> int:
+    """Check the hashes of all files that are here."""
     from omf.models.registry import find_file_problem, read_models
 
     problems = []
@@ -267,6 +301,10 @@ def run_models_verify(arguments: argparse.Namespace) -> int:
 
 
 def run_simulate(arguments: argparse.Namespace) -> int:
+    """Simulate pairs of sRGB photo and RAW from photos as scenes.
+
+    omf simulate photos/ -o pairs --camera huawei_p20 --count 500
+    """
     from omf.io.cameras import find_camera
     from omf.io.photos import find_photos
     from omf.raw.camera import check_bayer
@@ -282,6 +320,11 @@ def run_simulate(arguments: argparse.Namespace) -> int:
 
 
 def run_dataset(arguments: argparse.Namespace) -> int:
+    """Describe a folder of photo/RAW pairs and list the pairs that can't be used.
+
+    omf dataset pairs --sheet sheet.png
+    omf dataset phone_photos --convert pairs
+    """
     from omf.training.convert import conversion_table, convert_dataset
     from omf.training.datasets import check_pairs, find_pairs
     from omf.training.describe import contact_sheet, describe
@@ -300,6 +343,11 @@ def run_dataset(arguments: argparse.Namespace) -> int:
 
 
 def run_camera(arguments: argparse.Namespace) -> int:
+    """Write the profile of a camera from one of its RAW files, or by its name.
+
+    omf camera 'NIKON D750' -o d750
+    omf camera shot.dng -o my_phone.yaml
+    """
     from omf.io.camera_profile import known_camera_text
     from omf.io.cameras import find_camera, is_profile
     from omf.raw.camera import load_camera, profile_path
@@ -329,6 +377,11 @@ def profile_target(out: Path) -> Path:
 
 
 def run_calibrate(arguments: argparse.Namespace) -> int:
+    """Measure a camera profile on pairs of photo and RAW.
+
+    omf calibrate phone_photos -o my_phone
+    omf predict photo.jpg -o raw --model inverse --camera my_phone
+    """
     from omf.calibration.calibrate import fit_line, fit_pairs
     from omf.calibration.plots import draw_calibration
     from omf.calibration.profile import calibrated_text, make_profile
@@ -354,6 +407,11 @@ def run_calibrate(arguments: argparse.Namespace) -> int:
 
 
 def run_train(arguments: argparse.Namespace) -> int:
+    """Train the networks of a model, on a dataset or on simulated pairs.
+
+    omf train -o my_model --settings settings.yaml
+    omf predict photo.jpg -o raw --model my_model
+    """
     from omf.inference.devices import pick_device
     from omf.training.loop import is_first, process_group
     from omf.training.settings import TrainingSettings, read_settings
@@ -372,6 +430,11 @@ def run_train(arguments: argparse.Namespace) -> int:
 
 
 def run_selftest(arguments: argparse.Namespace) -> int:
+    """Check this installation and its GPU: one line for each check.
+
+    omf selftest --device cuda
+    omf selftest --json selftest.json
+    """
     from omf.selftest import SelfTest, report
     from omf.utils.files import save_json
 
@@ -390,6 +453,10 @@ def run_selftest(arguments: argparse.Namespace) -> int:
 
 
 def run_completion(parser: argparse.ArgumentParser, shell: str) -> int:
+    """Print a shell completion script for commands, options and paths.
+
+    eval "$(omf completion bash)"    # a line for ~/.bashrc
+    """
     import shtab
 
     for action in actions_of(parser):

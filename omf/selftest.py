@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +39,12 @@ DEFAULT_MODEL = "samsung_s7"  # the shipped default
 MAX_CHANGED = 1e-3  # fraction of values that another order of float32 operations may change by a count
 CPU = torch.device("cpu")
 MEGABYTE = 2**20
+# relative error of a convolution, that of TF32 being a hundred times that of float32, and the fault beyond it
+MAX_ERRORS = {
+    "float32": (1e-5, ": TF32 is on; set NVIDIA_TF32_OVERRIDE=0"),
+    "bfloat16": (4e-2, "; use precision float32"),
+    "float16": (5e-3, "; use precision float32, and update the driver"),
+}
 
 
 class CheckFailedError(Exception):
@@ -66,11 +72,7 @@ class Finding:
 
 
 class SelfTest:
-    """The checks, in the order in which one explains the next.
-
-    Args:
-        name: auto, cpu or cuda.
-    """
+    """The checks of a device, auto, cpu or cuda, in the order in which one explains the next."""
 
     def __init__(self, name: str):
         self.name = name
@@ -88,13 +90,11 @@ class SelfTest:
         """The checks by name. Each returns its measurements."""
         return {
             "device": self.check_device,
-            "convolution in float32": self.check_float32,
-            "convolution in bfloat16": self.check_bfloat16,
-            "convolution in float16": self.check_float16,
+            **{f"convolution in {kind}": partial(self.check_convolution, kind) for kind in MAX_ERRORS},
             "training in bfloat16": self.check_autocast,
             "model against the CPU": self.check_model,
-            "model in bfloat16": self.check_model_in_bfloat16,
-            "model in float16": self.check_model_in_float16,
+            "model in bfloat16": partial(self.check_model_in, "bfloat16"),
+            "model in float16": partial(self.check_model_in, "float16"),
             "unusual pictures": self.check_unusual_pictures,
             "small tiles": self.check_tiles,
             "little memory": self.check_little_memory,
@@ -141,31 +141,33 @@ class SelfTest:
         if not self.on_gpu:
             raise SkippedError("requires a GPU")
 
-    def need_bfloat16(self) -> None:
-        if self.on_gpu and not has_bfloat16(self.device):
+    def need(self, precision: str) -> None:
+        """Raise SkippedError if the device does not have a precision."""
+        if precision == "float16":
+            self.need_gpu()
+        if precision == "bfloat16" and self.on_gpu and not has_bfloat16(self.device):
             raise SkippedError("requires compute capability 8.0")
 
     def check_device(self) -> str:
         return ", ".join(f"{key} {value}" for key, value in describe_device(self.device).items())
 
-    def check_float32(self) -> str:
-        """TF32, whose error is a hundred times as large, must be off."""
-        error = self.convolution_error(torch.float32)
-        fault = f"relative error {error:.1e}, and that of float32 is below 1e-5: TF32 is on;"
-        require(error < 1e-5, f"{fault} set NVIDIA_TF32_OVERRIDE=0")
-        return f"relative error {error:.1e}"
-
-    def check_float16(self) -> str:
-        self.need_gpu()
-        error = self.convolution_error(torch.float16)
-        require(error < 5e-3, f"relative error {error:.1e}; use precision float32, and update the driver")
-        return f"relative error {error:.1e}"
-
-    def check_bfloat16(self) -> str:
-        self.need_bfloat16()
-        error = self.convolution_error(torch.bfloat16)
-        require(error < 4e-2, f"relative error {error:.1e}; use precision float32")
-        return f"relative error {error:.1e}"
+    def check_convolution(self, precision: str) -> str:
+        """Compare with float64."""
+        self.need(precision)
+        generator = torch.Generator().manual_seed(0)
+        x, weight = (
+            torch.randn(*shape, generator=generator, dtype=torch.float64)
+            .to(getattr(torch, precision))
+            .to(self.device)
+            for shape in ((1, 64, 64, 64), (64, 64, 3, 3))
+        )
+        with on_device(self.device), torch.inference_mode():
+            result = nn.functional.conv2d(x, weight).double()
+            exact = nn.functional.conv2d(x.double(), weight.double())
+            error = float((result - exact).abs().max() / exact.abs().max())
+        measured, (most, fault) = f"relative error {error:.1e}", MAX_ERRORS[precision]
+        require(error < most, f"{measured}, and that of {precision} is below {most:.0e}{fault}")
+        return measured
 
     def check_autocast(self) -> str:
         if training_precision(self.device) != torch.bfloat16:
@@ -179,44 +181,20 @@ class SelfTest:
         require(finite, "the gradients are not finite; update the driver")
         return "finite gradients"
 
-    def convolution_error(self, dtype: torch.dtype) -> float:
-        """Return the largest error of a convolution, relative to the largest value, against float64."""
-        generator = torch.Generator().manual_seed(0)
-        x, weight = (
-            torch.randn(*shape, generator=generator, dtype=torch.float64).to(dtype).to(self.device)
-            for shape in ((1, 64, 64, 64), (64, 64, 3, 3))
-        )
-        with on_device(self.device), torch.inference_mode():
-            result = nn.functional.conv2d(x, weight).double()
-            exact = nn.functional.conv2d(x.double(), weight.double())
-            return float((result - exact).abs().max() / exact.abs().max())
-
     def check_model(self) -> str:
         check_against_cpu(self.shared, find_model(DEFAULT_MODEL))
         return self.compare(self.shared, [sample_picture(256, 384)])
 
-    def check_model_in_bfloat16(self) -> str:
-        self.need_bfloat16()
-        return self.compare(self.fusion("bfloat16"), [sample_picture(256, 384)])
-
-    def check_model_in_float16(self) -> str:
-        self.need_gpu()
-        return self.compare(self.fusion("float16"), [sample_picture(256, 384)])
+    def check_model_in(self, precision: str) -> str:
+        self.need(precision)
+        return self.compare(self.fusion(precision), [sample_picture(256, 384)])
 
     def check_unusual_pictures(self) -> str:
         """16 bits, odd sizes, the smallest size, all and no pixels overexposed."""
-        dark = sample_picture(60, 80).rgb // 3
-        white = np.full((50, 70, 3), 255, np.uint8)
-        return self.compare(
-            self.shared,
-            [
-                sample_picture(96, 128, np.uint16),
-                sample_picture(97, 131),
-                sample_picture(2, 3),
-                Picture(dark, np.zeros(dark.shape[:2], bool)),
-                Picture(white, np.ones(white.shape[:2], bool)),
-            ],
-        )
+        pictures = [sample_picture(96, 128, np.uint16), sample_picture(97, 131), sample_picture(2, 3)]
+        dark, white = sample_picture(60, 80).rgb // 3, np.full((50, 70, 3), 255, np.uint8)
+        pictures += [Picture(rgb, np.full(rgb.shape[:2], rgb is white)) for rgb in (dark, white)]
+        return self.compare(self.shared, pictures)
 
     def check_tiles(self) -> str:
         tiled = copy.copy(self.shared)

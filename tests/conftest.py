@@ -8,6 +8,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -187,14 +188,8 @@ def photo_folder(tmp_path: Path) -> Path:
 
 def run(*command: object, cwd: Path = ROOT, **environment: str) -> subprocess.CompletedProcess:
     """Run a command and capture stdout and stderr as text."""
-    return subprocess.run(
-        [str(part) for part in command],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env=os.environ | environment,
-        timeout=900,
-    )
+    options = {"cwd": cwd, "env": os.environ | environment, "timeout": 900}
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, **options)
 
 
 def omf(*arguments: object, **environment: str) -> subprocess.CompletedProcess:
@@ -220,15 +215,13 @@ def call_omf(
 
     monkeypatch.setattr(log, "handlers", log.handlers)
     monkeypatch.setattr(log, "propagate", log.propagate)
-    level, handlers = (
-        log.level,
-        {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)},
-    )
+    level = log.level
+    handlers = [(number, signal.getsignal(number)) for number in (signal.SIGINT, signal.SIGTERM)]
     with warnings.catch_warnings():
         yield call
     log.setLevel(level)
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    for handler in handlers:
+        signal.signal(*handler)
 
 
 @pytest.fixture
@@ -267,7 +260,25 @@ def wait_for(condition: Callable[[], object], seconds: float = 240) -> None:
         time.sleep(0.05)
 
 
-def assert_as_close(given: torch.Tensor, plain: torch.Tensor, exact: torch.Tensor, times: float = 8) -> None:
+@contextmanager
+def control_group(limit: int) -> Iterator[Path]:
+    """Create a control group with a limit of memory, bytes; processes that exceed it are killed."""
+    name, group = "memory.max", Path(f"/sys/fs/cgroup/omf-test-{os.getpid()}")
+    if (group.parent / "memory").is_dir():
+        name, group = "memory.limit_in_bytes", group.parent / "memory" / group.name
+    try:
+        group.mkdir()
+        (group / name).write_text(str(limit))
+    except OSError:
+        group.rmdir() if group.is_dir() else None
+        pytest.skip("needs permission to create a control group")
+    try:
+        yield group
+    finally:
+        group.rmdir()
+
+
+def assert_as_close(given: torch.Tensor, plain: torch.Tensor, exact: torch.Tensor) -> None:
     """Assert that a float32 result is about as close to float64 as the plain float32 computation is.
 
     Both run on this processor. An error of four units in the last place is always allowed, because the plain
@@ -277,11 +288,10 @@ def assert_as_close(given: torch.Tensor, plain: torch.Tensor, exact: torch.Tenso
         given: result under test, float32.
         plain: result of the plain computation, float32.
         exact: result in float64.
-        times: allowed ratio of the two errors.
     """
     scale = float(exact.abs().max())
     error, plain_error = (float((result.double() - exact).abs().max()) for result in (given, plain))
-    assert error <= times * max(plain_error, scale * 2**-22), (error, plain_error)
+    assert error <= 8 * max(plain_error, scale * 2**-22), (error, plain_error)
 
 
 def random_rgb(height: int, width: int, seed: int = 0, dtype: type = np.uint8) -> np.ndarray:

@@ -3,6 +3,8 @@
 import io
 import struct
 import zlib
+from collections.abc import Callable
+from typing import BinaryIO
 
 import imagecodecs
 import numpy as np
@@ -14,6 +16,13 @@ from PIL import Image
 SRGB_COLORANTS = (0.4361, 0.2225, 0.0139), (0.3851, 0.7169, 0.0971), (0.1431, 0.0606, 0.7141)
 P3_COLORANTS = (0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407)
 SRGB_CURVE = (2.4, 1 / 1.055, 0.055 / 1.055, 1 / 12.92, 0.04045)
+
+
+def bytes_of(write: Callable[[BinaryIO], object]) -> bytes:
+    """Return what a function writes to a file."""
+    file = io.BytesIO()
+    write(file)
+    return file.getvalue()
 
 
 def icc_profile(colorants: tuple = SRGB_COLORANTS, curve: tuple = (1.0,)) -> bytes:
@@ -66,9 +75,8 @@ def png_chunk(kind, content):
 
 def save_png_16(path, pixels, profile):
     """Write a 16-bit PNG with an ICC profile: pixels from libpng, iCCP chunk copied from Pillow."""
-    buffer = io.BytesIO()
-    Image.new("RGB", (1, 1)).save(buffer, "PNG", icc_profile=profile)
-    donor, png = buffer.getvalue(), imagecodecs.png_encode(pixels)
+    donor = bytes_of(lambda file: Image.new("RGB", (1, 1)).save(file, "PNG", icc_profile=profile))
+    png = imagecodecs.png_encode(pixels)
     start = donor.index(b"iCCP") - 4
     (length,) = struct.unpack_from(">I", donor, start)
     chunk = donor[start : start + 12 + length]

@@ -3,6 +3,7 @@
 import ast
 import re
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -31,14 +32,11 @@ def layers() -> dict[str, int]:
     return layer_of
 
 
-def is_type_checking(node: ast.AST) -> bool:
-    return isinstance(node, ast.If) and isinstance(node.test, ast.Name) and node.test.id == "TYPE_CHECKING"
-
-
 def imports(node: ast.AST, late: bool = True) -> Iterator[str]:
     """Yield the full names that a module imports, without TYPE_CHECKING; `late`: also inside functions."""
     for child in ast.iter_child_nodes(node):
-        if is_type_checking(child) or (isinstance(child, ast.FunctionDef) and not late):
+        for_types_only = isinstance(child, ast.If) and ast.unparse(child.test) == "TYPE_CHECKING"
+        if for_types_only or (isinstance(child, ast.FunctionDef) and not late):
             continue
         if isinstance(child, ast.Import):
             yield from (alias.name for alias in child.names)
@@ -83,11 +81,7 @@ def test_a_module_imports_only_from_its_layer_or_below(name):
 
 
 def test_no_circular_imports():
-    remaining = {name: internal_imports(name) - {name} for name in FILES}
-    while leaves := [name for name, needed in remaining.items() if not needed & remaining.keys()]:
-        for name in leaves:
-            del remaining[name]
-    assert not remaining
+    TopologicalSorter({name: internal_imports(name) - {name} for name in FILES}).prepare()
 
 
 def test_torch_imports_match_the_page_and_snakemake_is_never_imported():
@@ -123,14 +117,10 @@ def test_names_in_the_tables_exist():
 
 def defined_names(tree: ast.Module) -> set[str]:
     """Return the names that a module defines at its top level."""
-    names = set()
-    for node in tree.body:
-        if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            names.add(node.name)
-        elif isinstance(node, ast.Assign):
-            parts = [part for target in node.targets for part in ast.walk(target)]
-            names |= {part.id for part in parts if isinstance(part, ast.Name)}
-    return names
+    definitions = [node for node in tree.body if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+    targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+    parts = [part for target in targets for part in ast.walk(target)]
+    return {node.name for node in definitions} | {part.id for part in parts if isinstance(part, ast.Name)}
 
 
 def test_a_name_has_one_meaning():
@@ -146,8 +136,5 @@ def test_docstrings_begin_with_a_verb_or_a_noun():
         for node in ast.walk(tree):
             if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
                 docstring = ast.get_docstring(node) or ""
-                assert not re.match("(What|Which|Where|Whether|How|Why|As|Of) ", docstring), (
-                    module,
-                    docstring,
-                )
+                assert not re.match("(Which|Where|Whether|How|Why|As|Of) ", docstring), (module, docstring)
                 assert "What " not in docstring, (module, docstring)

@@ -14,22 +14,37 @@ from conftest import ROOT, run
 
 from omf import cli
 
+LOADED = """if True:
+    import sys
+    from omf.cli import main
+    try:
+        main()
+    except SystemExit as end:
+        assert not end.code
+    finally:
+        print("LOADED", *sorted(sys.modules))
+"""
+
+
+def modules_after(*command: object) -> list[str]:
+    """Return the modules that are loaded after a command of `omf`."""
+    answer = run(sys.executable, "-c", LOADED, *command)
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout.partition("LOADED")[2].split()
+
 
 def test_help_loads_no_slow_modules():
-    code = """if True:
-        import sys
-        from omf.cli import main
-        try:
-            main()
-        finally:
-            print("LOADED", *sorted(sys.modules))
-    """
-    answer = run(sys.executable, "-c", code, "--help")
-    assert answer.returncode == 0
-    assert all(word in answer.stdout for word in ("predict", "evaluate", "models", "train"))
-    loaded = answer.stdout.partition("LOADED")[2].split()
+    loaded = modules_after("--help")
     assert "omf.commands" in loaded
     assert not {"numpy", "torch", "scipy", "skimage", "PIL", "imageio", "snakemake"} & set(loaded)
+
+
+def test_a_prediction_loads_no_more_than_it_needs(tmp_path, tiny_base_model):
+    """PyTorch's compiler takes seconds of the start, and SciPy tenths."""
+    options = ("-o", tmp_path, "--model", tiny_base_model, "--device", "cpu", "-q")
+    loaded = modules_after("predict", ROOT / "test_rgb" / "chart.png", *options)
+    assert not {"torch._dynamo", "sympy", "scipy.ndimage", "pandas", "rawpy"} & set(loaded)
+    assert len(loaded) < 2000
 
 
 def all_commands(parser: argparse.ArgumentParser, *words: str) -> Iterator[tuple[str, ...]]:
@@ -43,6 +58,7 @@ def all_commands(parser: argparse.ArgumentParser, *words: str) -> Iterator[tuple
 
 
 def test_every_command_has_help(call_omf):
+    assert all(word in call_omf("--help").stdout for word in ("predict", "evaluate", "models", "train"))
     commands = list(all_commands(cli.parser()))
     assert {("predict",), ("models", "fetch"), ("completion",)} <= set(commands) and len(commands) == 15
     for command in commands:
@@ -119,48 +135,35 @@ def test_predict_and_evaluate(call_omf, tmp_path, photo_folder, tiny_model):
     assert answer.returncode == 0 and "999.00" in answer.stdout
 
 
+# as exiftool prints AsShotNeutral: the third value is no file
+AS_SHOT_NEUTRAL = "--neutral takes R/G and B/G of a grey"
+
+
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("command", "message"),  # more in tests/faults/test_bad_runs.py
     [
-        (["predict", "nowhere", "-o", "{out}"], "nowhere"),
-        (
-            ["predict", "test_rgb", "-o", "{out}", "--model", "no_model"],
-            "no_model: neither listed nor a folder",
-        ),
-        (["predict", "test_rgb", "-o", "{out}", "--model", "published"], "omf models fetch published"),
-        (["evaluate", "nowhere", "test_raw"], "nowhere: no such folder"),
-        (["evaluate", "test_raw"], "nothing to score against"),
-        (["models", "fetch", "no_model"], "model no_model: not listed"),
-        # as exiftool prints AsShotNeutral: the third value is no file
-        *(
-            (
-                [*command, "-o", "{out}", "--neutral", 0.5, 1, 0.6, "a.npy"],
-                "--neutral takes R/G and B/G of a grey",
-            )
-            for command in (["predict"], ["render"])
-        ),
+        ("predict test_rgb -o {out} --model published", "omf models fetch published"),
+        ("predict -o {out} --neutral 0.5 1 0.6 a.npy", AS_SHOT_NEUTRAL),
+        ("render -o {out} --neutral 0.5 1 0.6 a.npy", AS_SHOT_NEUTRAL),
     ],
 )
-def test_wrong_inputs_give_one_line(call_omf, tmp_path, monkeypatch, arguments, message):
-    if "published" in arguments and (ROOT / "trained_models" / "final_yuv_OE_mask-220.pt").exists():
+def test_wrong_inputs_give_one_line(omf_lines, tmp_path, monkeypatch, command, message):
+    if "published" in command and (ROOT / "trained_models" / "final_yuv_OE_mask-220.pt").exists():
         pytest.skip("the released weights are present")
     monkeypatch.chdir(ROOT)
-    answer = call_omf(*(str(argument).format(out=tmp_path / "out") for argument in arguments))
-    assert answer.returncode == 1
-    lines = answer.stderr.strip().splitlines()
-    assert any(message in line for line in lines)
-    assert len(lines) <= 2
-    assert "Traceback" not in answer.stderr
+    code, lines = omf_lines(*command.format(out=tmp_path / "out").split())
+    assert code == 1 and len(lines) <= 2 and any(message in line for line in lines)
+    assert not any("Traceback" in line for line in lines)
 
 
 def test_models_list_and_verify(call_omf):
-    listed = call_omf("models", "list")
-    assert listed.returncode == 0
-    assert "samsung_s7" in listed.stdout
-    assert "published" in listed.stdout
-    verified = call_omf("models", "verify")
-    assert verified.returncode == 0, verified.stderr
-    assert "samsung_s7: oe.safetensors ok" in verified.stdout
+    for word, shown in (
+        ("list", "samsung_s7"),
+        ("list", "published"),
+        ("verify", "samsung_s7: oe.safetensors ok"),
+    ):
+        answer = call_omf("models", word)
+        assert answer.returncode == 0 and shown in answer.stdout, answer.stderr
 
 
 def test_quiet_and_verbose(call_omf, tmp_path, photo_folder):
@@ -223,39 +226,16 @@ def test_a_wrong_command_line_exits_with_2(call_omf):
     assert "the following arguments are required: -o/--out" in answer.stderr
 
 
-@pytest.mark.parametrize(
-    ("typed", "offered"),
-    [
-        (["pre"], "predict"),
-        (["predict", "--prec"], "--precision"),
-        (["predict", "--format", "dn"], "dng"),
-        (["models", "f"], "fetch"),
-    ],
-)
-def test_shell_completion(call_omf, tmp_path, typed, offered):
+def test_shell_completion(call_omf, tmp_path):
     script = call_omf("completion", "bash")
     assert script.returncode == 0, script.stderr
     (tmp_path / "completion").write_text(script.stdout)
-    words = " ".join(f"'{word}'" for word in ["omf", *typed])
-    request = (
-        f"source {tmp_path}/completion; COMP_WORDS=({words}); COMP_CWORD={len(typed)}; "
-        "_shtab_omf; echo ${COMPREPLY[@]}"
-    )
-    assert run("bash", "-c", request).stdout.split() == [offered]
+    for typed, offered in (
+        ("pre", "predict"),
+        ("predict --prec", "--precision"),
+        ("predict --format dn", "dng"),
+        ("models f", "fetch"),
+    ):
+        request = f"source {tmp_path}/completion; COMP_WORDS=(omf {typed}); COMP_CWORD={len(typed.split())}; "
+        assert run("bash", "-c", f"{request} _shtab_omf; echo ${{COMPREPLY[@]}}").stdout.split() == [offered]
     assert call_omf("completion", "zsh").stdout.startswith("#compdef omf")
-
-
-def test_a_prediction_loads_no_more_than_it_needs(tmp_path, tiny_base_model):
-    """PyTorch's compiler takes seconds of the start, and SciPy tenths."""
-    code = (
-        "import sys\nfrom omf.cli import main\n"
-        "try:\n    main()\nexcept SystemExit as end:\n    assert not end.code\n"
-        "loaded = {'torch._dynamo', 'sympy', 'scipy.ndimage', 'pandas', 'rawpy'} & set(sys.modules)\n"
-        "print(sorted(loaded), len(sys.modules))"
-    )
-    photo = ROOT / "test_rgb" / "chart.png"
-    options = ("-o", tmp_path, "--model", tiny_base_model, "--device", "cpu", "-q")
-    result = run(sys.executable, "-c", code, "predict", photo, *options)
-    assert result.returncode == 0, result.stderr
-    loaded, count = result.stdout.rsplit(maxsplit=1)
-    assert loaded == "[]" and int(count) < 2000

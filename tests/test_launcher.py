@@ -75,8 +75,8 @@ def test_settings_are_collected(clone, given, passed):
 
 def test_a_missing_file_of_settings_is_one_line(clone):
     install(clone, clone / ".venv", "")
-    for given in (["--configfile", "none.yaml"], ["--configfile=none.yaml", "-n"]):
-        result = run(clone / "test", *given)
+    for given in ("--configfile none.yaml", "--configfile=none.yaml -n"):
+        result = run(clone / "test", *given.split())
         assert result.returncode == 1
         assert result.stderr.startswith("error: none.yaml: no such file; give a YAML file of settings")
         assert result.stderr.count("\n") == 1

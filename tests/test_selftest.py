@@ -11,8 +11,6 @@ import pytest
 import torch
 from conftest import ROOT, omf, random_unet
 
-from omf import selftest
-from omf.cli import main
 from omf.inference.device_check import check_against_cpu, sample_picture
 from omf.inference.devices import has_bfloat16
 from omf.inference.fusion import Fusion
@@ -42,28 +40,11 @@ def test_all_checks_pass_on_a_cpu(tmp_path):
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_a_missing_gpu_ends_the_checks(tmp_path, monkeypatch, capsys):
-    arguments = ["omf", "selftest", "--device", "cuda", "--json", str(tmp_path / "report.json")]
-    monkeypatch.setattr("sys.argv", arguments)
-    with pytest.raises(SystemExit, match=r"^1$"):
-        main()
-    printed = capsys.readouterr().out
-    assert printed.count("\n") == 1 and printed.startswith("failed  device: device cuda:")
+def test_a_missing_gpu_ends_the_checks(tmp_path, call_omf):
+    answer = call_omf("selftest", "--device", "cuda", "--json", tmp_path / "report.json")
+    assert answer.returncode == 1
+    assert answer.stdout.count("\n") == 1 and answer.stdout.startswith("failed  device: device cuda:")
     assert json.loads((tmp_path / "report.json").read_text())["device"] is None
-
-
-def test_float32_that_is_rounded_fails(monkeypatch):
-    convolve = torch.nn.functional.conv2d
-
-    def rounded(x, weight):
-        """Return the result of TF32: 10 bits of the inputs."""
-        if x.dtype == torch.float32:
-            x, weight = x.half().float(), weight.half().float()
-        return convolve(x, weight)
-
-    monkeypatch.setattr(torch.nn.functional, "conv2d", rounded)
-    with pytest.raises(CheckFailedError, match="TF32 is on; set NVIDIA_TF32_OVERRIDE=0"):
-        SelfTest("cpu").check_float32()
 
 
 class Faulty(Fusion):
@@ -95,17 +76,32 @@ def test_results_that_differ_between_runs_fail(faulty, monkeypatch):
         faulty.check_repetition()
 
 
-def test_memory_that_grows_fails(monkeypatch):
-    used = iter((10**9, 2 * 10**9))
-    monkeypatch.setattr(selftest, "resident_memory", lambda: next(used))
-    with pytest.raises(CheckFailedError, match="it grew by 954 MiB"):
-        SelfTest("cpu").check_memory()
+convolve = torch.nn.functional.conv2d
 
 
-def test_a_training_that_starts_anew_fails(monkeypatch):
-    monkeypatch.setattr("omf.training.loop.load_state", lambda *_, **__: 0)
-    with pytest.raises(CheckFailedError, match="60 iterations after it was cut, and not 10"):
-        SelfTest("cpu").check_training()
+def rounded(x: torch.Tensor, weight: torch.Tensor) -> torch.Tensor:
+    """Return the result of TF32: 10 bits of the inputs."""
+    if x.dtype == torch.float32:
+        x, weight = x.half().float(), weight.half().float()
+    return convolve(x, weight)
+
+
+gigabytes = itertools.count(10**9, 10**9)
+TF32 = "TF32 is on; set NVIDIA_TF32_OVERRIDE=0"
+RESTARTED = "60 iterations after it was cut, and not 10"
+FAULTS = {  # check: what is replaced, by what, and the line
+    "convolution in float32": ("torch.nn.functional.conv2d", rounded, TF32),
+    "memory after 200 pictures": ("omf.selftest.resident_memory", gigabytes.__next__, "grew by 954 MiB"),
+    "training, interrupted": ("omf.training.loop.load_state", lambda *_, **__: 0, RESTARTED),
+}
+
+
+@pytest.mark.parametrize("check", FAULTS)
+def test_faults_of_a_device_fail(monkeypatch, check):
+    replaced, fault, line = FAULTS[check]
+    monkeypatch.setattr(replaced, fault)
+    with pytest.raises(CheckFailedError, match=line):
+        SelfTest("cpu").checks[check]()
 
 
 def test_a_failed_check_does_not_stop_the_others(monkeypatch):

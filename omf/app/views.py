@@ -6,14 +6,7 @@ import numpy as np
 
 from omf.app.workbench import Answer
 from omf.evaluation.consistency import consistency
-from omf.raw.bayer import (
-    crop_to_cells,
-    half_size_photo,
-    halved,
-    mosaic,
-    pack,
-    to_challenge_format,
-)
+from omf.raw.bayer import crop_to_cells, half_size_photo, halved, mosaic, pack, to_challenge_format
 from omf.raw.develop import develop
 from omf.raw.isp import encode_srgb, to_8_bit
 from omf.raw.photo_profile import photo_colours, thin_out
@@ -78,7 +71,7 @@ def shrink(image: np.ndarray) -> np.ndarray:
 
 def as_float(rgb: np.ndarray) -> np.ndarray:
     """Scale an integer photo to [0, 1], float32."""
-    return rgb.astype(np.float32) / np.float32(np.iinfo(rgb.dtype).max)
+    return rgb / np.float32(np.iinfo(rgb.dtype).max)
 
 
 def thinned(raw: np.ndarray) -> np.ndarray:
@@ -125,30 +118,19 @@ def draw_histograms(answer: Answer) -> str:
 def tell_facts(answer: Answer) -> list[tuple[str, str]]:
     """Return facts of an answer: pairs of a name and its value, in words."""
     rgb, mask = answer.picture.rgb, answer.picture.mask
-    checked = consistency(
-        to_challenge_format(answer.raw), half_size_photo(rgb), float(mask.mean()), answer.camera
-    )
+    packed, (height, width) = to_challenge_format(answer.raw), mask.shape
+    checked = consistency(packed, half_size_photo(rgb), float(mask.mean()), answer.camera)
     facts = [
         ("photo", printable(answer.photo.name)),
-        (
-            "size",
-            f"{rgb.shape[1]} x {rgb.shape[0]} pixels, {rgb.shape[0] * rgb.shape[1] / 1e6:.1f} megapixels",
-        ),
+        ("size", f"{width} x {height} pixels, {width * height / 1e6:.1f} megapixels"),
         ("time", f"{answer.seconds:.2f} s on {answer.device}"),
         ("overexposed", f"{mask.mean():.2%} of the photo, which OE guesses"),
         ("clipped", f"{checked['clipped']:.2%} of the RAW's samples are at white"),
         ("consistency", f"{checked['consistency_psnr']:.1f} dB with the photo, which is not accuracy"),
     ]
     if expected := answer.expected:
-        facts += [
-            ("expected PSNR", f"{expected.psnr:.1f} dB"),
-            *(
-                (name, f"{low:.2f} to {high:.2f} times as predicted, in 9 of 10 photos")
-                for name, (low, high) in (
-                    ("true exposure", expected.exposure),
-                    ("true R/G", expected.red),
-                    ("true B/G", expected.blue),
-                )
-            ),
-        ]
+        facts.append(("expected PSNR", f"{expected.psnr:.1f} dB"))
+        ranges = {"exposure": expected.exposure, "R/G": expected.red, "B/G": expected.blue}
+        for name, (low, high) in ranges.items():
+            facts.append((f"true {name}", f"{low:.2f} to {high:.2f} times as predicted, in 9 of 10 photos"))
     return facts + [("warning", warning) for warning in checked["warnings"]]

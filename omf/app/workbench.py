@@ -52,11 +52,7 @@ class Answer(NamedTuple):
 
 
 class Workbench:
-    """Photos by visitor, in a temporary folder, and the last answers in memory.
-
-    Args:
-        device: as in config.yaml.
-    """
+    """Photos by visitor, in a temporary folder, and the last answers in memory; `device`: of config.yaml."""
 
     def __init__(self, device: str = "auto"):
         self.device = device
@@ -84,13 +80,7 @@ class Workbench:
         return self.visits / sha256(visitor.encode("utf-8", "replace")).hexdigest()[:32]
 
     def take(self, visitor: str, photo: Path, keep: bool = False) -> None:
-        """Make a photo that of a visitor, in place of the one before.
-
-        Args:
-            visitor: name of the visitor's session.
-            photo: uploaded file, which is removed.
-            keep: True to leave the file where it is, for examples.
-        """
+        """Make a file the photo of a visitor, in place of the one before; remove it, unless `keep`."""
         self.leave(visitor)
         self.sweep()
         folder = self.folder_of(visitor)
@@ -146,19 +136,13 @@ class Workbench:
         with self._lock:
             self._answers[visitor] = answer
             self._answers.move_to_end(visitor)
-            while len(self._answers) > 1 and self._kept_pixels() > MAX_KEPT_PIXELS:
+            kept = [answer.picture.mask.size for answer in self._answers.values()]
+            while len(kept) > 1 and sum(kept) > MAX_KEPT_PIXELS:
                 self._answers.popitem(last=False)
-
-    def _kept_pixels(self) -> int:
-        return sum(answer.picture.mask.size for answer in self._answers.values())
+                del kept[0]
 
     def write(self, visitor: str, wish: Wish, kind: str) -> Path:
         """Write the RAW as `omf predict --format KIND` does, and return the file.
-
-        Args:
-            visitor: name of the visitor's session.
-            wish: settings of the reconstruction.
-            kind: one of `omf.io.raw_formats.FORMAT_SUFFIXES`.
 
         Raises:
             InputError: as `reconstruct`, or the format can't hold the photo.

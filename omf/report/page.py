@@ -14,13 +14,14 @@ from omf.report import plots
 from omf.report.panels import (
     ERROR_COLOURMAP,
     MAX_SHOWN_ERROR,
+    Thumbnail,
     jpeg_bytes,
     make_comparison,
     make_panels,
+    make_thumbnails,
     strip,
 )
 from omf.report.summary import TEMPLATES, load_template
-from omf.report.thumbnails import Thumbnail, make_thumbnails
 from omf.utils.errors import InputError, printable
 from omf.utils.files import save_text
 from omf.utils.version import VERSION
@@ -45,16 +46,8 @@ COLUMNS = {  # of the table: heading, digits, tooltip
         "PSNR in dB of the RAW, rendered to match the photo, against the photo; not accuracy",
     ),
     "expected_psnr": ("expected", 2, "PSNR that the model expected of its answer, dB"),
-    "exposure_low": (
-        "exposure ≥",
-        2,
-        "factor on the RAW: the true exposure is at least this, in 19 of 20 photos",
-    ),
-    "exposure_high": (
-        "exposure ≤",
-        2,
-        "factor on the RAW: the true exposure is at most this, in 19 of 20 photos",
-    ),
+    "exposure_low": ("exposure ≥", 2, "factor on the RAW; the truth is at least this, in 19 of 20 photos"),
+    "exposure_high": ("exposure ≤", 2, "factor on the RAW; the truth is at most this, in 19 of 20 photos"),
     "overexposed": ("overexposed", 4, "share of the photo's pixels that are overexposed"),
     "clipped": ("clipped", 4, "share of the RAW's samples at white"),
 }
@@ -92,23 +85,19 @@ def select_examples(records: dict[str, dict]) -> dict[str, list[Example]]:
         "Best": ranked[::-1][:EXAMPLES_PER_GROUP],
         "Median": ranked[middle : middle + EXAMPLES_PER_GROUP],
     }
-    taken: set[str] = set()
-    examples = {}
+    chosen: dict[str, list[str]] = {}
     for heading, names in groups.items():
-        examples[heading] = [
-            make_example(name, records[name], compared=name == ranked[0])
-            for name in names
-            if name not in taken
-        ]
-        taken.update(names)
-    return {heading: examples[heading] for heading in ("Worst", "Median", "Best") if examples[heading]}
+        taken = {name for group in chosen.values() for name in group}
+        chosen[heading] = [name for name in names if name not in taken]
+    return {
+        heading: [make_example(name, records[name], compared=name == ranked[0]) for name in chosen[heading]]
+        for heading in ("Worst", "Median", "Best")
+        if chosen[heading]
+    }
 
 
 def make_example(name: str, record: dict, compared: bool = False) -> Example:
-    """Render an image, `compared` for the slider too.
-
-    It has no panels if its files were removed or changed since it was scored.
-    """
+    """Render an image, `compared` for the slider too; without panels if its files changed since scoring."""
     try:
         comparison = make_comparison(record) if compared else {}
         return Example(printable(name), caption(record), make_panels(record), comparison)
@@ -134,9 +123,7 @@ def caption(record: dict) -> str:
 
 def short_score(image: dict) -> str:
     """Format the PSNR of an image, or its consistency if there is no ground truth, for its thumbnail."""
-    if "psnr" in image:
-        return f"PSNR {image['psnr']:.2f} dB"
-    return f"consistency {image['consistency_psnr']:.2f} dB" if "consistency_psnr" in image else ""
+    return next((f"{name} {image[key]:.2f} dB" for key, name in SCORE_NAMES.items() if key in image), "")
 
 
 def draw_plots(records: dict[str, dict], seconds: dict[str, float]) -> dict[str, tuple[str, str]]:
@@ -145,25 +132,19 @@ def draw_plots(records: dict[str, dict], seconds: dict[str, float]) -> dict[str,
     def values(key: str) -> list:
         return [record[key] for record in records.values() if record.get(key) is not None]
 
+    def pairs(*keys: str) -> list[tuple]:
+        both = (tuple(map(record.get, keys)) for record in records.values())
+        return [pair for pair in both if None not in pair]
+
     key = ranking_score(records)
     scored, label = key == "psnr", f"{SCORE_NAMES[key]}, dB"
     figures = {}
     if scores := values(key):
         figures["Distribution"] = plots.plot_distribution(scores, label), f"Number of images by {label}."
-    both = [
-        (record["overexposed"], record[key])
-        for record in records.values()
-        if record.get(key) is not None and "overexposed" in record
-    ]
-    if both:
+    if both := pairs("overexposed", key):
         svg = plots.plot_against_overexposure(*zip(*both), label)
         figures["Overexposure"] = svg, f"{label} against the share of overexposed pixels; one dot per image."
-    told = [
-        (record["expected_psnr"], record["psnr"])
-        for record in records.values()
-        if record.get("psnr") is not None and "expected_psnr" in record
-    ]
-    if told:
+    if told := pairs("expected_psnr", "psnr"):
         text = "PSNR that the model expected of its answer, and achieved; one dot per image."
         figures["Expectation"] = plots.plot_expectation(*zip(*told)), text
     if scored:
@@ -190,28 +171,19 @@ def render_page(
     figures: dict[str, tuple[str, str]],
     when: datetime,
 ) -> str:
-    """Render the page as HTML.
+    """Render the page as HTML, of what `run_summary`, `summarise` and the functions above return.
 
-    Args:
-        summary: see `omf.report.summary.run_summary`.
-        scores: see `omf.evaluation.scores.summarise`.
-        examples: see `select_examples`.
-        thumbnails: see `make_thumbnails`.
-        figures: see `draw_plots`.
-        when: end of the run.
+    `when` is the end of the run.
     """
     images, mean = scores["images"], scores["mean"]
-    columns = {
-        key: column
-        for key, column in COLUMNS.items()
-        if any(image.get(key) is not None for image in images.values())
-    }
+    known = {key for image in images.values() for key, value in image.items() if value is not None}
+    columns = {key: column for key, column in COLUMNS.items() if key in known}
+
+    def cell(image: dict, key: str) -> float | None:
+        return None if image.get(key) is None else round(image[key], columns[key][1])
+
     rows = [
-        [
-            printable(name),
-            *(None if image.get(key) is None else round(image[key], columns[key][1]) for key in columns),
-            warnings_line(image),
-        ]
+        [printable(name), *(cell(image, key) for key in columns), warnings_line(image)]
         for name, image in images.items()
     ]
     shown = [example.name for group in examples.values() for example in group]
@@ -253,12 +225,9 @@ def render_page(
 def choose_quality(examples: dict[str, list[Example]], thumbnails: dict[str, Thumbnail]) -> int:
     """Return the highest JPEG quality with which all pictures keep within `MAX_IMAGE_BYTES`."""
     left = MAX_IMAGE_BYTES - sum(len(thumbnail.jpeg) for thumbnail in thumbnails.values())
-    pictures = [
-        picture
-        for group in examples.values()
-        for example in group
-        for picture in (*example.panels.values(), *example.comparison.values())
-    ]
+    shown = [example for group in examples.values() for example in group]
+    groups = [pictures for example in shown for pictures in (example.panels, example.comparison)]
+    pictures = [picture for group in groups for picture in group.values()]
     for quality in JPEG_QUALITIES:
         if sum(len(jpeg_bytes(picture, quality)) for picture in pictures) <= left:
             break
@@ -273,14 +242,12 @@ def data_uri(media_type: str, content: bytes) -> str:
 def write_report(
     summary: dict, scores: dict, records: dict[str, dict], seconds: dict[str, float], out: Path
 ) -> dict[str, bytes]:
-    """Write the page, and return its images as contents of separate files, see `image_files`.
+    """Write the page, an HTML file, and return its images as contents of separate files, see `image_files`.
 
     Args:
-        summary: see `render_page`.
-        scores: see `render_page`.
-        records: records of the images, see `omf.evaluation.scores.score_image`.
-        seconds: seconds of each step; empty if unknown.
-        out: HTML file to write.
+        summary, scores: see `render_page`.
+        records: of the images, see `omf.evaluation.scores.score_image`.
+        seconds: of each step; empty if unknown.
     """
     examples, figures = select_examples(records), draw_plots(records, seconds)
     thumbnails = make_thumbnails(records, rank_images(records))
@@ -290,9 +257,9 @@ def write_report(
 
 def image_files(examples: dict[str, list[Example]], figures: dict[str, tuple[str, str]]) -> dict[str, bytes]:
     """Encode the plots and one strip of panels per image as separate files, by file name."""
-    files = {
-        f"plot_{title.lower().replace(' ', '_')}.svg": svg.encode() for title, (svg, _) in figures.items()
-    }
+    files = {}
+    for title, (svg, _) in figures.items():
+        files[f"plot_{title.lower().replace(' ', '_')}.svg"] = svg.encode()
     for heading, group in examples.items():
         for rank, example in enumerate((example for example in group if example.panels), start=1):
             files[f"images_{heading.lower()}_{rank}.jpg"] = jpeg_bytes(strip(list(example.panels.values())))

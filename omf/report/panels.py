@@ -1,10 +1,12 @@
-"""Panels that show one reconstruction.
+"""Pictures of reconstructions for the page: panels, those of the slider, and thumbnails.
 
-All are uint8 (h, w, 3) of the same size, at most `MAX_PANEL_SIDE` pixels on a side; those of the slider are
-larger.
+Panels are uint8 (h, w, 3) of the same size, at most `MAX_PANEL_SIDE` pixels on a side. Thumbnails are
+embedded JPEG of about 4 kB each, so that the page stays a single file; hence their limit.
 """
 
 import io
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from matplotlib import colormaps
@@ -12,7 +14,7 @@ from PIL import Image
 
 from omf.evaluation.consistency import fit_to_photo
 from omf.evaluation.ground_truth import read_ground_truth
-from omf.io.images import read_rgb
+from omf.io.images import read_reduced, read_rgb
 from omf.io.packed import read_packed
 from omf.raw.bayer import (
     crop_to_cells,
@@ -25,6 +27,7 @@ from omf.raw.bayer import (
 )
 from omf.raw.isp import LUMA, clip, encode_srgb, to_8_bit
 from omf.raw.overexposure import overexposure_mask
+from omf.utils.console import progress
 from omf.utils.errors import InputError
 from omf.utils.remote import to_path
 
@@ -34,6 +37,9 @@ GAP = 4  # pixels between the panels of a strip
 MASK_COLOUR = np.array([230, 159, 0])  # orange, distinct from grey for any colour vision (Okabe and Ito)
 ERROR_COLOURMAP = "cividis"  # looks the same for any colour vision
 MAX_SHOWN_ERROR = 0.2  # relative to white; the brightest colour of the error maps
+MAX_THUMBNAILS = 500
+THUMBNAIL_SIDE = 128  # pixels, of the longer side
+THUMBNAIL_QUALITY = 75
 
 
 def make_panels(record: dict) -> dict[str, np.ndarray]:
@@ -61,10 +67,8 @@ def make_panels(record: dict) -> dict[str, np.ndarray]:
         }
     shown["predicted RAW"] = preview(packed)
     if "truth" in record:
-        truth = from_challenge_counts(
-            read_ground_truth(to_path(record["truth"]), packed.shape, rgb, record["white_level"])
-        )
-        check_same_size(truth, packed, record["truth"])
+        counts = read_ground_truth(to_path(record["truth"]), packed.shape, rgb, record["white_level"])
+        truth = check_same_size(from_challenge_counts(counts), packed, record["truth"])
         shown |= {"true RAW": preview(truth), "error": error_map(np.abs(packed - truth).mean(axis=-1))}
     elif photo is not None:
         rendered = fit_to_photo(half_size_rgb(packed), photo)
@@ -111,9 +115,8 @@ def preview(packed: np.ndarray) -> np.ndarray:
 
 def error_map(error: np.ndarray) -> np.ndarray:
     """Colour-code an error (h, w); `MAX_SHOWN_ERROR` and above have the brightest colour."""
-    return (colormaps[ERROR_COLOURMAP](np.minimum(error / MAX_SHOWN_ERROR, 1))[..., :3] * 255).astype(
-        np.uint8
-    )
+    colours = colormaps[ERROR_COLOURMAP](np.minimum(error / MAX_SHOWN_ERROR, 1))[..., :3]
+    return (colours * 255).astype(np.uint8)
 
 
 def shrink_to_fit(panel: np.ndarray, max_side: int = MAX_PANEL_SIDE) -> np.ndarray:
@@ -134,3 +137,34 @@ def jpeg_bytes(image: np.ndarray, quality: int = 85) -> bytes:
     content = io.BytesIO()
     Image.fromarray(image).save(content, "jpeg", quality=quality)
     return content.getvalue()
+
+
+@dataclass(frozen=True)
+class Thumbnail:
+    """A small picture of an image."""
+
+    jpeg: bytes = b""  # empty if there is a problem
+    problem: str = ""  # a line
+
+
+def make_thumbnails(records: Mapping[str, dict], names: Iterable[str]) -> dict[str, Thumbnail]:
+    """Make the thumbnails of the first `MAX_THUMBNAILS` names; for records see `score_image`."""
+    shown = list(names)[:MAX_THUMBNAILS]
+    return {name: make_thumbnail(records[name]) for name in progress(shown, "thumbnails", unit="image")}
+
+
+def make_thumbnail(record: dict) -> Thumbnail:
+    """Shrink the photo of an image, or its RAW if there is no photo."""
+    try:
+        if "photo" in record:
+            pixels = read_reduced(to_path(record["photo"]), 2 * THUMBNAIL_SIDE)
+            pixels = (pixels >> 8 * (pixels.itemsize - 1)).astype(np.uint8)
+        else:
+            packed = read_packed(to_path(record["raw"]), record["white_level"])
+            step = max(max(packed.shape) // (2 * THUMBNAIL_SIDE), 1)
+            pixels = preview(from_challenge_counts(packed[::step, ::step]))
+    except InputError as error:
+        return Thumbnail(problem=str(error))
+    image = Image.fromarray(pixels)
+    image.thumbnail((THUMBNAIL_SIDE, THUMBNAIL_SIDE), reducing_gap=3)
+    return Thumbnail(jpeg_bytes(np.asarray(image), THUMBNAIL_QUALITY))

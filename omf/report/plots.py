@@ -19,15 +19,15 @@ MAX_POINTS = 2000  # of a scatter plot; more add no information
 MIN_PIXELS = 20  # of an image at a level of the tone curve; levels with fewer are omitted
 
 
-def make_axes(height: float = 3.4) -> tuple[Figure, Axes]:
+def make_axes(xlabel: str = "", ylabel: str = "", height: float = 3.4) -> tuple[Figure, Axes]:
     """Create a figure with one plot, in the page's style."""
     figure = Figure((6.0, height), layout="constrained")
     plot = figure.add_subplot()
     plot.spines[["top", "right"]].set_visible(False)
     plot.spines[["left", "bottom"]].set_color(INK)
     plot.tick_params(colors=INK)
-    plot.xaxis.label.set_color(INK)
-    plot.yaxis.label.set_color(INK)
+    plot.set_xlabel(xlabel, color=INK)
+    plot.set_ylabel(ylabel, color=INK)
     return figure, plot
 
 
@@ -48,11 +48,10 @@ def add_legend(plot: Axes) -> None:
 
 def plot_distribution(values: Sequence[float], label: str) -> str:
     """Plot a histogram with the mean."""
-    figure, plot = make_axes()
+    figure, plot = make_axes(label, "images")
     plot.hist(values, bins=min(40, max(5, int(np.sqrt(len(values)) * 2))), color=MAIN, rwidth=0.92)
     mean = float(np.mean(values))
     plot.axvline(mean, color=ORANGE, linewidth=2, label=f"mean {mean:.2f}")
-    plot.set(xlabel=label, ylabel="images")
     plot.yaxis.get_major_locator().set_params(integer=True)
     add_legend(plot)
     return to_svg(figure)
@@ -60,9 +59,8 @@ def plot_distribution(values: Sequence[float], label: str) -> str:
 
 def plot_against_overexposure(shares: Sequence[float], values: Sequence[float], label: str) -> str:
     """Plot scores against the overexposed shares of the photos."""
-    figure, plot = make_axes()
+    figure, plot = make_axes("overexposed pixels, %", label)
     scatter(plot, 100 * np.array(shares), values)
-    plot.set(xlabel="overexposed pixels, %", ylabel=label)
     plot.set_xscale("symlog", linthresh=1)
     plot.set_xticks([0, 1, 10, 100], ["0", "1", "10", "100"])
     return to_svg(figure)
@@ -77,18 +75,17 @@ def scatter(plot: Axes, x: Sequence[float], y: Sequence[float]) -> None:
 
 def plot_expectation(expected: Sequence[float], achieved: Sequence[float]) -> str:
     """Plot the PSNR that was achieved against the one that was expected, with the line where they agree."""
-    figure, plot = make_axes()
+    figure, plot = make_axes("expected PSNR, dB", "PSNR, dB")
     scatter(plot, expected, achieved)
     ends = [min(*expected, *achieved), max(*expected, *achieved)]
     plot.plot(ends, ends, "--", color=ORANGE, label="as expected")
-    plot.set(xlabel="expected PSNR, dB", ylabel="PSNR, dB")
     add_legend(plot)
     return to_svg(figure)
 
 
 def plot_planes(plane_psnr: dict[str, Sequence[float]]) -> str:
     """Plot the PSNR of the Bayer planes R, Gr, Gb and B: median, quartiles, and range without outliers."""
-    figure, plot = make_axes()
+    figure, plot = make_axes(ylabel="PSNR, dB")
     boxes = plot.boxplot(
         list(plane_psnr.values()),
         tick_labels=list(plane_psnr),
@@ -103,17 +100,16 @@ def plot_planes(plane_psnr: dict[str, Sequence[float]]) -> str:
         box.set(facecolor=PLANE_COLOURS[plane], edgecolor=INK)
     for flier in boxes["fliers"]:
         flier.set(markeredgecolor=INK, markersize=3)
-    plot.set(ylabel="PSNR, dB")
     return to_svg(figure)
 
 
 def plot_histograms(packed: np.ndarray) -> str:
     """Plot the histograms of the Bayer planes of packed RAW, float (h, w, 4) in [0, 1]."""
-    figure, plot = make_axes()
+    figure, plot = make_axes("RAW, relative to white", "share of the plane")
     for values, (plane, colour) in zip(np.moveaxis(packed, -1, 0), PLANE_COLOURS.items()):
         counts, edges = np.histogram(values, HISTOGRAM_BINS, (0, 1))
         plot.stairs(counts / values.size, edges, color=colour, label=plane, linewidth=1.5)
-    plot.set(xlabel="RAW, relative to white", ylabel="share of the plane", xlim=(0, 1), yscale="log")
+    plot.set(xlim=(0, 1), yscale="log")
     add_legend(plot)
     return to_svg(figure)
 
@@ -125,7 +121,7 @@ def plot_tone_curve(predicted: Sequence[dict], true: Sequence[dict]) -> str:
         predicted: `tones` of the images' records, see `omf.evaluation.scores.tone_means`.
         true: `true_tones` of the records that have them.
     """
-    figure, plot = make_axes()
+    figure, plot = make_axes("photo, green, 0 to 255", "RAW, green, relative to white")
     for tones, label, colour, line in ((predicted, "predicted", MAIN, "-"), (true, "true", ORANGE, "--")):
         if not tones:
             continue
@@ -136,19 +132,16 @@ def plot_tone_curve(predicted: Sequence[dict], true: Sequence[dict]) -> str:
         low, median, high = np.nanpercentile(values[:, filled], (10, 50, 90), axis=0)
         plot.fill_between(levels, low, high, color=colour, alpha=0.2, linewidth=0)
         plot.plot(levels, median, line, color=colour, label=label, linewidth=2)
-    plot.set(
-        xlabel="photo, green, 0 to 255", ylabel="RAW, green, relative to white", xlim=(0, 255), ylim=(0, 1)
-    )
+    plot.set(xlim=(0, 255), ylim=(0, 1))
     add_legend(plot)
     return to_svg(figure)
 
 
 def plot_step_times(seconds: dict[str, float]) -> str:
     """Plot the total seconds of each step's jobs."""
-    figure, plot = make_axes(height=0.8 + 0.45 * len(seconds))
+    figure, plot = make_axes("seconds, sum over all jobs", height=0.8 + 0.45 * len(seconds))
     bars = plot.barh(list(seconds), list(seconds.values()), color=MAIN)
     plot.bar_label(bars, [f"{value:.1f} s" for value in seconds.values()], padding=3, color=INK)
     plot.invert_yaxis()
     plot.margins(x=0.15)
-    plot.set(xlabel="seconds, sum over all jobs")
     return to_svg(figure)

@@ -16,10 +16,7 @@ from omf.utils.version import VERSION
 
 
 def environment(device: str) -> dict:
-    """Describe the environment of this process.
-
-    Args:
-        device: name of the device, see `omf.inference.load.load_method`.
+    """Describe the environment of this process; `device`: see `omf.inference.load.load_method`.
 
     Returns:
         version, commit and image of the program; device; driver (None without a GPU); host, system, python;
@@ -76,9 +73,8 @@ def provenance(
     """Return the contents of provenance.json.
 
     Args:
-        environments: environments of the inference jobs; those that differ only in their host are merged.
-        model: model of the run.
-        config: settings of the run.
+        environments: of the inference jobs; those that differ only in their host are merged.
+        model, config: model and settings of the run.
         inputs: sha256 of each input file, by kind and name.
         scenes: extra curves and number of photos of each scene, see `summarise_scene`.
         cameras: by photo, see `omf.io.cameras.asked_camera`.
@@ -90,9 +86,7 @@ def provenance(
         entry = distinct.setdefault(json.dumps(shared, sort_keys=True), shared | {"jobs": 0, "hosts": []})
         entry["jobs"] += 1
         entry["hosts"] = sorted({*entry["hosts"], job["host"]})
-    weights = {
-        f"{file.path.parent.name}/{file.path.name}": file.sha256 or sha256(file.path) for file in model.files
-    }
+    weights = {"/".join(file.path.parts[-2:]): file.sha256 or sha256(file.path) for file in model.files}
     return {
         "environments": list(distinct.values()),
         "model": model.name,

@@ -98,14 +98,11 @@ def run_summary(
     """Return the contents of summary.json.
 
     Args:
-        model: name of the model; None if unknown.
-        camera: the model's camera.
+        model, camera: name of the model, None if unknown, and its camera.
         timing: see `total_timing`; only `images` is required.
         scores: see `omf.evaluation.scores.summarise`.
         problems: one line per file that could not be used.
-        scenes: extra curves and number of photos of each scene, see `summarise_scene`.
-        cameras: by photo, see `omf.io.cameras.asked_camera`.
-        neutrals: by photo, white balance that it tells; None: not asked for.
+        scenes, cameras, neutrals: see `omf.report.provenance.provenance`.
     """
     asked = sorted({label_of(name) if name else camera for name in cameras.values()}) or [camera]
     lines = {name: warnings_line(image) for name, image in scores["images"].items()}
@@ -161,7 +158,5 @@ def summary_text(summary: dict, scores: dict) -> str:
 
 def load_template(name: str) -> Template:
     """Load a template of the report. HTML is escaped."""
-    loader = FileSystemLoader(TEMPLATES)
-    return Environment(
-        loader=loader, autoescape=select_autoescape(), trim_blocks=True, lstrip_blocks=True
-    ).get_template(name)
+    options = {"autoescape": select_autoescape(), "trim_blocks": True, "lstrip_blocks": True}
+    return Environment(loader=FileSystemLoader(TEMPLATES), **options).get_template(name)

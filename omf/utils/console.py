@@ -19,8 +19,7 @@ RED = "\x1b[31m{}\x1b[0m"
 def configure_logging(level: int = logging.INFO) -> None:
     """Display the log on stderr, and keep other packages off it; for programs, since it affects the process.
 
-    Args:
-        level: INFO for normal use, DEBUG for details, as lines instead of bars, WARNING for problems only.
+    Levels: INFO for normal use, DEBUG for details, as lines instead of bars, WARNING for problems only.
     """
     log.handlers = [logging.StreamHandler()]
     log.propagate = False

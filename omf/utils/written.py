@@ -93,28 +93,20 @@ def is_listed(folder: Path, mark: bytes) -> bool:
     return mark in known.marks
 
 
-def is_input(path: Path) -> bool:
-    """Return True for a file that the running command reads, under any of its names."""
-    with suppress(OSError):
-        status = path.stat()
-        return (status.st_dev, status.st_ino) in command.inputs
-    return False
-
-
 def check_replaceable(path: Path, content: Path | None = None) -> None:
     """Check that a file may be written, which replaces what is there.
 
-    Args:
-        path: file to write.
-        content: file that will replace it; a file with which this one begins is not lost.
+    One that `content`, the file that will replace it, begins with is not lost.
 
     Raises:
         InputError: the command reads the file, or no earlier run of it wrote the file as it is.
     """
     if not (command.name and os.path.lexists(path)):
         return
-    if is_input(path):
-        raise InputError(f"{path}: is an input, and would be overwritten; give another output")
+    with suppress(OSError):
+        status = path.stat()
+        if (status.st_dev, status.st_ino) in command.inputs:
+            raise InputError(f"{path}: is an input, and would be overwritten; give another output")
     if not (is_own(path) or (content and begins_with(content, path))):
         raise InputError(
             f"{path}: exists, and is not from an earlier run of this command (or was changed since);"

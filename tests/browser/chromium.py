@@ -1,6 +1,8 @@
 """Debian's Chromium for tests of pages."""
 
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -16,3 +18,14 @@ def browser():
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         yield browser
         browser.close()
+
+
+@contextmanager
+def watched(tab, *own: str) -> Iterator[None]:
+    """Assert that a tab reports no error, and requests only addresses that begin with one of `own`."""
+    requested, errors = [], []
+    tab.on("request", lambda request: requested.append(request.url))
+    tab.on("pageerror", lambda error: errors.append(str(error)))
+    yield
+    assert errors == []
+    assert [url for url in requested if not url.startswith(own)] == []

@@ -5,17 +5,16 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from socket import create_server
 
 import numpy as np
 import pytest
-from chromium import browser, needs_chromium  # noqa: F401
-from conftest import ROOT, omf
+from chromium import browser, needs_chromium, watched  # noqa: F401
+from conftest import ROOT, omf, wait_for
 from PIL import Image
 
 pytest.importorskip("gradio")
@@ -52,13 +51,6 @@ class Served:
         return list(self.temporary.glob("omf-app-*/visits/*/photo/*"))
 
 
-def wait_for(condition: Callable[[], object], seconds: float = PATIENCE / 1000) -> None:
-    until = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.2)
-
-
 def answers(url: str) -> bool:
     try:
         return urllib.request.urlopen(url, timeout=5).status == 200
@@ -74,17 +66,9 @@ def served(tmp_path_factory) -> Iterator[Served]:
         port = free.getsockname()[1]
     log = tmp_path_factory.mktemp("log") / "stderr.txt"
     command = [sys.executable, "-c", WATCHED, "app", "--device", "cpu", "--port", str(port)]
-    environment = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)}
-    with (
-        log.open("w") as stderr,
-        subprocess.Popen(
-            command,
-            cwd=tmp_path_factory.mktemp("cwd"),
-            env=environment,
-            stderr=stderr,
-            start_new_session=True,
-        ) as program,
-    ):
+    options = {"cwd": tmp_path_factory.mktemp("cwd"), "start_new_session": True}
+    options["env"] = {**os.environ, "TMPDIR": str(temporary), "PYTHONPATH": str(ROOT)}
+    with log.open("w") as stderr, subprocess.Popen(command, stderr=stderr, **options) as program:
         url = f"http://127.0.0.1:{port}/"
         wait_for(lambda: program.poll() is not None or answers(url))
         yield Served(program, url, temporary)
@@ -100,15 +84,11 @@ def visit(browser, served: Served, width: int = 1280) -> Iterator:
     context = browser.new_context(viewport={"width": width, "height": 900})
     tab = context.new_page()
     tab.set_default_timeout(PATIENCE)
-    asked, errors = [], []
-    tab.on("request", lambda request: asked.append(request.url))
-    tab.on("pageerror", lambda error: errors.append(str(error)))
-    tab.goto(served.url)
-    tab.locator("#photo input[type=file]").wait_for(state="attached")
-    yield tab
-    context.close()
-    assert [url for url in asked if not url.startswith((served.url, "data:", "blob:"))] == []
-    assert errors == []
+    with watched(tab, served.url, "data:", "blob:"):
+        tab.goto(served.url)
+        tab.locator("#photo input[type=file]").wait_for(state="attached")
+        yield tab
+        context.close()
 
 
 def turn(tab) -> str:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pillow_heif
 import tifffile
 from conftest import random_rgb
-from picture_files import png_chunk
+from picture_files import bytes_of, png_chunk
 from PIL import Image, ImageCms
 
 RGB = random_rgb(24, 32)
@@ -40,23 +41,23 @@ class Case:
         return Path(self.name).stem
 
 
-def saved(
-    kind: str,
-    mode: str = "RGB",
-    size: tuple[int, int] = (32, 24),
-    pixels: np.ndarray = RGB,
-    **options: object,
-) -> bytes:
+def cases(words: str, *rows: tuple) -> list[Case]:
+    """Return cases, (kind, name, made) each, with the same message."""
+    return [Case(*row, words) for row in rows]
+
+
+def valid(like: str | None, *rows: tuple) -> list[Case]:
+    """Return valid photos, (kind, name, made) each, with the same pixels as a file."""
+    return [Case(*row, like=like) for row in rows]
+
+
+def saved(kind: str, mode: str = "RGB", size: tuple[int, int] = (32, 24), **options: object) -> bytes:
     """Return an image file written by Pillow."""
-    content = io.BytesIO()
-    Image.fromarray(pixels).resize(size).convert(mode).save(content, kind, **options)
-    return content.getvalue()
+    return bytes_of(lambda file: Image.fromarray(RGB).resize(size).convert(mode).save(file, kind, **options))
 
 
 def tiff(pixels: np.ndarray, **options: object) -> bytes:
-    content = io.BytesIO()
-    tifffile.imwrite(content, pixels, **options)
-    return content.getvalue()
+    return bytes_of(lambda file: tifffile.imwrite(file, pixels, **options))
 
 
 def png(width: int, height: int, depth: int = 8, data: bytes = b"", *more: bytes) -> bytes:
@@ -89,24 +90,6 @@ def tiff_of_size(width: int, height: int, pixels: np.ndarray) -> bytes:
     return file.getvalue()
 
 
-def exif(ifd: bytes) -> bytes:
-    return b"Exif\0\0II*\0\x08\0\0\0" + ifd
-
-
-# an IFD with one tag, an Exif IFD that points back to it; the next IFD is the same one again
-CYCLIC = exif(struct.pack("<HHHII", 1, 34665, 4, 1, 8) + struct.pack("<I", 8))
-CUT_IFD = struct.pack("<HHHII", 900, 34665, 4, 1, 4_000_000_000)
-BOMB = zlib.compress(bytes(100_000_000), 9)  # 100 KB compressed
-PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-LAB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
-CHANNELS = {"photometric": "minisblack", "planarconfig": "contig"}
-HUGE = (20_000, 15_000)
-FIVE = np.zeros((24, 32, 5), np.uint16)
-PLANES = {"photometric": "rgb", "planarconfig": "separate"}
-DARKER = Image.fromarray(RGB // 2)
-HEIC_HEAD = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
-
-
 def socket_at(path: Path) -> None:
     previous = Path.cwd()
     os.chdir(path.parent)  # the full path may exceed the limit for sockets
@@ -114,35 +97,29 @@ def socket_at(path: Path) -> None:
     os.chdir(previous)
 
 
-def heic() -> bytes:
-    import pillow_heif
-
-    content = io.BytesIO()
-    pillow_heif.from_pillow(Image.fromarray(RGB).resize((64, 64))).save(content)
-    return content.getvalue()
-
-
-def dng_like() -> bytes:
-    """Return a TIFF with the tag that marks DNG files, DNGVersion."""
-    return tiff(RGB, photometric="rgb", extratags=[(50706, "B", 4, bytes([1, 4, 0, 0]), True)])
-
-
-def cases(words: str, *rows: tuple) -> list[Case]:
-    """Return cases, (kind, name, made) each, with the same message."""
-    return [Case(*row, words) for row in rows]
-
-
-def alike(like: str, *rows: tuple) -> list[Case]:
-    """Return valid photos, (kind, name, made) each, with the same pixels as a file."""
-    return [Case(*row, like=like) for row in rows]
-
-
 def link_to(target: str) -> Callable[[Path], None]:
     return lambda path: path.symlink_to(target)
 
 
+TIFF_HEAD = b"Exif\0\0II*\0\x08\0\0\0"
+# an IFD with one tag, an Exif IFD that points back to it; the next IFD is the same one again
+CYCLIC = TIFF_HEAD + struct.pack("<HHHII", 1, 34665, 4, 1, 8) + struct.pack("<I", 8)
+CUT_IFD = TIFF_HEAD + struct.pack("<HHHII", 900, 34665, 4, 1, 4_000_000_000)
+BOMB = zlib.compress(bytes(100_000_000), 9)  # 100 KB compressed
+PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+LAB_PROFILE = ImageCms.ImageCmsProfile(ImageCms.createProfile("LAB")).tobytes()
+CHANNELS = {"photometric": "minisblack", "planarconfig": "contig"}
+PLANES = {"photometric": "rgb", "planarconfig": "separate"}
+HUGE = (20_000, 15_000)
+FIVE = np.zeros((24, 32, 5), np.uint16)
+DARKER = Image.fromarray(RGB // 2)
+HEIC_HEAD = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+HEIC = bytes_of(pillow_heif.from_pillow(Image.fromarray(RGB).resize((64, 64))).save)
+# a TIFF with the tag that marks DNG files, DNGVersion
+DNG = tiff(RGB, photometric="rgb", extratags=[(50706, "B", 4, bytes([1, 4, 0, 0]), True)])
 LARGE = {"size": (200, 200)}
 TEXT = b"Dear all,\nhere are the photos.\n"
+PAGE = b"<!doctype html><html><body>404 Not Found</body></html>"
 # their second halves are replaced by zeros, as a power failure does
 ZERO_TAILS = {
     "baseline.jpg": saved("JPEG", **LARGE),
@@ -152,16 +129,13 @@ ZERO_TAILS = {
     "restart_markers.jpg": saved("JPEG", restart_marker_rows=1, **LARGE),
     "lossy.webp": saved("WEBP", **LARGE),
     "coded.avif": saved("AVIF", **LARGE),
-    "coded2.heic": heic(),
+    "coded2.heic": HEIC,
 }
 
 BAD = [
-    *(
-        Case(f"empty {kind}", f"empty_{kind}.{kind}", b"", "an empty file; copy it again")
-        for kind in ("jpg", "png", "tif", "heic")
-    ),
     *cases(
-        "an empty file",
+        "an empty file; copy it again",
+        *((f"empty {kind}", f"empty_{kind}.{kind}", b"") for kind in ("jpg", "png", "tif", "heic")),
         ("empty, newline in the name", "two\nlines.jpg", b""),
         ("empty, escape sequence in the name", "\x1b[2Jclear\x07.jpg", b""),
         ("empty, HTML in the name", "<b onclick='x'>&amp;.jpg", b""),
@@ -174,18 +148,14 @@ BAD = [
         ("JPEG header only", "cut_header.jpg", saved("JPEG")[:40]),
         ("truncated PNG", "cut_png.png", saved("PNG")[:-500]),
         ("truncated PNG, 16 bit", "cut_png16.png", with_chunk(b"tEXt", b"a\0b", 16)[:-20]),
-        ("truncated HEIC", "cut_heic.heic", heic()[:-200]),
+        ("truncated HEIC", "cut_heic.heic", HEIC[:-200]),
         ("HEIC header only", "head.heic", HEIC_HEAD),
         ("damaged PNG data", "inside.png", saved("PNG")[:600] + bytes(100) + saved("PNG")[700:]),
         ("bomb in iCCP", "iccp.png", with_chunk(b"iCCP", b"a\0\0" + BOMB)),
         ("bomb in iCCP, 16 bit", "iccp16.png", with_chunk(b"iCCP", b"a\0\0" + BOMB, 16)),
         ("bomb in zTXt", "ztxt.png", with_chunk(b"zTXt", b"a\0\0" + BOMB)),
         *(
-            (
-                f"{name} whose second half is zeros",
-                f"zeros_{name}",
-                content[: len(content) // 2].ljust(len(content), b"\0"),
-            )
+            (f"{name}, half zeros", f"zeros_{name}", content[: len(content) // 2].ljust(len(content), b"\0"))
             for name, content in ZERO_TAILS.items()
         ),
     ),
@@ -200,7 +170,7 @@ BAD = [
         "not a picture that can be read",
         ("text called .jpg", "text.jpg", TEXT),
         ("text called .heic", "text_heic.heic", TEXT),
-        ("error page called .jpg", "page.jpg", b"<!doctype html><html><body>404 Not Found</body></html>"),
+        ("error page called .jpg", "page.jpg", PAGE),
         ("zeros", "zeros.jpg", bytes(5000)),
         ("archive called .png", "archive.png", b"PK\x03\x04" + bytes(100)),
         ("video called .jpg", "video.jpg", b"\0\0\0\x18ftypisom" + bytes(100)),
@@ -230,50 +200,35 @@ BAD = [
         ("bomb: TIFF, 16 bit", "bomb16_tif.tif", tiff_of_size(60_000, 60_000, DEEP)),
     ),
     Case("bomb: JPEG", "bombs.jpg", jpeg_of_size(65_500, 65_500), "65500 x 65500 pixels; 536870912 at most"),
+    Case("bomb: PNG of 2^31 x 2^31", "bomb31.png", png(2**31 - 1, 2**31 - 1), "; "),
     *cases(
-        "; ",
-        ("bomb: PNG of 2^31 x 2^31", "bomb31.png", png(2**31 - 1, 2**31 - 1)),
-        ("TIFF with 5 channels", "five.tif", tiff(FIVE.astype(np.uint8), **CHANNELS)),
-    ),
-    Case(
-        "500 MP",
-        "500mp.jpg",
-        jpeg_of_size(22_000, 22_000),
         "22000 x 22000 pixels in 901 bytes; give an intact",
+        ("500 MP", "500mp.jpg", jpeg_of_size(22_000, 22_000)),
     ),
     Case("300 megapixels: PNG", "300mp.png", png(*HUGE, 16, bytes(100)), "20000 x 15000 pixels in 69 bytes"),
     Case("300 megapixels: TIFF", "300.tif", tiff_of_size(*HUGE, DEEP), "20000 x 15000 pixels in 4880 bytes"),
     *(
-        Case(
-            f"TIFF of {kind}",
-            f"{kind}.tif",
-            tiff(np.zeros((8, 8), kind)),
-            f"{kind} samples; save it with 8 or 16 bits",
-        )
+        Case(f"TIFF of {kind}", f"{kind}.tif", tiff(pixels), f"{kind} samples; save it with 8 or 16 bits")
         for kind in ("uint32", "int16", "float32", "complex64")
+        for pixels in [np.zeros((8, 8), kind)]
     ),
-    Case(
-        "TIFF of NaNs",
-        "nan.tif",
-        tiff(RGB * np.float32("nan"), photometric="rgb"),
+    *cases(
         "float32 samples; save it with 8 or 16 bits",
+        ("TIFF of NaNs", "nan.tif", tiff(RGB * np.float32("nan"), photometric="rgb")),
     ),
-    Case(
-        "Lab TIFF, 16 bit",
-        "lab16.tif",
-        tiff(DEEP, photometric="cielab"),
+    *cases(
         "CIELAB colours in 16 bits; save it as RGB or grey",
+        ("Lab TIFF, 16 bit", "lab16.tif", tiff(DEEP, photometric="cielab")),
     ),
-    Case(
-        "TIFF with 5 channels, 16 bit",
-        "five16.tif",
-        tiff(FIVE, **CHANNELS),
+    Case("TIFF with 5 channels", "five.tif", tiff(FIVE.astype(np.uint8), **CHANNELS), "; "),
+    *cases(
         "5 channels; save it as RGB or grey",
+        ("TIFF with 5 channels, 16 bit", "five16.tif", tiff(FIVE, **CHANNELS)),
     ),
     *cases(
         "camera RAW; give the photo that was developed from it",
-        ("camera RAW", "raw.dng", dng_like()),
-        ("camera RAW called .tif", "raw_as.tif", dng_like()),
+        ("camera RAW", "raw.dng", DNG),
+        ("camera RAW called .tif", "raw_as.tif", DNG),
         ("text called .nef", "raw_text.nef", b"text"),
     ),
     Case("folder called .jpg", "folder.jpg", Path.mkdir, "a folder, not a file; give"),
@@ -281,21 +236,17 @@ BAD = [
     Case("socket", "socket.jpg", socket_at, "a socket, not a file; give"),
     Case("link to a device", "device.jpg", link_to("/dev/zero"), "a device, not a file; give"),
     Case("dangling link", "broken_link.jpg", link_to("nowhere.jpg"), "a broken symbolic link; "),
-    Case(
-        "link to itself", "loop.jpg", link_to("loop.jpg"), "can't be read (Too many levels of symbolic links"
+    *cases(
+        "can't be read (Too many levels of symbolic links",
+        ("link to itself", "loop.jpg", link_to("loop.jpg")),
     ),
     *(
-        Case(
-            kind,
-            name,
-            saved("PNG"),
-            f"would become {name[:-4]}.npy, and so would another picture ({other}); rename one",
-        )
-        for kind, name, other in (
-            ("name clash, PNG and JPEG: the PNG", "clash.png", "clash.jpg"),
-            ("name clash, PNG and JPEG: the JPEG", "clash.jpg", "clash.png"),
-            ("name clash, capital suffix", "clash2.PNG", "clash2.png"),
-            ("name clash, small suffix", "clash2.png", "clash2.PNG"),
+        Case(f"name clash: {name}", name, saved("PNG"), f"would become {name[:-4]}.npy, and so would {other}")
+        for name, other in (
+            ("clash.png", "another picture (clash.jpg); rename one"),
+            ("clash.jpg", "another picture (clash.png); rename one"),
+            ("clash2.PNG", "another picture (clash2.png); rename one"),
+            ("clash2.png", "another picture (clash2.PNG); rename one"),
         )
     ),
     *cases(
@@ -307,27 +258,30 @@ BAD = [
 
 
 ODD = [
-    Case("WebP", "web.webp", saved("WEBP")),
-    Case("WebP called .jpg", "webp.jpg", saved("WEBP")),
-    Case("JPEG called .jfif", "chrome.jfif", saved("JPEG")),
-    Case("JPEG called .tif", "jpeg.tif", saved("JPEG")),
-    Case("HEIC called .jpg", "heic.jpg", heic()),
-    Case("60,000 pixels wide", "wide.png", saved("PNG", size=(60_000, 2))),
-    Case("60,000 pixels high", "high.jpg", saved("JPEG", size=(2, 60_000))),
-    Case("2 x 2", "cell.png", saved("PNG", size=(2, 2))),
-    Case("palette", "palette.png", saved("PNG", "P")),
-    Case("palette TIFF", "palette_tif.tif", saved("TIFF", "P")),
-    Case("grey and alpha", "grey_alpha.png", saved("PNG", "LA")),
-    Case("black and white", "bits.png", saved("PNG", "1")),
-    Case("black and white TIFF", "bits_tif.tif", saved("TIFF", "1")),
-    Case("grey", "grey.jpg", saved("JPEG", "L")),
-    Case("CMYK", "cmyk.jpg", saved("JPEG", "CMYK")),
-    Case("CMYK TIFF", "cmyk_tif.tif", saved("TIFF", "CMYK")),
-    Case("Lab TIFF", "lab.tif", saved("TIFF", "LAB")),
-    Case("YCbCr TIFF", "ycbcr.tif", saved("TIFF", "YCbCr")),
-    Case("16-bit TIFF", "deep.tif", tiff(DEEP, photometric="rgb")),
-    Case("grey TIFF with alpha, 16 bit", "two.tif", tiff(DEEP[..., :2], **CHANNELS)),
-    *alike(
+    *valid(
+        None,
+        ("WebP", "web.webp", saved("WEBP")),
+        ("WebP called .jpg", "webp.jpg", saved("WEBP")),
+        ("JPEG called .jfif", "chrome.jfif", saved("JPEG")),
+        ("JPEG called .tif", "jpeg.tif", saved("JPEG")),
+        ("HEIC called .jpg", "heic.jpg", HEIC),
+        ("60,000 pixels wide", "wide.png", saved("PNG", size=(60_000, 2))),
+        ("60,000 pixels high", "high.jpg", saved("JPEG", size=(2, 60_000))),
+        ("2 x 2", "cell.png", saved("PNG", size=(2, 2))),
+        ("palette", "palette.png", saved("PNG", "P")),
+        ("palette TIFF", "palette_tif.tif", saved("TIFF", "P")),
+        ("grey and alpha", "grey_alpha.png", saved("PNG", "LA")),
+        ("black and white", "bits.png", saved("PNG", "1")),
+        ("black and white TIFF", "bits_tif.tif", saved("TIFF", "1")),
+        ("grey", "grey.jpg", saved("JPEG", "L")),
+        ("CMYK", "cmyk.jpg", saved("JPEG", "CMYK")),
+        ("CMYK TIFF", "cmyk_tif.tif", saved("TIFF", "CMYK")),
+        ("Lab TIFF", "lab.tif", saved("TIFF", "LAB")),
+        ("YCbCr TIFF", "ycbcr.tif", saved("TIFF", "YCbCr")),
+        ("16-bit TIFF", "deep.tif", tiff(DEEP, photometric="rgb")),
+        ("grey TIFF with alpha, 16 bit", "two.tif", tiff(DEEP[..., :2], **CHANNELS)),
+    ),
+    *valid(
         "plain.png",
         ("PNG called .jpg", "png.jpg", saved("PNG")),
         ("TIFF called .png", "tiff.png", tiff(RGB)),
@@ -338,17 +292,17 @@ ODD = [
         ("link to a photo", "link.png", link_to("plain.png")),
     ),
     Case("palette, transparent", "clear.png", saved("PNG", "P", transparency=3), like="palette.png"),
-    *alike(
+    *valid(
         "deep.tif",
         ("16-bit TIFF, planar", "planes.tif", tiff(DEEP.transpose(2, 0, 1), **PLANES)),
         ("TIFF of three pages, 16 bit", "pages16.tif", tiff(np.stack([DEEP] * 3), photometric="rgb")),
     ),
-    *alike(
+    *valid(
         "jpeg.tif",
         ("zeros before the end", "fill.jpg", saved("JPEG")[:-2] + bytes(90) + b"\xff\xd9"),
         ("trailing bytes", "behind.jpg", saved("JPEG") + bytes(10_000)),
         ("invalid EXIF", "exif.jpg", saved("JPEG", exif=b"Exif\0\0" + b"no EXIF at all" * 9)),
-        ("truncated EXIF", "exif_cut.jpg", saved("JPEG", exif=exif(CUT_IFD))),
+        ("truncated EXIF", "exif_cut.jpg", saved("JPEG", exif=CUT_IFD)),
         ("cyclic EXIF", "exif_circle.jpg", saved("JPEG", exif=CYCLIC)),
         ("invalid ICC profile", "icc.jpg", saved("JPEG", icc_profile=b"no profile" * 50)),
         ("truncated ICC profile", "icc_cut.jpg", saved("JPEG", icc_profile=PROFILE[:200])),
@@ -359,76 +313,37 @@ ODD = [
 ]
 
 
+NOT_UTF_8 = os.fsdecode(b"latin1 \xe9\xff.png")
 # all contain the same image
 NAMES = [
-    Case(kind, name, saved("PNG"), like="plain.png")
-    for kind, name in [
-        ("plain", "plain.png"),
-        ("spaces", "  two  spaces .png"),
-        ("newline", "new\nline.png"),
-        ("return", "carriage\rreturn.png"),
-        ("tab", "tab\there.png"),
-        ("escape sequences", "\x1b[31mred\x1b[0m\x07.png"),
-        ("quotes", 'it\'s "quoted" `ls`.png'),
-        ("accents, composed", "caf\u00e9.png"),
-        ("accents, decomposed", "cafe\u0301.png"),
-        ("other scripts", "写真 фото صورة 📷.png"),
-        ("right-to-left override", "abc\u202egnp.png"),
-        ("no UTF-8", os.fsdecode(b"latin1 \xe9\xff.png")),
-        ("an option", "-o.png"),
-        ("a long option", "--help.png"),
-        ("two dashes", "--.png"),
-        ("dots", "a...png"),
-        ("several suffixes", "photo.tar.jpg.png"),
-        ("maximum length", "n" * 251 + ".png"),
-        ("maximum length, differs in the last letter", "n" * 250 + "m.png"),
-        ("maximum length in bytes", "é" * 125 + "n.png"),
-        ("braces", "{braces} {{two}} {0} {wildcards.shard} {input}.png"),
-        ("percent", "100% %s %d %(name)s %2F.png"),
-        ("substitution", "$(touch injected) `touch injected` $HOME ${PATH}.png"),
-        ("backslashes", "back\\slash\\n\\.png"),
-        ("globs", "[a-z]*?.png"),
-        ("shell", "a;b|c&d>e<f#g!h~.png"),
-        ("HTML", "<img src=x onerror=alert(1)> &amp; <!--.png"),
-        ("a formula", "=1+1,;.png"),
-        ("file of the entry", "readme.png"),
-        ("name of the zip", "submission.png"),
-        ("reserved on Windows", "CON.png"),
-        ("suffix in capitals", "CAPITALS.PNG"),
-        ("capitals", "Plain.png"),
-        ("a number", "007.png"),
-        ("null", "null.png"),
-    ]
+    Case(ascii(name), name, saved("PNG"), like="plain.png")
+    for name in (
+        *("plain.png", "Plain.png", "CAPITALS.PNG", "007.png", "null.png"),
+        *("  two  spaces .png", "new\nline.png", "carriage\rreturn.png", "tab\there.png"),
+        *("\x1b[31mred\x1b[0m\x07.png", 'it\'s "quoted" `ls`.png', "back\\slash\\n\\.png"),
+        *("caf\u00e9.png", "cafe\u0301.png", "写真 фото صورة 📷.png", "abc\u202egnp.png", NOT_UTF_8),
+        *("-o.png", "--help.png", "--.png", "a...png", "photo.tar.jpg.png"),
+        # of the greatest length, in characters and in bytes
+        *("n" * 251 + ".png", "n" * 250 + "m.png", "é" * 125 + "n.png"),
+        *("{braces} {{two}} {0} {wildcards.shard} {input}.png", "100% %s %d %(name)s %2F.png"),
+        *("$(touch injected) `touch injected` $HOME ${PATH}.png", "[a-z]*?.png", "a;b|c&d>e<f#g!h~.png"),
+        *("<img src=x onerror=alert(1)> &amp; <!--.png", "=1+1,;.png"),  # HTML, and a formula
+        *("readme.png", "submission.png", "CON.png"),  # files of the entry; reserved on Windows
+    )
 ]
 
 # not listed: hidden files, and files without an image suffix
 IGNORED = [
-    Case("hidden", ".hidden.png", b""),
-    Case("hidden, only dots", "..png", b""),
-    Case("no suffix", "photo", b""),
-    Case("notes", "notes.txt", b"text"),
-    Case("thumbnails", "Thumbs.db", b"text"),
+    *valid(None, ("hidden", ".hidden.png", b""), ("hidden, only dots", "..png", b"")),
+    *valid(None, ("no suffix", "photo", b""), ("notes", "notes.txt", TEXT), ("preview", "Thumbs.db", TEXT)),
 ]
 
 
 def npy(array: np.ndarray) -> bytes:
-    content = io.BytesIO()
-    np.save(content, array, allow_pickle=True)
-    return content.getvalue()
+    return bytes_of(lambda file: np.save(file, array, allow_pickle=True))
 
 
-def npy_header(shape: tuple[int, ...]) -> bytes:
-    content = io.BytesIO()
-    np.lib.format.write_array_header_1_0(content, {"descr": "<u2", "fortran_order": False, "shape": shape})
-    return content.getvalue()
-
-
-def npz(array: np.ndarray) -> bytes:
-    content = io.BytesIO()
-    np.savez(content, array)
-    return content.getvalue()
-
-
+TERABYTES = {"descr": "<u2", "fortran_order": False, "shape": (10**6, 10**6, 4)}
 COUNTS = np.full((12, 16, 4), 500, np.uint16)
 NPY = "give uint16 (H/2, W/2, 4)"
 NPY_FILE = "give a .npy file of uint16 (H/2, W/2, 4)"
@@ -436,17 +351,13 @@ NPY_FILE = "give a .npy file of uint16 (H/2, W/2, 4)"
 # ground truth for some of the photos above
 GROUND_TRUTH = [
     Case("valid", "plain.npy", npy(COUNTS)),
-    Case(
-        "another shape",
-        "png.npy",
-        npy(COUNTS[:-1]),
+    *cases(
         "packed (12, 16, 4), but its ground truth is (11, 16, 4); both must show the same",
+        ("another shape", "png.npy", npy(COUNTS[:-1])),
     ),
-    Case(
-        "no pixels",
-        "icc_cut.npy",
-        npy(COUNTS[:0]),
+    *cases(
         "but its ground truth is (0, 16, 4); both must show the same",
+        ("no pixels", "icc_cut.npy", npy(COUNTS[:0])),
     ),
     Case("float32", "tiff.npy", npy(COUNTS / np.float32(1024)), f"float32 (12, 16, 4); {NPY}"),
     Case("uint8", "jpeg.npy", npy(COUNTS.astype(np.uint8)), f"uint8 (12, 16, 4); {NPY}"),
@@ -457,10 +368,14 @@ GROUND_TRUTH = [
         NPY_FILE,
         ("pickled", "deep.npy", npy(np.array([{}, []], object))),
         ("truncated", "pages.npy", npy(COUNTS)[:300]),
-        ("header claiming terabytes", "icc.npy", npy_header((10**6, 10**6, 4))),
+        (
+            "header claiming terabytes",
+            "icc.npy",
+            bytes_of(lambda file: np.lib.format.write_array_header_1_0(file, TERABYTES)),
+        ),
     ),
-    Case("an archive called .npy", "animated.npy", npz(COUNTS), f"an archive; {NPY}"),
-    Case("text", "behind.npy", b"text", "can't be read (not an array of numbers); " + NPY_FILE),
+    Case("an archive", "animated.npy", bytes_of(lambda file: np.savez(file, COUNTS)), f"an archive; {NPY}"),
+    Case("text", "behind.npy", b"text", f"can't be read (not an array of numbers); {NPY_FILE}"),
     *cases(
         "an empty file; copy it again", ("empty file", "exif.npy", b""), ("empty camera RAW", "007.nef", b"")
     ),

@@ -17,8 +17,8 @@ from omf.pipeline.predict import predict
 from omf.pipeline.submission import write_submission
 from omf.raw.camera import load_camera
 from omf.report.page import draw_plots, rank_images, render_page, select_examples
+from omf.report.panels import make_thumbnails
 from omf.report.summary import entry_readme, run_summary, write_scores
-from omf.report.thumbnails import make_thumbnails
 from omf.utils.files import save_text
 
 NOISE = Noise(1e-3, 1e-6)

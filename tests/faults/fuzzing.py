@@ -8,11 +8,8 @@ A case depends only on its reader, the seed and its number, so it can be repeate
 
 import argparse
 import faulthandler
-import json
-import os
+import multiprocessing
 import resource
-import select
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
@@ -33,7 +31,8 @@ from readers import READERS, check_message  # noqa: E402
 
 from omf.utils.errors import InputError  # noqa: E402
 
-SECONDS = int(os.environ.get("OMF_FUZZ_SECONDS", "10"))  # time limit of a case
+SPAWN = multiprocessing.get_context("spawn")
+SECONDS = 10  # time limit of a case
 START = 120  # s until the first case of a process: imports, and reading the undamaged files
 READY, VALID = "ready", ("accepted", "refused")
 MEMORY = 2**30  # limit of additional address space of a case, bytes
@@ -89,11 +88,9 @@ def memory(key: str) -> int:
     return int(status.split(f"{key}:")[1].split()[0]) * 1024
 
 
-def work(jobs: Work, seed: int, seeds_folder: Path) -> None:
-    """Run jobs in a worker process and write a line of JSON per case."""
+def work(results: Connection, jobs: Work, seed: int, seeds_folder: Path, seconds: int) -> None:
+    """Run jobs in a worker process, and send READY before the cases of each and the result of each case."""
     faulthandler.enable()
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
-    os.dup2(2, 1)  # libraries may print
     with tempfile.TemporaryDirectory(dir=seeds_folder) as folder:
         for reader, first, last in jobs:
             resource.setrlimit(resource.RLIMIT_AS, (resource.RLIM_INFINITY,) * 2)
@@ -104,68 +101,50 @@ def work(jobs: Work, seed: int, seeds_folder: Path) -> None:
                 path.write_bytes(seed_file)
                 outcome(reader, path)
             resource.setrlimit(resource.RLIMIT_AS, (memory("VmSize") + MEMORY, resource.RLIM_INFINITY))
-            answers.write(json.dumps(READY) + "\n")
+            results.send(READY)
             for case in range(first, last):
                 path = write_case(seeds, reader, seed, case, Path(folder))
                 Path("/proc/self/clear_refs").write_text("5")  # resets VmHWM
                 before, started = memory("VmRSS"), time.perf_counter()
-                faulthandler.dump_traceback_later(SECONDS - 1)
+                faulthandler.dump_traceback_later(seconds - 1)
                 result = outcome(reader, path)
                 faulthandler.cancel_dump_traceback_later()
-                spent = time.perf_counter() - started, memory("VmHWM") - before
-                answers.write(json.dumps([result, *spent]) + "\n")
+                results.send((result, time.perf_counter() - started, memory("VmHWM") - before))
 
 
 def run_jobs(jobs: Work, seed: int, seeds_folder: Path) -> Iterator[tuple[str, int, str, float, int]]:
     """Yield (reader, case, outcome, seconds, bytes) for all jobs, replacing processes that die or hang."""
+    jobs = list(jobs)
     while jobs:
-        with tempfile.TemporaryFile() as stderr:
-            options = ["--work", json.dumps(jobs), "--seed", str(seed), "--seeds", str(seeds_folder)]
-            command = [sys.executable, __file__, *options]
-            worker = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr)
-            try:
-                broken = yield from listen(worker, jobs)
-            finally:
-                worker.kill()
-                worker.wait()
-            if not broken:
-                return
-            reader, case, failure = broken
-            stderr.seek(0)
-            log = stderr.read().decode(errors="replace")[-3000:]
-        yield reader, case, f"{failure} (exit code {worker.returncode})\n{log}", float("nan"), 0
-        index = next(n for n, (name, first, last) in enumerate(jobs) if name == reader and case < last)
-        rest, last = jobs[index + 1 :], jobs[index][2]
-        jobs = [(reader, case + 1, last), *rest] if case + 1 < last else rest
-
-
-def listen(worker: subprocess.Popen, jobs: Work) -> Iterator[tuple[str, int, str, float, int]]:
-    """Yield the results of a worker; return the case at which it died or hung, and which, or None."""
-    buffer = b""
-
-    def next_line(timeout: float) -> object:
-        nonlocal buffer
-        while b"\n" not in buffer:
-            if not select.select([worker.stdout], [], [], timeout)[0]:
-                raise TimeoutError
-            if not (data := os.read(worker.stdout.fileno(), 2**16)):
-                worker.wait()
-                raise EOFError
-            buffer += data
-        line, _, buffer = buffer.partition(b"\n")
-        return json.loads(line)
-
-    for reader, first, last in jobs:
-        case = first
+        receiver, sender = SPAWN.Pipe(duplex=False)
+        worker = SPAWN.Process(target=work, args=(sender, jobs, seed, seeds_folder, SECONDS))
+        worker.start()
+        sender.close()  # so that the end of the worker ends the pipe
         try:
-            assert next_line(START) == READY
-            for case in range(first, last):
-                yield reader, case, *next_line(SECONDS)
+            while jobs:
+                reader, first, last = jobs[0]
+                case = first
+                assert receive(receiver, START) == READY
+                for case in range(first, last):
+                    yield reader, case, *receive(receiver, SECONDS)
+                del jobs[0]
+            return
         except TimeoutError:
-            return reader, case, f"hung for {SECONDS} s"
+            failure = f"hung for {SECONDS} s"
         except EOFError:
-            return reader, case, "died"
-    return None
+            failure = "died"
+            worker.join()
+        finally:
+            worker.kill()
+            worker.join()
+        yield reader, case, f"{failure} (exit code {worker.exitcode})", float("nan"), 0
+        jobs[:1] = [(reader, case + 1, last)] if case + 1 < last else []
+
+
+def receive(receiver: Connection, timeout: float) -> object:
+    if not receiver.poll(timeout):
+        raise TimeoutError
+    return receiver.recv()
 
 
 def fuzz(cases: dict[str, int], seed: int, processes: int) -> dict[str, list[tuple[int, str, float, int]]]:
@@ -219,13 +198,8 @@ def main() -> int:
     parser.add_argument("--reader", choices=READERS, action="append", help="only this one; may be repeated")
     parser.add_argument("--case", type=int, help="run this case in this process and keep its file here")
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--work", help=argparse.SUPPRESS)
-    parser.add_argument("--seeds", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     readers = arguments.reader or usable()
-    if arguments.work:
-        work(json.loads(arguments.work), arguments.seed, arguments.seeds)
-        return 0
     if arguments.case is not None:
         from seeds import write_seeds
 

@@ -16,6 +16,13 @@ import numpy as np
 import yaml
 from mutations import Damage, Rng
 
+from omf.io import camera_raw, exif, icc, images, packed
+from omf.io.raw_formats import FORMAT_SUFFIXES, challenge_settings, parse_raw_format
+from omf.models.registry import METHODS, find_model, read_list
+from omf.pipeline.config import check_config
+from omf.raw.camera import load_camera
+from omf.raw.simulator import sample_settings
+from omf.training import settings
 from omf.utils.errors import MAX_LINE_LENGTH, UNPRINTABLE, InputError
 from omf.utils.sections import Section
 from omf.utils.yaml import BoundedLoader
@@ -44,24 +51,19 @@ def check_message(error: InputError, path: Path | str) -> None:
 
 
 def read_image(path: Path) -> None:
-    from omf.io.images import read_rgb
-
-    rgb = read_rgb(path)
+    rgb = images.read_rgb(path)
     assert type(rgb) is np.ndarray and rgb.flags.c_contiguous, type(rgb)
     assert rgb.dtype in (np.uint8, np.uint16), rgb.dtype
     assert rgb.ndim == 3 and rgb.shape[-1] == 3 and min(rgb.shape[:2]) >= 2, rgb.shape
 
 
 def read_exif(path: Path) -> None:
-    from omf.io.exif import CAPTURE_TAGS, GPS_TAGS, encode_ifd
-    from omf.io.exif import read_exif as read
-
-    exif = read(path, gps=True)
-    assert exif.orientation in range(1, 9)
-    assert all(isinstance(text, str) for text in (exif.make, exif.model, exif.date))
-    for values, known in ((exif.capture, CAPTURE_TAGS), (exif.gps, GPS_TAGS)):
+    read = exif.read_exif(path, gps=True)
+    assert read.orientation in range(1, 9)
+    assert all(isinstance(text, str) for text in (read.make, read.model, read.date))
+    for values, known in ((read.capture, exif.CAPTURE_TAGS), (read.gps, exif.GPS_TAGS)):
         assert values.keys() <= known.keys()
-        encode_ifd(values, known, 8)  # as written to a DNG
+        exif.encode_ifd(values, known, 8)  # as written to a DNG
 
 
 @cache
@@ -70,18 +72,14 @@ def colours(channels: int, dtype: type) -> np.ndarray:
 
 
 def read_icc(path: Path) -> None:
-    from omf.io.icc import to_srgb
-
     for channels, dtype in ((1, np.uint8), (3, np.uint8), (3, np.uint16), (4, np.uint8)):
-        rgb = to_srgb(colours(channels, dtype), path.read_bytes())
+        rgb = icc.to_srgb(colours(channels, dtype), path.read_bytes())
         assert rgb is None or (rgb.shape == (8, 9, 3) and rgb.dtype == dtype)
 
 
 def read_packed(path: Path) -> None:
-    from omf.io.packed import read_packed as read
-
     for white in (1024, 4095):
-        counts = read(path, white)
+        counts = packed.read_packed(path, white)
         assert type(counts) is np.ndarray and counts.ndim == 3 and counts.shape[-1] == 4
         assert counts.max(initial=0) <= 1024
         assert counts.dtype == (np.uint16 if white == 1024 else np.float64)
@@ -89,11 +87,6 @@ def read_packed(path: Path) -> None:
 
 def read_config(path: Path) -> None:
     """Check settings as the workflow does, which leaves parsing to Snakemake."""
-    from omf.io.raw_formats import FORMAT_SUFFIXES, challenge_settings, parse_raw_format
-    from omf.models.registry import find_model
-    from omf.pipeline.config import check_config
-    from omf.raw.camera import load_camera
-
     try:
         config = yaml.load(path.read_bytes(), BoundedLoader)
     except Exception:  # PyYAML's, which Snakemake reports
@@ -103,9 +96,8 @@ def read_config(path: Path) -> None:
     try:
         checked = check_config(config)
         config = checked.run_settings()
-        camera = load_camera("samsung_s7")
-        for settings in (config, challenge_settings(config)):
-            raw_format = parse_raw_format(settings, camera)
+        for asked in (config, challenge_settings(config)):
+            raw_format = parse_raw_format(asked, load_camera("samsung_s7"))
             assert raw_format.kind in FORMAT_SUFFIXES and raw_format.bit_depth in (10, 12, 14)
             assert 0 <= raw_format.black_level < raw_format.white_level < 2**14 + 1
         check_settings(checked)
@@ -117,8 +109,6 @@ def read_config(path: Path) -> None:
 
 
 def read_models(path: Path) -> None:
-    from omf.models.registry import METHODS, read_list
-
     listing = path.parent / "models.yaml"
     listing.write_bytes(path.read_bytes())
     try:
@@ -147,9 +137,6 @@ def read_models(path: Path) -> None:
 
 
 def read_camera(path: Path) -> None:
-    from omf.raw.camera import load_camera
-    from omf.raw.simulator import sample_settings
-
     camera = load_camera(str(path.with_suffix("")))
     assert isinstance(camera.name, str) and 0 <= camera.black_level < camera.white_level <= 65535
     arrays = (camera.neutrals, camera.weights, camera.spread, camera.colour_matrices)
@@ -157,27 +144,23 @@ def read_camera(path: Path) -> None:
     assert camera.colour_matrices.shape[1:] == (3, 3) and camera.neutrals.shape == (len(camera.weights), 2)
     assert camera.mean_neutral.shape == (3,) and (camera.mean_neutral > 0).all()
     assert camera.shot_noise > 0 and abs(camera.subsampling.sum() - 1) < 1e-6 and len(camera.frame) == 2
-    settings = sample_settings(camera, np.random.default_rng(0))
-    assert (settings.neutral > 0).all() and math.isfinite(settings.exposure)
+    drawn = sample_settings(camera, np.random.default_rng(0))
+    assert (drawn.neutral > 0).all() and math.isfinite(drawn.exposure)
 
 
-def check_settings(settings: Section) -> None:
+def check_settings(section: Section) -> None:
     """Assert that accepted settings satisfy their JSON schema, an independent check, and are finite."""
-    values = settings.model_dump()
-    jsonschema.validate(values, settings.model_json_schema())
+    values = section.model_dump()
+    jsonschema.validate(values, section.model_json_schema())
     json.dumps(values, allow_nan=False)
 
 
 def read_settings(path: Path) -> None:
-    from omf.training.settings import read_settings as read
-
-    check_settings(read(path))
+    check_settings(settings.read_settings(path))
 
 
 def read_dng(path: Path) -> None:
-    from omf.io.camera_raw import read_camera_raw
-
-    raw = read_camera_raw(path)
+    raw = camera_raw.read_camera_raw(path)
     assert raw.mosaic.dtype == np.float32 and raw.mosaic.ndim == 2
     assert raw.cfa in ("RGGB", "GRBG", "GBRG", "BGGR")
     assert raw.mosaic.min(initial=0) >= 0 and raw.mosaic.max(initial=0) <= 1

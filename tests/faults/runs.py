@@ -36,14 +36,9 @@ class Run:
     @classmethod
     def start(cls, log: Path, *command: object, **environment: str) -> "Run":
         with log.open("w") as file:
-            process = subprocess.Popen(
-                [str(part) for part in command],
-                stdout=file,
-                stderr=file,
-                start_new_session=True,
-                cwd=log.parent,
-                env=os.environ | environment,
-            )
+            pipes = {"stdout": file, "stderr": file, "env": os.environ | environment}
+            parts = [str(part) for part in command]
+            process = subprocess.Popen(parts, start_new_session=True, cwd=log.parent, **pipes)
         return cls(process, log)
 
     def wait(self) -> int:
@@ -89,14 +84,10 @@ def undisturbed(tmp_path_factory, photos) -> tuple[dict[str, bytes], float]:
 def result(work: Path) -> dict[str, bytes]:
     """Return the RAW files, also those in the zip, and the scores."""
     submission = work / "submission"
-    outputs = {
-        path.name: path.read_bytes()
-        for pattern in ("*.npy", "scores.json", "scores.csv")
-        for path in submission.glob(pattern)
-    }
-    outputs |= {  # the third line is the runtime
-        path.name: path.read_text().splitlines()[:2] for path in submission.glob("scores.txt")
-    }
+    files = [*submission.glob("*.npy"), *submission.glob("scores.json"), *submission.glob("scores.csv")]
+    outputs = {path.name: path.read_bytes() for path in files}
+    for path in submission.glob("scores.txt"):
+        outputs[path.name] = path.read_text().splitlines()[:2]  # the third line is the runtime
     if (submission / "submission.zip").is_file():
         with zipfile.ZipFile(submission / "submission.zip") as archive:
             assert archive.testzip() is None

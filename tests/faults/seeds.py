@@ -1,6 +1,5 @@
 """Small valid files of every kind that the program reads, as input for fuzzing."""
 
-import io
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +11,7 @@ import torch
 import yaml
 from camera_dng import bayer_of, scene, write_dng, write_tiff
 from conftest import ROOT, random_rgb, random_unet
-from picture_files import P3, icc_profile, save_heic, save_png_16
+from picture_files import P3, bytes_of, icc_profile, save_heic, save_png_16
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 
@@ -42,6 +41,10 @@ def image(pixels: np.ndarray, **options: object) -> Callable[[Path], None]:
     return lambda path: Image.fromarray(pixels).save(path, **options)
 
 
+def encoded(content: bytes) -> Callable[[Path], None]:
+    return lambda path: path.write_bytes(content)
+
+
 def tiff(pixels: np.ndarray, **options: object) -> Callable[[Path], None]:
     return lambda path: tifffile.imwrite(path, pixels, **{"photometric": "rgb", "metadata": None, **options})
 
@@ -60,9 +63,9 @@ PNG = [
     lambda path: Image.fromarray(RGB).quantize(16).save(path, transparency=3),
     lambda path: Image.fromarray(RGB[..., 0] > 128).save(path),
     image(RGB[..., 0]),
-    lambda path: path.write_bytes(imagecodecs.png_encode(RGB16)),
-    lambda path: path.write_bytes(imagecodecs.png_encode(np.dstack([RGB16, RGB16[..., :1]]))),
-    lambda path: path.write_bytes(imagecodecs.png_encode(RGB16[..., 0].copy())),
+    encoded(imagecodecs.png_encode(RGB16)),
+    encoded(imagecodecs.png_encode(np.dstack([RGB16, RGB16[..., :1]]))),
+    encoded(imagecodecs.png_encode(RGB16[..., 0].copy())),
     lambda path: save_png_16(path, RGB16, P3),
 ]
 TIFF = [
@@ -97,8 +100,8 @@ HEIC = [
 ]
 AVIF = [
     image(RGB, exif=EXIF.tobytes(), icc_profile=P3),
-    lambda path: path.write_bytes(imagecodecs.avif_encode(RGB16 >> 6, bitspersample=10)),
-    lambda path: path.write_bytes(imagecodecs.avif_encode(RGB, matrix=0, primaries=12, transfer=13)),
+    encoded(imagecodecs.avif_encode(RGB16 >> 6, bitspersample=10)),
+    encoded(imagecodecs.avif_encode(RGB, matrix=0, primaries=12, transfer=13)),
 ]
 WEBP = [
     image(RGB, exif=EXIF.tobytes(), icc_profile=P3),
@@ -125,20 +128,13 @@ PROFILES = [P3, icc_profile(), icc_profile((), (1.0,)), imagecodecs.cms_profile(
 PROFILES += [lut_profile(b"RGB ", 3), lut_profile(b"CMYK", 4)]
 
 
-def npy(array: np.ndarray, version: tuple[int, int] = (1, 0)) -> bytes:
-    file = io.BytesIO()
-    np.lib.format.write_array(file, array, version)
-    return file.getvalue()
-
-
-def npz(array: np.ndarray) -> bytes:
-    file = io.BytesIO()
-    np.savez(file, raw=array)
-    return file.getvalue()
+def npy(array: np.ndarray) -> bytes:
+    return bytes_of(lambda file: np.save(file, array))
 
 
 COUNTS = np.random.default_rng(0).integers(0, 1025, (6, 5, 4)).astype(np.uint16)
-PACKED = [npy(COUNTS), npy(COUNTS.astype(">u2")), npy(np.asfortranarray(COUNTS)), npz(COUNTS)]
+PACKED = [npy(COUNTS), npy(COUNTS.astype(">u2")), npy(np.asfortranarray(COUNTS))]
+PACKED.append(bytes_of(lambda file: np.savez(file, raw=COUNTS)))
 
 
 def save_legacy(path: Path) -> None:

@@ -6,14 +6,16 @@ process it once.
 
 import csv
 import json
+import re
 import subprocess
 import zipfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import tifffile
-from bad_photos import BAD, GROUND_TRUTH, IGNORED, NAMES, ODD, Case, saved
+from bad_photos import BAD, GROUND_TRUTH, IGNORED, NAMES, NOT_UTF_8, ODD, Case, saved
 from conftest import omf, snakemake
 from markupsafe import escape
 
@@ -25,11 +27,11 @@ from omf.raw.camera import load_camera
 from omf.utils.errors import printable
 
 GOOD = ODD + NAMES
-REFUSED_BY_THE_WORKFLOW = [case for case in NAMES if case.kind == "no UTF-8"]
+REFUSED_BY_THE_WORKFLOW = [case for case in NAMES if case.name == NOT_UTF_8]
 
 
-def kind_of(case: Case) -> str:
-    return case.kind
+def each(table: list[Case]) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("case", table, ids=lambda case: case.kind)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,15 @@ class Run:
     raw: Path  # folder of NAME.npy
     photos: Path  # folder as named in messages
     problems: list[str]
+
+    def line_of(self, case: Case) -> str:
+        """Return the only line about a file, which must begin with its name and end with the remedy."""
+        (line,) = [
+            line for line in self.problems if line.startswith(f"{printable(self.photos / case.name)}: ")
+        ]
+        fault, _, remedy = line.rpartition("; ")
+        assert printable(line) == line and fault and remedy
+        return line
 
 
 @pytest.fixture(scope="module")
@@ -53,16 +64,19 @@ def folder(tmp_path_factory) -> Path:
     return folder
 
 
-def predict(folder: Path, out: Path, *options: str) -> Run:
-    result = omf("predict", folder, "-o", out, "--model", "unprocess", *options)
-    lines = result.stderr.splitlines()
-    problems = [line.removeprefix("problem: ") for line in lines if line.startswith("problem: ")]
-    return Run(result, out, folder, problems)
+@pytest.fixture(scope="module")
+def predict(folder, tmp_path_factory) -> Callable[..., Run]:
+    def predict(*options: str) -> Run:
+        out = tmp_path_factory.mktemp("predicted")
+        result = omf("predict", folder, "-o", out, "--model", "unprocess", *options)
+        return Run(result, out, folder, re.findall("^problem: (.*)$", result.stderr, re.MULTILINE))
+
+    return predict
 
 
 @pytest.fixture(scope="module")
-def predicted(folder, tmp_path_factory) -> Run:
-    return predict(folder, tmp_path_factory.mktemp("predicted"))
+def predicted(predict) -> Run:
+    return predict()
 
 
 @pytest.fixture(scope="module")
@@ -74,37 +88,20 @@ def workflow(folder) -> Run:
     return Run(result, folder / "submission", Path(), summary["problems"])
 
 
-@pytest.fixture(scope="module")
-def as_dng(folder, tmp_path_factory) -> Run:
-    """Write DNG files, which also reads the photos' EXIF."""
-    return predict(folder, tmp_path_factory.mktemp("as_dng"), "--format", "dng")
-
-
 @pytest.fixture(scope="module", params=["predicted", "workflow"])
 def done(request) -> Run:
     return request.getfixturevalue(request.param)
 
 
-def line_of(case: Case, run: Run) -> str:
-    """Return the only line about a file, which must begin with its name and end with the remedy."""
-    (line,) = [line for line in run.problems if line.startswith(f"{printable(run.photos / case.name)}: ")]
-    assert printable(line) == line
-    fault, _, remedy = line.rpartition("; ")
-    assert fault and remedy
-    return line
-
-
-@pytest.mark.parametrize("case", BAD, ids=kind_of)
+@each(BAD)
 def test_a_bad_photo_is_reported_on_one_line(case, done):
-    assert case.words in line_of(case, done)
+    assert case.words in done.line_of(case)
     assert not (done.raw / f"{case.stem}.npy").exists()
 
 
 def test_no_other_problems_are_reported(predicted, workflow):
-    assert len(predicted.problems) == len(BAD)
-    assert len(workflow.problems) == len(BAD) + len(REFUSED_BY_THE_WORKFLOW) + sum(
-        case.words is not None for case in GROUND_TRUTH
-    )
+    refused = BAD + REFUSED_BY_THE_WORKFLOW + [case for case in GROUND_TRUTH if case.words]
+    assert (len(predicted.problems), len(workflow.problems)) == (len(BAD), len(refused))
 
 
 def test_exit_code_1_and_no_traceback(done):
@@ -113,17 +110,13 @@ def test_exit_code_1_and_no_traceback(done):
     assert "\x1b" not in done.result.stderr and "\x07" not in done.result.stderr
 
 
-@pytest.mark.parametrize("case", GOOD, ids=kind_of)
+@each(GOOD)
 def test_an_odd_photo_is_reconstructed(case, folder, predicted, workflow):
-    outputs = [
-        read_packed(run.raw / f"{case.stem}.npy")
-        for run in (predicted, workflow)
-        if (run.raw / f"{case.stem}.npy").exists()
-    ]
+    files = [run.raw / f"{case.stem}.npy" for run in (predicted, workflow)]
+    outputs = [read_packed(file) for file in files if file.exists()]
     assert len(outputs) == 1 + (case not in REFUSED_BY_THE_WORKFLOW)
-    expected = to_challenge_format(
-        Unprocess(load_camera("samsung_s7"))(read_rgb(folder / (case.like or case.name)), case.stem)
-    )
+    rgb = read_rgb(folder / (case.like or case.name))
+    expected = to_challenge_format(Unprocess(load_camera("samsung_s7"))(rgb, case.stem))
     assert all((output == expected).all() for output in outputs)
 
 
@@ -142,7 +135,9 @@ def test_only_good_photos_are_written(predicted, workflow):
     assert not (workflow.raw.parent / "injected").exists()
 
 
-def test_all_photos_convert_to_dng(predicted, as_dng):
+def test_all_photos_convert_to_dng(predict, predicted):
+    """To DNG, which also reads the photos' EXIF."""
+    as_dng = predict("--format", "dng")
     assert as_dng.result.returncode == 1
     assert as_dng.problems == predicted.problems
     assert {path.name for path in as_dng.raw.glob("[!.]*")} == {f"{case.stem}.dng" for case in GOOD}
@@ -152,12 +147,12 @@ def test_all_photos_convert_to_dng(predicted, as_dng):
         assert (height // 2, width // 2, 4) == read_packed(predicted.raw / f"{case.stem}.npy").shape
 
 
-@pytest.mark.parametrize("case", REFUSED_BY_THE_WORKFLOW, ids=kind_of)
+@each(REFUSED_BY_THE_WORKFLOW)
 def test_a_name_that_is_not_utf_8_is_reported(case, workflow):
-    assert "its name is not UTF-8, which a submission requires; rename it" in line_of(case, workflow)
+    assert "its name is not UTF-8, which a submission requires; rename it" in workflow.line_of(case)
 
 
-@pytest.mark.parametrize("case", GROUND_TRUTH, ids=kind_of)
+@each(GROUND_TRUTH)
 def test_bad_ground_truth_is_reported_on_one_line(case, workflow):
     images = json.loads((workflow.raw / "scores.json").read_text())["images"]
     lines = [line for line in workflow.problems if f"/{case.name}: " in line]

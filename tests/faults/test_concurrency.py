@@ -8,6 +8,7 @@ import time
 
 import numpy as np
 import pytest
+from conftest import wait_for
 from runs import (  # noqa: F401
     INJECTED,
     LAGGING,
@@ -29,16 +30,9 @@ from omf.models.registry import WeightsFile
 pytestmark = pytest.mark.slow
 
 
-def wait_until(condition, seconds: float = 60) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
 def test_other_runs_in_the_same_folder_do_not_disturb_a_run(tmp_path, photos, undisturbed):
     first = workflow(tmp_path, photos)
-    wait_until(lambda: jobs_of(first))
+    wait_for(lambda: jobs_of(first))
     second = workflow(tmp_path, photos, "second.log")
     dry = [workflow(tmp_path, photos, f"dry{number}.log", more=("-n",)) for number in range(2)]
     assert second.wait() == 1
@@ -53,13 +47,14 @@ def test_a_run_waits_for_orphaned_jobs_of_a_killed_run(tmp_path, photos, undistu
     fault = tmp_path / "slow_job"
     fault.touch()
     first = workflow(tmp_path, photos, size=256, PYTHONPATH=INJECTED, FAULT=str(fault))
-    wait_until(lambda: not fault.exists())  # the job is asleep now
+    wait_for(lambda: not fault.exists())  # the job waits now
     (job,) = [job for job in jobs_of(first) if "infer" in " ".join(job.cmdline())][-1:]
     first.process.kill()
     first.wait()
     second = workflow(tmp_path, photos, "second.log", size=256)
-    wait_until(lambda: "Waiting for the jobs that a killed run left behind" in second.output())
+    wait_for(lambda: "Waiting for the jobs that a killed run left behind" in second.output())
     assert job.is_running()
+    fault.touch()  # releases it
     second.succeed()
     assert result(tmp_path / "work") == undisturbed[0]
 

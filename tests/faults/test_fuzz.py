@@ -43,7 +43,6 @@ def test_undamaged_files_are_accepted(tmp_path, reader):
 
 def test_violations_are_detected(monkeypatch):
     """Detect every kind of violation, and replace the process."""
-    monkeypatch.setenv("OMF_FUZZ_SECONDS", "2")
     monkeypatch.setattr(fuzzing, "SECONDS", 2)
     faults = {
         "raises": "KeyError: 'case.txt'",
@@ -85,6 +84,7 @@ def sections(section: type[Section]) -> st.SearchStrategy[dict]:
     return st.dictionaries(names(section), st.one_of(values(section), *inner), max_size=6)
 
 
+@settings(max_examples=50)
 @given(sections(Config))
 def test_any_settings(config):
     """Accepted settings are usable, and refused ones give one line."""

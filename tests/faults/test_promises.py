@@ -24,10 +24,7 @@ def test_a_promise_names_existing_tests(promise):
     assert named or "the same" in promise
     for file, function in named:
         path = ROOT / file if file.startswith("tests/") else ROOT / "tests" / "faults" / file
-        functions = [
-            node.name
-            for node in ast.walk(ast.parse(path.read_text("utf-8")))
-            if isinstance(node, ast.FunctionDef)
-        ]
+        nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+        functions = [node.name for node in nodes if isinstance(node, ast.FunctionDef)]
         assert not function or function in functions, function
         assert any(name.startswith("test_") for name in functions)

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from conftest import PHOTOS
+from conftest import PHOTOS, control_group
 from runs import (  # noqa: F401
     INJECTED,
     PREDICT,
@@ -27,9 +27,8 @@ pytestmark = pytest.mark.slow
 def small_disk(folder: Path, kilobytes: int) -> Iterator[None]:
     """Mount a separate file system of limited size at `folder`."""
     folder.mkdir()
-    if subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "omf-test", folder], capture_output=True
-    ).returncode:
+    mount = ("mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "omf-test", folder)
+    if subprocess.run(mount, capture_output=True).returncode:
         pytest.skip("needs permission to mount")
     try:
         yield
@@ -104,30 +103,9 @@ def test_omf_predict_with_too_little_memory(tmp_path, photos, tiny_model):
     assert len(files_in(tmp_path / "out")) == len(PHOTOS)
 
 
-@contextmanager
-def control_group(megabytes: int) -> Iterator[Path]:
-    """Create a control group with a memory limit; processes that exceed it are killed."""
-    mount = Path("/sys/fs/cgroup/memory")
-    limit, group = (
-        ("memory.limit_in_bytes", mount / "omf-faults")
-        if mount.is_dir()
-        else ("memory.max", Path("/sys/fs/cgroup/omf-faults"))
-    )
-    try:
-        group.mkdir()
-        (group / limit).write_text(str(megabytes * 2**20))
-    except OSError:
-        group.rmdir() if group.is_dir() else None
-        pytest.skip("needs permission to create a control group")
-    try:
-        yield group
-    finally:
-        group.rmdir()
-
-
 def test_a_job_killed_for_memory_is_rerun(tmp_path, photos, tiny_model):
     """The kernel kills the inference, the rest of the run continues, and a run with more memory completes."""
-    with control_group(250) as group:
+    with control_group(250 * 2**20) as group:
         run = Run.start(
             tmp_path / "run.log",
             *("bash", "-c", f'echo $$ > {group}/cgroup.procs; exec "$@"', "bash"),

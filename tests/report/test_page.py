@@ -4,6 +4,7 @@ import json
 import re
 import xml.etree.ElementTree as ElementTree
 from datetime import datetime
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -26,21 +27,19 @@ from omf.report.page import (
 from omf.report.panels import (
     MAX_COMPARED_SIDE,
     MAX_PANEL_SIDE,
-    error_map,
-    jpeg_bytes,
-    make_comparison,
-    make_panels,
-    shrink_to_fit,
-    strip,
-)
-from omf.report.summary import run_summary
-from omf.report.thumbnails import (
     MAX_THUMBNAILS,
     THUMBNAIL_QUALITY,
     THUMBNAIL_SIDE,
     Thumbnail,
+    error_map,
+    jpeg_bytes,
+    make_comparison,
+    make_panels,
     make_thumbnails,
+    shrink_to_fit,
+    strip,
 )
+from omf.report.summary import run_summary
 
 CAMERA = load_camera("samsung_s7")
 GROUND_TRUTH = list_packed(ROOT / "test_raw")
@@ -72,14 +71,19 @@ def html_of(records: dict, problems=(), examples=None, thumbnails=None) -> str:
     return render_page(summary, scores, examples, thumbnails, figures, datetime(2026, 1, 2))
 
 
+@pytest.fixture(scope="module")
+def html(records) -> str:
+    """Return the page of all images, with a problem."""
+    return html_of(records, problems=["broken.jpg: not an image"])
+
+
 def rows_of(html: str) -> list:
     return json.loads(re.search(r'id="data">(.*?)</script>', html, re.DOTALL)[1])["rows"]
 
 
-def test_published_results_stand_beside_real_references_only(records):
-    simulated = html_of(records)
-    assert "NOAHTCV" not in simulated
-    assert "12 with simulated ground truth" in simulated and "which flatters models" in simulated
+def test_published_results_stand_beside_real_references_only(records, html):
+    assert "NOAHTCV" not in html
+    assert "12 with simulated ground truth" in html and "which flatters models" in html
     name = next(iter(records))
     real = html_of(records | {name: records[name] | {"simulated": False}})
     assert "NOAHTCV" in real
@@ -87,23 +91,24 @@ def test_published_results_stand_beside_real_references_only(records):
 
 
 def test_images_too_small_for_a_tone_curve(records):
-    few = {
-        name: record | {"tones": {"raw": [0.5] * 32, "pixels": [2] * 32}} for name, record in records.items()
-    }
+    tones = {"tones": {"raw": [0.5] * 32, "pixels": [2] * 32}}
+    few = {name: record | tones for name, record in records.items()}
     assert "Tones" in draw_plots(records, {})
     assert "Tones" not in draw_plots(few, {})
     assert "Tones" in draw_plots(few | {"coffee": records["coffee"]}, {})
 
 
+def names_of(records: dict) -> dict[str, list[str]]:
+    """Return the names of the examples by heading."""
+    examples = select_examples(records)
+    return {heading: [example.name for example in group] for heading, group in examples.items()}
+
+
 def test_worst_median_and_best_each_image_once(records):
-    groups = {
-        heading: [example.name for example in group] for heading, group in select_examples(records).items()
-    }
     ordered = sorted(records, key=lambda name: records[name]["psnr"])
-    assert groups == {"Worst": ordered[:3], "Median": ordered[4:7], "Best": ordered[::-1][:3]}
+    assert names_of(records) == {"Worst": ordered[:3], "Median": ordered[4:7], "Best": ordered[::-1][:3]}
     for count in range(9):
-        few = {name: records[name] for name in ordered[:count]}
-        names = [example.name for group in select_examples(few).values() for example in group]
+        names = [*chain(*names_of({name: records[name] for name in ordered[:count]}).values())]
         assert len(names) == len(set(names)) == count
 
 
@@ -119,17 +124,14 @@ def test_panels_with_ground_truth_and_without(records):
     assert list(make_panels(kept)) == ["predicted RAW", "true RAW", "error"]
 
 
-def test_the_worst_image_has_a_slider_between_photo_and_raw(records, tmp_path):
-    compared = [
-        example.name for group in select_examples(records).values() for example in group if example.comparison
-    ]
-    assert compared == rank_images(records)[:1]
+def test_the_worst_image_has_a_slider_between_photo_and_raw(records):
+    examples = [example for group in select_examples(records).values() for example in group]
+    assert [example.name for example in examples if example.comparison] == rank_images(records)[:1]
     photo, raw = make_comparison(records["coffee"]).values()
     stored = np.asarray(Image.open(PHOTOS["coffee"]))
     np.testing.assert_array_equal(photo, stored)  # at full resolution
     assert raw.shape == photo.shape
-    difference = np.abs(raw.astype(int) - photo).mean()
-    assert 0 < difference < 12  # half the light, rendered to match the photo
+    assert 0 < np.abs(raw.astype(int) - photo).mean() < 12  # half the light, rendered to match the photo
     assert make_comparison({"raw": records["coffee"]["raw"], "white_level": 1024}) == {}
 
 
@@ -149,8 +151,7 @@ def links_of(html: str) -> list[tuple[str, str, str]]:
     return re.findall(r'<li><a title="(.*?)" href="(.*?)".*?<span class="soft">(.*?)</span></a></li>', grid)
 
 
-def test_all_images_have_a_thumbnail_with_score_and_link(records):
-    html = html_of(records)
+def test_all_images_have_a_thumbnail_with_score_and_link(records, html):
     names, targets, scores = zip(*links_of(html))
     assert list(names) == rank_images(records) and len(set(names)) == 12
     assert list(scores) == [f"PSNR {records[name]['psnr']:.2f} dB" for name in names]
@@ -165,13 +166,13 @@ def test_all_images_have_a_thumbnail_with_score_and_link(records):
     )
 
 
-def test_500_thumbnails_at_most_the_lowest_scores_first(records):
+def test_500_thumbnails_at_most_the_lowest_scores_first(records, html, monkeypatch):
+    monkeypatch.setattr("omf.report.panels.make_thumbnail", lambda record: Thumbnail())
     many = {f"image_{number:03d}": records["coffee"] | {"psnr": 700 - number} for number in range(600)}
-    html = html_of(many)
-    names = [name for name, _, _ in links_of(html)]
-    assert names == [f"image_{number:03d}" for number in range(599, 99, -1)]
-    assert "the first 500 of 600 images, the other 100 are only in the table" in html
-    assert "only in the table" not in html_of(records)
+    page = html_of(many)
+    assert [name for name, _, _ in links_of(page)] == [f"image_{number:03d}" for number in range(599, 99, -1)]
+    assert "the first 500 of 600 images, the other 100 are only in the table" in page
+    assert "only in the table" not in html
 
 
 def test_images_without_the_score_come_last(records):
@@ -186,10 +187,10 @@ def test_thumbnails_show_the_photo_or_the_raw(records):
         with Image.open(record["photo"]) as photo:
             assert max(picture.size) == THUMBNAIL_SIDE
             assert abs(picture.width / picture.height - photo.width / photo.height) < 0.02
-            pictures = (
-                image.resize((8, 8), Image.Resampling.BOX) for image in (picture, photo.convert("RGB"))
+            small, expected = (
+                np.asarray(image.convert("RGB").resize((8, 8), Image.Resampling.BOX), int)
+                for image in (picture, photo)
             )
-            small, expected = (np.asarray(image, int) for image in pictures)
         assert np.abs(small - expected).mean() < 2
     bare = {key: records["coffee"][key] for key in ("raw", "white_level")}
     picture = Image.open(io.BytesIO(make_thumbnails({"a": bare}, ["a"])["a"].jpeg))
@@ -224,8 +225,7 @@ def test_large_panels_are_shrunk():
     assert max(shrink_to_fit(np.zeros((3000, 2001, 3), np.uint8)).shape) <= MAX_PANEL_SIDE
 
 
-def test_the_page_shows_scores_and_problems(records):
-    html = html_of(records, problems=["broken.jpg: not an image"])
+def test_the_page_shows_scores_and_problems(records, html):
     shown = ("some_model", "CPU, 2 threads", "broken.jpg: not an image", "unprocess")
     for text in (*shown, "Worst image", "Median image", "Best image"):
         assert text in html
@@ -257,19 +257,17 @@ def test_file_names_are_shown_and_not_run(records):
 def test_ten_thousand_images_stay_under_15_megabytes(records):
     """With pictures that compress badly, and long names."""
     rng = np.random.default_rng(0)
-    shape = (MAX_PANEL_SIDE, MAX_PANEL_SIDE, 3)
-    noise = {str(number): rng.integers(0, 256, shape, np.uint8) for number in range(5)}
-    large = rng.integers(0, 256, (MAX_COMPARED_SIDE, MAX_COMPARED_SIDE, 3), np.uint8)
-    compared = {"photo": large, "RAW, rendered": large}
-    examples = {heading: [Example("x" * 100, "", noise)] * 3 for heading in ("Worst", "Median", "Best")}
-    examples["Worst"][0] = Example("x" * 100, "", noise, compared)
-    small = Thumbnail(
-        jpeg_bytes(rng.integers(0, 256, (THUMBNAIL_SIDE, THUMBNAIL_SIDE, 3), np.uint8), THUMBNAIL_QUALITY)
-    )
+
+    def noise(side: int) -> np.ndarray:
+        return rng.integers(0, 256, (side, side, 3), np.uint8)
+
+    panels = {str(number): noise(MAX_PANEL_SIDE) for number in range(5)}
+    examples = {heading: [Example("x" * 100, "", panels)] * 3 for heading in ("Worst", "Median", "Best")}
+    compared = dict.fromkeys(("photo", "RAW, rendered"), noise(MAX_COMPARED_SIDE))
+    examples["Worst"][0] = Example("x" * 100, "", panels, compared)
     many = {f"image_{number:06d}_{'x' * 60}": records["coffee"] for number in range(10_000)}
-    html = html_of(
-        many, examples=examples, thumbnails=dict.fromkeys(rank_images(many)[:MAX_THUMBNAILS], small)
-    )
+    small = Thumbnail(jpeg_bytes(noise(THUMBNAIL_SIDE), THUMBNAIL_QUALITY))
+    html = html_of(many, (), examples, dict.fromkeys(rank_images(many)[:MAX_THUMBNAILS], small))
     assert len(rows_of(html)) == 10_000
     assert len(html.encode()) < MAX_BYTES
 
@@ -286,10 +284,9 @@ def test_one_image_is_enough_and_its_panels_are_embedded(records):
 def test_the_images_of_the_page_as_files(records):
     files = image_files(select_examples(records), draw_plots(records, {"infer": 1.0}))
     plots = ("distribution", "overexposure", "bayer_planes", "tones", "time")
+    strips = (f"{heading}_{rank}" for heading in ("worst", "median", "best") for rank in (1, 2, 3))
     assert files.keys() == {f"plot_{title}.svg" for title in plots} | {
-        f"images_{heading}_{rank_images}.jpg"
-        for heading in ("worst", "median", "best")
-        for rank_images in (1, 2, 3)
+        f"images_{name}.jpg" for name in strips
     }
     for name, content in files.items():
         assert content.startswith(b"\xff\xd8" if name.endswith(".jpg") else b"<?xml")

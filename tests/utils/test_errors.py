@@ -28,19 +28,20 @@ def test_names_are_printed_on_one_line(text, line):
     assert str(InputError(text)) == line
 
 
+NO_MEMORY = "not enough memory; close other programs, or give it more"
+BUG = "KeyError: 'x' (a bug in the program: please report it with the output of OMF_DEBUG=1)"
+
+
 @pytest.mark.parametrize(
     ("error", "line"),
     [
         (InputError("a.jpg: empty"), "a.jpg: empty"),
         (FileNotFoundError(2, "No such file or directory", "a\nb"), r"a\nb: No such file or directory"),
         (OSError("3 requested and 0 written"), "a file: 3 requested and 0 written"),
-        (MemoryError(), "not enough memory; close other programs, or give it more"),
-        (RuntimeError("can't start new thread"), "not enough memory; close other programs, or give it more"),
+        (MemoryError(), NO_MEMORY),
+        (RuntimeError("can't start new thread"), NO_MEMORY),
         (DeviceError("the GPU failed"), "the GPU failed; start again: finished results are kept"),
-        (
-            KeyError("x"),
-            "KeyError: 'x' (a bug in the program: please report it with the output of OMF_DEBUG=1)",
-        ),
+        (KeyError("x"), BUG),
     ],
 )
 def test_every_exception_is_one_line(error, line):
@@ -58,9 +59,8 @@ main()
 
 def test_tracebacks_are_printed_on_request_only(tmp_path):
     (tmp_path / "program.py").write_text(PROGRAM.format("1 / 0"))
-    plain, debugged = (
-        run("python", tmp_path / "program.py", **variables) for variables in ({}, {"OMF_DEBUG": "1"})
-    )
+    plain = run("python", tmp_path / "program.py")
+    debugged = run("python", tmp_path / "program.py", OMF_DEBUG="1")
     assert (plain.returncode, plain.stderr.count("\n")) == (1, 1)
     assert plain.stderr.startswith("error: ZeroDivisionError: division by zero (a bug in the program")
     assert debugged.returncode == 1 and "Traceback" in debugged.stderr
@@ -116,9 +116,8 @@ def test_ctrl_c_in_evaluate_is_silent(tmp_path, moment):
     for number in range(40):
         np.save(tmp_path / f"{number}.npy", np.full((400, 400, 4), number, np.uint16))
     command = (sys.executable, "-m", "omf", "evaluate", tmp_path, tmp_path, "--processes", "2")
-    with subprocess.Popen(
-        command, cwd=ROOT, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    ) as program:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(command, cwd=ROOT, start_new_session=True, **pipes) as program:
         time.sleep(moment)
         os.killpg(program.pid, signal.SIGINT)  # as a terminal does
         output, _ = program.communicate(timeout=60)

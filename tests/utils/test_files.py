@@ -1,11 +1,8 @@
 """Atomic writes."""
 
-import json
-
-import numpy as np
 import pytest
 
-from omf.utils.files import atomic_write, save_json, save_npy
+from omf.utils.files import atomic_write
 
 
 def test_a_file_appears_once_it_is_complete(tmp_path):
@@ -25,10 +22,3 @@ def test_a_failed_write_keeps_the_old_file_and_no_other(tmp_path):
         raise RuntimeError
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
-
-
-def test_npy_and_json(tmp_path):
-    save_npy(tmp_path / "a.npy", np.arange(3))
-    assert np.load(tmp_path / "a.npy").tolist() == [0, 1, 2]
-    save_json(tmp_path / "a.json", {"a": [1, None]})
-    assert json.loads((tmp_path / "a.json").read_text()) == {"a": [1, None]}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import run
+from conftest import control_group, run
 
 from omf.utils.machine import available_cores, free_in_cgroups, free_memory, processor_name
 
@@ -61,26 +61,12 @@ def run_python(code: str, *arguments: object) -> str:
     return run(sys.executable, "-c", code, *arguments).stdout
 
 
-def test_a_real_control_group(tmp_path):
-    """Create a group with a limit of 1 GiB, and join it in a process."""
-    mount = Path("/sys/fs/cgroup")
-    name, group = "memory.max", mount / "omf-test"
-    if (mount / "memory").is_dir():
-        name, group = "memory.limit_in_bytes", mount / "memory" / "omf-test"
-    try:
-        group.mkdir()
-        (group / name).write_text(str(GIB))
-    except OSError:
-        group.rmdir() if group.is_dir() else None
-        pytest.skip("requires permission to create a control group")
-    try:
-        code = (
-            "import os, pathlib, sys; pathlib.Path(sys.argv[1], 'cgroup.procs').write_text(str(os.getpid()));"
-        )
-        code += "from omf.utils.machine import free_memory; print(free_memory())"
+def test_a_real_control_group():
+    """Join a group in a process."""
+    code = "import os, pathlib, sys; pathlib.Path(sys.argv[1], 'cgroup.procs').write_text(str(os.getpid()));"
+    code += "from omf.utils.machine import free_memory; print(free_memory())"
+    with control_group(GIB) as group:
         assert 0.9 * GIB < int(run_python(code, group)) <= GIB
-    finally:
-        group.rmdir()
 
 
 def test_only_the_cores_of_the_process_count():

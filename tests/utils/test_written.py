@@ -23,11 +23,6 @@ def command(monkeypatch):
     monkeypatch.setattr(written, "command", written.Command("test"))
 
 
-def forget(monkeypatch) -> None:
-    """Forget what this process knows, as another process does."""
-    monkeypatch.setattr(written, "lists", {})
-
-
 def state_of(path: Path) -> tuple:
     status = path.lstat()
     return status.st_ino, status.st_mode, status.st_mtime_ns, path.read_bytes() if path.is_file() else b""
@@ -47,10 +42,10 @@ def replaced(path: Path, text: str = "new") -> bool:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_own_files_are_replaced_and_others_are_not(tmp_path, monkeypatch, name):
+def test_own_files_are_replaced_and_others_are_not(tmp_path, name):
     own, other = tmp_path / name, tmp_path / "other" / name
     save_text(own, "old")
-    forget(monkeypatch)
+    written.lists.clear()  # as another process, which does not know what this one does
     assert replaced(own)
     assert replaced(own, "newer")
     other.parent.mkdir()
@@ -58,38 +53,33 @@ def test_own_files_are_replaced_and_others_are_not(tmp_path, monkeypatch, name):
     assert not replaced(other)
 
 
-CHANGES = {
-    "edited": lambda path: path.write_text("edited"),
-    "edited, of the same size": lambda path: path.write_text("OLD"),
-    "appended to": lambda path: path.open("a").write("more"),
-    "cut short": lambda path: os.truncate(path, 2),
-    "replaced by another file": lambda path: (path.unlink(), path.write_text("OLD")),
-    "renamed and another renamed to it": lambda path: (
-        save_text(path.with_name("b"), "own too"),
-        path.with_name("b").replace(path),
-    ),
-    "a symbolic link to an own file": lambda path: (
-        path.rename(path.with_name("b")),
-        path.symlink_to(path.with_name("b")),
-    ),
-    "a broken link": lambda path: (path.unlink(), path.symlink_to("nowhere")),
-    "a folder": lambda path: (path.unlink(), path.mkdir()),
-    "a pipe": lambda path: (path.unlink(), os.mkfifo(path)),
-    "read-only and edited": lambda path: (path.write_text("edited"), path.chmod(0o444)),
-    "of another command": lambda path: (
-        begin_command("another"),
-        path.unlink(),
-        save_text(path, "OLD"),
-        begin_command("test"),
-    ),
+CHANGES = {  # of a file, with the path of another one beside it
+    "edited": lambda path, other: path.write_text("edited"),
+    "edited, of the same size": lambda path, other: path.write_text("OLD"),
+    "appended to": lambda path, other: path.open("a").write("more"),
+    "cut short": lambda path, other: os.truncate(path, 2),
+    "replaced by another file": lambda path, other: (path.unlink(), path.write_text("OLD")),
+    "replaced by an own file": lambda path, other: (save_text(other, "own too"), other.replace(path)),
+    "a symbolic link to an own file": lambda path, other: (path.rename(other), path.symlink_to(other)),
+    "a broken link": lambda path, other: (path.unlink(), path.symlink_to("nowhere")),
+    "a folder": lambda path, other: (path.unlink(), path.mkdir()),
+    "a pipe": lambda path, other: (path.unlink(), os.mkfifo(path)),
+    "read-only and edited": lambda path, other: (path.write_text("edited"), path.chmod(0o444)),
+    "of another command": lambda path, other: (path.unlink(), save_by_another(path)),
 }
+
+
+def save_by_another(path: Path) -> None:
+    begin_command("another")
+    save_text(path, "OLD")
+    begin_command("test")
 
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_changed_files_are_the_users(tmp_path, change):
     path = tmp_path / "a.txt"
     save_text(path, "old")
-    CHANGES[change](path)
+    CHANGES[change](path, tmp_path / "b")
     assert not replaced(path)
     remove_own(path)
     assert os.path.lexists(path)
@@ -175,14 +165,14 @@ def test_other_processes_see_the_marks(tmp_path):
         assert replaced(tmp_path / str(number))
 
 
-def test_a_list_that_cannot_be_written_or_is_damaged_refuses(tmp_path, monkeypatch):
+def test_a_list_that_cannot_be_written_or_is_damaged_refuses(tmp_path):
     (tmp_path / LIST).mkdir()
     save_text(tmp_path / "a", "old")
     assert not replaced(tmp_path / "a")
     (tmp_path / LIST).rmdir()
     save_text(tmp_path / "b", "old")
     (tmp_path / LIST).write_bytes((tmp_path / LIST).read_bytes()[:-5])  # a power failure
-    forget(monkeypatch)
+    written.lists.clear()
     assert not replaced(tmp_path / "b")
     (tmp_path / LIST).write_bytes(os.urandom(100))
     assert not replaced(tmp_path / "b")
@@ -206,11 +196,8 @@ def test_set_aside_finds_free_names(tmp_path):
     for number in range(3):
         (tmp_path / "a").write_text(str(number))
         set_aside(tmp_path / "a")
-    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == {
-        "a.old": "0",
-        "a.old2": "1",
-        "a.old3": "2",
-    }
+    texts = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert texts == {"a.old": "0", "a.old2": "1", "a.old3": "2"}
 
 
 def test_one_file_named_by_several_paths(tmp_path, monkeypatch):

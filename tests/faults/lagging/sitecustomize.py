@@ -13,14 +13,8 @@ import time
 LAG, LAG_IN_SHARDS = 1.0, 4.0  # seconds
 FOLDERS = [os.path.join("work", name, "") for name in ("results", "submission")]  # runs use a folder "work"
 own_files: set[str] = set()
-stat, lstat, listdir, scandir, replace, opened = (
-    os.stat,
-    os.lstat,
-    os.listdir,
-    os.scandir,
-    os.replace,
-    io.open,
-)
+stat, lstat, listdir, scandir, replace = os.stat, os.lstat, os.listdir, os.scandir, os.replace
+opened = io.open
 
 
 def hidden(path) -> bool:
@@ -31,15 +25,9 @@ def hidden(path) -> bool:
         state = lstat(path)
     except OSError:
         return False
-    return not os.path.stat.S_ISDIR(state.st_mode) and age_of(state) < lag_of(path)
-
-
-def age_of(state) -> float:
-    return time.time() - state.st_mtime  # not ctime, which a hard link changes
-
-
-def lag_of(path: str) -> float:
-    return LAG_IN_SHARDS if os.path.basename(os.path.dirname(path)).startswith("s1") else LAG
+    age = time.time() - state.st_mtime  # not ctime, which a hard link changes
+    in_shard = os.path.basename(os.path.dirname(path)).startswith("s1")
+    return not os.path.stat.S_ISDIR(state.st_mode) and age < (LAG_IN_SHARDS if in_shard else LAG)
 
 
 def unless_hidden(function):
