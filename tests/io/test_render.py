@@ -1,7 +1,5 @@
 """The way back: `omf render`, and DNG files from arrays."""
 
-import json
-import shutil
 import struct
 import sys
 from pathlib import Path
@@ -10,7 +8,6 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import tifffile
-from conftest import ROOT, run
 from PIL import Image
 
 import omf as package
@@ -107,16 +104,18 @@ def test_a_folder_of_raw_and_bad_files(tmp_path, omf_lines):
 
 
 def test_orientation_is_kept_as_a_tag(tmp_path, omf_lines):
+    pytest.importorskip("rawpy")
     exif = Image.Exif()
-    for orientation in (1, 3, 6, 8):
+    for orientation in range(1, 9):
         exif[274] = orientation
-        Image.fromarray(PHOTO).save(tmp_path / f"{orientation}.png", exif=exif)
+        Image.fromarray(PHOTO[:24, :32]).save(tmp_path / f"{orientation}.png", exif=exif)
     omf_lines("predict", tmp_path, "-o", tmp_path / "dng", "--format", "dng", "--model", "unprocess")
     omf_lines("render", tmp_path / "dng", "-o", tmp_path / "out")
-    for orientation in (1, 3, 6, 8):
+    for orientation in range(1, 9):
+        assert read_colours(tmp_path / "dng" / f"{orientation}.dng").orientation == orientation
         with Image.open(tmp_path / "out" / f"{orientation}.png") as image:
             assert image.getexif()[274] == orientation
-            assert image.size == (96, 64)
+            assert image.size == (32, 24)
 
 
 @pytest.mark.parametrize("kind", ["packed", "mosaic", "demosaiced", "counts"])
@@ -184,22 +183,6 @@ def test_places_that_are_no_dng_are_refused(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="can't be written"):
         package.write_dng(np.zeros((4, 4)), tmp_path / "file" / "a.dng")
-
-
-def test_exiftool_reads_the_new_tags(tmp_path, omf_lines):
-    if not shutil.which("exiftool"):
-        pytest.skip("needs exiftool")
-    photo = ROOT / "test_rgb" / "coffee.jpg"
-    omf_lines("predict", photo, "-o", tmp_path, "--format", "dng", "--model", "unprocess")
-    (tags,) = json.loads(run("exiftool", "-json", "-n", tmp_path / "coffee.dng").stdout)
-    assert tags["OriginalRawFileName"] == "coffee.jpg"
-    assert -4 <= tags["BaselineExposure"] <= 4
-    assert (tags["CalibrationIlluminant1"], tags["CalibrationIlluminant2"]) == (17, 21)  # A and D65
-    for number, light in ((1, (1.09850, 1, 0.35585)), (2, (0.95047, 1, 1.08883))):
-        matrix = np.reshape([float(value) for value in tags[f"ColorMatrix{number}"].split()], (3, 3))
-        grey = matrix @ light
-        expected = CAMERA.illuminants["A" if number == 1 else "D65"]
-        np.testing.assert_allclose(grey / grey[1], expected, atol=2e-3)
 
 
 def test_a_missing_rawpy_is_told_once(tmp_path, monkeypatch, omf_lines):
@@ -279,14 +262,13 @@ def test_unknown_or_wrong_levels_are_one_line(tmp_path, render, array, levels, o
     assert line.startswith(f"problem: {tmp_path / name}: ") and words in line
 
 
-def dng_with(tmp_path, matrix: np.ndarray | None = None, orientation: int = 1, **options):
-    """Write a DNG; put another matrix and orientation into it in place."""
+def dng_with(tmp_path, matrix: np.ndarray | None = None, **options):
+    """Write a DNG; put another matrix into it in place."""
     path = tmp_path / "a.dng"
     known = {"neutral": (0.55, 0.62), "baseline_exposure": np.log2(1.5), "white_level": 4095}
     package.write_dng(scaled(4095), path, **known | options)
     with tifffile.TiffFile(path, mode="r+b") as tiff:
         tags = tiff.pages.first.tags
-        tags[274].overwrite(orientation)
         for code in (50721, 50722) if matrix is not None else ():
             tags[code].overwrite([part for value in matrix.ravel() for part in (int(value), int(value != 0))])
     return path
@@ -305,20 +287,3 @@ def test_a_dng_without_a_usable_matrix_has_guessed_colours(tmp_path, render, mat
     picture, (line,) = render("a.dng", "-q")
     assert picture.shape == PHOTO.shape
     assert "a.dng: no usable colour matrix in it; its colours are a guess, those of samsung_s7" in line
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_all_orientations_are_kept(tmp_path, render, orientation):
-    pytest.importorskip("rawpy")
-    assert read_colours(dng_with(tmp_path, np.eye(3), orientation)).orientation == orientation
-    render("a.dng")
-    with Image.open(tmp_path / "out" / "a.png") as image:
-        assert image.getexif()[274] == orientation
-
-
-@pytest.mark.parametrize(("shape", "told"), [((20, 64), True), ((64, 21), False), ((2, 65500), True)])
-def test_sizes_that_no_developer_opens_are_told(tmp_path, caplog, shape, told):
-    package.write_dng(np.zeros(shape, np.uint16), tmp_path / "a.dng", white_level=1023)
-    assert (
-        any("RAW developers open DNG files of 21 to 65499 pixels" in line for line in caplog.messages) == told
-    )
