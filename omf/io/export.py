@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from omf.inference.arguments import known_values
-from omf.io import dng
 from omf.io.camera_raw import CameraRaw, demosaic_raw
 from omf.io.cameras import find_camera
+from omf.io.dng import save_dng
 from omf.raw.bayer import CFA_ORIGINS, mosaic_full, unpack
 from omf.raw.develop import develop, grey_world
 from omf.raw.isp import to_8_bit, to_sensor_counts
@@ -98,10 +98,10 @@ def write_dng(
         baseline_exposure = 0.0 if photo is None else estimate_exposure(raw, photo, grey, profile)
     preview = to_8_bit(develop(raw, grey, profile.mean_colour_matrix)) if photo is None else photo
     try:
-        dng.save_dng(
+        save_dng(
             path,
             counts,
-            dng.make_preview(preview),
+            preview,
             cfa=cfa,
             black_level=black_level,
             white_level=white_level,

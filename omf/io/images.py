@@ -21,7 +21,7 @@ from omf.io.icc import to_srgb
 from omf.io.identify import identify
 from omf.io.jpeg import JPEG_FORMATS, decode_jpeg, explain_jpeg
 from omf.io.local_files import on_local_file
-from omf.io.tiff import DNG_VERSION, can_decode, check_parts, decode_page, find_main_page, without_orientation
+from omf.io.tiff import can_decode, check_parts, decode_page, find_main_page, without_orientation
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write, check_is_file
 
@@ -178,7 +178,7 @@ def read_png(path: Path) -> tuple[np.ndarray, bytes | None]:
 def read_tiff(path: Path) -> tuple[np.ndarray, bytes | None]:
     """Decode a TIFF file; returns and raises the same as `read_pixels`."""
     with tifffile.TiffFile(path) as tiff:
-        if DNG_VERSION in tiff.pages.first.tags:
+        if "DNGVersion" in tiff.pages.first.tags:
             raise camera_raw_error(path)
         page, index = find_main_page(path, tiff)
         if can_decode(page):

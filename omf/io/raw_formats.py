@@ -7,7 +7,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 
-from omf.io.dng import make_preview, save_dng
+from omf.io.dng import save_dng
 from omf.io.exif import read_exif
 from omf.io.images import read_rgb
 from omf.io.local_files import local_file
@@ -241,7 +241,7 @@ class Writer:
         save_dng(
             path,
             counts,
-            make_preview(rgb),
+            rgb,
             cfa=raw_format.cfa,
             black_level=raw_format.black_level,
             white_level=raw_format.white_level,

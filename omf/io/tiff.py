@@ -15,9 +15,7 @@ from omf.io.gaps import EMPTY_PART
 from omf.io.jpeg import ends_in_zeros
 from omf.utils.errors import InputError
 
-ORIENTATION_TAG = 274
-COLOUR_TAGS = (318, 319, 301)  # WhitePoint, PrimaryChromaticities, TransferFunction; TIFF 6.0, section 20
-DNG_VERSION = 50706  # tag that distinguishes DNG from other TIFF files
+COLOUR_TAGS = ("WhitePoint", "PrimaryChromaticities", "TransferFunction")  # TIFF 6.0, section 20
 MAX_CHUNK_SAMPLES = 2**24  # of a small image
 RATIONAL_TYPES = (tifffile.DATATYPE.RATIONAL, tifffile.DATATYPE.SRATIONAL)
 ASSOCIATED_ALPHA = 1  # of the tag ExtraSamples: colours are multiplied by it
@@ -104,14 +102,15 @@ def without_orientation(path: Path, page: tifffile.TiffPage) -> io.BytesIO | Non
 
     Pillow would turn the image for display.
     """
-    tag = page.tags.get(ORIENTATION_TAG)
+    tag = page.tags.get("Orientation")
     if tag is None or tag.value == 1:
         return None
-    data = bytearray(path.read_bytes())
-    order = page.parent.byteorder
-    value = struct.pack(f"{order}{'I' if tag.dtype == tifffile.DATATYPE.LONG else 'H'}", 1)
-    data[tag.valueoffset : tag.valueoffset + len(value)] = value
-    return io.BytesIO(data)
+    file = io.BytesIO(path.read_bytes())
+    file.seek(tag.valueoffset)
+    kind = "I" if tag.dtype == tifffile.DATATYPE.LONG else "H"
+    file.write(struct.pack(f"{page.parent.byteorder}{kind}", 1))
+    file.seek(0)
+    return file
 
 
 def page_profile(page: tifffile.TiffPage) -> bytes | None:
@@ -121,9 +120,9 @@ def page_profile(page: tifffile.TiffPage) -> bytes | None:
     return profile_from_tiff(*(tag_numbers(page, tag) for tag in COLOUR_TAGS))
 
 
-def tag_numbers(page: tifffile.TiffPage, code: int) -> list[float]:
+def tag_numbers(page: tifffile.TiffPage, name: str) -> list[float]:
     """Return the numbers of a tag; empty if it is absent. A quotient by zero is NaN."""
-    if (tag := page.tags.get(code)) is None:
+    if (tag := page.tags.get(name)) is None:
         return []
     values = list(tag.value) if isinstance(tag.value, tuple | bytes | list | np.ndarray) else [tag.value]
     if tag.dtype in RATIONAL_TYPES:

@@ -22,7 +22,7 @@ from omf.io.cameras import (
     similar_names,
     write_probe,
 )
-from omf.io.dng import make_preview, save_dng
+from omf.io.dng import save_dng
 from omf.io.exif import ISO, Exif
 from omf.raw.camera import LIGHT_SOURCES, Camera, check_bayer, load_camera
 from omf.raw.camera_colours import matrix_from_xyz, neutral_under
@@ -72,7 +72,7 @@ def test_a_profile_survives_being_written(tmp_path):
 
 def write_own_dng(path: Path, camera: Camera, exif: Exif | None = None) -> str:
     levels = {"cfa": "BGGR", "black_level": 66, "white_level": 1020, "noise": (2e-3, 1e-6)}
-    counts, preview = np.full((64, 48), 500, np.uint16), make_preview(random_rgb(64, 48))
+    counts, preview = np.full((64, 48), 500, np.uint16), random_rgb(64, 48)
     origin = {"neutral": camera.mean_neutral, "camera": camera, "model": "", "exif": exif}
     save_dng(path, counts, preview, **levels | origin)
     return str(path)
