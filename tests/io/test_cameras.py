@@ -156,6 +156,7 @@ def test_a_file_that_cannot_be_used_is_one_line(tmp_path):
 def test_without_rawpy_profiles_work_and_names_say_what_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "rawpy", None)
     known_names.cache_clear()
+    assert similar_names("NIKON D7100") == []
     assert find_camera("huawei_p20").name == "huawei_p20"
     with pytest.raises(InputError, match="needs rawpy"):
         find_camera("NIKON D7100")
