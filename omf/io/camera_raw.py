@@ -61,8 +61,7 @@ def import_rawpy() -> ModuleType:
 def open_camera_raw(path: Path) -> Iterator["RawPy"]:
     """Open a camera RAW file with LibRaw, which reads only its header at first.
 
-    Raises:
-        InputError: rawpy is not installed, or LibRaw fails to read the file, at first or within the block.
+    Raises InputError if rawpy is not installed, or LibRaw fails to read the file, at first or in the block.
     """
     rawpy = import_rawpy()
     check_is_file(path, "a camera RAW file")
@@ -89,8 +88,7 @@ def read_camera_raw(path: Path) -> CameraRaw:
     are then scaled to the white level and clipped to [0, 1]. Linear DNG (ProRAW and the like), which a phone
     has demosaiced, is mosaicked to RGGB.
 
-    Raises:
-        InputError: the file cannot be read, or is from another kind of sensor.
+    Raises InputError if the file cannot be read, or is from another kind of sensor.
     """
     with open_camera_raw(path) as raw:
         tags = read_dng_tags(path)
@@ -150,11 +148,7 @@ class RawColours:
 
 
 def read_colours(path: Path) -> RawColours:
-    """Read white balance, colour matrix, exposure and orientation of a camera RAW file.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
+    """Read the colours of a camera RAW file. Raises InputError if it cannot be read."""
     with open_camera_raw(path) as raw:
         gains, from_xyz = np.array(raw.camera_whitebalance[:3]), raw.rgb_xyz_matrix[:3].astype(np.float64)
         flip = raw.sizes.flip

@@ -41,8 +41,7 @@ def open_heif(path: Path) -> "HeifImage":
 def embedded_profile(image: "HeifImage") -> bytes | None:
     """Return the ICC profile of an image, embedded or by its colour code points; None for sRGB.
 
-    Raises:
-        UnsupportedColoursError: HDR, or unknown code points, without an ICC profile.
+    Raises UnsupportedColoursError for HDR and unknown code points without an ICC profile.
     """
     if profile := image.info.get("icc_profile"):
         return profile
@@ -60,12 +59,11 @@ def stored_orientation(image: "HeifImage") -> int:
 
 
 def decode_stored(image: "HeifImage") -> np.ndarray:
-    """Decode the stored pixels, before the file's rotation and mirroring for display.
+    """Decode the stored pixels, before the file's rotation and mirroring for display, which libheif applies.
 
     Returns:
         (H, W) or (H, W, C), uint8 for 8 bits, uint16 scaled to its full range for more.
     """
-    # libheif has applied the transforms
     pixels = undo_transforms(image, np.asarray(image))
     depth = image.info["bit_depth"]
     return scale_to_16_bits(pixels, depth) if depth > 8 else pixels
@@ -82,14 +80,10 @@ def undo_transforms(image: "HeifImage", pixels: np.ndarray) -> np.ndarray:
 
 
 def open_avif(path: Path) -> tuple[Image.Image, bytes | None]:
-    """Open an AVIF file without decoding it.
+    """Open an AVIF file without decoding it: Pillow's image, and the ICC profile or None for sRGB.
 
-    Returns:
-        Pillow's image, which knows size and EXIF, and the ICC profile or None for sRGB.
-
-    Raises:
-        UnsupportedColoursError: HDR, or unknown colours, without an ICC profile.
-        DECODING_ERRORS: the file is damaged.
+    Raises UnsupportedColoursError for HDR and unknown colours without an ICC profile, `DECODING_ERRORS` for
+    damage.
     """
     image = open_image(path, ["AVIF"])
     if profile := image.info.get("icc_profile"):
@@ -100,11 +94,7 @@ def open_avif(path: Path) -> tuple[Image.Image, bytes | None]:
 
 
 def decode_avif(path: Path) -> np.ndarray:
-    """Decode the stored pixels, before the rotation and mirroring for display.
-
-    Returns:
-        (H, W) or (H, W, C): uint8, or uint16 scaled to its full range for more than 8 bits.
-    """
+    """Decode the stored pixels of an AVIF file; returns the same as `decode_stored`."""
     data = path.read_bytes()
     pixels = imagecodecs.avif_decode(data, index=0)
     if pixels.dtype == np.uint8:

@@ -32,17 +32,12 @@ def list_packed(folder: Path) -> dict[str, Path]:
 
 
 def read_packed(path: Path, white_level: int = WHITE_LEVEL) -> np.ndarray:
-    """Read a packed RGGB file, a .npy array of uint16 (H/2, W/2, 4).
-
-    Args:
-        path: .npy file, or RAW in a tar, see `omf.io.tar_shards`.
-        white_level: white level of the file, in counts.
+    """Read packed RGGB: a .npy array of uint16 (H/2, W/2, 4), or RAW in a tar, see `omf.io.tar_shards`.
 
     Returns:
         Counts with a white level of 1024, (H/2, W/2, 4): uint16 as stored, or float64 if they were rescaled.
 
-    Raises:
-        InputError: the file cannot be read, has another shape or dtype, or has counts above the white level.
+    Raises InputError if the file cannot be read, has another shape or dtype, or counts above the white level.
     """
     in_tar = tar_of(path) is not None
     if not in_tar:
@@ -58,11 +53,6 @@ def read_packed(path: Path, white_level: int = WHITE_LEVEL) -> np.ndarray:
         raise InputError(f"{path}: an archive; give {PACKED}")
     if counts.ndim != 3 or counts.shape[-1] != 4 or counts.dtype != np.uint16:
         raise InputError(f"{path}: {counts.dtype} {counts.shape}; give {PACKED}")
-    return scaled_to_challenge(path, counts, white_level)
-
-
-def scaled_to_challenge(path: Path, counts: np.ndarray, white_level: int) -> np.ndarray:
-    """Return counts with a white level of 1024. Raises InputError if there are some above `white_level`."""
     if counts.max(initial=0) > white_level:
         raise InputError(
             f"{path}: counts up to {counts.max()}; the white level is {white_level}:"

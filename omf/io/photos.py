@@ -104,7 +104,7 @@ def is_folder(path: Path) -> bool:
 
 
 def find_photos(paths: Iterable[Path]) -> list[Path]:
-    """Replace folders by their photos (see `list_images`); drop duplicates and camera RAW next to its photo."""
+    """Replace folders by the photos in them, and drop duplicates and camera RAW next to its photo."""
     photos = [photo for path in paths for photo in (list_images(path) if is_folder(path) else [path])]
     return exclude_paired_raw(unique_files(photos))  # a photo may be given next to its folder
 

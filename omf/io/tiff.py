@@ -67,15 +67,13 @@ def is_plain_ycbcr(page: tifffile.TiffPage) -> bool:
 
 
 def decode_page(path: Path, page: tifffile.TiffPage) -> tuple[np.ndarray, bytes | None]:
-    """Decode an image.
+    """Decode an image, without applying its tag Orientation.
 
     Returns:
-        Pixels, (H, W) or (H, W, C): uint8, or uint16 scaled to its full range for more than 8 bits. The tag
-        Orientation is not applied. The ICC profile, or None for sRGB.
+        Pixels, (H, W, C): uint8, or uint16 scaled to its full range for more than 8 bits. The ICC profile, or
+        None for sRGB.
 
-    Raises:
-        InputError: its samples, colours or layout are not supported.
-        tifffile.TiffFileError, ValueError, ...: the image can't be decoded.
+    Raises InputError for samples, colours and layouts that are not supported, `DECODING_ERRORS` for damage.
     """
     channels = check_samples(path, page)
     check_layout(path, page)
