@@ -155,8 +155,8 @@ def read_colours(path: Path) -> RawColours:
         flip = raw.sizes.flip
     neutral = gains[1] / gains if (gains > 0).all() else None
     tags = read_dng_tags(path)
-    if tags and tags.colour_matrix is not None:
-        from_xyz = tags.colour_matrix
+    if tags and tags.colour_matrices:
+        _, from_xyz = tags.colour_matrices[-1]
     # as dcraw: from linear sRGB (D65); each row divided by its sum, as after white balance
     matrix = with_unit_rows(from_xyz @ SRGB_TO_XYZ_D65)
     if matrix is not None and tags and tags.forward_matrix is not None:  # which is more exact

@@ -34,11 +34,6 @@ class DngTags:
     cut_short: bool  # parts of the image lie behind the end of the file, or zeros take the place of their end
     black: tuple[np.ndarray, np.ndarray, np.ndarray] | None  # see `black_level_map`; None: the same for all
 
-    @property
-    def colour_matrix(self) -> np.ndarray | None:
-        """The matrix from XYZ to camera RGB, under the second illuminant of two; None if there is none."""
-        return self.colour_matrices[-1][1] if self.colour_matrices else None
-
     def black_level_map(self) -> np.ndarray | None:
         """Return the black level of each pixel of the area, float32 (H, W); None if it is the same for all.
 
