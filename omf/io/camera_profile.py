@@ -22,13 +22,7 @@ SUBSAMPLING = ("4:4:4", "4:2:2", "4:2:0", "none")
 
 
 def profile_text(fields: Mapping[str, object], header: Iterable[str], remarks: Mapping[str, str]) -> str:
-    """Return a profile as YAML.
-
-    Args:
-        fields: as in cameras/*.yaml.
-        header: lines of comment.
-        remarks: by name of a field or setting.
-    """
+    """Return the fields of a profile as YAML, with a header of comments, and remarks by name of a field."""
     lines = [f"# {line}" for line in header]
     for section in SECTIONS:
         if present := [name for name in section if name in fields]:

@@ -24,7 +24,6 @@ from omf.utils.errors import InputError
 ORIENTATION, MAKE, MODEL, DATE = 274, 271, 272, 306
 ISO = 34855
 EXIF_IFD, GPS_IFD = 34665, 34853
-DATE_PATTERN = r"\d{4}:\d\d:\d\d \d\d:\d\d:\d\d"
 EXIF_VERSION = (36864, UNDEFINED, b"0230")  # ExifVersion, mandatory in an Exif IFD
 CAPTURE_TAGS = {  # tag: TIFF type, number of values; Exif 2.3, tables 4 and 5
     33434: (RATIONAL, 1),  # ExposureTime, s
@@ -95,7 +94,7 @@ def select_fields(exif: Image.Exif, gps: bool, orientation: int | None = None) -
         orientation=int(orientation) if orientation in range(1, 9) else 1,
         make=make,
         model=model,
-        date=date if re.fullmatch(DATE_PATTERN, date, re.ASCII) else "",
+        date=date if re.fullmatch(r"\d{4}:\d\d:\d\d \d\d:\d\d:\d\d", date, re.ASCII) else "",
         capture=capture,
         gps=select_valid(exif.get_ifd(GPS_IFD), GPS_TAGS) if gps else {},
     )

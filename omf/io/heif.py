@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import imagecodecs
 import numpy as np
-from PIL import Image
 
 from omf.io.colour import profile_from_cicp
-from omf.io.decoding import open_image, scale_to_16_bits
+from omf.io.decoding import scale_to_16_bits
 from omf.io.isobmff import FULL_BOX, primary_properties
 from omf.utils.errors import InputError
 
@@ -79,34 +78,21 @@ def undo_transforms(image: "HeifImage", pixels: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def open_avif(path: Path) -> tuple[Image.Image, bytes | None]:
-    """Open an AVIF file without decoding it: Pillow's image, and the ICC profile or None for sRGB.
-
-    Raises UnsupportedColoursError for HDR and unknown colours without an ICC profile, `DECODING_ERRORS` for
-    damage.
-    """
-    image = open_image(path, ["AVIF"])
-    if profile := image.info.get("icc_profile"):
-        return image, profile
-    code = read_colour_code(path.read_bytes())
-    # YCbCr of the narrow range is decoded to RGB of the full range
-    return image, profile_from_cicp(*code) if code else None
-
-
-def decode_avif(path: Path) -> np.ndarray:
+def decode_avif(data: bytes) -> np.ndarray:
     """Decode the stored pixels of an AVIF file; returns the same as `decode_stored`."""
-    data = path.read_bytes()
     pixels = imagecodecs.avif_decode(data, index=0)
-    if pixels.dtype == np.uint8:
-        return pixels
-    return scale_to_16_bits(pixels, read_bit_depth(data))
+    return pixels if pixels.dtype == np.uint8 else scale_to_16_bits(pixels, read_bit_depth(data))
 
 
-def read_colour_code(data: bytes) -> tuple[int, int] | None:
-    """Return primaries and transfer of ITU-T H.273 of the primary image, or None if they are absent."""
+def avif_profile(data: bytes) -> bytes | None:
+    """Return the ICC profile of the colour code points of an AVIF file; None for sRGB.
+
+    Raises UnsupportedColoursError for HDR and unknown code points.
+    """
     for kind, content in primary_properties(data):
         if kind == b"colr" and content[:4] == b"nclx":
-            return struct.unpack(">HH", content[4:8])
+            # YCbCr of the narrow range is decoded to RGB of the full range
+            return profile_from_cicp(*struct.unpack(">HH", content[4:8]))
     return None
 
 

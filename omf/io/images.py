@@ -111,12 +111,13 @@ def read_pixels(path: Path) -> tuple[np.ndarray, bytes | None]:
             profile = heif.embedded_profile(image) or profile_from_exif(read_tags(image))
             return heif.decode_stored(image), profile
         case "AVIF":
-            image, profile = heif.open_avif(path)
-            with image:
+            data = path.read_bytes()
+            with open_image(path, ["AVIF"]) as image:
                 check_still(path, image)
                 check_size(path, *image.size)
-                check_heif(path.read_bytes())
-                return heif.decode_avif(path), profile or profile_from_exif(read_tags(image))
+                check_heif(data)
+                profile = image.info.get("icc_profile") or heif.avif_profile(data)
+                return heif.decode_avif(data), profile or profile_from_exif(read_tags(image))
         case "CR3":
             raise camera_raw_error(path)
     return read_with_pillow(path)

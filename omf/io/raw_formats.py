@@ -51,10 +51,7 @@ class Noise:
     seed: int = 0
 
     def add_to(self, bayer: np.ndarray, name: str) -> np.ndarray:
-        """Add noise to a linear mosaic (H, W), without clipping.
-
-        The same photo name and seed give the same noise.
-        """
+        """Add noise, determined by the photo name and the seed, to a linear mosaic (H, W), without clipping."""
         rng = np.random.default_rng([self.seed, name_seed(name)])
         return isp.add_noise(bayer, self.shot, self.read, rng)
 
@@ -123,9 +120,9 @@ def challenge_settings(settings: dict) -> dict:
 
 
 def parse_noise(settings: dict, camera: Camera) -> Noise | None:
-    """Build the noise from `shot` and `read`, or from the camera's `iso`; `seed` is optional.
+    """Build the noise from `shot` and `read`, or from the camera's `iso`, or none; `seed` is optional.
 
-    Returns None without them. Raises InputError if they are out of range or contradict each other.
+    Raises InputError if they are out of range or contradict each other.
     """
     given = settings.keys() - {"seed"}
     if not given:

@@ -48,7 +48,7 @@ def is_preview(page: tifffile.TiffPage | tifffile.TiffFrame) -> bool:
 def can_decode(page: tifffile.TiffPage) -> bool:
     """Return True for the images of this module: grey and RGB, and all with more than 8 bits.
 
-    Pillow reads the others, such as palettes, CMYK and compressed YCbCr, and reduces more than 8 bits to 8.
+    Pillow reads the others, such as palettes, CMYK and compressed YCbCr.
     """
     bits = page.bitspersample
     if not isinstance(bits, int) or bits > 8 or (page.dtype is not None and page.dtype.kind in "ifc"):
@@ -96,10 +96,7 @@ def decode_page(path: Path, page: tifffile.TiffPage) -> tuple[np.ndarray, bytes 
 
 
 def without_orientation(path: Path, page: tifffile.TiffPage) -> io.BytesIO | None:
-    """Return the file with the tag Orientation of an image set to 1; None if it is not another number.
-
-    Pillow would turn the image for display.
-    """
+    """Return the file with the tag Orientation set to 1, since Pillow turns the image by it; None if it is."""
     tag = page.tags.get("Orientation")
     if tag is None or tag.value == 1:
         return None
