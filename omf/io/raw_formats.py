@@ -51,7 +51,7 @@ class Noise:
     seed: int = 0
 
     def add_to(self, bayer: np.ndarray, name: str) -> np.ndarray:
-        """Add noise, determined by the photo name and the seed, to a linear mosaic (H, W), without clipping."""
+        """Add noise, determined by photo name and seed, to a linear mosaic (H, W), without clipping."""
         rng = np.random.default_rng([self.seed, name_seed(name)])
         return isp.add_noise(bayer, self.shot, self.read, rng)
 

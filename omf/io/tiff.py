@@ -96,7 +96,7 @@ def decode_page(path: Path, page: tifffile.TiffPage) -> tuple[np.ndarray, bytes 
 
 
 def without_orientation(path: Path, page: tifffile.TiffPage) -> io.BytesIO | None:
-    """Return the file with the tag Orientation set to 1, since Pillow turns the image by it; None if it is."""
+    """Return the file with the tag Orientation, by which Pillow turns the image, set to 1; None if it is."""
     tag = page.tags.get("Orientation")
     if tag is None or tag.value == 1:
         return None
