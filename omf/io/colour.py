@@ -55,26 +55,28 @@ def profile_from_cicp(primaries: int, transfer: int, full_range: bool = True) ->
 
 
 def gamma_profile(chromaticities: Sequence[float], gamma: float | None) -> bytes:
-    """Return the ICC profile of x and y of R, G, B and white, and of an exponent, or None for the sRGB curve.
-
-    Raises imagecodecs.CmsError if the chromaticities span no colours.
-    """
+    """Return the ICC profile of an exponent, or of None for the sRGB curve; see `rgb_profile`."""
     if gamma is not None:
         return rgb_profile(chromaticities, gamma=gamma)
     stored = np.linspace(0, 1, 4096)
     curve = np.where(stored <= 0.04045, stored / 12.92, ((stored + 0.055) / 1.055) ** 2.4)
-    return rgb_profile(chromaticities, transferfunction=as_counts(np.tile(curve, (3, 1))))
+    return rgb_profile(chromaticities, np.tile(curve, (3, 1)))
 
 
-def rgb_profile(chromaticities: Sequence[float], **tones: object) -> bytes:
-    """Return the ICC profile of x and y of R, G, B and white, with `gamma` or `transferfunction`."""
-    primaries, white = tuple(chromaticities[:6]), (*chromaticities[6:], 1.0)
-    return imagecodecs.cms_profile("rgb", whitepoint=white, primaries=primaries, **tones)
+def rgb_profile(
+    chromaticities: Sequence[float], curves: np.ndarray | None = None, gamma: float | None = None
+) -> bytes:
+    """Return the ICC profile of x and y of R, G, B and white, with an exponent or curves to linear values.
 
-
-def as_counts(curves: np.ndarray) -> np.ndarray:
-    """Return curves from stored to linear values, (3, N) in [0, 1], as uint16."""
-    return (curves * 65535).round().astype(np.uint16)
+    The curves are (3, N) in [0, 1]. Raises imagecodecs.CmsError if the chromaticities span no colours.
+    """
+    return imagecodecs.cms_profile(
+        "rgb",
+        whitepoint=(*chromaticities[6:], 1.0),
+        primaries=tuple(chromaticities[:6]),
+        gamma=gamma,
+        transferfunction=None if curves is None else (curves * 65535).round().astype(np.uint16),
+    )
 
 
 def profile_from_png(chunks: Mapping[bytes, bytes]) -> bytes | None:
@@ -128,7 +130,7 @@ def profile_from_tiff(
     curves = table.reshape(3, -1) if table.size % 3 == 0 else np.tile(table, (3, 1))
     samples = np.linspace(0, curves.shape[1] - 1, 4096).round().astype(int)
     try:
-        return rgb_profile(chromaticities, transferfunction=as_counts(curves[:, samples]))
+        return rgb_profile(chromaticities, curves[:, samples])
     except (imagecodecs.CmsError, ValueError):
         return None
 
