@@ -1,15 +1,17 @@
-"""Files that libraries cannot write directly: lossless HEIC, 16-bit PNG with a profile, ICC profiles."""
+"""Files that libraries cannot write directly, and what holds when a file is refused."""
 
 import io
 import struct
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 from typing import BinaryIO
 
 import imagecodecs
 import numpy as np
 import pytest
-from PIL import Image
+
+from omf.utils.errors import InputError
 
 # Primaries as stored in ICC profiles: XYZ of red, green and blue, adapted to D50. Display P3 as in Apple's
 # profile.
@@ -73,11 +75,21 @@ def png_chunk(kind, content):
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
+def with_chunks(pixels, *chunks):
+    """Return a PNG file of uint8 or uint16 with chunks, (kind, content), behind its header."""
+    png = imagecodecs.png_encode(np.ascontiguousarray(pixels))
+    return png[:33] + b"".join(png_chunk(*chunk) for chunk in chunks) + png[33:]
+
+
 def save_png_16(path, pixels, profile):
-    """Write a 16-bit PNG with an ICC profile: pixels from libpng, iCCP chunk copied from Pillow."""
-    donor = bytes_of(lambda file: Image.new("RGB", (1, 1)).save(file, "PNG", icc_profile=profile))
-    png = imagecodecs.png_encode(pixels)
-    start = donor.index(b"iCCP") - 4
-    (length,) = struct.unpack_from(">I", donor, start)
-    chunk = donor[start : start + 12 + length]
-    path.write_bytes(png[:33] + chunk + png[33:])
+    """Write a 16-bit PNG with an ICC profile."""
+    path.write_bytes(with_chunks(pixels, (b"iCCP", b"a\0\0" + zlib.compress(profile))))
+
+
+def assert_refused(words: str, read: Callable, path: Path) -> None:
+    """Assert that a file is refused in one line, which begins with its path and matches a pattern."""
+    with pytest.raises(InputError, match=words) as caught:
+        read(path)
+    line = str(caught.value)
+    assert line.startswith(f"{path}: ") and "\n" not in line
+    assert "object at" not in line  # a Python object as Pillow quotes it

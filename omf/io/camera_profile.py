@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from omf.raw.camera import Camera
 
@@ -18,17 +19,10 @@ SECTIONS = (  # of the file, with an empty line between them
 )
 LISTS = ("neutrals", "illuminants", "colour_matrices", "tone_curve")  # with an item in each line
 SUBSAMPLING = ("4:4:4", "4:2:2", "4:2:0", "none")
-DIGITS = 6
 
 
 def profile_text(fields: Mapping[str, object], header: Iterable[str], remarks: Mapping[str, str]) -> str:
-    """Return a profile as YAML.
-
-    Args:
-        fields: as in cameras/*.yaml.
-        header: lines of comment.
-        remarks: by name of a field or setting.
-    """
+    """Return the fields of a profile as YAML, with a header of comments, and remarks by name of a field."""
     lines = [f"# {line}" for line in header]
     for section in SECTIONS:
         if present := [name for name in section if name in fields]:
@@ -50,6 +44,8 @@ def entry(name: str, value: object, remarks: Mapping[str, str]) -> list[str]:
 def known_camera_text(camera: Camera) -> str:
     """Return the profile of a camera of which a RAW file or LibRaw tells the colours, see `find_camera`."""
     red, blue = np.sqrt(np.diag(camera.spread))
+    neutrals = np.column_stack([camera.neutrals, camera.weights])
+    jitter = [red, blue, camera.spread[0, 1] / (red * blue)]
     fields = {
         "name": camera.name,
         "cfa": camera.cfa,
@@ -58,25 +54,17 @@ def known_camera_text(camera: Camera) -> str:
         "frame": list(camera.frame),
         "shot_noise_iso_100": camera.shot_noise * 100,
         "read_noise_floor": camera.read_noise_floor,
-        "neutrals": [
-            {"red": round(red, DIGITS), "blue": round(blue, DIGITS), "weight": round(weight, DIGITS)}
-            for (red, blue), weight in zip(camera.neutrals.tolist(), camera.weights.tolist())
-        ],
-        "jitter": {
-            "red": round(float(red), DIGITS),
-            "blue": round(float(blue), DIGITS),
-            "correlation": round(float(camera.spread[0, 1] / (red * blue)), DIGITS),
-        },
+        "neutrals": [dict(zip(("red", "blue", "weight"), rounded(values))) for values in neutrals],
+        "jitter": dict(zip(("red", "blue", "correlation"), rounded(jitter))),
         "illuminants": [
             {
                 "light": light,
-                "red": round(float(neutral[0]), DIGITS),
-                "blue": round(float(neutral[2]), DIGITS),
-                "from_xyz": camera.xyz_matrices[light].round(DIGITS).tolist(),
+                **dict(zip(("red", "blue"), rounded(neutral[[0, 2]]))),
+                "from_xyz": rounded(camera.xyz_matrices[light]),
             }
             for light, neutral in camera.illuminants.items()
         ],
-        "colour_matrices": camera.colour_matrices.round(DIGITS).tolist(),
+        "colour_matrices": rounded(camera.colour_matrices),
         "settings": camera.prior.model_dump(exclude_none=True),
         "jpeg": dict(zip(SUBSAMPLING, camera.subsampling.tolist())),
     }
@@ -84,10 +72,12 @@ def known_camera_text(camera: Camera) -> str:
         "Written by `omf camera`. samsung_s7.yaml explains the fields; all but colours and sensor is that of",
         "generic_phone.yaml. With pairs of photo and RAW, `omf calibrate` measures the rest.",
     )
-    remarks = {
-        "neutrals": "of the matrices, under A, D50 and D65",
-        "settings": "generic_phone's",
-        "jpeg": "generic_phone's",
-        "jitter": "generic_phone's",
-    }
-    return profile_text(fields, header, remarks)
+    remarks = {"neutrals": "of the matrices, under A, D50 and D65"}
+    return profile_text(
+        fields, header, remarks | dict.fromkeys(("settings", "jpeg", "jitter"), "generic_phone's")
+    )
+
+
+def rounded(values: ArrayLike) -> list:
+    """Return numbers as lists, to 6 decimals."""
+    return np.round(np.asarray(values, np.float64), 6).tolist()

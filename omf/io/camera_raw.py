@@ -61,8 +61,7 @@ def import_rawpy() -> ModuleType:
 def open_camera_raw(path: Path) -> Iterator["RawPy"]:
     """Open a camera RAW file with LibRaw, which reads only its header at first.
 
-    Raises:
-        InputError: rawpy is not installed, or LibRaw fails to read the file, at first or within the block.
+    Raises InputError if rawpy is not installed, or LibRaw fails to read the file, at first or in the block.
     """
     rawpy = import_rawpy()
     check_is_file(path, "a camera RAW file")
@@ -89,8 +88,7 @@ def read_camera_raw(path: Path) -> CameraRaw:
     are then scaled to the white level and clipped to [0, 1]. Linear DNG (ProRAW and the like), which a phone
     has demosaiced, is mosaicked to RGGB.
 
-    Raises:
-        InputError: the file cannot be read, or is from another kind of sensor.
+    Raises InputError if the file cannot be read, or is from another kind of sensor.
     """
     with open_camera_raw(path) as raw:
         tags = read_dng_tags(path)
@@ -99,36 +97,37 @@ def read_camera_raw(path: Path) -> CameraRaw:
         linear = tags is not None and tags.linear and raw.raw_image is not None and raw.raw_image.ndim == 3
         if tags and not linear and set(tags.colours) - set("RGB"):  # LibRaw takes them for R, G and B
             raise no_bayer(path, f"colour pattern {tags.colours}")
-        cfa = "RGGB" if linear else cfa_order(path, raw)
-        black, white = raw.black_level_per_channel, raw.white_level
+        if not linear:
+            check_bayer_sensor(path, raw)
         counts, level = raw.raw_image_visible, None
-        colours = LINEAR_COLOURS if linear else raw.raw_colors_visible[:2, :2].copy()
+        top, left = raw.sizes.top_margin, raw.sizes.left_margin
         if tags and linear == tags.linear and tags.size == raw.raw_image.shape[:2]:
             level = tags.black_level_map()
+            # LibRaw moves an odd first row or column to the next even one
             top, left, bottom, right = tags.area or (0, 0, *tags.size)
             counts = raw.raw_image[top:bottom, left:right]
-            if not linear:  # LibRaw moves an odd first row or column to the next even one
-                moved = (raw.sizes.top_margin - top, raw.sizes.left_margin - left)
-                colours = np.roll(colours, moved, (0, 1))
-                cfa = "".join(chr(raw.color_desc[colour]) for colour in colours.ravel())
+        colours = LINEAR_COLOURS if linear else raw.raw_colors[top : top + 2, left : left + 2]
+        cfa = "RGGB" if linear else "".join(chr(raw.color_desc[colour]) for colour in colours.ravel())
+        black, white = np.array(raw.black_level_per_channel, np.float32)[colours], raw.white_level
         counts = counts.copy()  # the memory belongs to LibRaw, which frees it on closing
-    levels = np.array([[black[colour] for colour in row] for row in colours], np.float32)
     if linear:
         counts = mosaic(counts[..., :3])
         level = None if level is None else crop_to_cells(level)
-    highest = levels.max() if level is None else level.max()
+    elif cfa not in CFA_ORIGINS:
+        raise no_bayer(path, f"colour pattern {cfa}")
+    highest = black.max() if level is None else level.max()
     if white <= highest:
         raise InputError(
             f"{path}: white level {white}, black level {highest:g}; the white level must be the higher one"
         )
-    if not linear and levels.min() > 0 and has_gap(counts):
+    if not linear and black.min() > 0 and has_gap(counts):
         raise InputError(f"{path}: a part of it is zeros, below its black level; give an intact file")
     scaled = np.empty(counts.shape, np.float32)
     for row, column in np.ndindex(2, 2):
         site = (slice(row, None, 2), slice(column, None, 2))
-        subtract = levels[row, column] if level is None else level[site]
+        subtract = black[row, column] if level is None else level[site]
         scaled[site] = (counts[site].astype(np.float32) - subtract) / (np.float32(white) - subtract)
-    mean = levels.mean() if level is None else level.mean()
+    mean = black.mean() if level is None else level.mean()
     return CameraRaw(np.clip(scaled, 0, 1), cfa, round(float(mean)), int(white))
 
 
@@ -150,18 +149,14 @@ class RawColours:
 
 
 def read_colours(path: Path) -> RawColours:
-    """Read white balance, colour matrix, exposure and orientation of a camera RAW file.
-
-    Raises:
-        InputError: the file cannot be read.
-    """
+    """Read the colours of a camera RAW file. Raises InputError if it cannot be read."""
     with open_camera_raw(path) as raw:
         gains, from_xyz = np.array(raw.camera_whitebalance[:3]), raw.rgb_xyz_matrix[:3].astype(np.float64)
         flip = raw.sizes.flip
     neutral = gains[1] / gains if (gains > 0).all() else None
     tags = read_dng_tags(path)
-    if tags and tags.colour_matrix is not None:
-        from_xyz = tags.colour_matrix
+    if tags and tags.colour_matrices:
+        _, from_xyz = tags.colour_matrices[-1]
     # as dcraw: from linear sRGB (D65); each row divided by its sum, as after white balance
     matrix = with_unit_rows(from_xyz @ SRGB_TO_XYZ_D65)
     if matrix is not None and tags and tags.forward_matrix is not None:  # which is more exact
@@ -190,28 +185,21 @@ def no_bayer(path: Path, kind: str) -> InputError:
     )
 
 
-def cfa_order(path: Path, raw: "RawPy") -> str:
-    """Return the CFA order of an open RAW file, row by row. Raises InputError if it is not a Bayer CFA."""
+def check_bayer_sensor(path: Path, raw: "RawPy") -> None:
+    """Raise InputError if the colours of an open RAW file do not repeat in cells of 2 x 2."""
     if raw.raw_type != import_rawpy().RawType.Flat:
         raise no_bayer(path, "already demosaiced, or from a sensor with stacked colour layers")
     pattern = raw.raw_pattern
     if pattern is None or pattern.shape != (2, 2):
         size = "no" if pattern is None or pattern.size == 1 else f"a {pattern.shape[0]} x {pattern.shape[1]}"
         raise no_bayer(path, f"{size} colour pattern")
-    cell = "".join(chr(raw.color_desc[colour]) for colour in raw.raw_colors_visible[:2, :2].ravel())
-    if cell not in CFA_ORIGINS:
-        raise no_bayer(path, f"colour pattern {cell}")
-    return cell
 
 
 def demosaic_raw(raw: CameraRaw, neutral: np.ndarray | None = None) -> np.ndarray:
     """Demosaic camera RAW of any size: float32 (H, W, 3).
 
-    The method assumes that the channels are alike, as after white balance; the result is as without.
-
-    Args:
-        raw: camera RAW.
-        neutral: RAW of a neutral grey, (3,), green at 1, for white balance; None: none.
+    The method assumes that the channels are alike, as after white balance by `neutral`, the RAW of a neutral
+    grey, (3,), green at 1; the result is as without.
     """
     height, width = raw.mosaic.shape
     # mirroring an odd last row or column continues the colour pattern

@@ -6,7 +6,6 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -37,8 +36,7 @@ ILLUMINANTS = {number: light for light, (number, _) in LIGHT_SOURCES.items()} | 
 def find_camera(name: str) -> Camera:
     """Return a camera by a profile (see `load_camera`), by a RAW file of it, or by a name LibRaw knows.
 
-    Raises:
-        InputError: there is none, it is not valid, or has no colour matrix.
+    Raises InputError if there is none, it is not valid, or has no colour matrix.
     """
     if is_profile(name):
         return load_camera(name)
@@ -46,20 +44,14 @@ def find_camera(name: str) -> Camera:
         return camera_of_file(Path(name))
     if camera := camera_of_name(name):
         return camera
-    raise unknown_camera(name)
-
-
-def unknown_camera(name: str) -> InputError:
-    """Return the error for a camera that is neither here nor known to LibRaw."""
-    near = []
-    with suppress(InputError):  # no rawpy
-        near = similar_names(name)
     try:
-        load_camera(name)
+        return load_camera(name)  # which tells the profiles
     except InputError as error:
+        near = similar_names(name)
         such_as = f", such as {' or '.join(near)}" if near else ""
-        return InputError(f"{error}; or give a RAW file of the camera, or a name that LibRaw knows{such_as}")
-    raise AssertionError(f"{name} was found")
+        raise InputError(
+            f"{error}; or give a RAW file of the camera, or a name that LibRaw knows{such_as}"
+        ) from None
 
 
 def is_profile(name: str) -> bool:
@@ -71,12 +63,8 @@ def is_profile(name: str) -> bool:
 def camera_of_name(name: str) -> Camera | None:
     """Return a camera that LibRaw knows by maker and model, such as `NIKON D750`, or None.
 
-    LibRaw fills in the matrix of its table for a DNG without one.
-
-    Raises:
-        InputError: rawpy is not installed.
+    LibRaw fills in the matrix of its table for a DNG without one. Raises InputError without rawpy.
     """
-    import_rawpy()
     maker, _, model = " ".join(name.split()).partition(" ")
     if not model or not name.isascii() or not name.isprintable():
         return None
@@ -99,22 +87,21 @@ def write_probe(path: Path, maker: str, model: str) -> None:
             metadata=None,
             software=False,
             extratags=[
-                (271, "s", 0, maker, True),  # Make
-                (272, "s", 0, model, True),  # Model
-                (33421, "H", 2, (2, 2), True),  # CFARepeatPatternDim
-                (33422, "B", 4, bytes([0, 1, 1, 2]), True),  # CFAPattern
-                (50706, "B", 4, bytes([1, 4, 0, 0]), True),  # DNGVersion
+                ("Make", "s", 0, maker),
+                ("Model", "s", 0, model),
+                ("CFARepeatPatternDim", "H", 2, (2, 2)),
+                ("CFAPattern", "B", 4, bytes([0, 1, 1, 2])),
+                ("DNGVersion", "B", 4, bytes([1, 4, 0, 0])),
             ],
         )
 
 
 def similar_names(name: str) -> list[str]:
-    """Return up to three names of cameras in LibRaw's list that resemble a name.
-
-    Raises:
-        InputError: rawpy is not installed.
-    """
-    listed = {known.casefold(): known for known in known_names()}
+    """Return up to three names of cameras in LibRaw's list that resemble a name; none without rawpy."""
+    try:
+        listed = {known.casefold(): known for known in known_names()}
+    except InputError:
+        return []
     found = difflib.get_close_matches(name.casefold(), listed, 3, 0.7)
     # a model without its maker
     found += [key for key in listed if key.endswith(f" {name.casefold()}")]
@@ -140,8 +127,7 @@ def camera_of_file(path: Path) -> Camera:
     All else is that of the profile `generic_phone`. The noise is that of a DNG's NoiseProfile, if the file
     tells its ISO too. The CFA of another sensor than one with a Bayer pattern is `OTHER_CFA`.
 
-    Raises:
-        InputError: the file can't be read, tells no colour matrix, or has other colours than R, G and B.
+    Raises InputError if the file can't be read, tells no colour matrix, or has other colours than R, G and B.
     """
     with open_camera_raw(path) as raw:
         tags, exif = read_dng_tags(path), read_exif(path)
@@ -164,8 +150,7 @@ def camera_of_file(path: Path) -> Camera:
             " a profile"
         )
     maker, model = exif.make, exif.model
-    name = (model if model.casefold().startswith(maker.casefold()) else f"{maker} {model}") or path.stem
-    camera = with_matrices(load_camera(GENERIC), name, matrices)
+    camera = with_matrices(load_camera(GENERIC), full_name(maker, model) or path.stem, matrices)
     noise = {}
     if tags and tags.shot_noise and (iso := exif.capture.get(ISO)):
         noise = {"shot_noise": tags.shot_noise / iso}
@@ -176,13 +161,7 @@ def camera_of_file(path: Path) -> Camera:
 def with_matrices(camera: Camera, name: str, matrices: dict[str, np.ndarray]) -> Camera:
     """Return a camera with the colours that matrices tell, and all else of another one.
 
-    Args:
-        camera: the other camera.
-        name: name of the camera.
-        matrices: XYZ to camera RGB, (3, 3), by illuminant.
-
-    Raises:
-        InputError: no grey has values above 0 in all channels.
+    `matrices` are XYZ to camera RGB, (3, 3), by illuminant. Raises InputError if they can't be used.
     """
     whites = {light: chromaticity for light, (_, chromaticity) in LIGHT_SOURCES.items()}
     camera = replace(camera, name=name, xyz_matrices=matrices, illuminants=dict.fromkeys(matrices))
@@ -209,17 +188,18 @@ def camera_of_photo(path: Path) -> Camera | None:
 def camera_of_model(make: str, model: str) -> Camera | None:
     """Return the camera of the EXIF fields Make and Model, or None if LibRaw does not know it."""
     maker = make.partition(" ")[0]  # as NIKON CORPORATION
-    name = model if model.casefold().startswith(maker.casefold()) else f"{maker} {model}"
-    return camera_of_name(name) if maker and model else None
+    return camera_of_name(full_name(maker, model)) if maker and model else None
+
+
+def full_name(maker: str, model: str) -> str:
+    """Return the name of a camera, of which its maker may be a part."""
+    return model if model.casefold().startswith(maker.casefold()) else f"{maker} {model}"
 
 
 def asked_camera(setting: str, own: str, photo: Path) -> str:
     """Return the name, for `find_camera`, of the camera whose RAW of a photo is asked for; empty: the own.
 
-    Args:
-        setting: as `camera` in config.yaml.
-        own: the model's camera.
-        photo: photo file.
+    `setting` is `camera` in config.yaml, `own` the model's camera.
     """
     if setting != AUTO:
         return "" if setting == own else setting
@@ -230,8 +210,7 @@ def asked_camera(setting: str, own: str, photo: Path) -> str:
 def noted_neutral(photo: Path, target: Camera, gains: GainReader) -> tuple[float, float] | None:
     """Return R/G and B/G of a grey in a camera's RAW, in the light that the photo's own camera noted.
 
-    Returns:
-        None if the photo tells no gains, LibRaw does not know its camera, or no light has such gains.
+    None if the photo tells no gains, LibRaw does not know its camera, or no light has such gains.
     """
     camera, found = camera_of_photo(photo), gains(photo)
     if camera is None or found is None:
@@ -262,12 +241,7 @@ def label_of(asked: str) -> str:
 
 
 def cameras_line(cameras: Mapping[str, str], own: str) -> str:
-    """Return a line of the cameras of RAW, with their numbers of photos.
-
-    Args:
-        cameras: by photo, names as `asked_camera` returns them.
-        own: the model's camera.
-    """
+    """Return a line of the cameras of RAW, as `asked_camera` returns them, with their numbers of photos."""
     counts = Counter(cameras.values())
     names = {asked: label_of(asked) if asked else f"{own}, the model's own" for asked in counts}
     return "cameras: " + "; ".join(
@@ -284,8 +258,7 @@ def neutrals_line(neutrals: Mapping[str, Sequence[float] | None]) -> str:
 def check_camera(setting: str, own: str) -> Camera:
     """Return the camera that a setting asks for, of `auto` the model's own.
 
-    Raises:
-        InputError: it is not found, RAW of the own one can't be carried to it, or rawpy is missing.
+    Raises InputError if it is not found, RAW of the own one can't be carried to it, or rawpy is missing.
     """
     source = find_camera(own)
     if setting in ("", own):

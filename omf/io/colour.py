@@ -1,6 +1,5 @@
 """Colours that a file describes without an ICC profile, as ICC profiles."""
 
-import functools
 import struct
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -39,8 +38,7 @@ class UnsupportedColoursError(ValueError):
 def profile_from_cicp(primaries: int, transfer: int, full_range: bool = True) -> bytes | None:
     """Return the ICC profile of code points of ITU-T H.273, or None for sRGB.
 
-    Raises:
-        UnsupportedColoursError: HDR (PQ, HLG), or code points that are not known.
+    Raises UnsupportedColoursError for HDR (PQ, HLG), and for code points that are not known.
     """
     if transfer in HDR_TRANSFERS:
         raise UnsupportedColoursError(
@@ -56,28 +54,28 @@ def profile_from_cicp(primaries: int, transfer: int, full_range: bool = True) ->
     return gamma_profile(PRIMARIES.get(primaries, SRGB_CHROMATICITIES), gamma)
 
 
-@functools.lru_cache(16)
-def gamma_profile(chromaticities: tuple[float, ...], gamma: float | None) -> bytes:
-    """Return the ICC profile of x and y of R, G, B and white, and of an exponent, or None for the sRGB curve.
+def gamma_profile(chromaticities: Sequence[float], gamma: float | None) -> bytes:
+    """Return the ICC profile of an exponent, or of None for the sRGB curve; see `rgb_profile`."""
+    if gamma is not None:
+        return rgb_profile(chromaticities, gamma=gamma)
+    stored = np.linspace(0, 1, 4096)
+    curve = np.where(stored <= 0.04045, stored / 12.92, ((stored + 0.055) / 1.055) ** 2.4)
+    return rgb_profile(chromaticities, np.tile(curve, (3, 1)))
 
-    Raises imagecodecs.CmsError if the chromaticities span no colours.
+
+def rgb_profile(
+    chromaticities: Sequence[float], curves: np.ndarray | None = None, gamma: float | None = None
+) -> bytes:
+    """Return the ICC profile of x and y of R, G, B and white, with an exponent or curves to linear values.
+
+    The curves are (3, N) in [0, 1]. Raises imagecodecs.CmsError if the chromaticities span no colours.
     """
-    if gamma is None:
-        stored = np.linspace(0, 1, 4096)
-        curve = np.where(stored <= 0.04045, stored / 12.92, ((stored + 0.055) / 1.055) ** 2.4)
-        return profile_with_curves(chromaticities, np.tile(curve, (3, 1)))
-    return imagecodecs.cms_profile(
-        "rgb", whitepoint=(*chromaticities[6:], 1.0), primaries=chromaticities[:6], gamma=gamma
-    )
-
-
-def profile_with_curves(chromaticities: Sequence[float], curves: np.ndarray) -> bytes:
-    """Return the ICC profile of RGB colours with curves from stored to linear values, (3, N) in [0, 1]."""
     return imagecodecs.cms_profile(
         "rgb",
         whitepoint=(*chromaticities[6:], 1.0),
         primaries=tuple(chromaticities[:6]),
-        transferfunction=(curves * 65535).round().astype(np.uint16),
+        gamma=gamma,
+        transferfunction=None if curves is None else (curves * 65535).round().astype(np.uint16),
     )
 
 
@@ -85,10 +83,8 @@ def profile_from_png(chunks: Mapping[bytes, bytes]) -> bytes | None:
     """Return the ICC profile of a PNG file without an iCCP chunk, or None for sRGB.
 
     The priorities are those of the PNG specification, third edition: cICP, then sRGB, then gAMA and cHRM.
-    Chunks with values that describe no colours are ignored, as broken ICC profiles are.
-
-    Raises:
-        UnsupportedColoursError: HDR, or unknown code points.
+    Chunks with values that describe no colours are ignored, as broken ICC profiles are. Raises
+    UnsupportedColoursError for HDR, and for unknown code points.
     """
     if code := chunks.get(b"cICP"):
         return profile_from_cicp(code[0], code[1], bool(code[3]))
@@ -110,7 +106,7 @@ def profile_unless_srgb(chromaticities: Sequence[float], gamma: float | None) ->
     if like_srgb and (gamma is None or abs(1 / gamma - SRGB_GAMMA) < 2e-3):
         return None
     try:
-        return gamma_profile(tuple(chromaticities), gamma)
+        return gamma_profile(chromaticities, gamma)
     except (imagecodecs.CmsError, ValueError):
         return None
 
@@ -134,7 +130,7 @@ def profile_from_tiff(
     curves = table.reshape(3, -1) if table.size % 3 == 0 else np.tile(table, (3, 1))
     samples = np.linspace(0, curves.shape[1] - 1, 4096).round().astype(int)
     try:
-        return profile_with_curves(chromaticities, curves[:, samples])
+        return rgb_profile(chromaticities, curves[:, samples])
     except (imagecodecs.CmsError, ValueError):
         return None
 

@@ -32,9 +32,7 @@ def open_image(source: Path | BinaryIO, formats: Sequence[str] = PILLOW_FORMATS)
     Pillow's limit, `Image.MAX_IMAGE_PIXELS`, holds for the whole process and belongs to the program that uses
     this library; Pillow's readers of WebP, and of TIFF with tiles, apply it even so.
 
-    Raises:
-        PIL.UnidentifiedImageError: the file has another format, or its header is damaged.
-        DECODING_ERRORS: the file can't be read.
+    Raises PIL.UnidentifiedImageError for another format and a damaged header, `DECODING_ERRORS` for damage.
     """
     if isinstance(source, Path):
         with source.open("rb") as file:

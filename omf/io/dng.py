@@ -16,7 +16,6 @@ import tifffile
 from PIL import Image
 
 from omf.io.exif import CAPTURE_TAGS, EXIF_IFD, GPS_IFD, GPS_TAGS, Exif, encode_ifd
-from omf.raw.bayer import CFA_ORIGINS
 from omf.raw.camera import LIGHT_SOURCES, Camera
 from omf.raw.camera_colours import SRGB_TO_XYZ_D50, calibrations
 from omf.utils.console import log
@@ -33,9 +32,8 @@ MAX_PREVIEW_SIDE = 1024  # pixels, longer side of the preview
 DNG_TILE = 256  # pixels per side: 128 KiB
 SUB_IFDS, LONG, IFD = 330, 4, 13  # a TIFF tag and two TIFF types
 RATIONAL_DENOMINATOR = 1_000_000
-PROFILE_NAME = "Photo"  # of the profile that shows a photo's tones
 
-Tag = tuple[int | str, str, int, object, bool]
+Tag = tuple[str, str, int, object]  # name, type, number of values, values
 
 
 def save_dng(
@@ -58,12 +56,12 @@ def save_dng(
     synced: bool = True,
     own: bool = False,
 ) -> None:
-    """Write a mosaic as a DNG file, atomically.
+    """Write a mosaic as a DNG file, atomically. Raises InputError if it would exceed 4 GiB.
 
     The mosaic keeps its size, even an odd one: ActiveArea and the default crop cover all of it. Compression
     roughly halves the file size. A compressed mosaic consists of tiles of lossless JPEG (ITU-T T.81, process
     14; compression 7 in DNG), encoded as two components of half the width, so that each sample is predicted
-    from one of the same colour. The preview is an sRGB JPEG.
+    from one of the same colour.
 
     UniqueCameraModel names no real camera, so that developers do not apply a real camera's profile. Make and
     Model are copied from the photo. So is DateTime, so that the same photo gives the same bytes.
@@ -71,7 +69,8 @@ def save_dng(
     Args:
         path: output file.
         counts: mosaic, uint16 (H, W).
-        preview: sRGB, uint8 (h, w, 3), in the orientation of `counts`; see `make_preview`.
+        preview: sRGB, uint8 or uint16 (h, w, 3), in the orientation of `counts`; stored as JPEG of up to 1024
+            pixels on the longer side.
         cfa: CFA order, one of `CFA_ORIGINS`.
         black_level: counts for 0.0.
         white_level: counts for 1.0.
@@ -83,27 +82,23 @@ def save_dng(
         exif: EXIF of the photo; None to write none.
         baseline_exposure: stops by which a developer should brighten the RAW at its neutral setting.
         original_name: file name of the photo; empty to write none.
-        compressed: True for lossless JPEG; False for uncompressed samples. A mosaic narrower than a tile
-            (256 pixels) is never compressed.
+        compressed: False for uncompressed samples, as of all mosaics narrower than a tile (256 pixels).
         synced, own: see `omf.utils.files.atomic_write`.
-
-    Raises:
-        InputError: the file would exceed 4 GiB.
     """
+    preview, (height, width) = shrink_preview(preview), counts.shape
     if counts.nbytes + preview.nbytes > MAX_FILE_BYTES:
-        height, width = counts.shape
         raise InputError(
             f"{path}: {width} x {height} pixels take more than 4 GiB, the limit of DNG;"
             " write .npy, or split the photo into smaller ones"
         )
     if not all(MIN_DNG_SIDE <= side <= MAX_DNG_SIDE for side in counts.shape):
         log.warning(
-            f"{path}: {counts.shape[1]} x {counts.shape[0]} pixels; RAW developers open DNG files"
+            f"{path}: {width} x {height} pixels; RAW developers open DNG files"
             f" of {MIN_DNG_SIDE} to {MAX_DNG_SIDE} pixels per side"
         )
     exif = exif or Exif()
     # LibRaw and dcraw misread a tile that is wider than the image
-    tiled = compressed and counts.shape[1] >= DNG_TILE
+    tiled = compressed and width >= DNG_TILE
     tiling = {"compression": "jpeg", "bitspersample": 16, "tile": (DNG_TILE, DNG_TILE)} if tiled else {}
     name = "unknown" if camera is None else camera.name
     with atomic_write(path, synced, own) as temporary:
@@ -122,7 +117,7 @@ def save_dng(
                 extratags=[
                     *colour_tags(camera, neutral, profile),
                     *origin_tags(exif, name, original_name),
-                    rationals(50730, np.array([baseline_exposure])),  # BaselineExposure
+                    rationals("BaselineExposure", np.array([baseline_exposure])),
                 ],
             )
             tiff.write(
@@ -144,7 +139,7 @@ def save_dng(
                 append_ifd(file, GPS_IFD, exif.gps, GPS_TAGS)
 
 
-def make_preview(rgb: np.ndarray) -> np.ndarray:
+def shrink_preview(rgb: np.ndarray) -> np.ndarray:
     """Shrink sRGB, uint8 or uint16 (H, W, 3), to uint8 (h, w, 3) of up to 1024 pixels on the longer side."""
     preview = Image.fromarray(rgb if rgb.dtype == np.uint8 else (rgb >> 8).astype(np.uint8))
     preview.thumbnail((MAX_PREVIEW_SIDE, MAX_PREVIEW_SIDE))
@@ -170,31 +165,26 @@ def colour_tags(
 
     ForwardMatrix converts white-balanced camera RGB to XYZ under D50. It is P inverse(C), where C converts
     linear sRGB to white-balanced camera RGB, and P converts linear sRGB to XYZ under D50: the inverse of the
-    simulator. C is that of the photo's profile, or the mean of the camera's `colour_matrices`.
-
-    Args:
-        camera: camera of the RAW; None stands for sRGB primaries.
-        neutral: RAW of a neutral grey, (3,), green at 1.
-        profile: profile of the photo, if there is one.
+    simulator. C is that of the photo's profile, or the mean of the camera's `colour_matrices`. The arguments
+    are those of `save_dng`.
     """
     from_srgb = np.eye(3) if camera is None else camera.mean_colour_matrix
     if profile:
         from_srgb = profile.colour_matrix
     forward = SRGB_TO_XYZ_D50 @ np.linalg.inv(from_srgb)
-    tags = [rationals(50728, neutral, signed=False)]  # AsShotNeutral
-    for index, (light, matrix) in enumerate(calibrations(camera)):
+    tags = [rationals("AsShotNeutral", neutral, signed=False)]
+    for number, (light, matrix) in enumerate(calibrations(camera), 1):
         tags += [
-            rationals(50721 + index, matrix),  # ColorMatrix1, ColorMatrix2
-            rationals(50964 + index, forward),  # ForwardMatrix1, ForwardMatrix2
-            # CalibrationIlluminant1, CalibrationIlluminant2
-            (50778 + index, "H", 1, LIGHT_SOURCES[light][0], True),
+            rationals(f"ColorMatrix{number}", matrix),
+            rationals(f"ForwardMatrix{number}", forward),
+            (f"CalibrationIlluminant{number}", "H", 1, LIGHT_SOURCES[light][0]),
         ]
     if profile:
         points = np.stack(profile.tone_curve, axis=1).ravel()
         tags += [
-            (50936, "s", 0, PROFILE_NAME, True),  # ProfileName
-            (50940, "f", points.size, points.astype(np.float32).tolist(), True),  # ProfileToneCurve
-            (50941, "I", 1, 0, True),  # ProfileEmbedPolicy: may be copied
+            ("ProfileName", "s", 0, "Photo"),
+            ("ProfileToneCurve", "f", points.size, points.astype(np.float32).tolist()),
+            ("ProfileEmbedPolicy", "I", 1, 0),  # may be copied
         ]
     return tags
 
@@ -202,17 +192,16 @@ def colour_tags(
 def origin_tags(exif: Exif, name: str, original_name: str) -> list[Tag]:
     """Return the tags of photo and camera, with placeholders for the offsets of the appended IFDs."""
     original = original_name.encode("utf-8", "replace") + b"\0"
-    placeholders = ["ExifTag", "GPSTag"] if exif.gps else ["ExifTag"]  # tifffile accepts them by name only
     return [
-        (271, "s", 0, ascii_only(exif.make or "Overexposure Mask Fusion"), True),  # Make
-        (272, "s", 0, ascii_only(exif.model or name), True),  # Model
-        (274, "H", 1, exif.orientation, True),  # Orientation
-        (50706, "B", 4, bytes([1, 4, 0, 0]), True),  # DNGVersion
-        (50707, "B", 4, bytes([1, 2, 0, 0]), True),  # DNGBackwardVersion: PreviewColorSpace needs 1.2
-        (50708, "s", 0, ascii_only(f"Overexposure Mask Fusion {name}"), True),  # UniqueCameraModel
-        (50970, "I", 1, 2, True),  # PreviewColorSpace: sRGB
-        *([(50827, "B", len(original), original, True)] if original_name else []),  # OriginalRawFileName
-        *((tag, "I", 1, 0, True) for tag in placeholders),
+        ("Make", "s", 0, ascii_only(exif.make or "Overexposure Mask Fusion")),
+        ("Model", "s", 0, ascii_only(exif.model or name)),
+        ("Orientation", "H", 1, exif.orientation),
+        ("DNGVersion", "B", 4, bytes([1, 4, 0, 0])),
+        ("DNGBackwardVersion", "B", 4, bytes([1, 2, 0, 0])),  # PreviewColorSpace needs 1.2
+        ("UniqueCameraModel", "s", 0, ascii_only(f"Overexposure Mask Fusion {name}")),
+        ("PreviewColorSpace", "I", 1, 2),  # sRGB
+        *([("OriginalRawFileName", "B", len(original), original)] if original_name else []),
+        *((tag, "I", 1, 0) for tag in (["ExifTag", "GPSTag"] if exif.gps else ["ExifTag"])),
     ]
 
 
@@ -221,32 +210,29 @@ def mosaic_tags(
 ) -> list[Tag]:
     """Return the tags for converting counts to linear values of each colour."""
     height, width = shape
-    row, column = CFA_ORIGINS[cfa]
-    pattern = np.array([[1, 1], [1, 1]])
-    pattern[row, column], pattern[1 - row, 1 - column] = 0, 2
     tags = [
-        (33421, "H", 2, (2, 2), True),  # CFARepeatPatternDim
-        (33422, "B", 4, bytes(pattern.ravel().tolist()), True),  # CFAPattern: 0 red, 1 green, 2 blue
-        (50710, "B", 3, bytes([0, 1, 2]), True),  # CFAPlaneColor
-        (50711, "H", 1, 1, True),  # CFALayout: rectangular
-        (50713, "H", 2, (2, 2), True),  # BlackLevelRepeatDim
-        (50714, "H", 4, (black_level,) * 4, True),  # BlackLevel
-        (50717, "I", 1, white_level, True),  # WhiteLevel
-        (50719, "I", 2, (0, 0), True),  # DefaultCropOrigin
-        (50720, "I", 2, (width, height), True),  # DefaultCropSize
-        (50829, "I", 4, (0, 0, height, width), True),  # ActiveArea
+        ("CFARepeatPatternDim", "H", 2, (2, 2)),
+        ("CFAPattern", "B", 4, bytes(map("RGB".index, cfa))),  # 0 red, 1 green, 2 blue
+        ("CFAPlaneColor", "B", 3, bytes([0, 1, 2])),
+        ("CFALayout", "H", 1, 1),  # rectangular
+        ("BlackLevelRepeatDim", "H", 2, (2, 2)),
+        ("BlackLevel", "H", 4, (black_level,) * 4),
+        ("WhiteLevel", "I", 1, white_level),
+        ("DefaultCropOrigin", "I", 2, (0, 0)),
+        ("DefaultCropSize", "I", 2, (width, height)),
+        ("ActiveArea", "I", 4, (0, 0, height, width)),
     ]
-    return tags if noise is None else [*tags, (51041, "d", 2, noise, True)]  # NoiseProfile
+    return tags if noise is None else [*tags, ("NoiseProfile", "d", 2, noise)]
 
 
-def rationals(code: int, values: np.ndarray, signed: bool = True) -> Tag:
+def rationals(name: str, values: np.ndarray, signed: bool = True) -> Tag:
     """Return a tag of rationals with six decimals."""
     parts = [
         part
         for value in np.rint(values.ravel() * RATIONAL_DENOMINATOR).astype(int).tolist()
         for part in (value, RATIONAL_DENOMINATOR)
     ]
-    return code, "2i" if signed else "2I", values.size, parts, True
+    return name, "2i" if signed else "2I", values.size, parts
 
 
 def ascii_only(text: str) -> str:

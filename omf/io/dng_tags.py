@@ -12,19 +12,13 @@ from omf.io.tiff import has_empty_end, tag_numbers
 from omf.raw.bayer import mosaic_full
 from omf.raw.develop import ProfileTones
 
-CFA, LINEAR_RAW = 32803, 34892  # values of PhotometricInterpretation
-# DNG specification 1.7.1; row and column numbers in them begin at the active area
-CFA_PATTERN, CFA_PLANE_COLOR = 33422, 50710
-BLACK_REPEAT, BLACK_LEVEL, BLACK_DELTA_H, BLACK_DELTA_V, ACTIVE_AREA = 50713, 50714, 50715, 50716, 50829
-BASELINE_EXPOSURE, NOISE_PROFILE, TONE_CURVE = 50730, 51041, 50940
-FORWARD_MATRICES = (50965, 50964)  # ForwardMatrix2 and 1
-COLOUR_MATRICES = {50721: 50778, 50722: 50779}  # ColorMatrix1 and 2, each with its CalibrationIlluminant
+CFA, LINEAR_RAW = tifffile.PHOTOMETRIC.CFA, tifffile.PHOTOMETRIC.LINEAR_RAW
 CFA_COLOURS = "RGBCMYW"  # codes of CFAPattern
 
 
 @dataclass(frozen=True)
 class DngTags:
-    """Layout and levels of the RAW image in a DNG file."""
+    """Layout and levels of the RAW image in a DNG file, by the DNG specification 1.7.1."""
 
     size: tuple[int, int]  # height and width, pixels
     linear: bool  # three samples for each pixel, already demosaiced
@@ -39,11 +33,6 @@ class DngTags:
     shot_noise: float | None  # of NoiseProfile, mean of the channels: variance of a signal of 1
     cut_short: bool  # parts of the image lie behind the end of the file, or zeros take the place of their end
     black: tuple[np.ndarray, np.ndarray, np.ndarray] | None  # see `black_level_map`; None: the same for all
-
-    @property
-    def colour_matrix(self) -> np.ndarray | None:
-        """The matrix from XYZ to camera RGB, under the second illuminant of two; None if there is none."""
-        return self.colour_matrices[-1][1] if self.colour_matrices else None
 
     def black_level_map(self) -> np.ndarray | None:
         """Return the black level of each pixel of the area, float32 (H, W); None if it is the same for all.
@@ -66,9 +55,7 @@ def read_dng_tags(path: Path) -> DngTags | None:
     try:
         with tifffile.TiffFile(path) as tiff:
             page = find_raw_image(tiff)
-            if page is None:
-                return None
-            return parse_tags(page, tiff.pages.first)
+            return page and parse_tags(page, tiff.pages.first)
     except DECODING_ERRORS:
         return None
 
@@ -86,44 +73,42 @@ def find_raw_image(tiff: tifffile.TiffFile) -> tifffile.TiffPage | None:
 
 def parse_tags(page: tifffile.TiffPage, first: tifffile.TiffPage) -> DngTags:
     """Return the tags of a RAW image and of the first page. Raises ValueError if they are invalid."""
-    area = tuple(map(int, numbers(page, ACTIVE_AREA))) or None
+    area = tuple(map(int, numbers(page, "ActiveArea"))) or None
     height, width = page.imagelength, page.imagewidth
     top, left, bottom, right = area or (0, 0, height, width)
     if not (0 <= top < bottom <= height and 0 <= left < right <= width):
         raise ValueError("ActiveArea lies outside of the image")
-    linear = page.photometric == LINEAR_RAW
-    colours = ""
-    if not linear:
-        # the codes in CFAPattern, or in CFAPlaneColor, to which they then refer
-        codes = [int(code) for code in numbers(page, CFA_PATTERN)]
-        planes = [int(code) for code in numbers(page, CFA_PLANE_COLOR)]
-        if any(code > 2 for code in planes) and all(code < len(planes) for code in codes):
-            codes = [planes[code] for code in codes]
-        colours = "".join(CFA_COLOURS[code] if code < len(CFA_COLOURS) else "?" for code in codes)
     ends = map(sum, zip(page.dataoffsets, page.databytecounts))
-    cut_short = any(end > page.parent.filehandle.size for end in ends) or has_empty_end(page)
-    black = parse_black(page, bottom - top, right - left)
-    exposure = numbers(first, BASELINE_EXPOSURE)
-    matrices = [
-        (int((numbers(first, light) or [0])[0]), np.reshape(matrix, (3, 3)))
-        for tag, light in COLOUR_MATRICES.items()
-        if len(matrix := numbers(first, tag)) == 9
-    ]
-    forward = next((found for tag in FORWARD_MATRICES if len(found := numbers(first, tag)) == 9), None)
-    noise = numbers(page, NOISE_PROFILE) or numbers(first, NOISE_PROFILE)
+    exposure = numbers(first, "BaselineExposure")
+    matrices = {number: numbers(first, f"ColorMatrix{number}") for number in (1, 2)}
+    lights = {number: int((numbers(first, f"CalibrationIlluminant{number}") or [0])[0]) for number in (1, 2)}
+    forward = numbers(first, "ForwardMatrix2") or numbers(first, "ForwardMatrix1")
+    noise = numbers(page, "NoiseProfile") or numbers(first, "NoiseProfile")
     return DngTags(
         size=(height, width),
-        linear=linear,
-        colours=colours,
+        linear=page.photometric == LINEAR_RAW,
+        colours=parse_colours(page) if page.photometric == CFA else "",
         area=area,
         baseline_exposure=exposure[0] if exposure else None,
-        colour_matrices=matrices,
-        forward_matrix=None if forward is None else np.reshape(forward, (3, 3)),
-        tone_curve=parse_tone_curve(numbers(first, TONE_CURVE)),
+        colour_matrices=[
+            (lights[number], np.reshape(matrix, (3, 3)))
+            for number, matrix in matrices.items()
+            if len(matrix) == 9
+        ],
+        forward_matrix=np.reshape(forward, (3, 3)) if len(forward) == 9 else None,
+        tone_curve=parse_tone_curve(numbers(first, "ProfileToneCurve")),
         shot_noise=float(np.mean(noise[::2])) if noise else None,
-        cut_short=cut_short,
-        black=black,
+        cut_short=any(end > page.parent.filehandle.size for end in ends) or has_empty_end(page),
+        black=parse_black(page, bottom - top, right - left),
     )
+
+
+def parse_colours(page: tifffile.TiffPage) -> str:
+    """Return the colours of a CFA, of the codes in CFAPattern, or in CFAPlaneColor if they refer to it."""
+    codes, planes = ([int(code) for code in numbers(page, tag)] for tag in ("CFAPattern", "CFAPlaneColor"))
+    if any(code > 2 for code in planes) and all(code < len(planes) for code in codes):
+        codes = [planes[code] for code in codes]
+    return "".join(CFA_COLOURS[code] if code < len(CFA_COLOURS) else "?" for code in codes)
 
 
 def parse_tone_curve(points: list[float]) -> ProfileTones | None:
@@ -143,11 +128,10 @@ def parse_black(
 
     Raises ValueError for another number of values than the area of height x width pixels has.
     """
-    repeat = [int(value) for value in numbers(page, BLACK_REPEAT)] or [1, 1]
-    levels = np.asarray(numbers(page, BLACK_LEVEL) or (0,), np.float32)
-    across, down = (
-        np.asarray(numbers(page, tag) or (0,), np.float32) for tag in (BLACK_DELTA_H, BLACK_DELTA_V)
-    )
+    repeat = [int(value) for value in numbers(page, "BlackLevelRepeatDim")] or [1, 1]
+    levels = np.asarray(numbers(page, "BlackLevel") or (0,), np.float32)
+    deltas = ("BlackLevelDeltaH", "BlackLevelDeltaV")
+    across, down = (np.asarray(numbers(page, tag) or (0,), np.float32) for tag in deltas)
     if (levels == levels[0]).all() and not across.any() and not down.any():
         return None
     if page.dtype is not None and page.dtype.kind == "f":  # LibRaw scales samples and levels to counts
@@ -158,6 +142,6 @@ def parse_black(
     return levels, across, down
 
 
-def numbers(page: tifffile.TiffPage, code: int) -> list[float]:
+def numbers(page: tifffile.TiffPage, tag: str) -> list[float]:
     """Return the numbers of a tag; empty if it is absent. A quotient by zero is 0."""
-    return [0.0 if math.isnan(value) else value for value in tag_numbers(page, code)]
+    return [0.0 if math.isnan(value) else value for value in tag_numbers(page, tag)]

@@ -24,15 +24,13 @@ if TYPE_CHECKING:
 # A photo of full size has one side, or both, within this share of the RAW's. Cameras crop a few pixels at the
 # borders; a crop to another aspect ratio keeps one of the sides.
 FULL_SIZE = 0.9
+PHOTO = "the photo embedded in it"
 
 
 def read_embedded_photo(path: Path) -> np.ndarray:
-    """Decode the photo embedded in a camera RAW file, as `omf.io.images.read_rgb` decodes a file of its own.
+    """Decode the photo embedded in a camera RAW file to sRGB, uint8 (H, W, 3), as `omf.io.images.read_rgb`.
 
     Pixels stay as stored: neither the RAW's orientation nor that of the photo's EXIF is applied.
-
-    Returns:
-        sRGB, uint8 (H, W, 3).
 
     Raises:
         InputError: rawpy is not installed, the file cannot be read, or it embeds no photo that can be decoded
@@ -45,15 +43,14 @@ def read_embedded_photo(path: Path) -> np.ndarray:
 def open_embedded_photo(path: Path) -> Image.Image:
     """Open the photo embedded in a camera RAW file and check its size; neither it nor the RAW is decoded.
 
-    Raises:
-        InputError: as `read_embedded_photo`, except for damage behind the photo's header.
+    Raises InputError as `read_embedded_photo`, except for damage behind the photo's header.
     """
     with open_camera_raw(path) as raw:
         image = extract_photo(path, raw)
         size = (raw.sizes.width, raw.sizes.height)
     if not is_full_size(image.size, size):
         small, full = (f"{width} x {height}" for width, height in (image.size, size))
-        raise unusable(path, f"the photo embedded in it has {small} pixels, the RAW {full}")
+        raise unusable(path, f"{PHOTO} has {small} pixels, the RAW {full}")
     return image
 
 
@@ -65,7 +62,7 @@ def extract_photo(path: Path, raw: "RawPy") -> Image.Image:
             return Image.fromarray(embedded.data[..., 0] if embedded.data.shape[2] == 1 else embedded.data)
         image = open_image(io.BytesIO(embedded.data), ["JPEG"])
     if is_cut_short(image, len(embedded.data)) or not has_end(embedded.data):
-        raise unusable(path, "the photo embedded in it is cut short")
+        raise unusable(path, f"{PHOTO} is cut short")
     return image
 
 
@@ -83,15 +80,11 @@ def faults_in_words(path: Path) -> Iterator[None]:
         raise unusable(path, "no photo is embedded in it") from None
     # rawpy raises NotImplementedError for types of photos that LibRaw knows and rawpy doesn't
     except (rawpy.LibRawUnsupportedThumbnailError, NotImplementedError):
-        raise unusable(
-            path, "the photo embedded in it is damaged, or not in a format that can be read"
-        ) from None
+        raise unusable(path, f"{PHOTO} is damaged, or not in a format that can be read") from None
     except rawpy.LibRawError as error:
-        raise unusable(path, f"the photo embedded in it can't be read ({libraw_reason(error)})") from error
+        raise unusable(path, f"{PHOTO} can't be read ({libraw_reason(error)})") from error
     except DECODING_ERRORS as error:
-        raise unusable(
-            path, f"the photo embedded in it can't be decoded ({decoding_reason(error)})"
-        ) from error
+        raise unusable(path, f"{PHOTO} can't be decoded ({decoding_reason(error)})") from error
 
 
 def is_full_size(photo: tuple[int, int], raw: tuple[int, int]) -> bool:

@@ -15,7 +15,7 @@ from PIL.TiffTags import ASCII, BYTE, RATIONAL, SHORT, SIGNED_RATIONAL, UNDEFINE
 
 from omf.io.decoding import DECODING_ERRORS, open_image
 from omf.io.heif import open_heif, stored_orientation
-from omf.io.identify import START, identify_start
+from omf.io.identify import identify
 from omf.io.images import read_tags
 from omf.io.local_files import on_local_file
 from omf.io.tiff import find_main_page
@@ -24,7 +24,6 @@ from omf.utils.errors import InputError
 ORIENTATION, MAKE, MODEL, DATE = 274, 271, 272, 306
 ISO = 34855
 EXIF_IFD, GPS_IFD = 34665, 34853
-DATE_PATTERN = r"\d{4}:\d\d:\d\d \d\d:\d\d:\d\d"
 EXIF_VERSION = (36864, UNDEFINED, b"0230")  # ExifVersion, mandatory in an Exif IFD
 CAPTURE_TAGS = {  # tag: TIFF type, number of values; Exif 2.3, tables 4 and 5
     33434: (RATIONAL, 1),  # ExposureTime, s
@@ -67,46 +66,35 @@ class Exif:
 
 @on_local_file
 def read_exif(path: Path, gps: bool = False) -> Exif:
-    """Read the EXIF of a photo of any supported format; with `gps` the GPS fields too.
-
-    Returns the fields to keep; an empty `Exif` if the file has none or cannot be read.
-    """
+    """Return the EXIF to keep of a photo, with `gps` the GPS fields too; empty for none and for damage."""
     try:
-        with path.open("rb") as file:
-            kind = identify_start(file.read(START))
-            if kind == "HEIC":
-                image = open_heif(path)
-                exif = read_tags(image)
-                exif[ORIENTATION] = stored_orientation(image)
-                return select_fields(exif, gps)
-            # Pillow cannot open every TIFF file, but reads the tags of each
-            if kind == "TIFF":
-                file.seek(0)
-                exif = Image.Exif()
-                with tifffile.TiffFile(path) as tiff:
-                    page, _ = find_main_page(path, tiff)
-                    orientation = page.tags.valueof(ORIENTATION)
-                    if not tiff.is_bigtiff:
-                        exif.load_from_fp(file)
-                if orientation is not None:
-                    exif[ORIENTATION] = int(orientation)
-                return select_fields(exif, gps)
+        kind = identify(path)
+        if kind == "HEIC":
+            image = open_heif(path)
+            return select_fields(read_tags(image), gps, stored_orientation(image))
+        if kind == "TIFF":  # Pillow cannot open every one, but reads the tags of each
+            exif = Image.Exif()
+            with path.open("rb") as file, tifffile.TiffFile(path) as tiff:
+                page, _ = find_main_page(path, tiff)
+                if not tiff.is_bigtiff:
+                    exif.load_from_fp(file)
+                return select_fields(exif, gps, page.tags.valueof(ORIENTATION))
         with open_image(path) as image:
             return select_fields(read_tags(image), gps)
     except (InputError, UnidentifiedImageError, MemoryError, *DECODING_ERRORS):
         return Exif()
 
 
-def select_fields(exif: Image.Exif, gps: bool) -> Exif:
-    """Select the fields to keep, replacing invalid values by defaults."""
-    orientation = exif.get(ORIENTATION)
+def select_fields(exif: Image.Exif, gps: bool, orientation: int | None = None) -> Exif:
+    """Select the fields to keep, replacing invalid values by defaults; `orientation` precedes that in it."""
+    orientation = exif.get(ORIENTATION) if orientation is None else orientation
     make, model, date = (str(exif.get(tag, "")).strip("\0 ") for tag in (MAKE, MODEL, DATE))
     capture = select_valid(exif.get_ifd(EXIF_IFD), CAPTURE_TAGS)
     return Exif(
-        orientation=orientation if orientation in range(1, 9) else 1,
+        orientation=int(orientation) if orientation in range(1, 9) else 1,
         make=make,
         model=model,
-        date=date if re.fullmatch(DATE_PATTERN, date, re.ASCII) else "",
+        date=date if re.fullmatch(r"\d{4}:\d\d:\d\d \d\d:\d\d:\d\d", date, re.ASCII) else "",
         capture=capture,
         gps=select_valid(exif.get_ifd(GPS_IFD), GPS_TAGS) if gps else {},
     )

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from omf.inference.arguments import known_values
-from omf.io import dng
 from omf.io.camera_raw import CameraRaw, demosaic_raw
 from omf.io.cameras import find_camera
+from omf.io.dng import save_dng
 from omf.raw.bayer import CFA_ORIGINS, mosaic_full, unpack
 from omf.raw.develop import develop, grey_world
 from omf.raw.isp import to_8_bit, to_sensor_counts
@@ -65,12 +65,9 @@ def write_dng(
         raise InputError(f"{path}: give a file that ends in .dng")
     if cfa not in CFA_ORIGINS:
         raise InputError(f"cfa {cfa}: give one of {', '.join(CFA_ORIGINS)}")
-    if baseline_exposure is not None and not (
-        isinstance(baseline_exposure, Real) and abs(baseline_exposure) <= MAX_EXPOSURE
-    ):
-        raise InputError(
-            f"baseline_exposure {baseline_exposure}; give stops, from -{MAX_EXPOSURE} to {MAX_EXPOSURE}"
-        )
+    stops = baseline_exposure
+    if not (stops is None or (isinstance(stops, Real) and abs(stops) <= MAX_EXPOSURE)):
+        raise InputError(f"baseline_exposure {stops}; give stops, from -{MAX_EXPOSURE} to {MAX_EXPOSURE}")
     counts, white_level = as_counts(np.asarray(array), cfa, black_level, white_level)
     scaled = np.clip((counts.astype(np.float32) - black_level) / (white_level - black_level), 0, 1)
     raw = demosaic_raw(CameraRaw(scaled, cfa, black_level, white_level))
@@ -81,27 +78,26 @@ def write_dng(
             " give uint8 or uint16 (H, W, 3) of the same size"
         )
     ((known, _),) = known_values(neutral, 1.0)
-    shown = None  # the photo's tones and colours, if nothing else is asked for
-    if photo is not None and not known and baseline_exposure is None:
-        from omf.raw.photo_profile import fit_photo_profile  # SciPy takes long to load
+    if known and max(known) > MAX_NEUTRAL:
+        raise InputError(f"neutral {neutral}; give ratios up to {MAX_NEUTRAL}")
+    grey = np.array([known[0], 1.0, known[1]]) if known else None
+    shown, preview = None, photo
+    if photo is None:  # with which there is nothing to compare
+        grey = grey_world(raw, profile) if grey is None else grey
+        stops = stops or 0.0
+        preview = to_8_bit(develop(raw, grey, profile.mean_colour_matrix))
+    elif grey is None and stops is None:
+        from omf.raw.photo_profile import photo_colours  # SciPy takes long to load
 
-        shown = fit_photo_profile(raw, photo, profile)
-    if known:
-        if max(known) > MAX_NEUTRAL:
-            raise InputError(f"neutral {neutral}; give ratios up to {MAX_NEUTRAL}")
-        grey = np.array([known[0], 1.0, known[1]])
-    elif shown:
-        grey, baseline_exposure = shown.neutral, 0.0
+        shown, grey, stops = photo_colours(raw, photo, profile)
     else:
-        grey = grey_world(raw, profile) if photo is None else estimate_neutral(raw, photo, profile)
-    if baseline_exposure is None:  # without a photo there is nothing to compare with
-        baseline_exposure = 0.0 if photo is None else estimate_exposure(raw, photo, grey, profile)
-    preview = to_8_bit(develop(raw, grey, profile.mean_colour_matrix)) if photo is None else photo
+        grey = estimate_neutral(raw, photo, profile) if grey is None else grey
+        stops = estimate_exposure(raw, photo, grey, profile) if stops is None else stops
     try:
-        dng.save_dng(
+        save_dng(
             path,
             counts,
-            dng.make_preview(preview),
+            preview,
             cfa=cfa,
             black_level=black_level,
             white_level=white_level,
@@ -109,7 +105,7 @@ def write_dng(
             camera=profile,
             model="none",
             profile=shown,
-            baseline_exposure=baseline_exposure,
+            baseline_exposure=stops,
             original_name=original_name,
         )
     except OSError as error:

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 import imagecodecs
 import numpy as np
-from PIL import Image
 
 from omf.io.colour import profile_from_cicp
-from omf.io.decoding import open_image, scale_to_16_bits
+from omf.io.decoding import scale_to_16_bits
 from omf.io.isobmff import FULL_BOX, primary_properties
 from omf.utils.errors import InputError
 
@@ -41,8 +40,7 @@ def open_heif(path: Path) -> "HeifImage":
 def embedded_profile(image: "HeifImage") -> bytes | None:
     """Return the ICC profile of an image, embedded or by its colour code points; None for sRGB.
 
-    Raises:
-        UnsupportedColoursError: HDR, or unknown code points, without an ICC profile.
+    Raises UnsupportedColoursError for HDR and unknown code points without an ICC profile.
     """
     if profile := image.info.get("icc_profile"):
         return profile
@@ -60,12 +58,11 @@ def stored_orientation(image: "HeifImage") -> int:
 
 
 def decode_stored(image: "HeifImage") -> np.ndarray:
-    """Decode the stored pixels, before the file's rotation and mirroring for display.
+    """Decode the stored pixels, before the file's rotation and mirroring for display, which libheif applies.
 
     Returns:
         (H, W) or (H, W, C), uint8 for 8 bits, uint16 scaled to its full range for more.
     """
-    # libheif has applied the transforms
     pixels = undo_transforms(image, np.asarray(image))
     depth = image.info["bit_depth"]
     return scale_to_16_bits(pixels, depth) if depth > 8 else pixels
@@ -81,42 +78,21 @@ def undo_transforms(image: "HeifImage", pixels: np.ndarray) -> np.ndarray:
     return pixels
 
 
-def open_avif(path: Path) -> tuple[Image.Image, bytes | None]:
-    """Open an AVIF file without decoding it.
-
-    Returns:
-        Pillow's image, which knows size and EXIF, and the ICC profile or None for sRGB.
-
-    Raises:
-        UnsupportedColoursError: HDR, or unknown colours, without an ICC profile.
-        DECODING_ERRORS: the file is damaged.
-    """
-    image = open_image(path, ["AVIF"])
-    if profile := image.info.get("icc_profile"):
-        return image, profile
-    code = read_colour_code(path.read_bytes())
-    # YCbCr of the narrow range is decoded to RGB of the full range
-    return image, profile_from_cicp(*code) if code else None
-
-
-def decode_avif(path: Path) -> np.ndarray:
-    """Decode the stored pixels, before the rotation and mirroring for display.
-
-    Returns:
-        (H, W) or (H, W, C): uint8, or uint16 scaled to its full range for more than 8 bits.
-    """
-    data = path.read_bytes()
+def decode_avif(data: bytes) -> np.ndarray:
+    """Decode the stored pixels of an AVIF file; returns the same as `decode_stored`."""
     pixels = imagecodecs.avif_decode(data, index=0)
-    if pixels.dtype == np.uint8:
-        return pixels
-    return scale_to_16_bits(pixels, read_bit_depth(data))
+    return pixels if pixels.dtype == np.uint8 else scale_to_16_bits(pixels, read_bit_depth(data))
 
 
-def read_colour_code(data: bytes) -> tuple[int, int] | None:
-    """Return primaries and transfer of ITU-T H.273 of the primary image, or None if they are absent."""
+def avif_profile(data: bytes) -> bytes | None:
+    """Return the ICC profile of the colour code points of an AVIF file; None for sRGB.
+
+    Raises UnsupportedColoursError for HDR and unknown code points.
+    """
     for kind, content in primary_properties(data):
         if kind == b"colr" and content[:4] == b"nclx":
-            return struct.unpack(">HH", content[4:8])
+            # YCbCr of the narrow range is decoded to RGB of the full range
+            return profile_from_cicp(*struct.unpack(">HH", content[4:8]))
     return None
 
 

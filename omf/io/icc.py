@@ -5,24 +5,18 @@ import numpy as np
 
 SRGB = imagecodecs.cms_profile("srgb")
 SPACES = {1: "gray", 3: "rgb", 4: "cmyk"}  # by the number of channels
-RGB_SIGNATURE = b"RGB "  # of the colour space, in the header of a profile
 SRGB_TOLERANCE = 2 / 255  # largest deviation of an sRGB profile: such profiles differ by rounding
 
 
 def to_srgb(colours: np.ndarray, profile: bytes | None) -> np.ndarray | None:
-    """Convert colours with an ICC profile to sRGB.
+    """Convert colours with an embedded ICC profile to sRGB of the same dtype, (H, W, 3).
 
-    Args:
-        colours: uint8 or uint16 (H, W, C); C is 1 for grey, 3 for RGB, 4 for CMYK, where 0 is no ink.
-        profile: ICC profile as embedded in a file, or None.
-
-    Returns:
-        sRGB of the same dtype, (H, W, 3). None if no conversion applies: the profile is absent, sRGB, broken,
-        or for another colour space.
+    Colours are uint8 or uint16 (H, W, C); C is 1 for grey, 3 for RGB, 4 for CMYK, where 0 is no ink. Returns
+    None if no conversion applies: the profile is absent, sRGB, broken, or for another colour space.
     """
     if not profile:
         return None
-    if colours.shape[-1] == 1 and profile[16:20] == RGB_SIGNATURE:
+    if colours.shape[-1] == 1 and profile[16:20] == b"RGB ":  # the colour space of the profile
         colours = np.repeat(colours, 3, axis=-1)
     space = SPACES[colours.shape[-1]]
     try:

@@ -22,8 +22,6 @@ SIGNATURES = {  # format: the bytes at the beginning of its files
 }
 NETPBM = {f"P{kind}".encode() for kind in (*range(1, 7), "F", "f")}  # then whitespace and a number
 HEIF_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
-AVIF_BRANDS = {b"avif", b"avis"}
-START = 64  # bytes; contain every signature, and the brands of HEIF and AVIF
 # Formats without a signature, or with a text as the file
 BY_SUFFIX = {".tga": "TGA", ".pcx": "PCX", ".svg": "SVG", ".ico": "ICO"}
 # Suffixes of pictures in other formats than those that `omf.io.images` reads
@@ -37,14 +35,14 @@ def identify(path: Path) -> str:
     """Return the format of a picture, such as JPEG; empty if the file is no picture or can't be read."""
     try:
         with path.open("rb") as file:
-            start = file.read(START)
+            start = file.read(64)  # contain every signature, and the brands of HEIF and AVIF
     except OSError:
         return ""
     return identify_start(start) or (BY_SUFFIX.get(path.suffix.lower(), "") if start else "")
 
 
 def identify_start(start: bytes) -> str:
-    """Return the format of a picture by its first `START` bytes; empty if they are of no picture."""
+    """Return the format of a picture by its first bytes; empty for none."""
     for name, signatures in SIGNATURES.items():
         if start.startswith(signatures):
             return name
@@ -57,7 +55,7 @@ def identify_start(start: bytes) -> str:
     if start[4:8] == b"ftyp":
         size = int.from_bytes(start[:4], "big")
         brands = {start[i : i + 4] for i in (8, *range(16, min(size, len(start)), 4))}
-        if brands & AVIF_BRANDS:
+        if brands & {b"avif", b"avis"}:
             return "AVIF"
         if start[8:12] in HEIF_BRANDS or brands & (HEIF_BRANDS - {b"mif1", b"msf1"}):
             return "HEIC"

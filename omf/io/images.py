@@ -21,7 +21,7 @@ from omf.io.icc import to_srgb
 from omf.io.identify import identify
 from omf.io.jpeg import JPEG_FORMATS, decode_jpeg, explain_jpeg
 from omf.io.local_files import on_local_file
-from omf.io.tiff import DNG_VERSION, can_decode, check_parts, decode_page, find_main_page, without_orientation
+from omf.io.tiff import can_decode, check_parts, decode_page, find_main_page, without_orientation
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write, check_is_file
 
@@ -40,21 +40,14 @@ MIN_JPEG_BYTES_PER_PIXEL = 1 / 512  # a block of 8 x 8 pixels takes at least one
 
 @on_local_file
 def read_rgb(path: Path) -> np.ndarray:
-    """Decode a photo to sRGB.
+    """Decode a photo to sRGB, (H, W, 3): uint8, or uint16 if the file has more than 8 bits per sample.
 
     Grey is expanded to three equal channels, palettes and CMYK are converted to RGB, and alpha is dropped
     (the colours stay as stored; if they were multiplied by it, they are divided). Colours other than sRGB are
     converted, whether an ICC profile describes them or the format's own fields (`omf.io.colour`). Pixels stay
     as stored: no orientation is applied, neither that of EXIF nor that of the container.
 
-    Args:
-        path: photo file.
-
-    Returns:
-        (H, W, 3), uint8, or uint16 if the file has more than 8 bits per sample.
-
-    Raises:
-        InputError: the file cannot be read, or its format is not supported.
+    Raises InputError if the file cannot be read, or its format is not supported.
     """
     try:
         check_is_file(path, f"a {PHOTO_FORMATS} file")
@@ -74,12 +67,10 @@ def read_rgb(path: Path) -> np.ndarray:
         raise InputError(f"{path}: not a picture that can be read; give a {PHOTO_FORMATS} file") from None
     except DECODING_ERRORS as error:
         if getattr(error, "errno", None):  # from the operating system, not from a decoder
-            raise InputError(
-                f"{path}: can't be read ({error.strerror}); give a file that this user may read"
-            ) from error
-        raise InputError(
-            f"{path}: can't be decoded ({decoding_reason(error)}); give an intact {PHOTO_FORMATS} file"
-        ) from error
+            fault, remedy = f"can't be read ({error.strerror})", "a file that this user may read"
+        else:
+            fault, remedy = f"can't be decoded ({decoding_reason(error)})", f"an intact {PHOTO_FORMATS} file"
+        raise InputError(f"{path}: {fault}; give {remedy}") from error
 
 
 @on_local_file
@@ -117,16 +108,16 @@ def read_pixels(path: Path) -> tuple[np.ndarray, bytes | None]:
             image = heif.open_heif(path)
             check_size(path, *image.size)
             check_heif(path.read_bytes())
-            return heif.decode_stored(image), heif.embedded_profile(image) or profile_from_exif(
-                read_tags(image)
-            )
+            profile = heif.embedded_profile(image) or profile_from_exif(read_tags(image))
+            return heif.decode_stored(image), profile
         case "AVIF":
-            image, profile = heif.open_avif(path)
-            with image:
+            data = path.read_bytes()
+            with open_image(path, ["AVIF"]) as image:
                 check_still(path, image)
                 check_size(path, *image.size)
-                check_heif(path.read_bytes())
-                return heif.decode_avif(path), profile or profile_from_exif(read_tags(image))
+                check_heif(data)
+                profile = image.info.get("icc_profile") or heif.avif_profile(data)
+                return heif.decode_avif(data), profile or profile_from_exif(read_tags(image))
         case "CR3":
             raise camera_raw_error(path)
     return read_with_pillow(path)
@@ -178,7 +169,7 @@ def read_png(path: Path) -> tuple[np.ndarray, bytes | None]:
 def read_tiff(path: Path) -> tuple[np.ndarray, bytes | None]:
     """Decode a TIFF file; returns and raises the same as `read_pixels`."""
     with tifffile.TiffFile(path) as tiff:
-        if DNG_VERSION in tiff.pages.first.tags:
+        if "DNGVersion" in tiff.pages.first.tags:
             raise camera_raw_error(path)
         page, index = find_main_page(path, tiff)
         if can_decode(page):

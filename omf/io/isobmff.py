@@ -13,10 +13,9 @@ def meta_boxes(data: bytes) -> dict[bytes, bytes]:
 
 
 def primary_properties(data: bytes) -> list[tuple[bytes, bytes]]:
-    """Return the properties of the primary image: (type, content) of each.
+    """Return type and content of the properties of the primary image.
 
-    Raises:
-        struct.error, IndexError: the file is damaged.
+    Raises struct.error or IndexError if the file is damaged.
     """
     inside = meta_boxes(data)
     item = inside.get(b"pitm", bytes(6))

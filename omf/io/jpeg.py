@@ -76,14 +76,11 @@ def decode_jpeg(image: Image.Image) -> np.ndarray | None:
     """Decode a JPEG that Pillow has opened, in L, RGB or CMYK, to the same pixels as Pillow.
 
     Bytes behind the end marker, and FF or zeros in front of it, are no damage; zeros only where the tables
-    don't make pixels of them.
+    don't make pixels of them. Raises ValueError if data are missing or damaged.
 
     Returns:
         uint8 (H, W, 1), (H, W, 3) or, as stored, (H, W, 4); None for unusual chroma subsampling, which only
         Pillow decodes.
-
-    Raises:
-        ValueError: data are missing or damaged.
     """
     image.fp.seek(0)
     data = image.fp.read()

@@ -30,11 +30,7 @@ EXIV2_TAGS = (
 
 
 class GainReader:
-    """Reader of as-shot gains, by exiftool or exiv2; threads may share it.
-
-    Raises:
-        InputError: neither is installed.
-    """
+    """Reader of as-shot gains, by exiftool or exiv2; threads may share it. Raises InputError without both."""
 
     def __init__(self):
         self.lock, self.process = threading.Lock(), None

@@ -1,10 +1,13 @@
 """Read packed RAW files. Does not import torch."""
 
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from tokenize import TokenError
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
 from omf.io.tar_shards import read_raw_in_tar
 from omf.io.tars import tar_of
@@ -32,17 +35,12 @@ def list_packed(folder: Path) -> dict[str, Path]:
 
 
 def read_packed(path: Path, white_level: int = WHITE_LEVEL) -> np.ndarray:
-    """Read a packed RGGB file, a .npy array of uint16 (H/2, W/2, 4).
-
-    Args:
-        path: .npy file, or RAW in a tar, see `omf.io.tar_shards`.
-        white_level: white level of the file, in counts.
+    """Read packed RGGB: a .npy array of uint16 (H/2, W/2, 4), or RAW in a tar, see `omf.io.tar_shards`.
 
     Returns:
         Counts with a white level of 1024, (H/2, W/2, 4): uint16 as stored, or float64 if they were rescaled.
 
-    Raises:
-        InputError: the file cannot be read, has another shape or dtype, or has counts above the white level.
+    Raises InputError if the file cannot be read, has another shape or dtype, or counts above the white level.
     """
     in_tar = tar_of(path) is not None
     if not in_tar:
@@ -58,11 +56,6 @@ def read_packed(path: Path, white_level: int = WHITE_LEVEL) -> np.ndarray:
         raise InputError(f"{path}: an archive; give {PACKED}")
     if counts.ndim != 3 or counts.shape[-1] != 4 or counts.dtype != np.uint16:
         raise InputError(f"{path}: {counts.dtype} {counts.shape}; give {PACKED}")
-    return scaled_to_challenge(path, counts, white_level)
-
-
-def scaled_to_challenge(path: Path, counts: np.ndarray, white_level: int) -> np.ndarray:
-    """Return counts with a white level of 1024. Raises InputError if there are some above `white_level`."""
     if counts.max(initial=0) > white_level:
         raise InputError(
             f"{path}: counts up to {counts.max()}; the white level is {white_level}:"
@@ -75,18 +68,26 @@ def scaled_to_challenge(path: Path, counts: np.ndarray, white_level: int) -> np.
 
 def read_counts(path: Path) -> np.ndarray:
     """Read the array of a .npy file, or `raw` of a .npz file. Raises InputError if it cannot be read."""
-    return read_with_levels(path)[0]
+    with opened(path) as loaded:
+        return loaded if isinstance(loaded, np.ndarray) else loaded["raw"]
 
 
-def read_with_levels(path: Path) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """Read what `read_counts` reads, and those of `LEVELS` that a .npz file contains, by name."""
+def read_levels(path: Path) -> dict[str, np.ndarray]:
+    """Read those of `LEVELS` that a .npz file contains, by name, and not its RAW; none of a .npy file."""
+    if path.suffix.lower() == ".npy":
+        return {}
+    with opened(path) as archive:
+        return {name: archive[name] for name in LEVELS if name in archive}
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[np.ndarray | NpzFile]:
+    """Open a .npy or .npz file; raise InputError if it cannot be read."""
     check_is_file(path, "a .npy or .npz file")
     try:
         loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded, {}
-        with loaded:
-            return loaded["raw"], {name: loaded[name] for name in LEVELS if name in loaded}
+        with nullcontext(loaded) if isinstance(loaded, np.ndarray) else loaded:
+            yield loaded
     except NPY_ERRORS as error:
         raise unreadable(path, error) from error
 

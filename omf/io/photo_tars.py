@@ -19,17 +19,10 @@ PICTURES = PHOTO_SUFFIXES | CAMERA_RAW_SUFFIXES
 
 
 def list_inputs(place: str) -> tuple[list[Path], list[str]]:
-    """List the photos and tars that a text stands for.
+    """List the photos and tars that a text stands for, sorted; and a line for each tar that is not there.
 
-    Args:
-        place: folder of photos, of tars or of both; a tar; or several, shards/{00..99}.tar. All may be in
-            object storage.
-
-    Returns:
-        Photos, then tars, sorted; and a line for each tar that is not there.
-
-    Raises:
-        InputError: there is none.
+    It is a folder of photos, of tars or of both; a tar; or several, shards/{00..99}.tar. All may be in object
+    storage. Raises InputError if there is none.
     """
     if not place.endswith(TAR) or os.path.isdir(place):  # noqa: PTH112 - no tar, but a folder called so
         photos, tars = list_photos_and_tars(to_path(place))
@@ -40,18 +33,16 @@ def list_inputs(place: str) -> tuple[list[Path], list[str]]:
         paths = [to_path(text) for text in braceexpand(place)]
     except UnbalancedBracesError:
         raise InputError(f"{place}: braces without their partner; give shards/{{00..99}}{TAR}") from None
-    tars = [path for path in paths if is_file(path)]
-    missing = {*paths} - {*tars}
-    problems = [f"{path}: no such file; give a {TAR} of photos" for path in paths if path in missing]
+    tars, problems = [], []
+    for path in paths:
+        with remote_errors(path):
+            if path.is_file():
+                tars.append(path)
+            else:
+                problems.append(f"{path}: no such file; give a {TAR} of photos")
     if not tars:
         raise InputError(problems[0])
     return tars, problems
-
-
-def is_file(path: Path) -> bool:
-    """Return True for a file that exists. Raises InputError if object storage can't be asked."""
-    with remote_errors(path):
-        return path.is_file()
 
 
 def find_inputs(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
@@ -61,12 +52,10 @@ def find_inputs(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
     """
     found, problems = [], []
     for path in paths:
-        if path.suffix == TAR or is_folder(path):
-            inputs, missing = list_inputs(str(path))
-            found += inputs
-            problems += missing
-        else:
-            found.append(path)
+        is_place = path.suffix == TAR or is_folder(path)
+        inputs, missing = list_inputs(str(path)) if is_place else ([path], [])
+        found += inputs
+        problems += missing
     photos, faults = expand_tars(found)
     return exclude_paired_raw(unique_files(photos)), problems + faults
 
@@ -75,15 +64,12 @@ def expand_tars(paths: Iterable[Path]) -> tuple[list[Path], list[str]]:
     """Replace tars by the photos in them; a line for each tar that can't be read in full."""
     photos, problems = [], []
     for path in paths:
-        if path.suffix != TAR:
-            photos.append(path)
-            continue
         try:
-            found, faults = list_photos_in_tar(path)
-            photos += found
-            problems += faults
+            found, faults = list_photos_in_tar(path) if path.suffix == TAR else ([path], [])
         except InputError as error:
-            problems.append(str(error))
+            found, faults = [], [str(error)]
+        photos += found
+        problems += faults
     return photos, problems
 
 
@@ -93,8 +79,7 @@ def list_photos_in_tar(tar: Path) -> tuple[list[Path], list[str]]:
     Returns:
         TAR/FILE of each, and a line for each fault: damage, a name that is not UTF-8, no photos at all.
 
-    Raises:
-        InputError: nothing in it can be read.
+    Raises InputError if nothing in it can be read.
     """
     with remote_errors(tar):
         files, fault = members_of(tar)

@@ -31,8 +31,7 @@ def list_images(folder: Path) -> list[Path]:
     that are not supported are listed too, so that an error names each. The number of files that are no
     pictures is logged, without a README. Camera RAW next to its photo is left out, see `exclude_paired_raw`.
 
-    Raises:
-        InputError: the folder does not exist, cannot be read, or contains no photos.
+    Raises InputError if the folder does not exist, cannot be read, or contains no photos.
     """
     photos, _ = list_photos_and_tars(folder)
     if not photos:
@@ -41,11 +40,7 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def list_photos_and_tars(folder: Path) -> tuple[list[Path], list[Path]]:
-    """List the pictures in a folder as `list_images`, and its tars; either may be none.
-
-    Raises:
-        InputError: the folder does not exist or cannot be read.
-    """
+    """List the pictures in a folder as `list_images`, and its tars; either may be none."""
     try:
         with remote_errors(folder):
             if not folder.is_dir():
@@ -77,11 +72,7 @@ def shot_name(stem: str) -> str:
 
 
 def match_shots(names: Iterable[str], files: Mapping[str, T]) -> dict[str, T]:
-    """Rename files after the photos of the same shots.
-
-    Args:
-        names: names of photos, without suffix.
-        files: RAW files by their names without suffix.
+    """Rename RAW files, by name without suffix, after the photos, names without suffix, of the same shots.
 
     Returns:
         The files by the name of their photo: of the same name, else of the same shot if only one photo and
@@ -113,10 +104,7 @@ def is_folder(path: Path) -> bool:
 
 
 def find_photos(paths: Iterable[Path]) -> list[Path]:
-    """Replace folders by the photos in them, and drop duplicates and camera RAW next to its photo.
-
-    Raises InputError if a folder contains no photos.
-    """
+    """Replace folders by the photos in them, and drop duplicates and camera RAW next to its photo."""
     photos = [photo for path in paths for photo in (list_images(path) if is_folder(path) else [path])]
     return exclude_paired_raw(unique_files(photos))  # a photo may be given next to its folder
 
@@ -145,12 +133,13 @@ def exclude_paired_raw(paths: list[Path]) -> list[Path]:
 
     The photo was developed from it, so it is not another photo, and may serve as ground truth.
     """
-    photos = {path.with_name(shot_name(path.stem)) for path in paths if path.suffix.lower() in PHOTO_SUFFIXES}
+    shots = [path.with_name(shot_name(path.stem)) for path in paths]
+    suffixes = [path.suffix.lower() for path in paths]
+    photos = {shot for shot, suffix in zip(shots, suffixes) if suffix in PHOTO_SUFFIXES}
     return [
         path
-        for path in paths
-        if path.suffix.lower() not in CAMERA_RAW_SUFFIXES
-        or path.with_name(shot_name(path.stem)) not in photos
+        for path, shot, suffix in zip(paths, shots, suffixes)
+        if suffix not in CAMERA_RAW_SUFFIXES or shot not in photos
     ]
 
 
@@ -177,10 +166,9 @@ def group_by_stem(photos: Iterable[Path]) -> dict[str, list[Path]]:
 def map_by_name(photos: Iterable[Path]) -> tuple[dict[str, Path], list[str]]:
     """Map the names of RAW files to their photos; a line for each photo that shares its name with another."""
     grouped = group_by_stem(photos)
-    problems = [
-        describe_clash(photo, group) for group in grouped.values() if len(group) > 1 for photo in group
-    ]
-    return {name: group[0] for name, group in grouped.items() if len(group) == 1}, problems
+    alone = {name: group[0] for name, group in grouped.items() if len(group) == 1}
+    clashing = [group for group in grouped.values() if len(group) > 1]
+    return alone, [describe_clash(photo, group) for group in clashing for photo in group]
 
 
 def describe_clash(photo: Path, group: list[Path]) -> str:

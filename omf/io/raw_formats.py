@@ -7,7 +7,7 @@ from pathlib import Path
 import imagecodecs
 import numpy as np
 
-from omf.io.dng import make_preview, save_dng
+from omf.io.dng import save_dng
 from omf.io.exif import read_exif
 from omf.io.images import read_rgb
 from omf.io.local_files import local_file
@@ -51,10 +51,7 @@ class Noise:
     seed: int = 0
 
     def add_to(self, bayer: np.ndarray, name: str) -> np.ndarray:
-        """Add noise to a linear mosaic (H, W), without clipping.
-
-        The same photo name and seed give the same noise.
-        """
+        """Add noise, determined by photo name and seed, to a linear mosaic (H, W), without clipping."""
         rng = np.random.default_rng([self.seed, name_seed(name)])
         return isp.add_noise(bayer, self.shot, self.read, rng)
 
@@ -83,15 +80,12 @@ class RawFormat:
 
 
 def parse_raw_format(settings: dict, camera: Camera) -> RawFormat:
-    """Build the RAW format from the settings.
+    """Build the RAW format from the settings. Raises InputError if they are out of range or contradict.
 
     Args:
         settings: `challenge`, `output_format`, `bit_depth`, `white_level`, `black_level`, `cfa`, `noise` and
             `gps`, as in config.yaml.
         camera: camera whose noise is added if `noise` is an ISO sensitivity.
-
-    Raises:
-        InputError: settings are out of range or contradict each other.
     """
     kind, challenge = settings["output_format"], CHALLENGES[settings["challenge"]]
     bit_depth, white, black, cfa = (settings[key] for key in LEVEL_SETTINGS)
@@ -126,9 +120,9 @@ def challenge_settings(settings: dict) -> dict:
 
 
 def parse_noise(settings: dict, camera: Camera) -> Noise | None:
-    """Build the noise from `shot` and `read`, or from the camera's `iso`; `seed` is optional.
+    """Build the noise from `shot` and `read`, or from the camera's `iso`, or none; `seed` is optional.
 
-    Returns None without them. Raises InputError if they are out of range or contradict each other.
+    Raises InputError if they are out of range or contradict each other.
     """
     given = settings.keys() - {"seed"}
     if not given:
@@ -148,18 +142,14 @@ def parse_noise(settings: dict, camera: Camera) -> Noise | None:
 
 
 def to_counts(raw: np.ndarray, name: str, raw_format: RawFormat) -> np.ndarray:
-    """Convert demosaiced RAW to the counts of a format.
+    """Convert demosaiced RAW, float32 (H, W, 3) in [0, 1], to the counts of a format.
 
-    Args:
-        raw: demosaiced RAW, float32 (H, W, 3) in [0, 1].
-        name: name of the file, which determines its noise.
-        raw_format: output format.
+    Counts of a challenge are truncated, as the challenge does; others are rounded and offset by the black
+    level. The name of the file determines its noise.
 
     Returns:
         uint16: packed RGGB (H/2, W/2, 4), with an odd last row and column cropped, the mosaic (H, W), or
         demosaiced RAW (H, W, 3).
-        Counts of a challenge are truncated, as the challenge does; others are rounded and offset by the black
-        level.
     """
     bayer = raw if raw_format.kind == "demosaiced" else mosaic_full(raw, raw_format.cfa)
     if raw_format.noise:
@@ -200,9 +190,8 @@ class Writer:
             curve: extra curve of the photo file, if it has one.
             camera: camera of this RAW, if it is another one than the model's.
 
-        Raises:
-            InputError: for a DNG, the photo cannot be read, or its size differs from `raw`, or the file would
-                exceed 4 GiB.
+        Raises InputError if for a DNG the photo cannot be read or has another size, or the file would exceed
+        4 GiB.
         """
         camera = camera or self.camera
         path = self.folder / f"{name}{self.format.suffix}"
@@ -241,7 +230,7 @@ class Writer:
         save_dng(
             path,
             counts,
-            make_preview(rgb),
+            rgb,
             cfa=raw_format.cfa,
             black_level=raw_format.black_level,
             white_level=raw_format.white_level,

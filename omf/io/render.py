@@ -15,7 +15,7 @@ from omf.io.camera_raw import (
     read_camera_raw,
     read_colours,
 )
-from omf.io.packed import PACKED, PACKED_SUFFIXES, read_with_levels
+from omf.io.packed import PACKED, PACKED_SUFFIXES, read_counts, read_levels
 from omf.raw.bayer import CFA_ORIGINS, WHITE_LEVEL, crop_to_cells, unpack
 from omf.raw.camera import Camera
 from omf.raw.develop import develop, grey_world
@@ -24,8 +24,6 @@ from omf.utils.console import log
 from omf.utils.errors import InputError
 from omf.utils.files import atomic_write, check_is_file, unique_files
 from omf.utils.written import check_replaceable
-
-JPEG_OPTIONS = {"quality": 95, "subsampling": 0}
 
 
 @dataclass(frozen=True)
@@ -44,12 +42,11 @@ def list_raw(paths: Iterable[Path]) -> list[Path]:
     """Replace folders by the RAW files in them. Raises InputError for a folder without any."""
     files = []
     for path in paths:
-        inside = [path]
-        if path.is_dir():
-            visible = (file for file in sorted(path.iterdir()) if not file.name.startswith("."))
-            inside = [
-                file for file in visible if file.suffix.lower() in PACKED_SUFFIXES | CAMERA_RAW_SUFFIXES
-            ]
+        if not path.is_dir():
+            files.append(path)
+            continue
+        visible = [file for file in sorted(path.iterdir()) if not file.name.startswith(".")]
+        inside = [file for file in visible if file.suffix.lower() in PACKED_SUFFIXES | CAMERA_RAW_SUFFIXES]
         if not inside:
             raise InputError(f"{path}: no RAW in it; give .npy, .npz or camera RAW such as DNG")
         files += inside
@@ -66,8 +63,8 @@ def render(path: Path, out: Path, camera: Camera, known: Known, suffix: str = ".
         known: values given by the user.
         suffix: .png or .jpg.
 
-    Raises:
-        InputError: the file can't be read, its white level is unknown, or the picture would overwrite a file.
+    Raises InputError if the file can't be read, its white level is unknown, or the picture would overwrite a
+    file.
     """
     check_is_file(path, "a RAW file")
     target = out / f"{path.stem}{suffix}"
@@ -89,21 +86,19 @@ def render(path: Path, out: Path, camera: Camera, known: Known, suffix: str = ".
     image = Image.fromarray(to_8_bit(develop(raw, neutral, matrix, exposure, tone_curve)))
     exif = Image.Exif()
     exif[ExifTags.Base.Orientation] = colours.orientation
-    kind, options = ("JPEG", JPEG_OPTIONS) if suffix == ".jpg" else ("PNG", {})
-    with atomic_write(target) as temporary:
-        image.save(temporary, kind, exif=exif.tobytes(), **options)
+    kind = "JPEG" if suffix == ".jpg" else "PNG"
+    with atomic_write(target) as temporary:  # PNG ignores the options of JPEG
+        image.save(temporary, kind, exif=exif.tobytes(), quality=95, subsampling=0)
 
 
 def read_array(path: Path, known: Known) -> CameraRaw:
     """Read a .npy or .npz file of RAW.
 
     The levels are those that the user gives, else the file's own, else of packed .npy those of the challenge.
-
-    Raises:
-        InputError: it can't be read, has another shape or type, or its levels are unknown or contradict it.
+    Raises InputError if it can't be read, has another shape or type, or its levels are unknown or wrong.
     """
-    counts, stored = read_with_levels(path)
-    white, black, cfa = parse_levels(path, stored)
+    counts = read_counts(path)
+    white, black, cfa = parse_levels(path, read_levels(path))
     if counts.dtype != np.uint16 or counts.ndim not in (2, 3) or (counts.ndim == 3 and counts.shape[2] != 4):
         raise InputError(f"{path}: {counts.dtype} {counts.shape}; give {PACKED}, or (H, W)")
     if path.suffix.lower() == ".npy" and counts.ndim == 3:

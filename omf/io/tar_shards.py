@@ -67,10 +67,7 @@ def list_raw_in_tar(tar: Path) -> dict[str, Path]:
 
 
 def read_raw_in_tar(path: Path) -> np.ndarray:
-    """Read a RAW file of a tar that `TarShard` wrote.
-
-    Args:
-        path: TAR/NAME.npy, packed, or TAR/NAME.dng.
+    """Read a RAW file of a tar that `TarShard` wrote, TAR/NAME.npy or TAR/NAME.dng.
 
     Returns:
         Packed RGGB (H/2, W/2, 4): the counts of the .npy, uint16; of a DNG float64, black at 0 and white at

@@ -56,7 +56,8 @@ def read_members(tar: Path, version: tuple) -> Members:
                 if entry.isfile():
                     name = str(PurePosixPath(entry.name.lstrip("/")))
                     files[name] = Member(name, entry.offset_data, entry.size)
-            fault = "" if ends_at(file, archive.offset) else "damaged"
+            file.seek(archive.offset)  # `tarfile` takes any damaged head of a file for the end
+            fault = "damaged" if file.read(tarfile.BLOCKSIZE).strip(b"\0") else ""
         except (tarfile.TarError, EOFError, ValueError):
             fault = "cut short"
     whole = {name: member for name, member in files.items() if member.offset + member.size <= version[0]}
@@ -66,12 +67,6 @@ def read_members(tar: Path, version: tuple) -> Members:
 def open_tar(tar: Path) -> BinaryIO:
     """Open a tar to read some of its files."""
     return tar.open("rb", block_size=LISTING_BLOCK) if is_remote(tar) else tar.open("rb")
-
-
-def ends_at(file: BinaryIO, offset: int) -> bool:
-    """Return True if a tar ends here; `tarfile` takes any damaged head of a file for the end."""
-    file.seek(offset)
-    return not file.read(tarfile.BLOCKSIZE).strip(b"\0")
 
 
 def is_in_tar(path: Path) -> bool:

@@ -15,9 +15,7 @@ from omf.io.gaps import EMPTY_PART
 from omf.io.jpeg import ends_in_zeros
 from omf.utils.errors import InputError
 
-ORIENTATION_TAG = 274
-COLOUR_TAGS = (318, 319, 301)  # WhitePoint, PrimaryChromaticities, TransferFunction; TIFF 6.0, section 20
-DNG_VERSION = 50706  # tag that distinguishes DNG from other TIFF files
+COLOUR_TAGS = ("WhitePoint", "PrimaryChromaticities", "TransferFunction")  # TIFF 6.0, section 20
 MAX_CHUNK_SAMPLES = 2**24  # of a small image
 RATIONAL_TYPES = (tifffile.DATATYPE.RATIONAL, tifffile.DATATYPE.SRATIONAL)
 ASSOCIATED_ALPHA = 1  # of the tag ExtraSamples: colours are multiplied by it
@@ -50,7 +48,7 @@ def is_preview(page: tifffile.TiffPage | tifffile.TiffFrame) -> bool:
 def can_decode(page: tifffile.TiffPage) -> bool:
     """Return True for the images of this module: grey and RGB, and all with more than 8 bits.
 
-    Pillow reads the others, such as palettes, CMYK and compressed YCbCr, and reduces more than 8 bits to 8.
+    Pillow reads the others, such as palettes, CMYK and compressed YCbCr.
     """
     bits = page.bitspersample
     if not isinstance(bits, int) or bits > 8 or (page.dtype is not None and page.dtype.kind in "ifc"):
@@ -69,15 +67,13 @@ def is_plain_ycbcr(page: tifffile.TiffPage) -> bool:
 
 
 def decode_page(path: Path, page: tifffile.TiffPage) -> tuple[np.ndarray, bytes | None]:
-    """Decode an image.
+    """Decode an image, without applying its tag Orientation.
 
     Returns:
-        Pixels, (H, W) or (H, W, C): uint8, or uint16 scaled to its full range for more than 8 bits. The tag
-        Orientation is not applied. The ICC profile, or None for sRGB.
+        Pixels, (H, W, C): uint8, or uint16 scaled to its full range for more than 8 bits. The ICC profile, or
+        None for sRGB.
 
-    Raises:
-        InputError: its samples, colours or layout are not supported.
-        tifffile.TiffFileError, ValueError, ...: the image can't be decoded.
+    Raises InputError for samples, colours and layouts that are not supported, `DECODING_ERRORS` for damage.
     """
     channels = check_samples(path, page)
     check_layout(path, page)
@@ -100,18 +96,16 @@ def decode_page(path: Path, page: tifffile.TiffPage) -> tuple[np.ndarray, bytes 
 
 
 def without_orientation(path: Path, page: tifffile.TiffPage) -> io.BytesIO | None:
-    """Return the file with the tag Orientation of an image set to 1; None if it is not another number.
-
-    Pillow would turn the image for display.
-    """
-    tag = page.tags.get(ORIENTATION_TAG)
+    """Return the file with the tag Orientation, by which Pillow turns the image, set to 1; None if it is."""
+    tag = page.tags.get("Orientation")
     if tag is None or tag.value == 1:
         return None
-    data = bytearray(path.read_bytes())
-    order = page.parent.byteorder
-    value = struct.pack(f"{order}{'I' if tag.dtype == tifffile.DATATYPE.LONG else 'H'}", 1)
-    data[tag.valueoffset : tag.valueoffset + len(value)] = value
-    return io.BytesIO(data)
+    file = io.BytesIO(path.read_bytes())
+    file.seek(tag.valueoffset)
+    kind = "I" if tag.dtype == tifffile.DATATYPE.LONG else "H"
+    file.write(struct.pack(f"{page.parent.byteorder}{kind}", 1))
+    file.seek(0)
+    return file
 
 
 def page_profile(page: tifffile.TiffPage) -> bytes | None:
@@ -121,9 +115,9 @@ def page_profile(page: tifffile.TiffPage) -> bytes | None:
     return profile_from_tiff(*(tag_numbers(page, tag) for tag in COLOUR_TAGS))
 
 
-def tag_numbers(page: tifffile.TiffPage, code: int) -> list[float]:
+def tag_numbers(page: tifffile.TiffPage, name: str) -> list[float]:
     """Return the numbers of a tag; empty if it is absent. A quotient by zero is NaN."""
-    if (tag := page.tags.get(code)) is None:
+    if (tag := page.tags.get(name)) is None:
         return []
     values = list(tag.value) if isinstance(tag.value, tuple | bytes | list | np.ndarray) else [tag.value]
     if tag.dtype in RATIONAL_TYPES:

@@ -24,7 +24,7 @@ from omf.evaluation.plausibility import check_pair
 from omf.io.camera_raw import CAMERA_RAW_SUFFIXES, CameraRaw, import_rawpy, read_camera_raw
 from omf.io.embedded import open_embedded_photo, read_embedded_photo
 from omf.io.images import PHOTO_SUFFIXES, read_rgb
-from omf.io.packed import NPY_ERRORS, PACKED_SUFFIXES, read_counts, read_with_levels, unreadable
+from omf.io.packed import NPY_ERRORS, PACKED_SUFFIXES, read_counts, read_levels, unreadable
 from omf.io.photos import group_by_stem, match_shots
 from omf.raw.bayer import WHITE_LEVEL, crop_to_cells, unpack
 from omf.raw.overexposure import overexposure_mask
@@ -135,7 +135,7 @@ class Dataset:
 
 
 def find_pairs(folder: Path) -> Dataset:
-    """Find the pairs in a folder or in its `train/`, and their layout; photos and camera RAW are not read.
+    """Find the pairs in a folder or in its `train/`, and their layout, from file names and headers only.
 
     Camera RAW without a photo of the same name counts as a pair with its embedded photo, which `check_pairs`
     checks.
@@ -240,7 +240,7 @@ def layout_and_white_level(photo: Path, raw: Path, given: int | None) -> tuple[s
     Raises InputError if the RAW is damaged or its white level is unknown.
     """
     if raw.suffix.lower() == ".npz":
-        levels = {name: value.tolist() for name, value in read_with_levels(raw)[1].items()}
+        levels = {name: value.tolist() for name, value in read_levels(raw).items()}
         black, cfa = levels.get("black_level", 0), levels.get("cfa", "RGGB")
         if black or cfa != "RGGB":
             raise InputError(f"{raw}: black level {black}, CFA {cfa}; give black level 0 and RGGB")

@@ -1,6 +1,5 @@
 """Cameras by profile, RAW file and name, and RAW carried to them by the commands."""
 
-import shutil
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -21,8 +20,9 @@ from omf.io.cameras import (
     find_camera,
     known_names,
     similar_names,
+    write_probe,
 )
-from omf.io.dng import make_preview, save_dng
+from omf.io.dng import save_dng
 from omf.io.exif import ISO, Exif
 from omf.raw.camera import LIGHT_SOURCES, Camera, check_bayer, load_camera
 from omf.raw.camera_colours import matrix_from_xyz, neutral_under
@@ -37,21 +37,14 @@ POPULAR = [
     *("Panasonic DMC-GH4", "OLYMPUS E-M1MarkII", "PENTAX K-1", "Leica Q2", "Samsung Galaxy S7"),
 ]
 X_TRANS = bytes([1, 1, 0, 1, 1, 2, 1, 1, 2, 1, 1, 0, 2, 0, 1, 0, 2, 1] * 2)
+S7 = load_camera("samsung_s7")
 
 
 def daylight_gains(name: str, folder: Path) -> tuple[np.ndarray, np.ndarray]:
     """Return the matrix and the daylight gains of LibRaw for a DNG of a camera, which has no matrix."""
     maker, _, model = name.partition(" ")
-    path = folder / "probe.dng"
-    tags = [
-        (271, "s", 0, maker, True),
-        (272, "s", 0, model, True),
-        (50706, "B", 4, bytes([1, 4, 0, 0]), True),
-    ]
-    tags += [(33421, "H", 2, (2, 2), True), (33422, "B", 4, bytes([0, 1, 1, 2]), True)]
-    with tifffile.TiffWriter(path) as tiff:
-        tiff.write(np.zeros((64, 64), np.uint16), photometric="cfa", metadata=None, extratags=tags)
-    with rawpy.imread(str(path)) as raw:
+    write_probe(folder / "probe.dng", maker, model)
+    with rawpy.imread(str(folder / "probe.dng")) as raw:
         return raw.rgb_xyz_matrix[:3].copy(), np.array(raw.daylight_whitebalance[:3])
 
 
@@ -73,51 +66,32 @@ def test_a_profile_survives_being_written(tmp_path):
     for field in ("neutrals", "weights", "spread", "colour_matrices", "subsampling"):
         np.testing.assert_allclose(getattr(read, field), getattr(camera, field), atol=1e-5)
     np.testing.assert_allclose(read.xyz_matrices["D65"], camera.xyz_matrices["D65"], atol=1e-6)
-    assert (read.name, read.cfa, read.frame, read.prior) == (
-        camera.name,
-        camera.cfa,
-        camera.frame,
-        camera.prior,
-    )
+    for field in ("name", "cfa", "frame", "prior"):
+        assert getattr(read, field) == getattr(camera, field)
 
 
-def write_own_dng(path: Path, camera: Camera, **options: object) -> None:
-    save_dng(
-        path,
-        np.full((64, 48), 500, np.uint16),
-        make_preview(random_rgb(64, 48)),
-        cfa="BGGR",
-        black_level=66,
-        white_level=1020,
-        neutral=camera.mean_neutral,
-        camera=camera,
-        model="",
-        noise=(2e-3, 1e-6),
-        **options,
-    )
+def write_own_dng(path: Path, camera: Camera, exif: Exif | None = None) -> str:
+    levels = {"cfa": "BGGR", "black_level": 66, "white_level": 1020, "noise": (2e-3, 1e-6)}
+    counts, preview = np.full((64, 48), 500, np.uint16), random_rgb(64, 48)
+    origin = {"neutral": camera.mean_neutral, "camera": camera, "model": "", "exif": exif}
+    save_dng(path, counts, preview, **levels | origin)
+    return str(path)
 
 
 def test_the_camera_of_a_dng_has_its_matrices_levels_cfa_and_noise(tmp_path):
-    path = tmp_path / "shot.dng"
-    s7 = load_camera("samsung_s7")
-    write_own_dng(path, s7)
-    camera = find_camera(str(path))
+    camera = find_camera(write_own_dng(tmp_path / "shot.dng", S7))
     assert (camera.cfa, camera.black_level, camera.white_level, camera.frame) == ("BGGR", 66, 1020, (64, 48))
     assert camera.name == "Overexposure Mask Fusion samsung_s7"
     assert camera.xyz_matrices.keys() == {"A", "D65"}
     for light in ("A", "D65"):
-        assert camera.xyz_matrices[light] == pytest.approx(matrix_from_xyz(s7, light), abs=1e-5)
-        assert camera.illuminants[light] == pytest.approx(s7.illuminants[light], rel=1e-3)
-    assert camera.colour_matrices.mean(0) == pytest.approx(s7.mean_colour_matrix, abs=1e-4)
+        assert camera.xyz_matrices[light] == pytest.approx(matrix_from_xyz(S7, light), abs=1e-5)
+        assert camera.illuminants[light] == pytest.approx(S7.illuminants[light], rel=1e-3)
+    assert camera.colour_matrices.mean(0) == pytest.approx(S7.mean_colour_matrix, abs=1e-4)
     assert camera.shot_noise == load_camera("generic_phone").shot_noise  # no ISO in the file
-
-
-def test_noise_is_that_of_the_dng_at_its_iso(tmp_path):
     exif = Exif(make="Maker", model="Model 7", capture={ISO: 200})
-    write_own_dng(tmp_path / "a.dng", load_camera("samsung_s7"), exif=exif)
-    found = find_camera(str(tmp_path / "a.dng"))
-    assert found.shot_noise == pytest.approx(1e-5)
-    assert found.name == "Maker Model 7"
+    with_iso = find_camera(write_own_dng(tmp_path / "iso.dng", S7, exif))
+    assert with_iso.shot_noise == pytest.approx(1e-5)
+    assert with_iso.name == "Maker Model 7"
 
 
 def test_a_dng_of_unknown_make_has_the_matrix_in_it(tmp_path):
@@ -128,6 +102,11 @@ def test_a_dng_of_unknown_make_has_the_matrix_in_it(tmp_path):
     check_bayer(camera)
 
 
+def test_linear_dng_tells_no_cfa(tmp_path):
+    write_tiff(tmp_path / "pro.dng", np.full((64, 64, 3), 900, np.uint16))
+    assert find_camera(str(tmp_path / "pro.dng")).cfa == "RGGB"
+
+
 def test_raw_from_x_trans_has_colours_but_no_mosaic(tmp_path, call_omf):
     path, photo = tmp_path / "x.dng", tmp_path / "photo.png"
     write_tiff(path, np.full((96, 96), 900, np.uint16), (6, 6), X_TRANS)
@@ -135,8 +114,9 @@ def test_raw_from_x_trans_has_colours_but_no_mosaic(tmp_path, call_omf):
     with pytest.raises(InputError, match="its sensor has no Bayer pattern"):
         check_bayer(find_camera(str(path)))
     predict = ("predict", photo, "-o", tmp_path / "out", "--camera", path, "--device", "cpu")
-    for kind in ("npy", "dng"):
-        refused = call_omf(*predict, "--format", kind)
+    simulate = ("simulate", "-o", tmp_path / "pairs", "--camera", path, "--count", "1", "--size", "32")
+    for command in ((*predict, "--format", "npy"), (*predict, "--format", "dng"), simulate):
+        refused = call_omf(*command)
         assert refused.returncode == 1 and len(refused.stderr.strip().splitlines()) == 1
         assert "its sensor has no Bayer pattern" in refused.stderr
     done = call_omf(*predict, "--format", "demosaiced")
@@ -144,8 +124,6 @@ def test_raw_from_x_trans_has_colours_but_no_mosaic(tmp_path, call_omf):
     with np.load(tmp_path / "out" / "photo.npz") as archive:
         assert archive["raw"].shape == (40, 50, 3) and archive["raw"].dtype == np.uint16
         assert archive["white_level"] == 16383 and "cfa" not in archive
-    refused = call_omf("simulate", "-o", tmp_path / "pairs", "--camera", path, "--count", "1", "--size", "32")
-    assert refused.returncode == 1 and "no Bayer pattern" in refused.stderr
 
 
 @pytest.mark.parametrize(
@@ -165,30 +143,20 @@ def test_a_camera_that_is_not_found_is_one_line(name, line):
         find_camera(name)
 
 
-@pytest.mark.parametrize("matrix", [np.zeros((3, 3)), np.ones((3, 3)), np.diag([1, 1, 0])])
-def test_a_file_whose_matrix_cannot_be_used_is_one_line(tmp_path, matrix):
-    s7 = load_camera("samsung_s7")
-    odd = replace(s7, illuminants={"D65": s7.illuminants["D65"]}, xyz_matrices={"D65": matrix})
-    write_own_dng(tmp_path / "a.dng", odd)
-    with pytest.raises(InputError, match="colour matrix"):
+def test_a_file_that_cannot_be_used_is_one_line(tmp_path):
+    for matrix in (np.zeros((3, 3)), np.ones((3, 3)), np.diag([1, 1, 0])):
+        odd = replace(S7, illuminants={"D65": S7.illuminants["D65"]}, xyz_matrices={"D65": matrix})
+        with pytest.raises(InputError, match="colour matrix"):
+            find_camera(write_own_dng(tmp_path / "a.dng", odd))
+    (tmp_path / "a.dng").write_bytes(b"not RAW")
+    with pytest.raises(InputError, match=r"a\.dng: can't be decoded"):
         find_camera(str(tmp_path / "a.dng"))
-
-
-def test_linear_dng_tells_no_cfa(tmp_path):
-    write_tiff(tmp_path / "pro.dng", np.full((64, 64, 3), 900, np.uint16), (2, 2), b"")
-    assert find_camera(str(tmp_path / "pro.dng")).cfa == "RGGB"
-
-
-def test_a_raw_file_that_is_none_is_one_line(tmp_path):
-    path = tmp_path / "shot.dng"
-    path.write_bytes(b"not RAW")
-    with pytest.raises(InputError, match=r"shot\.dng: can't be decoded"):
-        find_camera(str(path))
 
 
 def test_without_rawpy_profiles_work_and_names_say_what_is_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "rawpy", None)
     known_names.cache_clear()
+    assert similar_names("NIKON D7100") == []
     assert find_camera("huawei_p20").name == "huawei_p20"
     with pytest.raises(InputError, match="needs rawpy"):
         find_camera("NIKON D7100")
@@ -204,42 +172,40 @@ def test_similar_names():
     assert len(known_names()) > 1000
 
 
-def photo_of(path: Path, maker: str, model: str) -> Path:
-    exif = Image.Exif()
-    exif.update({271: maker, 272: model})
-    Image.fromarray(random_rgb(40, 50)).save(path, exif=exif)
-    return path
-
-
 def test_auto_takes_the_camera_of_each_photo(tmp_path, call_omf, tiny_base_model):
     photos = tmp_path / "photos"
     photos.mkdir()
-    photo_of(photos / "nikon.jpg", "NIKON CORPORATION", "NIKON D750")
-    photo_of(photos / "canon.jpg", "Canon", "Canon EOS 5D Mark II")
-    photo_of(photos / "phone.jpg", "samsung", "SM-G930F")
-    photo_of(photos / "odd.jpg", "", "\x07")
+    for name, maker, model in (
+        ("nikon", "NIKON CORPORATION", "NIKON D750"),
+        ("canon", "Canon", "Canon EOS 5D Mark II"),
+        ("phone", "samsung", "SM-G930F"),
+        ("odd", "", "\x07"),
+    ):
+        exif = Image.Exif()
+        exif.update({271: maker, 272: model})
+        Image.fromarray(random_rgb(40, 50)).save(photos / f"{name}.jpg", exif=exif)
     Image.fromarray(random_rgb(40, 50)).save(photos / "none.png")
     names = {path.stem: asked_camera("auto", "samsung_s7", path) for path in photos.iterdir()}
-    assert names == {
-        "nikon": "NIKON D750",
-        "canon": "Canon EOS 5D Mark II",
-        "phone": "",
-        "odd": "",
-        "none": "",
-    }
+    known = {"nikon": "NIKON D750", "canon": "Canon EOS 5D Mark II"}
+    assert names == known | dict.fromkeys(("phone", "odd", "none"), "")
     assert camera_of_photo(photos / "phone.jpg") is None
-    own, auto, named = (tmp_path / name for name in ("own", "auto", "named"))
-    options = ("--model", tiny_base_model, "--format", "dng", "--device", "cpu")
-    assert call_omf("predict", photos, "-o", own, *options).returncode == 0
-    done = call_omf("predict", photos, "-o", auto, *options, "--camera", "auto")
-    assert done.returncode == 0, done.stderr
+
+    def predict(out: str, *options: object) -> str:
+        always = ("--model", tiny_base_model, "--format", "dng", "--device", "cpu")
+        done = call_omf("predict", photos, "-o", tmp_path / out, *always, *options)
+        assert done.returncode == 0, done.stderr
+        return done.stderr
+
+    predict("own")
+    lines = predict("auto", "--camera", "auto")
+    predict("named", "--camera", "NIKON D750")
     line = "Canon EOS 5D Mark II (1 photo); NIKON D750 (1 photo)"
-    assert f"cameras: samsung_s7, the model's own (3 photos); {line}" in done.stderr
-    call_omf("predict", photos / "nikon.jpg", "-o", named, *options, "--camera", "NIKON D750")
+    assert f"cameras: samsung_s7, the model's own (3 photos); {line}" in lines
+    own, auto, named = (tmp_path / name for name in ("own", "auto", "named"))
     assert (named / "nikon.dng").read_bytes() == (auto / "nikon.dng").read_bytes()
     for name in ("phone", "none", "odd"):
         assert (own / f"{name}.dng").read_bytes() == (auto / f"{name}.dng").read_bytes()
-    for name, camera in {"nikon": "NIKON D750", "canon": "Canon EOS 5D Mark II"}.items():
+    for name, camera in known.items():
         with rawpy.imread(str(auto / f"{name}.dng")) as raw:
             expected, _ = daylight_gains(camera, tmp_path)
             assert raw.rgb_xyz_matrix[:3] == pytest.approx(expected, abs=1e-5)
@@ -247,13 +213,7 @@ def test_auto_takes_the_camera_of_each_photo(tmp_path, call_omf, tiny_base_model
             tags = tiff.pages.first.tags
             assert tags["UniqueCameraModel"].value == f"Overexposure Mask Fusion {camera}"
             assert tags["Model"].value == camera
-
-
-def test_raw_of_another_camera_does_not_bear_the_photos_name(tmp_path, call_omf, tiny_base_model):
-    photo = photo_of(tmp_path / "a.jpg", "Canon", "Canon EOS 5D Mark II")
-    options = ("--model", tiny_base_model, "--format", "dng", "--device", "cpu", "--camera", "NIKON D750")
-    assert call_omf("predict", photo, "-o", tmp_path, *options).returncode == 0
-    with tifffile.TiffFile(tmp_path / "a.dng") as tiff:
+    with tifffile.TiffFile(named / "canon.dng") as tiff:  # which does not bear the photo's name
         assert tiff.pages.first.tags["Model"].value == "NIKON D750"
 
 
@@ -264,22 +224,20 @@ def test_a_photo_of_one_cell(tmp_path, call_omf):
     assert np.load(tmp_path / "tiny.npy").shape == (1, 1, 4)
 
 
-def test_the_command_writes_a_profile(tmp_path, call_omf, monkeypatch):
-    shutil.copy(ROOT / "test_rgb" / "astronaut.jpg", tmp_path)
-    out = tmp_path / "d750.yaml"
+def test_the_command_writes_a_profile(tmp_path, call_omf):
+    photo, out = tmp_path / "astronaut.png", tmp_path / "d750.yaml"
+    Image.open(ROOT / "test_rgb" / "astronaut.jpg").crop((100, 50, 220, 150)).save(photo)
     done = call_omf("camera", "NIKON D750", "-o", out)
     assert done.returncode == 0, done.stderr
     assert "profile of NIKON D750; use it with --camera" in done.stderr
     raws = []
     for number, camera in enumerate((out, "NIKON D750")):
-        folder = tmp_path / str(number)
-        done = call_omf("predict", tmp_path / "astronaut.jpg", "-o", folder, "--camera", camera)
+        done = call_omf("predict", photo, "-o", tmp_path / str(number), "--camera", camera)
         assert done.returncode == 0, done.stderr
-        raws.append(np.load(folder / "astronaut.npy").astype(int))
+        raws.append(np.load(tmp_path / str(number) / "astronaut.npy").astype(int))
     assert np.abs(raws[0] - raws[1]).max() <= 1  # the profile's figures are rounded
     out.write_text("mine")
-    refused = call_omf("camera", "NIKON D850", "-o", out)
-    assert refused.returncode == 1 and out.read_text() == "mine"
+    assert call_omf("camera", "NIKON D850", "-o", out).returncode == 1 and out.read_text() == "mine"
     assert call_omf("camera", "NIKON D850", "-o", tmp_path / "x.txt").returncode == 1
     refused = call_omf("camera", "samsung_s7", "-o", tmp_path / "x.yaml")
     assert refused.returncode == 1 and "has a profile already" in refused.stderr

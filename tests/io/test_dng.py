@@ -5,18 +5,18 @@ import shutil
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
 import tifffile
 from conftest import ROOT, run
+from picture_files import assert_refused
 from PIL import Image
 from PIL.TiffImagePlugin import IFDRational
 from scipy.stats import spearmanr
 
 from omf.inference.unprocess import Unprocess
-from omf.io.dng import colour_tags, make_preview, save_dng
+from omf.io.dng import colour_tags, save_dng
 from omf.io.exif import read_exif
 from omf.io.images import read_rgb
 from omf.raw.bayer import demosaic, mosaic_full
@@ -24,25 +24,19 @@ from omf.raw.camera import load_camera
 from omf.raw.scenes import SCENES
 from omf.raw.simulator import linear_raw, sample_settings, simulate_pair
 from omf.raw.white_balance import estimate_neutral
-from omf.utils.errors import InputError
+
+rawpy = pytest.importorskip("rawpy")
 
 CAMERA = load_camera("samsung_s7")
-PREVIEW = np.full((12, 16, 3), 128, np.uint8)
-# least rank correlation of each channel between the photo and LibRaw's rendering of the DNG
-MIN_CORRELATION = 0.95
-
-
-@pytest.fixture(scope="session")
-def rawpy() -> ModuleType:
-    """Return rawpy, the bindings of LibRaw, or skip the test."""
-    return pytest.importorskip("rawpy")
+GREY = np.full((48, 64, 3), 99, np.uint8)
+MIN_CORRELATION = 0.95  # rank correlation of each channel between the photo and LibRaw's rendering of the DNG
 
 
 def write(path: Path, counts: np.ndarray, **options) -> Path:
     """Write a DNG file with default options, except for `options`, and return its path."""
     levels = {"cfa": "RGGB", "black_level": 0, "white_level": 16383}
     origin = {"neutral": np.array([0.5, 1, 0.6]), "camera": CAMERA, "model": "some_model"}
-    save_dng(path, counts, options.pop("preview", PREVIEW), **levels | origin | options)
+    save_dng(path, counts, options.pop("preview", GREY), **levels | origin | options)
     return path
 
 
@@ -62,13 +56,12 @@ def reconstruct(name: str) -> tuple[np.ndarray, np.ndarray]:
     ("cfa", "black", "white"),
     [("RGGB", 0, 1023), ("GRBG", 64, 4095), ("GBRG", 1024, 16383), ("BGGR", 0, 65535)],
 )
-def test_libraw_reads_every_sample(rawpy, tmp_path, compressed, shape, cfa, black, white):
+def test_libraw_reads_every_sample(tmp_path, compressed, shape, cfa, black, white):
     counts = random_counts(*shape, white)
     levels = {"cfa": cfa, "black_level": black, "white_level": white}
     path = write(tmp_path / "x.dng", counts, compressed=compressed, **levels)
     with rawpy.imread(str(path)) as raw:
-        assert raw.raw_image_visible.shape == shape
-        assert (raw.raw_image_visible == counts).all()
+        np.testing.assert_array_equal(raw.raw_image_visible, counts)
         assert (set(raw.black_level_per_channel), raw.white_level) == ({black}, white)
         assert "".join(chr(raw.color_desc[i]) for i in raw.raw_colors_visible[:2, :2].ravel()) == cfa
         red, green, blue, _ = raw.camera_whitebalance
@@ -77,20 +70,13 @@ def test_libraw_reads_every_sample(rawpy, tmp_path, compressed, shape, cfa, blac
         assert dng.pages.first.pages.first.bitspersample == 16
 
 
-def test_compression_reduces_the_size(tmp_path):
+def test_compression_reduces_the_size_and_bytes_are_reproducible(tmp_path):
     _, raw = reconstruct("astronaut.jpg")
     counts = (mosaic_full(raw) * 16383).astype(np.uint16)
-    small, large = (
-        write(tmp_path / f"{compressed}.dng", counts, compressed=compressed).stat().st_size
-        for compressed in (True, False)
-    )
-    assert small < 0.85 * large
-
-
-def render(rawpy: ModuleType, path: Path) -> np.ndarray:
-    """Develop a DNG file with LibRaw at half size: uint8 (H/2, W/2, 3)."""
-    with rawpy.imread(str(path)) as raw:
-        return raw.postprocess(use_camera_wb=True, no_auto_bright=True, half_size=True)
+    small = write(tmp_path / "small.dng", counts).read_bytes()
+    large = write(tmp_path / "large.dng", counts, compressed=False).read_bytes()
+    assert len(small) < 0.85 * len(large)
+    assert write(tmp_path / "again.dng", counts).read_bytes() == small
 
 
 def rank_correlation(rendering: np.ndarray, rgb: np.ndarray) -> float:
@@ -108,13 +94,15 @@ def rank_correlation(rendering: np.ndarray, rgb: np.ndarray) -> float:
 
 
 @pytest.mark.parametrize("name", ["astronaut.jpg", "chelsea.jpg", "leaves_odd.jpg", "night.jpg"])
-def test_rendering_by_libraw_resembles_the_photo(rawpy, tmp_path, name):
+def test_rendering_by_libraw_resembles_the_photo(tmp_path, name):
     rgb, raw = reconstruct(name)
-    options = {"neutral": estimate_neutral(raw, rgb, CAMERA), "preview": make_preview(rgb)}
+    options = {"neutral": estimate_neutral(raw, rgb, CAMERA), "preview": rgb}
 
     def correlation(counts: np.ndarray, cfa: str) -> float:
         path = write(tmp_path / "x.dng", counts, cfa=cfa, **options)
-        return rank_correlation(render(rawpy, path), rgb)
+        with rawpy.imread(str(path)) as dng:
+            rendering = dng.postprocess(use_camera_wb=True, no_auto_bright=True, half_size=True)
+        return rank_correlation(rendering, rgb)
 
     counts = (mosaic_full(raw, "GRBG") * 16383).astype(np.uint16)
     assert correlation(counts, "GRBG") > MIN_CORRELATION
@@ -125,8 +113,8 @@ def test_rendering_by_libraw_resembles_the_photo(rawpy, tmp_path, name):
 
 
 def test_the_forward_matrix_maps_grey_to_grey():
-    tags = {tag: values for tag, _, _, values, _ in colour_tags(CAMERA, CAMERA.mean_neutral)}
-    for tag in (50964, 50965):  # ForwardMatrix1, ForwardMatrix2
+    tags = {tag: values for tag, _, _, values in colour_tags(CAMERA, CAMERA.mean_neutral)}
+    for tag in ("ForwardMatrix1", "ForwardMatrix2"):
         forward = np.reshape(np.array(tags[tag])[::2] / np.array(tags[tag])[1::2], (3, 3))
         assert forward @ np.ones(3) == pytest.approx([0.9642, 1.0, 0.8251], abs=2e-3)  # white under D50
 
@@ -150,32 +138,24 @@ def test_neutral_is_estimated_on_simulated_photos(camera, half, nine_of_ten):
         assert estimate[1] == 1
         errors.append(np.abs(np.log(estimate / settings.neutral)).max())
         baseline_errors.append(np.abs(np.log(camera.mean_neutral / settings.neutral)).max())
-    assert np.median(errors) < half
+    assert np.median(errors) < min(half, 0.3 * np.median(baseline_errors))
     assert np.quantile(errors, 0.9) < nine_of_ten
-    assert np.median(errors) < 0.3 * np.median(baseline_errors)
 
 
 def photo_with_exif(path: Path) -> Path:
     """Write a JPEG with EXIF, personal fields included, and return its path."""
     exif, date = Image.Exif(), "2024:05:06 07:08:09"
     exif.update({271: "Maker", 272: "Model 7", 274: 6, 306: date, 315: "An Owner"})
-    capture = {
-        33434: IFDRational(1, 100),
-        33437: IFDRational(18, 10),
-        34855: 200,
-        36867: date,
-        42036: "A lens",
-    }
-    exif.get_ifd(34665).update(capture | {42033: "SERIAL42", 37500: b"notes"})
+    exposure = {33434: IFDRational(1, 100), 33437: IFDRational(18, 10), 34855: 200, 36867: date}
+    exif.get_ifd(34665).update(exposure | {42036: "A lens", 42033: "SERIAL42", 37500: b"notes"})
     exif.get_ifd(34853).update({1: "N", 2: (48.0, 51.0, 30.0), 3: "E", 4: (2.0, 17.0, 40.0)})
-    Image.fromarray(np.full((48, 64, 3), 99, np.uint8)).save(path, exif=exif)
+    Image.fromarray(GREY).save(path, exif=exif)
     return path
 
 
 def test_exif_of_heic(tmp_path):
-    pillow_heif = pytest.importorskip("pillow_heif")
     exif = Image.open(photo_with_exif(tmp_path / "photo.jpg")).getexif()
-    image = pillow_heif.from_pillow(Image.fromarray(np.full((48, 64, 3), 99, np.uint8)))
+    image = pytest.importorskip("pillow_heif").from_pillow(Image.fromarray(GREY))
     image.save(tmp_path / "photo.heic", exif=exif.tobytes())
     heic_exif = read_exif(tmp_path / "photo.heic")
     assert (heic_exif.orientation, heic_exif.make, heic_exif.capture[34855]) == (6, "Maker", 200)
@@ -188,38 +168,35 @@ def test_invalid_exif_is_dropped(tmp_path):
     exif.get_ifd(34665).update(
         {33434: IFDRational(-1, 100), 33437: IFDRational(1, 0), 37380: IFDRational(-1, 3), 34855: (100, 200)}
     )
-    Image.fromarray(np.full((48, 64, 3), 99, np.uint8)).save(tmp_path / "photo.jpg", exif=exif)
+    Image.fromarray(GREY).save(tmp_path / "photo.jpg", exif=exif)
     valid = read_exif(tmp_path / "photo.jpg")
     assert valid.date == "" and set(valid.capture) == {37380}  # an exposure bias may be negative
     write(tmp_path / "x.dng", random_counts(60, 80), exif=valid)
 
 
-def exiftool(*arguments: object) -> str:
-    """Run ExifTool and return its output, or skip the test."""
+@pytest.mark.parametrize("gps", [False, True])
+@pytest.mark.parametrize("compressed", [False, True])
+def test_exiftool_reads_the_tags_without_personal_fields(tmp_path, gps, compressed):
     if not shutil.which("exiftool"):
         pytest.skip("needs exiftool (Debian: apt install libimage-exiftool-perl)")
-    return run("exiftool", *arguments).stdout
-
-
-def test_exiftool_validates_the_file(tmp_path):
-    exif = read_exif(photo_with_exif(tmp_path / "photo.jpg"), gps=True)
-    options = {"exif": exif, "noise": (1e-3, 1e-6)}
-    for compressed in (True, False):
-        path = write(tmp_path / "x.dng", random_counts(300, 400), compressed=compressed, **options)
-        assert exiftool("-validate", "-warning", "-error", "-a", path).split() == ["Validate", ":", "OK"]
-
-
-def test_exif_of_the_photo_without_personal_fields(tmp_path):
-    photo = photo_with_exif(tmp_path / "photo.jpg")
+    exif = read_exif(photo_with_exif(tmp_path / "photo.jpg"), gps)
+    options = {"exif": exif, "noise": (1e-3, 1e-6), "baseline_exposure": 0.5, "original_name": "photo.jpg"}
+    path = write(tmp_path / "x.dng", random_counts(300, 400), compressed=compressed, **options)
+    validation = run("exiftool", "-validate", "-warning", "-error", "-a", path).stdout
+    assert validation.split() == ["Validate", ":", "OK"]
+    (tags,) = json.loads(run("exiftool", "-json", "-n", path).stdout)
     expected = {"Make": "Maker", "Model": "Model 7", "ExposureTime": 0.01, "FNumber": 1.8, "ISO": 200}
-    for gps in (False, True):
-        path = write(tmp_path / "x.dng", random_counts(300, 400), exif=read_exif(photo, gps))
-        (tags,) = json.loads(exiftool("-json", "-n", path))
-        assert tags.items() >= (expected | {"LensModel": "A lens"}).items()
-        assert tags["Software"].startswith("overexposure-mask-fusion")
-        assert ("GPSLatitude" in tags) == gps
-        content = path.read_bytes()
-        assert b"SERIAL42" not in content and b"An Owner" not in content
+    expected |= {"LensModel": "A lens", "OriginalRawFileName": "photo.jpg", "BaselineExposure": 0.5}
+    expected |= {"CalibrationIlluminant1": 17, "CalibrationIlluminant2": 21}  # A and D65
+    assert tags.items() >= expected.items()
+    assert tags["Software"].startswith("overexposure-mask-fusion")
+    assert ("GPSLatitude" in tags) == gps
+    content = path.read_bytes()
+    assert b"SERIAL42" not in content and b"An Owner" not in content
+    for number, light, white in ((1, "A", (1.09850, 1, 0.35585)), (2, "D65", (0.95047, 1, 1.08883))):
+        matrix = np.reshape([float(value) for value in tags[f"ColorMatrix{number}"].split()], (3, 3))
+        grey = matrix @ white
+        np.testing.assert_allclose(grey / grey[1], CAMERA.illuminants[light], atol=2e-3)
 
 
 @pytest.mark.parametrize(
@@ -249,30 +226,32 @@ def test_raw_developers_open_the_file(tmp_path, program, arguments):
     assert rank_correlation(small, rgb) > 0.9
 
 
-def test_more_than_4_gib_is_rejected(tmp_path):
+def test_more_than_4_gib_is_refused(tmp_path):
     counts = np.broadcast_to(np.uint16(1), (50_000, 50_000))
-    with pytest.raises(InputError, match=r"x.dng: 50000 x 50000 pixels take more than 4 GiB"):
-        write(tmp_path / "x.dng", counts)
+    words = "50000 x 50000 pixels take more than 4 GiB"
+    assert_refused(words, lambda path: write(path, counts), tmp_path / "x.dng")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_bytes_are_reproducible(tmp_path):
-    counts = random_counts(300, 400)
-    assert write(tmp_path / "a.dng", counts).read_bytes() == write(tmp_path / "b.dng", counts).read_bytes()
+@pytest.mark.parametrize(("shape", "told"), [((20, 64), True), ((64, 21), False), ((2, 65500), True)])
+def test_sizes_that_no_developer_opens_are_told(tmp_path, caplog, shape, told):
+    write(tmp_path / "a.dng", np.zeros(shape, np.uint16))
+    assert ("RAW developers open DNG files of 21 to 65499 pixels" in caplog.text) == told
 
 
 def test_developers_show_the_tones_of_the_photo(tmp_path, call_omf):
-    pytest.importorskip("rawpy")
-    photo = ROOT / "test_rgb" / "dandelions.jpg"
-    assert call_omf("predict", photo, "-o", tmp_path, "--format", "dng", "--device", "cpu").returncode == 0
-    with tifffile.TiffFile(tmp_path / "dandelions.dng") as tiff:
+    photo = tmp_path / "dandelions.png"
+    Image.open(ROOT / "test_rgb" / "dandelions.jpg").crop((100, 60, 260, 180)).save(photo)
+    raw = tmp_path / "raw"
+    assert call_omf("predict", photo, "-o", raw, "--format", "dng", "--device", "cpu").returncode == 0
+    with tifffile.TiffFile(raw / "dandelions.dng") as tiff:
         tags = {tag.code: tag.value for tag in tiff.pages.first.tags}
     assert tags[50936] == "Photo" and tags[50730] == (0, 1_000_000)  # ProfileName, BaselineExposure
     points = np.reshape(tags[50940], (-1, 2))
     assert points[0].tolist() == [0, 0] and points[-1].tolist() == [1, 1]
     rgb, errors = read_rgb(photo) / 255, {}
     for tone in ("photo", "none"):
-        done = call_omf("render", tmp_path, "-o", tmp_path / tone, "--tone", tone)
+        done = call_omf("render", raw, "-o", tmp_path / tone, "--tone", tone)
         assert done.returncode == 0, done.stderr
         errors[tone] = ((read_rgb(tmp_path / tone / "dandelions.png") / 255 - rgb) ** 2).mean()
     assert -10 * np.log10(errors["photo"]) > 33 and errors["photo"] < errors["none"] / 2
@@ -286,12 +265,11 @@ def test_raw_therapee_shows_the_tones_of_the_photo(tmp_path, call_omf):
     assert call_omf("predict", photo, "-o", tmp_path, "--format", "dng", "--device", "cpu").returncode == 0
     dng, rgb, errors = tmp_path / "dandelions.dng", read_rgb(photo) / 255, []
     for name, source in {"own": f"file:{dng}", "camera": "(camera)"}.items():
-        settings = tmp_path / f"{name}.pp3"
+        settings, out = tmp_path / f"{name}.pp3", tmp_path / f"{name}.png"
         settings.write_text(
             f"[Version]\nAppVersion=5.9\nVersion=346\n[Color Management]\nInputProfile={source}\n"
             "ToneCurve=true\nOutputProfile=RTv4_sRGB\n"
         )
-        out = tmp_path / f"{name}.png"
         done = run("rawtherapee-cli", "-q", "-o", out, "-n", "-b8", "-p", settings, "-c", dng)
         assert done.returncode == 0, done.stderr
         picture = read_rgb(out) / 255

@@ -1,5 +1,6 @@
-"""Photo decoding: formats, bit depths, colour profiles, orientation, and damaged files."""
+"""Photos of every format are read as stored, in sRGB, at their full depth; damaged ones are refused."""
 
+import io
 import struct
 import sys
 import warnings
@@ -10,17 +11,15 @@ import PIL
 import pytest
 import tifffile
 from conftest import random_rgb
-from picture_files import P3, SRGB_COLORANTS, SRGB_CURVE, icc_profile, save_heic, save_png_16
-from PIL import Image, ImageCms
+from picture_files import P3, SRGB_CURVE, assert_refused, icc_profile, save_heic, save_png_16, with_chunks
+from PIL import ExifTags, Image, ImageCms
 
 from omf.io.exif import read_exif
 from omf.io.images import read_reduced, read_rgb
-from omf.io.photos import find_photos, list_images
 from omf.raw.isp import decode_srgb, encode_srgb
 from omf.utils.errors import InputError
 
-RGB = random_rgb(20, 31)
-RGB16 = random_rgb(20, 31, dtype=np.uint16)
+# Writers of a file
 
 
 def pillow(pixels, **options):
@@ -31,52 +30,325 @@ def tiff(pixels, **options):
     return lambda path: tifffile.imwrite(path, pixels, **{"photometric": "rgb", "metadata": None} | options)
 
 
-def png_16(pixels):
-    return lambda path: path.write_bytes(imagecodecs.png_encode(np.ascontiguousarray(pixels)))
+def content(data):
+    return lambda path: path.write_bytes(data)
 
 
-ALPHA = np.random.default_rng(0).integers(0, 256, RGB.shape[:2]).astype(np.uint8)
+def png(pixels, *chunks):
+    return content(with_chunks(pixels, *chunks))
+
+
+def avif(pixels, **options):
+    return content(imagecodecs.avif_encode(pixels, **{"level": 100, "matrix": 0, "transfer": 13} | options))
+
+
+def jpeg(pixels, **options):
+    return content(imagecodecs.jpeg8_encode(pixels, level=98, subsampling="444", **options))
+
+
+def coded_heic(primaries, transfer, **options):
+    """HEIC with colour code points in place of a profile."""
+    codes = {"color_primaries": primaries, "transfer_characteristics": transfer}
+
+    def write(path):
+        image = pytest.importorskip("pillow_heif").from_pillow(Image.fromarray(RGB))
+        image.save(path, quality=-1, chroma=444, **codes, **options)
+
+    return write
+
+
+def second_of_heic(path):
+    """HEIC of two images, of which the second is the primary one."""
+    file = pytest.importorskip("pillow_heif").from_pillow(Image.fromarray(random_rgb(64, 80, seed=1)))
+    file.add_from_pillow(Image.fromarray(RGB))
+    file.save(path, quality=-1, chroma=444, matrix_coefficients=0, primary_index=1)
+
+
+def behind_preview(pixels, inside):
+    def write(path):
+        with tifffile.TiffWriter(path) as file:
+            options = {"photometric": "rgb", "metadata": None}
+            file.write(pixels[::4, ::4], subfiletype=1, subifds=int(inside), **options)
+            file.write(pixels, subfiletype=0, **options)
+
+    return write
+
+
+# Pictures, each of two depths
+
+ROWS, COLUMNS = np.mgrid[:64, :96]
+LINEAR = np.stack([COLUMNS / 95, ROWS / 63, 0.3 + 0 * ROWS], -1)
+CODED = encode_srgb(LINEAR)  # the same as sRGB
+LIGHTER = encode_srgb(CODED)  # sRGB whose values are taken for linear ones
+FADING = np.linspace(0.2, 1, 96) * np.ones((64, 1))
+
+
+def counts(values: np.ndarray, bits: int) -> np.ndarray:
+    return (values * (2**bits - 1)).round().astype(np.uint8 if bits == 8 else np.uint16)
+
+
+RGB, RGB16 = random_rgb(20, 31), random_rgb(20, 31, dtype=np.uint16)
+SMOOTH, SMOOTH16 = counts(CODED, 8), counts(CODED, 16)
 PALETTE = Image.fromarray(RGB).quantize(16)
-DARK = RGB[..., :1] > 128
-LOSSLESS = {  # name of the file: function that writes it, and the pixels, of one channel or three
-    "a.png": (pillow(RGB), RGB),
-    "A.PNG": (pillow(RGB), RGB),
-    "a.tif": (pillow(RGB), RGB),
-    "with space.tiff": (pillow(RGB), RGB),
-    "a.webp": (pillow(RGB, lossless=True), RGB),
-    "heic.jpg": (lambda path: save_heic(path, RGB), RGB),
-    "grey.png": (pillow(RGB[..., 1]), RGB[..., 1:2]),
-    "grey.tif": (pillow(RGB[..., 1]), RGB[..., 1:2]),
-    "alpha.png": (pillow(np.dstack([RGB, ALPHA])), RGB),
-    "palette.png": (PALETTE.save, np.asarray(PALETTE.convert("RGB"))),
-    "bilevel.tif": (pillow(DARK[..., 0]), DARK * np.uint8(255)),
-    "white is 0.tif": (tiff(255 - RGB[..., 0], photometric="miniswhite"), RGB[..., :1]),
-    "16 bit.png": (png_16(RGB16), RGB16),
-    "16 bit, grey.png": (png_16(RGB16[..., 0]), RGB16[..., :1]),
-    "16 bit, alpha.png": (png_16(np.dstack([RGB16, ALPHA.astype(np.uint16)])), RGB16),
-    "16 bit.tif": (tiff(RGB16), RGB16),
-    "16 bit, zlib.tif": (tiff(RGB16, compression="zlib", predictor=True), RGB16),
-    "16 bit, lzw.tif": (tiff(RGB16, compression="lzw"), RGB16),
-    "16 bit, planar.tif": (tiff(np.moveaxis(RGB16, -1, 0), planarconfig="separate"), RGB16),
-    "16 bit, grey.tif": (tiff(RGB16[..., 0], photometric="minisblack"), RGB16[..., :1]),
-    "16 bit, white is 0.tif": (tiff(65535 - RGB16[..., 0], photometric="miniswhite"), RGB16[..., :1]),
+YCBCR = Image.fromarray(RGB).convert("YCbCr")
+YCBCR_AS_RGB = np.asarray(YCBCR.convert("RGB"))
+
+# Colours
+
+D65 = (0.3127, 0.3290)
+SRGB_PRIMARIES = (0.64, 0.33, 0.30, 0.60, 0.15, 0.06)
+P3_PRIMARIES = (0.680, 0.320, 0.265, 0.690, 0.150, 0.060)
+BT2020_PRIMARIES = (0.708, 0.292, 0.170, 0.797, 0.131, 0.046)
+ADOBE_PRIMARIES = (0.64, 0.33, 0.21, 0.71, 0.15, 0.06)
+
+
+def to_xyz(primaries: tuple[float, ...]) -> np.ndarray:
+    """Return the matrix of linear RGB to CIE XYZ, from the chromaticities."""
+    pairs = np.reshape([*primaries, *D65], (4, 2))
+    colours = np.array([(x / y, 1, (1 - x - y) / y) for x, y in pairs]).T
+    return colours[:, :3] * np.linalg.solve(colours[:, :3], colours[:, 3])
+
+
+def as_srgb(linear: np.ndarray, primaries: tuple[float, ...]) -> np.ndarray:
+    """Convert linear RGB of other primaries to sRGB in [0, 1], clipped."""
+    matrix = np.linalg.solve(to_xyz(SRGB_PRIMARIES), to_xyz(primaries))
+    return encode_srgb(np.clip(linear @ matrix.T, 0, 1))
+
+
+def p3_as_srgb(counts: np.ndarray) -> np.ndarray:
+    return as_srgb(decode_srgb(counts / np.iinfo(counts.dtype).max), P3_PRIMARIES)
+
+
+def saved_as_p3(image: Image.Image, kind: str, **options) -> tuple:
+    """Return a writer of an image in Display P3, its colours and the largest error."""
+    file = io.BytesIO()
+    image.save(file, kind, icc_profile=P3, **options)
+    return content(file.getvalue()), p3_as_srgb(np.asarray(Image.open(file).convert("RGB"))), 1.1
+
+
+def chromaticities(primaries: tuple[float, ...]) -> tuple[bytes, bytes]:
+    return b"cHRM", struct.pack(">8I", *(round(value * 100_000) for value in (*D65, *primaries)))
+
+
+def gamma(exponent: float) -> tuple[bytes, bytes]:
+    return b"gAMA", struct.pack(">I", round(exponent * 100_000))
+
+
+def code(*points: int) -> tuple[bytes, bytes]:
+    return b"cICP", bytes((*points, 0, 1))
+
+
+CHUNKS = {  # of PNG, and the colours
+    "cICP sRGB": ([code(1, 13)], CODED),
+    "cICP BT.709": ([code(1, 1)], CODED),
+    "cICP P3": ([code(12, 13)], as_srgb(LINEAR, P3_PRIMARIES)),
+    "cICP BT.2020": ([code(9, 13)], as_srgb(LINEAR, BT2020_PRIMARIES)),
+    "cICP linear": ([code(1, 8)], LIGHTER),
+    "cICP before gAMA": ([gamma(1), code(1, 13)], CODED),
+    "sRGB before gAMA": ([(b"sRGB", b"\0"), gamma(1)], CODED),
+    "gAMA of sRGB": ([gamma(0.45455), chromaticities(SRGB_PRIMARIES)], CODED),
+    "gAMA linear": ([gamma(1)], LIGHTER),
+    "gAMA 1.8": ([gamma(0.55556)], encode_srgb(CODED**1.8)),
+    "cHRM P3": ([chromaticities(P3_PRIMARIES)], as_srgb(LINEAR, P3_PRIMARIES)),
+    "gAMA 0": ([gamma(0)], CODED),
+    "cHRM 0": ([(b"cHRM", bytes(32))], CODED),
+}
+STRAIGHT = np.linspace(0, 65535, 256).round().astype(np.uint16)
+P3_TAG = (319, "2I", 6, (680, 1000, 320, 1000, 265, 1000, 690, 1000, 150, 1000, 60, 1000), True)
+TAGS = {  # of TIFF: WhitePoint, PrimaryChromaticities, TransferFunction
+    "P3": ([(318, "2I", 2, (3127, 10_000, 3290, 10_000), True), P3_TAG], as_srgb(LINEAR, P3_PRIMARIES)),
+    "quotient by 0": ([(318, "2I", 2, (3127, 0, 3290, 10_000), True), P3_TAG], as_srgb(LINEAR, P3_PRIMARIES)),
+    "linear": ([(301, "H", 768, np.tile(STRAIGHT, 3), True)], LIGHTER),
+}
+LINEAR_GREY = icc_profile((), (1.0,))
+IGNORED_PROFILES = {
+    "sRGB of littleCMS": ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
+    "sRGB": icc_profile(curve=SRGB_CURVE),
+    "for grey": LINEAR_GREY,
+    "cut": P3[:200],
+    "none": b"not a profile",
+}
+
+# Names of files: function that writes it, pixels of one channel or three as counts or in [0, 1], and the
+# largest error in counts of 255
+
+
+def photos_of(bits: int) -> dict[str, tuple]:
+    """Return the photos of PNG and TIFF, of 8 or 16 bits."""
+    rgb, smooth = (RGB, SMOOTH) if bits == 8 else (RGB16, SMOOTH16)
+    full, coarse, grey = np.iinfo(rgb.dtype).max, 12 if bits == 8 else 1.5, rgb[..., 1]
+    cube = np.random.default_rng(0).integers(0, full + 1, (40, 60, 3)).astype(rgb.dtype)
+    p3 = p3_as_srgb(cube), 1.1 if bits == 8 else 150 / 257
+    ladder = counts(np.linspace(0, 1, 60).reshape(6, 10), bits)
+    lighter = encode_srgb(ladder / full)
+    multiplied = counts(np.dstack([LINEAR * FADING[..., None], FADING]), bits)
+    black_is_0 = {"photometric": "minisblack"}
+    return {
+        "a.png": (png(rgb), rgb, 0),
+        "grey.png": (png(grey), grey, 0),
+        "alpha.png": (png(np.dstack([rgb, cube[:20, :31, 0]])), rgb, 0),
+        "a.tif": (tiff(rgb), rgb, 0),
+        "grey.tif": (tiff(grey, **black_is_0), grey, 0),
+        "zlib.tif": (tiff(rgb, compression="zlib", predictor=True), rgb, 0),
+        "lzw.tif": (tiff(rgb, compression="lzw"), rgb, 0),
+        "planar.tif": (tiff(np.moveaxis(rgb, -1, 0), planarconfig="separate"), rgb, 0),
+        "white is 0.tif": (tiff(full - grey, photometric="miniswhite"), grey, 0),
+        "behind a preview.tif": (behind_preview(smooth, False), smooth, 0),
+        "inside a preview.tif": (behind_preview(smooth, True), smooth, 0),
+        "multiplied.tif": (tiff(multiplied, extrasamples=["assocalpha"]), LINEAR, 5 * 255 / full),
+        "not multiplied.tif": (tiff(multiplied, extrasamples=["unassalpha"]), multiplied[..., :3], 0),
+        "profile.png": (lambda path: save_png_16(path, cube, P3), *p3),
+        "profile.tif": (tiff(cube, iccprofile=P3), *p3),
+        "grey profile.tif": (tiff(ladder, iccprofile=LINEAR_GREY, **black_is_0), lighter, 1.5),
+        "grey gAMA.png": (png(smooth[..., 0], gamma(1)), LIGHTER[..., 0], coarse),
+        **{f"{name}.png": (png(smooth, *CHUNKS[name][0]), CHUNKS[name][1], coarse) for name in CHUNKS},
+        **{f"{name}.tif": (tiff(smooth, extratags=TAGS[name][0]), TAGS[name][1], coarse) for name in TAGS},
+    }
+
+
+P3_OF_HEIC = {"icc_profile": P3, "icc_profile_type": "prof"}
+LINEAR_GREY_TAGS = {"photometric": "minisblack", "extratags": [(301, "H", 256, STRAIGHT, True)]}
+WITH_ALPHA = np.dstack([SMOOTH, SMOOTH[..., 0]])
+PHOTOS = photos_of(8) | {f"16 bit, {name}": row for name, row in photos_of(16).items()}
+PHOTOS |= {
+    "a.webp": (pillow(RGB, lossless=True), RGB, 0),
+    "heic.jpg": (lambda path: save_heic(path, RGB), RGB, 0),
+    "second.heic": (second_of_heic, RGB, 0),
+    "16 bit of 10.heic": (lambda path: save_heic(path, RGB16, "RGB;16"), (RGB16 >> 6) / 1023, 1 / 257),
+    "palette.png": (PALETTE.save, np.asarray(PALETTE.convert("RGB")), 0),
+    "bilevel.tif": (pillow(RGB[..., 0] > 128), (RGB[..., 0] > 128) * np.uint8(255), 0),
+    # read by tifffile, and by Pillow, which round differently
+    "YCbCr.tif": (YCBCR.save, YCBCR_AS_RGB, 2),
+    "YCbCr, lzw.tif": (lambda path: YCBCR.save(path, compression="tiff_lzw"), YCBCR_AS_RGB, 2),
+    "grey, linear.tif": (tiff(SMOOTH[..., 0], **LINEAR_GREY_TAGS), LIGHTER[..., 0], 12),
+    "profile, alpha.png": (pillow(WITH_ALPHA, icc_profile=P3), p3_as_srgb(SMOOTH), 1.1),
+    "profile.heic": (lambda path: save_heic(path, SMOOTH, **P3_OF_HEIC), p3_as_srgb(SMOOTH), 1.1),
+    "profile.jpg": saved_as_p3(Image.fromarray(RGB), "JPEG", quality=100, subsampling=0),
+    "profile, palette.png": saved_as_p3(PALETTE, "PNG"),
+    "linear profile.png": (pillow(RGB, icc_profile=icc_profile()), encode_srgb(RGB / 255), 2),
+}
+for name, profile in IGNORED_PROFILES.items():
+    PHOTOS[f"profile {name}.png"] = (pillow(RGB, icc_profile=profile), RGB, 0)
+for bits in range(9, 16):
+    stored = counts(LINEAR, bits)
+    write = tiff(stored, bitspersample=bits)
+    write_grey = tiff(stored[..., 0], bitspersample=bits, photometric="minisblack")
+    PHOTOS[f"16 bit of {bits}.tif"] = (write, stored / (2**bits - 1), 1 / 257)
+    PHOTOS[f"16 bit of {bits}, grey.tif"] = (write_grey, stored[..., 0] / (2**bits - 1), 1 / 257)
+for bits, start in {8: "8 bit", 10: "16 bit of 10", 12: "16 bit of 12"}.items():
+    stored = counts(CODED, bits)
+    write = avif(stored, bitspersample=bits, primaries=1)
+    PHOTOS[f"{start}.avif"] = (write, stored / (2**bits - 1), 1.01 / 257)
+
+
+def adobe_exif(way: str) -> bytes:
+    exif = Image.Exif()
+    if way == "ColorSpace 2":
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ColorSpace] = 2
+    elif way != "none":
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.Base.ColorSpace] = 1 if way == "R98" else 65535
+        exif.get_ifd(ExifTags.IFD.Exif)[ExifTags.IFD.Interop] = {ExifTags.Interop.InteropIndex: way}
+    return exif.tobytes()
+
+
+ADOBE = counts(LINEAR ** (1 / 2.19921875), 8)
+LEAST_LOSS = {".jpg": {"quality": 100, "subsampling": 0}, ".webp": {"lossless": True}, ".png": {}}
+INK = Image.merge("CMYK", [*Image.fromarray(255 - RGB).split(), Image.new("L", RGB.shape[1::-1], 51)])
+LOSSY = {  # as PHOTOS, but with the mean error
+    f"{way}{suffix}": (pillow(ADOBE, exif=adobe_exif(way), **LEAST_LOSS[suffix]), colours, 2.55)
+    for suffix in LEAST_LOSS
+    for ways, colours in {
+        ("ColorSpace 2", "R03"): as_srgb(LINEAR, ADOBE_PRIMARIES),
+        ("R98", "none"): ADOBE,
+    }.items()
+    for way in ways
+} | {
+    "RGB.jpg": (jpeg(SMOOTH, colorspace="RGB", outcolorspace="RGB"), SMOOTH, 2),
+    "YCbCr.jpg": (jpeg(SMOOTH, colorspace="RGB", outcolorspace="YCBCR"), SMOOTH, 2),
+    # inverted, as Adobe writes it
+    "ink.jpg": (lambda path: INK.save(path, quality=100, subsampling=0), RGB * 0.8 / 255, 1),
+    "ink.tif": (INK.save, RGB * 0.8 / 255, 1),
+    "coded P3.heic": (coded_heic(12, 13, matrix_coefficients=0), p3_as_srgb(RGB), 2.55),
+    "P3.avif": (avif(SMOOTH, primaries=12), as_srgb(LINEAR, P3_PRIMARIES), 2.55),
 }
 
 
-@pytest.mark.parametrize("name", LOSSLESS)
-def test_samples_are_unchanged(tmp_path, name):
-    write, expected = LOSSLESS[name]
-    write(tmp_path / name)
-    pixels = read_rgb(tmp_path / name)
-    assert pixels.dtype == expected.dtype
-    np.testing.assert_array_equal(pixels, np.broadcast_to(expected, RGB.shape))
+def read_errors(path, write, expected) -> np.ndarray:
+    """Write and read a photo; return the differences, in counts of 255."""
+    write(path)
+    rgb = read_rgb(path)
+    assert rgb.dtype == (np.uint16 if path.name.startswith("16 bit") else np.uint8)
+    assert rgb.shape == (*expected.shape[:2], 3)
+    full = np.iinfo(rgb.dtype).max
+    expected = expected / full if expected.dtype.kind == "u" else expected
+    return np.abs(rgb / full - expected.reshape(*expected.shape[:2], -1)) * 255
+
+
+@pytest.mark.parametrize("name", PHOTOS | LOSSY)
+def test_photos_are_read_as_stored_in_srgb(tmp_path, name):
+    write, expected, limit = (PHOTOS | LOSSY)[name]
+    errors = read_errors(tmp_path / name, write, expected)
+    assert (errors.max() if name in PHOTOS else errors.mean()) <= limit
+
+
+@pytest.mark.parametrize("space", ["CMYK", "YCCK"])
+def test_jpeg_of_four_inks(tmp_path, space):
+    """As Adobe writes it: inverted, with its marker."""
+    inks = np.dstack([SMOOTH, np.full(SMOOTH.shape[:2], 255, np.uint8)])  # without black
+    jpeg(inks, colorspace="CMYK", outcolorspace=space)(tmp_path / "a.jpg")
+    with Image.open(tmp_path / "a.jpg") as image:
+        adobe = "adobe" in image.info
+    assert np.abs(read_rgb(tmp_path / "a.jpg").astype(int) - (SMOOTH if adobe else 0)).mean() < 3
+
+
+def test_the_colour_spaces_differ_more_than_the_errors():
+    assert np.abs(ADOBE / 255 - as_srgb(LINEAR, ADOBE_PRIMARIES)).mean() > 0.02
+    assert np.abs(SMOOTH / 255 - p3_as_srgb(SMOOTH)).mean() > 0.02
+
+
+# Orientation: pixels as stored, the tag for the RAW file
+
+
+def oriented(orientation: int) -> dict:
+    """Return files with an orientation: function that writes one, and the mean error in counts."""
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    data, palette = exif.tobytes(), Image.fromarray(SMOOTH).quantize(256)
+    colours = {"photometric": "palette", "colormap": np.reshape(palette.getpalette(), (-1, 3)).T * 257}
+    long = colours | {"extratags": [(274, "I", 1, orientation, True)]}
+    tag = {"extratags": [(274, "H", 1, orientation, True)]}
+    return {
+        "a.tif": (tiff(SMOOTH, **tag), 0),
+        "zlib.tif": (tiff(SMOOTH, compression="zlib", **tag), 0),
+        "16 bit.tif": (tiff(SMOOTH.astype(np.uint16) * 257, **tag), 0),
+        "32 bits of orientation.tif": (tiff(np.asarray(palette), **long), 5.1),
+        "32 bits of orientation, >.tif": (tiff(np.asarray(palette), byteorder=">", **long), 5.1),
+        "palette.tif": (lambda path: palette.save(path, tiffinfo=exif), 5.1),
+        "jpeg.tif": (pillow(SMOOTH, compression="jpeg", quality=95, tiffinfo=exif), 5.1),
+        "a.png": (pillow(SMOOTH, exif=data), 0),
+        "a.jpg": (pillow(SMOOTH, exif=data, quality=95), 5.1),
+        "a.webp": (pillow(SMOOTH, exif=data, lossless=True), 0),
+        "a.avif": (pillow(SMOOTH, exif=data, quality=95), 5.1),
+        # as phones do, pillow-heif also writes it as transforms of the container
+        "a.heic": (lambda path: save_heic(path, SMOOTH, exif=data), 0),
+    }
+
+
+@pytest.mark.parametrize("name", oriented(1))
+def test_pixels_stay_as_stored_in_all_orientations(tmp_path, name):
+    for orientation in range(1, 9):  # the error of a turned image is larger
+        write, mean = oriented(orientation)[name]
+        assert read_errors(tmp_path / name, write, SMOOTH / 255).mean() <= mean
+        assert read_exif(tmp_path / name).orientation == orientation
+
+
+# Limits
 
 
 @pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.tif", "a.avif", "palette.png", "palette.tif"])
 @pytest.mark.parametrize("strict", [False, True])
 def test_photos_beyond_pillows_limit_of_this_process(tmp_path, monkeypatch, name, strict):
-    image = Image.fromarray(RGB)
-    (image.quantize(16) if name.startswith("palette") else image).save(tmp_path / name)
+    (PALETTE if name.startswith("palette") else Image.fromarray(RGB)).save(tmp_path / name)
     expected = read_rgb(tmp_path / name)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", RGB[..., 0].size // 3)
     with warnings.catch_warnings():
@@ -91,101 +363,22 @@ def test_webp_keeps_pillows_limit_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", RGB[..., 0].size // 3)
     if int(PIL.__version__.partition(".")[0]) < 13:  # whose reader of WebP has no limit
         assert read_rgb(tmp_path / "a.webp").shape == RGB.shape
-        return
-    with pytest.raises(InputError, match=r"a\.webp: can't be decoded \(Image size .* exceeds limit"):
-        read_rgb(tmp_path / "a.webp")
+    else:
+        assert_refused(r"can't be decoded \(Image size .* exceeds limit", read_rgb, tmp_path / "a.webp")
 
 
-def test_10_bit_heic_is_scaled_to_16_bits(tmp_path):
-    save_heic(tmp_path / "a.heic", RGB16, "RGB;16")
-    stored = RGB16 >> 6
-    assert (read_rgb(tmp_path / "a.heic") == stored.astype(np.uint32) * 65535 // 1023).all()
-
-
-def test_primary_image_of_heic_with_several_images(tmp_path):
-    pillow_heif = pytest.importorskip("pillow_heif")
-    file = pillow_heif.from_pillow(Image.fromarray(random_rgb(64, 80, seed=1)))
-    file.add_from_pillow(Image.fromarray(RGB))
-    file.save(tmp_path / "a.heic", quality=-1, chroma=444, matrix_coefficients=0, primary_index=1)
-    assert (read_rgb(tmp_path / "a.heic") == RGB).all()
+def test_a_large_blank_image_is_no_bomb(tmp_path):
+    Image.new("L", (5000, 5000), 255).save(tmp_path / "blank.png")
+    assert read_rgb(tmp_path / "blank.png").shape == (5000, 5000, 3)
 
 
 def test_without_pillow_heif(tmp_path, monkeypatch):
     save_heic(tmp_path / "a.heic", RGB)
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with pytest.raises(InputError, match=r"a\.heic: .*pip install 'overexposure-mask-fusion\[heic\]'"):
-        read_rgb(tmp_path / "a.heic")
+    assert_refused(r"pip install 'overexposure-mask-fusion\[heic\]'", read_rgb, tmp_path / "a.heic")
 
 
-def test_hdr_heic_is_rejected(tmp_path):
-    pillow_heif = pytest.importorskip("pillow_heif")
-    image = pillow_heif.from_pillow(Image.fromarray(RGB))
-    image.save(tmp_path / "a.heic", color_primaries=9, transfer_characteristics=16)
-    with pytest.raises(InputError, match=r"primaries 9, transfer 16\); save it as sRGB"):
-        read_rgb(tmp_path / "a.heic")
-
-
-@pytest.mark.parametrize("name", ["ink.jpg", "ink.tif"])
-def test_cmyk(tmp_path, name):
-    """CMYK is inverted in JPEG, as Adobe writes it."""
-    cyan, magenta, yellow = (255 - np.moveaxis(RGB, -1, 0)).astype(np.uint8)
-    black = np.full_like(cyan, 51)
-    Image.merge("CMYK", [Image.fromarray(ink) for ink in (cyan, magenta, yellow, black)]).save(
-        tmp_path / name, quality=100, subsampling=0
-    )
-    expected = RGB * 0.8
-    assert np.abs(read_rgb(tmp_path / name) - expected).mean() < 1
-
-
-def p3_to_srgb(rgb: np.ndarray) -> np.ndarray:
-    """Convert Display P3 to sRGB, float in the same range, from the chromaticities.
-
-    Both spaces share transfer function and white point.
-    """
-
-    def to_xyz(*primaries):
-        red_to_white = np.array([(x / y, 1, (1 - x - y) / y) for x, y in (*primaries, (0.3127, 0.3290))]).T
-        xyz = red_to_white[:, :3]
-        return xyz * np.linalg.solve(xyz, red_to_white[:, 3])
-
-    p3 = to_xyz((0.680, 0.320), (0.265, 0.690), (0.150, 0.060))
-    srgb = to_xyz((0.64, 0.33), (0.30, 0.60), (0.15, 0.06))
-    full = np.iinfo(rgb.dtype).max
-    return full * encode_srgb(np.clip(decode_srgb(rgb / full) @ np.linalg.solve(srgb, p3).T, 0, 1))
-
-
-CUBE = np.random.default_rng(0).integers(0, 256, (40, 60, 3)).astype(np.uint8)
-CUBE16 = np.random.default_rng(0).integers(0, 65536, (40, 60, 3)).astype(np.uint16)
-
-
-WITH_PROFILE = {
-    "rgb.png": pillow(CUBE, icc_profile=P3),
-    "alpha.png": pillow(np.dstack([CUBE, CUBE[..., :1]]), icc_profile=P3),
-    "rgb.tif": pillow(CUBE, icc_profile=P3),
-    "rgb.heic": lambda path: save_heic(path, CUBE, icc_profile=P3, icc_profile_type="prof"),
-    "sixteen.png": lambda path: save_png_16(path, CUBE16, P3),
-    "sixteen.tif": tiff(CUBE16, iccprofile=P3),
-}
-
-
-@pytest.mark.parametrize("name", WITH_PROFILE)
-def test_display_p3_is_converted_to_srgb(tmp_path, name):
-    WITH_PROFILE[name](tmp_path / name)
-    pixels = read_rgb(tmp_path / name)
-    stored = CUBE16 if "sixteen" in name else CUBE
-    assert pixels.dtype == stored.dtype
-    error = np.abs(pixels - p3_to_srgb(stored))
-    assert error.max() < (150 if "sixteen" in name else 1.1)
-    assert np.abs(stored - p3_to_srgb(stored)).mean() > 20 * error.mean()
-
-
-def test_display_p3_in_jpeg_and_palette(tmp_path):
-    Image.fromarray(RGB).save(tmp_path / "a.jpg", quality=100, subsampling=0, icc_profile=P3)
-    stored = np.asarray(Image.open(tmp_path / "a.jpg"))
-    assert np.abs(read_rgb(tmp_path / "a.jpg") - p3_to_srgb(stored)).max() < 1.1
-    palette = Image.fromarray(RGB).quantize(16)
-    palette.save(tmp_path / "p.png", icc_profile=P3)
-    assert np.abs(read_rgb(tmp_path / "p.png") - p3_to_srgb(np.asarray(palette.convert("RGB")))).max() < 1.1
+# At a reduced size
 
 
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
@@ -205,49 +398,85 @@ def test_jpeg_at_a_reduced_size(tmp_path, mode):
 
 
 def test_other_photos_at_a_reduced_size_are_those_at_full_size(tmp_path):
-    Image.fromarray(RGB).save(tmp_path / "a.png")
+    png(RGB)(tmp_path / "a.png")
     np.testing.assert_array_equal(read_reduced(tmp_path / "a.png", 2), RGB)
     (tmp_path / "a.jpg").write_bytes((tmp_path / "a.png").read_bytes()[:40])
     with pytest.raises(InputError, match=r"a\.jpg: can't be decoded"):
         read_reduced(tmp_path / "a.jpg", 2)
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-def test_linear_grey_profile(tmp_path, dtype):
-    full = np.iinfo(dtype).max
-    grey = np.linspace(0, full, 60).astype(dtype).reshape(6, 10)
-    tifffile.imwrite(tmp_path / "a.tif", grey, photometric="minisblack", iccprofile=icc_profile((), (1.0,)))
-    assert np.abs(read_rgb(tmp_path / "a.tif") / full - encode_srgb(grey / full)[..., None]).max() < 0.006
+# Refused
 
 
-def test_linear_rgb_profile(tmp_path):
-    Image.fromarray(RGB).save(tmp_path / "linear.png", icc_profile=icc_profile())
-    expected = 255 * encode_srgb(RGB / 255)
-    assert np.abs(read_rgb(tmp_path / "linear.png") - expected).max() <= 2
+def with_tags(tags: dict[int, int], pixels=RGB16, **options):
+    """Return a writer of a TIFF whose tags are then changed in place."""
+
+    def write_changed(path):
+        tiff(pixels, **options)(path)
+        with tifffile.TiffFile(path, mode="r+b") as file:
+            for tag, value in tags.items():
+                file.pages.first.tags[tag].overwrite(value)
+
+    return write_changed
 
 
-@pytest.mark.parametrize(
-    "profile",
-    [
-        ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes(),
-        icc_profile(SRGB_COLORANTS, SRGB_CURVE),
-        icc_profile((), (1.0,)),  # for grey
-        P3[:200],
-        b"not a profile",
-    ],
-)
-def test_srgb_and_invalid_profiles_are_ignored(tmp_path, profile):
-    Image.fromarray(RGB).save(tmp_path / "a.png", icc_profile=profile)
-    assert (read_rgb(tmp_path / "a.png") == RGB).all()
+PNG = with_chunks(RGB)
+END, LONG_CHUNK = PNG.index(b"IEND") - 4, struct.pack(">I", 2**31 - 1) + b"tEXt"
+MISSING_PART = "parts of the image are not in the file"
+ANIMATION = {"save_all": True, "append_images": [Image.fromarray(SMOOTH[::-1])]}
+CODES = {  # of cICP
+    (9, 16, 0, 1): r"HDR colours \(PQ: primaries 9, transfer 16\); save it as sRGB",
+    (9, 18, 0, 1): r"HDR colours \(HLG: ",
+    (10, 13, 0, 1): "colours of primaries 10, transfer 13",
+    (1, 13, 0, 0): "narrow range",
+}
+KINDS = ("float16", "float32", "float64", "int8", "int16", "uint32")
+REFUSED = {
+    **{
+        f"{kind}.tif": (tiff((LINEAR * 100).astype(kind)), f"{kind} samples; save it with 8 or 16 bits")
+        for kind in KINDS
+    },
+    **{
+        f"cICP {code[:2]}, {pixels.dtype}.png": (png(pixels, (b"cICP", bytes(code))), words)
+        for code, words in CODES.items()
+        for pixels in (SMOOTH, SMOOTH16)
+    },
+    "previews.tif": (tiff(RGB, subfiletype=1), "contains only previews"),
+    "animation.webp": (pillow(SMOOTH, **ANIMATION), "an animation of 2 pictures; give one photo"),
+    "PQ.avif": (avif(SMOOTH, primaries=9, transfer=16), "HDR colours"),
+    "HLG.avif": (avif(SMOOTH, primaries=9, transfer=18), "HDR colours"),
+    "PQ.heic": (coded_heic(9, 16), r"primaries 9, transfer 16\); save it as sRGB"),
+    "ImageWidth.tif": (with_tags({256: 20_000}), "can't be decoded"),
+    "Photometric.tif": (with_tags({262: 12_345}), "12345 colours in 16 bits"),
+    "StripOffsets.tif": (with_tags({273: 2**31}), MISSING_PART),
+    "StripByteCounts.tif": (with_tags({279: 2**32 - 1}), MISSING_PART),
+    "StripByteCounts 0.tif": (with_tags({279: 0}), MISSING_PART),
+    "SamplesPerPixel.tif": (with_tags({277: 60_000}), "samples"),
+    # nothing requests the gigabytes that the file says it has, whether Pillow or tifffile reads it
+    "JPEG.tif": (with_tags({279: 2**32 - 1}, RGB, photometric="ycbcr", compression="jpeg"), MISSING_PART),
+    "JPEG, RGB.tif": (with_tags({279: 2**32 - 1}, RGB, compression="jpeg"), MISSING_PART),
+    "TileWidth.tif": (
+        with_tags({322: 2**15, 323: 2**15}, tile=(32, 32), compression="zlib"),
+        "tiles or strips of 3221225472 samples, more than the image has",
+    ),
+    "chunk.png": (content(PNG[:END] + LONG_CHUNK + PNG[END:]), r"can't be decoded \(cut short\)"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_unsupported_and_damaged_files_are_refused(tmp_path, name):
+    write, words = REFUSED[name]
+    write(tmp_path / name)
+    assert_refused(words, read_rgb, tmp_path / name)
 
 
 LARGER = random_rgb(120, 160)
 INTACT = {
     "baseline.jpg": pillow(LARGER),
     "progressive.jpg": pillow(LARGER, progressive=True),
-    "ink.jpg": lambda path: Image.fromarray(LARGER).convert("CMYK").save(path),
+    "ink.jpg": Image.fromarray(LARGER).convert("CMYK").save,
     "eight.png": pillow(LARGER),
-    "sixteen.png": png_16(LARGER.astype(np.uint16) * 257),
+    "sixteen.png": png(LARGER.astype(np.uint16) * 257),
     "eight.tif": tiff(LARGER),
     "packed.tif": tiff(LARGER, compression="lzw", rowsperstrip=10),
     "sixteen.tif": tiff(LARGER.astype(np.uint16), compression="zlib", rowsperstrip=10),
@@ -259,105 +488,11 @@ INTACT = {
 
 
 @pytest.mark.parametrize("name", INTACT)
-def test_truncated_files_are_rejected(tmp_path, name):
+def test_truncated_files_are_refused(tmp_path, name):
     path = tmp_path / name
     INTACT[name](path)
-    content = path.read_bytes()
+    whole = path.read_bytes()
     assert read_rgb(path).shape == LARGER.shape
-    for length in (13, 40, 150, *(int(len(content) * fraction) for fraction in (0.02, 0.1, 0.5, 0.9, 0.99))):
-        path.write_bytes(content[:length])
-        with pytest.raises(InputError) as caught:
-            read_rgb(path)
-        assert str(path) in str(caught.value) and "\n" not in str(caught.value)
-
-
-def test_raw_next_to_its_photo_is_excluded(tmp_path):
-    (tmp_path / "other").mkdir()
-    for name in (
-        "a.jpg",
-        "a.dng",
-        "b.HEIC",
-        "b.CR2",
-        "b.nef",
-        "c.dng",
-        "d.gif",
-        "d.arw",
-        "other/a.dng",
-        ".e.jpg",
-    ):
-        (tmp_path / name).touch()
-    assert [path.name for path in list_images(tmp_path)] == ["a.jpg", "b.HEIC", "c.dng", "d.arw", "d.gif"]
-    given = [tmp_path / "a.dng", tmp_path / "a.jpg", tmp_path / "other"]  # as expanded from a shell's *
-    assert find_photos(given) == [tmp_path / "a.jpg", tmp_path / "other" / "a.dng"]
-
-
-def test_folder_without_photos_is_rejected(tmp_path):
-    with pytest.raises(InputError, match="no pictures in it"):
-        list_images(tmp_path)
-    with pytest.raises(InputError, match="no such folder"):
-        list_images(tmp_path / "nowhere")
-
-
-def set_tags(path, tags: dict[int, int]) -> None:
-    """Change tags of a TIFF file in place."""
-    with tifffile.TiffFile(path, mode="r+b") as tiff:
-        for tag, value in tags.items():
-            tiff.pages.first.tags[tag].overwrite(value)
-
-
-@pytest.mark.parametrize(
-    ("tag", "value", "message"),
-    [
-        (256, 20_000, "can.t be decoded"),  # ImageWidth
-        (262, 12_345, "12345 colours in 16 bits"),  # PhotometricInterpretation
-        (273, 2**31, "parts of the image are not in the file"),  # StripOffsets
-        (279, 2**32 - 1, "parts of the image are not in the file"),  # StripByteCounts
-        (279, 0, "parts of the image are not in the file"),
-        (277, 60_000, "samples"),  # SamplesPerPixel
-    ],
-)
-def test_invalid_tiff_tags_are_rejected(tmp_path, tag, value, message):
-    tiff(RGB16)(tmp_path / "a.tif")
-    set_tags(tmp_path / "a.tif", {tag: value})
-    with pytest.raises(InputError, match=message) as caught:
-        read_rgb(tmp_path / "a.tif")
-    assert str(caught.value).startswith(str(tmp_path / "a.tif"))
-
-
-@pytest.mark.parametrize("compression", [None, "tiff_lzw"])  # read by tifffile, and by Pillow
-def test_ycbcr_in_tiff_is_converted(tmp_path, compression):
-    stored = Image.fromarray(RGB).convert("YCbCr")
-    stored.save(tmp_path / "a.tif", compression=compression)
-    rgb = np.asarray(stored.convert("RGB")).astype(int)
-    assert np.abs(read_rgb(tmp_path / "a.tif") - rgb).max() <= 2  # two libraries round differently
-
-
-@pytest.mark.parametrize("photometric", ["ycbcr", "rgb"])  # read by Pillow, and by tifffile
-def test_jpeg_in_tiff_beyond_the_end_of_the_file_is_not_read(tmp_path, photometric):
-    """Nothing requests the gigabytes that the file says it has."""
-    tifffile.imwrite(tmp_path / "a.tif", RGB, photometric=photometric, compression="jpeg")
-    set_tags(tmp_path / "a.tif", {279: 2**32 - 1})  # StripByteCounts
-    with pytest.raises(InputError, match="parts of the image are not in the file"):
-        read_rgb(tmp_path / "a.tif")
-
-
-def test_tile_larger_than_the_image_is_rejected(tmp_path):
-    tiff(RGB16, tile=(32, 32), compression="zlib")(tmp_path / "a.tif")
-    set_tags(tmp_path / "a.tif", {322: 2**15, 323: 2**15})  # TileWidth, TileLength
-    with pytest.raises(InputError, match="tiles or strips of 3221225472 samples, more than the image has"):
-        read_rgb(tmp_path / "a.tif")
-
-
-def test_large_blank_image_is_accepted(tmp_path):
-    Image.new("L", (5000, 5000), 255).save(tmp_path / "blank.png")
-    assert read_rgb(tmp_path / "blank.png").shape == (5000, 5000, 3)
-
-
-def test_png_chunk_beyond_the_end_of_the_file_is_rejected(tmp_path):
-    Image.fromarray(RGB).save(tmp_path / "a.png")
-    data = (tmp_path / "a.png").read_bytes()
-    position = data.index(b"IEND") - 4
-    chunk = struct.pack(">I", 2**31 - 1) + b"tEXt"
-    (tmp_path / "a.png").write_bytes(data[:position] + chunk + data[position:])
-    with pytest.raises(InputError, match=r"a\.png: can't be decoded \(cut short\)"):
-        read_rgb(tmp_path / "a.png")
+    for length in (13, 40, 150, *(int(len(whole) * share) for share in (0.02, 0.1, 0.5, 0.9, 0.99))):
+        path.write_bytes(whole[:length])
+        assert_refused("; ", read_rgb, path)

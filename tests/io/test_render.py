@@ -1,7 +1,5 @@
 """The way back: `omf render`, and DNG files from arrays."""
 
-import json
-import shutil
 import struct
 import sys
 from pathlib import Path
@@ -10,7 +8,7 @@ import imageio.v3 as iio
 import numpy as np
 import pytest
 import tifffile
-from conftest import ROOT, run
+from picture_files import assert_refused
 from PIL import Image
 
 import omf as package
@@ -107,37 +105,37 @@ def test_a_folder_of_raw_and_bad_files(tmp_path, omf_lines):
 
 
 def test_orientation_is_kept_as_a_tag(tmp_path, omf_lines):
+    pytest.importorskip("rawpy")
     exif = Image.Exif()
-    for orientation in (1, 3, 6, 8):
+    for orientation in range(1, 9):
         exif[274] = orientation
-        Image.fromarray(PHOTO).save(tmp_path / f"{orientation}.png", exif=exif)
+        Image.fromarray(PHOTO[:24, :32]).save(tmp_path / f"{orientation}.png", exif=exif)
     omf_lines("predict", tmp_path, "-o", tmp_path / "dng", "--format", "dng", "--model", "unprocess")
     omf_lines("render", tmp_path / "dng", "-o", tmp_path / "out")
-    for orientation in (1, 3, 6, 8):
+    for orientation in range(1, 9):
+        assert read_colours(tmp_path / "dng" / f"{orientation}.dng").orientation == orientation
         with Image.open(tmp_path / "out" / f"{orientation}.png") as image:
             assert image.getexif()[274] == orientation
-            assert image.size == (96, 64)
+            assert image.size == (32, 24)
 
 
-@pytest.mark.parametrize("kind", ["packed", "mosaic", "demosaiced", "counts"])
-def test_arrays_become_dng(tmp_path, kind):
-    raw = raw_of(PHOTO)
-    array = {
-        "packed": pack(mosaic(raw)),
-        "mosaic": mosaic(raw),
-        "demosaiced": raw,
-        "counts": (mosaic(raw) * 4000).round().astype(np.uint16),
-    }[kind]
-    levels = {"white_level": 4000} if kind == "counts" else {}
-    package.write_dng(array, str(tmp_path / "a.dng"), photo=PHOTO, original_name="a.jpg", **levels)
-    read = read_camera_raw(tmp_path / "a.dng")
-    np.testing.assert_allclose(read.mosaic, mosaic(raw), atol=1 / 4000)
-    colours = read_colours(tmp_path / "a.dng")
-    np.testing.assert_allclose(colours.neutral, NEUTRAL, rtol=0.02)  # estimated with the photo
-    assert colours.baseline_exposure == pytest.approx(0, abs=0.05)
-    np.testing.assert_allclose(
-        colours.matrix, CAMERA.mean_colour_matrix, atol=0.12
-    )  # of D65, of another camera
+def test_arrays_become_dng(tmp_path):
+    raw, path = raw_of(PHOTO), tmp_path / "a.dng"
+    bayer = mosaic(raw)
+    for array, levels in (
+        (pack(bayer), {"photo": PHOTO, "original_name": "a.jpg"}),
+        (bayer, {}),
+        (raw, {}),
+        ((bayer * 4000).round().astype(np.uint16), {"white_level": 4000}),
+    ):
+        package.write_dng(array, str(path), **levels)
+        np.testing.assert_allclose(read_camera_raw(path).mosaic, bayer, atol=1 / 4000)
+        if "photo" in levels:  # with which the colours are estimated
+            colours = read_colours(path)
+            np.testing.assert_allclose(colours.neutral, NEUTRAL, rtol=0.02)
+            assert colours.baseline_exposure == pytest.approx(0, abs=0.05)
+            d65 = colours.matrix  # of another camera
+            np.testing.assert_allclose(d65, CAMERA.mean_colour_matrix, atol=0.12)
 
 
 @pytest.mark.parametrize(
@@ -171,35 +169,18 @@ def test_arrays_that_are_no_raw_are_refused(tmp_path, array, options, words):
     assert not (tmp_path / "a.dng").exists()
 
 
-@pytest.mark.parametrize("neutral", [np.array([0.5, 0.6]), [1.0, 2.0, 1.2]], ids=repr)
-def test_forms_of_a_neutral(tmp_path, neutral):
-    for name, given in (("a", (0.5, 0.6)), ("b", neutral)):
-        package.write_dng(np.full((4, 4), 0.5), tmp_path / f"{name}.dng", neutral=given)
-    assert (tmp_path / "a.dng").read_bytes() == (tmp_path / "b.dng").read_bytes()
+def test_forms_of_a_neutral(tmp_path):
+    written = set()
+    for neutral in ((0.5, 0.6), np.array([0.5, 0.6]), [1.0, 2.0, 1.2]):
+        package.write_dng(np.full((4, 4), 0.5), tmp_path / "a.dng", neutral=neutral)
+        written.add((tmp_path / "a.dng").read_bytes())
+    assert len(written) == 1
 
 
 def test_places_that_are_no_dng_are_refused(tmp_path):
-    with pytest.raises(InputError, match=r"give a file that ends in \.dng"):
-        package.write_dng(np.zeros((4, 4)), tmp_path / "a.tif")
     (tmp_path / "file").touch()
-    with pytest.raises(InputError, match="can't be written"):
-        package.write_dng(np.zeros((4, 4)), tmp_path / "file" / "a.dng")
-
-
-def test_exiftool_reads_the_new_tags(tmp_path, omf_lines):
-    if not shutil.which("exiftool"):
-        pytest.skip("needs exiftool")
-    photo = ROOT / "test_rgb" / "coffee.jpg"
-    omf_lines("predict", photo, "-o", tmp_path, "--format", "dng", "--model", "unprocess")
-    (tags,) = json.loads(run("exiftool", "-json", "-n", tmp_path / "coffee.dng").stdout)
-    assert tags["OriginalRawFileName"] == "coffee.jpg"
-    assert -4 <= tags["BaselineExposure"] <= 4
-    assert (tags["CalibrationIlluminant1"], tags["CalibrationIlluminant2"]) == (17, 21)  # A and D65
-    for number, light in ((1, (1.09850, 1, 0.35585)), (2, (0.95047, 1, 1.08883))):
-        matrix = np.reshape([float(value) for value in tags[f"ColorMatrix{number}"].split()], (3, 3))
-        grey = matrix @ light
-        expected = CAMERA.illuminants["A" if number == 1 else "D65"]
-        np.testing.assert_allclose(grey / grey[1], expected, atol=2e-3)
+    for path, words in ((tmp_path / "a.tif", r"ends in \.dng"), (tmp_path / "file" / "a.dng", "be written")):
+        assert_refused(words, lambda path: package.write_dng(np.zeros((4, 4)), path), path)
 
 
 def test_a_missing_rawpy_is_told_once(tmp_path, monkeypatch, omf_lines):
@@ -279,14 +260,13 @@ def test_unknown_or_wrong_levels_are_one_line(tmp_path, render, array, levels, o
     assert line.startswith(f"problem: {tmp_path / name}: ") and words in line
 
 
-def dng_with(tmp_path, matrix: np.ndarray | None = None, orientation: int = 1, **options):
-    """Write a DNG; put another matrix and orientation into it in place."""
+def dng_with(tmp_path, matrix: np.ndarray | None = None, **options):
+    """Write a DNG; put another matrix into it in place."""
     path = tmp_path / "a.dng"
     known = {"neutral": (0.55, 0.62), "baseline_exposure": np.log2(1.5), "white_level": 4095}
     package.write_dng(scaled(4095), path, **known | options)
     with tifffile.TiffFile(path, mode="r+b") as tiff:
         tags = tiff.pages.first.tags
-        tags[274].overwrite(orientation)
         for code in (50721, 50722) if matrix is not None else ():
             tags[code].overwrite([part for value in matrix.ravel() for part in (int(value), int(value != 0))])
     return path
@@ -305,20 +285,3 @@ def test_a_dng_without_a_usable_matrix_has_guessed_colours(tmp_path, render, mat
     picture, (line,) = render("a.dng", "-q")
     assert picture.shape == PHOTO.shape
     assert "a.dng: no usable colour matrix in it; its colours are a guess, those of samsung_s7" in line
-
-
-@pytest.mark.parametrize("orientation", range(1, 9))
-def test_all_orientations_are_kept(tmp_path, render, orientation):
-    pytest.importorskip("rawpy")
-    assert read_colours(dng_with(tmp_path, np.eye(3), orientation)).orientation == orientation
-    render("a.dng")
-    with Image.open(tmp_path / "out" / "a.png") as image:
-        assert image.getexif()[274] == orientation
-
-
-@pytest.mark.parametrize(("shape", "told"), [((20, 64), True), ((64, 21), False), ((2, 65500), True)])
-def test_sizes_that_no_developer_opens_are_told(tmp_path, caplog, shape, told):
-    package.write_dng(np.zeros(shape, np.uint16), tmp_path / "a.dng", white_level=1023)
-    assert (
-        any("RAW developers open DNG files of 21 to 65499 pixels" in line for line in caplog.messages) == told
-    )
