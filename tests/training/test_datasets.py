@@ -265,7 +265,7 @@ def test_wrong_npz(tmp_path: Path):
     ):
         (tmp_path / "a.npz").write_bytes(content)
         with pytest.raises(InputError, match=rf"a\.npz: {message}"):
-            find_pairs(tmp_path)
+            find_pairs(tmp_path).pairs[0].load()
 
 
 def test_description(tmp_path: Path):
