@@ -196,9 +196,10 @@ def coarse_position(photo: np.ndarray, bayer: np.ndarray) -> tuple[bool, int, in
 
 
 def downscale(image: np.ndarray, factor: int) -> np.ndarray:
-    """Average factor x factor pixels; incomplete blocks at the end are cropped."""
+    """Average factor x factor pixels of an image, (H, W, ...); incomplete blocks at the end are cropped."""
     height, width = image.shape[0] // factor, image.shape[1] // factor
-    return image[: height * factor, : width * factor].reshape(height, factor, width, factor).mean(axis=(1, 3))
+    blocks = image[: height * factor, : width * factor]
+    return blocks.reshape(height, factor, width, factor, *image.shape[2:]).mean(axis=(1, 3))
 
 
 def texture(brightness: np.ndarray) -> np.ndarray:
