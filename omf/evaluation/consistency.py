@@ -111,10 +111,7 @@ def consistency_warnings(
 def colour_cast(packed: np.ndarray, linear: np.ndarray, camera: Camera) -> str | None:
     """Describe a colour cast that no light of the camera explains; return None if there is none.
 
-    Args:
-        packed: RAW samples of the nearly grey pixels, (n, 4).
-        linear: the same pixels of the linear photo, (n, 3).
-        camera: camera profile.
+    The nearly grey pixels of packed RAW are (n, 4), those of the linear photo (n, 3).
     """
     # the photo is white-balanced, so the ratio of RAW to photo is the colour of the light
     red, green, blue = mean_colour(packed) / np.maximum(linear.mean(axis=0), 1e-6)

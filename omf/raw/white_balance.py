@@ -83,8 +83,7 @@ def estimate_exposure(raw: np.ndarray, rgb: np.ndarray, neutral: np.ndarray, cam
 
     The linear photo, in camera primaries, is compared with the balanced RAW, at half size, where the photo is
     neither dark nor near white; the estimate is the median, within `MAX_STOPS`, and 0 without such pixels.
-
-    Args: see `estimate_neutral`, which gives `neutral`.
+    Arguments as of `estimate_neutral`, which gives `neutral`.
     """
     raw, linear, _ = tell_tones(raw, rgb)
     if not len(raw):
