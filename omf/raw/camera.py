@@ -126,7 +126,7 @@ class Camera:
     xyz_matrices: dict[str, np.ndarray] = field(default_factory=dict)
 
     def read_noise(self, shot_noise: float, factor: float = 1.0) -> float:
-        """Return the variance of the read noise at an ISO with this shot noise; `factor`: of its typical part."""
+        """Return the variance of the read noise at an ISO with this shot noise, `factor` times typical."""
         return typical_read_noise(shot_noise) * factor + self.read_noise_floor
 
     @property
