@@ -32,7 +32,7 @@ from heldout_pairs import (
 )
 from real import CHALLENGE_PATCH, Reference, add_references, patches, read_references
 from real import score as real_scores
-from single_network import any_patch, whole_image_objective
+from reporting import head, row
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 from tqdm import tqdm
@@ -40,14 +40,15 @@ from tqdm import tqdm
 from omf.inference.base import Picture
 from omf.inference.devices import pick_device
 from omf.inference.fusion import Fusion
-from omf.models.checkpoints import load_base, save_network
+from omf.models.checkpoints import load_base, load_demosaic_net, save_network
 from omf.networks.base import PaddedNetwork, network_input
 from omf.networks.build import build
-from omf.networks.global_net import BASE_CHANNELS, GlobalNet, summarise_photo
+from omf.networks.global_net import BASE_CHANNELS, GlobalNet, refine, summarise_photo
 from omf.raw.bayer import crop_to_cells, from_challenge_counts, pack, to_challenge_counts
 from omf.raw.camera import load_camera, profile_path
 from omf.raw.overexposure import overexposure_mask
 from omf.training.loop import Hyperparameters, fit
+from omf.training.losses import BranchLoss
 from omf.training.patches import WANTED, Patches, WholeImages
 from omf.training.settings import Iterations, Loss, Losses, TrainingSettings
 from omf.training.sources import Source, simulated_pictures
@@ -206,6 +207,32 @@ def crop_by_crop(reconstruct: Reconstruct, rgb: np.ndarray) -> np.ndarray:
     return predicted
 
 
+def any_patch(luma: np.ndarray) -> bool:
+    """Select every patch."""
+    return True
+
+
+def whole_image_objective(
+    settings: TrainingSettings, run: Path, device: torch.device
+) -> Callable[[nn.Module, list[Tensor]], Tensor]:
+    """Return the objective of NOE, over all pixels; a network with base refines it."""
+    demosaic = load_demosaic_net(weights_file(run, "demosaic")).to(device)
+    base = load_base(weights_file(run, "base")).to(device) if settings.iterations.base else None
+    criterion = BranchLoss(settings.loss.noe, load_camera(settings.camera).mean_neutral).to(device)
+
+    def objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
+        x, bayer, *summary = batch
+        if base:
+            x = append_base(x, base, *summary)
+        predicted = refine(network, x.contiguous(memory_format=torch.channels_last))
+        with torch.autocast(device.type, enabled=False):
+            with torch.no_grad():
+                truth = demosaic(bayer).clamp(0, 1)
+            return criterion(predicted.float(), truth, torch.ones_like(x[:, 3:4]))
+
+    return objective
+
+
 def bayer_objective(base: GlobalNet | None) -> Callable[[nn.Module, list[Tensor]], Tensor]:
     """Return the mean absolute error of a single-channel output against the mosaic."""
 
@@ -245,28 +272,23 @@ def score(
 ) -> dict[str, float]:
     """Return the means of `SCORES`."""
     rows = [scores_by_region(reconstruct(pair.rgb), pair) for pair in pairs]
-    means = {key: np.mean([row[key] for row in rows if key in row]) for key in SCORES if key != "psnr_real"}
+    means = {key: np.mean([one[key] for one in rows if key in one]) for key in SCORES if key != "psnr_real"}
     if references:
         scores = [real_scores(from_challenge_counts(reconstruct(item.rgb)), item) for item in references]
         means["psnr_real"] = np.mean(
-            [row["psnr_factor" if item.is_stretched else "psnr"] for row, item in zip(scores, references)]
+            [one["psnr_factor" if item.is_stretched else "psnr"] for one, item in zip(scores, references)]
         )
     return {key: float(value) for key, value in means.items()}
 
 
 def table(runs: list[dict], caption: str) -> str:
     """Return a Markdown table with mean and standard deviation over the seeds for each variant."""
-    lines = [
-        caption,
-        "",
-        "| network | variant | " + " | ".join(SCORES.values()) + " | training, min |",
-        "|---" * (len(SCORES) + 3) + "|",
-    ]
+    lines = [caption, "", *head("network", "variant", *SCORES.values(), "training, min")]
     for network, variant in ROWS:
         chosen = [run for run in runs if (run["network"], run["variant"]) == (network, variant.name)]
         cells = [spread([run[key] for run in chosen if key in run], key) for key in SCORES]
         minutes = np.mean([run["seconds"] for run in chosen]) / 60 if chosen else 0
-        lines.append(f"| {network} | {variant.name} | " + " | ".join(cells) + f" | {minutes:.1f} |")
+        lines.append(row(network, variant.name, *cells, f"{minutes:.1f}"))
     return "\n".join(lines) + "\n"
 
 

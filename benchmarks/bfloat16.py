@@ -8,8 +8,6 @@ halves, each in oneDNN's implicit mode (`fp32_precision = "bf16"`), where a proc
 packed once. Both trainings are those of NOE on the same patches, in autocast and without.
 """
 
-import argparse
-import csv
 import subprocess
 import sys
 import tempfile
@@ -21,28 +19,23 @@ from pathlib import Path
 import imageio.v3 as iio
 import numpy as np
 import torch
-from speed import ROOT, Plain, clock, networks, predict_all, predict_plainly, spread
+from reporting import evenly_spaced, head, make_parser, median_and_range, publish, save_plot
+from speed import ROOT, Plain, clock, networks, predict_all, predict_plainly
 from torch import Tensor, nn
 from tqdm import tqdm
+from training_speed import train_noe
 
 from omf.inference.devices import device_label, pick_device
 from omf.inference.fusion import Fusion
 from omf.io.photos import find_photos
-from omf.models.checkpoints import save_network
-from omf.networks.build import build
-from omf.networks.demosaic_net import DemosaicNet
 from omf.networks.fused_unet import FusedUNet
 from omf.networks.onednn import WinogradConv
 from omf.networks.unet import PUBLISHED_WIDTHS
 from omf.raw.camera import load_camera
 from omf.training import loop
-from omf.training.loop import Hyperparameters, fit
-from omf.training.patches import WANTED, Patches
 from omf.training.settings import Iterations, TrainingSettings
 from omf.training.sources import SimulatedPictures, draw_scenes
-from omf.training.train import branch_objective
 from omf.utils.errors import cli_entry_point
-from omf.utils.files import save_text
 
 CPU = torch.device("cpu")
 CHANNELS, SIDE = 256, 128  # of the single convolution
@@ -171,19 +164,10 @@ def train(precision: torch.dtype) -> tuple[list[float], list[float]]:
     """Train NOE; return the losses, and patches per second without the first part."""
     widths, iterations, batch = TRAINING
     pictures = SimulatedPictures([], draw_scenes(16, 0), load_camera("samsung_s7"))
-    settings = TrainingSettings(widths=widths, iterations=Iterations(base=0, noe=1))
-    loop.training_precision, loop.LOG_EVERY = (lambda device: precision), iterations // 12
+    settings = TrainingSettings(network="unet", widths=widths, iterations=Iterations(base=0, noe=1))
+    loop.training_precision = lambda device: precision
     torch.manual_seed(0)
-    with tempfile.TemporaryDirectory() as folder:
-        save_network(DemosaicNet(), Path(folder) / "demosaic.safetensors")
-        objective = branch_objective("noe", settings, Path(folder), CPU)
-        patches = Patches(pictures, WANTED["noe"], 120, iterations * batch, 0)
-        plan = Hyperparameters("noe", iterations, batch, 1e-3, 10, 0.9, "")
-        fit(build("unet", widths), objective, patches, plan, Path(folder), CPU)
-        with (Path(folder) / "log.csv").open() as file:
-            logged = list(csv.DictReader(file))
-    losses, rates = ([float(row[key]) for row in logged] for key in ("loss", "patches_per_second"))
-    return losses, rates[1:]
+    return train_noe(settings, batch, pictures, iterations, CPU, warmup=10, parts=12)
 
 
 def draw(losses: dict[str, list[float]], out: Path) -> None:
@@ -198,40 +182,36 @@ def draw(losses: dict[str, list[float]], out: Path) -> None:
     axes.set(xlabel="iteration", ylabel="loss of NOE", yscale="log")
     axes.grid(alpha=0.3, which="both")
     axes.legend()
-    figure.savefig(out, dpi=110)
+    save_plot(figure, out)
 
 
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--count", type=int, default=12, help="number of photos, evenly spaced by name")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--out", type=Path, help="Markdown tables")
     parser.add_argument("--plot", type=Path, help="PNG of the losses of both trainings")
     arguments = parser.parse_args()
-    found = find_photos(arguments.photos)
-    photos = found[:: max(len(found) // arguments.count, 1)][: arguments.count]
+    photos = evenly_spaced(find_photos(arguments.photos), arguments.count)
     pick_device("cpu", own_process=True)
     torch.manual_seed(0)
     progress = tqdm(total=5, unit="part", disable=None)
     lines = [f"{device_label(CPU)}; median (min to max) of {arguments.rounds} interleaved rounds", ""]
-    lines += ["| one thread | ms | mean error |", "|---|---|---|"]
+    lines += head("one thread", "ms", "mean error")
     with threads(1), torch.inference_mode():
         for make in (single_layers, whole_networks):
             rows = make()
             for name, seconds in time_rows(rows, arguments.rounds).items():
-                milliseconds = spread([1000 * value for value in seconds], 1)
+                milliseconds = median_and_range([1000 * value for value in seconds], 1)
                 lines.append(f"| {name} | {milliseconds} | {rows[name][1]:.1e} |")
             progress.update()
     lines += ["", f"Files to files at the published widths, {len(photos)} photos:", ""]
-    lines += ["| | s/image | speed-up |", "|---|---|---|"]
+    lines += head("", "s/image", "speed-up")
     measured = end_to_end(photos, arguments.rounds)
     plain = np.median(measured["plain execution"])
     for name, seconds in measured.items():
-        lines.append(f"| {name} | {spread(seconds, 2)} | {plain / np.median(seconds):.1f} |")
+        lines.append(f"| {name} | {median_and_range(seconds, 2)} | {plain / np.median(seconds):.1f} |")
     progress.update()
     lines += [
         "",
@@ -240,15 +220,12 @@ def main() -> None:
     ]
     progress.update()
     losses: dict[str, list[float]] = {}
-    lines += ["| training, widths 16-32-64-128-256 | patches/s | last loss |", "|---|---|---|"]
+    lines += head("training, widths 16-32-64-128-256", "patches/s", "last loss")
     for name, precision in (("float32", torch.float32), ("bfloat16", torch.bfloat16)):
         losses[name], rates = train(precision)
-        lines.append(f"| {name} | {spread(rates, 1)} | {losses[name][-1]:.4f} |")
+        lines.append(f"| {name} | {median_and_range(rates, 1)} | {losses[name][-1]:.4f} |")
     progress.close()
-    text = "\n".join(lines) + "\n"
-    print(text)
-    if arguments.out:
-        save_text(arguments.out, text)
+    publish(lines, arguments.out)
     if arguments.plot:
         draw(losses, arguments.plot)
 

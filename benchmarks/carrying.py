@@ -5,11 +5,11 @@
 Each photo is reconstructed in memory, to the challenge's format, with and without carrying in turn.
 """
 
-import argparse
 import time
 from pathlib import Path
 
 import numpy as np
+from reporting import head, make_parser, median_and_range, publish
 
 from omf.inference.base import Picture
 from omf.inference.load import load_method
@@ -19,19 +19,15 @@ from omf.io.photos import find_photos
 from omf.models.registry import find_model
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import cli_entry_point
-from omf.utils.files import save_text
 
 
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--model", default="samsung_s7")
     parser.add_argument("--camera", default="NIKON D750")
     parser.add_argument("--turns", type=int, default=7)
-    parser.add_argument("--out", type=Path, help="Markdown table")
     arguments = parser.parse_args()
     model = find_model(arguments.model)
     method, device, _ = load_method(model, "cpu", own_process=True)
@@ -39,8 +35,7 @@ def main() -> None:
     lines = [
         f"{device}; {arguments.model} to {arguments.camera}; {arguments.turns} turns, the first left out",
         "",
-        "| photo | megapixels | own RAW, s | carried, s | ratio: median (min to max) |",
-        "|---|---|---|---|---|",
+        *head("photo", "megapixels", "own RAW, s", "carried, s", "ratio: median (min to max)"),
     ]
     medians = []
     for path in find_photos(arguments.photos):
@@ -56,13 +51,11 @@ def main() -> None:
         medians.append(np.median(ratios))
         lines.append(
             f"| {path.stem} | {mask.size / 1e6:.1f} | {np.median(own):.2f} | {np.median(carried):.2f} |"
-            f" {np.median(ratios):.3f} ({ratios.min():.3f} to {ratios.max():.3f}) |"
+            f" {median_and_range(ratios, 3)} |"
         )
         print(lines[-1], flush=True)
     lines += ["", f"Median of the medians: {np.median(medians):.3f}"]
-    print("\n".join(lines))
-    if arguments.out:
-        save_text(arguments.out, "\n".join(lines) + "\n")
+    publish(lines, arguments.out)
 
 
 if __name__ == "__main__":

@@ -9,20 +9,20 @@ methods.
     python benchmarks/demosaic.py PHOTO_OR_FOLDER... --net FILE --out benchmarks/demosaic.md
 """
 
-import argparse
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from reporting import head, make_parser, publish
 
+from omf.evaluation.alignment import downscale
 from omf.evaluation.metrics import psnr
 from omf.io.images import read_rgb
 from omf.io.photos import find_photos, match_patterns
 from omf.raw.bayer import demosaic, mosaic
 from omf.raw.isp import decode_srgb
 from omf.utils.errors import InputError, cli_entry_point
-from omf.utils.files import save_text
 
 HELD_OUT = Path(__file__).with_name("heldout_pairs.txt")
 NEUTRAL = np.array([0.5, 1, 0.6], np.float32)  # RAW of a neutral grey, as in phones in daylight
@@ -38,14 +38,8 @@ def linear_crops(photo: Path, number: int, crops: int) -> list[np.ndarray]:
     """Return up to `crops` crops as demosaiced RAW: float32 (H, W, 3), H and W even and at most CROP."""
     rgb = read_rgb(photo)
     linear = decode_srgb(rgb.astype(np.float32) / np.iinfo(rgb.dtype).max)
-    factor = max(2, -(-max(linear.shape) // MAX_SIDE))
-    height, width = (size // factor for size in linear.shape[:2])
-    reduced = (
-        linear[: height * factor, : width * factor]
-        .reshape(height, factor, width, factor, 3)
-        .mean(axis=(1, 3))
-    )
-    raw = (reduced * NEUTRAL).astype(np.float32)
+    raw = (downscale(linear, max(2, -(-max(linear.shape) // MAX_SIDE))) * NEUTRAL).astype(np.float32)
+    height, width = raw.shape[:2]
     result = []
     for crop in range(crops if min(height, width) > CROP else 1):
         rng = np.random.default_rng([SEED, number, crop])
@@ -105,9 +99,7 @@ def full_reference_scores(rgb: np.ndarray, truth: np.ndarray) -> tuple[float, fl
 
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--net", type=Path, help="weights of the Demosaic Net")
     parser.add_argument("--every", type=int, default=4, help="use every n-th held-out photo")
@@ -117,7 +109,6 @@ def main() -> None:
         default=4,
         help=f"crops per photo, if larger than {CROP} x {CROP} after downscaling",
     )
-    parser.add_argument("--out", type=Path, help="Markdown table")
     arguments = parser.parse_args()
 
     photos = sorted(match_patterns(find_photos(arguments.photos), HELD_OUT))[:: arguments.every]
@@ -145,15 +136,12 @@ def main() -> None:
     lines = [
         f"{len(references)} crops from {len(photos)} held-out photos; mean (standard deviation)",
         "",
-        "| | PSNR (linear) | PSNR (gamma 1/2.2) | s/megapixel (CPU) |",
-        "|---|---|---|---|",
+        *head("", "PSNR (linear)", "PSNR (gamma 1/2.2)", "s/megapixel (CPU)"),
     ]
     for name in methods:
         cells = [f"{column.mean():.2f} ({column.std():.2f})" for column in np.array(results[name]).T]
         lines.append(f"| {name} | {' | '.join(cells)} | {np.median(times[name]):.3f} |")
-    print("\n".join(lines))
-    if arguments.out:
-        save_text(arguments.out, "\n".join(lines) + "\n")
+    publish(lines, arguments.out)
 
 
 if __name__ == "__main__":

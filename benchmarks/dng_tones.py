@@ -7,13 +7,14 @@ RAW with the tones and colours of its profile; and of the same without the loss 
 demosaicing. Reduced by 8 along each axis, the pictures show tones alone.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
+from reporting import head, make_parser, publish, row
 from tqdm import tqdm
 
 import omf
+from omf.evaluation.alignment import downscale
 from omf.evaluation.metrics import psnr
 from omf.io.camera_raw import CameraRaw, demosaic_raw
 from omf.io.cameras import find_camera
@@ -26,27 +27,16 @@ from omf.raw.photo_profile import fit_photo_profile
 from omf.raw.white_balance import estimate_exposure, estimate_neutral
 from omf.utils.console import log
 from omf.utils.errors import cli_entry_point
-from omf.utils.files import save_text
 
 COLUMNS = ("plain", "profile", "profile, before the mosaic", "plain, reduced", "profile, reduced")
 REDUCTION = 8  # pixels whose means are compared, along each axis
 
 
-def reduced(picture: np.ndarray) -> np.ndarray:
-    """Return the means over squares of pixels, (H, W, 3) -> (h, w, 3): tones without detail."""
-    height, width = (side // REDUCTION for side in picture.shape[:2])
-    squares = picture[: height * REDUCTION, : width * REDUCTION]
-    return squares.reshape(height, REDUCTION, width, REDUCTION, 3).mean(axis=(1, 3))
-
-
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--model", default="samsung_s7")
-    parser.add_argument("--out", type=Path, help="Markdown table")
     arguments = parser.parse_args()
     camera = find_camera(find_model(arguments.model).camera)
     reconstructor = omf.Reconstructor(arguments.model, device="cpu")
@@ -65,16 +55,12 @@ def main() -> None:
             tones = (profile.neutral, profile.colour_matrix, None, profile.tone_curve)
             pictures.append(develop(demosaiced, *tones))
         rows[path.stem] = [psnr(picture, photo) for picture in pictures]
-        rows[path.stem] += [psnr(reduced(picture), reduced(photo)) for picture in pictures[:2]]
+        reduced = downscale(photo, REDUCTION)
+        rows[path.stem] += [psnr(downscale(picture, REDUCTION), reduced) for picture in pictures[:2]]
     rows["mean"] = np.mean(list(rows.values()), axis=0)
-    lines = [f"| {arguments.model} | " + " | ".join(COLUMNS) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
-    lines += [
-        f"| {name} | " + " | ".join(f"{value:.2f}" for value in values) + " |"
-        for name, values in rows.items()
-    ]
-    print("\n".join(lines))
-    if arguments.out:
-        save_text(arguments.out, "\n".join(lines) + "\n")
+    lines = head(arguments.model, *COLUMNS)
+    lines += [row(name, *(f"{value:.2f}" for value in values)) for name, values in rows.items()]
+    publish(lines, arguments.out)
 
 
 if __name__ == "__main__":

@@ -10,26 +10,25 @@ those of benchmarks/heldout_pairs.py, real references those of benchmarks/real.p
 camera. The RAW of --stretched references is known up to a factor, so that the prediction gets the best one.
 """
 
-import argparse
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from heldout_pairs import held_out_pairs, held_out_pictures
-from real import Reference, add_references, read_references, reconstruct, to_rgb
+from real import Reference, add_references, read_references, reconstruct
+from reporting import head, make_parser, publish, row
 from tqdm import tqdm
 
 from omf.evaluation.metrics import psnr
 from omf.inference.load import load_method
 from omf.models.registry import find_model
-from omf.raw.bayer import demosaic, from_challenge_counts, unpack
+from omf.raw.bayer import demosaic, from_challenge_counts, merge_greens, unpack
 from omf.raw.camera import Camera, load_camera
 from omf.raw.camera_colours import neutral_under, temperature, white_of
 from omf.raw.isp import camera_to_srgb, clip, encode_srgb, raise_contrast, saturate
 from omf.raw.white_balance import estimate_exposure, estimate_neutral
 from omf.utils.errors import cli_entry_point
-from omf.utils.files import save_text
 
 SIZE = 256  # height and width of held-out pairs, pixels
 KELVIN = 800  # by which the white balance is changed
@@ -93,7 +92,7 @@ def score(predicted: np.ndarray, reference: Reference, camera: Camera) -> dict[s
     rgb, truth = reference.rgb[:height, :width], demosaic(unpack(reference.raw).astype(np.float32))
     neutral = estimate_neutral(truth, rgb, camera)
     exposure = 2 ** estimate_exposure(truth, rgb, neutral, camera)
-    colours, true = to_rgb(predicted[reference.valid]), to_rgb(reference.raw[reference.valid])
+    colours, true = (merge_greens(packed[reference.valid]) for packed in (predicted, reference.raw))
     if reference.is_stretched:
         colours = colours * ((colours * true).sum() / (colours**2).sum())
     matrix = camera.mean_colour_matrix
@@ -115,22 +114,19 @@ def simulated(photos: list[Path], camera: str, count: int) -> Iterator[Reference
 def table(rows: dict[str, list[dict[str, float]]], heading: str) -> list[str]:
     """Return a Markdown table of the means over the pairs of each model."""
     names = list(next(iter(rows.values()))[0])
-    lines = [f"| {heading} | pairs | " + " | ".join(names) + " |", "|---" * (len(names) + 2) + "|"]
+    lines = head(heading, "pairs", *names)
     for model, scores in rows.items():
-        cells = [f"{np.mean([entry[name] for entry in scores]):.2f}" for name in names]
-        lines.append(f"| {model} | {len(scores)} | " + " | ".join(cells) + " |")
+        means = (f"{np.mean([entry[name] for entry in scores]):.2f}" for name in names)
+        lines.append(row(model, str(len(scores)), *means))
     return [*lines, ""]
 
 
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("photos", nargs="+", type=Path, help="photos, of which the held-out ones are used")
     add_references(parser)
     parser.add_argument("--count", type=int, default=40, help="simulated pairs of each camera")
-    parser.add_argument("--out", type=Path, help="Markdown tables")
     arguments = parser.parse_args()
     references = read_references(arguments)
     cameras = {"samsung_s7": "s7", "huawei_p20": "p20", "generic_phone": "phone"}
@@ -145,10 +141,7 @@ def main() -> None:
             for rows, items in ((drawn, pairs), (real, own)):
                 rows[label] = [score(reconstruct(method, item), item, profile) for item in items]
     lines = table({label: scores for label, scores in real.items() if scores}, "real references")
-    lines += table(drawn, "simulated held-outs")
-    print("\n".join(lines))
-    if arguments.out:
-        save_text(arguments.out, "\n".join(lines))
+    publish(lines + table(drawn, "simulated held-outs"), arguments.out)
 
 
 if __name__ == "__main__":

@@ -8,12 +8,12 @@ The same photos give the same pairs. Remove the extra tone curves of AIM 2022's 
     python benchmarks/heldout.py PHOTO_OR_FOLDER... --models samsung_s7 --out benchmarks/heldout.md
 """
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from heldout_pairs import COLUMNS, held_out_pairs, held_out_pictures, scores_by_region
+from reporting import head, make_parser, publish, row
 from tqdm import tqdm
 
 from omf.inference.base import Picture
@@ -26,7 +26,6 @@ from omf.raw.bayer import to_challenge_format
 from omf.raw.camera import Camera, load_camera
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import cli_entry_point
-from omf.utils.files import save_text
 
 SIZE = 384  # image side, pixels
 Method = Callable[[Picture], np.ndarray]  # -> packed RAW
@@ -53,30 +52,27 @@ def baseline(rgb: np.ndarray, camera: Camera) -> np.ndarray:
 
 def renditions_row(name: str, rows: list[list[dict[str, float]]]) -> str:
     """Return a Markdown row of the scores of each RAW's renditions."""
-    psnrs = np.array([[row["psnr"] for row in each] for each in rows if "psnr" in each[0]])
+    psnrs = np.array([[scores["psnr"] for scores in each] for each in rows if "psnr" in each[0]])
     cells = [
         f"{psnrs.mean():.2f} ({psnrs.mean(1).std():.2f})",
         f"{psnrs.std(1).mean():.2f}",
         f"{psnrs.min(1).mean():.2f}",
     ]
     for key in list(COLUMNS)[1:]:
-        values = np.array([row[key] for each in rows for row in each if key in row])
+        values = np.array([scores[key] for each in rows for scores in each if key in scores])
         digits = 4 if key.startswith("ssim") else 2
         cells.append(f"{values.mean():.{digits}f} ({values.std():.{digits}f})")
-    return f"| {name} | " + " | ".join(cells) + " |"
+    return row(name, *cells)
 
 
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--models", nargs="+", default=["samsung_s7"])
     parser.add_argument("--camera", default="samsung_s7", help="camera of the models")
     parser.add_argument("--pairs", type=int, default=80)
     parser.add_argument("--renditions", type=int, default=5, help="photos of each RAW")
-    parser.add_argument("--out", type=Path, help="Markdown table")
     arguments = parser.parse_args()
 
     camera = load_camera(arguments.camera)
@@ -92,22 +88,14 @@ def main() -> None:
     pairs = held_out_pairs(pictures, arguments.pairs, SIZE, arguments.renditions)
     for number, pair in enumerate(tqdm(pairs, total=arguments.pairs, unit="pair", disable=None)):
         for name, method in methods.items():
-            scores[name].append(
-                [
-                    scores_by_region(
-                        method(Picture(rgb, overexposure_mask(rgb), f"pair {number}.{index}")), pair, rgb
-                    )
-                    for index, rgb in enumerate(pair.renditions)
-                ]
-            )
-    num_overexposed = sum("psnr_oe" in row for rows in scores[arguments.models[0]] for row in rows)
+            pictures = [
+                Picture(rgb, overexposure_mask(rgb), f"pair {number}.{index}")
+                for index, rgb in enumerate(pair.renditions)
+            ]
+            scores[name].append([scores_by_region(method(shown), pair, shown.rgb) for shown in pictures])
+    num_overexposed = sum("psnr_oe" in one for rows in scores[arguments.models[0]] for one in rows)
     num_random = arguments.pairs - arguments.pairs // 2
-    head = [
-        "PSNR",
-        "spread of renditions",
-        "worst rendition",
-        *(COLUMNS[key] for key in list(COLUMNS)[1:]),
-    ]
+    columns = ("PSNR", "spread of renditions", "worst rendition", *list(COLUMNS.values())[1:])
     lines = [
         f"Simulated pairs of {arguments.camera} from {contents}, {SIZE} x {SIZE} pixels; mean (standard",
         f"deviation). PSNR and SSIM: {num_random} random RAW, {arguments.renditions} photos of each: the ISP"
@@ -116,13 +104,10 @@ def main() -> None:
         f"pixel, in the {num_overexposed} photos that contain some, of these RAW and of"
         f" {arguments.pairs // 2} more with highlights.",
         "",
-        "| | " + " | ".join(head) + " |",
-        "|---" * (len(head) + 1) + "|",
+        *head("", *columns),
         *(renditions_row(name, rows) for name, rows in scores.items()),
     ]
-    print("\n".join(lines))
-    if arguments.out:
-        save_text(arguments.out, "\n".join(lines) + "\n")
+    publish(lines, arguments.out)
 
 
 if __name__ == "__main__":

@@ -6,16 +6,15 @@ FOLDERS of public test collections, such as test/data of exiv2's source, t/image
 Tests/Data of metadata-extractor: JPEG, and metadata alone (.exv).
 """
 
-import argparse
 from collections import Counter
 from pathlib import Path
 
 import exiv2
+from reporting import head, make_parser, publish, row
 
 from omf.io.cameras import camera_of_model
 from omf.io.maker_notes import GainReader, ask_exiv2
 from omf.utils.errors import cli_entry_point
-from omf.utils.files import save_text
 
 SUFFIXES = {".jpg", ".jpeg", ".exv"}
 MAKERS = ("Canon", "NIKON", "SONY", "OLYMPUS", "OM Digital", "Panasonic", "FUJIFILM", "PENTAX", "RICOH")
@@ -35,11 +34,8 @@ def maker_and_model(path: Path) -> tuple[str, str]:
 
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("folders", nargs="+", type=Path)
-    parser.add_argument("--out", type=Path, help="Markdown table")
     arguments = parser.parse_args()
     files = [file for folder in arguments.folders for file in sorted(folder.rglob("*"))]
     counts: dict[str, Counter] = {}
@@ -58,12 +54,10 @@ def main() -> None:
                 counter["exiv2, the same" if same else "exiv2, others"] += 1
             counter["camera known to LibRaw"] += bool(by_exiftool and camera_of_model(make, model))
     columns = ("files", "exiftool", "exiv2, the same", "exiv2, others", "camera known to LibRaw")
-    lines = ["| maker | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
+    lines = head("maker", *columns)
     for maker, counter in (counts | {"all": sum(counts.values(), Counter())}).items():
-        lines.append(f"| {maker} | " + " | ".join(str(counter[column]) for column in columns) + " |")
-    print("\n".join(lines))
-    if arguments.out:
-        save_text(arguments.out, "\n".join(lines) + "\n")
+        lines.append(row(maker, *(str(counter[column]) for column in columns)))
+    publish(lines, arguments.out)
 
 
 if __name__ == "__main__":

@@ -9,33 +9,27 @@ noise grows with the ISO, which a mosaic does not tell: the table gives the ISO 
 measured one, and the read noise that it has there, with that of rounding to counts.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
+from reporting import head, make_parser, publish
 
 from omf.calibration.noise import fit_noise
 from omf.raw.camera import load_camera
 from omf.utils.errors import cli_entry_point
-from omf.utils.files import save_text
 
 
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("mosaics", nargs="+", type=Path)
     parser.add_argument("--black", type=int, required=True, help="black level, counts")
     parser.add_argument("--white", type=int, required=True, help="white level, counts")
     parser.add_argument("--camera", required=True, help="profile to compare with")
-    parser.add_argument("--out", type=Path, help="Markdown table")
     arguments = parser.parse_args()
     camera = load_camera(arguments.camera)
-    lines = [
-        "| Mosaic | brightness | shot noise | ISO of that in the profile | read noise | of the profile |",
-        "|---|---|---|---|---|---|",
-    ]
+    columns = ("brightness", "shot noise", "ISO of that in the profile", "read noise", "of the profile")
+    lines = head("Mosaic", *columns)
     rounding = 1 / 12 / (arguments.white - arguments.black) ** 2
     for path in arguments.mosaics:
         with np.load(path) as archive:
@@ -50,9 +44,7 @@ def main() -> None:
         lines.append(
             f"| {path.stem} | {planes.mean():.3f} | {shot:.2e} | {iso:.0f} | {read:.1e} | {profile:.1e} |"
         )
-    print("\n".join(lines))
-    if arguments.out:
-        save_text(arguments.out, "\n".join(lines) + "\n")
+    publish(lines, arguments.out)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from files to files, start included. In the worst case every square of 64 pixels
 overexposed pixel, so that OE runs everywhere.
 """
 
-import argparse
 import subprocess
 import sys
 import tempfile
@@ -17,7 +16,8 @@ from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
-from speed import clock, run_all, spread
+from reporting import head, make_parser, median_and_range, publish, row
+from speed import clock, run_all
 from tqdm import tqdm
 
 from omf.inference.base import Picture
@@ -29,7 +29,6 @@ from omf.io.photos import find_photos
 from omf.models.registry import find_model
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import cli_entry_point
-from omf.utils.files import save_text
 
 SPACING = 64  # pixels between the overexposed ones of the worst case
 SMALL = 64  # side of the picture that measures the start, pixels
@@ -64,13 +63,10 @@ def predict_files(photos: list[Path], model: str, precision: str) -> tuple[float
 
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("photos", nargs="+", type=Path, help="photos or folders of photos")
     parser.add_argument("--model", default="samsung_s7")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--out", type=Path, help="Markdown tables")
     arguments = parser.parse_args()
     photos, model = find_photos(arguments.photos), find_model(arguments.model)
     device = pick_device("auto", own_process=True)
@@ -108,16 +104,16 @@ def main() -> None:
         f"{device_label(device)}; model {arguments.model}; median (min to max) of {arguments.rounds}"
         " interleaved rounds",
         "",
-        "| photo, in memory | megapixels | overexposed, % | OE reads, % |"
-        + "".join(f" {precision}, s |" for precision in precisions),
-        "|---|---|---|---|" + "---|" * len(precisions),
+        *head(
+            *("photo, in memory", "megapixels", "overexposed, %", "OE reads, %"),
+            *(f"{precision}, s" for precision in precisions),
+        ),
     ]
     for name, picture in pictures.items():
         read = share_read(fusions["float32"], picture.mask)
-        lines.append(
-            f"| {name} | {picture.mask.size / 1e6:.1f} | {100 * picture.mask.mean():.2f} | {100 * read:.0f} |"
-            + "".join(f" {spread(seconds[name, precision], 2)} |" for precision in precisions)
-        )
+        cells = [f"{picture.mask.size / 1e6:.1f}", f"{100 * picture.mask.mean():.2f}", f"{100 * read:.0f}"]
+        cells += [median_and_range(seconds[name, precision], 2) for precision in precisions]
+        lines.append(row(name, *cells))
     medians = {
         precision: [np.median(seconds[path.name, precision]) for path in photos] for precision in precisions
     }
@@ -128,18 +124,15 @@ def main() -> None:
         )
     lines += [
         "",
-        "| files to files | " + " | ".join(f"{precision}, s | GiB" for precision in precisions) + " |",
-        "|---|" + "---|---|" * len(precisions),
+        *head("files to files", *(title for name in precisions for title in (f"{name}, s", "GiB"))),
     ]
     for name in runs:
         cells = []
         for precision in precisions:
             taken, memory = zip(*files[name, precision])
-            cells += [spread(taken, 1), f"{max(memory):.2f}"]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
-    print("\n".join(lines))
-    if arguments.out:
-        save_text(arguments.out, "\n".join(lines) + "\n")
+            cells += [median_and_range(taken, 1), f"{max(memory):.2f}"]
+        lines.append(row(name, *cells))
+    publish(lines, arguments.out)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ answer. Samples are a folder of photos and one of their RAW, of the S7; PAIRS ar
 benchmarks/real.py reads them.
 """
 
-import argparse
 import copy
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -18,6 +17,7 @@ import imageio.v3 as iio
 import numpy as np
 import torch
 from real import Reference, read_pairs, reconstruct, score
+from reporting import evenly_spaced, head, make_parser, publish
 from tqdm import tqdm
 
 from omf.inference.devices import device_label, pick_device
@@ -31,7 +31,6 @@ from omf.networks.global_net import refine
 from omf.raw.bayer import WHITE_LEVEL, from_challenge_counts, mosaic, to_challenge_counts
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import cli_entry_point
-from omf.utils.files import save_text
 
 
 def load_precisions(model: Model, device: torch.device) -> dict[str, Fusion]:
@@ -77,8 +76,7 @@ def differences(fusions: dict[str, Fusion], photos: list[np.ndarray], everywhere
             errors[name].append(np.abs(predicted - expected).ravel() * WHITE_LEVEL)
             counts = (to_challenge_counts(values).astype(int) for values in (predicted, expected))
             changed[name].append(np.abs(np.subtract(*counts)).ravel())
-    lines = ["| `precision` | mean before truncation (counts) | values changed | maximum (counts) |"]
-    lines.append("|---|---|---|---|")
+    lines = head("`precision`", "mean before truncation (counts)", "values changed", "maximum (counts)")
     for name in errors:
         error, counts = np.concatenate(errors[name]), np.concatenate(changed[name])
         lines.append(f"| {name} | {error.mean():.1g} | {(counts > 0).mean():.2g} | {counts.max()} |")
@@ -94,25 +92,22 @@ def read_samples(photos: Path, raw: Path) -> Iterator[Reference]:
 
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--count", type=int, default=20, help="number of photos, evenly spaced by name")
     parser.add_argument("--models", nargs="+", default=["samsung_s7"], help="models of U-Nets")
     parser.add_argument("--samples", nargs=2, type=Path, metavar=("PHOTOS", "RAW"))
     parser.add_argument("--pairs", nargs="+", type=Path, default=[], help="folders of real pairs")
     parser.add_argument("--stretched", default="", metavar="PATTERN", help="names of RAW of unknown scale")
-    parser.add_argument("--out", type=Path, help="Markdown table")
     arguments = parser.parse_args()
     paths = find_photos(arguments.photos)
-    photos = [iio.imread(path) for path in paths[:: max(len(paths) // arguments.count, 1)][: arguments.count]]
+    photos = [iio.imread(path) for path in evenly_spaced(paths, arguments.count)]
     references = [item for folder in arguments.pairs for item in read_pairs(folder, arguments.stretched)]
     if arguments.samples:
         references += read_samples(*arguments.samples)
     device = pick_device("auto", own_process=True)
     lines = [f"{device_label(device)}; {len(photos)} photos; differences from float64", ""]
-    scores = ["| reference | model | float32, dB | bfloat16, dB |", "|---|---|---|---|"]
+    scores = head("reference", "model", "float32, dB", "bfloat16, dB")
     for name in arguments.models:
         model = find_model(name)
         fusions = load_precisions(model, device)
@@ -128,10 +123,7 @@ def main() -> None:
                 scores.append(f"| {item.name} | {name} | {psnrs[0]:.3f} | {psnrs[1]:.3f} |")
     if references:
         lines += ["PSNR after one factor, which each reference determines:", "", *scores, ""]
-    text = "\n".join(lines)
-    print(text)
-    if arguments.out:
-        save_text(arguments.out, text)
+    publish(lines, arguments.out)
 
 
 if __name__ == "__main__":

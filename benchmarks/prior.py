@@ -11,23 +11,22 @@ the ranks of the references are spread evenly from 0 to 1; those at one end say 
 of a stretched reference are compared relative to their mean. For the other arguments see benchmarks/real.py.
 """
 
-import argparse
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from real import add_references, read_references, to_rgb
+from real import add_references, read_references
+from reporting import head, make_parser, publish, row, save_plot
 from tqdm import tqdm
 
 from omf.io.photos import find_photos
-from omf.raw.bayer import halved, pack
+from omf.raw.bayer import halved, merge_greens, pack
 from omf.raw.camera import Camera, load_camera
 from omf.raw.isp import decode_srgb, encode_srgb
 from omf.training.sources import SimulatedPictures, load_scenes
 from omf.utils.errors import cli_entry_point
-from omf.utils.files import atomic_write, save_text
 
 LEVELS = np.array([0.02, 0.05, 0.1, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.92])  # sRGB green
 LEVEL_WIDTH = 0.1  # relative half width of a level, at least 0.01
@@ -53,10 +52,8 @@ def statistics(rgb: np.ndarray, packed: np.ndarray, valid: np.ndarray | None = N
         valid: Bayer cells that count, bool (H/2, W/2); None: all.
     """
     # averaged in linear light, as the RAW of a cell is
-    linear, raw = (
-        halved(decode_srgb(rgb / np.float32(np.iinfo(rgb.dtype).max))).reshape(-1, 3),
-        to_rgb(packed),
-    )
+    linear = halved(decode_srgb(rgb / np.float32(np.iinfo(rgb.dtype).max))).reshape(-1, 3)
+    raw = merge_greens(packed).reshape(-1, 3)
     if valid is not None:
         linear, raw = linear[valid.ravel()], raw[valid.ravel()]
     photo = encode_srgb(linear)
@@ -143,8 +140,7 @@ def draw(bands: np.ndarray, references: dict[str, np.ndarray], path: Path) -> No
     axes.set_yticks(ticks, labels=map(str, ticks))
     axes.yaxis.set_minor_formatter("")
     axes.legend(fontsize=8)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+    save_plot(figure, path)
 
 
 def rank_cell(value: float, rank: float) -> str:
@@ -156,14 +152,11 @@ def rank_cell(value: float, rank: float) -> str:
 
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("photos", nargs="+", type=Path, help="photos to take scenes from")
     parser.add_argument("--camera", default="samsung_s7")
     add_references(parser)
     parser.add_argument("--count", type=int, default=3000, help="number of simulated pairs")
-    parser.add_argument("--out", type=Path, help="Markdown table")
     parser.add_argument("--plot", type=Path, help="PNG of the tone ratios")
     arguments = parser.parse_args()
     camera = load_camera(arguments.camera)
@@ -173,24 +166,18 @@ def main() -> None:
     references = read_references(arguments)
     values = {item.name: statistics(item.rgb, item.raw, item.valid) for item in references}
     all_ranks = {item.name: ranks(simulated, values[item.name], item.is_stretched) for item in references}
-    lines = ["| Statistic | 5 % | median | 95 % | " + " | ".join(values) + " |"]
-    lines.append("|---" * (len(values) + 4) + "|")
+    lines = head("Statistic", "5 %", "median", "95 %", *values)
     for index, name in enumerate(NAMES):
         cells = [f"{value:.3f}" for value in bands[:, index]]
         cells += [rank_cell(values[item][index], all_ranks[item][index]) for item in values]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+        lines.append(row(name, *cells))
     means = [f"{np.nanmean(all_ranks[item][: len(LEVELS)]):.2f}" for item in values]
     lines.append("| mean rank of the tone ratios | | | | " + " | ".join(means) + " |")
-    print("\n".join(lines))
-    if arguments.out:
-        note = "In brackets: the rank among the simulated pairs; bold: outside of 0.1 to 0.9."
-        save_text(arguments.out, "\n".join([*lines, "", note]) + "\n")
+    lines += ["", "In brackets: the rank among the simulated pairs; bold: outside of 0.1 to 0.9."]
+    publish(lines, arguments.out)
     if arguments.plot:
-        draw(
-            bands,
-            {item.name: values[item.name] for item in references if not item.is_stretched},
-            arguments.plot,
-        )
+        shown = {item.name: values[item.name] for item in references if not item.is_stretched}
+        draw(bands, shown, arguments.plot)
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
+from reporting import head, make_parser, publish, row
 from tqdm import tqdm
 
 from omf.evaluation.ground_truth import list_ground_truth, read_ground_truth
@@ -35,12 +36,11 @@ from omf.io.images import read_rgb
 from omf.io.photos import list_images
 from omf.models.registry import find_model
 from omf.pipeline.scene_reader import SceneReader
-from omf.raw.bayer import from_challenge_counts, halved, to_challenge_format
+from omf.raw.bayer import from_challenge_counts, halved, merge_greens, to_challenge_format
 from omf.raw.isp import EXTRA_CURVES, to_8_bit
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.console import count_of
 from omf.utils.errors import cli_entry_point
-from omf.utils.files import save_text
 
 COLUMNS = {
     "psnr": "PSNR",
@@ -161,7 +161,7 @@ def score(predicted: np.ndarray, reference: Reference) -> dict[str, float]:
     scale if that is unknown.
     """
     similarity = ssim(predicted, reference.raw) if reference.valid.all() else np.nan
-    colours, truth = to_rgb(predicted[reference.valid]), to_rgb(reference.raw[reference.valid])
+    colours, truth = (merge_greens(packed[reference.valid]) for packed in (predicted, reference.raw))
     factor = (colours * truth).sum() / (colours**2).sum()
     factors = (colours * truth).sum(axis=0) / (colours**2).sum(axis=0)
     matrix = np.linalg.lstsq(colours, truth, rcond=None)[0]
@@ -176,16 +176,9 @@ def score(predicted: np.ndarray, reference: Reference) -> dict[str, float]:
     }
 
 
-def to_rgb(packed: np.ndarray) -> np.ndarray:
-    """Convert packed RAW (h, w, 4) to RGB (h w, 3), green as the mean of both."""
-    red, green_r, green_b, blue = packed.reshape(-1, 4).T
-    return np.stack([red, (green_r + green_b) / 2, blue], axis=-1)
-
-
 def table_row(cells: list[str], scores: dict[str, float]) -> str:
     values = [f"{scores[key]:.4f}" if key == "ssim" else f"{scores[key]:.2f}" for key in COLUMNS]
-    values = ["" if value == "nan" else value for value in values]
-    return "| " + " | ".join(cells + values) + " |"
+    return row(*cells, *("" if value == "nan" else value for value in values))
 
 
 def overview(scores: dict[tuple[str, str], dict[str, float]], models: list[str]) -> list[str]:
@@ -197,23 +190,21 @@ def overview(scores: dict[tuple[str, str], dict[str, float]], models: list[str])
     """
     references = list(dict.fromkeys(reference for reference, model in scores if model in models))
     rows = {name: [scores[name, model] for model in models] for name in references}
-    whole = [row for name, row in rows.items() if "challenge inputs" not in name]
+    whole = [entries for name, entries in rows.items() if "challenge inputs" not in name]
     rows[f"mean of {count_of(len(whole), 'photo')}"] = [
         {key: float(np.nanmean([entry[key] for entry in column])) for key in COLUMNS}
         for column in zip(*whole)
     ]
-    lines = ["| Photo | " + " | ".join(models) + " |", "|---" * (len(models) + 1) + "|"]
-    for name, row in rows.items():
-        cells = [f"{entry['psnr']:.2f} ({entry['psnr_factor']:.2f})".removeprefix("nan ") for entry in row]
-        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    lines = head("Photo", *models)
+    for name, entries in rows.items():
+        cells = [f"{one['psnr']:.2f} ({one['psnr_factor']:.2f})".removeprefix("nan ") for one in entries]
+        lines.append(row(name, *cells))
     return [*lines, ""]
 
 
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     add_references(parser, "pairs")
     parser.add_argument(
         "--models",
@@ -225,7 +216,6 @@ def main() -> None:
         metavar="MODEL[:CAMERA]",
         help="names in models.yaml; unprocess and inverse also for another camera",
     )
-    parser.add_argument("--out", type=Path, help="Markdown table")
     arguments = parser.parse_args()
     references = read_references(arguments)
     challenge_inputs = [as_challenge_inputs(item) for item in references if item.name.startswith(PUBLISHED)]
@@ -246,11 +236,9 @@ def main() -> None:
     lines = []
     for camera in dict.fromkeys(model.camera for model, _ in models.values()):
         lines += overview(scores, [name for name, (model, _) in models.items() if model.camera == camera])
-    lines += ["| Photo | Model | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 2) + "|"]
+    lines += head("Photo", "Model", *COLUMNS.values())
     lines += [table_row(list(names), values) for names, values in scores.items()]
-    print("\n".join(lines))
-    if arguments.out:
-        save_text(arguments.out, "\n".join(lines) + "\n")
+    publish(lines, arguments.out)
 
 
 if __name__ == "__main__":

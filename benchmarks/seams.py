@@ -6,12 +6,12 @@ The pairs are those of heldout.py. In each, the Bayer cells within two cells of 
 those inside the mask with those outside.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 from heldout import SIZE, fused
 from heldout_pairs import held_out_pairs, held_out_pictures
+from reporting import head, make_parser, publish, row
 from scipy.ndimage import distance_transform_edt, gaussian_gradient_magnitude
 from tqdm import tqdm
 
@@ -19,7 +19,6 @@ from omf.inference.base import Picture
 from omf.raw.camera import load_camera
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import cli_entry_point
-from omf.utils.files import save_text
 
 NEAR = 2  # cells
 SMOOTH = 2  # maximum gradient of the 8-bit photo, values per pixel
@@ -34,9 +33,8 @@ def sides(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         part[: 2 * height, : 2 * width].reshape(height, 2, width, 2).all(axis=(1, 3))
         for part in (overexposed, ~overexposed, gaussian_gradient_magnitude(rgb.mean(axis=-1), 3) < SMOOTH)
     )
-    return inside & smooth & (distance_transform_edt(~outside) <= NEAR), outside & smooth & (
-        distance_transform_edt(~inside) <= NEAR
-    )
+    near_outside, near_inside = (distance_transform_edt(~side) <= NEAR for side in (outside, inside))
+    return inside & smooth & near_outside, outside & smooth & near_inside
 
 
 def rise(packed: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
@@ -46,20 +44,16 @@ def rise(packed: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> np.ndar
 
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("photos", nargs="+", type=Path)
     parser.add_argument("--models", nargs="+", default=["samsung_s7"])
     parser.add_argument("--pairs", type=int, default=160)
-    parser.add_argument("--out", type=Path, help="Markdown table")
     arguments = parser.parse_args()
     methods = {name: fused(name) for name in arguments.models}
     pictures, contents = held_out_pictures(arguments.photos, load_camera("samsung_s7"), SIZE)
     rises = {name: [] for name in ["ground truth", *methods]}
-    for pair in tqdm(
-        held_out_pairs(pictures, arguments.pairs, SIZE), total=arguments.pairs, unit="pair", disable=None
-    ):
+    pairs = held_out_pairs(pictures, arguments.pairs, SIZE)
+    for pair in tqdm(pairs, total=arguments.pairs, unit="pair", disable=None):
         inside, outside = sides(pair.rgb)
         if min(inside.sum(), outside.sum()) < MIN_EDGE_CELLS:
             continue
@@ -72,20 +66,15 @@ def main() -> None:
         f"Medians, in percent, over the {len(truth)} of {arguments.pairs} simulated pairs ({contents}) "
         "with a smooth mask edge",
         "",
-        "| | rise of R | of G | of B | error of the rise of R | of G | of B |",
-        "|---" * 7 + "|",
+        *head("", "rise of R", "of G", "of B", "error of the rise of R", "of G", "of B"),
     ]
     for name, values in rises.items():
         cells = [
             np.median(part, axis=0)[[0, 1, 3]]
             for part in (np.array(values), np.abs(np.array(values) - truth))
         ]
-        lines.append(
-            f"| {name} | " + " | ".join(f"{100 * value:.1f}" for value in np.concatenate(cells)) + " |"
-        )
-    print("\n".join(lines))
-    if arguments.out:
-        save_text(arguments.out, "\n".join(lines) + "\n")
+        lines.append(row(name, *(f"{100 * value:.1f}" for value in np.concatenate(cells))))
+    publish(lines, arguments.out)
 
 
 if __name__ == "__main__":

@@ -27,13 +27,13 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import nullcontext
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 import imageio.v3 as iio
 import numpy as np
 import torch
+from reporting import head, median_and_range, publish
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.utils.flop_counter import FlopCounterMode
@@ -54,7 +54,7 @@ from omf.raw.bayer import to_challenge_format
 from omf.raw.camera import load_camera
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.errors import cli_entry_point, first_line
-from omf.utils.files import save_json, save_text
+from omf.utils.files import save_json
 
 ROOT = Path(__file__).parent.parent
 
@@ -402,11 +402,6 @@ def clock(work: Callable[[], object], device: torch.device) -> float:
     return time.perf_counter() - began
 
 
-def spread(values: list[float], digits: int) -> str:
-    """Format values as median (min to max)."""
-    return f"{np.median(values):.{digits}f} ({min(values):.{digits}f} to {max(values):.{digits}f})"
-
-
 def compare(photos: list[Path], widths: list[int], rounds: int, side: int, out: Path) -> None:
     """Write the tables: networks only, and files to files."""
     device = plain_device()
@@ -439,19 +434,20 @@ def compare(photos: list[Path], widths: list[int], rounds: int, side: int, out: 
         f" median (min to max) of {rounds} rounds with interleaved rows;"
         f" {side} x {side} matrix product"
         + ", ".join(
-            f" in {str(dtype).removeprefix('torch.')}: {spread([value / 1e9 for value in rates], 0)} GFLOP/s"
+            f" in {str(dtype).removeprefix('torch.')}: {median_and_range(np.divide(rates, 1e9), 0)} GFLOP/s"
             for dtype, rates in products.items()
         ),
         *(f"\nLeft out: {note}" for note in notes),
         "",
-        "| networks, image to packed Bayer | s/image | speed-up | megapixels/s | TFLOP | GFLOP/s |"
-        " relative to matrix product |",
-        "|---" * 7 + "|",
+        *head(
+            *("networks, image to packed Bayer", "s/image", "speed-up", "megapixels/s", "TFLOP", "GFLOP/s"),
+            "relative to matrix product",
+        ),
     ]
     base = np.median(seconds[PLAIN])
     for name, times in seconds.items():
         median = np.median(times)
-        per_image = spread([value / len(photos) for value in times], 3)
+        per_image = median_and_range([value / len(photos) for value in times], 3)
         count = operations[processes[name]][name]
         product = float(np.median(products[dtypes[name]]))
         lines.append(
@@ -460,19 +456,17 @@ def compare(photos: list[Path], widths: list[int], rounds: int, side: int, out: 
         )
     lines += [
         "",
-        "| file to file | s/image | speed-up | images/s | megapixels/s | peak memory, GiB |",
-        "|---" * 6 + "|",
+        *head("file to file", "s/image", "speed-up", "images/s", "megapixels/s", "peak memory, GiB"),
     ]
     base = np.median(files[PLAIN])
     for name, times in files.items():
         median = np.median(times)
-        per_image = spread([value / len(photos) for value in times], 3)
+        per_image = median_and_range([value / len(photos) for value in times], 3)
         peak = child_peak(photos, widths, name)
         lines.append(
             f"| {name} | {per_image} | {base / median:.2f} | {len(photos) / median:.2f}"
             f" | {megapixels / median:.3f} | {peak:.2f} |"
         )
-    save_text(out.with_suffix(".md"), "\n".join(lines) + "\n")
     results = {
         "device": device_label(device),
         "photos": len(photos),
@@ -484,7 +478,7 @@ def compare(photos: list[Path], widths: list[int], rounds: int, side: int, out: 
         out.with_suffix(".json"),
         results | {"seconds": seconds, "operations": operations[single] | operations[ours], "files": files},
     )
-    print("\n".join(lines))
+    publish(lines, out.with_suffix(".md"))
 
 
 def child_peak(photos: list[Path], widths: list[int], name: str) -> float:
@@ -523,57 +517,34 @@ def compare_workflow(photos: list[Path], rounds: int, out: Path) -> None:
         for photo in photos:
             shutil.copy(photo, folder / "photos")
         for turn in tqdm(range(rounds), unit="round", disable=None):
-            direct = [
-                sys.executable,
-                "-m",
-                "omf",
-                "predict",
-                folder / "photos",
-                "-o",
-                folder / f"direct{turn}",
-            ]
-            seconds[predicted].append(clock(partial(run, direct), torch.device("cpu")))
-            evaluate = [
-                sys.executable,
-                "-m",
-                "omf",
-                "evaluate",
-                folder / f"direct{turn}",
-                "--photos",
-                folder / "photos",
-            ]
+            given, out, omf = folder / "photos", folder / f"direct{turn}", (sys.executable, "-m", "omf")
+            seconds[predicted].append(seconds_of(*omf, "predict", given, "-o", out))
             seconds[evaluated].append(
-                seconds[predicted][-1] + clock(partial(run, evaluate), torch.device("cpu"))
+                seconds[predicted][-1] + seconds_of(*omf, "evaluate", out, "--photos", given)
             )
-            work = folder / f"work{turn}"
-            snakemake = [
-                "snakemake",
-                "--snakefile",
-                ROOT / "Snakefile",
-                "--directory",
-                work,
-                "--cores",
-                "all",
-            ]
-            settings = ["--config", f"images={folder / 'photos'}", "ground_truth="]
-            seconds["workflow"].append(clock(partial(run, snakemake + settings), torch.device("cpu")))
+            work = ("--directory", folder / f"work{turn}", "--cores", "all")
+            settings = ("--config", f"images={given}", "ground_truth=")
+            snakefile = ("--snakefile", ROOT / "Snakefile")
+            seconds["workflow"].append(seconds_of("snakemake", *snakefile, *work, *settings))
     base = np.median(seconds[predicted])
     lines = [
         f"{len(photos)} photos, default model; median (min to max) of {rounds} interleaved rounds,"
         " including the start of Python",
         "",
     ]
-    lines += ["| | s | relative to `omf predict` |", "|---|---|---|"]
+    lines += head("", "s", "relative to `omf predict`")
     lines += [
-        f"| {name} | {spread(values, 1)} | {np.median(values) / base:.2f} |"
+        f"| {name} | {median_and_range(values, 1)} | {np.median(values) / base:.2f} |"
         for name, values in seconds.items()
     ]
-    save_text(out.with_name(out.stem + "_workflow.md"), "\n".join(lines) + "\n")
-    print("\n".join(lines))
+    publish(lines, out.with_name(out.stem + "_workflow.md"))
 
 
-def run(command: list) -> None:
+def seconds_of(*command: object) -> float:
+    """Run a command and return the seconds that it took."""
+    began = time.perf_counter()
     subprocess.run(list(map(str, command)), check=True, capture_output=True)
+    return time.perf_counter() - began
 
 
 @cli_entry_point

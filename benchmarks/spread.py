@@ -10,28 +10,32 @@ true exposure is the factor on the green of the answer that brings it nearest to
 arguments see benchmarks/real.py.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 from heldout_pairs import held_out_pictures
-from real import add_references, read_references, to_rgb
+from real import add_references, read_references
+from reporting import head, make_parser, publish, row
 from tqdm import tqdm
 
 from omf.evaluation.metrics import psnr
 from omf.inference.base import Method, Picture
 from omf.inference.load import load_method
 from omf.models.registry import find_model
-from omf.raw.bayer import mosaic, pack
+from omf.raw.bayer import merge_greens, mosaic, pack
 from omf.raw.camera import load_camera
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.console import count_of
 from omf.utils.errors import cli_entry_point
-from omf.utils.files import save_text
 
 SIZE = 96  # pixels; smaller scenes are left out
 SAMPLES = 8
 SEED = 40
+
+
+def cell_colours(packed: np.ndarray) -> np.ndarray:
+    """Return R, the mean of both greens, and B of each Bayer cell: (h, w, 4) -> (h w, 3)."""
+    return merge_greens(packed).reshape(-1, 3)
 
 
 def judge(method: Method, rgb: np.ndarray, truth: np.ndarray, name: str) -> dict[str, float]:
@@ -45,7 +49,7 @@ def judge(method: Method, rgb: np.ndarray, truth: np.ndarray, name: str) -> dict
     """
     picture = Picture(rgb, overexposure_mask(rgb), name)
     samples = [picture._replace(name=f"{name}_{number}", is_sample=True) for number in range(SAMPLES)]
-    answer, *others = (to_rgb(pack(mosaic(raw))) for raw in method.demosaiced([picture, *samples])())
+    answer, *others = (cell_colours(pack(mosaic(raw))) for raw in method.demosaiced([picture, *samples])())
     known = np.isfinite(truth).all(axis=1)
     green, true_green = answer[known][:, 1], truth[known][:, 1]
     expected = method.expected(picture)
@@ -69,7 +73,7 @@ def simulated_row(name: str, method: Method, photos: list[Path], count: int) -> 
     for number in tqdm(range(count), desc=name, unit="photo", disable=None):
         rgb, raw = pictures.draw_whole(np.random.default_rng([SEED, number]))
         even = np.s_[: len(rgb) // 2 * 2, : len(rgb) // 2 * 2]
-        rgb, truth = np.ascontiguousarray(rgb[even]), to_rgb(pack(mosaic(raw[even])))
+        rgb, truth = np.ascontiguousarray(rgb[even]), cell_colours(pack(mosaic(raw[even])))
         results.append(judge(method, rgb, truth, str(number)))
     columns = {key: np.array([result[key] for result in results]) for key in results[0]}
     relation = np.corrcoef(columns["expected"], columns["psnr"])[0, 1]
@@ -81,31 +85,26 @@ def simulated_row(name: str, method: Method, photos: list[Path], count: int) -> 
 
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("photos", nargs="+", type=Path, help="photos, of which the held-out ones are used")
     add_references(parser)
     parser.add_argument("--models", nargs="+", default=["samsung_s7", "huawei_p20", "generic_phone"])
     parser.add_argument("--count", type=int, default=500, help="number of simulated photos")
-    parser.add_argument("--out", type=Path, help="Markdown tables")
     arguments = parser.parse_args()
     methods = {name: load_method(find_model(name), "auto")[0] for name in arguments.models}
     lines = [
         f"{count_of(arguments.count, 'simulated photo')} of each model's camera:",
         "",
-        "| Model | Exposure within the range | PSNR | expected | correlation | of samples |",
-        "|---" * 6 + "|",
+        *head("Model", "Exposure within the range", "PSNR", "expected", "correlation", "of samples"),
         *(simulated_row(name, method, arguments.photos, arguments.count) for name, method in methods.items()),
         "",
         "Real references:",
         "",
-        "| Photo | Model | True exposure | Range | Within | PSNR | expected | of samples |",
-        "|---" * 8 + "|",
+        *head("Photo", "Model", "True exposure", "Range", "Within", "PSNR", "expected", "of samples"),
     ]
     inside = []
     for item in read_references(arguments):
-        truth = np.where(item.valid.reshape(-1, 1), to_rgb(item.raw), np.nan)
+        truth = np.where(item.valid.reshape(-1, 1), cell_colours(item.raw), np.nan)
         for name, method in methods.items():
             if item.is_stretched or not find_model(name).camera.endswith(item.camera):
                 continue
@@ -116,11 +115,9 @@ def main() -> None:
                 "yes" if result["inside"] else "no",
                 *(f"{result[key]:.2f}" for key in ("psnr", "expected", "samples")),
             ]
-            lines.append("| " + " | ".join(cells) + " |")
+            lines.append(row(*cells))
     lines += ["", f"The true exposure is within the range of {sum(inside):.0f} of {len(inside)}."]
-    print("\n".join(lines))
-    if arguments.out:
-        save_text(arguments.out, "\n".join(lines) + "\n")
+    publish(lines, arguments.out)
 
 
 if __name__ == "__main__":

@@ -9,13 +9,13 @@ finished ones are not trained again. The table gives the PSNR of each reference,
 brackets, if its scale is unknown. For the other arguments see benchmarks/real.py.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import torch
 import yaml
 from real import Reference, add_references, read_references, score
+from reporting import head, make_parser, publish, row, save_plot
 
 from omf.models.checkpoints import load_base
 from omf.networks.global_net import GlobalNet, summarise_photo
@@ -24,7 +24,7 @@ from omf.raw.camera import profile_path
 from omf.training.settings import TrainingSettings, read_settings
 from omf.training.train import train_stage, weights_file
 from omf.utils.errors import cli_entry_point
-from omf.utils.files import atomic_write, save_text
+from omf.utils.files import save_text
 from omf.utils.yaml import parse_yaml
 
 
@@ -61,8 +61,7 @@ def draw(weights: list[float], psnr: dict[str, list[float]], path: Path) -> None
         axes.plot(weights, values, marker="o", markersize=4, label=name)
     axes.set(xlabel="weight of the last tone group", ylabel="PSNR, dB (in brackets: after one factor)")
     figure.legend(loc="outside right upper", fontsize=8)
-    with atomic_write(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=110)
+    save_plot(figure, path)
 
 
 def label(item: Reference) -> str:
@@ -71,14 +70,11 @@ def label(item: Reference) -> str:
 
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("settings", type=Path, help="YAML of training settings")
     add_references(parser)
     parser.add_argument("--weights", nargs="+", type=float, default=[0, 0.25, 0.5, 0.75, 1])
     parser.add_argument("--runs", type=Path, required=True, help="folder for the trainings")
-    parser.add_argument("--out", type=Path, help="Markdown table")
     parser.add_argument("--plot", type=Path, help="PNG of the PSNR")
     arguments = parser.parse_args()
     settings, references = read_settings(arguments.settings), read_references(arguments)
@@ -88,13 +84,10 @@ def main() -> None:
         for item in references:
             scores = score(predict(base, item.rgb).astype(float), item)
             psnr[label(item)].append(scores["psnr_factor" if item.is_stretched else "psnr"])
-    lines = ["| Reference | " + " | ".join(f"{weight:g}" for weight in arguments.weights) + " |"]
-    lines.append("|---" * (len(arguments.weights) + 1) + "|")
+    lines = head("Reference", *(f"{weight:g}" for weight in arguments.weights))
     for name, values in (psnr | {"mean": np.mean(list(psnr.values()), axis=0)}).items():
-        lines.append(f"| {name} | " + " | ".join(f"{value:.2f}" for value in values) + " |")
-    print("\n".join(lines))
-    if arguments.out:
-        save_text(arguments.out, "\n".join(lines) + "\n")
+        lines.append(row(name, *(f"{value:.2f}" for value in values)))
+    publish(lines, arguments.out)
     if arguments.plot:
         draw(arguments.weights, psnr, arguments.plot)
 

@@ -3,7 +3,6 @@
 python benchmarks/training_speed.py --out benchmarks/training_speed.md
 """
 
-import argparse
 import csv
 import tempfile
 import time
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from reporting import head, make_parser, median_and_range, publish
 from tqdm import tqdm
 
 from omf.inference.devices import device_label, pick_device
@@ -25,7 +25,6 @@ from omf.training.settings import Iterations, Loss, Losses, TrainingSettings
 from omf.training.sources import SimulatedPictures, draw_scenes
 from omf.training.train import branch_objective
 from omf.utils.errors import cli_entry_point
-from omf.utils.files import save_text
 
 PATCH = 120
 RUNS = [  # network, widths, weight of MS-SSIM, batch size
@@ -37,43 +36,35 @@ RUNS = [  # network, widths, weight of MS-SSIM, batch size
 ]
 
 
-def rates(
-    network: str,
-    widths: list[int],
-    ms_ssim: float,
+def train_noe(
+    settings: TrainingSettings,
     batch: int,
     pictures: SimulatedPictures,
     steps: int,
     device: torch.device,
-) -> np.ndarray:
-    """Return patches per second for each tenth of a short training of NOE, without the first (warm-up)."""
-    iterations, loss = Iterations(base=0, noe=1), Losses(noe=Loss(ms_ssim=ms_ssim))
-    settings = TrainingSettings(network=network, widths=widths, iterations=iterations, loss=loss)
-    with tempfile.TemporaryDirectory() as folder:
-        save_network(DemosaicNet(), Path(folder) / "demosaic.safetensors")
-        objective = branch_objective("noe", settings, Path(folder), device)
+    warmup: int = 1,
+    parts: int = 10,
+) -> tuple[list[float], list[float]]:
+    """Train NOE for a short time; return the losses of its parts, and patches per second after the first."""
+    loop.LOG_EVERY = max(steps // parts, 1)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        save_network(DemosaicNet(), folder / "demosaic.safetensors")
+        objective = branch_objective("noe", settings, folder, device)
         patches = Patches(pictures, WANTED["noe"], PATCH, steps * batch, 0)
-        fit(
-            build(network, widths),
-            objective,
-            patches,
-            Hyperparameters("noe", steps, batch, 1e-3, 1, 0.9, ""),
-            Path(folder),
-            device,
-        )
-        with (Path(folder) / "log.csv").open() as file:
-            return np.array([float(row["patches_per_second"]) for row in csv.DictReader(file)][1:])
+        plan = Hyperparameters("noe", steps, batch, 1e-3, warmup, 0.9, "")
+        fit(build(settings.network, settings.widths), objective, patches, plan, folder, device)
+        with (folder / "log.csv").open() as file:
+            logged = list(csv.DictReader(file))
+    losses, rates = ([float(entry[key]) for entry in logged] for key in ("loss", "patches_per_second"))
+    return losses, rates[1:]
 
 
 @cli_entry_point
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__doc__)
     parser.add_argument("--steps", type=int, default=30)
-    parser.add_argument("--out", type=Path, help="Markdown table")
     arguments = parser.parse_args()
-    loop.LOG_EVERY = max(arguments.steps // 10, 1)
     device = pick_device("auto", own_process=True)
     pictures = SimulatedPictures([], draw_scenes(16, 0), load_camera("samsung_s7"))
     lines = [
@@ -81,14 +72,13 @@ def main() -> None:
         " median (min to max) over nine parts of a short training",
         "",
     ]
-    lines += ["| network | widths | MS-SSIM | batch size | patches/s |", "|---|---|---|---|---|"]
+    lines += head("network", "widths", "MS-SSIM", "batch size", "patches/s")
     for network, widths, ms_ssim, batch in tqdm(RUNS, unit="network", disable=None):
-        measured = rates(network, widths, ms_ssim, batch, pictures, arguments.steps, device)
+        iterations, loss = Iterations(base=0, noe=1), Losses(noe=Loss(ms_ssim=ms_ssim))
+        settings = TrainingSettings(network=network, widths=widths, iterations=iterations, loss=loss)
+        _, rates = train_noe(settings, batch, pictures, arguments.steps, device)
         name = "-".join(map(str, widths))
-        lines.append(
-            f"| {network} | {name} | {ms_ssim:g} | {batch} |"
-            f" {np.median(measured):.1f} ({measured.min():.1f} to {measured.max():.1f}) |"
-        )
+        lines.append(f"| {network} | {name} | {ms_ssim:g} | {batch} | {median_and_range(rates, 1)} |")
     for branch in ("noe", "oe"):
         patches = Patches(pictures, WANTED[branch], PATCH, 200, 0)
         seconds = []
@@ -99,9 +89,7 @@ def main() -> None:
         lines.append(
             f"| simulation of {branch.upper()} pairs only, one process | | | | {1 / np.mean(seconds):.1f} |"
         )
-    print("\n".join(lines))
-    if arguments.out:
-        save_text(arguments.out, "\n".join(lines) + "\n")
+    publish(lines, arguments.out)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import pytest
 import torch
 from conftest import ROOT, run
 
+sys.path.append(str(ROOT / "benchmarks"))
 SPEED = runpy.run_path(str(ROOT / "benchmarks" / "speed.py"))
 
 

@@ -4,7 +4,7 @@ The photograph is that of Rachel Michetti, CC0, as in scikit-image.
 """
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from pictures import draw_sheet
 from skimage import data
 
 import omf
@@ -13,11 +13,10 @@ from omf.raw.develop import develop
 from omf.raw.isp import encode_srgb, to_8_bit
 from omf.raw.white_balance import estimate_exposure, estimate_neutral
 from omf.utils.errors import cli_entry_point
-from omf.utils.paths import PACKAGE
 
 MODEL = "samsung_s7"
 CAMERAS = ("samsung_s7", "NIKON D750", "Canon EOS 5D Mark II", "FUJIFILM X-T3")
-HEIGHT, WIDTH, GAP, TITLE = 200, 300, 8, 28  # of a panel, pixels
+PANEL = (300, 200)  # width and height, pixels
 
 
 def make_panels(rgb: np.ndarray, name: str) -> list[np.ndarray]:
@@ -33,14 +32,8 @@ def make_panels(rgb: np.ndarray, name: str) -> list[np.ndarray]:
 @cli_entry_point
 def main() -> None:
     rgb = data.coffee()
-    sheet = Image.new("RGB", (len(CAMERAS) * (WIDTH + GAP) - GAP, TITLE + 2 * (HEIGHT + GAP) - GAP), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(18)
-    for column, name in enumerate(CAMERAS):
-        draw.text((column * (WIDTH + GAP) + 2, 3), name, fill="black", font=font)
-        for row, panel in enumerate(make_panels(rgb, name)):
-            resized = Image.fromarray(panel).resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
-            sheet.paste(resized, (column * (WIDTH + GAP), TITLE + row * (HEIGHT + GAP)))
-    sheet.save(PACKAGE.parent / "docs" / "cameras.jpg", quality=88)
+    columns = [make_panels(rgb, name) for name in CAMERAS]
+    draw_sheet("cameras.jpg", CAMERAS, list(zip(*columns)), PANEL)
 
 
 if __name__ == "__main__":

@@ -101,11 +101,8 @@ def rows(section: type[Section], above: str = "") -> Iterator[tuple[str, str, st
         dotted = f"{above}{name}"
         default = "" if inner else f"`{as_yaml(field.default)}`"
         cells = [f"`{dotted}`", field.description or "", requirement(section, name), default]
-        yield (
-            above.removesuffix("."),
-            dotted,
-            "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |",
-        )
+        row = "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+        yield above.removesuffix("."), dotted, row
         if inner:
             yield from rows(inner, f"{dotted}.")
 

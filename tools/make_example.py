@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from pictures import draw_sheet
+from PIL import Image
 
 from omf.io.images import read_rgb
 from omf.io.packed import read_packed
@@ -50,14 +51,8 @@ def main() -> None:
         "reconstructed RAW, no white balance": as_8_bit(half),
         "its Bayer pixels": as_8_bit(np.kron(detail, np.ones((ZOOM, ZOOM, 1)))[:HEIGHT, :WIDTH]),
     }
-    gap, font = 8, ImageFont.load_default(18)
-    sheet = Image.new("RGB", (len(panels) * (WIDTH + gap) - gap, HEIGHT + 28), "white")
-    draw = ImageDraw.Draw(sheet)
-    for number, (title, panel) in enumerate(panels.items()):
-        x = number * (WIDTH + gap)
-        sheet.paste(Image.fromarray(panel).resize((WIDTH, HEIGHT), Image.Resampling.BOX), (x, 28))
-        draw.text((x + 2, 3), title, fill="black", font=font)
-    sheet.save(ROOT / "docs" / "example.jpg", quality=88)
+    size = (WIDTH, HEIGHT)
+    draw_sheet("example.jpg", list(panels), [list(panels.values())], size, Image.Resampling.BOX)
 
 
 if __name__ == "__main__":

@@ -8,16 +8,16 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from pictures import draw_sheet
+from PIL import Image
 from skimage import data
 
 import omf
 from omf.evaluation.metrics import psnr
 from omf.utils.errors import cli_entry_point
-from omf.utils.paths import PACKAGE
 
 MODEL = "samsung_s7"
-HEIGHT, WIDTH, GAP, TITLE = 267, 400, 8, 28  # of a panel, pixels
+PANEL = (400, 267)  # width and height, pixels
 SETTINGS = """[Version]
 AppVersion=5.9
 Version=346
@@ -53,13 +53,7 @@ def main() -> None:
         border = (rgb.shape[0] - panel.shape[0]) // 2  # which RawTherapee leaves out
         shown = rgb[border : rgb.shape[0] - border, border : rgb.shape[1] - border]
         print(f"{title}: {psnr(panel / 255, shown / 255):.1f} dB")
-    sheet = Image.new("RGB", (len(panels) * (WIDTH + GAP) - GAP, TITLE + HEIGHT), "white")
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(18)
-    for column, (title, panel) in enumerate(panels.items()):
-        draw.text((column * (WIDTH + GAP) + 2, 3), title, fill="black", font=font)
-        resized = Image.fromarray(panel).resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
-        sheet.paste(resized, (column * (WIDTH + GAP), TITLE))
-    sheet.save(PACKAGE.parent / "docs" / "dng_tones.jpg", quality=88)
+    draw_sheet("dng_tones.jpg", list(panels), [list(panels.values())], PANEL)
 
 
 if __name__ == "__main__":

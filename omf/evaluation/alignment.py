@@ -7,6 +7,7 @@ their measured values. Pairs that would need resampling (zoom, distortion) are r
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 from scipy.fft import irfft2, next_fast_len, rfft2
@@ -55,11 +56,7 @@ class Registration:
     largest_shift: float  # remaining shift in pixels, the 90th percentile of the reliable tiles
 
     def apply(self, rgb: np.ndarray, bayer: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Crop photo and RAW to their common area.
-
-        Args:
-            rgb: photo, (H, W, 3).
-            bayer: RGGB mosaic, (H', W').
+        """Crop photo, (H, W, 3), and RGGB mosaic, (H', W'), to their common area.
 
         Returns:
             (H'', W'', 3) and (H'', W''), H'' and W'' even, RGGB, in the sensor's orientation.
@@ -128,9 +125,7 @@ def binning(photo: tuple[int, int], raw: tuple[int, int]) -> int:
 def is_turned(rgb: np.ndarray, bayer: np.ndarray) -> bool:
     """Return True if a photo clearly fits its RAW of the same size better turned or mirrored than as it is.
 
-    Args:
-        rgb: sRGB photo, (H, W, 3), uint8 or uint16.
-        bayer: mosaic, float32 (H', W') in [0, 1], H' and W' within a pixel of H and W.
+    Arguments as of `register`; sides within a pixel of each other.
     """
     similarities = {}
     factor, raw = coarse_raw(bayer)
@@ -153,9 +148,8 @@ def coarse_raw(bayer: np.ndarray) -> tuple[int, np.ndarray]:
 
 def coarse_orientations(photo: np.ndarray, factor: int) -> Iterator[tuple[bool, int, np.ndarray]]:
     """Yield mirrored, turns and the downscaled photo for each orientation."""
-    for mirrored in (False, True):
-        for turns in range(4):
-            yield mirrored, turns, downscale(to_sensor_orientation(photo, mirrored, turns), factor)
+    for mirrored, turns in product((False, True), range(4)):
+        yield mirrored, turns, downscale(to_sensor_orientation(photo, mirrored, turns), factor)
 
 
 def similarity(photo: np.ndarray, raw: np.ndarray) -> float:
@@ -177,14 +171,9 @@ def size_text(image: np.ndarray) -> str:
 
 
 def coarse_position(photo: np.ndarray, bayer: np.ndarray) -> tuple[bool, int, int, int]:
-    """Find the turn and position of highest correlation in downscaled images.
+    """Find the turn and position of highest correlation in downscaled images of brightness and mosaic.
 
-    Args:
-        photo: brightness of the photo, (H, W).
-        bayer: RGGB mosaic, (H', W').
-
-    Returns:
-        mirrored, turns, top, left, see `Registration`.
+    Returns mirrored, turns, top and left, see `Registration`.
     """
     factor, raw = coarse_raw(bayer)
     positions = []
@@ -196,9 +185,10 @@ def coarse_position(photo: np.ndarray, bayer: np.ndarray) -> tuple[bool, int, in
 
 
 def downscale(image: np.ndarray, factor: int) -> np.ndarray:
-    """Average factor x factor pixels; incomplete blocks at the end are cropped."""
+    """Average factor x factor pixels of an image, (H, W, ...); incomplete blocks at the end are cropped."""
     height, width = image.shape[0] // factor, image.shape[1] // factor
-    return image[: height * factor, : width * factor].reshape(height, factor, width, factor).mean(axis=(1, 3))
+    blocks = image[: height * factor, : width * factor]
+    return blocks.reshape(height, factor, width, factor, *image.shape[2:]).mean(axis=(1, 3))
 
 
 def texture(brightness: np.ndarray) -> np.ndarray:
@@ -273,16 +263,14 @@ def measure_tiles(photo: np.ndarray, bayer: np.ndarray, top: int, left: int) -> 
     ]
     window = np.outer(np.hanning(tile), np.hanning(tile)).astype(np.float32)
     measurements = []
-    for row in starts[0]:
-        for column in starts[1]:
-            on_photo, on_raw = photo[row - top :, column - left :], bayer[row:, column:]
-            photo_tile = box_mean(on_photo[: tile + 1, : tile + 1])
-            raw_tile = box_mean(on_raw[: tile + 1, : tile + 1]) ** (1 / 2.2)
-            bright = (photo_tile > MAX_BRIGHTNESS) | (raw_tile > MAX_BRIGHTNESS)
-            comparable = ~maximum_filter(bright, 17)  # 17: extent of the filters
-            weight = (fine_structure(photo_tile) * comparable).std()
-            if weight < MIN_TEXTURE:
-                continue
+    for row, column in product(*starts):
+        on_photo, on_raw = photo[row - top :, column - left :], bayer[row:, column:]
+        photo_tile = box_mean(on_photo[: tile + 1, : tile + 1])
+        raw_tile = box_mean(on_raw[: tile + 1, : tile + 1]) ** (1 / 2.2)
+        bright = (photo_tile > MAX_BRIGHTNESS) | (raw_tile > MAX_BRIGHTNESS)
+        comparable = ~maximum_filter(bright, 17)  # 17: extent of the filters
+        weight = (fine_structure(photo_tile) * comparable).std()
+        if weight >= MIN_TEXTURE:
             shift, best, rival = tile_shift(texture(photo_tile), texture(raw_tile), comparable * window)
             measurements.append((*shift, best, weight, best >= MIN_CORRELATION and rival <= MAX_RIVAL * best))
     if len(measurements) < MIN_TILES:

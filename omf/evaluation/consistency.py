@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from omf.evaluation.metrics import psnr
-from omf.raw.bayer import WHITE_LEVEL, halved, mean_colour
+from omf.raw.bayer import WHITE_LEVEL, halved, mean_colour, merge_greens
 from omf.raw.camera import Camera
 from omf.raw.isp import clip, decode_srgb
 from omf.raw.white_balance import DIM_PHOTO, MAX_NEUTRAL_FACTOR, WHITE
@@ -74,10 +74,9 @@ def consistency(counts: np.ndarray, photo: np.ndarray, overexposed: float, camer
     if min(counts.shape[:2]) >= 2:  # at a quarter of the size, the offset between the planes is negligible
         packed, photo = halved(packed), halved(photo)
     packed /= WHITE_LEVEL
-    raw = np.stack((packed[..., 0], packed[..., 1:3].mean(axis=-1), packed[..., 3]), axis=-1)
     clipped = float((counts >= WHITE_LEVEL - 1).mean())
     return {
-        "consistency_psnr": psnr(fit_to_photo(raw, photo), photo),
+        "consistency_psnr": psnr(fit_to_photo(merge_greens(packed), photo), photo),
         "clipped": clipped,
         "warnings": consistency_warnings(packed, photo, clipped, overexposed, camera),
     }
@@ -112,10 +111,7 @@ def consistency_warnings(
 def colour_cast(packed: np.ndarray, linear: np.ndarray, camera: Camera) -> str | None:
     """Describe a colour cast that no light of the camera explains; return None if there is none.
 
-    Args:
-        packed: RAW samples of the nearly grey pixels, (n, 4).
-        linear: the same pixels of the linear photo, (n, 3).
-        camera: camera profile.
+    The nearly grey pixels of packed RAW are (n, 4), those of the linear photo (n, 3).
     """
     # the photo is white-balanced, so the ratio of RAW to photo is the colour of the light
     red, green, blue = mean_colour(packed) / np.maximum(linear.mean(axis=0), 1e-6)

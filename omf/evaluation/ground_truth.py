@@ -18,10 +18,7 @@ from omf.utils.errors import InputError
 def list_ground_truth(folder: Path, photos: Iterable[str] = ()) -> dict[str, Path]:
     """Map the names in a folder to ground-truth files: NAME.npy, else the first camera RAW of that name.
 
-    Args:
-        folder: folder of ground truth.
-        photos: names of the photos; RAW of the same shot gets the name of its photo, see
-            `omf.io.photos.match_shots`.
+    RAW of the same shot as a photo gets the name of that photo, see `omf.io.photos.match_shots`.
 
     Raises InputError if the folder does not exist, or if it holds camera RAW and rawpy is not installed.
     """

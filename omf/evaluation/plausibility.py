@@ -8,7 +8,7 @@ import numpy as np
 
 from omf.evaluation.alignment import MAX_RIVAL, MIN_CORRELATION, correlate, texture, tile_shift
 from omf.evaluation.consistency import MAX_GREY_SPREAD, MIN_GREY_SHARE
-from omf.raw.bayer import half_size_photo, halved, pack
+from omf.raw.bayer import half_size_photo, halved, merge_greens, pack
 from omf.raw.isp import LUMA, decode_srgb
 from omf.utils.errors import InputError
 
@@ -49,9 +49,7 @@ def check_pair(rgb: np.ndarray, bayer: np.ndarray) -> float | None:
     if abs(green_balance(packed) - green_balance(decode_srgb(green))) > MAX_GREENS:
         raise InputError(WRONG_PLANES)
     compare_position(photo @ LUMA, packed.mean(axis=-1) ** np.float32(1 / 2.2))
-    raw, linear = halved(packed), decode_srgb(halved(photo))
-    raw = np.stack((raw[..., 0], raw[..., 1:3].mean(axis=-1), raw[..., 3]), axis=-1)
-    linear, raw = linear.reshape(-1, 3), raw.reshape(-1, 3)
+    linear, raw = decode_srgb(halved(photo)).reshape(-1, 3), merge_greens(halved(packed)).reshape(-1, 3)
     compare_colours(linear, raw)
     compare_black(linear, raw)
     tones = (linear[:, 1] > 0.07) & (linear[:, 1] < 0.7)

@@ -83,18 +83,8 @@ def match_items(
 ) -> list[Item]:
     """Return the predictions for which ground truth or a photo of the same name exists, sorted by name."""
     names = sorted(predictions.keys() & (ground_truth.keys() | photos.keys()))
-    return [
-        Item(
-            name,
-            predictions[name],
-            ground_truth.get(name),
-            photos.get(name),
-            white_level,
-            curves.get(name),
-            cameras.get(name),
-        )
-        for name in names
-    ]
+    files = {name: (predictions[name], ground_truth.get(name), photos.get(name)) for name in names}
+    return [Item(name, *files[name], white_level, curves.get(name), cameras.get(name)) for name in names]
 
 
 def score_image(item: Item, camera: Camera) -> tuple[dict, list[str]]:

@@ -15,13 +15,8 @@ CFA_ORIGINS = {"RGGB": (0, 0), "GRBG": (0, 1), "GBRG": (1, 0), "BGGR": (1, 1)}
 def mosaic(rgb: np.ndarray, cfa: str = "RGGB") -> np.ndarray:
     """Sample, at each pixel, the one colour that a Bayer sensor measures there.
 
-    Args:
-        rgb: demosaiced RAW (camera RGB), (H, W, 3). An odd last row or column is cropped, since half
-            a Bayer cell cannot be packed.
-        cfa: CFA order, one of `CFA_ORIGINS`.
-
-    Returns:
-        (H', W') of the same dtype, H' and W' even.
+    Demosaiced RAW (H, W, 3) -> (H', W') of the same dtype. An odd last row or column is cropped, since half
+    a Bayer cell cannot be packed.
     """
     return mosaic_full(crop_to_cells(rgb), cfa)
 
@@ -53,13 +48,8 @@ def demosaic(bayer: np.ndarray, cfa: str = "RGGB") -> np.ndarray:
     the neighbours of the missing colour, corrected by the difference between the pixel's own colour and
     its surroundings. Borders are mirrored, which preserves the CFA pattern.
 
-    Args:
-        bayer: mosaic, (H, W), H and W even, float32 or float64.
-        cfa: CFA order, one of `CFA_ORIGINS`.
-
-    Returns:
-        (H, W, 3) of the same dtype. Measured samples are unchanged; near sharp edges, interpolated ones
-        may lie slightly outside the range of the input.
+    Float32 or float64 (H, W), H and W even -> (H, W, 3) of the same dtype. Measured samples are unchanged;
+    near sharp edges, interpolated ones may lie slightly outside the range of the input.
     """
     # mirrored, each CFA order is RGGB
     mirror = tuple(slice(None, None, -1 if origin else 1) for origin in CFA_ORIGINS[cfa])
@@ -132,10 +122,14 @@ def halved(image: np.ndarray) -> np.ndarray:
     return (image[0::2, 0::2] + image[0::2, 1::2] + image[1::2, 0::2] + image[1::2, 1::2]) / 4
 
 
+def merge_greens(packed: np.ndarray) -> np.ndarray:
+    """Convert packed RGGB, float (..., 4), to R, the mean of both greens, and B: (..., 3)."""
+    return np.stack([packed[..., 0], (packed[..., 1] + packed[..., 2]) / 2, packed[..., 3]], axis=-1)
+
+
 def mean_colour(packed: np.ndarray) -> np.ndarray:
     """Return the means of R, G and B, (3,), of packed RGGB."""
-    red, green_r, green_b, blue = packed.reshape(-1, 4).mean(axis=0)
-    return np.array([red, (green_r + green_b) / 2, blue])
+    return merge_greens(packed.reshape(-1, 4).mean(axis=0))
 
 
 def half_size_rgb(packed: np.ndarray) -> np.ndarray:
@@ -147,12 +141,5 @@ def half_size_rgb(packed: np.ndarray) -> np.ndarray:
 
 
 def half_size_photo(rgb: np.ndarray) -> np.ndarray:
-    """Average an sRGB photo over each Bayer cell.
-
-    Args:
-        rgb: photo, uint8 or uint16 (H, W, 3).
-
-    Returns:
-        float32 (H/2, W/2, 3) in [0, 1].
-    """
+    """Average an sRGB photo over each Bayer cell: uint8 or uint16 (H, W, 3) -> float32 (H/2, W/2, 3)."""
     return halved(rgb.astype(np.float32)) / np.float32(np.iinfo(rgb.dtype).max)

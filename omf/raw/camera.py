@@ -125,9 +125,9 @@ class Camera:
     # XYZ to camera RGB, (3, 3), under those whose matrix is known, as ColorMatrix of DNG
     xyz_matrices: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def read_noise(self, shot_noise: float) -> float:
-        """Return the variance of the read noise at an ISO with this shot noise."""
-        return typical_read_noise(shot_noise) + self.read_noise_floor
+    def read_noise(self, shot_noise: float, factor: float = 1.0) -> float:
+        """Return the variance of the read noise at an ISO with this shot noise, `factor` times typical."""
+        return typical_read_noise(shot_noise) * factor + self.read_noise_floor
 
     @property
     def mean_neutral(self) -> np.ndarray:

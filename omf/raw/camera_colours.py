@@ -63,9 +63,7 @@ def matrix_from_xyz(camera: Camera, light: str) -> np.ndarray:
 def colour_matrix_of(from_xyz: np.ndarray, light: str) -> np.ndarray:
     """Return the matrix from linear sRGB to white-balanced camera RGB, (3, 3).
 
-    Args:
-        from_xyz: XYZ to camera RGB under a standard illuminant, (3, 3).
-        light: name of the illuminant.
+    `from_xyz` leads from XYZ to camera RGB under a standard illuminant, (3, 3).
     """
     from_srgb = from_xyz @ adapt_white(LIGHT_SOURCES["D65"][1], LIGHT_SOURCES[light][1]) @ SRGB_TO_XYZ_D65
     return from_srgb / from_srgb.sum(axis=1, keepdims=True)
@@ -93,12 +91,8 @@ def temperature(white: Chromaticity) -> float:
 def interpolate(calibrated: list[tuple[str, np.ndarray]], white: Chromaticity) -> np.ndarray:
     """Return the matrix from XYZ to camera RGB in light of a white, (3, 3).
 
-    Between two illuminants it is interpolated by the inverse of the correlated colour temperature; beyond
-    them it is that of the nearer one.
-
-    Args:
-        calibrated: see `calibrations`.
-        white: chromaticity of the light.
+    Between two illuminants, see `calibrations`, it is interpolated by the inverse of the correlated colour
+    temperature; beyond them it is that of the nearer one.
     """
     (light, warm), *cooler = calibrated
     if not cooler:
@@ -149,10 +143,8 @@ class Carriage(NamedTuple):
     def matrix(self, neutral: np.ndarray) -> np.ndarray:
         """Return the matrix from RAW of the source to that of the target, (3, 3), for light of a neutral.
 
-        It keeps the green of a neutral grey: sensitivities of sensors are not known.
-
-        Args:
-            neutral: RAW of a neutral grey of the source, (3,), green at 1.
+        `neutral` is the RAW of a grey of the source, (3,), green at 1. The matrix keeps its green, since the
+        sensitivities of sensors are not known.
         """
         white = white_of(self.source, neutral)
         source, target = (interpolate(calibrations(camera), white) for camera in self)

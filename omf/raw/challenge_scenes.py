@@ -59,10 +59,8 @@ def is_patch(rgb: np.ndarray) -> bool:
 def analyse_scene(patches: Sequence[np.ndarray]) -> PatchedScene:
     """Undo the extra curves of a scene, and find the photos that its patches belong to.
 
-    Pictures that do not continue each other are returned as they are, each as a photo of its own.
-
-    Args:
-        patches: all patches, row by row, sRGB, uint8 (H, W, 3) of one size.
+    The patches are all of the scene, row by row, uint8 (H, W, 3) of one size. Pictures that do not continue
+    each other are returned as they are, each as a photo of its own.
     """
     alone = PatchedScene(list(patches), None, list(range(PATCHES)))
     patches, curves, steps = alone.patches, find_curves(patches), border_steps(patches)

@@ -61,14 +61,7 @@ def apply_profile_tones(linear: np.ndarray, curve: ProfileTones) -> np.ndarray:
     """Apply a tone curve as RAW developers do, in ProPhoto RGB and without a change of hue.
 
     The curve changes the largest and the smallest channel, and the one between keeps its relative place (the
-    DNG SDK's RefBaselineRGBTone).
-
-    Args:
-        linear: linear sRGB, float (H, W, 3).
-        curve: tone curve of a DNG profile.
-
-    Returns:
-        Linear sRGB, float32 (H, W, 3).
+    DNG SDK's RefBaselineRGBTone). Linear sRGB, float (H, W, 3) -> float32.
     """
     wide = np.clip(linear @ SRGB_TO_PROPHOTO.T.astype(np.float32), 0, 1)
     low, high = wide.min(axis=-1, keepdims=True), wide.max(axis=-1, keepdims=True)
@@ -86,14 +79,8 @@ def choose_exposure(linear: np.ndarray) -> float:
 def grey_world(raw: np.ndarray, camera: Camera) -> np.ndarray:
     """Estimate the RAW of a neutral grey as the mean of all pixels that are not clipped.
 
-    It is limited to the range of the camera's illuminants.
-
-    Args:
-        raw: demosaiced RAW, float (H, W, 3) in [0, 1].
-        camera: camera of the RAW.
-
-    Returns:
-        float64 (3,), green at 1.
+    It is limited to the range of the camera's illuminants. Float (H, W, 3) in [0, 1] -> float64 (3,), green
+    at 1.
     """
     unclipped = raw.reshape(-1, 3)[(raw < 0.98).all(axis=-1).ravel()]
     mean = unclipped.mean(axis=0, dtype=np.float64) if len(unclipped) else camera.mean_neutral

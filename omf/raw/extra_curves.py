@@ -69,12 +69,8 @@ def find_curves(patches: Sequence[np.ndarray]) -> list[int] | None:
 def differences(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return the mean difference in codes at a border for each pair of curves of its sides, float64 (2, 2).
 
-    Each side is compared with the other's pixels under its own curve, so that no pair of curves is preferred
-    for making differences small.
-
-    Args:
-        first: sRGB of the pixels at one side, uint8 (N, 3).
-        second: those at the other side.
+    The sides are uint8 (N, 3). Each is compared with the other's pixels under its own curve, so that no pair
+    of curves is preferred for making differences small.
     """
     result = np.empty((2, 2))
     for one, other in np.ndindex(2, 2):

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter, uniform_filter
 from scipy.optimize import nnls
 
-from omf.raw.bayer import halved
+from omf.raw.bayer import crop_to_cells, halved
 from omf.raw.camera import Camera
 from omf.raw.isp import LUMA, clip, decode_srgb, encode_srgb
 from omf.raw.simulator import apply_srgb_curves, encode_uniform, mean_settings
@@ -87,9 +87,9 @@ def select_cells(rgb: np.ndarray, raw: np.ndarray, max_cells: int = MAX_CELLS) -
         raw: RAW at half size, float32 (H/2, W/2, 3) in [0, 1].
         max_cells: number of cells to select at most.
     """
-    linear = halved(decode_srgb(rgb / np.float32(np.iinfo(rgb.dtype).max)))
+    srgb = crop_to_cells(rgb) / np.float32(np.iinfo(rgb.dtype).max)
+    linear = halved(decode_srgb(srgb))
     luma = encode_srgb(linear @ LUMA)
-    srgb = rgb[: 2 * linear.shape[0], : 2 * linear.shape[1]] / np.float32(np.iinfo(rgb.dtype).max)
     brightest = maximum_filter(srgb.max(axis=-1), 6)[::2, ::2]
     raw = uniform_filter(raw, (3, 3, 1))
     linear = uniform_filter(linear, (3, 3, 1))
@@ -134,11 +134,7 @@ def fit_global(
     Whatever the cells leave open follows the priors: the curve outside of the photo's range, its scale in a
     photo without highlights, and the colours of a photo without any.
 
-    Args:
-        cells: cells of the pair.
-        prior_curve: (19,), as in `GlobalFit`.
-        prior_matrix: (3, 3), rows sum to 1.
-        iterations: number of turns.
+    The priors are as in `GlobalFit`, (19,) and (3, 3), rows of the matrix sum to 1.
     """
     hats = hat_functions(cells.photo)  # (N, 3, 19)
     steps = np.cumsum(hats[..., ::-1], axis=-1)[..., ::-1]  # curve = steps @ increments
@@ -215,16 +211,9 @@ def fit_matrix(linear: np.ndarray, raw: np.ndarray, weights: np.ndarray, prior: 
 def fit_curve(
     predicted: np.ndarray, raw: np.ndarray, weights: np.ndarray, prior_steps: np.ndarray
 ) -> np.ndarray:
-    """Fit the curve by its increments, 0 or more.
+    """Fit the curve, rising, (19,), by its increments, 0 or more.
 
-    Args:
-        predicted: (N, 3, 19), RAW per increment.
-        raw: (N, 3).
-        weights: (N,).
-        prior_steps: (19,), increments that those without data take.
-
-    Returns:
-        Rising curve, (19,).
+    RAW per increment, (N, 3, 19), RAW, (N, 3), and weights, (N,); increments without data take `prior_steps`.
     """
     weighted = (predicted * weights[:, None, None]).reshape(-1, len(KNOTS))
     products = weighted.T @ predicted.reshape(-1, len(KNOTS))

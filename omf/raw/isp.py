@@ -159,10 +159,9 @@ def to_8_bit(srgb: np.ndarray) -> np.ndarray:
 
 
 def compress_jpeg(rgb: np.ndarray, quality: int, subsampling: int) -> np.ndarray:
-    """Encode as JPEG and decode again.
+    """Encode uint8 (H, W, 3) as JPEG and decode again.
 
     Args:
-        rgb: uint8 (H, W, 3).
         quality: libjpeg quality, 1 to 100.
         subsampling: chroma subsampling in Pillow's numbering: 0: 4:4:4, 1: 4:2:2, 2: 4:2:0.
     """

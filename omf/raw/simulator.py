@@ -7,7 +7,7 @@ import numpy as np
 
 from omf.raw import isp
 from omf.raw.bayer import demosaic, mosaic, to_rggb
-from omf.raw.camera import DISTRIBUTIONS, Camera, CapturePrior, ToneGroup, mean_of, typical_read_noise
+from omf.raw.camera import DISTRIBUTIONS, Camera, CapturePrior, ToneGroup, mean_of
 
 # Of linear_scene
 CLIPPED_LEVEL = 250  # 8-bit level from which a pixel counts as clipped
@@ -65,13 +65,12 @@ def sample_settings(camera: Camera, rng: np.random.Generator) -> CaptureSettings
     subsampling = int(rng.choice(4, p=camera.subsampling))
     tone = [sampled.pop(name, None) for name in ("tone_deviation", "black_point", "white_point")]
     shares = rng.dirichlet(np.ones(len(camera.colour_matrices)))
+    read_noise = camera.read_noise(shot_noise, float(np.exp(rng.normal(0, 0.26))))
     return CaptureSettings(
         neutral=np.array([red, 1.0, blue]),
         colour_matrix=np.tensordot(shares, camera.colour_matrices, 1),
         shot_noise=shot_noise,
-        read_noise=float(
-            typical_read_noise(shot_noise) * np.exp(rng.normal(0, 0.26)) + camera.read_noise_floor
-        ),
+        read_noise=read_noise,
         centre=rng.uniform(-0.5, 0.5, 2) * camera.frame,
         quality=round(sampled.pop("quality")),
         subsampling=None if subsampling == 3 else subsampling,
@@ -133,16 +132,14 @@ def sample_tone_curve(
         deviation: standard deviation of the log slope; None: 0.
         black: value that becomes 0; None: 0.
         white: value that 1 becomes; None: 1.
-        rng: random number generator.
 
     Returns:
         Values at `TONE_POINTS` equally spaced points from 0 to 1, float64.
     """
     points = np.linspace(0, 1, TONE_POINTS)
     knots = np.linspace(0, 1, TONE_KNOTS)
-    slopes = np.exp(
-        np.interp((points[1:] + points[:-1]) / 2, knots, rng.normal(0, deviation or 0, TONE_KNOTS))
-    )
+    middles = (points[1:] + points[:-1]) / 2
+    slopes = np.exp(np.interp(middles, knots, rng.normal(0, deviation or 0, TONE_KNOTS)))
     curve = np.concatenate([[0], np.cumsum(slopes)]) / slopes.sum()
     stretched = np.maximum(points - (black or 0), 0) / (1 - (black or 0))
     return (1 if white is None else white) * np.interp(stretched, points, curve)
@@ -151,13 +148,8 @@ def sample_tone_curve(
 def expose(scene: np.ndarray, settings: CaptureSettings) -> np.ndarray:
     """Convert a linear scene to camera RGB at the sensor, before lens shading.
 
-    Args:
-        scene: float32 (H, W, 3), linear sRGB primaries, neutral light; white paper at 1, lights and
-            glints above.
-        settings: capture settings.
-
-    Returns:
-        Camera RGB, float32 (H, W, 3), 0 or more, the white level at 1.
+    Float32 (H, W, 3), in linear sRGB primaries and neutral light, white paper at 1, lights and glints above
+    -> the same shape and type, 0 or more, the white level at 1.
     """
     camera_rgb = isp.srgb_to_camera(scene * np.float32(settings.exposure), settings.colour_matrix)
     return np.maximum(isp.invert_white_balance(camera_rgb, settings.neutral, settings.gain), 0)
@@ -215,13 +207,7 @@ def render_uniform(linear: np.ndarray, settings: CaptureSettings) -> np.ndarray:
 def simulate_pair(
     scene: np.ndarray, settings: CaptureSettings, camera: Camera, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Simulate one capture: the sensor's RAW and the photo developed from it.
-
-    Args:
-        scene: linear scene, as for `expose`.
-        settings: capture settings.
-        camera: profile of the sensor.
-        rng: random generator for the noise.
+    """Simulate one capture of a linear scene, see `expose`: the sensor's RAW and the photo developed from it.
 
     Returns:
         sRGB photo, uint8 (H', W', 3), and sensor counts, uint16 (H, W), in the sensor's CFA order. The
@@ -248,15 +234,9 @@ def linear_raw(counts: np.ndarray, camera: Camera) -> np.ndarray:
 def linearise_photo(rgb: np.ndarray, settings: CaptureSettings) -> np.ndarray:
     """Invert the ISP's curves and saturation.
 
-    Local contrast is inverted as in uniform areas. Sharpening, noise and JPEG artefacts remain, and clipped
-    pixels become the value at which the photo reaches white.
-
-    Args:
-        rgb: sRGB, uint8 or uint16 (H, W, 3), without an extra curve.
-        settings: settings of the ISP.
-
-    Returns:
-        Linear sRGB, float32 (H, W, 3) in [0, 1].
+    Photo without an extra curve, uint8 or uint16 (H, W, 3) -> linear sRGB, float32 in [0, 1]. Local contrast
+    is inverted as in uniform areas. Sharpening, noise and JPEG artefacts remain, and clipped pixels become
+    the value at which the photo reaches white.
     """
     most = np.iinfo(rgb.dtype).max
     codes = np.arange(most + 1) / most

@@ -38,25 +38,31 @@ def estimate_neutral(raw: np.ndarray, rgb: np.ndarray, camera: Camera) -> np.nda
     Returns:
         float64 (3,), green at 1.
     """
-    photo = half_size_photo(rgb).reshape(-1, 3)
-    step = max(len(photo) // MAX_SAMPLES, 1)
-    photo, raw = photo[::step], halved(raw).reshape(-1, 3)[::step]
-    linear = decode_srgb(photo)
-    usable = (photo.max(axis=-1) < WHITE) & (linear.max(axis=-1) > DIM_PHOTO)
-    raw, linear = raw[usable], linear[usable]
-
+    step = max((len(rgb) // 2) * (rgb.shape[1] // 2) // MAX_SAMPLES, 1)
+    raw, linear, usable = tell_tones(raw, rgb, step)
     greyness = linear.min(axis=-1) / linear.max(axis=-1)
     balanced = linear ** contrast_power(linear[:, 1], raw[:, 1], greyness) @ camera.mean_colour_matrix.T
     light = np.log(np.maximum(raw, MIN_LINEAR)) - np.log(np.maximum(balanced, MIN_LINEAR))
     estimate = np.log(camera.mean_neutral[[0, 2]])
     if greyness.any():
         median = np.array([weighted_median(light[:, channel] - light[:, 1], greyness) for channel in (0, 2)])
-        share = greyness.sum() / len(photo)
+        share = greyness.sum() / len(usable)
         estimate += share / (share + PRIOR_WEIGHT) * (median - estimate)
     lowest = camera.neutrals.min(axis=0) / MAX_NEUTRAL_FACTOR
     highest = camera.neutrals.max(axis=0) * MAX_NEUTRAL_FACTOR
     red, blue = np.clip(np.exp(estimate), lowest, highest)
     return np.array([red, 1.0, blue])
+
+
+def tell_tones(raw: np.ndarray, rgb: np.ndarray, step: int = 1) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return RAW and linear photo, (n, 3) each, where the photo is neither dark nor near white, at half size.
+
+    The third array tells which pixels these are of every `step`-th one, bool (N,).
+    """
+    photo, raw = (half.reshape(-1, 3)[::step] for half in (half_size_photo(rgb), halved(raw)))
+    linear = decode_srgb(photo)
+    usable = (photo.max(axis=-1) < WHITE) & (linear.max(axis=-1) > DIM_PHOTO)
+    return raw[usable], linear[usable], usable
 
 
 def contrast_power(linear: np.ndarray, raw: np.ndarray, weights: np.ndarray) -> float:
@@ -76,24 +82,14 @@ def estimate_exposure(raw: np.ndarray, rgb: np.ndarray, neutral: np.ndarray, cam
     """Estimate the stops by which RAW must be brightened to be as bright as its photo.
 
     The linear photo, in camera primaries, is compared with the balanced RAW, at half size, where the photo is
-    neither dark nor near white; the estimate is the median.
-
-    Args:
-        raw: demosaiced RAW, float (H, W, 3) in [0, 1].
-        rgb: sRGB photo, uint8 or uint16 (H, W, 3).
-        neutral: RAW of a neutral grey, (3,), green at 1.
-        camera: profile of the camera.
-
-    Returns:
-        Stops, within `MAX_STOPS`; 0 if there are no such pixels.
+    neither dark nor near white; the estimate is the median, within `MAX_STOPS`, and 0 without such pixels.
+    Arguments as of `estimate_neutral`, which gives `neutral`.
     """
-    photo, halves = half_size_photo(rgb).reshape(-1, 3), halved(raw).reshape(-1, 3)
-    linear = decode_srgb(photo)
-    usable = (photo.max(axis=-1) < WHITE) & (linear.max(axis=-1) > DIM_PHOTO)
-    if not usable.any():
+    raw, linear, _ = tell_tones(raw, rgb)
+    if not len(raw):
         return 0.0
-    expected = (linear[usable] @ camera.mean_colour_matrix.T).mean(axis=-1)
-    given = (halves[usable] / neutral).mean(axis=-1)
+    expected = (linear @ camera.mean_colour_matrix.T).mean(axis=-1)
+    given = (raw / neutral).mean(axis=-1)
     stops = np.log2(np.maximum(expected, MIN_LINEAR) / np.maximum(given, MIN_LINEAR))
     return float(np.clip(np.median(stops), -MAX_STOPS, MAX_STOPS))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from camera_dng import bayer_of, photo_of, scene, write_dng
+from camera_dng import bayer_of, write_dng, write_pair
 from PIL import Image
 
 from omf.calibration.calibrate import PairFit, fit_line, fit_pairs, jpeg_settings
@@ -15,7 +15,7 @@ from omf.raw.bayer import pack, to_challenge_counts
 from omf.raw.camera import Camera, load_camera, mean_of
 from omf.raw.global_fit import KNOTS, fit_global, hat_functions, limit_white, mean_curve, select_cells
 from omf.raw.scenes import SCENES
-from omf.raw.simulator import linear_raw, sample_settings, simulate_pair
+from omf.raw.simulator import CaptureSettings, linear_raw, sample_settings, simulate_pair
 from omf.utils.paths import HOME
 
 GENERIC = replace(load_camera("generic_phone"), tone_groups=())
@@ -63,16 +63,23 @@ CAMERAS = {
 }
 
 
-def write_known_pairs(folder: Path, camera: Camera, kinds: list[int], size: int = 160) -> Path:
+def take(
+    shown: np.ndarray, camera: Camera, rng: np.random.Generator, photo: Path, **changes
+) -> CaptureSettings:
+    """Write a photo, and NAME.npy beside it, of a scene; return the settings."""
+    settings = replace(sample_settings(camera, rng), subsampling=None, **changes)
+    rgb, counts = simulate_pair(shown.astype(np.float32), settings, camera, rng)
+    photo.parent.mkdir(exist_ok=True)
+    Image.fromarray(rgb).save(photo, quality=93, subsampling=2)
+    np.save(photo.with_suffix(".npy"), pack(to_challenge_counts(linear_raw(counts, camera))))
+    return settings
+
+
+def write_known_pairs(folder: Path, camera: Camera, kinds: list[int]) -> Path:
     """Write pairs of drawn scenes, NUMBER.jpg (quality 93, 4:2:0) and NUMBER.npy."""
-    folder.mkdir()
     for number, kind in enumerate(kinds):
         rng = np.random.default_rng([5, number])
-        shown = SCENES[kind % len(SCENES)](size, size, rng).astype(np.float32)
-        settings = replace(sample_settings(camera, rng), subsampling=None)
-        rgb, counts = simulate_pair(shown, settings, camera, rng)
-        Image.fromarray(rgb).save(folder / f"{number}.jpg", quality=93, subsampling=2)
-        np.save(folder / f"{number}.npy", pack(to_challenge_counts(linear_raw(counts, camera))))
+        take(SCENES[kind % len(SCENES)](160, 160, rng), camera, rng, folder / f"{number}.jpg")
     return folder
 
 
@@ -158,11 +165,7 @@ def test_a_photo_without_highlights_or_colours_leaves_gain_and_matrix_open(tmp_p
     rng = np.random.default_rng(3)
     grey = np.repeat(rng.uniform(0.02, 0.35, (10, 10, 1)), 3, axis=-1).astype(np.float32)
     shown = np.kron(grey, np.ones((16, 16, 1), np.float32))
-    settings = replace(sample_settings(camera, rng), subsampling=None, exposure=1.0)
-    rgb, counts = simulate_pair(shown, settings, camera, rng)
-    (tmp_path / "pairs").mkdir()
-    Image.fromarray(rgb).save(tmp_path / "pairs" / "a.png")
-    np.save(tmp_path / "pairs" / "a.npy", pack(to_challenge_counts(linear_raw(counts, camera))))
+    settings = take(shown, camera, rng, tmp_path / "pairs" / "a.png", exposure=1.0)
     (tmp_path / "pairs" / "dataset.json").write_text('{"white_level": 1024}')
     (fit,), _ = fit_pairs(tmp_path / "pairs", GENERIC)
     assert not fit.fit.has_highlights and not fit.fit.has_colours and fit.fit.has_greys
@@ -199,10 +202,10 @@ def test_outliers_hardly_matter(chart):
     np.testing.assert_allclose(damaged.neutral, clean.neutral, rtol=0.02)
 
 
-@pytest.mark.parametrize("value", [2, 255])
-def test_dark_or_clipped_photos_are_no_measurement(value):
-    photo = np.full((200, 200, 3), value, np.uint8)
-    assert select_cells(photo, np.full((100, 100, 3), 0.5, np.float32)) is None
+def test_dark_or_clipped_photos_are_no_measurement():
+    for value in (2, 255):
+        photo = np.full((200, 200, 3), value, np.uint8)
+        assert select_cells(photo, np.full((100, 100, 3), 0.5, np.float32)) is None, value
 
 
 def test_jpeg_settings(tmp_path):
@@ -246,23 +249,11 @@ def test_the_command_line_from_pairs_to_raw(tmp_path, monkeypatch, call_omf):
     assert result.returncode == 1 and "ends in .yaml" in result.stderr
 
 
-def test_a_folder_without_usable_pairs_is_one_line(tmp_path, call_omf):
-    folder = write_known_pairs(tmp_path / "pairs", CAMERAS["a"], [CHART])
-    (folder / "0.npy").write_bytes(b"damaged")
-    result = call_omf("calibrate", folder, "-o", tmp_path / "a.yaml")
-    assert result.returncode == 1
-    assert len(result.stderr.strip().splitlines()) == 1 and "none of its pairs can be used" in result.stderr
-    assert not (tmp_path / "a.yaml").exists()
-
-
 def test_camera_raw_needs_no_conversion(tmp_path):
     pytest.importorskip("rawpy")
     folder = tmp_path / "phone"
-    folder.mkdir()
-    shown = scene(0, 260, 340)
+    shown = write_pair(folder, "a", turns=1)  # turned, and smaller than the RAW
     write_dng(folder / "a.dng", bayer_of(shown, "GRBG", noise=0.002), "GRBG", (64,) * 4, 1023)
-    # turned, and smaller than the RAW
-    Image.fromarray(np.rot90(photo_of(shown)[3:-5, 6:-7])).save(folder / "a.jpg", quality=95)
     (folder / "b.jpg").write_bytes((folder / "a.jpg").read_bytes())
     (folder / "b.dng").write_bytes(b"damaged")
     (fit,), problems = fit_pairs(folder, GENERIC)
@@ -300,8 +291,15 @@ def test_packed_pairs_that_are_none_are_no_measurement(tmp_path, fault):
     assert fits == [] and len(problems) == 3, problems
 
 
-def test_pairs_of_which_no_model_makes_the_raw(tmp_path, monkeypatch):
+def test_pairs_of_which_no_model_makes_the_raw_and_a_folder_without_usable_ones(
+    tmp_path, monkeypatch, call_omf
+):
     folder = write_known_pairs(tmp_path / "pairs", CAMERAS["a"], [CHART])
     monkeypatch.setattr("omf.calibration.calibrate.MIN_RESIDUAL", 90)
     fits, (problem,) = fit_pairs(folder, GENERIC)
     assert fits == [] and "0.jpg: no tone curve and colour matrix" in problem
+    (folder / "0.npy").write_bytes(b"damaged")
+    result = call_omf("calibrate", folder, "-o", tmp_path / "a.yaml")
+    assert result.returncode == 1
+    assert len(result.stderr.strip().splitlines()) == 1 and "none of its pairs can be used" in result.stderr
+    assert not (tmp_path / "a.yaml").exists()

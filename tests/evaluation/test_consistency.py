@@ -28,8 +28,7 @@ def test_the_true_raw_is_consistent_and_that_of_another_photo_is_not():
     for name in ("chelsea", "coffee"):
         rgb = read_rgb(ROOT / "test_rgb" / f"{name}.jpg")
         raw, other = (read_packed(ROOT / "test_raw" / f"{file}.npy") for file in (name, "rocket"))
-        right = consistency_of(raw, rgb)
-        wrong = consistency_of(other[: raw.shape[0], : raw.shape[1]], rgb)
+        right, wrong = (consistency_of(counts, rgb) for counts in (raw, other[: len(raw), : raw.shape[1]]))
         # how high it is depends on the sample's noise; the distance from another photo's is the point
         assert right["consistency_psnr"] > wrong["consistency_psnr"] + 10
         assert right["warnings"] == []
@@ -70,8 +69,7 @@ def test_black_and_white_photos_cause_no_warning(level):
     rgb = np.full((40, 60, 3), level, np.uint8)
     counts = np.full((20, 30, 4), 1024 if level else 0, np.uint16)
     result = consistency_of(counts, rgb)
-    assert result["warnings"] == []
-    assert result["clipped"] == (1 if level else 0)
+    assert result["warnings"] == [] and result["clipped"] == (1 if level else 0)
     assert np.isfinite(result["consistency_psnr"])
 
 

@@ -94,12 +94,9 @@ def test_faults_are_named(pairs, fault):
     assert {text for text in found if text} == set(named)
 
 
-def test_small_pairs_tell_nothing():
-    rgb, bayer = simulated(0)
-    assert check_pair(255 - rgb[:62, :62], bayer[:62, :62]) is None
-
-
 def test_the_exposure_is_that_of_the_middle_tones(pairs):
+    rgb, bayer = pairs[0]
+    assert check_pair(255 - rgb[:62, :62], bayer[:62, :62]) is None  # small pairs tell nothing
     exposures = np.array([check_pair(*pair) or np.nan for pair in pairs])
     darker = np.array([check_pair(pair[0], pair[1] / 4) or np.nan for pair in pairs])
     np.testing.assert_allclose(darker, exposures / 4, rtol=1e-3)

@@ -51,15 +51,10 @@ def test_interpolation_is_linear_in_the_inverse_temperature():
     assert interpolate(calibrated, LIGHT_SOURCES["D50"][1]) == pytest.approx(expected, rel=1e-9)
 
 
-@pytest.mark.parametrize("camera", [S7, P20, GENERIC], ids=lambda camera: camera.name)
-@pytest.mark.parametrize("white", WHITES)
-def test_the_white_of_a_neutral(camera, white):
-    found = white_of(camera, neutral_under(camera, white))
-    assert found == pytest.approx(white, abs=2e-4)
-
-
 @pytest.mark.parametrize("white", WHITES)
 def test_a_scene_seen_by_one_camera_is_carried_to_what_the_other_sees(white):
+    for camera in (S7, P20, GENERIC):
+        assert white_of(camera, neutral_under(camera, white)) == pytest.approx(white, abs=2e-4), camera.name
     xyz = np.random.default_rng(0).uniform(0.02, 0.6, (1000, 3))
     seen = [xyz @ interpolate(calibrations(camera), white).T for camera in (S7, P20)]
     neutrals = [neutral_under(camera, white) for camera in (S7, P20)]
@@ -82,10 +77,6 @@ def test_grey_stays_grey_and_keeps_its_green(red, blue):
         assert carriage.neutral_of_source(neutral_under(P20, white)) == pytest.approx(neutral, rel=0.02)
 
 
-def test_the_same_camera_changes_nothing():
-    assert (Carriage(S7, replace(S7, name="other")).matrix(S7.mean_neutral) == np.eye(3)).all()
-
-
 def test_the_matrix_of_a_colour_matrix():
     for light in S7.illuminants:
         from_srgb = colour_matrix_of(matrix_from_xyz(S7, light), light)
@@ -99,9 +90,10 @@ def test_the_matrix_of_a_colour_matrix():
     assert neutral_under(camera, chromaticity) == pytest.approx(white / white[1], rel=1e-3)
 
 
-def test_a_matrix_without_inverse_is_refused():
+def test_a_matrix_without_inverse_is_refused_and_the_same_camera_changes_nothing():
     flat = replace(S7, name="flat", illuminants={}, colour_matrices=np.full((1, 3, 3), 1 / 3))
     for pair in ((S7, flat), (flat, S7)):
         with pytest.raises(InputError, match="camera flat: its colour matrix can't be inverted"):
             check_carries(*pair)
     check_carries(S7, P20)
+    assert (Carriage(S7, replace(S7, name="other")).matrix(S7.mean_neutral) == np.eye(3)).all()

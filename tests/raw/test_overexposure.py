@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,9 +13,9 @@ def test_mask_matches_the_published_formula(pixel):
         assert overexposure_mask(np.array([[pixel]], np.uint8))[0, 0] == (luma >= 0.978)
 
 
-@pytest.mark.parametrize(("level", "overexposed"), [(249, False), (250, True), (255, True), (0, False)])
-def test_grey_levels_around_the_threshold(level, overexposed):
-    assert overexposure_mask(np.full((2, 3, 3), level, np.uint8)).tolist() == [[overexposed] * 3] * 2
+def test_grey_levels_around_the_threshold():
+    grey = np.repeat(np.array([[0, 249], [250, 255]], np.uint8)[..., None], 3, axis=-1)
+    assert overexposure_mask(grey).tolist() == [[False, False], [True, True]]
 
 
 def test_16_bit_agrees_with_8_bit():

@@ -14,7 +14,6 @@ from omf.raw.scenes import SCENES
 from omf.raw.simulator import linear_raw, sample_settings, simulate_pair
 
 S7 = load_camera("samsung_s7")
-STRAIGHT = ProfileTones(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
 
 
 def photo_and_raw(seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -47,18 +46,15 @@ def test_the_developed_raw_is_nearer_to_the_photo(seed):
 
 def test_photos_that_tell_no_profile():
     rgb, raw = photo_and_raw(0)
-    assert fit_photo_profile(raw[:8, :8], rgb[:8, :8], S7) is None
-    assert fit_photo_profile(np.zeros_like(raw), np.zeros_like(rgb), S7) is None
-    assert fit_photo_profile(np.zeros_like(raw), rgb, S7) is None
-    assert fit_photo_profile(np.ones_like(raw), np.full_like(rgb, 255), S7) is None
-
-
-def test_a_straight_curve_changes_nothing_inside_the_gamut():
-    linear = np.random.default_rng(0).uniform(0, 1, (20, 30, 3)).astype(np.float32)
-    np.testing.assert_allclose(apply_profile_tones(linear, STRAIGHT), linear, atol=2e-6)
+    black, white = (0 * raw, 0 * rgb), (np.ones_like(raw), np.full_like(rgb, 255))
+    for pair in ((raw[:8, :8], rgb[:8, :8]), black, (0 * raw, rgb), white):
+        assert fit_photo_profile(*pair, S7) is None
 
 
 def test_tones_keep_grey_and_hue():
+    straight = ProfileTones(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
+    linear = np.random.default_rng(0).uniform(0, 1, (20, 30, 3)).astype(np.float32)
+    np.testing.assert_allclose(apply_profile_tones(linear, straight), linear, atol=2e-6)
     tones = ProfileTones(KNOTS, KNOTS**2)
     levels = np.linspace(0, 1, 11, dtype=np.float32)
     grey = np.repeat(levels[:, None, None], 3, axis=-1)
@@ -70,9 +66,6 @@ def test_tones_keep_grey_and_hue():
     low, middle, high = (apply_profile_tones(linear, tones) @ SRGB_TO_PROPHOTO.T)[0, 0]
     assert (low, high) == pytest.approx(tuple(np.interp([0.1, 0.7], *tones)), abs=1e-5)
     assert (middle - low) / (high - low) == pytest.approx(0.5, abs=1e-4)
-
-
-def test_primaries_of_prophoto():
-    """White is white, and sRGB lies inside (ISO 22028-2)."""
+    # white is white in ProPhoto RGB, and sRGB lies inside (ISO 22028-2)
     assert SRGB_TO_PROPHOTO.sum(axis=1) == pytest.approx(np.ones(3), abs=1e-3)
     assert (SRGB_TO_PROPHOTO >= 0).all()
