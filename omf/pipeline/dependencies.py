@@ -7,7 +7,7 @@ from pathlib import Path
 
 from omf.utils.paths import PACKAGE
 
-DATA = {PACKAGE / "report" / "summary.py": PACKAGE / "report" / "templates"}  # {module: files it reads}
+DATA = {"report/summary.py": "report/templates"}  # {module: folder of the files it reads}, in the package
 
 
 def fingerprint(script: Path) -> str:
@@ -30,8 +30,8 @@ def source_files(script: Path) -> list[Path]:
         path = pending.pop()
         visited.add(path)
         pending |= imported_files(path) - visited
-    data = {file for module, folder in DATA.items() if module in visited for file in folder.iterdir()}
-    return sorted(visited | data)
+    folders = [PACKAGE / folder for module, folder in DATA.items() if PACKAGE / module in visited]
+    return sorted(visited.union(*(folder.iterdir() for folder in folders)))
 
 
 @functools.cache
