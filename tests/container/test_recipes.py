@@ -34,22 +34,23 @@ def test_same_base_and_arguments(dockerfile, definition):
     defaults = dict(line.split("=", 1) for line in definition.sections["arguments"])
     assert defaults == dockerfile.arguments
     assert set(defaults) == set(ARGUMENTS)
+    assert defaults["VERSION"] == __version__
     assert list(definition.header.items()) == [("bootstrap", "docker"), ("from", "$BASE_IMAGE")]
     assert set(definition.sections) == {
         *("arguments", "environment", "files", "labels", "post", "runscript", "test"),
     }
+    assert dockerfile.stages == [""]  # one stage contains all
     # Apptainer before 1.4 accepts a tag or a digest, not both
     assert re.fullmatch(r"nvidia/cuda@sha256:[0-9a-f]{64}", defaults["BASE_IMAGE"])
 
 
-def test_the_version_is_that_of_the_package(dockerfile):
-    assert dockerfile.arguments["VERSION"] == __version__
-
-
-def test_same_files(dockerfile, definition):
+def test_same_files_and_entrypoint(dockerfile, definition):
     assert definition.files == dockerfile.files
     assert all((ROOT / source).exists() for source in dockerfile.files.values())
     assert {"trained_models", "test_rgb", "test_raw"} <= set(dockerfile.files.values())
+    (entrypoint,) = dockerfile.entrypoint
+    assert definition.sections["runscript"] == [f'exec {entrypoint} "$@"']
+    assert entrypoint in dockerfile.files
 
 
 def test_same_commands(dockerfile, definition):
@@ -61,25 +62,12 @@ def test_same_commands(dockerfile, definition):
     assert exports(specific[1:]) == {name: f"${name}" for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")}
 
 
-def test_same_environment(dockerfile, definition):
+def test_same_environment_and_labels(dockerfile, definition):
     assert exports(definition.sections["environment"]) == dockerfile.environment
     assert dockerfile.environment["OMF_IMAGE"] == "overexposure-mask-fusion $VERSION"
-
-
-def test_same_labels(dockerfile, definition):
     assert dict(line.split(" ", 1) for line in definition.sections["labels"]) == dockerfile.labels
     names = {name.removeprefix("org.opencontainers.image.") for name in dockerfile.labels}
     assert names == {"title", "description", "version", "revision", "licenses"}
-
-
-def test_same_entrypoint(dockerfile, definition):
-    (entrypoint,) = dockerfile.entrypoint
-    assert definition.sections["runscript"] == [f'exec {entrypoint} "$@"']
-    assert entrypoint in dockerfile.files
-
-
-def test_one_stage_contains_all(dockerfile):
-    assert dockerfile.stages == [""]
 
 
 @pytest.mark.parametrize(("folder", "kept"), [("/dev/shm", True), (".", None)])
