@@ -33,6 +33,8 @@ ERRORS = {"utils.errors", "utils.console"}
         ("import json", set()),
         ("import omf.utils.errors", ERRORS),
         ("from omf.utils import errors as e", ERRORS),
+        ("from omf.utils import (\n    paths,  # noqa (a)\n    errors,\n)", ERRORS | {"utils.paths"}),
+        ("import json, omf.utils.errors as e", ERRORS),
         ("from omf import __version__", set()),
         ("from omf.utils.errors import InputError", ERRORS),
         ("from omf.training import settings", ERRORS | {"training.settings", "utils.sections", "utils.yaml"}),

@@ -116,15 +116,6 @@ def test_the_steps_and_predict_agree_in_any_order(tmp_path, photo, fuse, reads, 
     assert rest == {f"{path.stem}.dng": direct[f"{path.stem}.dng"] for path in shuffled[:30]}
 
 
-def test_methods_without_a_base_network_get_patches_without_curves(tmp_path, photo):
-    method = Inverse(CAMERA)
-    patches = cut(photo, CURVES)
-    written(write_scene(tmp_path / "photos", "7", patches), method, tmp_path / "raw")
-    for number in (0, 1):
-        expected = to_challenge_format(method(invert_curve(patches[number], CURVES[number])))
-        assert np.array_equal(np.load(tmp_path / "raw" / f"7_{number}.npy"), expected)
-
-
 @pytest.mark.parametrize("fault", ["damaged", "missing", "larger", "all larger"])
 def test_other_scenes_are_plain_photos(tmp_path, photo, fuse, reads, fault):
     folder, problems, results = tmp_path / "photos", [], []
@@ -149,11 +140,13 @@ def test_other_scenes_are_plain_photos(tmp_path, photo, fuse, reads, fault):
     assert set(reads.values()) == {2}  # once for each setting
 
 
-def test_a_patch_is_scored_without_its_curve(tmp_path, photo):
-    method = Inverse(CAMERA)
-    patches = cut(photo, CURVES)
+def test_methods_without_a_base_network_and_scores_take_patches_without_curves(tmp_path, photo):
+    method, patches = Inverse(CAMERA), cut(photo, CURVES)
     paths = write_scene(tmp_path / "photos", "7", patches)
     written(paths, method, tmp_path / "raw")
+    for number in (0, 1):
+        expected = to_challenge_format(method(invert_curve(patches[number], CURVES[number])))
+        assert np.array_equal(np.load(tmp_path / "raw" / f"7_{number}.npy"), expected)
     curves = find_curves_of_patches({path.stem: path for path in paths})
     assert curves == {f"7_{number}": curve for number, curve in enumerate(CURVES)}
     raw, path = tmp_path / "raw/7_0.npy", paths[0]
