@@ -105,8 +105,8 @@ def test_an_image_of_docker(apptainer, docker, image, photos):
     archive.chmod(0o644)
     try:
         apptainer.build(converted, f"docker-archive:{archive}", cwd=apptainer.folder)
-        apptainer("run", converted, cwd=photos, user=USER)
-        assert list(npy(photos)) == SUBMITTED
+        apptainer("run", converted, "omf", "predict", "photos", "-o", "raw", cwd=photos, user=USER)
+        assert sorted(path.name for path in (photos / "raw").glob("*.npy")) == SUBMITTED
         assert owners(photos) == {(USER, USER)}
     finally:
         archive.unlink()
