@@ -79,14 +79,16 @@ class Program:
         finally:
             path.write_bytes(before)
 
-    def changed_fingerprints(self, name: str) -> set[str]:
-        """Return the steps whose fingerprint changes with an empty line at the end of a file."""
-        before, path = self.fingerprints(), self.root / name
-        content = path.read_bytes()
-        path.write_bytes(content + b"\n")
-        after = self.fingerprints()
-        path.write_bytes(content)
-        return {step for step in STEPS if after[step] != before[step]}
+    def changed_fingerprints(self, names: list[str]) -> dict[str, set[str]]:
+        """Return the steps whose fingerprint changes with an empty line at the end of each file."""
+        before, changed = self.fingerprints(), {}
+        for name in names:
+            content = (self.root / name).read_bytes()
+            (self.root / name).write_bytes(content + b"\n")
+            after = self.fingerprints()
+            (self.root / name).write_bytes(content)
+            changed[name] = {step for step in STEPS if after[step] != before[step]}
+        return changed
 
     def fingerprints(self) -> dict[str, str]:
         return {step: fingerprint(self.root / "scripts" / f"{step}.py") for step in STEPS}
@@ -137,7 +139,7 @@ def test_a_change_of_the_program_reruns_the_dependent_steps(program, monkeypatch
         monkeypatch.setattr(dependencies, "PACKAGE", program.root / "omf")
         monkeypatch.setattr(dependencies, "imported_files", cache(imported_files.__wrapped__))
         assert program.fingerprints() == expected  # the location does not matter
-        assert {name: program.changed_fingerprints(name) for name in names} == dependents
+        assert program.changed_fingerprints(names) == dependents
         # Snakemake sees the fingerprint of each step, and profiles of cameras
         tried = [*QUICK, *(f"scripts/{step}.py" for step in STEPS), "cameras/huawei_p20.yaml"]
     dependents["cameras/samsung_s7.yaml"] = {"infer", "mosaic", "evaluate"}

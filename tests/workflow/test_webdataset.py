@@ -39,15 +39,15 @@ def photos(tmp_path_factory) -> Path:
     return folder
 
 
-def write_photos(path: Path, photos: list[Path], **others: bytes) -> Path:
-    """Write a tar of photos with a .json each, and ground truth where there is some."""
+def write_photos(path: Path, photos: list[Path], truth: bool = False, **others: bytes) -> Path:
+    """Write a tar of photos with a .json each and, if asked for, the ground truth that there is."""
     path.parent.mkdir(exist_ok=True)
     with tarfile.open(path, "w") as archive:
         for photo in photos:
             archive.add(photo, f"./{photo.name}")
-            truth = TRUTH / f"{photo.stem}.npy"
-            if truth.is_file():
-                archive.add(truth, f"./{truth.name}")
+            raw = TRUTH / f"{photo.stem}.npy"
+            if truth and raw.is_file():
+                archive.add(raw, f"./{raw.name}")
             others = {f"{photo.stem}.json": b"{}"} | others
         for name, content in others.items():
             entry = tarfile.TarInfo(f"./{name}")
@@ -60,8 +60,8 @@ def write_photos(path: Path, photos: list[Path], **others: bytes) -> Path:
 def shards(tmp_path_factory, photos) -> Path:
     """Return a folder of two tars with the photos and their ground truth."""
     folder = tmp_path_factory.mktemp("in") / "shards"
-    write_photos(folder / "p-000.tar", [photos / name for name in FIRST])
-    write_photos(folder / "p-001.tar", [photos / name for name in PHOTOS if name not in FIRST])
+    write_photos(folder / "p-000.tar", [photos / name for name in FIRST], truth=True)
+    write_photos(folder / "p-001.tar", [photos / name for name in PHOTOS if name not in FIRST], truth=True)
     return folder
 
 
