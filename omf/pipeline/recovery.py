@@ -94,8 +94,6 @@ def set_damaged_aside(results: Path, submission: Path, raws: Iterable[str], kill
     A power failure may have truncated them, or the user may have edited them: only the user can tell.
 
     Args:
-        results: folder of intermediate results.
-        submission: submission folder.
         raws: names of the RAW files.
         killed: True if the last run did not end by itself, so that its files may lack a manifest.
 

@@ -29,8 +29,6 @@ def write_submission(raws: list[Path], readme: str, out: Path, zipped: bool = Tr
 
     Args:
         raws: RAW files, with unique names.
-        readme: content of readme.txt.
-        out: submission folder, created if needed.
         zipped: write the zip; False for formats that the challenge does not accept.
 
     Returns:
@@ -73,8 +71,6 @@ def write_index(samples: Iterable[Sequence], readme: str, out: Path) -> list[Pat
 
     Args:
         samples: rows of `INDEX_COLUMNS`.
-        readme: content of readme.txt.
-        out: submission folder, created if needed.
 
     Returns:
         The two files.
