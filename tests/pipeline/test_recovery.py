@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -141,30 +140,8 @@ time.sleep(60)
 """
 
 
-@pytest.fixture
-def holder(tmp_path) -> Iterator[Callable]:
-    """Return a function that starts a process with the lock, and returns it and the result of `lock`."""
-    processes = []
-
-    def start(path: Path) -> tuple[subprocess.Popen, str]:
-        command = [sys.executable, "-c", HOLDER, str(path)]
-        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-        return processes[-1], processes[-1].stdout.readline().strip()
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.wait()
-
-
-def test_lock_reports_the_only_holder(tmp_path, holder):
-    path = tmp_path / "new" / "lock"
-    holders = [holder(path) for _ in range(3)]
-    assert [output for _, output in holders] == ["True", "False", "False"]
-    for process, _ in holders:
-        process.kill()
-        process.wait()
-    assert holder(path)[1] == "True"
+def test_lock_reports_the_only_holder(tmp_path):
+    assert [lock(tmp_path / "new" / "lock") for _ in range(3)] == [True, False, False]
 
 
 def test_lock_reports_false_without_lock_support(tmp_path, monkeypatch):
@@ -199,10 +176,12 @@ def test_locks_that_other_machines_do_not_see_tell_nothing(tmp_path, monkeypatch
     assert lock(tmp_path / "work" / "lock") is expected
 
 
-def test_waiting_for_the_holders_of_a_lock(tmp_path, holder):
+def test_a_lock_is_waited_for_until_its_holder_ends(tmp_path):
     path, calls = tmp_path / "lock", []
     wait_for_lock(path, lambda: calls.append("no holder"))
     assert calls == []
-    process, _ = holder(path)
-    wait_for_lock(path, lambda: (calls.append("one holder"), process.kill()))
+    with subprocess.Popen([sys.executable, "-c", HOLDER, path], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "True\n"
+        wait_for_lock(path, lambda: (calls.append("one holder"), holder.kill()))
     assert calls == ["one holder"]
+    assert lock(path)

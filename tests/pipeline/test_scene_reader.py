@@ -104,16 +104,16 @@ def test_the_steps_and_predict_agree_in_any_order(tmp_path, photo, fuse, reads, 
     assert record["scenes"]["7"]["photos"] == [0 if curves or left else 4 for left in LEFT]
     assert infer(tmp_path / "decoded", tmp_path / "demosaiced", fuse, record["scenes"])["problems"] == []
     known = curves_of_patches(record["scenes"])
-    for kind in ("npy", "dng"):
+    for kind in ("dng", "npy"):
         assert write_mosaics(tmp_path / "demosaiced", [writer(tmp_path / kind, kind)], named, known) == []
         direct = written(paths, fuse, tmp_path / f"direct_{kind}", kind)
         assert direct == files_in(tmp_path / kind)
     assert set(reads.values()) == {2}  # once for each format
     shuffled = [paths[index] for index in np.random.default_rng(0).permutation(len(paths))]
-    assert written(shuffled, fuse, tmp_path / "shuffled", "dng") == direct
+    assert written(shuffled, fuse, tmp_path / "shuffled") == direct
     # a file of the user is in the way of the others, or a run was interrupted before these
-    rest = written(shuffled[:30], fuse, tmp_path / "rest", "dng", others=shuffled[30:])
-    assert rest == {f"{path.stem}.dng": direct[f"{path.stem}.dng"] for path in shuffled[:30]}
+    rest = written(shuffled[:30], fuse, tmp_path / "rest", others=shuffled[30:])
+    assert rest == {f"{path.stem}.npy": direct[f"{path.stem}.npy"] for path in shuffled[:30]}
 
 
 @pytest.mark.parametrize("fault", ["damaged", "missing", "larger", "all larger"])
