@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import PHOTOS, ROOT, draw_few_scenes, run
-from container.clones import make_clone
+from container.clones import copy_photos, make_clone
 from workflow_runs import finish, raw_files, read_json
 
 from omf.pipeline.shards import assign_shards
@@ -61,9 +61,7 @@ INJECTED = {"PYTHONPATH": f"{HERE / 'injected'}:{ROOT}"}
 
 @pytest.fixture(scope="module")
 def settings(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict:
-    folder = tmp_path_factory.mktemp("photos")
-    for name in PHOTOS:
-        shutil.copy(ROOT / "test_rgb" / name, folder)
+    folder = copy_photos(tmp_path_factory.mktemp("samples") / "photos", PHOTOS)
     settings = {"images": folder, "model": tiny_model, "ground_truth": ROOT / "test_raw"}
     return settings | {"shard_size": 1, "device": "cpu"}
 

@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
@@ -40,10 +40,10 @@ def make_clone(folder: Path) -> Path:
     return folder
 
 
-def copy_photos(folder: Path) -> Path:
-    """Make a folder of photos, and return it."""
+def copy_photos(folder: Path, photos: Iterable[str] = PHOTOS) -> Path:
+    """Make a folder of samples, and return it."""
     folder.mkdir(parents=True)
-    for photo in PHOTOS:
+    for photo in photos:
         shutil.copy(ROOT / "test_rgb" / photo, folder)
     return folder
 

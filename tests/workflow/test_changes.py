@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, snakemake
-from container.clones import make_clone
+from container.clones import copy_photos, make_clone
 from workflow_runs import finish, planned
 
 from omf.models.registry import find_model
@@ -45,17 +45,11 @@ def known_files(step: str) -> set[Path]:
     return {path.relative_to(ROOT) for path in source_files(ROOT / "scripts" / f"{step}.py")}
 
 
-def folder_with_photo(folder: Path) -> Path:
-    (folder / "photos").mkdir(parents=True)
-    shutil.copy(ROOT / "test_rgb" / "coffee.jpg", folder / "photos")
-    return folder
-
-
 class Program:
     """A copy of the program, and a finished run of one photo whose jobs have logged their imports."""
 
     def __init__(self, folder: Path):
-        self.root, self.folder = make_clone(folder / "program"), folder_with_photo(folder / "run")
+        self.root, self.folder = make_clone(folder / "program"), folder / "run"
         self.environment = {"PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"}
         self.run(self.folder)
 
@@ -67,6 +61,7 @@ class Program:
             return function(folder, root=self.root, **SETTINGS | {"model": model})
 
     def run(self, folder: Path, model: str = "unprocess") -> None:
+        copy_photos(folder / "photos", ["coffee.jpg"])
         self.call(finish, folder, model, PYTHONPROFILEIMPORTTIME="1")
 
     def reruns(self, name: str, content: bytes | None = None) -> set[str]:
@@ -104,7 +99,7 @@ def test_every_module_that_a_step_loads_is_a_known_dependency(tmp_path, program,
     """Compare with Python's import log, which the jobs write to their log files."""
     folder = program.folder
     if model != "unprocess":
-        folder = folder_with_photo(tmp_path / "run")
+        folder = tmp_path / "run"
         program.run(folder, model)
     logs = folder / "results" / "logs"
     for step in STEPS:

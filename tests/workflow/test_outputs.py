@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from container.clones import copy_photos
 from workflow_runs import finish, raw_files, read_json, svg_text
 
 from omf.evaluation.scores import EXPECTATIONS, FULL_REFERENCE_METRICS, NO_REFERENCE_METRICS
@@ -60,9 +61,7 @@ def settings(tiny_base_model) -> dict:
 def run(tmp_path_factory, settings) -> Path:
     """Return a finished run of two photos, one without overexposed pixels."""
     folder = tmp_path_factory.mktemp("run")
-    (folder / "photos").mkdir()
-    for name in NAMES:
-        shutil.copy(ROOT / "test_rgb" / f"{name}.jpg", folder / "photos")
+    copy_photos(folder / "photos", [f"{name}.jpg" for name in NAMES])
     finish(folder, **settings)
     return folder
 

@@ -1,10 +1,9 @@
 """A run removes and replaces no file of the user."""
 
-import shutil
 from pathlib import Path
 
 import pytest
-from conftest import ROOT
+from container.clones import copy_photos
 from workflow_runs import finish, refusal
 
 SETTINGS = {"images": "photos", "ground_truth": "", "model": "unprocess", "device": "cpu"}
@@ -13,8 +12,7 @@ REFUSED = "exists, and is not from an earlier run of this command"
 
 @pytest.fixture(autouse=True)
 def photo(tmp_path) -> None:
-    (tmp_path / "photos").mkdir()
-    shutil.copy(ROOT / "test_rgb" / "coffee.jpg", tmp_path / "photos")
+    copy_photos(tmp_path / "photos", ["coffee.jpg"])
 
 
 def contents(folder: Path) -> dict[Path, bytes]:

@@ -16,7 +16,7 @@ import torch
 import yaml
 from camera_dng import bayer_of, photo_of, scene, write_dng, write_pair
 from conftest import PHOTOS, ROOT, random_rgb, run
-from container.clones import make_clone
+from container.clones import copy_photos, make_clone
 from PIL import Image
 from weights_server import serving
 from workflow_runs import (
@@ -45,17 +45,11 @@ def settings(photo_folder) -> dict:
     return PLAIN | {"images": photo_folder}
 
 
-def copy_photos(folder: Path) -> None:
-    folder.mkdir()
-    for name in PHOTOS:
-        shutil.copy(ROOT / "test_rgb" / name, folder)
-
-
 @pytest.fixture(scope="module")
 def first_run(tmp_path_factory) -> tuple[Path, str]:
     """Return a folder with photos and a finished run of two shards, and its messages."""
     folder = tmp_path_factory.mktemp("first_run")
-    copy_photos(folder / NUMBER)
+    copy_photos(folder / NUMBER, PHOTOS)
     return folder, finish(folder, images=NUMBER, shard_size=3, **PLAIN).stderr
 
 
@@ -70,7 +64,7 @@ def finished(first_run, tmp_path, settings) -> Path:
 def with_networks(tmp_path_factory, tiny_model) -> tuple[Path, str, dict]:
     """Return the folder, the messages and the settings of a run with networks and noise."""
     folder = tmp_path_factory.mktemp("with_networks")
-    copy_photos(folder / "photos")
+    copy_photos(folder / "photos", PHOTOS)
     (folder / "photos" / "notes.txt").write_text("BM of May")
     settings = PLAIN | {"images": folder / "photos", "model": tiny_model, "noise": "{iso: 800}"}
     return folder, finish(folder, **settings).stderr, settings
