@@ -4,6 +4,7 @@ Run as a program, it reads calls from stdin, a line of JSON each, and prints the
 """
 
 import functools
+import importlib
 import json
 import os
 import subprocess
@@ -11,6 +12,17 @@ import sys
 import tempfile
 from pathlib import Path
 
+# what the workflow imports, except the project's own modules: tests run copies of these
+LOADED = (
+    "imagecodecs",
+    "PIL.Image",
+    "pydantic",
+    "scipy.fft",
+    "scipy.ndimage",
+    "simplejpeg",
+    "smart_open",
+    "tifffile",
+)
 PROGRAM = Path(sys.executable).parent / "snakemake"
 
 
@@ -47,16 +59,11 @@ def enter(arguments: list, cwd: str, files: list[str], environment: dict[str, st
 
 
 def serve() -> None:
-    # what the workflow imports, except the project's own modules: tests run copies of these
-    import imagecodecs  # noqa: F401
-    import PIL.Image  # noqa: F401
-    import pydantic  # noqa: F401
-    import scipy.fft
-    import scipy.ndimage  # noqa: F401
-    import tifffile  # noqa: F401
     from snakemake.cli import get_argument_parser, main
 
     get_argument_parser()  # loads the plugins
+    for module in LOADED:
+        importlib.import_module(module)
     for call in sys.stdin:
         child = os.fork()
         if not child:

@@ -33,9 +33,6 @@ def infer(
     """Reconstruct a shard: `decoded`/NAME.tif -> `out`/NAME.tif, demosaiced RAW, float32 (H, W, 3) in [0, 1].
 
     Args:
-        decoded: folder that `preprocess` wrote.
-        out: folder for the RAW.
-        method: reconstruction method.
         scenes: records of the scenes, from `preprocess`.
         samples: as in config.yaml.
         carriages: by name, to other cameras than the model's.

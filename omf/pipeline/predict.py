@@ -36,8 +36,6 @@ def predict(
     """Reconstruct photos in one process.
 
     Args:
-        photos: sRGB photo files.
-        method: reconstruction method.
         writer: writer of the RAW files; its camera is the model's own.
         neutral: R/G and B/G of a grey in the RAW of all photos, if they are known.
         exposure: factor on the RAW that the method would predict.

@@ -21,11 +21,9 @@ def preprocess(
     asked_camera: Callable[[Path], str] = lambda photo: "",
     noted_neutral: Callable[[Path, str], tuple[float, float] | None] = lambda photo, asked: None,
 ) -> dict:
-    """Decode the photos of a shard to `out`/NAME.tif, sRGB, without extra curves.
+    """Decode the photo files of a shard to `out`/NAME.tif, sRGB, without extra curves.
 
     Args:
-        photos: photo files.
-        out: folder for the pictures.
         scenes: see `SceneReader`.
         asked_camera: see `omf.io.cameras.asked_camera`.
         noted_neutral: white balance that a photo tells, in the RAW of the camera asked for.

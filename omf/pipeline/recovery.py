@@ -19,9 +19,8 @@ from omf.utils.written import check_replaceable, is_own, set_aside
 SHARD_FOLDERS = ("decoded", "demosaiced", "raw", "files")  # in results/; each holds a folder per shard
 SHARDS = "shards"  # in results/: a tar per shard, with its manifest beside it
 SHARD_RECORDS = ("photos", "timing", "written", "scores")  # in results/; each holds a JSON file per shard
-# {manifest of a job: its output in submission/ whose absence makes the job run again}
-COMPLETION_FILES = {"package.json": README, "report.json": SUMMARY}
-JOB_FILES = {"package.json": (README, ARCHIVE, INDEX), "report.json": REPORT_FILES}  # in submission/
+# {manifest of a job: its files in submission/}; without the first one, it runs again
+JOB_FILES = {"package.json": (README, ARCHIVE, INDEX), "report.json": (SUMMARY, *REPORT_FILES)}
 TEMPORARY = re.compile(r"\..+\.\d+\.part", re.DOTALL)  # names that `omf.utils.files.atomic_write` makes
 # {file system: mount options with which flock is local to one machine; None: no option shows otherwise}
 LOCAL_LOCKS = {
@@ -95,8 +94,6 @@ def set_damaged_aside(results: Path, submission: Path, raws: Iterable[str], kill
     A power failure may have truncated them, or the user may have edited them: only the user can tell.
 
     Args:
-        results: folder of intermediate results.
-        submission: submission folder.
         raws: names of the RAW files.
         killed: True if the last run did not end by itself, so that its files may lack a manifest.
 
@@ -107,7 +104,7 @@ def set_damaged_aside(results: Path, submission: Path, raws: Iterable[str], kill
     for name, files in JOB_FILES.items():
         manifest = results / "manifest" / name
         if killed or (manifest.exists() and find_missing(manifest)):
-            files = [*files, *raws] if name == "package.json" else files
+            files = dict.fromkeys([*files, *raws] if name == "package.json" else files)
             changed = [path for file in files if (path := submission / file).exists() and not is_own(path)]
             aside |= {path: set_aside(path) for path in changed}
     return aside
@@ -140,9 +137,9 @@ def find_partial_outputs(results: Path, submission: Path) -> list[Path]:
     manifests = {folder: folder / MANIFEST for folder in shards}
     manifests |= {tar: tar.with_suffix(".json") for tar in (results / SHARDS).glob(f"[!.]*{TAR}")}
     manifests |= {
-        submission / completion_file: results / "manifest" / manifest
-        for manifest, completion_file in COMPLETION_FILES.items()
-        if (submission / completion_file).exists()
+        submission / first: results / "manifest" / manifest
+        for manifest, (first, *_) in JOB_FILES.items()
+        if (submission / first).exists()
     }
     records = [record for kind in SHARD_RECORDS for record in (results / kind).glob("*.json")]
     return [

@@ -20,8 +20,6 @@ def assign_shards(
     its own shard, whatever the other names are, unless it completes a scene.
 
     Args:
-        names: unique names.
-        size: maximum number of names in a shard, 1 or more.
         scenes: {scene: names that share a shard}; the hash of the scene determines it.
 
     Returns:

@@ -31,7 +31,6 @@ def stream(
     """Pass each image through `read` (ahead, in threads), `submit` (in this thread) and `write` (in threads).
 
     Args:
-        names: names of the images.
         read: reads an image; may raise InputError, and the image is then skipped.
         submit: computes several images; may raise InputError, at once or when the results are requested.
         write: writes the result of one image; may raise InputError.

@@ -29,8 +29,6 @@ def write_submission(raws: list[Path], readme: str, out: Path, zipped: bool = Tr
 
     Args:
         raws: RAW files, with unique names.
-        readme: content of readme.txt.
-        out: submission folder, created if needed.
         zipped: write the zip; False for formats that the challenge does not accept.
 
     Returns:
@@ -41,14 +39,12 @@ def write_submission(raws: list[Path], readme: str, out: Path, zipped: bool = Tr
     """
     if not raws:
         raise InputError(NOTHING)
-    prepare_folder(out, {raw.name for raw in raws})
-    remove_own(out / INDEX)
+    prepare_folder(out, {raw.name for raw in raws}, INDEX, *([] if zipped else [ARCHIVE]))
     for raw in raws:
         link_or_copy(raw, out / raw.name)
     save_text(out / README, readme)
     files = [out / README, *(out / raw.name for raw in sorted(raws))]
     if not zipped:
-        remove_own(out / ARCHIVE)
         return files
     with atomic_write(out / ARCHIVE) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for path in progress(files, ARCHIVE, unit="file"):
@@ -60,11 +56,11 @@ def write_submission(raws: list[Path], readme: str, out: Path, zipped: bool = Tr
     return [*files, out / ARCHIVE]
 
 
-def prepare_folder(out: Path, raws: Container[str]) -> None:
-    """Make the submission folder; remove RAW files of earlier runs that are not among the names `raws`."""
+def prepare_folder(out: Path, raws: Container[str], *others: str) -> None:
+    """Make the submission folder, without what earlier runs wrote: RAW files but `raws`, and `others`."""
     out.mkdir(parents=True, exist_ok=True)
     for path in list(out.iterdir()):
-        if path.suffix in RAW_SUFFIXES and path.name not in raws:
+        if path.name in others or (path.suffix in RAW_SUFFIXES and path.name not in raws):
             remove_own(path)
 
 
@@ -75,8 +71,6 @@ def write_index(samples: Iterable[Sequence], readme: str, out: Path) -> list[Pat
 
     Args:
         samples: rows of `INDEX_COLUMNS`.
-        readme: content of readme.txt.
-        out: submission folder, created if needed.
 
     Returns:
         The two files.
@@ -87,11 +81,9 @@ def write_index(samples: Iterable[Sequence], readme: str, out: Path) -> list[Pat
     rows = sorted(samples)
     if not rows:
         raise InputError(NOTHING)
-    prepare_folder(out, ())
-    remove_own(out / ARCHIVE)
+    prepare_folder(out, (), ARCHIVE)
     text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerows([INDEX_COLUMNS, *rows])
+    csv.writer(text, lineterminator="\n").writerows([INDEX_COLUMNS, *rows])
     save_text(out / INDEX, text.getvalue())
     save_text(out / README, readme)
     return [out / README, out / INDEX]

@@ -16,8 +16,6 @@ def upload_tar(tar: Path, output: Path, results: Path) -> None:
     """Write a tar to object storage, at once or not at all.
 
     Args:
-        tar: file on this machine.
-        output: folder of the store.
         results: folder of intermediate results, where the note goes.
 
     Raises:

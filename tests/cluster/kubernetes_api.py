@@ -141,25 +141,11 @@ class Kubernetes:
         self.account = folder / "account"
         self.account.mkdir(parents=True)
         files = (folder / "key.pem", self.account / "ca.crt")
-        subprocess.run(
-            [
-                *(
-                    "openssl",
-                    "req",
-                    "-x509",
-                    "-nodes",
-                    "-newkey",
-                    "rsa:2048",
-                    "-subj",
-                    "/CN=test",
-                    "-days",
-                    "1",
-                ),
-                *("-addext", "subjectAltName=IP:127.0.0.1", "-keyout", files[0], "-out", files[1]),
-            ],
-            check=True,
-            capture_output=True,
+        options = (
+            "req -x509 -nodes -newkey rsa:2048 -subj /CN=test -days 1 -addext subjectAltName=IP:127.0.0.1"
         )
+        command = ["openssl", *options.split(), "-keyout", files[0], "-out", files[1]]
+        subprocess.run(command, check=True, capture_output=True)
         (self.account / "token").write_text(TOKEN)
         (self.account / "namespace").write_text("omf\n")
         for file in self.account.iterdir():

@@ -1,8 +1,10 @@
 """A run with profiles/kubernetes: a stand-in for Kubernetes' server, and real containers for its pods."""
 
+import io
 import os
 import re
 import shutil
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -10,8 +12,8 @@ from pathlib import Path
 
 import pytest
 from cluster.kubernetes_api import Job, Kubernetes, read_objects
-from conftest import ROOT
-from container.clones import PHOTOS, change_owner, npy, owners
+from conftest import ROOT, wait_for
+from container.clones import PHOTOS, change_owner, copy_photos, npy, owners
 from container.engine import Engine
 
 pytestmark = pytest.mark.slow
@@ -25,9 +27,7 @@ MEBIBYTES = {"M": 1e6 / 2**20, "G": 1e9 / 2**20}
 
 def make_volume(folder: Path, model: Path) -> Path:
     """Return a folder with photos and a model."""
-    (folder / "photos").mkdir(parents=True)
-    for photo in PHOTOS:
-        shutil.copy(ROOT / "test_rgb" / photo, folder / "photos")
+    copy_photos(folder / "photos")
     shutil.copytree(model, folder / "model")
     return change_owner(folder, USER)
 
@@ -134,9 +134,7 @@ class Node:
 
     def finish(self, run: Job) -> str:
         """Wait for the end of a run and return its log."""
-        deadline = time.monotonic() + 400
-        while run.code is None and time.monotonic() < deadline:
-            time.sleep(0.1)
+        wait_for(lambda: run.code is not None, 400)
         assert run.code == 0, self.logs.get(run.name)
         return self.logs[run.name]
 
@@ -160,10 +158,15 @@ def node(docker, image, tmp_path, tiny_model) -> Iterator[Node]:
         docker("kill", name, check=False)
 
 
-def test_a_run_with_a_job_out_of_memory_and_a_deleted_one(node, docker, image, tmp_path, tiny_model):
-    plain = make_volume(tmp_path / "plain", tiny_model)
-    docker.run(plain, image, "./test", "--config", *SETTINGS)
+@pytest.fixture(scope="module")
+def plain(docker, image, tmp_path_factory, tiny_model) -> dict[str, bytes]:
+    """Return the RAW files of a run without Kubernetes."""
+    volume = make_volume(tmp_path_factory.mktemp("plain") / "volume", tiny_model)
+    docker.run(volume, image, "./test", "--config", *SETTINGS)
+    return npy(volume)
 
+
+def test_a_run_with_a_job_out_of_memory_and_a_deleted_one(node, plain):
     node.memory["shard_s1"] = 20
     run = node.run(*SETTINGS)
     node.wait_for(lambda: node.jobs("infer"), run)
@@ -172,7 +175,7 @@ def test_a_run_with_a_job_out_of_memory_and_a_deleted_one(node, docker, image, t
     log = node.finish(run)
 
     volume = node.volumes["omf"]
-    assert list(npy(volume)) == SUBMITTED and npy(volume) == npy(plain)
+    assert list(npy(volume)) == SUBMITTED and npy(volume) == plain
     assert (volume / "submission" / "submission.zip").is_file()
     assert owners(volume) == {(USER, USER)}
     assert f"{deleted.name} was deleted" in log
@@ -191,60 +194,51 @@ def test_a_run_with_a_job_out_of_memory_and_a_deleted_one(node, docker, image, t
         assert [job.code for job in node.jobs(rule)] == [0] * number
 
 
-@pytest.mark.parametrize("answers", [True, False])
-def test_a_run_that_is_deleted_ends_its_jobs_and_can_be_resumed(node, answers):
+def test_a_run_that_is_deleted_ends_its_jobs_and_can_be_resumed(node):
     """Snakemake deletes the jobs; Kubernetes those that it can't, since they belong to the pod of the run."""
-    node.full = True
-    run = node.run(*SETTINGS)
     log = node.volumes["omf"] / ".snakemake" / "log"
 
-    def submitted() -> bool:
+    def submitted(times: int) -> bool:
+        """Return True once Snakemake knows that it has submitted all inference jobs so often."""
         names = [job.name for job in node.jobs("infer")]
         text = "".join(file.read_text() for file in log.glob("*.log"))
-        return len(names) == len(PHOTOS) and all(name in text for name in names)
+        return len(names) == times * len(PHOTOS) and all(name in text for name in names)
 
-    node.wait_for(submitted, run)
-    node.kubernetes.busy = 0 if answers else 10**6
-    node.kubernetes.delete(run.name)
-    deadline = time.monotonic() + 100
-    while any(job.code is None for job in list(node.kubernetes.jobs.values())):
-        assert time.monotonic() < deadline, node.logs
-        time.sleep(0.1)
-    node.kubernetes.busy, node.full = 0, False
-    assert run.code not in (0, 137), node.logs  # 137: killed
-    assert all(job.deleted for job in node.jobs("infer"))
-
+    node.full = True
+    for times, answers in enumerate((True, False), start=1):
+        run = node.run(*SETTINGS)
+        node.wait_for(lambda times=times: submitted(times), run)
+        node.kubernetes.busy = 0 if answers else 10**6
+        node.kubernetes.delete(run.name)
+        wait_for(lambda: all(job.code is not None for job in list(node.kubernetes.jobs.values())), 100)
+        node.kubernetes.busy = 0
+        assert run.code not in (0, 137), node.logs  # 137: killed
+        assert all(job.deleted for job in node.jobs("infer"))
+    node.full = False
     node.finish(node.run(*SETTINGS))
     assert list(npy(node.volumes["omf"])) == SUBMITTED
     assert len(node.jobs("preprocess")) == len(PHOTOS)  # what was finished is kept
 
 
-def test_photos_and_raw_in_object_storage(node, docker, image, bucket, tmp_path, tiny_model):
+def test_photos_and_raw_in_object_storage(node, plain, bucket):
     """The settings of run.yaml, with a bucket that exists; the volume has the small files only."""
     volume = node.volumes["omf"]
     photos = volume / "photos"
     bucket.file_system.put(str(photos), f"{bucket.name}/photos", recursive=True)
-    plain = make_volume(tmp_path / "plain", tiny_model)
-    common = ("ground_truth=", "model=model", "device=cpu", "output_format=webdataset", "shard_size=1")
-    docker.run(plain, image, "./test", "--config", "images=photos", *common)
     shutil.rmtree(photos)
-
     node.secrets["omf-storage"] = {key: value for key, value in os.environ.items() if key.startswith("AWS_")}
-    node.finish(node.run(f"images={bucket.url}/photos", f"output={bucket.url}/raw", *common))
+    others = ("ground_truth=", "model=model", "device=cpu", "output_format=webdataset", "shard_size=1")
+    node.finish(node.run(f"images={bucket.url}/photos", f"output={bucket.url}/raw", *others))
     bucket.file_system.invalidate_cache()
-    written = {
-        path.rpartition("/")[2]: bucket.file_system.cat(path)
-        for path in bucket.file_system.ls(f"{bucket.name}/raw", detail=False)
-    }
-    tars = {path.name: path.read_bytes() for path in (plain / "results" / "shards").glob("*.tar")}
-    assert len(tars) == len(PHOTOS) and written == tars
+    written = {}
+    for path in bucket.file_system.ls(f"{bucket.name}/raw", detail=False):
+        with tarfile.open(fileobj=io.BytesIO(bucket.file_system.cat(path))) as tar:
+            members = (member for member in tar if member.name.endswith(".npy"))
+            written |= {member.name: tar.extractfile(member).read() for member in members}
+    assert len(written) == len(PHOTOS) and written == plain
     assert not [*volume.rglob("*.npy"), *volume.rglob("*.tar"), *volume.glob("results/de*/*/*")]
     assert (volume / "submission" / "report.html").is_file()
     # one for each shard
     assert sorted({job.rule for job in node.kubernetes.jobs.values()}) == [
-        "package",
-        "report",
-        "run",
-        "shard_s0",
-        "shard_s1",
+        *("package", "report", "run", "shard_s0", "shard_s1"),
     ]

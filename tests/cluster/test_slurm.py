@@ -1,7 +1,6 @@
 """The workflow on a real single-node Slurm cluster, started here, with accounting and two mock GPUs."""
 
 import getpass
-import json
 import os
 import shutil
 import subprocess
@@ -14,8 +13,11 @@ from pathlib import Path
 
 import psutil
 import pytest
-from conftest import ROOT, draw_few_scenes, run, snakemake
-from container.clones import make_clone
+from conftest import PHOTOS, ROOT, draw_few_scenes, run
+from container.clones import copy_photos, make_clone
+from workflow_runs import finish, raw_files, read_json
+
+from omf.pipeline.shards import assign_shards
 
 HERE = Path(__file__).parent
 STEPS = ("preprocess", "infer", "mosaic", "evaluate")
@@ -57,11 +59,19 @@ MOCK_GPU = (
 INJECTED = {"PYTHONPATH": f"{HERE / 'injected'}:{ROOT}"}
 
 
-@pytest.fixture
-def settings(photo_folder: Path, tiny_model: Path) -> dict:
-    ground_truth = ROOT / "test_raw"
-    settings = {"images": photo_folder, "model": tiny_model, "ground_truth": ground_truth}
-    return settings | {"shard_size": 2, "device": "cpu"}
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> dict:
+    folder = copy_photos(tmp_path_factory.mktemp("samples") / "photos", PHOTOS)
+    settings = {"images": folder, "model": tiny_model, "ground_truth": ROOT / "test_raw"}
+    return settings | {"shard_size": 1, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, settings: dict) -> dict[str, bytes]:
+    """Return the RAW files of a run without Slurm."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    finish(folder, **settings | {"shard_size": 256})
+    return raw_files(folder / "submission")
 
 
 def submit(
@@ -84,10 +94,16 @@ def submit(
         return subprocess.Popen(list(map(str, command)), stdout=log, stderr=log, env=environment)
 
 
-def finish(process: subprocess.Popen, folder: Path) -> str:
-    """Wait for the workflow and return its log."""
+def wait_for_end(process: subprocess.Popen, folder: Path, code: int = 0) -> str:
+    """Wait for the workflow, assert that it ends with this exit code, and return its log."""
     process.wait()
-    return (folder / "log").read_text()
+    log = (folder / "log").read_text()
+    assert process.returncode == code, log
+    return log
+
+
+def now() -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def queue(state: str) -> dict[str, str]:
@@ -112,7 +128,8 @@ def wait_for(condition: Callable[[], object], process: subprocess.Popen, folder:
             return value
         time.sleep(0.1)
     process.terminate()
-    pytest.fail(f"condition not reached: {finish(process, folder)}")
+    process.wait()
+    pytest.fail(f"condition not reached: {(folder / 'log').read_text()}")
 
 
 def node(state: str) -> None:
@@ -120,14 +137,9 @@ def node(state: str) -> None:
     assert run("scontrol", "update", f"NodeName={name}", f"State={state}", "Reason=test").returncode == 0
 
 
-def test_a_cancelled_job_and_a_drained_node_during_a_run(cluster, tmp_path, settings):
-    undisturbed = tmp_path / "undisturbed"
-    undisturbed.mkdir()
-    assert snakemake(undisturbed, **settings).returncode == 0
-
-    began = time.strftime("%Y-%m-%dT%H:%M:%S")
-    folder = tmp_path / "run"
-    process = submit(folder, settings, *MOCK_GPU)
+def test_a_cancelled_job_and_a_drained_node_during_a_run(cluster, tmp_path, settings, undisturbed):
+    began, folder = now(), tmp_path / "run"
+    process = submit(folder, settings | {"shard_size": 2}, *MOCK_GPU)
     number, name = wait_for(
         lambda: next((job for job in queue("R").items() if job[1].endswith("_infer_infer")), None),
         process,
@@ -141,11 +153,8 @@ def test_a_cancelled_job_and_a_drained_node_during_a_run(cluster, tmp_path, sett
     time.sleep(5)
     assert queue("PD").keys() >= waiting.keys() and not queue("R")
     node("resume")
-    log = finish(process, folder)
-    assert process.returncode == 0, log
-
-    for path in (undisturbed / "submission").glob("*.npy"):
-        assert path.read_bytes() == (folder / "submission" / path.name).read_bytes()
+    wait_for_end(process, folder)
+    assert raw_files(folder / "submission") == undisturbed
     assert (folder / "submission" / "scores.txt").is_file()
     jobs = accounted(began)
     # only infer requests a GPU, and at most two jobs have one at a time
@@ -170,24 +179,15 @@ def test_a_cancelled_job_and_a_drained_node_during_a_run(cluster, tmp_path, sett
         assert all(before["End"] <= after["Start"] for before, after in pairwise(steps))
 
 
-def test_the_jobs_of_a_shard_are_submitted_as_one(cluster, tmp_path, settings):
+def test_the_jobs_of_a_shard_are_submitted_as_one(cluster, tmp_path, settings, undisturbed):
     """One shard exceeds its memory at first, and the last step of another one fails."""
-    settings |= {"shard_size": 1}
-    undisturbed = tmp_path / "undisturbed"
-    undisturbed.mkdir()
-    assert snakemake(undisturbed, **settings).returncode == 0
-    shards = sorted(path.stem for path in (undisturbed / "results" / "scores").iterdir())
+    shards = sorted(assign_shards([Path(name).stem for name in PHOTOS], 1))
     large, broken, *others = shards
-    assert others
-
-    began = time.strftime("%Y-%m-%dT%H:%M:%S")
-    folder = tmp_path / "run"
+    began, folder = now(), tmp_path / "run"
     memory = [f"{step}:mem_mb=1200*attempt" for step in STEPS]
     faults = {"LARGE": large, "BROKEN": broken}
     options = ("--retries", "1", "--set-resources", *memory)
-    process = submit(folder, settings, *options, **INJECTED, **faults)
-    log = finish(process, folder)
-    assert process.returncode == 1, log
+    log = wait_for_end(submit(folder, settings, *options, **INJECTED, **faults), folder, code=1)
     assert "error: broken by a test" in log
     jobs = accounted(began)
     of = {shard: [job for job in jobs if f"shard_{shard}_" in job["Comment"]] for shard in shards}
@@ -211,89 +211,68 @@ def test_the_jobs_of_a_shard_are_submitted_as_one(cluster, tmp_path, settings):
     for temporary in ("decoded", "demosaiced"):
         assert not list((results / temporary).glob("*"))
 
-    began = time.strftime("%Y-%m-%dT%H:%M:%S")
-    process = submit(folder, settings)
-    log = finish(process, folder)
-    assert process.returncode == 0, log
+    began = now()
+    wait_for_end(submit(folder, settings), folder)
     again = [job["Comment"] for job in accounted(began) if job["Start"] >= began]
     assert len(again) == 3 and f"shard_{broken}_" in again[0]  # then package and report
-    for path in (undisturbed / "submission").glob("*.npy"):
-        assert path.read_bytes() == (folder / "submission" / path.name).read_bytes()
+    assert raw_files(folder / "submission") == undisturbed
 
 
-def test_a_run_waits_for_the_group_of_a_killed_run(cluster, tmp_path, settings):
+def test_a_run_waits_for_the_group_of_a_killed_run(cluster, tmp_path, settings, undisturbed):
     """Also between two jobs of the group, when none of them runs."""
-    settings |= {"shard_size": 256}
-    undisturbed = tmp_path / "undisturbed"
-    undisturbed.mkdir()
-    assert snakemake(undisturbed, **settings).returncode == 0
-    began = time.strftime("%Y-%m-%dT%H:%M:%S")
-    folder = tmp_path / "run"
+    settings = settings | {"shard_size": 256}
+    began, folder = now(), tmp_path / "run"
     process = submit(folder, settings)
     wait_for(lambda: list((folder / "results" / "photos").glob("*.json")), process, folder)
     for child in psutil.Process(process.pid).children(recursive=True):
         child.kill()
     process.wait()
     (number,) = queue("R")
-    process = submit(folder, settings)
-    log = finish(process, folder)
-    assert process.returncode == 0, log
+    log = wait_for_end(submit(folder, settings), folder)
     assert "Waiting for the jobs that a killed run left behind." in log
     left, *jobs = accounted(began)
     assert left["JobIDRaw"] == number and left["State"] == "COMPLETED"
     assert sorted(job["Comment"] for job in jobs) == ["rule_package", "rule_report"]  # nothing is done twice
     assert all(left["End"] <= job["Start"] for job in jobs)
-    for path in (undisturbed / "submission").glob("*.npy"):
-        assert path.read_bytes() == (folder / "submission" / path.name).read_bytes()
+    assert raw_files(folder / "submission") == undisturbed
 
 
 def test_a_job_whose_gpu_cannot_be_used_fails_at_once(cluster, tmp_path, settings):
-    folder = tmp_path / "run"
-    for device in ("auto", "cuda"):
-        process = submit(folder, settings | {"device": device, "shard_size": 256}, "--retries", "0")
-        log = finish(process, folder)
-        assert process.returncode == 1
-        assert "Error in rule infer" in log
-        assert f"error: device {device}: there is a GPU, but PyTorch" in log
-        assert "results/logs/infer/s" in log
-        assert not queue("R,PD")
-        assert not (folder / "submission" / "submission.zip").exists()
+    process = submit(tmp_path, settings | {"device": "auto", "shard_size": 256}, "--retries", "0")
+    log = wait_for_end(process, tmp_path, code=1)
+    assert "Error in rule infer" in log
+    assert "error: device auto: there is a GPU, but PyTorch" in log
+    assert "results/logs/infer/s" in log
+    assert not queue("R,PD")
+    assert not (tmp_path / "submission" / "submission.zip").exists()
 
 
 def test_training_has_all_gpus_on_one_node_and_one_task(cluster, tmp_path):
     """Slurm starts one task, in which torchrun starts a process for each GPU; here they run on the CPU."""
-    began = time.strftime("%Y-%m-%dT%H:%M:%S")
-    clone = make_clone(tmp_path / "clone")
+    began, clone = now(), make_clone(tmp_path / "clone")
     draw_few_scenes(clone)
-    iterations = "{base: 4, demosaic: 4, noe: 0, oe: 4}"
-    training = f"{{name: cluster, num_gpus: 2, batch_size: 2, patch_size: 40, iterations: {iterations}}}"
-    options = ("results/training/cluster/oe.done", "--set-resources", "train_network:gpu=2")
-    process = submit(clone, {"training": training, "device": "cpu"}, *options, program=clone)
-    log = finish(process, clone)
-    assert process.returncode == 0, log
-    jobs = [job for job in accounted(began) if job["Comment"].startswith("rule_train_network")]
-    assert len(jobs) == 3, jobs
-    for job in jobs:
-        assert job["State"] == "COMPLETED"
-        assert {"gres/gpu=2", "node=1", "cpu=8"} <= set(job["AllocTRES"].split(","))
-    for stage in ("base", "demosaic", "oe"):
-        trained = (clone / "results" / "logs" / "train" / f"{stage}.log").read_text()
-        assert f"{stage}: 2 x CPU" in trained
-        assert trained.count(f"{stage} 4 of 4") == 1
+    training = "{name: cluster, num_gpus: 2, batch_size: 2, patch_size: 40, iterations: {demosaic: 4}}"
+    options = ("results/training/cluster/demosaic.done", "--set-resources", "train_network:gpu=2")
+    wait_for_end(submit(clone, {"training": training, "device": "cpu"}, *options, program=clone), clone)
+    (job,) = [job for job in accounted(began) if job["Comment"].startswith("rule_train_network")]
+    assert job["State"] == "COMPLETED"
+    assert {"gres/gpu=2", "node=1", "cpu=8"} <= set(job["AllocTRES"].split(","))
+    trained = (clone / "results" / "logs" / "train" / "demosaic.log").read_text()
+    assert "demosaic: 2 x CPU" in trained
+    assert trained.count("demosaic 4 of 4") == 1
 
 
 def test_jobs_in_the_image(cluster, apptainer, sif, tmp_path):
     """Run as described in docs/cluster.md, in a real Apptainer."""
     clone = make_clone(tmp_path / "clone")
     (clone / "containers" / "omf.sif").hardlink_to(sif)
-    began = time.strftime("%Y-%m-%dT%H:%M:%S")
+    began = now()
     options = (*MOCK_GPU, "--profile", str(clone / "profiles" / "apptainer"))
     environment = {"PATH": apptainer.path, "PYTHONPATH": str(clone)}
-    process = submit(clone, {"device": "cpu"}, *options, program=clone, **environment)
-    log = finish(process, clone)
-    assert process.returncode == 0, log
+    wait_for_end(submit(clone, {"device": "cpu"}, *options, program=clone, **environment), clone)
     assert (clone / "submission" / "scores.txt").is_file()
-    (made_by,) = json.loads((clone / "submission" / "provenance.json").read_text())["environments"]
+    (made_by,) = read_json(clone, "provenance")["environments"]
     assert made_by["image"].startswith("overexposure-mask-fusion")
-    assert sum("gres/gpu=1" in job["AllocTRES"] for job in accounted(began)) == 1
-    assert len(accounted(began)) == 5  # check_problems needs no job
+    jobs = accounted(began)
+    assert sum("gres/gpu=1" in job["AllocTRES"] for job in jobs) == 1
+    assert len(jobs) == 5  # check_problems needs no job

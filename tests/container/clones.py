@@ -1,15 +1,24 @@
 """Working folders for containers."""
 
 import functools
+import json
 import os
 import shutil
+import subprocess
+import sys
 import tempfile
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import pytest
 from container.engine import ROOT
 from warm_snakemake import run_warm
 
+from omf import __version__
+
 PHOTOS = ("chart.png", "coffee.jpg")
+SUBMITTED = ["chart.npy", "coffee.npy"]
+VERSIONS = "import sys, torch, numpy; print(*sys.version_info[:2], torch.__version__, numpy.__version__)"
 FOLDERS = ["omf", "scripts", "tools", "workflow", "profiles", "cameras", "containers", "trained_models"]
 FILES = [
     *("Snakefile", "config.yaml", "pyproject.toml", "requirements.txt", "requirements-torch.txt"),
@@ -24,11 +33,18 @@ def make_clone(folder: Path) -> Path:
         shutil.copytree(ROOT / part, folder / part, ignore=ignored)
     for part in FILES:
         shutil.copy(ROOT / part, folder)
-    for name in ("test_rgb", "test_raw"):
-        (folder / name).mkdir()
+    copy_photos(folder / "test_rgb")
+    (folder / "test_raw").mkdir()
     for photo in PHOTOS:
-        shutil.copy(ROOT / "test_rgb" / photo, folder / "test_rgb")
         shutil.copy(ROOT / "test_raw" / f"{Path(photo).stem}.npy", folder / "test_raw")
+    return folder
+
+
+def copy_photos(folder: Path, photos: Iterable[str] = PHOTOS) -> Path:
+    """Make a folder of samples, and return it."""
+    folder.mkdir(parents=True)
+    for photo in photos:
+        shutil.copy(ROOT / "test_rgb" / photo, folder)
     return folder
 
 
@@ -47,6 +63,24 @@ def owners(folder: Path) -> set[tuple[int, int]]:
 def npy(folder: Path) -> dict[str, bytes]:
     """Return the RAW files of a run."""
     return {path.name: path.read_bytes() for path in sorted((folder / "submission").glob("*.npy"))}
+
+
+def check_entry(folder: Path, user: int) -> dict:
+    """Assert that a run in the image wrote a whole entry of `user`; return its environment."""
+    assert list(npy(folder)) == SUBMITTED
+    assert (folder / "submission" / "submission.zip").is_file()
+    assert owners(folder) == {(user, user)}
+    (made_by,) = json.loads((folder / "submission" / "provenance.json").read_text())["environments"]
+    assert made_by["image"] == f"overexposure-mask-fusion {__version__}"
+    return made_by
+
+
+def compare_with_outside(clone: Path, run_inside: Callable[..., str]) -> None:
+    """Assert that the RAW files are those of a run outside of the image, if that has the same packages."""
+    inside = run_inside("python", "-c", VERSIONS)
+    if inside != subprocess.run([sys.executable, "-c", VERSIONS], capture_output=True, text=True).stdout:
+        pytest.skip(f"comparing bytes needs the versions of the image: {inside}")
+    assert npy(clone) == entry_outside()
 
 
 @functools.cache

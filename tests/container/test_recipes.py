@@ -1,85 +1,105 @@
 """Dockerfile and omf.def describe the same image. Nothing is built here."""
 
+import json
 import os
 import re
+import shlex
 import shutil
 import tempfile
+from pathlib import PurePosixPath
 
 import pytest
 from conftest import ROOT, run
-from container.recipes import read_definition, read_dockerfile
 
 from omf import __version__
 
 CONTAINERS = ROOT / "containers"
-ARGUMENTS = ("BASE_IMAGE", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "COMMIT", "VERSION")
 
 
 @pytest.fixture
-def dockerfile():
-    return read_dockerfile((CONTAINERS / "Dockerfile").read_text())
+def dockerfile() -> dict[str, list[str]]:
+    """Return what follows each instruction, in order."""
+    text = re.sub(r"^\s*#.*\n", "", (CONTAINERS / "Dockerfile").read_text(), flags=re.MULTILINE)
+    found: dict[str, list[str]] = {}
+    for line in filter(None, text.replace("\\\n", " ").splitlines()):
+        instruction, _, rest = line.partition(" ")
+        found.setdefault(instruction, []).append(rest)
+    return found
 
 
 @pytest.fixture
-def definition():
-    """Read the definition with the build arguments written as in the Dockerfile."""
-    return read_definition((CONTAINERS / "omf.def").read_text(), {name: f"${name}" for name in ARGUMENTS})
+def definition() -> dict[str, list[str]]:
+    """Return the lines of each section, of the header as "", with build arguments as in the Dockerfile."""
+    text = re.sub(r"{{\s*(\w+)\s*}}", r"$\1", (CONTAINERS / "omf.def").read_text())
+    found: dict[str, list[str]] = {"": []}
+    for line in map(str.strip, text.splitlines()):
+        if line.startswith("%"):
+            found[line[1:].lower()] = []
+        elif line and not line.startswith("#"):
+            found[list(found)[-1]].append(line)
+    return found
 
 
 def exports(lines: list[str]) -> dict[str, str]:
     return dict(re.fullmatch(r'export (\w+)="?(.*?)"?', line).groups() for line in lines)
 
 
+def image_files(lines: list[str]) -> dict[str, str]:
+    """Return sources by their paths in the image; a destination with a slash at its end is a folder."""
+    files = {}
+    for *sources, destination in map(str.split, lines):
+        for source in sources:
+            inside = destination + PurePosixPath(source).name if destination.endswith("/") else destination
+            files[inside] = source
+    return files
+
+
 def test_same_base_and_arguments(dockerfile, definition):
-    defaults = dict(line.split("=", 1) for line in definition.sections["arguments"])
-    assert defaults == dockerfile.arguments
-    assert set(defaults) == set(ARGUMENTS)
-    assert list(definition.header.items()) == [("bootstrap", "docker"), ("from", "$BASE_IMAGE")]
-    assert set(definition.sections) == {
-        *("arguments", "environment", "files", "labels", "post", "runscript", "test"),
+    assert dockerfile.keys() == {
+        *("ARG", "COPY", "ENTRYPOINT", "ENV", "FROM", "LABEL", "RUN", "STOPSIGNAL", "WORKDIR"),
     }
+    assert definition.keys() == {
+        *("", "arguments", "environment", "files", "labels", "post", "runscript", "test"),
+    }
+    defaults = dict(line.split("=", 1) for line in definition["arguments"])
+    assert defaults == {name: value for name, _, value in (line.partition("=") for line in dockerfile["ARG"])}
+    assert set(defaults) == {"BASE_IMAGE", "PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "COMMIT", "VERSION"}
+    assert defaults["VERSION"] == __version__
+    assert dockerfile["FROM"] == ["${BASE_IMAGE}"]  # one stage contains all
+    assert definition[""] == ["Bootstrap: docker", "From: $BASE_IMAGE"]
     # Apptainer before 1.4 accepts a tag or a digest, not both
     assert re.fullmatch(r"nvidia/cuda@sha256:[0-9a-f]{64}", defaults["BASE_IMAGE"])
 
 
-def test_the_version_is_that_of_the_package(dockerfile):
-    assert dockerfile.arguments["VERSION"] == __version__
-
-
-def test_same_files(dockerfile, definition):
-    assert definition.files == dockerfile.files
-    assert all((ROOT / source).exists() for source in dockerfile.files.values())
-    assert {"trained_models", "test_rgb", "test_raw"} <= set(dockerfile.files.values())
+def test_same_files_and_entrypoint(dockerfile, definition):
+    files = image_files(dockerfile["COPY"])
+    assert image_files(definition["files"]) == files
+    assert all((ROOT / source).exists() for source in files.values())
+    assert {"trained_models", "test_rgb", "test_raw"} <= set(files.values())
+    (entrypoint,) = json.loads(*dockerfile["ENTRYPOINT"])
+    assert definition["runscript"] == [f'exec {entrypoint} "$@"']
+    assert entrypoint in files
 
 
 def test_same_commands(dockerfile, definition):
-    specific, common = definition.sections["post"][:3], definition.sections["post"][3:]
-    assert common == dockerfile.commands
-    assert common[0] == "sh /opt/omf/install.sh"
+    commands = [command.strip() for line in dockerfile["RUN"] for command in line.split(" && ")]
+    assert commands[0] == "sh /opt/omf/install.sh"
+    assert definition["post"][3:] == commands
     # equivalent of ARG in a Dockerfile
-    assert specific[0] == "set -eu"
-    assert exports(specific[1:]) == {name: f"${name}" for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")}
+    assert definition["post"][0] == "set -eu"
+    arguments = {name: f"${name}" for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS")}
+    assert exports(definition["post"][1:3]) == arguments
 
 
-def test_same_environment(dockerfile, definition):
-    assert exports(definition.sections["environment"]) == dockerfile.environment
-    assert dockerfile.environment["OMF_IMAGE"] == "overexposure-mask-fusion $VERSION"
-
-
-def test_same_labels(dockerfile, definition):
-    assert dict(line.split(" ", 1) for line in definition.sections["labels"]) == dockerfile.labels
-    names = {name.removeprefix("org.opencontainers.image.") for name in dockerfile.labels}
+def test_same_environment_and_labels(dockerfile, definition):
+    environment, labels = (
+        dict(pair.split("=", 1) for pair in shlex.split(*dockerfile[kind])) for kind in ("ENV", "LABEL")
+    )
+    assert exports(definition["environment"]) == environment
+    assert environment["OMF_IMAGE"] == "overexposure-mask-fusion $VERSION"
+    assert dict(line.split(" ", 1) for line in definition["labels"]) == labels
+    names = {name.removeprefix("org.opencontainers.image.") for name in labels}
     assert names == {"title", "description", "version", "revision", "licenses"}
-
-
-def test_same_entrypoint(dockerfile, definition):
-    (entrypoint,) = dockerfile.entrypoint
-    assert definition.sections["runscript"] == [f'exec {entrypoint} "$@"']
-    assert entrypoint in dockerfile.files
-
-
-def test_one_stage_contains_all(dockerfile):
-    assert dockerfile.stages == [""]
 
 
 @pytest.mark.parametrize(("folder", "kept"), [("/dev/shm", True), (".", None)])

@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,7 +16,6 @@ from omf.pipeline.manifest import write_folder_manifest, write_manifest
 from omf.pipeline.recovery import (
     check_outputs,
     lock,
-    most_recent,
     remove_partial_outputs,
     set_damaged_aside,
     wait_for_lock,
@@ -56,11 +54,15 @@ def truncate(path: Path) -> None:
     os.truncate(path, path.stat().st_size - 3)
 
 
-def test_complete_outputs_are_kept(outputs):
+def test_complete_outputs_and_older_ones_are_kept(outputs):
     before = sorted(outputs.rglob("*"))
     assert remove_partial(outputs) == []
-    assert sorted(outputs.rglob("*")) == before
     assert remove_partial_outputs(outputs / "missing", outputs / "absent") == []
+    truncate(outputs / "results" / "raw" / "s0" / "s0.npy")
+    long_ago = time.time() - 3600
+    os.utime(outputs / "results" / "raw" / "s0", (long_ago, long_ago))
+    assert remove_partial(outputs) == []
+    assert sorted(outputs.rglob("*")) == before
 
 
 @pytest.mark.parametrize("damage", [truncate, Path.unlink])
@@ -128,14 +130,6 @@ def test_only_files_of_earlier_runs_are_outputs(outputs):
         check_outputs([outputs / "link"])
 
 
-def test_only_recent_outputs_are_checked(outputs):
-    truncate(outputs / "results" / "raw" / "s0" / "s0.npy")
-    long_ago = time.time() - 3600
-    os.utime(outputs / "results" / "raw" / "s0", (long_ago, long_ago))
-    assert remove_partial(outputs) == []
-    assert most_recent([]) == []
-
-
 HOLDER = """
 import sys, time
 from pathlib import Path
@@ -146,30 +140,8 @@ time.sleep(60)
 """
 
 
-@pytest.fixture
-def holder(tmp_path) -> Iterator[Callable]:
-    """Return a function that starts a process with the lock, and returns it and the result of `lock`."""
-    processes = []
-
-    def start(path: Path) -> tuple[subprocess.Popen, str]:
-        command = [sys.executable, "-c", HOLDER, str(path)]
-        processes.append(subprocess.Popen(command, stdout=subprocess.PIPE, text=True))
-        return processes[-1], processes[-1].stdout.readline().strip()
-
-    yield start
-    for process in processes:
-        process.kill()
-        process.wait()
-
-
-def test_lock_reports_the_only_holder(tmp_path, holder):
-    path = tmp_path / "new" / "lock"
-    holders = [holder(path) for _ in range(3)]
-    assert [output for _, output in holders] == ["True", "False", "False"]
-    for process, _ in holders:
-        process.kill()
-        process.wait()
-    assert holder(path)[1] == "True"
+def test_lock_reports_the_only_holder(tmp_path):
+    assert [lock(tmp_path / "new" / "lock") for _ in range(3)] == [True, False, False]
 
 
 def test_lock_reports_false_without_lock_support(tmp_path, monkeypatch):
@@ -204,10 +176,12 @@ def test_locks_that_other_machines_do_not_see_tell_nothing(tmp_path, monkeypatch
     assert lock(tmp_path / "work" / "lock") is expected
 
 
-def test_waiting_for_the_holders_of_a_lock(tmp_path, holder):
+def test_a_lock_is_waited_for_until_its_holder_ends(tmp_path):
     path, calls = tmp_path / "lock", []
     wait_for_lock(path, lambda: calls.append("no holder"))
     assert calls == []
-    process, _ = holder(path)
-    wait_for_lock(path, lambda: (calls.append("one holder"), process.kill()))
+    with subprocess.Popen([sys.executable, "-c", HOLDER, path], stdout=subprocess.PIPE, text=True) as holder:
+        assert holder.stdout.readline() == "True\n"
+        wait_for_lock(path, lambda: (calls.append("one holder"), holder.kill()))
     assert calls == ["one holder"]
+    assert lock(path)

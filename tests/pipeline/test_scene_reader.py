@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT
 from PIL import Image
 from scene_patches import CURVES, LEFT, SIZE, cut, draw_photo, two_exposures, write_scene
 
@@ -31,7 +30,6 @@ from omf.raw.challenge_scenes import PATCHES, complete_scenes, curves_of_patches
 from omf.raw.extra_curves import invert_curve
 from omf.raw.overexposure import overexposure_mask
 
-SHARED = ROOT.parent / "shared"  # photos that may not be redistributed
 CAMERA = load_camera("samsung_s7")
 
 
@@ -59,7 +57,19 @@ def written(photos: list[Path], method, out: Path, kind: str = "npy", **options)
     """Return the files that `predict` writes."""
     out.mkdir()
     assert predict(photos, method, writer(out, kind), **options) == []
-    return {path.name: path.read_bytes() for path in out.glob("[!.]*")}
+    return files_in(out)
+
+
+def files_in(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("[!.]*")}
+
+
+@pytest.fixture
+def reads(monkeypatch) -> Counter:
+    """Return how often `predict` reads each photo."""
+    reads = Counter()
+    monkeypatch.setattr(predicting, "read_rgb", lambda path: reads.update([path.name]) or read_rgb(path))
+    return reads
 
 
 def test_a_scene_is_judged_as_the_photo_put_together(tmp_path, photo, fuse):
@@ -82,7 +92,7 @@ def test_a_scene_is_judged_as_the_photo_put_together(tmp_path, photo, fuse):
 @pytest.mark.parametrize(
     ("curves", "cutting"), [(CURVES, cut), (None, two_exposures)], ids=["curves", "exposures"]
 )
-def test_the_steps_and_predict_agree_in_any_order(tmp_path, photo, fuse, monkeypatch, curves, cutting):
+def test_the_steps_and_predict_agree_in_any_order(tmp_path, photo, fuse, reads, curves, cutting):
     folder = tmp_path / "photos"
     paths = write_scene(folder, "7", cutting(photo, curves)) + write_scene(folder, "8", cut(photo))
     Image.fromarray(photo).save(folder / "plain.png")
@@ -94,32 +104,21 @@ def test_the_steps_and_predict_agree_in_any_order(tmp_path, photo, fuse, monkeyp
     assert record["scenes"]["7"]["photos"] == [0 if curves or left else 4 for left in LEFT]
     assert infer(tmp_path / "decoded", tmp_path / "demosaiced", fuse, record["scenes"])["problems"] == []
     known = curves_of_patches(record["scenes"])
-    reads = Counter()
-    monkeypatch.setattr(predicting, "read_rgb", lambda path: reads.update([path.name]) or read_rgb(path))
-    for kind in ("npy", "dng"):
+    for kind in ("dng", "npy"):
         assert write_mosaics(tmp_path / "demosaiced", [writer(tmp_path / kind, kind)], named, known) == []
         direct = written(paths, fuse, tmp_path / f"direct_{kind}", kind)
-        assert direct == {path.name: path.read_bytes() for path in (tmp_path / kind).glob("[!.]*")}
+        assert direct == files_in(tmp_path / kind)
     assert set(reads.values()) == {2}  # once for each format
     shuffled = [paths[index] for index in np.random.default_rng(0).permutation(len(paths))]
-    assert written(shuffled, fuse, tmp_path / "shuffled", "dng") == direct
+    assert written(shuffled, fuse, tmp_path / "shuffled") == direct
     # a file of the user is in the way of the others, or a run was interrupted before these
-    rest = written(shuffled[:30], fuse, tmp_path / "rest", "dng", others=shuffled[30:])
-    assert rest == {f"{path.stem}.dng": direct[f"{path.stem}.dng"] for path in shuffled[:30]}
-
-
-def test_methods_without_a_base_network_get_patches_without_curves(tmp_path, photo):
-    method = Inverse(CAMERA)
-    patches = cut(photo, CURVES)
-    written(write_scene(tmp_path / "photos", "7", patches), method, tmp_path / "raw")
-    for number in (0, 1):
-        expected = to_challenge_format(method(invert_curve(patches[number], CURVES[number])))
-        assert np.array_equal(np.load(tmp_path / "raw" / f"7_{number}.npy"), expected)
+    rest = written(shuffled[:30], fuse, tmp_path / "rest", others=shuffled[30:])
+    assert rest == {f"{path.stem}.npy": direct[f"{path.stem}.npy"] for path in shuffled[:30]}
 
 
 @pytest.mark.parametrize("fault", ["damaged", "missing", "larger", "all larger"])
-def test_other_scenes_are_plain_photos(tmp_path, photo, fuse, monkeypatch, fault):
-    folder, reads, problems = tmp_path / "photos", Counter(), []
+def test_other_scenes_are_plain_photos(tmp_path, photo, fuse, reads, fault):
+    folder, problems, results = tmp_path / "photos", [], []
     paths = write_scene(folder, "7", cut(photo, CURVES))
     match fault:
         case "damaged":
@@ -130,13 +129,10 @@ def test_other_scenes_are_plain_photos(tmp_path, photo, fuse, monkeypatch, fault
             Image.fromarray(photo).save(paths[5])
         case "all larger":
             paths = write_scene(folder, "7", cut(draw_photo(2 * SIZE), CURVES))
-    monkeypatch.setattr(predicting, "read_rgb", lambda path: reads.update([path.name]) or read_rgb(path))
-    results = []
     for scenes in ("auto", "separate"):
-        out = tmp_path / scenes
-        out.mkdir()
-        problems.append(predict(paths, fuse, writer(out), scenes=scenes))
-        results.append({path.name: path.read_bytes() for path in out.glob("[!.]*")})
+        (tmp_path / scenes).mkdir()
+        problems.append(predict(paths, fuse, writer(tmp_path / scenes), scenes=scenes))
+        results.append(files_in(tmp_path / scenes))
     assert results[0] == results[1]
     assert len(results[0]) == PATCHES - (fault in ("damaged", "missing"))
     assert problems[0] == problems[1]
@@ -144,11 +140,13 @@ def test_other_scenes_are_plain_photos(tmp_path, photo, fuse, monkeypatch, fault
     assert set(reads.values()) == {2}  # once for each setting
 
 
-def test_a_patch_is_scored_without_its_curve(tmp_path, photo):
-    method = Inverse(CAMERA)
-    patches = cut(photo, CURVES)
+def test_methods_without_a_base_network_and_scores_take_patches_without_curves(tmp_path, photo):
+    method, patches = Inverse(CAMERA), cut(photo, CURVES)
     paths = write_scene(tmp_path / "photos", "7", patches)
     written(paths, method, tmp_path / "raw")
+    for number in (0, 1):
+        expected = to_challenge_format(method(invert_curve(patches[number], CURVES[number])))
+        assert np.array_equal(np.load(tmp_path / "raw" / f"7_{number}.npy"), expected)
     curves = find_curves_of_patches({path.stem: path for path in paths})
     assert curves == {f"7_{number}": curve for number, curve in enumerate(CURVES)}
     raw, path = tmp_path / "raw/7_0.npy", paths[0]
@@ -166,13 +164,3 @@ def test_missing_patches_hardly_change_the_judgement(photo, fuse):
         fuse.demosaiced([Picture(patches[0], mask, whole=judged)])()[0] for judged in (photo, part, None)
     )
     assert np.abs(of_part - whole).mean() < np.abs(alone - whole).mean() / 2
-
-
-@pytest.mark.skipif(not (SHARED / "s7").is_dir(), reason="needs the challenge's photos")
-def test_a_scene_of_the_challenge_in_any_order(tmp_path, fuse):
-    paths = [SHARED / f"s7/30_{number}.jpg" for number in range(PATCHES)]
-    raws = written(paths, fuse, tmp_path / "raw")
-    assert written(paths[::-1], fuse, tmp_path / "reversed") == raws
-    resumed = written(paths[40:], fuse, tmp_path / "resumed", others=paths[:40])
-    assert resumed == {name: raws[name] for name in resumed}
-    assert len(resumed) == 8

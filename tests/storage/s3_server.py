@@ -36,12 +36,9 @@ class S3Server:
     def __init__(self):
         self.folder = Path(tempfile.mkdtemp(prefix="omf-s3-"))
         self.settings = self.folder / "ceph.conf"
+        self.environment = {"PATH": SYSTEM, "CEPH_CONF": str(self.settings)}
         self.port = free_port()
         self.daemons: list[subprocess.Popen] = []
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> None:
         """Start the daemons and wait until the gateway answers.
@@ -84,38 +81,23 @@ class S3Server:
         finally:
             connection.close()
 
-    def environment(self) -> dict[str, str]:
-        return {"PATH": SYSTEM, "CEPH_CONF": str(self.settings)}
-
     def call(self, *command: object) -> None:
         """Run a command of Ceph to its end."""
+        words = list(map(str, command))
+        output = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
         try:
-            done = subprocess.run(
-                list(map(str, command)),
-                env=self.environment(),
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                timeout=PATIENCE,
-            )
-        except subprocess.TimeoutExpired as error:
-            raise RuntimeError(f"{command[0]} doesn't end\n{self.logs()}") from error
-        if done.returncode:
-            raise RuntimeError(f"{command}\n{done.stdout}\n{self.logs()}")
+            subprocess.run(words, env=self.environment, timeout=PATIENCE, check=True, **output)
+        except subprocess.SubprocessError as error:
+            raise RuntimeError(f"{error}\n{error.stdout}\n{self.logs()}") from error
 
     def begin(self, *command: str) -> None:
         """Start a daemon that the kernel kills if this process dies, however it dies."""
+        words = ["setpriv", "--pdeathsig", "KILL", *command, "-f"]
         with (self.folder / f"{command[0]}.out").open("w") as log:
-            self.daemons.append(
-                subprocess.Popen(
-                    ["setpriv", "--pdeathsig", "KILL", *command, "-f"],
-                    env=self.environment(),
-                    stdin=subprocess.DEVNULL,
-                    stdout=log,
-                    stderr=log,
-                    start_new_session=True,  # Ctrl-C ends the tests, and those the daemons
-                )
-            )
+            streams = {"stdin": subprocess.DEVNULL, "stdout": log, "stderr": log}
+            # Ctrl-C ends the tests, and those the daemons
+            daemon = subprocess.Popen(words, env=self.environment, start_new_session=True, **streams)
+        self.daemons.append(daemon)
 
     def logs(self) -> str:
         """Return the last lines that each daemon wrote."""
@@ -207,7 +189,7 @@ def s3_environment(s3_server: S3Server, monkeypatch: pytest.MonkeyPatch) -> Iter
     for name, value in {
         "AWS_ACCESS_KEY_ID": s3_server.access_key,
         "AWS_SECRET_ACCESS_KEY": s3_server.secret_key,
-        "AWS_ENDPOINT_URL": s3_server.url,
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{s3_server.port}",
         "AWS_REGION": "us-east-1",
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_CONFIG_FILE": os.devnull,

@@ -1,7 +1,6 @@
 """A proxy before an S3 server that counts requests and can refuse them."""
 
 import threading
-from collections import Counter
 from contextlib import suppress
 from http.client import HTTPConnection
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,12 +15,12 @@ class Unreliable(ThreadingHTTPServer):
     """
 
     request_queue_size = 128
-    refusals: float = 0  # so many of the next requests are answered 503, SlowDown; math.inf: all
+    refusing = False  # True: requests are answered 503, SlowDown
+    requests = 0  # also refused ones
 
     def __init__(self, port: int):
         super().__init__(("127.0.0.1", 0), Forwarder)
         self.port = port  # of the server
-        self.requests: Counter[tuple[str, str]] = Counter()  # by method and path, refused ones too
         self.lock = threading.Lock()
 
     @property
@@ -36,14 +35,6 @@ class Unreliable(ThreadingHTTPServer):
         self.shutdown()
         self.server_close()
 
-    def refuses(self, method: str, path: str) -> bool:
-        """Count a request, and return whether to refuse it."""
-        with self.lock:
-            self.requests[method, path] += 1
-            refused = self.refusals > 0
-            self.refusals -= refused
-        return refused
-
 
 class Forwarder(BaseHTTPRequestHandler):
     server: Unreliable
@@ -55,7 +46,9 @@ class Forwarder(BaseHTTPRequestHandler):
 
     def forward(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        if self.server.refuses(self.command, self.path.partition("?")[0]):
+        with self.server.lock:
+            self.server.requests += 1
+        if self.server.refusing:
             self.answer(503, [("Content-Type", "application/xml")], SLOW_DOWN, len(SLOW_DOWN))
             return
         connection = HTTPConnection("127.0.0.1", self.server.port)

@@ -1,17 +1,20 @@
 """Steps rerun only when a file that their results depend on changes, and dry runs change nothing."""
 
-import json
 import os
 import re
 import shutil
-import sys
+from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, run, snakemake
+from conftest import ROOT, snakemake
+from container.clones import copy_photos, make_clone
+from workflow_runs import finish, planned
 
 from omf.models.registry import find_model
-from omf.pipeline.dependencies import source_files
+from omf.pipeline import dependencies
+from omf.pipeline.dependencies import fingerprint, imported_files, source_files
 
 STEPS = ("preprocess", "infer", "mosaic", "evaluate", "package", "report", "check_problems")
 TEMPORARY = ("preprocess", "infer", "mosaic")  # mosaic deletes the outputs of the first two
@@ -23,22 +26,6 @@ CONSUMERS = {  # the steps that read the outputs of a step
     "report": ("check_problems",),
 }
 SETTINGS = {"images": "photos", "ground_truth": ROOT / "test_raw", "device": "cpu", "model": "unprocess"}
-# prints the steps whose fingerprint changes with each of the files given
-FINGERPRINTS = """
-import json, sys
-from pathlib import Path
-from omf.pipeline.dependencies import fingerprint
-
-steps, files = map(json.loads, sys.argv[1:])
-fingerprints = lambda: {step: fingerprint(Path(f"scripts/{step}.py")) for step in steps}
-before, changed = fingerprints(), {}
-for name in files:
-    content = Path(name).read_bytes()
-    Path(name).write_bytes(content + b"\\n")
-    changed[name] = [step for step, value in fingerprints().items() if value != before[step]]
-    Path(name).write_bytes(content)
-print(json.dumps(changed))
-"""
 
 
 def with_consumers(steps: set[str]) -> set[str]:
@@ -58,38 +45,24 @@ def known_files(step: str) -> set[Path]:
     return {path.relative_to(ROOT) for path in source_files(ROOT / "scripts" / f"{step}.py")}
 
 
-def folder_with_photo(folder: Path) -> Path:
-    (folder / "photos").mkdir(parents=True)
-    shutil.copy(ROOT / "test_rgb" / "coffee.jpg", folder / "photos")
-    return folder
-
-
 class Program:
     """A copy of the program, and a finished run of one photo whose jobs have logged their imports."""
 
     def __init__(self, folder: Path):
-        self.root, self.folder = folder / "program", folder_with_photo(folder / "run")
-        self.root.mkdir()
-        for name in ("Snakefile", "config.yaml"):
-            shutil.copy(ROOT / name, self.root)
-        for name in ("workflow", "profiles", "scripts", "omf", "cameras", "trained_models"):
-            shutil.copytree(ROOT / name, self.root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        self.root, self.folder = make_clone(folder / "program"), folder / "run"
         self.environment = {"PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"}
-        self.run(self.folder, PYTHONPROFILEIMPORTTIME="1")
+        self.run(self.folder)
 
-    def run(self, folder: Path, *arguments: object, model: str = "unprocess", **environment: str) -> str:
-        """Run the workflow in a folder and return stdout."""
+    def call(self, function: Callable, folder: Path, model: str = "unprocess", **environment: str) -> object:
+        """Call a function of `workflow_runs` for this copy."""
         with pytest.MonkeyPatch.context() as patch:
             for key, value in (self.environment | environment).items():
                 patch.setenv(key, value)
-            result = snakemake(folder, *arguments, root=self.root, **SETTINGS | {"model": model})
-        assert result.returncode == 0, result.stdout + result.stderr
-        return result.stdout
+            return function(folder, root=self.root, **SETTINGS | {"model": model})
 
-    def planned(self) -> set[str]:
-        """Return the steps in the job table of a dry run."""
-        output = self.run(self.folder, "-n", "--quiet", "rules")
-        return set(re.findall(rf"^({'|'.join(STEPS)}) +\d+$", output, re.MULTILINE))
+    def run(self, folder: Path, model: str = "unprocess") -> None:
+        copy_photos(folder / "photos", ["coffee.jpg"])
+        self.call(finish, folder, model, PYTHONPROFILEIMPORTTIME="1")
 
     def reruns(self, name: str, content: bytes | None = None) -> set[str]:
         """Return the steps that Snakemake plans after a change of one file, by default of an empty line."""
@@ -97,16 +70,23 @@ class Program:
         before = path.read_bytes()
         path.write_bytes(content or before + b"\n")
         try:
-            return self.planned()
+            return self.call(planned, self.folder).keys() & set(STEPS)
         finally:
             path.write_bytes(before)
 
-    def changed_fingerprints(self, files: list[str]) -> dict[str, set[str]]:
-        """Return the steps whose fingerprint changes with each file."""
-        arguments = map(json.dumps, (STEPS, files))
-        result = run(sys.executable, "-c", FINGERPRINTS, *arguments, cwd=self.root, **self.environment)
-        assert result.returncode == 0, result.stderr
-        return {name: set(steps) for name, steps in json.loads(result.stdout).items()}
+    def changed_fingerprints(self, names: list[str]) -> dict[str, set[str]]:
+        """Return the steps whose fingerprint changes with an empty line at the end of each file."""
+        before, changed = self.fingerprints(), {}
+        for name in names:
+            content = (self.root / name).read_bytes()
+            (self.root / name).write_bytes(content + b"\n")
+            after = self.fingerprints()
+            (self.root / name).write_bytes(content)
+            changed[name] = {step for step in STEPS if after[step] != before[step]}
+        return changed
+
+    def fingerprints(self) -> dict[str, str]:
+        return {step: fingerprint(self.root / "scripts" / f"{step}.py") for step in STEPS}
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +99,8 @@ def test_every_module_that_a_step_loads_is_a_known_dependency(tmp_path, program,
     """Compare with Python's import log, which the jobs write to their log files."""
     folder = program.folder
     if model != "unprocess":
-        folder = folder_with_photo(tmp_path / "run")
-        program.run(folder, model=model, PYTHONPROFILEIMPORTTIME="1")
+        folder = tmp_path / "run"
+        program.run(folder, model)
     logs = folder / "results" / "logs"
     for step in STEPS:
         log = next(logs.glob(f"{step}/*.log"), logs / f"{step}.log")
@@ -138,7 +118,7 @@ QUICK = ["omf/raw/isp.py", "omf/report/templates/report.js", "cameras/samsung_s7
 @pytest.mark.parametrize(
     "each", [pytest.param(False, id="some"), pytest.param(True, id="each", marks=pytest.mark.slow)]
 )
-def test_a_change_of_the_program_reruns_the_dependent_steps(program, each):
+def test_a_change_of_the_program_reruns_the_dependent_steps(program, monkeypatch, each):
     names = [
         str(path.relative_to(program.root))
         for place in ("omf", "scripts", "cameras")
@@ -150,16 +130,18 @@ def test_a_change_of_the_program_reruns_the_dependent_steps(program, each):
     dependents = {name: {step for step in STEPS if name in depends[step]} for name in names}
     tried = QUICK
     if each:
+        expected = {step: fingerprint(ROOT / "scripts" / f"{step}.py") for step in STEPS}
+        monkeypatch.setattr(dependencies, "PACKAGE", program.root / "omf")
+        monkeypatch.setattr(dependencies, "imported_files", cache(imported_files.__wrapped__))
+        assert program.fingerprints() == expected  # the location does not matter
         assert program.changed_fingerprints(names) == dependents
-        # fingerprints are all that Snakemake sees of these files, except of profiles of cameras
-        groups = {frozenset(steps): name for name, steps in dependents.items()}
-        tried = {*QUICK, *groups.values(), *(name for name in names if name.startswith("cameras/"))}
-        assert len(groups) > 5
+        # Snakemake sees the fingerprint of each step, and profiles of cameras
+        tried = [*QUICK, *(f"scripts/{step}.py" for step in STEPS), "cameras/huawei_p20.yaml"]
     dependents["cameras/samsung_s7.yaml"] = {"infer", "mosaic", "evaluate"}
     assert {name: program.reruns(name) for name in tried} == {
         name: with_consumers(dependents[name]) for name in tried
     }
-    assert program.planned() == set()
+    assert program.call(planned, program.folder) == {}
 
 
 @pytest.mark.slow
@@ -190,7 +172,7 @@ def damaged(tmp_path_factory, program) -> Path:
     """Return a run after a power failure: with a lock, a partial file and truncated files."""
     folder = tmp_path_factory.mktemp("damaged") / "run"
     shutil.copytree(program.folder, folder)
-    assert "Nothing to be done" in snakemake(folder, "-n", **SETTINGS).stdout
+    assert planned(folder, **SETTINGS) == {}
     raw = folder / "results" / "raw" / "s" / "coffee.npy"
     for path in (raw, folder / "submission" / "coffee.npy"):
         os.truncate(path, path.stat().st_size - 3)
@@ -222,7 +204,7 @@ def test_options_that_run_no_jobs_change_no_file(damaged, arguments):
 def test_unlocking_changes_the_locks_only(damaged, tmp_path):
     folder = shutil.copytree(damaged, tmp_path / "copy")
     before = state(folder)
-    assert snakemake(folder, "--unlock", **SETTINGS).returncode == 0
+    finish(folder, "--unlock", **SETTINGS)
     locks = {path for path in before if path.startswith(".snakemake/locks/")}
     assert len(locks) == 2
     assert state(folder) == {path: before[path] for path in before.keys() - locks}
@@ -231,8 +213,7 @@ def test_unlocking_changes_the_locks_only(damaged, tmp_path):
 def test_a_run_recreates_damaged_outputs(damaged, tmp_path):
     """Run in a copy, since the tests of this fixture may run in any order."""
     folder = shutil.copytree(damaged, tmp_path / "copy")
-    result = snakemake(folder, **SETTINGS)
-    assert result.returncode == 0, result.stderr
+    result = finish(folder, **SETTINGS)
     assert "results/raw/s: not whole, so it is made again" in result.stderr
     assert not (folder / "submission" / ".readme.txt.7.part").exists()
-    assert "Nothing to be done" in snakemake(folder, **SETTINGS).stderr
+    assert planned(folder, **SETTINGS) == {}

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 import yaml
-from cluster.kubernetes_api import Kubernetes, check_strictly, read_objects
-from conftest import ROOT, snakemake
+from cluster.kubernetes_api import Job, Kubernetes, check_strictly, read_objects
+from conftest import ROOT
+from workflow_runs import finish
 
 PROFILE = ROOT / "profiles" / "kubernetes"
 JOB = {"type": "single", "rule": "train_network", "threads": 7}
@@ -38,26 +39,31 @@ class Scripts:
         assert old in text
         file.write_text(text.replace(old, new))
 
-    def call(self, script: str, *arguments: object, cwd: Path | None = None) -> subprocess.CompletedProcess:
+    def call(self, script: str, *arguments: object) -> subprocess.CompletedProcess:
         environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-        environment |= {"POD_NAME": "omf-run-x7k2p", "POD_UID": UID}
-        return subprocess.run(
-            [self.folder / script, *map(str, arguments)],
-            cwd=cwd or self.folder.parent,
-            env=environment | self.kubernetes.environment,
-            capture_output=True,
-            text=True,
-        )
+        environment |= {"POD_NAME": "omf-run-x7k2p", "POD_UID": UID} | self.kubernetes.environment
+        command = [self.folder / script, *map(str, arguments)]
+        cwd = Path(arguments[0]).parent if script == "submit.py" else None
+        return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True)
 
-    def submit(
-        self, cwd: Path | None = None, job: dict = JOB, **resources: object
+    def try_to_submit(
+        self, folder: Path | None = None, job: dict = JOB, **resources: object
     ) -> subprocess.CompletedProcess:
-        folder = cwd or self.folder.parent
-        folder.mkdir(exist_ok=True)
-        script = folder / "snakejob.sh"
+        script = (folder or self.folder.parent) / "snakejob.sh"
         properties = json.dumps(job | {"resources": RESOURCES | resources})
         script.write_text(f"#!/bin/sh\n# properties = {properties}\n")
-        return self.call("submit.py", script, cwd=folder)
+        return self.call("submit.py", script)
+
+    def submit(self, *arguments: object, **others: object) -> Job:
+        answer = self.try_to_submit(*arguments, **others)
+        assert answer.returncode == 0, answer.stderr
+        return self.kubernetes.jobs[answer.stdout.strip()]
+
+    def status(self, job: Job) -> tuple[str, str]:
+        """Return what status.py prints to stdout and stderr."""
+        answer = self.call("status.py", job.name)
+        assert answer.returncode == 0, answer.stderr
+        return answer.stdout, answer.stderr
 
 
 @pytest.fixture
@@ -68,9 +74,8 @@ def scripts(tmp_path: Path) -> Iterator[Scripts]:
 
 
 def test_a_dry_run_with_the_profile(tmp_path):
-    result = snakemake(tmp_path, "-n", "--workflow-profile", PROFILE)
-    assert result.returncode == 0, result.stdout + result.stderr
-    infer = re.search(r"rule infer:.*?^$", result.stdout, re.MULTILINE | re.DOTALL)[0]
+    said = finish(tmp_path, "-n", "--workflow-profile", PROFILE).stdout
+    infer = re.search(r"rule infer:.*?^$", said, re.MULTILINE | re.DOTALL)[0]
     assert "threads: 7" in infer and "mem_mb=8000," in infer and "gpu=1," in infer
 
 
@@ -97,11 +102,11 @@ def test_the_objects_are_valid_and_fit_together():
     assert {"name": "data", "mountPath": "/data"} in ours["volumeMounts"] + theirs["volumeMounts"]
 
 
-def test_a_job_is_submitted_with_its_limits(scripts):
+def test_jobs_and_groups_are_submitted_with_their_limits(scripts):
     folder = scripts.folder.parent / 'a b\'s: $name "ü"'
-    names = [scripts.submit(folder).stdout for _ in range(2)]
-    assert names[0] != names[1]
-    job = scripts.kubernetes.jobs[names[0].strip()]
+    folder.mkdir()
+    job, again = (scripts.submit(folder) for _ in range(2))
+    assert job.name != again.name
     assert job.name.startswith("train-network-") and job.rule == "train_network"
     assert job.limits == {"cpu": 7, "memory": "8000M", "nvidia.com/gpu": 1}
     assert job.pod["activeDeadlineSeconds"] == 660
@@ -111,78 +116,60 @@ def test_a_job_is_submitted_with_its_limits(scripts):
     assert container["args"] == ["sh", str(folder / "snakejob.sh")]
     assert container["workingDir"] == str(folder)
 
-
-def test_a_group_and_a_job_without_gpu(scripts):
-    group = {"type": "group", "groupid": "shard_s01", "threads": 3}
-    answer = scripts.submit(job=group, gpu=0)
-    assert answer.returncode == 0, answer.stderr
-    (job,) = scripts.kubernetes.jobs.values()
-    assert job.name.startswith("shard-s01-") and job.rule == "shard_s01"
-    assert job.limits == {"cpu": 3, "memory": "8000M", "nvidia.com/gpu": 0}
+    group = scripts.submit(job={"type": "group", "groupid": "shard_s01", "threads": 3}, gpu=0)
+    assert group.name.startswith("shard-s01-") and group.rule == "shard_s01"
+    assert group.limits == {"cpu": 3, "memory": "8000M", "nvidia.com/gpu": 0}
 
 
-@pytest.mark.parametrize(
-    ("old", "new", "message"),
-    [
+def test_an_error_in_the_template_is_told(scripts):
+    template = (scripts.folder / "job.yaml").read_text()
+    for old, new, message in (
         ("volumeMounts:", "volumeMount:", "volumeMount"),
         ("backoffLimit: 0 ", "backoffLimit: none", "backoffLimit|integer"),
         ("$gpus", "$gpu", r"'gpu': it may have the words \$name, "),
         ("kind: Job", "kind: {Job", "mapping"),
-    ],
-)
-def test_an_error_in_the_template_is_told(scripts, old, new, message):
-    scripts.edit("job.yaml", old, new)
-    answer = scripts.submit()
-    assert answer.returncode == 1 and not scripts.kubernetes.jobs
-    assert answer.stderr.startswith("error: ") and re.search(message, answer.stderr), answer.stderr
-    assert answer.stdout == ""
+    ):
+        scripts.edit("job.yaml", old, new)
+        answer = scripts.try_to_submit()
+        assert answer.returncode == 1 and not scripts.kubernetes.jobs
+        assert answer.stderr.startswith("error: ") and re.search(message, answer.stderr), answer.stderr
+        assert answer.stdout == ""
+        (scripts.folder / "job.yaml").write_text(template)
 
 
 def test_status_follows_the_pod(scripts):
-    name = scripts.submit().stdout.strip()
-    job = scripts.kubernetes.jobs[name]
-    assert scripts.call("status.py", name).stdout == "running\n"
+    job, deleted = scripts.submit(), scripts.submit()
+    assert scripts.status(job) == ("running\n", "")
     job.ended(0)
-    assert scripts.call("status.py", name).stdout == "success\n"
+    assert scripts.status(job) == ("success\n", "")
     job.ended(137, "OOMKilled")
-    answer = scripts.call("status.py", name)
-    assert answer.stdout == "failed\n" and answer.stderr == f"{name} failed: OOMKilled\n"
-
-
-def test_a_deleted_job_has_failed_once_its_pod_has_ended(scripts):
-    names = [scripts.submit().stdout.strip() for _ in range(2)]
-    answer = scripts.call("cancel.py", *names, "deleted-before")
+    assert scripts.status(job) == ("failed\n", f"{job.name} failed: OOMKilled\n")
+    # a deleted job has failed once its pod has ended
+    answer = scripts.call("cancel.py", deleted.name, "deleted-before")
     assert answer.returncode == 0, answer.stderr
-    assert [job.name for job in scripts.stopped] == names
-    assert scripts.call("status.py", names[0]).stdout == "running\n"
-    scripts.kubernetes.jobs[names[0]].ended(130)
-    answer = scripts.call("status.py", names[0])
-    assert answer.stdout == "failed\n" and answer.stderr == f"{names[0]} was deleted\n"
+    assert scripts.stopped == [deleted]
+    assert scripts.status(deleted) == ("running\n", "")
+    deleted.ended(130)
+    assert scripts.status(deleted) == ("failed\n", f"{deleted.name} was deleted\n")
 
 
-def test_a_busy_server_is_asked_again(scripts):
+def test_a_server_that_is_busy_or_refuses(scripts):
     scripts.kubernetes.busy = 6
-    name = scripts.submit().stdout.strip()
-    assert list(scripts.kubernetes.jobs) == [name]
+    job = scripts.submit()
+    assert list(scripts.kubernetes.jobs) == [job.name]
     scripts.kubernetes.busy = 100
-    answer = scripts.call("status.py", name)
-    assert answer.returncode == 0 and answer.stdout == "running\n"
-    assert answer.stderr.startswith("Kubernetes does not answer: ") and answer.stderr.count("\n") == 1
-    answer = scripts.submit()
+    status, message = scripts.status(job)
+    assert status == "running\n"
+    assert message.startswith("Kubernetes does not answer: ") and message.count("\n") == 1
+    answer = scripts.try_to_submit()
     assert answer.returncode == 1 and answer.stderr.startswith("error: Kubernetes does not answer: ")
 
-
-def test_what_the_account_may_not_do_is_told(scripts):
-    name = scripts.submit().stdout.strip()
-    scripts.kubernetes.rules = []
-    for script, argument in (("status.py", name), ("cancel.py", name)):
-        answer = scripts.call(script, argument)
+    scripts.kubernetes.busy, scripts.kubernetes.rules = 0, []
+    for script in ("status.py", "cancel.py"):
+        answer = scripts.call(script, job.name)
         assert answer.returncode == 1
         assert answer.stderr.startswith("error: Kubernetes: jobs is forbidden: ")
-
-
-def test_outside_of_a_pod_one_line_says_so(scripts):
     shutil.rmtree(scripts.kubernetes.account)
-    answer = scripts.submit()
+    answer = scripts.try_to_submit()
     assert answer.returncode == 1
     assert re.fullmatch(r"error: .*: not there; run Snakemake in a pod, as run.yaml does\n", answer.stderr)

@@ -1,13 +1,13 @@
 """The workflow as a module of another one, and the files of the workflow catalogue."""
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, run
+from conftest import ROOT
 from warm_snakemake import run_warm
+from workflow_runs import read_json
 
 from omf.pipeline.config import Config
 
@@ -67,53 +67,55 @@ def project(tmp_path: Path, photo_folder: Path):
     return write
 
 
-def snakemake(folder: Path, *arguments: object):
-    return run_warm("--cores", 2, *arguments, cwd=folder)
+def snakemake(folder: Path, *arguments: object, code: int = 0) -> str:
+    """Run Snakemake in a folder, assert that it has this exit code, and return what it says."""
+    result = run_warm("--cores", 2, *arguments, cwd=folder)
+    said = result.stdout + result.stderr
+    assert result.returncode == code, said
+    return said
 
 
-@pytest.mark.parametrize("prefix", ["", "a b/it's $(touch hacked) & c"])
-def test_another_workflow_runs_ours(project, prefix):
-    folder = project(prefix)
-    result = snakemake(folder)
-    assert result.returncode == 0, result.stderr
-    assert "the importer's own" in result.stdout + result.stderr
-    made = folder / prefix
-    summary = json.loads((made / "submission" / "summary.json").read_text())
+def check_run(folder: Path, prefix: str) -> None:
+    """Run the importing workflow, to its end and once more."""
+    assert "the importer's own" in snakemake(folder)
+    summary = read_json(folder / prefix, "summary")
     assert summary["images"] == 4 and summary["problems"] == []
-    assert (made / "submission" / "report.html").is_file()
-    if prefix:
-        expected = {"Snakefile", "my.yaml", "photos", "listed.txt", ".snakemake", Path(prefix).parts[0]}
-        assert {path.name for path in folder.iterdir()} == expected
-    assert "Nothing to be done" in snakemake(folder).stderr
+    assert (folder / prefix / "submission" / "report.html").is_file()
+    assert "Nothing to be done" in snakemake(folder)
+
+
+def test_another_workflow_runs_ours_below_a_prefix(project):
+    prefix = "a b/it's $(touch hacked) & c"
+    folder = project(prefix)
+    check_run(folder, prefix)
+    expected = {"Snakefile", "my.yaml", "photos", "listed.txt", ".snakemake", Path(prefix).parts[0]}
+    assert {path.name for path in folder.iterdir()} == expected
 
 
 @pytest.mark.slow
 def test_a_bad_photo_fails_the_importer_and_keeps_the_rest(project):
-    folder = project("raw")
+    folder = project()
     (folder / "photos" / "bad.jpg").write_text("no photo")
-    result = snakemake(folder, "--keep-going", "--show-failed-logs")
-    assert result.returncode == 1
-    assert "bad.jpg: not a picture that can be read" in result.stdout + result.stderr
-    assert (folder / "raw" / "submission" / "chart.npy").is_file()
+    said = snakemake(folder, "--keep-going", "--show-failed-logs", code=1)
+    assert "bad.jpg: not a picture that can be read" in said
+    assert (folder / "submission" / "chart.npy").is_file()
     (folder / "photos" / "bad.jpg").unlink()
-    assert snakemake(folder).returncode == 0
+    check_run(folder, "")
 
 
 def test_settings_of_the_module_are_checked(project):
-    result = snakemake(project(imagez="photos"), "-n")
-    assert result.returncode == 1
-    assert "did you mean images?" in (result.stdout + result.stderr).lower()
+    assert "did you mean images?" in snakemake(project(imagez="photos"), "-n", code=1).lower()
 
 
 def test_training_as_a_module(project):
-    result = snakemake(project("raw"), "-n", "omf_train")
-    assert result.returncode == 0, result.stdout + result.stderr
-    assert "raw/results/training/my_model/base.done" in result.stdout
+    assert "raw/results/training/my_model/base.done" in snakemake(project("raw"), "-n", "omf_train")
 
 
-def test_files_of_the_catalogue():
+def test_files_of_the_catalogue(tmp_path):
     assert 'include: "workflow/Snakefile"' in (ROOT / "Snakefile").read_text()
-    assert (ROOT / "workflow" / "Snakefile").is_file()
+    said = snakemake(tmp_path, "--snakefile", ROOT / "workflow" / "Snakefile", "-n")
+    for rule in ("preprocess", "infer", "package", "report", "check_problems"):
+        assert f"rule {rule}:" in said
     readme = (ROOT / "config" / "README.md").read_text()
     assert "(../config.yaml)" in readme
     for name in ("images", "ground_truth", "model", "output_format"):
@@ -122,11 +124,3 @@ def test_files_of_the_catalogue():
     assert usage.keys() <= {"mandatory-flags", "software-stack-deployment", "report"}
     deployment = usage["software-stack-deployment"]
     assert deployment == {"conda": False, "singularity": True, "singularity+conda": False}
-
-
-@pytest.mark.parametrize("snakefile", ["Snakefile", "workflow/Snakefile"])
-def test_both_snakefiles_run_the_whole_workflow(tmp_path, snakefile):
-    result = run("snakemake", "--snakefile", ROOT / snakefile, "--cores", 1, "-n", cwd=tmp_path)
-    assert result.returncode == 0, result.stdout + result.stderr
-    for rule in ("preprocess", "infer", "package", "report", "check_problems"):
-        assert f"rule {rule}:" in result.stdout

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, snakemake
+from conftest import ROOT
+from container.clones import copy_photos
+from workflow_runs import finish, raw_files, read_json, svg_text
 
 from omf.evaluation.scores import EXPECTATIONS, FULL_REFERENCE_METRICS, NO_REFERENCE_METRICS
 from omf.utils.written import LIST
@@ -23,6 +25,7 @@ WILDCARDS = {  # placeholders in the page's file names
     "PLOT": "[a-z_]+",
     "HASH": "[0-9a-f]{16}",
 }
+NAMES = ("coffee", "leaves_odd")
 RECORDS = [
     *(f"submission/{name}.json" for name in ("scores", "summary", "provenance")),
     *(f"results/{name}/SHARD.json" for name in ("photos", "timing", "written", "scores")),
@@ -49,15 +52,17 @@ SCORE = named(section("`submission/scores.json`"), "score")
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory, tiny_base_model) -> Path:
+def settings(tiny_base_model) -> dict:
+    truth = ROOT / "test_raw"
+    return {"images": "photos", "ground_truth": truth, "model": tiny_base_model, "device": "cpu"}
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, settings) -> Path:
     """Return a finished run of two photos, one without overexposed pixels."""
     folder = tmp_path_factory.mktemp("run")
-    (folder / "photos").mkdir()
-    for name in ("coffee.jpg", "leaves_odd.jpg"):
-        shutil.copy(ROOT / "test_rgb" / name, folder / "photos")
-    settings = {"images": "photos", "ground_truth": ROOT / "test_raw", "device": "cpu"}
-    result = snakemake(folder, model=tiny_base_model, **settings)
-    assert result.returncode == 0, result.stderr
+    copy_photos(folder / "photos", [f"{name}.jpg" for name in NAMES])
+    finish(folder, **settings)
     return folder
 
 
@@ -121,3 +126,22 @@ def test_the_scores_and_their_order(run):
     assert header[1:-1] == SCORE
     explained = named((ROOT / "docs" / "scores.md").read_text(), "column")
     assert sorted(explained) == sorted(header[1:])
+
+
+@pytest.mark.slow
+def test_samples_take_the_place_of_the_expected_raw(run, settings, tmp_path, call_omf):
+    assert set(raw_files(run / "submission")) == {f"{name}.npy" for name in NAMES}
+    images = read_json(run, "scores")["images"].values()
+    assert all(image["exposure_low"] < 1 < image["exposure_high"] for image in images)
+    assert "as expected" in svg_text(run)
+    assert " times" in (run / "submission" / "report.html").read_text()
+
+    copy = shutil.copytree(run, tmp_path / "run")
+    finish(copy, **settings, samples=2)
+    samples = raw_files(copy / "submission")
+    assert set(samples) == {f"{name}_{number}.npy" for name in NAMES for number in (1, 2)}
+    scores = read_json(copy, "scores")
+    assert scores["scored"] == len(samples) and scores["mean"]["expected_psnr"] is None
+    out, options = tmp_path / "direct", ("--model", settings["model"], "--device", "cpu", "--samples", 2)
+    assert call_omf("predict", copy / "photos", "-o", out, *options).returncode == 0
+    assert raw_files(out) == samples

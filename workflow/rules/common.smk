@@ -165,16 +165,11 @@ def write_plans():
             path.unlink()
 
 
-def announce():
-    """Name what `recover` would remove: a dry run counts it as finished."""
-    for path in find_partial_outputs(RESULTS, SUBMISSION):
-        print(f"{path}: not whole; a run makes it again", file=sys.stderr)
-
-
 def recovering(execute):
     """Return `workflow.execute` with a call of `recover` before it if it is going to run jobs.
 
-    Other steps follow once Snakemake knows which jobs these are.
+    Other steps follow once Snakemake knows which jobs these are: before its hook `onstart`, also that of an importing
+    workflow.
 
     Snakemake reads this file for --lint, --summary and the like too, which must not change any file. Only its call
     of `execute` tells that jobs will run; its own hook, onstart, comes after it has looked at the existing files.
@@ -184,32 +179,30 @@ def recovering(execute):
     def execute_recovered(*args, executor_plugin, **kwargs):
         kind = executor_plugin.common_settings
         if kind.dryrun_exec or kind.touch_exec:
-            announce()
-        else:
-            if workflow.execution_settings.no_hooks:
-                raise WorkflowError(
-                    "--no-hooks: a hook protects your files; leave the option out"
-                )
-            if not IN_MODULE:
-                try:
-                    recover()
-                except InputError as error:  # object storage can't be asked
-                    raise WorkflowError(str(error))
-            workflow._onstart = after(workflow._onstart, check_before_jobs, write_plans)
+            # a dry run counts as finished what a run would remove
+            for path in find_partial_outputs(RESULTS, SUBMISSION):
+                print(f"{path}: not whole; a run makes it again", file=sys.stderr)
+            return execute(*args, executor_plugin=executor_plugin, **kwargs)
+        if workflow.execution_settings.no_hooks:
+            raise WorkflowError(
+                "--no-hooks: a hook protects your files; leave the option out"
+            )
+        if not IN_MODULE:
+            try:
+                recover()
+            except InputError as error:  # object storage can't be asked
+                raise WorkflowError(str(error))
+        hook = workflow._onstart
+
+        def start(log):
+            check_before_jobs()
+            write_plans()
+            hook(log)
+
+        workflow._onstart = start
         return execute(*args, executor_plugin=executor_plugin, **kwargs)
 
     return execute_recovered
-
-
-def after(hook, *steps):
-    """Return Snakemake's hook `onstart`, also that of an importing workflow, to be called after our steps."""
-
-    def start(log):
-        for step in steps:
-            step()
-        hook(log)
-
-    return start
 
 
 if workflow.is_main_process:
