@@ -1,11 +1,13 @@
 """Source files that a script depends on."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
 
-from omf.pipeline.dependencies import source_files
+from omf.pipeline import dependencies
+from omf.pipeline.dependencies import fingerprint, source_files
 from omf.utils.paths import PACKAGE
 
 SCRIPT = ROOT / "scripts" / "infer.py"
@@ -51,3 +53,26 @@ def test_forms_of_imports(tmp_path, line, expected):
 def test_templates_of_the_report_are_dependencies():
     names = {path.name for path in source_files(ROOT / "scripts" / "report.py")}
     assert {"report.html", "report.js", "summary.txt"} <= names
+
+
+def test_the_fingerprint_changes_with_each_file(tmp_path, monkeypatch):
+    original, script = ROOT / "scripts" / "check_problems.py", tmp_path / "scripts" / "check_problems.py"
+    expected, files = fingerprint(original), source_files(original)
+    for folder in ("omf", "scripts"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(dependencies, "PACKAGE", tmp_path / "omf")
+
+    def changed(path: Path, content: str) -> str:
+        before = path.read_text()
+        path.write_text(content)
+        dependencies.imported_files.cache_clear()
+        digest = fingerprint(script)
+        path.write_text(before)
+        return digest
+
+    copies = [tmp_path / path.relative_to(ROOT) for path in files]
+    assert changed(script, script.read_text()) == expected  # the location does not matter
+    digests = {changed(copy, copy.read_text() + "\n") for copy in copies}
+    assert len(digests | {expected}) == 1 + len(files)
+    assert changed(tmp_path / "omf" / "inference" / "unprocess.py", "") == expected
+    dependencies.imported_files.cache_clear()
