@@ -9,7 +9,8 @@ The first word of a name tells the camera, of which it ends the name: s7, p20 or
 the photos of its camera. RAW that is `--stretched`, by an unknown factor, tells no exposure.
 
 The first tables give, for each camera, the PSNR of each photo and in brackets that after the best factor, and
-their means over the photos; the last one gives all scores.
+their means over the photos; the last one gives all scores. `best curve and matrix` is the bound of the base
+network: one tone curve, matrix and offset for the whole photo, fitted to the RAW itself.
 
 PHOTO and ANSWER are a photo of the S7 and the demosaiced RAW that the published network made of it, with
 gamma 1/2.2; PHOTO, of 4032 x 3024 pixels, is also given as AIM 2022 gave out its inputs: in patches, with
@@ -25,6 +26,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 import numpy as np
+import torch
 from reporting import head, make_parser, publish, row
 from tqdm import tqdm
 
@@ -35,9 +37,18 @@ from omf.inference.load import load_method
 from omf.io.images import read_rgb
 from omf.io.photos import list_images
 from omf.models.registry import find_model
+from omf.networks.global_net import SEGMENTS, GlobalTransform
 from omf.pipeline.scene_reader import SceneReader
-from omf.raw.bayer import from_challenge_counts, halved, merge_greens, to_challenge_format
-from omf.raw.isp import EXTRA_CURVES, to_8_bit
+from omf.raw.bayer import (
+    crop_to_cells,
+    from_challenge_counts,
+    halved,
+    merge_greens,
+    mosaic,
+    pack,
+    to_challenge_format,
+)
+from omf.raw.isp import EXTRA_CURVES, decode_srgb, to_8_bit
 from omf.raw.overexposure import overexposure_mask
 from omf.utils.console import count_of
 from omf.utils.errors import cli_entry_point
@@ -53,6 +64,9 @@ COLUMNS = {
 GAMMA = 2.2  # of the published network's answer
 PUBLISHED = "published network"
 CHALLENGE_PATCH = 504  # pixels
+BOUND = "best curve and matrix"
+MAX_CELLS = 50_000  # of a photo, that the bound is fitted to
+ROUNDS = 15  # of the bound's fit; more change less than 0.01 dB
 
 
 @dataclass(frozen=True)
@@ -153,6 +167,39 @@ def read_scene(pictures: Sequence[np.ndarray]) -> list[tuple[np.ndarray, np.ndar
     return [reader(name) for name in named]
 
 
+def best_transform(reference: Reference) -> GlobalTransform:
+    """Fit the transform of a base network to the mosaic of a photo, by least squares over its valid cells.
+
+    Fits the tone curve, and matrix and offset, in turn; the curve need not rise.
+    """
+    cells = np.random.default_rng(0).permutation(np.argwhere(reference.valid))[:MAX_CELLS].T
+    truth = merge_greens(reference.raw[tuple(cells)])
+    corners = [reference.rgb[tuple(2 * cells + [[top], [left]])] for top in (0, 1) for left in (0, 1)]
+    red, green_r, green_b, blue = (knot_weights(part / np.iinfo(part.dtype).max) for part in corners)
+    weights = np.stack([red, (green_r + green_b) / 2, blue], axis=1)  # cell, colour of RAW, of sRGB, knot
+    curve = decode_srgb(np.linspace(0, 1, SEGMENTS + 1))
+    for _ in range(ROUNDS):
+        linear = np.insert(weights @ curve, 3, 1, axis=2)
+        rows = [np.linalg.lstsq(linear[:, colour], truth[:, colour], rcond=None)[0] for colour in range(3)]
+        matrix, offset = np.split(np.stack(rows), [3], axis=1)
+        products = np.einsum("nock,oc->nok", weights, matrix).reshape(-1, SEGMENTS + 1)
+        curve = np.linalg.lstsq(products, (truth - offset[:, 0]).ravel(), rcond=None)[0]
+    return GlobalTransform(*(torch.tensor(part)[None].float() for part in (curve, matrix, offset[:, 0])))
+
+
+def knot_weights(srgb: np.ndarray) -> np.ndarray:
+    """Return the weights of a tone curve's knots for sRGB in [0, 1], (N, 3) -> (N, 3, SEGMENTS + 1)."""
+    return np.maximum(0, 1 - np.abs(srgb[..., None] * SEGMENTS - np.arange(SEGMENTS + 1)))
+
+
+@torch.inference_mode()
+def transformed(transform: GlobalTransform, rgb: np.ndarray) -> np.ndarray:
+    """Return the packed base RAW of a photo, float32 (H/2, W/2, 4) in [0, 1]."""
+    photo = torch.tensor(rgb).permute(2, 0, 1)[None].float() / np.iinfo(rgb.dtype).max
+    raw = transform.apply(photo)[0].clamp(0, 1).permute(1, 2, 0).numpy()
+    return pack(crop_to_cells(mosaic(raw)))
+
+
 def score(predicted: np.ndarray, reference: Reference) -> dict[str, float]:
     """Score packed RAW, float64 (h, w, 4) in [0, 1], as it is and after the least-squares corrections.
 
@@ -185,21 +232,26 @@ def overview(scores: dict[tuple[str, str], dict[str, float]], models: list[str])
     """Return a table of PSNR, and in brackets after one factor, with a row for each reference and their mean.
 
     Args:
-        scores: {(reference, model): scores}.
-        models: models to show.
+        scores: {(reference, model): scores}, with `BOUND` among the models of whole photos.
+        models: models of one camera, to show.
     """
     references = list(dict.fromkeys(reference for reference, model in scores if model in models))
-    rows = {name: [scores[name, model] for model in models] for name in references}
-    whole = [entries for name, entries in rows.items() if "challenge inputs" not in name]
+    columns = [*models, BOUND]
+    rows = {name: [scores.get((name, column)) for column in columns] for name in references}
+    whole = [entries for entries in rows.values() if None not in entries]
     rows[f"mean of {count_of(len(whole), 'photo')}"] = [
         {key: float(np.nanmean([entry[key] for entry in column])) for key in COLUMNS}
         for column in zip(*whole)
     ]
-    lines = head("Photo", *models)
-    for name, entries in rows.items():
-        cells = [f"{one['psnr']:.2f} ({one['psnr_factor']:.2f})".removeprefix("nan ") for one in entries]
-        lines.append(row(name, *cells))
+    lines = head("Photo", *columns)
+    lines += [row(name, *map(overview_cell, entries)) for name, entries in rows.items()]
     return [*lines, ""]
+
+
+def overview_cell(entry: dict[str, float] | None) -> str:
+    if entry is None:
+        return ""
+    return f"{entry['psnr']:.2f} ({entry['psnr_factor']:.2f})".removeprefix("nan ")
 
 
 @cli_entry_point
@@ -233,6 +285,10 @@ def main() -> None:
         for name, (model, method) in models.items()
         if model.camera.endswith(reference.camera)
     }
+    for reference in references:
+        if not reference.patch_size:  # one transform for the whole photo
+            bound = transformed(best_transform(reference), reference.rgb)
+            scores[reference.name, BOUND] = score(bound, reference)
     lines = []
     for camera in dict.fromkeys(model.camera for model, _ in models.values()):
         lines += overview(scores, [name for name, (model, _) in models.items() if model.camera == camera])

@@ -14,12 +14,11 @@ from pathlib import Path
 import numpy as np
 import torch
 import yaml
-from real import Reference, add_references, read_references, score
+from real import Reference, add_references, read_references, score, transformed
 from reporting import head, make_parser, publish, row, save_plot
 
 from omf.models.checkpoints import load_base
 from omf.networks.global_net import GlobalNet, summarise_photo
-from omf.raw.bayer import crop_to_cells, mosaic, pack
 from omf.raw.camera import profile_path
 from omf.training.settings import TrainingSettings, read_settings
 from omf.training.train import train_stage, weights_file
@@ -45,10 +44,7 @@ def train(settings: TrainingSettings, weight: float, run: Path) -> GlobalNet:
 @torch.inference_mode()
 def predict(base: GlobalNet, rgb: np.ndarray) -> np.ndarray:
     """Return the packed base RAW of a photo, float32 (H/2, W/2, 4) in [0, 1]."""
-    transform = base(*(part[None] for part in summarise_photo(torch.tensor(rgb))))
-    photo = torch.tensor(rgb).permute(2, 0, 1)[None].float() / np.iinfo(rgb.dtype).max
-    raw = transform.apply(photo)[0].clamp(0, 1).permute(1, 2, 0).numpy()
-    return pack(crop_to_cells(mosaic(raw)))
+    return transformed(base(*(part[None] for part in summarise_photo(torch.tensor(rgb)))), rgb)
 
 
 def draw(weights: list[float], psnr: dict[str, list[float]], path: Path) -> None:
