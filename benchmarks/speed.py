@@ -48,6 +48,7 @@ from omf.io.photos import find_photos
 from omf.io.raw_formats import RawFormat, Writer
 from omf.networks.base import BORDER, network_input
 from omf.networks.fused_unet import FusedUNet
+from omf.networks.onednn import can_use_onednn
 from omf.networks.unet import PUBLISHED_WIDTHS, UNet
 from omf.pipeline.predict import predict
 from omf.raw.bayer import to_challenge_format
@@ -232,7 +233,7 @@ class Worker:
         """
         a, b = (torch.rand(side, side, device=self.device, dtype=dtype) for _ in range(2))
         products = [lambda: a @ b]
-        if self.device.type == "cpu" and torch.backends.mkldnn.is_available():
+        if self.device.type == "cpu" and can_use_onednn(dtype):
             packed = torch.ops.mkldnn._reorder_linear_weight(b, side)
             products.append(lambda: torch.ops.mkldnn._linear_pointwise(a, packed, None, "none", [], ""))
         with on_device(self.device):
