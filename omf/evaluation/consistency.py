@@ -90,7 +90,7 @@ def consistency_warnings(
     linear = decode_srgb(photo)
     if packed.mean() < MIN_RAW_MEAN and linear.mean() > DIM_PHOTO:
         warnings.append("all black")
-    elif packed.max() == packed.min() and photo.std() > 0:
+    elif np.ptp(packed) == 0 and np.ptp(photo) > 0:
         warnings.append("constant")
     elif clipped > MAX_CLIPPED_SHARE and clipped > 2 * overexposed:
         warnings.append(

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from camera_dng import GAINS, bayer_of, photo_of, scene
-from scipy.ndimage import map_coordinates
+from scipy.ndimage import gaussian_filter, map_coordinates
 from skimage.transform import resize
 
-from omf.evaluation.alignment import register
+from omf.evaluation.alignment import MAX_TILES, TILE_SIDE, coarse_raw, measure_tiles, register
 from omf.utils.errors import InputError
 
 HEIGHT, WIDTH = 420, 560
@@ -96,3 +96,20 @@ def test_photos_that_show_too_little_are_rejected():
     for shape, line in (((HEIGHT, WIDTH), "too little texture"), ((60, 50), tiny)):
         with pytest.raises(InputError, match=line):
             register(np.full((*shape, 3), 120, np.uint8), bayer_of(scene(0, HEIGHT, WIDTH)))
+
+
+@pytest.mark.parametrize(("side", "factor"), [(2048, 2), (2050, 4)])
+def test_the_coarse_raw_averages_whole_bayer_cells(side: int, factor: int):
+    bayer = np.zeros((64, side), np.float32)
+    bayer[::2, ::2] = 0.8  # red only
+    used, brightness = coarse_raw(bayer)
+    assert used == factor and np.ptp(brightness) < 1e-6
+
+
+def test_tiles_of_a_pair():
+    """A long pair gets small tiles, and its RAW is compared in the gamma of its photo."""
+    grey = gaussian_filter(np.random.default_rng(0).uniform(size=(2 * TILE_SIDE + 1, 9 * TILE_SIDE + 1)), 2)
+    raw = (0.05 + 0.6 * (grey - grey.min()) / np.ptp(grey)).astype(np.float32)
+    tiles = measure_tiles(raw ** np.float32(1 / 2.2), raw, 0, 0)
+    assert len(tiles.shifts) == 2 * MAX_TILES and tiles.clear.all() and np.abs(tiles.shifts).max() < 0.05
+    assert tiles.correlations.min() > 0.999

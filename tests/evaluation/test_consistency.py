@@ -11,6 +11,7 @@ from omf.raw.bayer import half_size_photo, to_challenge_format
 from omf.raw.camera import load_camera
 from omf.raw.isp import decode_srgb
 from omf.raw.overexposure import overexposure_mask
+from omf.raw.white_balance import MAX_NEUTRAL_FACTOR
 
 S7 = load_camera("samsung_s7")
 
@@ -56,6 +57,20 @@ def test_suspicious_raw_gets_a_warning(raw, warning):
     assert line.startswith(warning)
 
 
+@pytest.mark.parametrize("channel", [0, 1])
+def test_the_lights_of_the_camera_limit_the_colour(channel):
+    rgb = np.full((40, 60, 3), 128, np.uint8)
+    limits = (
+        S7.neutrals[:, channel].min() / MAX_NEUTRAL_FACTOR,
+        S7.neutrals[:, channel].max() * MAX_NEUTRAL_FACTOR,
+    )
+    for limit, inwards in zip(limits, (1.02, 0.98)):
+        for ratio, expected in ((limit * inwards, 0), (limit / inwards, 1)):
+            neutral = S7.mean_neutral.copy()
+            neutral[2 * channel] = ratio
+            assert len(consistency_of(raw_like(rgb, neutral), rgb)["warnings"]) == expected
+
+
 def test_only_greys_tell_the_light():
     """The RAW of saturated colours has other ratios to the photo, by the colour matrix."""
     rgb = np.full((40, 60, 3), (30, 30, 220), np.uint8)
@@ -64,12 +79,12 @@ def test_only_greys_tell_the_light():
     assert consistency_of(to_challenge_format(raw.astype(np.float32)), rgb)["warnings"] == []
 
 
-@pytest.mark.parametrize("level", [0, 255])
-def test_black_and_white_photos_cause_no_warning(level):
-    rgb = np.full((40, 60, 3), level, np.uint8)
-    counts = np.full((20, 30, 4), 1024 if level else 0, np.uint16)
+@pytest.mark.parametrize(("photo", "raw"), [(0, 0), (20, 0), (255, 1024)])
+def test_black_and_white_photos_cause_no_warning(photo, raw):
+    rgb = np.full((40, 60, 3), photo, np.uint8)
+    counts = np.full((20, 30, 4), raw, np.uint16)
     result = consistency_of(counts, rgb)
-    assert result["warnings"] == [] and result["clipped"] == (1 if level else 0)
+    assert result["warnings"] == [] and result["clipped"] == (1 if raw else 0)
     assert np.isfinite(result["consistency_psnr"])
 
 

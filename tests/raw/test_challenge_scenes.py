@@ -15,6 +15,7 @@ from omf.raw.challenge_scenes import (
     complete_scenes,
     count_steps,
     group_by_scene,
+    group_patches,
     is_patch,
     join_patches,
     scene_line,
@@ -57,6 +58,23 @@ def test_exposures_in_a_chequerboard_are_judged_apart(photo):
     bright, dark = cut(photo), two_exposures(photo)
     mixed = [(dark if sum(divmod(number, 8)) % 2 else bright)[number] for number in range(PATCHES)]
     assert len(set(analyse_scene(mixed[::-1]).photos)) > 8
+
+
+def test_curves_that_leave_most_steps_are_not_undone(photo, monkeypatch):
+    """As of exposures that look like curves."""
+    patches = two_exposures(photo)
+    monkeypatch.setattr("omf.raw.challenge_scenes.find_curves", lambda patches: [0] * PATCHES)
+    scene = analyse_scene(patches)
+    assert scene.curves is None and scene.patches == patches
+
+
+def test_a_single_border_without_a_step_does_not_join_two_photos(photo):
+    steps = border_steps(cut(photo))
+    across = [border for border in steps if LEFT[border[0]] != LEFT[border[1]]]
+    halves = [0 if left else 4 for left in LEFT]
+    for smooth, expected in ((1, halves), (2, halves), (3, [0] * PATCHES)):  # of six borders
+        sizes = dict(zip(across, smooth * [0.05] + (6 - smooth) * [0.5], strict=True))
+        assert group_patches(dict.fromkeys(steps, 0.0) | sizes) == expected
 
 
 def test_unrelated_pictures_are_left_as_they_are():
