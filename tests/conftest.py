@@ -50,7 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run the slowest folders first, and deselect slow tests unless requested by option or name."""
-    first = ("workflow", "cluster", "container")
+    first = ("workflow", "cluster", "container", "storage")
     items.sort(key=lambda item: item.path.parent.name not in first)
     if skips_slow_tests(config):
         slow = [item for item in items if item.get_closest_marker("slow")]
@@ -65,13 +65,14 @@ def skips_slow_tests(config: pytest.Config) -> bool:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log):
-    """Run each file in one worker, and all that need an image in another: their fixtures are built once."""
+    """Run each file in one worker, and all that need an image in one: their fixtures are built once."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            file = nodeid.partition("::")[0]
-            return "images" if file.startswith(("tests/container/", "tests/cluster/")) else file
+            file, _, test = nodeid.partition("::")
+            needs_image = file.startswith(("tests/container/", "tests/cluster/test_kubernetes"))
+            return "images" if needs_image or test == "test_jobs_in_the_image" else file
 
     return ByFile(config, log)
 

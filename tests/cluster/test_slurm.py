@@ -1,5 +1,6 @@
 """The workflow on a real single-node Slurm cluster, started here, with accounting and two mock GPUs."""
 
+import fcntl
 import getpass
 import os
 import shutil
@@ -36,6 +37,9 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     folder = tmp_path_factory.mktemp("slurm")
+    # two would use the same ports; another worker of the tests may have one
+    lock = (Path(tempfile.gettempdir()) / "omf-slurm.lock").open("w")
+    fcntl.flock(lock, fcntl.LOCK_EX)
     for parent in (folder, *folder.parents):
         if parent.is_relative_to(tempfile.gettempdir()) and parent != Path(tempfile.gettempdir()):
             parent.chmod(0o755)  # the database runs as another user
@@ -48,6 +52,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
     finally:
         run("bash", HERE / "slurm_down.sh", folder)
+        lock.close()
 
 
 # The GPUs are none: infer requests one, on a node with a feature, and runs on the CPU. Groups are those of a
