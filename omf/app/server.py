@@ -3,10 +3,14 @@
 import os
 import threading
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from omf.app.workbench import Workbench
 from omf.utils.console import log
 from omf.utils.errors import InputError
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
 
 HOST, FIRST_PORT = "127.0.0.1", 7860
 
@@ -54,6 +58,7 @@ def launch(host: str = HOST, port: int | None = None, device: str = "auto") -> N
                 footer_links=[],
                 theme=gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"]),
                 css=PAGE_STYLE,
+                app_kwargs={"exception_handlers": {RuntimeError: answer_missing_file}},
             )
         except OSError as error:
             raise InputError(
@@ -64,3 +69,16 @@ def launch(host: str = HOST, port: int | None = None, device: str = "auto") -> N
             threading.Event().wait()
         finally:
             blocks.close()
+
+
+async def answer_missing_file(request: object, error: Exception) -> "Response":
+    """Answer 404, without a traceback in the log, for a file that went with its visitor while being sent.
+
+    Raises:
+        RuntimeError: another error than Starlette's of a missing file.
+    """
+    from starlette.responses import Response  # takes long
+
+    if "does not exist" not in str(error):
+        raise error
+    return Response(status_code=404)
