@@ -118,11 +118,12 @@ def queue(state: str) -> dict[str, str]:
 
 
 def accounted(since: str) -> list[dict[str, str]]:
-    """Return Slurm's accounting records of the jobs since then, in order of submission."""
+    """Return Slurm's accounting records of Snakemake's jobs since then, in order of submission."""
     columns = ["JobIDRaw", "Comment", "State", "AllocTRES", "Timelimit", "Start", "End"]
     options = ("--allocations", "--parsable2", "--noheader", "--starttime", since)
     listed = run("sacct", *options, "--format", ",".join(columns)).stdout
-    return [dict(zip(columns, line.split("|"))) for line in listed.splitlines()]
+    jobs = [dict(zip(columns, line.split("|"))) for line in listed.splitlines()]
+    return [job for job in jobs if job["Comment"]]  # the cluster's own trial has none
 
 
 def wait_for(condition: Callable[[], object], process: subprocess.Popen, folder: Path) -> object:
