@@ -71,6 +71,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
     class ByFile(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file, _, test = nodeid.partition("::")
+            # test_jobs_in_the_image is of tests/cluster/test_slurm.py, whose others need none
             needs_image = file.startswith(("tests/container/", "tests/cluster/test_kubernetes"))
             return "images" if needs_image or test == "test_jobs_in_the_image" else file
 

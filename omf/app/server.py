@@ -79,6 +79,6 @@ async def answer_missing_file(request: object, error: Exception) -> "Response":
     """
     from starlette.responses import Response  # takes long
 
-    if "does not exist" not in str(error):
+    if not str(error).startswith("File at path"):
         raise error
     return Response(status_code=404)
