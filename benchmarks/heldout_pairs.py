@@ -40,8 +40,11 @@ COLUMNS = {
 
 
 def held_out_pictures(photos: list[Path], camera: Camera, size: int) -> tuple[SimulatedPictures, str]:
-    """Return a source of simulated pairs of held-out photos and newly drawn scenes, and its description."""
-    kept = sorted(match_patterns(find_photos(photos), HELD_OUT))
+    """Return a source of simulated pairs of held-out photos and newly drawn scenes, and its description.
+
+    It does not depend on the folders that hold the photos.
+    """
+    kept = sorted(match_patterns(find_photos(photos), HELD_OUT), key=lambda path: path.name)
     scenes = load_scenes(kept, size + 2, camera)
     drawn = draw_scenes(DRAWN, DRAWN_SEED, size + 2)
     return SimulatedPictures(scenes, drawn, camera), f"{len(scenes)} held-out photos and {DRAWN} drawn scenes"

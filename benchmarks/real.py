@@ -9,8 +9,9 @@ The first word of a name tells the camera, of which it ends the name: s7, p20 or
 the photos of its camera. RAW that is `--stretched`, by an unknown factor, tells no exposure.
 
 The first tables give, for each camera, the PSNR of each photo and in brackets that after the best factor, and
-their means over the photos; the last one gives all scores. `best curve and matrix` is the bound of the base
-network: one tone curve, matrix and offset for the whole photo, fitted to the RAW itself.
+their means over the photos; the last one gives all scores. `its own exposure` is a model whose base network
+tells the exposure too, in place of the mean ISP. `best curve and matrix` is the bound of any base network:
+one tone curve, matrix and offset for the whole photo, fitted to the RAW itself.
 
 PHOTO and ANSWER are a photo of the S7 and the demosaiced RAW that the published network made of it, with
 gamma 1/2.2; PHOTO, of 4032 x 3024 pixels, is also given as AIM 2022 gave out its inputs: in patches, with
@@ -279,6 +280,10 @@ def main() -> None:
         if camera:  # of a method without networks
             model = replace(model, camera=camera)
         models[name] = model, load_method(model, "auto")[0]
+        if model.base:
+            method = load_method(model, "auto")[0]
+            method.base.hold_exposure(None, None)
+            models[f"{name}, its own exposure"] = model, method
     scores = {
         (reference.name, name): score(reconstruct(method, reference), reference)
         for reference in tqdm(references, unit="reference", disable=None)

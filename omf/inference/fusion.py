@@ -350,8 +350,10 @@ class Fusion:
         key = id(photo)
         if key not in self.judgements:
             whole = rgb if picture.whole is None else torch.from_numpy(photo).to(self.device)
-            features = self.base.features_of(*(part[None].double() for part in summarise_photo(whole)))
-            transform = GlobalTransform(*(part.float() for part in self.base.transform_of(features)))
+            thumbnail, quantiles = (part[None].double() for part in summarise_photo(whole))
+            features = self.base.features_of(thumbnail, quantiles)
+            transform = self.base.transform_of(features, thumbnail)
+            transform = GlobalTransform(*(part.float() for part in transform))
             self.judgements[key] = Judgement(transform, self.spread(features) if self.spread else None)
             weakref.finalize(photo, self.judgements.pop, key).atexit = False
         return self.judgements[key]

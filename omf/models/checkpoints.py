@@ -16,7 +16,7 @@ from omf.models.registry import Model, check_files
 from omf.networks.base import PaddedNetwork
 from omf.networks.build import NETWORKS, build, name_of
 from omf.networks.demosaic_net import DemosaicNet
-from omf.networks.global_net import BASE_CHANNELS, GlobalNet
+from omf.networks.global_net import BASE_CHANNELS, SEGMENTS, GlobalNet
 from omf.networks.spread_net import SpreadNet
 from omf.networks.unet import shape_of
 from omf.utils.errors import InputError
@@ -99,7 +99,14 @@ def load_demosaic_net(path: Path) -> DemosaicNet:
 def load_base(path: Path) -> GlobalNet:
     """Load a base network. Raises InputError as `load_network` does."""
     state, _ = read_weights(path, BASE, "a base network")
-    return build_with_weights(GlobalNet, state, path)
+
+    def make() -> GlobalNet:
+        network = GlobalNet()
+        if "mean_curve" in state:
+            network.hold_exposure(torch.empty(SEGMENTS + 1), torch.empty(3, 3))
+        return network
+
+    return build_with_weights(make, state, path)
 
 
 def load_spread(path: Path) -> SpreadNet:

@@ -19,6 +19,7 @@ QUANTILES = (0.001, 0.01, 0.03, 0.06, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.
 TYPICAL_MATRIX = ((0.29, 0.13, 0.02), (0.10, 0.66, 0.09), (0.03, 0.14, 0.29))
 BASE_CHANNELS = 7  # of the input of OE and NOE: R, G, B, overexposure mask and base RAW
 MATRIX_SCALE, OFFSET_SCALE = 0.3, 0.1  # of the network's outputs, which are about 1
+MAX_CORRECTION = 4  # factor by which the mean ISP may change an exposure; black photos have none
 
 
 class GlobalTransform(NamedTuple):
@@ -86,8 +87,8 @@ def refine(network: Callable[[Tensor], Tensor] | None, x: Tensor) -> Tensor:
 class GlobalNet(nn.Module):
     """Predicts the transform of an image from a thumbnail and the quantiles of all its pixels.
 
-    An image has one exposure, one white balance and one tone curve, which a network of local receptive field
-    can't determine.
+    An image has one white balance and one tone curve, which a network of local receptive field can't
+    determine, and an exposure, which it does not show: see `hold_exposure`.
     """
 
     def __init__(self):
@@ -115,6 +116,21 @@ class GlobalNet(nn.Module):
         linear = torch.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
         self.register_buffer("log_steps", torch.diff(linear).log(), persistent=False)
         self.register_buffer("typical_matrix", torch.tensor(TYPICAL_MATRIX, **constant), persistent=False)
+        self.hold_exposure(None, None)
+
+    def hold_exposure(self, mean_curve: Tensor | None, mean_matrix: Tensor | None) -> None:
+        """Give all answers the exposure of a camera's mean ISP, or None: the one that the network predicts.
+
+        The transform is multiplied by the factor that brings its RAW of the thumbnail nearest to that of the
+        mean ISP. A network that was trained on simulated pairs predicts exposures from signs that only the
+        simulator gives.
+
+        Args:
+            mean_curve: inverse tone curve of the mean ISP, as in `GlobalTransform`, (SEGMENTS + 1,).
+            mean_matrix: its matrix from linear sRGB to RAW, (3, 3).
+        """
+        self.register_buffer("mean_curve", mean_curve)
+        self.register_buffer("mean_matrix", mean_matrix)
 
     def forward(self, thumbnail: Tensor, quantiles: Tensor) -> GlobalTransform:
         """Predict the transform of each image.
@@ -123,7 +139,7 @@ class GlobalNet(nn.Module):
             thumbnail: R, G, B and overexposure mask in [0, 1], (N, 4, THUMBNAIL_SIZE, THUMBNAIL_SIZE).
             quantiles: (N, 3, len(QUANTILES)); see `summarise_photo` for both.
         """
-        return self.transform_of(self.features_of(thumbnail, quantiles))
+        return self.transform_of(self.features_of(thumbnail, quantiles), thumbnail)
 
     def features_of(self, thumbnail: Tensor, quantiles: Tensor) -> Tensor:
         """Return the hidden features, (N, FEATURES), from which `transform_of` computes the transform."""
@@ -131,12 +147,23 @@ class GlobalNet(nn.Module):
         pooled = (features.mean((2, 3)), features.amax((2, 3)))
         return self.head[:-1](torch.cat((*pooled, quantiles.flatten(1), share), 1))
 
-    def transform_of(self, features: Tensor) -> GlobalTransform:
-        """Return the transform of each image from its hidden features."""
+    def transform_of(self, features: Tensor, thumbnail: Tensor) -> GlobalTransform:
+        """Return the transform of each image from its hidden features, and its thumbnail."""
         steps, scale, matrix, offset = self.head[-1](features).split((SEGMENTS, 1, 9, 3), 1)
         curve = functional.pad((self.log_steps + steps + scale).exp().cumsum(1), (1, 0))
         matrix = self.typical_matrix + MATRIX_SCALE * matrix.view(-1, 3, 3)
-        return GlobalTransform(curve, matrix, OFFSET_SCALE * offset)
+        transform = GlobalTransform(curve, matrix, OFFSET_SCALE * offset)
+        if self.mean_curve is None:
+            return transform
+        return transform.scaled(self.correction(transform, thumbnail[:, :3])[:, None].expand(-1, 3))
+
+    def correction(self, transform: GlobalTransform, rgb: Tensor) -> Tensor:
+        """Return factors, (N,), that bring the RAW of sRGB (N, 3, H, W) nearest to that of the mean ISP."""
+        parts = (self.mean_curve, self.mean_matrix, self.mean_curve.new_zeros(3))
+        mean_isp = GlobalTransform(*(part.expand(len(rgb), *part.shape) for part in parts))
+        raw, mean = (each.apply(rgb).clamp(0, 1) for each in (transform, mean_isp))
+        products, squares = ((raw * other).sum((1, 2, 3)) for other in (mean, raw))
+        return (products / squares.clamp(min=1e-9)).clamp(1 / MAX_CORRECTION, MAX_CORRECTION)
 
 
 def summarise_photo(rgb: Tensor) -> tuple[Tensor, Tensor]:

@@ -4,6 +4,7 @@ import hashlib
 import json
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
@@ -13,8 +14,10 @@ from omf.models.checkpoints import load_base, load_demosaic_net, load_network, s
 from omf.models.registry import check_files, find_model
 from omf.networks.build import build
 from omf.networks.demosaic_net import DemosaicNet
-from omf.networks.global_net import BASE_CHANNELS, GlobalNet, refine
+from omf.networks.global_net import BASE_CHANNELS, SEGMENTS, GlobalNet, refine
 from omf.networks.spread_net import SpreadNet, spread_loss, true_errors
+from omf.raw.camera import Camera
+from omf.raw.simulator import linearise_photo, mean_settings
 from omf.training.curves import draw_curves
 from omf.training.loop import (
     LOG,
@@ -78,6 +81,8 @@ def train_stage(stage: str, settings: TrainingSettings, run: Path, device: torch
     network, objective = initial_network(stage, settings, run), stage_objective(stage, settings, run, device)
     images = training_images(stage, settings, iterations * batch_size)
     network = fit(network, objective, images, plan, run, device)
+    if stage == "base" and not settings.pairs:  # recorded pairs have the camera's own exposures
+        network.hold_exposure(*mean_isp(find_camera(settings.camera)))
     if is_first():
         camera = None if stage in ("demosaic", "spread") else settings.camera
         save_network(network, weights_file(run, stage), camera)
@@ -107,6 +112,15 @@ def stage_objective(stage: str, settings: TrainingSettings, run: Path, device: t
     if stage == "spread":
         return spread_objective(load_base(weights_file(run, "base")).to(device))
     return branch_objective(stage, settings, run, device)
+
+
+def mean_isp(camera: Camera) -> tuple[Tensor, Tensor]:
+    """Return the inverse of a camera's mean ISP, but for its saturation: see `GlobalNet.hold_exposure`."""
+    settings = mean_settings(camera)
+    greys = np.linspace(0, np.iinfo(np.uint16).max, SEGMENTS + 1).round().astype(np.uint16)
+    curve = linearise_photo(np.repeat(greys[None, :, None], 3, axis=2), settings)[0, :, 1]
+    matrix = settings.neutral[:, None] / settings.gain * settings.colour_matrix
+    return torch.from_numpy(curve), torch.from_numpy(matrix).float()
 
 
 def read_finished(run: Path) -> dict[str, str]:
@@ -171,7 +185,10 @@ def initial_network(stage: str, settings: TrainingSettings, run: Path) -> nn.Mod
                 f"training.init_from: {settings.init_from} has no network {stage};"
                 f" set iterations.{stage} to 0, or give another model"
             )
-        return (load_base if stage == "base" else load_network)(file.path)
+        network = (load_base if stage == "base" else load_network)(file.path)
+        if stage == "base":
+            network.hold_exposure(None, None)
+        return network
     if stage == "base":
         return GlobalNet()
     if stage == "oe" and settings.iterations.noe:
@@ -196,7 +213,8 @@ def spread_objective(base: GlobalNet) -> Objective:
         with torch.autocast(thumbnail.device.type, enabled=False):
             with torch.no_grad():
                 features = base.features_of(thumbnail, quantiles)
-                errors = true_errors(base.transform_of(features).apply(thumbnail[:, :3]).clamp(0, 1), raw)
+                predicted = base.transform_of(features, thumbnail).apply(thumbnail[:, :3]).clamp(0, 1)
+                errors = true_errors(predicted, raw)
             return spread_loss(network(features), *errors)
 
     return objective

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import random_unet
+from conftest import random_base, random_unet
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from omf.models.checkpoints import load_base, load_demosaic_net, load_network, load_networks, save_network
 from omf.models.registry import find_model
 from omf.networks.demosaic_net import DemosaicNet
+from omf.networks.global_net import QUANTILES, SEGMENTS
 from omf.networks.nafnet import LocalNAFNet
 from omf.networks.packed_unet import PackedUNet
 from omf.networks.unet import UNet
@@ -60,6 +61,20 @@ def test_round_trip(tmp_path, network):
     assert all(getattr(loaded, name) == getattr(network, name) for name in arguments)
     with torch.inference_mode():
         torch.testing.assert_close(loaded(x), network(x), atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("holds", [False, True])
+def test_round_trip_of_a_base_network_with_its_mean_isp(tmp_path, holds):
+    network = random_base(0)
+    if holds:
+        network.hold_exposure(torch.linspace(0, 1, SEGMENTS + 1), torch.rand(3, 3))
+    save_network(network, tmp_path / "base.safetensors")
+    loaded = load_base(tmp_path / "base.safetensors")
+    assert loaded.state_dict().keys() == network.state_dict().keys()
+    summary = torch.rand(1, 4, 64, 64), torch.rand(1, 3, len(QUANTILES))
+    with torch.inference_mode():
+        for part, original in zip(loaded(*summary), network(*summary)):
+            assert (part == original).all()
 
 
 def test_the_architecture_is_in_the_header_and_without_it_is_a_unet(tmp_path, network):

@@ -47,6 +47,41 @@ def test_each_image_has_its_own_transform_with_a_rising_curve(seed):
     assert (torch.diff(together.curve) > 0).all()
 
 
+MEAN_ISP = torch.linspace(0, 1, SEGMENTS + 1) ** 2, torch.tensor(TYPICAL_MATRIX)
+
+
+@pytest.mark.parametrize("predicted", [-1.0, -0.5, 0.0])
+def test_answers_have_the_exposure_of_the_mean_isp_whatever_the_network_predicts(predicted):
+    net, both = random_base(0), summaries()
+    with torch.no_grad():
+        net.head[-1].bias[SEGMENTS] += predicted  # of the logarithm of the curve's scale
+        net.head[-1].bias[-3:] = 0
+        net.head[-1].weight[-3:] = 0
+    free = net(*both)
+    net.hold_exposure(*MEAN_ISP)
+    held, rgb = net(*both), both[0][:, :3]
+    assert (held.curve == free.curve).all()
+    factors = held.matrix / free.matrix
+    torch.testing.assert_close(factors, factors[:, :1, :1].expand(-1, 3, 3))
+    raw = held.apply(rgb)
+    mean = GlobalTransform(*(part.expand(2, *part.shape) for part in (*MEAN_ISP, torch.zeros(3)))).apply(rgb)
+    assert raw.min() >= 0 and free.apply(rgb).max() <= 1  # nothing is clipped, so that the factor is exact
+    nearest = (raw * mean).sum((1, 2, 3)) / raw.square().sum((1, 2, 3))
+    torch.testing.assert_close(nearest, torch.ones(2), atol=1e-5, rtol=0)
+    net.hold_exposure(None, None)
+    assert all((part == other).all() for part, other in zip(net(*both), free))
+
+
+@pytest.mark.parametrize("value", [0, 255])
+def test_black_and_white_photos_have_a_finite_exposure(value):
+    net = random_base(0)
+    net.hold_exposure(*MEAN_ISP)
+    photo = torch.full((70, 80, 3), value, dtype=torch.uint8)
+    transform = net(*(part[None] for part in summarise_photo(photo)))
+    assert all(torch.isfinite(part).all() for part in transform)
+    assert transform.matrix.abs().sum() > 0
+
+
 def test_a_transform_is_that_of_each_pixel():
     rng = np.random.default_rng(0)
     curve = torch.from_numpy(np.cumsum([0, *rng.uniform(0.1, 1, SEGMENTS)]) / SEGMENTS)[None]

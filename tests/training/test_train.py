@@ -10,9 +10,10 @@ import pytest
 import torch
 from conftest import random_base, random_rgb, random_unet, run
 
-from omf.models.checkpoints import load_network, save_network
+from omf.inference.inverse import Inverse
+from omf.models.checkpoints import load_base, load_network, save_network
 from omf.networks.demosaic_net import DemosaicNet
-from omf.networks.global_net import QUANTILES, GlobalNet
+from omf.networks.global_net import QUANTILES, GlobalNet, GlobalTransform
 from omf.raw.bayer import mosaic, pack, to_challenge_counts
 from omf.raw.camera import load_camera
 from omf.training import train as stages
@@ -95,6 +96,23 @@ def test_all_stages_on_real_pairs_from_the_command_line(tmp_path, train, call_om
     model = ("--model", tmp_path / "model", "--device", "cpu")
     predicted = call_omf("predict", pairs / "0.jpg", "-o", tmp_path / "raw", *model)
     assert predicted.returncode == 0, predicted.stderr
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+def test_answers_hold_the_mean_exposure_after_simulated_pairs_alone(tmp_path, monkeypatch, recorded):
+    monkeypatch.setattr("omf.training.sources.DRAWN", 2)
+    pairs = str(write_dataset(tmp_path / "pairs")) if recorded else ""
+    simulated = changed(iterations=Iterations(base=2, noe=1), pairs=pairs)
+    train_stage("base", simulated, tmp_path / "run", CPU)
+    base = load_base(tmp_path / "run" / "base.safetensors")
+    assert (base.mean_curve is None) == recorded
+    if recorded:
+        return
+    rgb = random_rgb(64, 64)
+    photo = torch.from_numpy(rgb).permute(2, 0, 1)[None].float() / 255
+    mean = GlobalTransform(base.mean_curve[None], base.mean_matrix[None], torch.zeros(1, 3)).apply(photo)
+    expected = torch.from_numpy(Inverse(load_camera(simulated.camera))(rgb)).permute(2, 0, 1)[None]
+    torch.testing.assert_close(mean.clamp(0, 1), expected, atol=0.03, rtol=0)  # saturation and interpolation
 
 
 def run_twice(folder, *command, settings: str):
