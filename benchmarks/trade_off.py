@@ -34,7 +34,7 @@ def train(settings: TrainingSettings, weight: float, run: Path) -> GlobalNet:
     rest = sum(group["weight"] for group in others)
     groups = [group | {"weight": (1 - weight) * group["weight"] / rest} for group in others]
     groups.append(last | {"weight": weight})
-    camera = run.with_suffix(".yaml")
+    camera = run.with_name(f"{run.name}.yaml")
     profile["tone_groups"] = [group for group in groups if group["weight"]]
     save_text(camera, yaml.safe_dump(profile), own=True)
     train_stage("base", settings.model_copy(update={"camera": str(camera)}), run, torch.device("cpu"))
