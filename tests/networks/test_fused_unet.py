@@ -158,7 +158,9 @@ def check_errors(errors: dict[str, tuple[float, int]], mean: float) -> None:
     """Check those in float16, and in bfloat16, which has three bits less: eight times as much."""
     assert errors["float16"][0] <= mean and errors["float16"][1] <= 3
     assert errors["device"][0] <= 8 * mean and errors["device"][1] <= 24
-    assert 4 * errors["float16"][0] < errors["bfloat16"][0] < 12 * errors["float16"][0]
+    # bfloat16 alone rounds the weights, which are stored in float16: as much again, 8 sqrt(2) in all; and the
+    # errors of flat areas are those of a few pixels
+    assert 4 * errors["float16"][0] < errors["bfloat16"][0] < 16 * errors["float16"][0]
     assert errors["device"][0] == pytest.approx(errors["bfloat16"][0], rel=0.05)  # sums in float32 too
 
 
