@@ -45,14 +45,14 @@ from omf.networks.base import PaddedNetwork, network_input
 from omf.networks.build import build
 from omf.networks.global_net import BASE_CHANNELS, GlobalNet, refine, summarise_photo
 from omf.raw.bayer import crop_to_cells, from_challenge_counts, pack, to_challenge_counts
-from omf.raw.camera import load_camera, profile_path
+from omf.raw.camera import Camera, load_camera, profile_path
 from omf.raw.overexposure import overexposure_mask
 from omf.training.loop import Hyperparameters, fit
 from omf.training.losses import BranchLoss
 from omf.training.patches import WANTED, Patches, WholeImages
 from omf.training.settings import Iterations, Loss, Losses, TrainingSettings
 from omf.training.sources import Source, simulated_pictures
-from omf.training.train import append_base, base_objective, branch_objective, weights_file
+from omf.training.train import append_base, base_objective, branch_objective, mean_isp, weights_file
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_json, save_text
 from omf.utils.yaml import parse_yaml
@@ -78,6 +78,7 @@ class Variant:
     loss: dict = field(default_factory=dict)  # terms besides L1
     one_kind: bool = False  # simulate photos of one kind, without the profile's tone groups
     crop_by_crop: bool = False  # judge each crop of a photo for itself
+    own_exposure: bool = False  # the base network tells the exposure, in place of the mean ISP
 
 
 PERCEPTUAL = {"ms_ssim": 0.2}
@@ -90,6 +91,7 @@ STEPS = [
 WITHOUT_BASE = [Variant(**step) for step in STEPS]
 WITH_BASE = [
     Variant("base alone", base=True, networks=()),
+    Variant("base alone, its own exposure", base=True, networks=(), own_exposure=True),
     Variant("base alone, one kind of photo", base=True, networks=(), one_kind=True),
     Variant("base alone, crop by crop", base=True, networks=(), crop_by_crop=True),
     *(Variant(**step | {"name": f"base, {step['name']}", "base": True}) for step in STEPS),
@@ -125,10 +127,12 @@ class Trainer:
     run: Path  # contains the weights of the Demosaic Net, and of the base network for variants with base
     device: torch.device
 
-    def train_base(self, source: Source) -> GlobalNet:
-        """Train a base network."""
+    def train_base(self, source: Source, camera: Camera) -> GlobalNet:
+        """Train a base network, whose answers have the exposure of the camera's mean ISP."""
         images = WholeImages(source, self.arguments.steps * IMAGES, self.seed)
-        return self.fit("base", GlobalNet(), base_objective, images, IMAGES)
+        base = self.fit("base", GlobalNet(), base_objective, images, IMAGES)
+        base.hold_exposure(*mean_isp(camera))
+        return base
 
     def train(self, variant: Variant, architecture: str) -> Reconstruct:
         """Train the networks of a variant."""
@@ -138,9 +142,12 @@ class Trainer:
             loss=Losses(noe=loss, oe=loss),
         )
         if variant.one_kind:
-            base = self.train_base(training_source(self.arguments.photos, one_kind_of_photo(self.run)))
+            camera = one_kind_of_photo(self.run)
+            base = self.train_base(training_source(self.arguments.photos, camera), load_camera(str(camera)))
         else:
             base = load_base(weights_file(self.run, "base")) if variant.base else None
+        if variant.own_exposure:
+            base.hold_exposure(None, None)
 
         def train(branch: str, objective, share: float = 1, initial: nn.Module | None = None, outputs=3):
             network = build(architecture, self.arguments.widths, BASE_CHANNELS if base else 4, outputs)
@@ -326,8 +333,8 @@ def parse_arguments() -> argparse.Namespace:
 @cli_entry_point
 def main() -> None:
     arguments, device = parse_arguments(), pick_device("auto", own_process=True)
-    source = training_source(arguments.photos, CAMERA)
-    pictures, contents = held_out_pictures(arguments.photos, load_camera(CAMERA), SIZE)
+    source, camera = training_source(arguments.photos, CAMERA), load_camera(CAMERA)
+    pictures, contents = held_out_pictures(arguments.photos, camera, SIZE)
     pairs = list(held_out_pairs(pictures, arguments.count, SIZE))
     references = read_references(arguments)
     caption = (
@@ -351,7 +358,7 @@ def main() -> None:
                 torch.manual_seed(seed)
                 began = time.monotonic()
                 if variant.base and not variant.one_kind and not weights_file(trainer.run, "base").is_file():
-                    save_network(trainer.train_base(source), weights_file(trainer.run, "base"))
+                    save_network(trainer.train_base(source, camera), weights_file(trainer.run, "base"))
                     base_seconds = time.monotonic() - began
                     began = time.monotonic()
                 reconstruct = trainer.train(variant, network)
