@@ -11,6 +11,7 @@ from omf.evaluation.plausibility import check_pair
 from omf.io.images import read_rgb
 from omf.raw.bayer import mosaic, pack, unpack
 from omf.raw.camera import load_camera
+from omf.raw.isp import decode_srgb, encode_srgb, to_8_bit
 from omf.raw.scenes import SCENES
 from omf.raw.simulator import linear_raw, sample_settings, simulate_pair
 from omf.utils.errors import InputError
@@ -94,6 +95,50 @@ def test_faults_are_named(pairs, fault):
     assert {text for text in found if text} == set(named)
 
 
+def test_the_way_of_a_shift_is_told(pairs):
+    """The texts give rows and columns in pixels, down and right positive."""
+    texts = {fault_of((np.roll(rgb, (-2, -6), (0, 1)), bayer)) for rgb, bayer in pairs}
+    assert "by 2 rows and 6 columns" in max(texts, key=len)
+    assert all("by 2 rows and 6 columns" in text for text in texts if "shifted" in text)
+
+
+@pytest.mark.parametrize("side", [68, 270])
+def test_small_pairs_and_the_middle_of_large_ones_are_compared(side):
+    """The middle begins at a Bayer cell, whatever the size."""
+    pairs = [simulated(number, size=side) for number in range(len(SCENES))]
+    assert [fault_of(pair) for pair in pairs] == [""] * len(pairs)
+    assert any(fault_of((255 - rgb, bayer)) for rgb, bayer in pairs)
+
+
+def test_colours_of_greys_contradict_a_bayer_order():
+    """A photo of greys has hardly a colour to correlate; but no light gives less green than R and B."""
+    pair = grey_pair(np.array([0.5, 1.0, 0.7]))
+    assert fault_of(pair) == ""
+    rgb, bayer = pair
+    assert re.search(COLOURS, fault_of((rgb, unpack(pack(bayer)[..., [1, 0, 3, 2]]))))
+
+
+def test_dark_parts_may_have_a_colour():
+    """A black level is the same for R, G and B; dark parts of one colour are none."""
+    light = np.array([0.5, 1.0, 0.7])
+    rgb, bayer = grey_pair(light)
+    red_veil = mosaic(np.full((*bayer.shape, 3), [0.05, 0.1, 0.07], np.float32))
+    assert fault_of((rgb, bayer + red_veil)) == ""
+    assert "subtract the black level" in fault_of((rgb, bayer + 0.1))
+    assert "begin at 0.1" in fault_of((rgb, bayer + 0.1))
+
+
+def grey_pair(light: np.ndarray) -> Pair:
+    """Return a picture of greys with a slight colour, from dark to bright, and its RAW in a light."""
+    rng = np.random.default_rng(3)
+    linear = (rng.uniform(0.01, 0.8, (32, 32, 1)) ** 2 * rng.uniform(0.98, 1.02, (32, 32, 3))).astype(
+        np.float32
+    )
+    linear = linear.repeat(4, axis=0).repeat(4, axis=1)
+    rgb = to_8_bit(encode_srgb(linear))
+    return rgb, mosaic((0.6 * linear * light).astype(np.float32))
+
+
 def test_the_exposure_is_that_of_the_middle_tones(pairs):
     rgb, bayer = pairs[0]
     assert check_pair(255 - rgb[:62, :62], bayer[:62, :62]) is None  # small pairs tell nothing
@@ -101,6 +146,19 @@ def test_the_exposure_is_that_of_the_middle_tones(pairs):
     darker = np.array([check_pair(pair[0], pair[1] / 4) or np.nan for pair in pairs])
     np.testing.assert_allclose(darker, exposures / 4, rtol=1e-3)
     assert np.nanmedian(exposures) > 0.4
+    # RAW green over that of the photo, whatever R and B are, in neither dark nor bright cells
+    values = np.array([[[200, 128, 60], [60, 128, 200]], [[90, 128, 90], [250, 128, 120]]], np.uint8)
+    rgb = np.tile(values.repeat(4, 0).repeat(4, 1), (9, 9, 1))
+    rng = np.random.default_rng(0)
+    rgb = (rgb * rng.uniform(0.6, 1, (9, 9, 1)).repeat(8, 0).repeat(8, 1)).astype(np.uint8)
+    linear = decode_srgb(rgb / np.float32(255))
+    bayer = mosaic((linear * [0.1, 0.37, 0.2]).astype(np.float32))
+    assert check_pair(rgb, bayer) == pytest.approx(0.37, rel=1e-3)
+    for code in (60, 230):  # linear 0.05 and 0.79
+        rgb[:] = np.where(np.arange(72) % 16 < 8, code, code - 6)[:, None, None]
+        rgb[..., 0] -= 9
+        linear = decode_srgb(rgb / np.float32(255))
+        assert check_pair(rgb, mosaic((linear * [0.1, 0.37, 0.2]).astype(np.float32))) is None
 
 
 @pytest.mark.parametrize("photo", sorted(REAL.glob("*.png")), ids=lambda path: path.stem)

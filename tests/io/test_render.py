@@ -125,7 +125,9 @@ def test_orientation_is_kept_as_a_tag(tmp_path, omf_lines):
 
 
 def test_arrays_become_dng(tmp_path):
-    linear = linearise_photo(PHOTO, replace(mean_settings(CAMERA), saturation=1.0))  # of the camera's mean ISP
+    linear = linearise_photo(
+        PHOTO, replace(mean_settings(CAMERA), saturation=1.0)
+    )  # of the camera's mean ISP
     raw, path = raw_of_linear(linear), tmp_path / "a.dng"
     bayer = mosaic(raw)
     for array, levels in (
