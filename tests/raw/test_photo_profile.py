@@ -9,7 +9,8 @@ from omf.raw.bayer import demosaic
 from omf.raw.camera import load_camera
 from omf.raw.develop import SRGB_TO_PROPHOTO, ProfileTones, apply_profile_tones, develop
 from omf.raw.global_fit import KNOTS
-from omf.raw.photo_profile import fit_photo_profile
+from omf.raw.isp import encode_srgb, srgb_to_camera
+from omf.raw.photo_profile import fit_photo_profile, photo_colours
 from omf.raw.scenes import SCENES
 from omf.raw.simulator import linear_raw, sample_settings, simulate_pair
 
@@ -42,6 +43,28 @@ def test_the_developed_raw_is_nearer_to_the_photo(seed):
     assert before[0] == after[0] == 0 and before[-1] == 1 and after[-1] <= 1 + 1e-9
     assert (np.diff(before) > 0).all() and (np.diff(after) >= 0).all()
     assert profile.colour_matrix.sum(axis=1) == pytest.approx(np.ones(3))
+
+
+@pytest.mark.parametrize("stops", [-1.0, 1.0])
+def test_the_tone_curve_ends_where_photo_or_raw_is_white(stops):
+    """RAW is the linear photo in another exposure, so that the curve is a line, up to the white of either."""
+    rng = np.random.default_rng(5)
+    linear = (rng.uniform(0.02, 0.75, (120, 120, 1)) * rng.uniform(0.5, 1, (120, 120, 3))).astype(np.float32)
+    linear = linear.repeat(4, axis=0).repeat(4, axis=1)
+    rgb = (encode_srgb(linear) * 65535).round().astype(np.uint16)
+    light = np.array([0.5, 1.0, 0.7], np.float32)
+    raw = np.minimum(srgb_to_camera(linear, S7.mean_colour_matrix) * light * 2**stops, 1).astype(np.float32)
+    profile, neutral, remaining = photo_colours(raw, rgb, S7)
+    assert remaining == 0 and neutral is profile.neutral
+    np.testing.assert_allclose(neutral, light, rtol=0.02)
+    np.testing.assert_allclose(profile.colour_matrix, S7.mean_colour_matrix, atol=0.05)
+    before, after = profile.tone_curve
+    assert before[0] == after[0] == 0 and before[-1] == 1
+    expected = np.minimum(before / 2**stops, 1)
+    end = min(2**-stops, 1)
+    covered = (expected > 0.05) & (expected < 0.8 * end)
+    np.testing.assert_allclose(after[covered], expected[covered], rtol=0.03)
+    assert after[-1] == pytest.approx(end, rel=0.1)
 
 
 def test_photos_that_tell_no_profile():
