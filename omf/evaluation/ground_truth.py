@@ -12,6 +12,7 @@ from omf.io.packed import list_packed, read_packed
 from omf.io.photos import match_shots
 from omf.io.tars import is_in_tar, tar_of
 from omf.raw.bayer import CFA_ORIGINS, WHITE_LEVEL, to_challenge_format
+from omf.utils.console import count_of
 from omf.utils.errors import InputError
 
 
@@ -97,7 +98,8 @@ def crop_to_photo(path: Path, raw: CameraRaw, rgb: np.ndarray) -> np.ndarray:
     beyond = max(-top, -left, top + height - raw.mosaic.shape[0], left + width - raw.mosaic.shape[1])
     if beyond > 0:
         raise InputError(
-            f"{path}: its photo extends {beyond} pixels beyond it; give a photo that lies within its RAW"
+            f"{path}: its photo extends {count_of(beyond, 'pixel')} beyond it;"
+            " give a photo that lies within its RAW"
         )
     cropped = demosaic_raw(raw)[top : top + height, left : left + width]
     turned = np.rot90(cropped, -position.turns)

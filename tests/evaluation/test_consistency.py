@@ -71,6 +71,28 @@ def test_the_lights_of_the_camera_limit_the_colour(channel):
             assert len(consistency_of(raw_like(rgb, neutral), rgb)["warnings"]) == expected
 
 
+def test_the_light_is_that_of_the_raw_relative_to_the_photo():
+    """A photo whose greys are a little yellow tells the light by the ratios to them, not by the RAW alone."""
+    rgb = np.full((40, 60, 3), (140, 140, 126), np.uint8)
+    (warning,) = consistency_of(raw_like(rgb, (0.5, 1.0, 0.2)), rgb)["warnings"]
+    assert warning.startswith(
+        "colour cast: blue is 0.20 of green for a neutral grey; this camera's lights give"
+    )
+
+
+@pytest.mark.parametrize("white", [1023, 1024])
+def test_more_clipped_samples_than_twice_the_overexposed_pixels_are_suspicious(white):
+    """Samples are clipped at the white level, or a count below it; 60 % are here."""
+    rgb = np.full((40, 100, 3), 128, np.uint8)
+    counts = np.full((20, 50, 4), 400, np.uint16)
+    counts[:, :30] = white
+    counts[:, 30:40] = 1022
+    for overexposed, number in ((0.29, 1), (0.31, 0)):
+        result = consistency(counts, half_size_photo(rgb), overexposed, S7)
+        assert result["clipped"] == pytest.approx(0.6)
+        assert sum("saturated: 60%" in line for line in result["warnings"]) == number
+
+
 def test_only_greys_tell_the_light():
     """The RAW of saturated colours has other ratios to the photo, by the colour matrix."""
     rgb = np.full((40, 60, 3), (30, 30, 220), np.uint8)

@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -127,8 +128,13 @@ def small_raw(folder: Path) -> None:
     write_dng(folder / "a.dng", bayer_of(scene(0, 40, 48)))
 
 
-def smaller_raw(folder: Path) -> None:
-    write_dng(folder / "a.dng", bayer_of(scene(0, 260, 340)[20:-20, 20:-20]))
+def smaller_raw(top: int, bottom: int, left: int, right: int) -> Callable[[Path], None]:
+    """Return what cuts lines off a RAW whose photo ends 3, 5, 6 and 7 pixels from its edges."""
+
+    def spoil(folder: Path) -> None:
+        write_dng(folder / "a.dng", bayer_of(scene(0, 260, 340)[top : 260 - bottom, left : 340 - right]))
+
+    return spoil
 
 
 @pytest.mark.parametrize(
@@ -137,7 +143,14 @@ def smaller_raw(folder: Path) -> None:
         (truncate, "can't be decoded"),
         (other_scene, "photo and RAW don't match"),
         (small_raw, "registration needs 64 or more per side"),
-        (smaller_raw, "its photo extends 17 pixels beyond it; give a photo that lies within its RAW"),
+        (
+            smaller_raw(20, 20, 20, 20),
+            "its photo extends 17 pixels beyond it; give a photo that lies within its RAW",
+        ),
+        (smaller_raw(4, 0, 0, 0), "its photo extends 1 pixel beyond it"),
+        (smaller_raw(0, 20, 0, 0), "its photo extends 15 pixels beyond it"),
+        (smaller_raw(0, 0, 20, 0), "its photo extends 14 pixels beyond it"),
+        (smaller_raw(0, 0, 0, 20), "its photo extends 13 pixels beyond it"),
     ],
 )
 def test_unusable_ground_truth_is_reported_and_costs_only_its_own_scores(tmp_path: Path, spoil, message: str):

@@ -8,7 +8,10 @@ from omf.raw.bayer import (
     crop_to_cells,
     demosaic,
     from_challenge_counts,
+    half_size_photo,
     halved,
+    mean_colour,
+    merge_greens,
     mosaic,
     mosaic_full,
     pack,
@@ -40,6 +43,22 @@ def test_odd_last_row_and_column_are_cropped():
 def test_halved_averages_2_x_2_pixels():
     image = np.arange(16.0).reshape(4, 4)
     assert halved(image).tolist() == [[2.5, 4.5], [10.5, 12.5]]
+
+
+def test_both_greens_are_averaged():
+    packed = np.array([[[0.1, 0.2, 0.6, 0.4]], [[0.3, 0.4, 0.8, 0.6]]])
+    np.testing.assert_allclose(merge_greens(packed), [[[0.1, 0.4, 0.4]], [[0.3, 0.6, 0.6]]])
+    np.testing.assert_allclose(mean_colour(packed), [0.2, 0.5, 0.5])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_photo_of_cells_is_in_parts_of_its_largest_value(dtype):
+    rgb = np.full((4, 6, 3), np.iinfo(dtype).max, dtype)
+    rgb[:2, :2, 0] = 0
+    rgb[0, 0, 0] = np.iinfo(dtype).max
+    small = half_size_photo(rgb)
+    assert small.dtype == np.float32 and small.shape == (2, 3, 3)
+    assert small[0, 0].tolist() == [0.25, 1, 1] and (small.reshape(-1, 3)[1:] == 1).all()
 
 
 def test_challenge_counts_are_truncated_and_clipped():

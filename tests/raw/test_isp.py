@@ -93,3 +93,17 @@ def test_jpeg_error_grows_with_lower_quality_and_subsampling():
         for setting in ((98, 0), (85, 0), (85, 2))
     ]
     assert 0 < errors[0] < errors[1] < errors[2]
+
+
+def test_srgb_curve_has_the_values_of_its_standard():
+    """IEC 61966-2-1: 12.92 L up to 0.0031308, from there 1.055 L^(1/2.4) - 0.055."""
+    linear = np.array([0.0, 0.001, 0.0031308, 0.0031309, 0.214041, 1.0])
+    expected = [0.0, 0.01292, 0.04045, 0.04045, 0.5, 1.0]
+    np.testing.assert_allclose(isp.encode_srgb(linear), expected, atol=2e-6)
+    np.testing.assert_allclose(isp.decode_srgb(np.array(expected)), linear, atol=2e-6)
+
+
+def test_shading_falls_with_the_square_of_the_distance():
+    shaded = isp.shade(np.ones((5, 7, 3), np.float32), 0.4, (1.0, 4.0), 5.0)
+    for row, column, distance in ((1, 4, 0), (4, 4, 3), (1, 0, 4), (4, 0, 5)):
+        np.testing.assert_allclose(shaded[row, column], 1 - 0.4 * distance**2 / 25, rtol=1e-6)

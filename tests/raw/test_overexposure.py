@@ -27,3 +27,8 @@ def test_smallest_blue_that_reaches_the_threshold():
     blue = -(-(978 * 65535 - (299 + 587) * 65535) // 114)
     pixels = np.array([[[65535, 65535, blue], [65535, 65535, blue - 1]]], np.uint16)
     assert overexposure_mask(pixels).tolist() == [[True, False]]
+
+
+def test_a_luma_at_the_threshold_is_overexposed():
+    """299 * 237 + 587 * 255 + 114 * 253 is 978 * 255, the only tie of 8 bits."""
+    assert overexposure_mask(np.array([[[237, 255, 253]]], np.uint8)).all()
