@@ -105,13 +105,9 @@ def test_omf_predict_with_too_little_memory(tmp_path, photos, tiny_model):
 
 def test_a_job_killed_for_memory_is_rerun(tmp_path, photos, tiny_model):
     """The kernel kills the inference, the rest of the run continues, and a run with more memory completes."""
-    with control_group(250 * 2**20) as group:
-        run = Run.start(
-            tmp_path / "run.log",
-            *("bash", "-c", f'echo $$ > {group}/cgroup.procs; exec "$@"', "bash"),
-            *(*SNAKEMAKE, "--directory", tmp_path / "work", "--cores", 1),
-            *("--config", f"images={photos}", f"model={tiny_model}", "device=cpu", "ground_truth="),
-        )
+    with control_group(100 * 2**20) as group:  # of the inference alone: else Snakemake may be killed as well
+        injected = {"PYTHONPATH": INJECTED, "FAULT": str(group / "cgroup.procs")}
+        run = workflow(tmp_path, photos, model=tiny_model, size=256, **injected)
         assert run.wait() == 1
         assert "Traceback" not in run.output()
     assert not (tmp_path / "work" / "submission" / "submission.zip").exists()
