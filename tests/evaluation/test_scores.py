@@ -23,6 +23,7 @@ from omf.io.images import read_rgb
 from omf.io.packed import list_packed, read_packed
 from omf.raw.bayer import from_challenge_counts, to_challenge_format
 from omf.raw.camera import load_camera
+from omf.raw.isp import EXTRA_CURVES
 
 CAMERA = load_camera("samsung_s7")
 GROUND_TRUTH = list_packed(ROOT / "test_raw")
@@ -43,9 +44,14 @@ def test_means_and_images(tmp_path):
         assert scores["mean"][key] == pytest.approx(np.mean([records[name][key] for name in names]))
     assert scores["mean"]["unprocess_psnr"] == records["coffee"]["unprocess_psnr"]
     assert "unprocess_psnr" not in records["night"]
+    assert scores["simulated"] == 2  # the samples are
     assert json.loads(json.dumps(scores)) == scores
-    table = scores_table(scores).splitlines()
-    assert len(table) == 4 and table[-1].startswith("mean")
+    heading, *table = (line.split() for line in scores_table(scores).splitlines())
+    assert heading == ["image", "PSNR", "SSIM", "unprocess", "PSNR", "SSIM"]
+    assert [(row[0], len(row)) for row in table] == [("coffee", 5), ("night", 3), ("mean", 5)]
+    assert [float(value) for value in table[0][1:4:2]] == pytest.approx(
+        [records["coffee"][key] for key in ("psnr", "unprocess_psnr")], abs=0.005
+    )
     rows = list(csv.DictReader(io.StringIO(scores_csv(scores))))
     assert [row["name"] for row in rows] == ["coffee", "night"]
     assert float(rows[1]["psnr"]) == records["night"]["psnr"] and rows[1]["unprocess_psnr"] == ""
@@ -73,6 +79,35 @@ def test_overexposed_pixels_and_the_rest(tmp_path):
     assert np.mean(planes) == pytest.approx(error["psnr"])
     assert set(FULL_REFERENCE_METRICS) <= record.keys()
     assert sum(record["tones"]["pixels"]) == truth[..., 0].size
+
+
+def test_tones_are_means_of_green_at_levels_of_the_photo(tmp_path):
+    """In the left half of the photo green is 16, in the right half 255; both greens of the RAW count."""
+    rgb = np.full((64, 96, 3), (200, 16, 100), np.uint8)
+    rgb[:, 48:, 1] = 255
+    iio.imwrite(tmp_path / "x.png", rgb)
+    raw = np.full((32, 48, 4), (1000, 100, 104, 900), np.uint16)
+    raw[:, 24:, 1:3] = 600, 900
+    for name, packed in (("x", raw), ("truth", raw // 2)):
+        np.save(tmp_path / f"{name}.npy", packed)
+    item = Item("x", tmp_path / "x.npy", tmp_path / "truth.npy", tmp_path / "x.png")
+    record, _ = score_image(item, CAMERA)
+    for key, factor in (("tones", 1), ("true_tones", 0.5)):
+        pixels, means = np.zeros(32), np.zeros(32)
+        pixels[[2, 31]], means[[2, 31]] = 32 * 24, (102 / 1024, 750 / 1024)
+        assert record[key]["pixels"] == pixels.tolist()
+        np.testing.assert_allclose(record[key]["raw"], factor * means, atol=5e-5)
+    assert record["simulated"] is False and summarise({"x": record})["simulated"] == 0
+
+
+@pytest.mark.parametrize("curve", [0, 1])
+def test_a_photo_is_scored_without_its_extra_curve(tmp_path, curve):
+    changed = 255 * EXTRA_CURVES[curve](read_rgb(PHOTO) / 255)
+    iio.imwrite(tmp_path / "x.png", np.rint(changed).astype(np.uint8))
+    photos = {"given": tmp_path / "x.png", "plain": PHOTO}
+    items = match_items(dict.fromkeys(photos, COFFEE), {}, photos, curves={"given": curve})
+    given, plain = (np.array(score_image(item, CAMERA)[0]["tones"]["raw"]) for item in items)
+    np.testing.assert_allclose(given, plain, atol=0.03)
 
 
 def test_the_copy_baseline_is_the_photo_itself():
