@@ -11,3 +11,4 @@ git config --system safe.directory '*' # a clone may belong to another user
 
 python3 -m venv /opt/venv
 PIP_NO_CACHE_DIR=1 sh /opt/omf/packages.sh /opt/venv /opt/omf/requirements.txt
+/opt/venv/bin/python -m compileall -q -j 0 -x '/tests/|/testing/_internal/' /opt/venv/lib # an image is read-only, and starts often

@@ -5,8 +5,9 @@ set -eu
 environment=$1 requirements=$2 program=${3:-}
 torch=$(dirname "$requirements")/requirements-torch.txt
 
+# Python compiles what a program imports, when it does; all packages would take as long as their installation.
 install() {
-    "$environment/bin/python" -m pip install --disable-pip-version-check "$@"
+    "$environment/bin/python" -m pip install --disable-pip-version-check --no-compile "$@"
 }
 
 # Setuptools first: pip would fetch it unverified to build a source package. Without dependencies: all are listed, except PyTorch.
