@@ -197,12 +197,17 @@ def initial_network(stage: str, settings: TrainingSettings, run: Path) -> nn.Mod
 
 
 def base_objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
-    """Return the mean over the images of the RMS error of the base's RAW; see `WholeImages` for the batch."""
+    """Return the mean over the images of the RMS error of the base's RAW; see `WholeImages` for the batch.
+
+    It is the mean of the errors of linear values and of those after the sRGB curve. The first alone leaves
+    shadows to the mean of all likely values, a few of which are far above the others.
+    """
     thumbnail, quantiles, raw = batch
     transform = network(thumbnail, quantiles)
     with torch.autocast(thumbnail.device.type, enabled=False):
-        error = type(transform)(*(part.float() for part in transform)).apply(thumbnail[:, :3]) - raw
-        return error.square().mean((1, 2, 3)).sqrt().mean()
+        predicted = type(transform)(*(part.float() for part in transform)).apply(thumbnail[:, :3])
+        errors = torch.stack((predicted - raw, encode(predicted) - encode(raw)))
+        return errors.square().mean((2, 3, 4)).sqrt().mean()
 
 
 def spread_objective(base: GlobalNet) -> Objective:

@@ -13,9 +13,10 @@ from conftest import random_base, random_rgb, random_unet, run
 from omf.inference.inverse import Inverse
 from omf.models.checkpoints import load_base, load_network, save_network
 from omf.networks.demosaic_net import DemosaicNet
-from omf.networks.global_net import QUANTILES, GlobalNet, GlobalTransform
+from omf.networks.global_net import QUANTILES, SEGMENTS, GlobalNet, GlobalTransform
 from omf.raw.bayer import mosaic, pack, to_challenge_counts
 from omf.raw.camera import load_camera
+from omf.raw.isp import encode_srgb
 from omf.training import train as stages
 from omf.training.loop import Hyperparameters, fit
 from omf.training.patches import WholeImages
@@ -263,6 +264,21 @@ def test_weights_of_networks_that_the_settings_leave_out_are_removed(tmp_path):
     settings = changed(iterations=Iterations(base=4, demosaic=4, noe=0, oe=4, spread=0))
     stages.remove_other_weights(settings, tmp_path)
     assert {path.stem for path in tmp_path.iterdir()} == {"base", "demosaic", "oe"}
+
+
+def test_the_base_is_judged_before_and_after_the_srgb_curve():
+    """Two images of one value each, of which the second one is predicted exactly."""
+
+    def network(thumbnail, quantiles):
+        parts = torch.linspace(0, 1, SEGMENTS + 1), torch.eye(3), torch.zeros(3)
+        return GlobalTransform(*(part.expand(2, *part.shape) for part in parts))
+
+    shown, raw = (
+        torch.tensor(values).view(2, 1, 1, 1).expand(2, 4, 64, 64) for values in ((0.04, 0.7), (0.01, 0.7))
+    )
+    after = encode_srgb(np.array([0.04, 0.01]))
+    loss = base_objective(network, [shown, torch.zeros(2, 3, len(QUANTILES)), raw[:, :3]])
+    assert float(loss) == pytest.approx((0.03 + after[0] - after[1]) / 2 / 2, rel=1e-4)
 
 
 def test_a_short_training_of_the_base_finds_a_constant_exposure(tmp_path):
