@@ -1,6 +1,7 @@
 """One-line errors."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -55,6 +56,14 @@ def main():
     {0}
 main()
 """
+
+
+@pytest.mark.parametrize(("setting", "policy"), [([], "passive"), (["OMP_WAIT_POLICY=active"], "active")])
+def test_threads_that_wait_sleep_unless_told_otherwise(tmp_path, setting, policy):
+    """OpenMP prints the settings that it has read."""
+    command = (sys.executable, "-m", "omf", "predict", ROOT / "test_rgb" / "coffee.jpg", "-o", tmp_path)
+    said = run("env", "-u", "OMP_WAIT_POLICY", *setting, *command, OMP_DISPLAY_ENV="true").stderr
+    assert re.findall(r"OMP_WAIT_POLICY ?= ?'(\w+)'", said) == [policy.upper()]
 
 
 def test_tracebacks_are_printed_on_request_only(tmp_path):
