@@ -1,6 +1,6 @@
 """Entry point of the command `omf` and of `python -m omf`."""
 
-import omf.utils.interrupts  # noqa: F401 - before all that takes long
+import omf.utils.program  # noqa: F401 - before all that takes long
 
 
 def start() -> None:

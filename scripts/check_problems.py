@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-import omf.utils.interrupts  # noqa: F401 - before all that takes long
+import omf.utils.program  # noqa: F401 - before all that takes long
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_text
 

@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-import omf.utils.interrupts  # noqa: F401 - before all that takes long
+import omf.utils.program  # noqa: F401 - before all that takes long
 from omf.evaluation.ground_truth import ground_truth_in_tars, list_ground_truth
 from omf.evaluation.scores import match_items, score_all
 from omf.io.cameras import find_camera, find_cameras

@@ -2,7 +2,7 @@
 
 import argparse
 
-import omf.utils.interrupts  # noqa: F401 - before all that takes long
+import omf.utils.program  # noqa: F401 - before all that takes long
 from omf.models.download import fetch
 from omf.models.registry import find_model
 from omf.utils.errors import cli_entry_point

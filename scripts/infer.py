@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-import omf.utils.interrupts  # noqa: F401 - before all that takes long
+import omf.utils.program  # noqa: F401 - before all that takes long
 from omf.inference.load import load_method
 from omf.io.cameras import find_camera, find_cameras
 from omf.models.registry import find_model

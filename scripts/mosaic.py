@@ -4,7 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
-import omf.utils.interrupts  # noqa: F401 - before all that takes long
+import omf.utils.program  # noqa: F401 - before all that takes long
 from omf.io.cameras import find_camera, find_cameras
 from omf.io.photos import map_by_name
 from omf.io.raw_formats import Writer, from_dict

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-import omf.utils.interrupts  # noqa: F401 - before all that takes long
+import omf.utils.program  # noqa: F401 - before all that takes long
 from omf.models.registry import find_model
 from omf.pipeline.manifest import wait_for_files, write_manifest
 from omf.pipeline.plan import load_plan

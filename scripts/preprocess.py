@@ -5,7 +5,7 @@ from contextlib import nullcontext
 from functools import cache, partial
 from pathlib import Path
 
-import omf.utils.interrupts  # noqa: F401 - before all that takes long
+import omf.utils.program  # noqa: F401 - before all that takes long
 from omf.io.cameras import asked_camera, find_camera, noted_neutral
 from omf.io.maker_notes import GainReader
 from omf.io.photos import group_by_stem

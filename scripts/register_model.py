@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-import omf.utils.interrupts  # noqa: F401 - before all that takes long
+import omf.utils.program  # noqa: F401 - before all that takes long
 from omf.training.register import register_trained_model
 from omf.training.settings import read_settings
 from omf.utils.errors import cli_entry_point

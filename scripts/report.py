@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-import omf.utils.interrupts  # noqa: F401 - before all that takes long
+import omf.utils.program  # noqa: F401 - before all that takes long
 from omf.evaluation.scores import add_expectations, summarise
 from omf.io.tars import note_place
 from omf.models.registry import find_model

@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-import omf.utils.interrupts  # noqa: F401 - before all that takes long
+import omf.utils.program  # noqa: F401 - before all that takes long
 from omf.models.registry import check_free_name
 from omf.training.settings import check_folders, read_settings
 from omf.utils.errors import cli_entry_point

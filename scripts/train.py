@@ -3,7 +3,7 @@
 import argparse
 from pathlib import Path
 
-import omf.utils.interrupts  # noqa: F401 - before all that takes long
+import omf.utils.program  # noqa: F401 - before all that takes long
 from omf.inference.devices import pick_device
 from omf.training.loop import process_group
 from omf.training.settings import STAGES, read_settings

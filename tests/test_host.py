@@ -49,7 +49,7 @@ import omf
 
 for module in pkgutil.walk_packages(omf.__path__, "omf."):
     # programs: of the app's page, Gradio seeds `random` when it is imported
-    if module.name not in ("omf.__main__", "omf.utils.interrupts", "omf.app.page"):
+    if module.name not in ("omf.__main__", "omf.utils.program", "omf.app.page"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # those of other packages
             importlib.import_module(module.name)

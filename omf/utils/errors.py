@@ -64,14 +64,12 @@ class DeviceError(Exception):
 def cli_entry_point(main: Callable[[], int | None]) -> Callable[[], None]:
     """Wrap an entry point: set up logging, report any exception as one line, exit with status 1.
 
-    SIGTERM raises SystemExit, and Ctrl-C raises KeyboardInterrupt, so that partial files are removed. Threads
-    of OpenMP sleep while they wait, unless OMP_WAIT_POLICY is set; PyTorch reads it once `main` imports it.
+    SIGTERM raises SystemExit, and Ctrl-C raises KeyboardInterrupt, so that partial files are removed.
     """
 
     @functools.wraps(main)
     def program() -> None:
         configure_logging()
-        os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # active ones slow down on cores that others use
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
         interrupts = []
 

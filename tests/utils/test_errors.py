@@ -59,10 +59,13 @@ main()
 
 
 @pytest.mark.parametrize(("setting", "policy"), [([], "passive"), (["OMP_WAIT_POLICY=active"], "active")])
-def test_threads_that_wait_sleep_unless_told_otherwise(tmp_path, setting, policy):
+@pytest.mark.parametrize(
+    "program", [("-m", "omf", "predict", "test_rgb/coffee.jpg"), ("scripts/train.py", "--help")]
+)
+def test_threads_that_wait_sleep_unless_told_otherwise(tmp_path, program, setting, policy):
     """OpenMP prints the settings that it has read."""
-    command = (sys.executable, "-m", "omf", "predict", ROOT / "test_rgb" / "coffee.jpg", "-o", tmp_path)
-    said = run("env", "-u", "OMP_WAIT_POLICY", *setting, *command, OMP_DISPLAY_ENV="true").stderr
+    command = ("env", "-u", "OMP_WAIT_POLICY", *setting, sys.executable, *program, "-o", tmp_path)
+    said = run(*command, cwd=ROOT, OMP_DISPLAY_ENV="true").stderr
     assert re.findall(r"OMP_WAIT_POLICY ?= ?'(\w+)'", said) == [policy.upper()]
 
 
@@ -95,7 +98,7 @@ SLEEP = "time.sleep(20)"
 INTERRUPTED = """
 import os, signal, sys, threading, time
 threading.Timer(float(sys.argv[1]), os.kill, (os.getpid(), signal.SIGINT)).start()
-import omf.utils.interrupts
+import omf.utils.program
 {before}
 from omf.utils.errors import cli_entry_point
 @cli_entry_point
