@@ -241,9 +241,10 @@ def load_scenes(photos: list[Path], size: int, camera: Camera) -> list[np.ndarra
     """Read photos as linear scenes, see `load_each`.
 
     Each photo is undone by one draw of the camera's prior. A fixed curve would leave a part of the photo's
-    own in the scene, and all simulated photos would have too much or too little contrast.
+    own in the scene, and all simulated photos would have too much or too little contrast. The draws have no
+    black point, whose level would remain in clipped shadows: real RAW is darker there.
     """
-    rng = np.random.default_rng(0)
+    rng, camera = np.random.default_rng(0), without_black_point(camera)
 
     def to_scene(_: Path, rgb: np.ndarray) -> np.ndarray:
         picture = Image.fromarray((rgb >> 8).astype(np.uint8) if rgb.dtype == np.uint16 else rgb)
@@ -253,6 +254,15 @@ def load_scenes(photos: list[Path], size: int, camera: Camera) -> list[np.ndarra
         return linear_scene(np.asarray(picture), undone, growth=np.exp(rng.uniform(*np.log(GROWTH))))
 
     return load_each(photos, "photo", size, to_scene)
+
+
+def without_black_point(camera: Camera) -> Camera:
+    """Return the camera with an ISP that clips no shadows."""
+    groups = tuple(
+        replace(group, prior=group.prior.model_copy(update={"black_point": None}))
+        for group in camera.tone_groups
+    )
+    return replace(camera, prior=camera.prior.model_copy(update={"black_point": None}), tone_groups=groups)
 
 
 def load_linear_scenes(pictures: list[Path], size: int) -> list[np.ndarray]:

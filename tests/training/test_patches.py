@@ -153,6 +153,15 @@ def test_unusable_photos_are_reported_and_skipped(tmp_path, capsys):
     assert "small.png: 20 x 20 pixels; 50 x 50 are needed" in log
 
 
+def test_shadows_that_a_photo_clips_are_black_in_its_scenes(tmp_path):
+    """No draw of the prior leaves the level of its black point in them."""
+    photo = np.full((60, 60, 3), 128, np.uint8)
+    photo[:30] = 0
+    iio.imwrite(tmp_path / "half.png", photo)
+    for scene in load_scenes([tmp_path / "half.png"] * 10, 50, CAMERA):
+        assert (scene[:30] == 0).all() and (scene[30:] > 0.02).all()
+
+
 def test_linear_images_are_white_balanced(tmp_path):
     linear = np.full((60, 60, 3), [4000, 8000, 2000], np.uint16)
     iio.imwrite(tmp_path / "a.tiff", linear)
