@@ -14,7 +14,7 @@ from omf.io.cameras import find_camera
 from omf.io.images import read_rgb
 from omf.io.photos import find_photos, match_patterns
 from omf.raw.bayer import half_size_rgb, pack
-from omf.raw.camera import Camera, check_bayer
+from omf.raw.camera import Camera, ToneGroup, check_bayer
 from omf.raw.isp import LUMA, clip
 from omf.raw.scenes import SCENES
 from omf.raw.simulator import (
@@ -258,11 +258,11 @@ def load_scenes(photos: list[Path], size: int, camera: Camera) -> list[np.ndarra
 
 def without_black_point(camera: Camera) -> Camera:
     """Return the camera with an ISP that clips no shadows."""
-    groups = tuple(
-        replace(group, prior=group.prior.model_copy(update={"black_point": None}))
-        for group in camera.tone_groups
-    )
-    return replace(camera, prior=camera.prior.model_copy(update={"black_point": None}), tone_groups=groups)
+
+    def unclipped(kind: Camera | ToneGroup) -> Camera | ToneGroup:
+        return replace(kind, prior=kind.prior.model_copy(update={"black_point": None}))
+
+    return replace(unclipped(camera), tone_groups=tuple(map(unclipped, camera.tone_groups)))
 
 
 def load_linear_scenes(pictures: list[Path], size: int) -> list[np.ndarray]:
