@@ -43,7 +43,7 @@ from omf.inference.fusion import Fusion
 from omf.models.checkpoints import load_base, load_demosaic_net, save_network
 from omf.networks.base import PaddedNetwork, network_input
 from omf.networks.build import build
-from omf.networks.global_net import BASE_CHANNELS, GlobalNet, refine, summarise_photo
+from omf.networks.global_net import BASE_CHANNELS, GlobalNet, refine
 from omf.raw.bayer import crop_to_cells, from_challenge_counts, pack, to_challenge_counts
 from omf.raw.camera import Camera, load_camera, profile_path
 from omf.raw.overexposure import overexposure_mask
@@ -82,19 +82,18 @@ class Variant:
 
 
 PERCEPTUAL = {"ms_ssim": 0.2}
-STEPS = [
-    {"name": "one network, to Bayer", "target": "bayer"},
-    {"name": "one network, to demosaiced RAW"},
-    {"name": "+ MS-SSIM", "loss": PERCEPTUAL},
-    {"name": "+ mask fusion (NOE and OE)", "networks": ("noe", "oe"), "loss": PERCEPTUAL},
+WITHOUT_BASE = [
+    Variant("one network, to Bayer", target="bayer"),
+    Variant("one network, to demosaiced RAW"),
+    Variant("+ MS-SSIM", loss=PERCEPTUAL),
+    Variant("+ mask fusion (NOE and OE)", networks=("noe", "oe"), loss=PERCEPTUAL),
 ]
-WITHOUT_BASE = [Variant(**step) for step in STEPS]
 WITH_BASE = [
     Variant("base alone", base=True, networks=()),
     Variant("base alone, its own exposure", base=True, networks=(), own_exposure=True),
     Variant("base alone, one kind of photo", base=True, networks=(), one_kind=True),
     Variant("base alone, crop by crop", base=True, networks=(), crop_by_crop=True),
-    *(Variant(**step | {"name": f"base, {step['name']}", "base": True}) for step in STEPS),
+    Variant("base, + mask fusion (NOE and OE)", base=True, networks=("noe", "oe"), loss=PERCEPTUAL),
     Variant("base, NOE only", base=True, networks=("noe",), loss=PERCEPTUAL),
     Variant("base, OE only", base=True, networks=("oe",), loss=PERCEPTUAL),
 ]
@@ -165,8 +164,7 @@ class Trainer:
             return self.fit(branch, network, objective, patches, arguments.batch)
 
         if variant.target == "bayer":
-            network = train("all", bayer_objective(base), outputs=1)
-            return partial(predict_bayer, network, base)
+            return partial(predict_bayer, train("all", bayer_objective, outputs=1))
         if "all" in variant.networks:
             noe = oe = train("all", whole_image_objective(settings, self.run, self.device))
         else:
@@ -240,38 +238,17 @@ def whole_image_objective(
     return objective
 
 
-def bayer_objective(base: GlobalNet | None) -> Callable[[nn.Module, list[Tensor]], Tensor]:
+def bayer_objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
     """Return the mean absolute error of a single-channel output against the mosaic."""
-
-    def objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
-        x, bayer, *summary = batch
-        x = append_base(x, base, *summary) if base else x
-        return (refine_bayer(network, x) - bayer).abs().mean()
-
-    return objective
-
-
-def refine_bayer(network: nn.Module, x: Tensor) -> Tensor:
-    """Run a network of one output channel, which is added to the mosaic of the base RAW if there is one."""
-    predicted = network(x)
-    if x.shape[1] == BASE_CHANNELS:
-        red, green, blue = x[:, 4:].unbind(1)
-        bayer = green.clone()
-        bayer[:, 0::2, 0::2], bayer[:, 1::2, 1::2] = red[:, 0::2, 0::2], blue[:, 1::2, 1::2]
-        predicted = predicted + bayer[:, None]
-    return predicted
+    x, bayer = batch
+    return (network(x) - bayer).abs().mean()
 
 
 @torch.inference_mode()
-def predict_bayer(network: nn.Module, base: GlobalNet | None, rgb: np.ndarray) -> np.ndarray:
+def predict_bayer(network: nn.Module, rgb: np.ndarray) -> np.ndarray:
     """Predict packed RAW by a network of one output channel, in one piece."""
-    device = next(network.parameters()).device
-    x = network_input(rgb, overexposure_mask(rgb)).to(device)
-    if base:
-        x = append_base(
-            x, base.to(device), *(part[None].to(device) for part in summarise_photo(torch.from_numpy(rgb)))
-        )
-    return pack(crop_to_cells(to_challenge_counts(refine_bayer(network, x)[0, 0].clamp(0, 1).cpu().numpy())))
+    x = network_input(rgb, overexposure_mask(rgb)).to(next(network.parameters()).device)
+    return pack(crop_to_cells(to_challenge_counts(network(x)[0, 0].clamp(0, 1).cpu().numpy())))
 
 
 def score(

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from conftest import ROOT, run
 from packaging.requirements import Requirement
+from removal import remove_in_background
 from snakemake.report import html_reporter
 
 from omf.app.page import EXAMPLES
@@ -136,7 +137,7 @@ def environment(tmp_path) -> Iterator[Path]:
     folder = tmp_path / "environment"
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
     yield folder
-    shutil.rmtree(folder)
+    remove_in_background(folder)
 
 
 def link_requirements(environment: Path) -> None:

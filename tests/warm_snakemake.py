@@ -17,8 +17,6 @@ LOADED = (
     "imagecodecs",
     "PIL.Image",
     "pydantic",
-    "scipy.fft",
-    "scipy.ndimage",
     "simplejpeg",
     "smart_open",
     "tifffile",

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from omf.evaluation.alignment import is_turned, register, to_sensor_orientation
 from omf.io.camera_raw import CAMERA_RAW_SUFFIXES, CameraRaw, demosaic_raw, import_rawpy, read_camera_raw
 from omf.io.packed import list_packed, read_packed
 from omf.io.photos import match_shots
@@ -72,6 +71,8 @@ def read_ground_truth(
     """
     if path.suffix.lower() not in CAMERA_RAW_SUFFIXES:
         return read_packed(path, white_level)
+    from omf.evaluation.alignment import is_turned  # SciPy takes long to load
+
     raw = read_camera_raw(path)
     height, width = raw.mosaic.shape
     if (height // 2, width // 2) == shape[:2] and (rgb is None or not is_turned(rgb, raw.mosaic)):
@@ -89,6 +90,8 @@ def crop_to_photo(path: Path, raw: CameraRaw, rgb: np.ndarray) -> np.ndarray:
 
     Raises InputError if registration fails, or the photo extends beyond the RAW.
     """
+    from omf.evaluation.alignment import register, to_sensor_orientation
+
     try:
         position = register(rgb, raw.bayer)
     except InputError as error:

@@ -5,7 +5,6 @@ otherwise.
 """
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from omf.raw.bayer import halved, mean_colour
 
@@ -47,6 +46,7 @@ def ssim_parts(predicted: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np
     Gaussian weights of sigma 1.5, truncated at 4 sigma (13 taps; scikit-image truncates at 3.5), population
     covariance, data range 1.
     """
+    from scipy.ndimage import gaussian_filter  # takes long; steps that quote scores load this module
 
     def local_mean(values: np.ndarray) -> np.ndarray:
         return gaussian_filter(values, (SSIM_SIGMA, SSIM_SIGMA, 0), truncate=4.0)

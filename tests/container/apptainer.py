@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from container.clones import change_owner, make_clone
 from container.engine import BASE, COMMIT, SYSTEM, Engine
+from removal import remove_in_background
 
 USER = 1000  # an ordinary user, known to the system that Apptainer runs on
 UNCOMPRESSED = ("--mksquashfs-args", "-noI -noD -noF -noX")
@@ -60,7 +61,7 @@ def apptainer() -> Iterator[Apptainer]:
         assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
         yield Apptainer(folder)
     finally:
-        shutil.rmtree(folder)
+        remove_in_background(folder)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from removal import remove_in_background
 
 ROOT = Path(__file__).parent.parent.parent
 DOCKER = "/usr/bin/docker"  # the client of this daemon; another on PATH may lack features
@@ -64,7 +65,7 @@ class Engine:
         subprocess.run(
             ["umount", self.folder / "exec" / "netns" / "default"], stderr=subprocess.DEVNULL, check=False
         )
-        shutil.rmtree(self.folder)
+        remove_in_background(self.folder)
 
     def __call__(self, *arguments: object, check: bool = True) -> subprocess.CompletedProcess:
         command = [DOCKER, *map(str, arguments)]
@@ -117,7 +118,7 @@ def docker() -> Iterator[Engine]:
         subprocess.run(["tar", "-C", root, "-cf", archive, "."], check=True)
         engine("import", archive, BASE)
         archive.unlink()
-        shutil.rmtree(root)
+        remove_in_background(root)
         yield engine
 
 

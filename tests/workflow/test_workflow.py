@@ -388,13 +388,14 @@ def test_published_checkpoints_need_one_changed_line(tmp_path, published_model):
     assert (difference > 0).mean() <= 5e-4
 
 
-def test_only_inference_imports_torch():
+def test_steps_begin_without_slow_modules():
+    """PyTorch takes seconds of each start, and SciPy tenths."""
     scripts = ("preprocess", "mosaic", "evaluate", "package", "report", "check_problems", "fetch", "settings")
     code = (
         "import runpy, sys\n"
         f"for script in {scripts}:\n"
         "    runpy.run_path(f'scripts/{script}.py')\n"
-        "    assert 'torch' not in sys.modules, script\n"
+        "    assert not {'torch', 'scipy'} & set(sys.modules), script\n"
     )
     result = run(sys.executable, "-c", code)
     assert result.returncode == 0, result.stderr
