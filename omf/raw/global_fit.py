@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.ndimage import maximum_filter, uniform_filter
 from scipy.optimize import nnls
+from scipy.sparse import csr_array, diags_array
 
 from omf.raw.bayer import crop_to_cells, halved
 from omf.raw.camera import Camera
@@ -27,6 +28,7 @@ MIN_CELLS = 500  # that a fit needs
 MAX_CELLS = 20_000  # of a photo that are used
 EVEN_SHARE = 0.6  # share of the cells, those with the most even surroundings, that are used
 MIN_COLOUR_RATIO = 0.06  # of the singular values of the colours, below which a matrix is undetermined
+INCREMENTS = np.tril(np.ones((len(KNOTS), len(KNOTS))))  # curve = INCREMENTS @ increments
 ITERATIONS = 40
 # Weights of the prior and of a smooth deviation from it; small, so that they decide the open directions only
 CURVE_PULL, CURVE_SMOOTHING, MATRIX_PULL = 1e-5, 3e-4, 1e-5
@@ -136,21 +138,20 @@ def fit_global(
 
     The priors are as in `GlobalFit`, (19,) and (3, 3), rows of the matrix sum to 1.
     """
-    hats = hat_functions(cells.photo)  # (N, 3, 19)
-    steps = np.cumsum(hats[..., ::-1], axis=-1)[..., ::-1]  # curve = steps @ increments
+    hats = csr_array(hat_functions(cells.photo).reshape(len(cells.photo), -1))  # two of 19 for each channel
     prior_steps = np.maximum(np.diff(prior_curve, prepend=0), 1e-4)
     importance = 1 / (cells.raw[:, 1] + 0.02)
     importance /= np.sqrt(np.maximum(level_counts(cells.photo[:, 1]), 10))
     importance /= importance.mean()
     weights, curve, matrix = importance, prior_curve, np.eye(3)
     for iteration in range(iterations):
-        linear = hats @ curve
+        linear = np.interp(cells.photo, KNOTS, curve)
         matrix = fit_matrix(linear, cells.raw, weights, prior_matrix)
-        predicted = np.einsum("nck,ic->nik", steps, matrix)  # of each channel, per increment
-        curve = fit_curve(predicted, cells.raw, weights, prior_steps)
+        curve = fit_curve(hats, matrix, cells.raw, weights, prior_steps)
         matrix, curve = matrix * curve[-1], curve / curve[-1]
         if iteration >= 3:
-            errors = np.linalg.norm((hats @ curve) @ matrix.T - cells.raw, axis=1) * np.sqrt(importance)
+            errors = np.interp(cells.photo, KNOTS, curve) @ matrix.T - cells.raw
+            errors = np.linalg.norm(errors, axis=1) * np.sqrt(importance)
             limit = OUTLIER * max(float(np.median(errors)), 1e-6)
             weights = importance * np.minimum(1, limit / np.maximum(errors, 1e-12))
             # the ISP clips bright colours before the matrix
@@ -159,8 +160,9 @@ def fit_global(
                 weights = weights * inside
     covered = tuple(np.percentile(cells.photo, (0.5, 99.5)).tolist())
     curve, matrix = limit_white(curve, matrix, covered[1])
-    errors = clip((hats @ curve) @ matrix.T) - cells.raw
-    singular = np.linalg.svd(hats @ curve, compute_uv=False)
+    linear = np.interp(cells.photo, KNOTS, curve)
+    errors = clip(linear @ matrix.T) - cells.raw
+    singular = np.linalg.svd(linear, compute_uv=False)
     return GlobalFit(
         curve,
         matrix,
@@ -209,15 +211,21 @@ def fit_matrix(linear: np.ndarray, raw: np.ndarray, weights: np.ndarray, prior: 
 
 
 def fit_curve(
-    predicted: np.ndarray, raw: np.ndarray, weights: np.ndarray, prior_steps: np.ndarray
+    hats: csr_array, matrix: np.ndarray, raw: np.ndarray, weights: np.ndarray, prior_steps: np.ndarray
 ) -> np.ndarray:
-    """Fit the curve, rising, (19,), by its increments, 0 or more.
+    """Fit the curve, rising, (19,), by its increments, 0 or more; those without data take `prior_steps`.
 
-    RAW per increment, (N, 3, 19), RAW, (N, 3), and weights, (N,); increments without data take `prior_steps`.
+    Args:
+        hats: weights of `KNOTS` in the photo's R, G and B, (N, 3 * 19).
+        matrix: linear sRGB to camera RGB, (3, 3).
+        raw: (N, 3).
+        weights: of the cells, (N,).
+        prior_steps: (19,).
     """
-    weighted = (predicted * weights[:, None, None]).reshape(-1, len(KNOTS))
-    products = weighted.T @ predicted.reshape(-1, len(KNOTS))
-    targets = weighted.T @ raw.ravel()
+    weighted, shape = (diags_array(weights) @ hats).T, (3, len(KNOTS), 3)
+    products = (weighted @ hats).toarray().reshape(*shape, len(KNOTS))
+    products = INCREMENTS.T @ np.einsum("ckdl,cd->kl", products, matrix.T @ matrix) @ INCREMENTS
+    targets = INCREMENTS.T @ np.einsum("cki,ic->k", (weighted @ raw).reshape(shape), matrix)
     # relative to the prior's increments, so that the pull treats dark and bright alike
     scaled = products * np.outer(prior_steps, prior_steps)
     pull, smoothing = CURVE_PULL * np.trace(scaled), CURVE_SMOOTHING * np.trace(scaled)
