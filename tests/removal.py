@@ -6,5 +6,5 @@ from pathlib import Path
 
 def remove_in_background(folder: Path) -> None:
     """Remove a folder in a process that outlives this one: files of an image can take a disk minutes."""
-    null = subprocess.DEVNULL
-    subprocess.Popen(["rm", "-rf", "--one-file-system", folder], stdin=null, stdout=null, stderr=null, start_new_session=True)
+    streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.DEVNULL)
+    subprocess.Popen(["rm", "-rf", "--one-file-system", folder], start_new_session=True, **streams)

@@ -79,7 +79,7 @@ def set_threads():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("examples", [10, pytest.param(60, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("examples", [10, pytest.param(30, marks=pytest.mark.slow)])
 def test_boxes_and_tiles_do_not_change_the_result(examples, set_threads):
     set_threads(1)  # with networks this small, waiting for a second one takes longest
 

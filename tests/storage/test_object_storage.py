@@ -17,7 +17,7 @@ from workflow_runs import finish, index_of, kill_once, planned, raw_files, read_
 pytest.importorskip("s3fs")
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(reason_to_skip()), reason=str(reason_to_skip()))]
 
-MANY, THOROUGH = 300, 2000  # photos
+MANY, THOROUGH = 150, 2000  # photos
 PAGE = 1000  # objects that a server lists at a time
 
 
@@ -64,7 +64,7 @@ def test_many_photos_with_a_kill_and_a_server_that_refuses(thorough, unreliable,
     images, output = put(bucket, "photos", photos), f"{bucket.url}/raw"
     others = {f"0100-{number}.txt": b"x" for number in range(PAGE)}  # between photos of two pages
     put(bucket, "photos", others)
-    folder, settings = tmp_path / "run", settings_of(images, output, shard_size=count // 10)
+    folder, settings = tmp_path / "run", settings_of(images, output, shard_size=count // 5)
     notes = folder / "results" / "written"
     kill_once(lambda: len([*notes.glob("*.json")]) > 3, folder, 2, **settings)
     # two jobs run at a time: those of the last two may not have ended
