@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import PHOTOS, ROOT
+from workflow_runs import finish
 
 INJECTED, LAGGING = (str(Path(__file__).parent / name) for name in ("injected", "lagging"))  # PYTHONPATH
 PREDICT = (sys.executable, "-m", "omf", "predict")
@@ -64,10 +65,19 @@ def workflow(
     **environment: str,
 ) -> Run:
     """Start the workflow in FOLDER/work, by default one photo per shard and the method without PyTorch."""
-    settings = {"images": photos, "model": model, "shard_size": size, "ground_truth": ROOT / "test_raw"}
-    config = [f"{key}={value}" for key, value in settings.items()]
-    command = (*SNAKEMAKE, "--directory", folder / "work", "--cores", 2, *more, "--config", "device=cpu")
+    config = [f"{key}={value}" for key, value in settings(photos, model, size).items()]
+    command = (*SNAKEMAKE, "--directory", folder / "work", "--cores", 2, *more, "--config")
     return Run.start(folder / log, *command, *config, **environment)
+
+
+def settings(photos: Path, model: object, size: int) -> dict[str, object]:
+    truth = {"ground_truth": ROOT / "test_raw"}
+    return {"images": photos, "model": model, "shard_size": size, "device": "cpu"} | truth
+
+
+def complete(folder: Path, photos: Path, model: object = "unprocess", size: int = 1) -> str:
+    """Let the workflow in FOLDER/work end, and return its messages: as `workflow`, but sooner."""
+    return finish(folder / "work", "--cores", 2, **settings(photos, model, size)).stderr
 
 
 @pytest.fixture(scope="session")

@@ -12,6 +12,7 @@ from runs import (  # noqa: F401
     PREDICT,
     SNAKEMAKE,
     Run,
+    complete,
     files_in,
     photos,
     raw_files,
@@ -73,7 +74,7 @@ def test_the_workflow_on_a_full_disk(tmp_path, photos, undisturbed, kilobytes):
         assert workflow(tmp_path, photos).wait() == 1
         assert result(tmp_path / "work").items() <= undisturbed[0].items()
         remount(tmp_path / "work", "size=100m")
-        workflow(tmp_path, photos).succeed()
+        complete(tmp_path, photos)
         assert result(tmp_path / "work") == undisturbed[0]
 
 
@@ -87,7 +88,7 @@ def test_read_only_folders(tmp_path, photos, undisturbed):
         assert "work: can't be written to; run where you may write" in run.output()
         assert "Traceback" not in run.output()
         remount(tmp_path / "work", "rw")
-        workflow(tmp_path, photos, size=256).succeed()
+        complete(tmp_path, photos, size=256)
         assert result(tmp_path / "work") == undisturbed[0]
 
 
@@ -111,7 +112,7 @@ def test_a_job_killed_for_memory_is_rerun(tmp_path, photos, tiny_model):
         assert run.wait() == 1
         assert "Traceback" not in run.output()
     assert not (tmp_path / "work" / "submission" / "submission.zip").exists()
-    workflow(tmp_path, photos, model=tiny_model, size=256).succeed()
+    complete(tmp_path, photos, tiny_model, 256)
     predict(tmp_path / "log", tmp_path / "out", photos, tiny_model).succeed()
     assert files_in(tmp_path / "out") == raw_files(result(tmp_path / "work"))
 
