@@ -13,7 +13,6 @@ import argparse
 import json
 import shutil
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -267,12 +266,11 @@ def score(
 
 def table(runs: list[dict], caption: str) -> str:
     """Return a Markdown table with mean and standard deviation over the seeds for each variant."""
-    lines = [caption, "", *head("network", "variant", *SCORES.values(), "training, min")]
+    lines = [caption, "", *head("network", "variant", *SCORES.values())]
     for network, variant in ROWS:
         chosen = [run for run in runs if (run["network"], run["variant"]) == (network, variant.name)]
         cells = [spread([run[key] for run in chosen if key in run], key) for key in SCORES]
-        minutes = np.mean([run["seconds"] for run in chosen]) / 60 if chosen else 0
-        lines.append(row(network, variant.name, *cells, f"{minutes:.1f}"))
+        lines.append(row(network, variant.name, *cells))
     return "\n".join(lines) + "\n"
 
 
@@ -317,9 +315,10 @@ def main() -> None:
     caption = (
         f"{arguments.count} simulated pairs from {contents}: every other pair random (PSNR, SSIM), the rest"
         f" selected for highlights (overexposed: all pairs with overexposed pixels); {len(references)} real"
-        f" references. {arguments.steps} iterations, batches of {arguments.batch} patches of"
+        f" references, {sum(item.is_stretched for item in references)} of them after the best factor."
+        f" {arguments.steps} iterations, batches of {arguments.batch} patches of"
         f" {arguments.patch} x {arguments.patch} pixels, widths {'-'.join(map(str, arguments.widths))}; base:"
-        f" as many iterations of {IMAGES} thumbnails, included in the time; mean ± standard deviation over"
+        f" as many iterations of {IMAGES} thumbnails; mean ± standard deviation over"
         f" {arguments.seeds} seeds"
     )
     runs = json.loads(arguments.out.read_text()) if arguments.out.is_file() else []
@@ -327,20 +326,15 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             trainer = Trainer(arguments, source, seed, Path(folder), device)
             shutil.copy(arguments.demosaic, weights_file(trainer.run, "demosaic"))
-            base_seconds = 0.0
             for network, variant in tqdm(ROWS, f"seed {seed}", unit="run", disable=None):
                 key = {"network": network, "variant": variant.name, "seed": seed}
                 if any(key.items() <= run.items() for run in runs):
                     continue
                 torch.manual_seed(seed)
-                began = time.monotonic()
                 if variant.base and not variant.one_kind and not weights_file(trainer.run, "base").is_file():
                     save_network(trainer.train_base(source, camera), weights_file(trainer.run, "base"))
-                    base_seconds = time.monotonic() - began
-                    began = time.monotonic()
                 reconstruct = trainer.train(variant, network)
-                seconds = time.monotonic() - began + base_seconds * (variant.base and not variant.one_kind)
-                runs.append(key | {"seconds": seconds} | score(reconstruct, pairs, references))
+                runs.append(key | score(reconstruct, pairs, references))
                 save_json(arguments.out, runs)
                 print(runs[-1], flush=True)
     save_text(arguments.out.with_suffix(".md"), table(runs, caption))
