@@ -52,5 +52,6 @@ prepare_environment() {
             return 1
         fi
     fi
+    unset PYTHONDONTWRITEBYTECODE # packages come without bytecode: each process would compile PyTorch and the rest anew
     export PATH="$PWD/.venv/bin:$PATH"
 }
