@@ -52,6 +52,13 @@ def test_an_existing_environment_is_used_directly(clone):
     assert outcome(result) == (0, f"in {clone} with -n --config images=my photos\n", "")
 
 
+def test_bytecode_is_kept(clone):
+    """Packages are installed without; images of Python often set the variable."""
+    install(clone, clone / ".venv", 'echo "${PYTHONDONTWRITEBYTECODE-none}"')
+    result = run(clone / "test", cwd=clone, PYTHONDONTWRITEBYTECODE="1")
+    assert outcome(result) == (0, "none\n", "")
+
+
 @pytest.mark.parametrize(
     ("given", "passed"),
     [
