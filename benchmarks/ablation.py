@@ -51,7 +51,7 @@ from omf.training.losses import BranchLoss
 from omf.training.patches import WANTED, Patches, WholeImages
 from omf.training.settings import Iterations, Loss, Losses, TrainingSettings
 from omf.training.sources import Source, simulated_pictures
-from omf.training.train import append_base, base_objective, branch_objective, mean_isp, weights_file
+from omf.training.train import base_objective, branch_objective, mean_isp, weights_file
 from omf.utils.errors import cli_entry_point
 from omf.utils.files import save_json, save_text
 from omf.utils.yaml import parse_yaml
@@ -219,15 +219,12 @@ def any_patch(luma: np.ndarray) -> bool:
 def whole_image_objective(
     settings: TrainingSettings, run: Path, device: torch.device
 ) -> Callable[[nn.Module, list[Tensor]], Tensor]:
-    """Return the objective of NOE, over all pixels; a network with base refines it."""
+    """Return the objective of NOE, over all pixels, of a network without base."""
     demosaic = load_demosaic_net(weights_file(run, "demosaic")).to(device)
-    base = load_base(weights_file(run, "base")).to(device) if settings.iterations.base else None
     criterion = BranchLoss(settings.loss.noe, load_camera(settings.camera).mean_neutral).to(device)
 
     def objective(network: nn.Module, batch: list[Tensor]) -> Tensor:
-        x, bayer, *summary = batch
-        if base:
-            x = append_base(x, base, *summary)
+        x, bayer = batch
         predicted = refine(network, x.contiguous(memory_format=torch.channels_last))
         with torch.autocast(device.type, enabled=False):
             with torch.no_grad():
