@@ -65,7 +65,7 @@ def skips_slow_tests(config: pytest.Config) -> bool:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log):
-    """Run each file in one worker, and all that need an image in one: their fixtures are built once."""
+    """Run each file in one worker, and files that share a slow fixture in one."""
     from xdist.scheduler import LoadScopeScheduling
 
     class ByFile(LoadScopeScheduling):
@@ -73,7 +73,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log):
             file, _, test = nodeid.partition("::")
             # test_jobs_in_the_image is of tests/cluster/test_slurm.py, whose others need none
             needs_image = file.startswith(("tests/container/", "tests/cluster/test_kubernetes"))
-            return "images" if needs_image or test == "test_jobs_in_the_image" else file
+            if needs_image or test == "test_jobs_in_the_image":
+                return "images"
+            return "runs" if Path(file).stem in ("test_kill", "test_resources", "test_concurrency") else file
 
     return ByFile(config, log)
 

@@ -38,9 +38,9 @@ def test_12_megapixels(tmp_path):
 @pytest.mark.parametrize("precision", ["published", "float32"])
 def test_several_tiles_at_the_published_widths(tmp_path, published_model, precision):
     """Predict an image that is large enough for full-size tiles."""
-    rgb = np.random.default_rng(0).integers(0, 250, (1100, 1400, 3), np.uint8)
+    rgb = np.random.default_rng(0).integers(0, 250, (1100, 1100, 3), np.uint8)
     iio.imwrite(tmp_path / "noise.png", rgb)
     raw = predict_within_memory(
         tmp_path / "noise.png", tmp_path, "--model", published_model, "--precision", precision
     )
-    assert raw.shape == (550, 700, 4)
+    assert raw.shape == (550, 550, 4)

@@ -18,7 +18,6 @@ from packaging.requirements import Requirement
 from removal import remove_in_background
 from snakemake.report import html_reporter
 
-from omf.app.page import EXAMPLES
 from omf.models.registry import read_models
 from omf.utils.errors import EXTRAS, one_line_message
 from omf.utils.version import VERSION
@@ -56,7 +55,7 @@ def test_the_wheel_holds_program_models_and_cameras(built):
                 assert f"omf/trained_models/{model.name}/{file.path.name}" in names
     wanted = {"omf/py.typed", "omf/cli.py", "omf/scripts/infer.py", "omf/trained_models/models.yaml"}
     assert wanted | {f"omf/cameras/{path.name}" for path in (ROOT / "cameras").glob("*.yaml")} <= names
-    assert {f"omf/app/examples/{name}" for name in EXAMPLES} <= names
+    assert {f"omf/app/examples/{path.name}" for path in (ROOT / "omf/app/examples").iterdir()} <= names
     assert not {name for name in names if name.startswith(("tests/", "docs/"))}
 
 

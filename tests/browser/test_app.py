@@ -8,6 +8,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from socket import create_server
 
@@ -17,8 +18,8 @@ from chromium import browser, needs_chromium, watched  # noqa: F401
 from conftest import ROOT, omf, wait_for
 from PIL import Image
 
-pytest.importorskip("gradio")
-pytestmark = [pytest.mark.slow, needs_chromium]
+needs_gradio = pytest.mark.skipif(find_spec("gradio") is None, reason="needs gradio")
+pytestmark = [pytest.mark.slow, needs_chromium, needs_gradio]
 PATIENCE = 240_000  # ms; a loaded machine is slow
 MODEL = "generic_phone"  # the app's first choice
 

@@ -50,8 +50,8 @@ def apptainer() -> Iterator[Apptainer]:
     """Install Apptainer into a folder of its own."""
     if os.getuid():
         pytest.skip("needs root, to install Apptainer")
-    if not shutil.which("debootstrap", path=SYSTEM):
-        pytest.skip("needs debootstrap (Debian: apt install debootstrap)")
+    if not shutil.which("mmdebstrap", path=SYSTEM):
+        pytest.skip("needs mmdebstrap (Debian: apt install mmdebstrap)")
     folder = Path(tempfile.mkdtemp(prefix="omf-apptainer-"))
     try:
         change_owner(folder, USER)

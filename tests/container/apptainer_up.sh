@@ -5,7 +5,7 @@
 # builds as the ordinary user 1000, who must be able to read the sources and to write the image's folder.
 set -euo pipefail
 root=$1
-debootstrap --variant=minbase \
+mmdebstrap --quiet --variant=minbase \
     --include=ca-certificates,squashfs-tools,uidmap,libseccomp2,libsqlite3-0,containernetworking-plugins,e2fsprogs,fuse3,squashfuse \
     trixie "$root"
 mirror=$(awk '$1 == "deb" { print $2; exit }' "$root/etc/apt/sources.list")

@@ -90,9 +90,9 @@ def reason_to_skip() -> str | None:
     """Return why the engine cannot run here, or None."""
     if os.getuid():
         return "needs root, for a Docker engine of its own"
-    programs = ("dockerd", "docker", "debootstrap")
+    programs = ("dockerd", "docker", "mmdebstrap")
     missing = [program for program in programs if not shutil.which(program, path=SYSTEM)]
-    return f"needs {', '.join(missing)} (Debian: apt install docker.io debootstrap)" if missing else None
+    return f"needs {', '.join(missing)} (Debian: apt install docker.io mmdebstrap)" if missing else None
 
 
 @pytest.fixture(scope="session")
@@ -108,7 +108,7 @@ def docker() -> Iterator[Engine]:
         root = engine.folder / "debian"
         environment = os.environ | {"PATH": f"{os.environ['PATH']}:{SYSTEM}"}
         subprocess.run(
-            ["debootstrap", "--variant=minbase", "bookworm", root],
+            ["mmdebstrap", "--variant=minbase", "bookworm", root],
             env=environment,
             check=True,
             capture_output=True,

@@ -6,7 +6,7 @@ from camera_dng import GAINS, bayer_of, photo_of, scene
 from scipy.ndimage import gaussian_filter, map_coordinates
 from skimage.transform import resize
 
-from omf.evaluation.alignment import MAX_TILES, TILE_SIDE, coarse_raw, measure_tiles, register
+from omf.evaluation.alignment import MAX_TILES, TILE_SIDE, coarse_raw, is_turned, measure_tiles, register
 from omf.utils.errors import InputError
 
 HEIGHT, WIDTH = 420, 560
@@ -96,6 +96,17 @@ def test_photos_that_show_too_little_are_rejected():
     for shape, line in (((HEIGHT, WIDTH), "too little texture"), ((60, 50), tiny)):
         with pytest.raises(InputError, match=line):
             register(np.full((*shape, 3), 120, np.uint8), bayer_of(scene(0, HEIGHT, WIDTH)))
+
+
+@pytest.mark.parametrize("index", range(4))
+def test_a_photo_is_turned_only_if_it_fits_better_then(index: int):
+    """A symmetrical one fits as well mirrored."""
+    linear = scene(index, HEIGHT, WIDTH)
+    symmetrical = (linear + linear[:, ::-1]) / 2
+    assert is_turned(photo_of(linear)[:, ::-1], bayer_of(linear))
+    assert is_turned(photo_of(linear)[::-1, ::-1], bayer_of(linear))
+    for kept in (linear, symmetrical):
+        assert not is_turned(photo_of(kept), bayer_of(kept))
 
 
 @pytest.mark.parametrize(("side", "factor"), [(2048, 2), (2050, 4)])

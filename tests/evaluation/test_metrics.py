@@ -70,7 +70,8 @@ def test_colour_error_is_an_angle_independent_of_brightness():
     assert colour_error(2 * truth, truth) == pytest.approx(0, abs=1e-5)
     red = truth * (1, 0, 0, 0)
     assert colour_error(red, truth) == pytest.approx(np.degrees(np.arccos(1 / np.sqrt(3))))
-    assert colour_error(0 * truth, truth) == 90 and colour_error(0 * truth, 0 * truth) == 0
+    assert colour_error(0 * truth, truth) == colour_error(truth, 0 * truth) == 90
+    assert colour_error(0 * truth, 0 * truth) == 0
 
 
 def test_highlight_error_counts_only_bright_ground_truth():

@@ -97,6 +97,7 @@ def test_tones_are_means_of_green_at_levels_of_the_photo(tmp_path):
         pixels[[2, 31]], means[[2, 31]] = 32 * 24, (102 / 1024, 750 / 1024)
         assert record[key]["pixels"] == pixels.tolist()
         np.testing.assert_allclose(record[key]["raw"], factor * means, atol=5e-5)
+    assert record["psnr_overexposed"] is None and record["psnr_rest"] == pytest.approx(record["psnr"])
     assert record["simulated"] is False and summarise({"x": record})["simulated"] == 0
 
 
@@ -121,7 +122,7 @@ def test_without_ground_truth_there_is_only_consistency():
     record, problems = score_image(Item("coffee", COFFEE, None, PHOTO), CAMERA)
     assert problems == [] and record["consistency_psnr"] > 20 and "psnr" not in record
     scores = summarise({"coffee": record})
-    assert scores["scored"] == 0 and scores["mean"]["psnr"] is None
+    assert scores["scored"] == scores["simulated"] == 0 and scores["mean"]["psnr"] is None
     scores = summarise({})
     assert (scores["scored"], scores["images"]) == (0, {})
     assert all(value is None for value in scores["mean"].values())

@@ -1,9 +1,10 @@
 """Runs of the real commands in separate processes, to be interrupted by tests."""
 
+import functools
 import os
-import shutil
 import subprocess
 import sys
+import tempfile
 import time
 import zipfile
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 from conftest import PHOTOS, ROOT
+from container.clones import copy_photos
 from workflow_runs import finish
 
 INJECTED, LAGGING = (str(Path(__file__).parent / name) for name in ("injected", "lagging"))  # PYTHONPATH
@@ -21,10 +23,7 @@ SNAKEMAKE = (Path(sys.executable).parent / "snakemake", "--snakefile", ROOT / "S
 
 @pytest.fixture(scope="session")
 def photos(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("photos")
-    for name in PHOTOS:
-        shutil.copy(ROOT / "test_rgb" / name, folder)
-    return folder
+    return copy_photos(tmp_path_factory.mktemp("samples") / "photos", PHOTOS)
 
 
 @dataclass
@@ -80,15 +79,22 @@ def complete(folder: Path, photos: Path, model: object = "unprocess", size: int 
     return finish(folder / "work", "--cores", 2, **settings(photos, model, size)).stderr
 
 
-@pytest.fixture(scope="session")
-def undisturbed(tmp_path_factory, photos) -> tuple[dict[str, bytes], float]:
+@pytest.fixture
+def undisturbed() -> tuple[dict[str, bytes], float]:
     """Return the reproducible outputs of an uninterrupted run, and its duration in seconds."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    began = time.monotonic()
-    workflow(folder, photos).succeed()
-    outputs = result(folder / "work")
-    assert len(outputs) == 2 * len(PHOTOS) + 3
-    return outputs, time.monotonic() - began
+    return run_undisturbed()
+
+
+@functools.cache
+def run_undisturbed() -> tuple[dict[str, bytes], float]:
+    """Return `undisturbed`; a fixture alone would run once for each file that imports it."""
+    with tempfile.TemporaryDirectory() as folder:
+        photos = copy_photos(Path(folder, "photos"), PHOTOS)
+        began = time.monotonic()
+        workflow(Path(folder), photos).succeed()
+        outputs = result(Path(folder, "work"))
+        assert len(outputs) == 2 * len(PHOTOS) + 3
+        return outputs, time.monotonic() - began
 
 
 def result(work: Path) -> dict[str, bytes]:

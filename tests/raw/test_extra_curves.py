@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from scene_patches import cut, draw_photo, write_scene
+from scene_patches import CURVES, SIZE, cut, draw_photo, write_scene
 
 from omf.io.images import read_rgb
 from omf.raw import isp
 from omf.raw.challenge_scenes import PATCHES as NUMBER
-from omf.raw.extra_curves import find_curves, invert_curve
+from omf.raw.extra_curves import PATCH_COLUMNS, PATCH_ROWS, find_curves, invert_curve
 from tests.conftest import ROOT, run
 
 SHARED = ROOT.parent / "shared"  # photos that may not be redistributed
@@ -31,6 +31,13 @@ def photo() -> np.ndarray:
 @settings(max_examples=10)
 def test_finds_any_mixture_of_curves(photo, curves):
     assert find_curves(cut(photo, curves)) == curves
+
+
+def test_patches_are_compared_where_they_meet():
+    """Brightness rises in one patch and falls in the next, so that opposite borders differ."""
+    rows, columns = (np.abs(np.arange(count * SIZE) / SIZE % 2 - 1) for count in (PATCH_ROWS, PATCH_COLUMNS))
+    grey = 0.3 + 0.2 * rows[:, None, None] + 0.2 * columns[:, None]
+    assert find_curves(cut(isp.to_8_bit(grey.repeat(3, axis=2)), CURVES)) == CURVES
 
 
 @pytest.mark.parametrize("curve", [0, 1])
