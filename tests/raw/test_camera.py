@@ -287,6 +287,28 @@ def test_photo_and_raw_are_aligned_for_every_cfa(cfa, shape):
     np.testing.assert_allclose(bayer, expected, atol=0.008)  # 8 bits in sRGB, 10 in RAW
 
 
+def test_the_raw_is_shaded_around_the_optical_axis_and_the_photo_is_not():
+    sensor = replace(S7, frame=np.array([60, 80]), cfa="RGGB")  # half a diagonal is 50 pixels
+    settings = plain_settings(0, centre=np.array([10.0, -20.0]))
+    grey = np.full((60, 80, 3), 0.4 / settings.exposure, np.float32)
+    (_, even), (photo, counts) = (
+        simulated(grey, replace(settings, shading=amount), sensor) for amount in (0.0, 0.2)
+    )
+    y, x = np.mgrid[:60, :80]
+    expected = 1 - 0.2 * ((y - 20) ** 2 + (x - 60) ** 2) / 50**2
+    np.testing.assert_allclose((counts - 0.0) / even, expected, atol=0.01)
+    assert np.ptp(photo, axis=(0, 1)).max() <= 1
+
+
+def test_denoising_removes_a_share_of_the_noise_from_the_photo_alone():
+    settings = plain_settings(0, shot_noise=0.002)
+    grey = np.full((64, 64, 3), 0.3 / settings.exposure, np.float32)
+    pairs = [simulated(grey, replace(settings, denoising=share)) for share in (0.0, 0.5, 1.0)]
+    noise = [photo[..., 1].std() for photo, _ in pairs]
+    assert noise == pytest.approx([noise[0], noise[0] / 2, 0], abs=0.03 * noise[0]) and noise[0] > 5
+    assert all((counts == pairs[0][1]).all() for _, counts in pairs)
+
+
 def test_isp_is_inverted_where_possible():
     for seed in range(10):
         settings = plain_settings(seed, gain=1.0)
