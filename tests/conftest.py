@@ -44,7 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--thorough",
         action="store_true",
-        help="tests/faults: run the number of cases stated in docs/reliability.md, which takes hours",
+        help="run all cases of slow tests, in tests/faults those of docs/reliability.md; takes hours",
     )
 
 

@@ -36,8 +36,10 @@ def test_12_megapixels(tmp_path):
 
 
 @pytest.mark.parametrize("precision", ["published", "float32"])
-def test_several_tiles_at_the_published_widths(tmp_path, published_model, precision):
+def test_several_tiles_at_the_published_widths(thorough, tmp_path, published_model, precision):
     """Predict an image that is large enough for full-size tiles."""
+    if precision == "published" and not thorough:
+        pytest.skip("takes a minute; give --thorough")
     rgb = np.random.default_rng(0).integers(0, 250, (1100, 1100, 3), np.uint8)
     iio.imwrite(tmp_path / "noise.png", rgb)
     raw = predict_within_memory(

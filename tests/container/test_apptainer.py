@@ -98,7 +98,9 @@ def test_the_code_of_a_clone_takes_precedence(apptainer, sif, clone):
     assert output == "/opt/omf/omf/__init__.py\n"
 
 
-def test_an_image_of_docker(apptainer, docker, image, photos):
+def test_an_image_of_docker(thorough, apptainer, docker, image, photos):
+    if not thorough:
+        pytest.skip("takes minutes; give --thorough")
     archive = apptainer.folder / "docker.tar"
     converted = apptainer.folder / "converted.sif"
     docker("save", "--output", archive, image)

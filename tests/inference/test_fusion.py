@@ -79,11 +79,10 @@ def set_threads():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize("examples", [10, pytest.param(30, marks=pytest.mark.slow)])
-def test_boxes_and_tiles_do_not_change_the_result(examples, set_threads):
+def test_boxes_and_tiles_do_not_change_the_result(thorough, set_threads):
     set_threads(1)  # with networks this small, waiting for a second one takes longest
 
-    @settings(max_examples=examples)
+    @settings(max_examples=60 if thorough else 10)
     @given(
         masks(),
         st.sampled_from([(4,), (4, 6, 8), (3, 4, 4, 5, 6)]),
