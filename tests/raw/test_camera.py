@@ -77,6 +77,21 @@ def test_profiles_are_plausible_and_their_neutrals_vary_as_they_say(name):
     np.testing.assert_allclose(np.exp(logs.mean(axis=0)), profile.neutrals[0], rtol=0.02)
 
 
+def test_the_numbers_of_a_profile_are_read_as_it_states_them():
+    profile = with_fields(
+        jitter={"red": 0.1, "blue": 0.2, "correlation": -0.5},
+        shot_noise_iso_100=1e-3,
+        read_noise_floor=1e-6,
+        jpeg={"4:4:4": 1, "4:2:2": 0, "4:2:0": 2, "none": 1},
+    )
+    np.testing.assert_allclose(profile.spread, [[0.01, -0.01], [-0.01, 0.04]])
+    assert profile.subsampling == pytest.approx([0.25, 0, 0.5, 0.25])
+    assert profile.shot_noise == pytest.approx(1e-5)
+    typical = np.exp(2.18 * np.log(1e-3) + 1.2)
+    for factor in (1, 2):
+        assert profile.read_noise(1e-3, factor) == pytest.approx(factor * typical + 1e-6)
+
+
 def test_settings_are_sampled_from_the_profile():
     rng = np.random.default_rng(0)
     samples = [sample_settings(S7, rng) for _ in range(2000)]
