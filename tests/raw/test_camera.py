@@ -162,6 +162,20 @@ def test_the_means_of_a_prior_and_of_tone_groups():
     assert one.gain == settings.gain and (one.camera_curve == S7.tone_curve).all()
 
 
+@pytest.mark.parametrize(("black", "white"), [(0.1, 0.8), (0.1, None), (None, 0.8), (None, None)])
+def test_the_mean_of_random_tone_curves_rises_from_the_mean_black_point_to_the_mean_white_point(black, white):
+    ranges = {"black_point": black and [0, 2 * black], "white_point": white and [2 * white - 1, 1]}
+    given = {name: limits and {"uniform": limits} for name, limits in ranges.items()}
+    curve = mean_settings(with_fields(settings=PROFILE["settings"] | given)).tone_curve
+    if black or white:
+        points = np.linspace(0, 1, len(curve))
+        lowest = black or 0
+        expected = (white or 1) * np.maximum(points - lowest, 0) / (1 - lowest)
+        np.testing.assert_allclose(curve, expected, atol=1e-12)
+    else:
+        assert curve is None
+
+
 @given(st.integers(0, 1000), st.floats(0, 1), st.floats(0, 0.2), st.floats(0.7, 1))
 def test_tone_curves_rise_from_the_black_point_to_the_white_point(seed, deviation, black, white):
     curve = sample_tone_curve(deviation, black, white, np.random.default_rng(seed))
