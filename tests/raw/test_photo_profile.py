@@ -13,6 +13,7 @@ from omf.raw.isp import encode_srgb, srgb_to_camera
 from omf.raw.photo_profile import fit_photo_profile, photo_colours
 from omf.raw.scenes import SCENES
 from omf.raw.simulator import linear_raw, sample_settings, simulate_pair
+from omf.raw.white_balance import estimate_exposure, estimate_neutral
 
 S7 = load_camera("samsung_s7")
 
@@ -72,6 +73,19 @@ def test_photos_that_tell_no_profile():
     black, white = (0 * raw, 0 * rgb), (np.ones_like(raw), np.full_like(rgb, 255))
     for pair in ((raw[:8, :8], rgb[:8, :8]), black, (0 * raw, rgb), white):
         assert fit_photo_profile(*pair, S7) is None
+    profile, neutral, stops = photo_colours(raw[:8, :8], rgb[:8, :8], S7)
+    assert profile is None
+    np.testing.assert_array_equal(neutral, estimate_neutral(raw[:8, :8], rgb[:8, :8], S7))
+    assert stops == estimate_exposure(raw[:8, :8], rgb[:8, :8], neutral, S7)
+
+
+def test_the_exposure_is_for_a_grey_with_green_at_1():
+    """Also in a light in which red is above green."""
+    light, straight = np.array([1.25, 1.0, 0.6]), ProfileTones(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
+    grey = np.full((2, 2, 3), 0.3 * light, np.float32)
+    for curve, exposure, expected in ((None, 2, 0.6), (straight, 2, 0.6), (straight, None, 0.3)):
+        shown = develop(grey, light, np.eye(3), exposure, curve)
+        np.testing.assert_allclose(shown, encode_srgb(np.float32(expected)), atol=2e-4)
 
 
 def test_tones_keep_grey_and_hue():
