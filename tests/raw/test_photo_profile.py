@@ -46,15 +46,20 @@ def test_the_developed_raw_is_nearer_to_the_photo(seed):
     assert profile.colour_matrix.sum(axis=1) == pytest.approx(np.ones(3))
 
 
-@pytest.mark.parametrize("stops", [-1.0, 1.0])
-def test_the_tone_curve_ends_where_photo_or_raw_is_white(stops):
-    """RAW is the linear photo in another exposure, so that the curve is a line, up to the white of either."""
+def linear_pair(light: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return photo and RAW in a light, of which the photo is the sRGB curve alone."""
     rng = np.random.default_rng(5)
     linear = (rng.uniform(0.02, 0.75, (120, 120, 1)) * rng.uniform(0.5, 1, (120, 120, 3))).astype(np.float32)
     linear = linear.repeat(4, axis=0).repeat(4, axis=1)
-    rgb = (encode_srgb(linear) * 65535).round().astype(np.uint16)
+    raw = np.minimum(srgb_to_camera(linear, S7.mean_colour_matrix) * light, 1).astype(np.float32)
+    return (encode_srgb(linear) * 65535).round().astype(np.uint16), raw
+
+
+@pytest.mark.parametrize("stops", [-1.0, 1.0])
+def test_the_tone_curve_ends_where_photo_or_raw_is_white(stops):
+    """RAW is the linear photo in another exposure, so that the curve is a line, up to the white of either."""
     light = np.array([0.5, 1.0, 0.7], np.float32)
-    raw = np.minimum(srgb_to_camera(linear, S7.mean_colour_matrix) * light * 2**stops, 1).astype(np.float32)
+    rgb, raw = linear_pair(light * 2**stops)
     profile, neutral, remaining = photo_colours(raw, rgb, S7)
     assert remaining == 0 and neutral is profile.neutral
     np.testing.assert_allclose(neutral, light, rtol=0.02)
@@ -77,6 +82,12 @@ def test_photos_that_tell_no_profile():
     assert profile is None
     np.testing.assert_array_equal(neutral, estimate_neutral(raw[:8, :8], rgb[:8, :8], S7))
     assert stops == estimate_exposure(raw[:8, :8], rgb[:8, :8], neutral, S7)
+
+
+@pytest.mark.parametrize("light", [(0.04, 1.0, 0.7), (0.5, 1.0, 0.04), (0.5, 0.02, 0.7)])
+def test_lights_that_no_camera_sees_tell_no_profile(light):
+    rgb, raw = linear_pair(np.array(light))
+    assert fit_photo_profile(raw, rgb, S7) is None
 
 
 def test_the_exposure_is_for_a_grey_with_green_at_1():
