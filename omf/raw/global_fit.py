@@ -112,8 +112,7 @@ def select_cells(rgb: np.ndarray, raw: np.ndarray, max_cells: int = MAX_CELLS) -
 def mean_curve(camera: Camera) -> np.ndarray:
     """Return T of a profile's mean ISP: linear values at `KNOTS`, (19,)."""
     linear, srgb = mean_rendering(camera)
-    curve = np.interp(KNOTS, srgb, linear)
-    return curve / curve[-1]
+    return np.interp(KNOTS, srgb, linear)
 
 
 def mean_rendering(camera: Camera, count: int = 4097) -> tuple[np.ndarray, np.ndarray]:

@@ -13,7 +13,15 @@ from omf.calibration.profile import calibrated_text, make_profile
 from omf.io.exif import read_exif
 from omf.raw.bayer import pack, to_challenge_counts
 from omf.raw.camera import Camera, load_camera, mean_of
-from omf.raw.global_fit import KNOTS, fit_global, hat_functions, limit_white, mean_curve, select_cells
+from omf.raw.global_fit import (
+    KNOTS,
+    GlobalFit,
+    fit_global,
+    hat_functions,
+    limit_white,
+    mean_curve,
+    select_cells,
+)
 from omf.raw.scenes import SCENES
 from omf.raw.simulator import CaptureSettings, linear_raw, sample_settings, simulate_pair
 from omf.utils.paths import HOME
@@ -81,6 +89,12 @@ def write_known_pairs(folder: Path, camera: Camera, kinds: list[int]) -> Path:
         rng = np.random.default_rng([5, number])
         take(SCENES[kind % len(SCENES)](160, 160, rng), camera, rng, folder / f"{number}.jpg")
     return folder
+
+
+def test_a_fit_covers_the_tones_of_its_photo_and_half_a_knot_beyond():
+    fit = GlobalFit(KNOTS, np.eye(3), (0.25, 0.75), True, True, True, 40.0)
+    covered = fit.covers(np.array([0.2, 0.215, 0.222, 0.5, 0.778, 0.785, 0.8]))
+    assert covered.tolist() == [False, False, True, True, True, False, False]
 
 
 @pytest.fixture(scope="module")
