@@ -40,9 +40,9 @@ def test_several_tiles_at_the_published_widths(thorough, tmp_path, published_mod
     """Predict an image that is large enough for full-size tiles."""
     if precision == "published" and not thorough:
         pytest.skip("takes a minute; give --thorough")
-    rgb = np.random.default_rng(0).integers(0, 250, (1100, 1100, 3), np.uint8)
+    rgb = np.random.default_rng(0).integers(0, 250, (1100, 1400, 3), np.uint8)
     iio.imwrite(tmp_path / "noise.png", rgb)
     raw = predict_within_memory(
         tmp_path / "noise.png", tmp_path, "--model", published_model, "--precision", precision
     )
-    assert raw.shape == (550, 550, 4)
+    assert raw.shape == (550, 700, 4)

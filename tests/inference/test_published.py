@@ -34,8 +34,8 @@ CAPABILITIES = {  # environment variables of oneDNN and of PyTorch's kernels
 }
 PROCESSORS = {"AVX2": ("AVX2", "AVX512"), "AVX-512": ("AVX512",)}  # PyTorch's names of those that have them
 # A part of the picture, with both regions of the mask, binds the sums of one thread and of lesser processors.
-CASES = [("all", 504, 2), ("all", 248, 1), *((name, 248, 2) for name in CAPABILITIES if name != "all")]
 USUAL = ("all", 504, 2)
+CASES = [USUAL, ("all", 248, 1), *((name, 248, 2) for name in CAPABILITIES if name != "all")]
 
 
 @pytest.mark.parametrize(

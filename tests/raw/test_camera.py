@@ -325,7 +325,7 @@ def test_the_raw_is_shaded_around_the_optical_axis_and_the_photo_is_not():
     )
     y, x = np.mgrid[:60, :80]
     expected = 1 - 0.2 * ((y - 20) ** 2 + (x - 60) ** 2) / 50**2
-    np.testing.assert_allclose((counts - 0.0) / even, expected, atol=0.01)
+    np.testing.assert_allclose(counts / even, expected, atol=0.01)
     assert np.ptp(photo, axis=(0, 1)).max() <= 1
 
 
